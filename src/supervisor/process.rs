@@ -1,0 +1,124 @@
+//! One running instance of a program, as far as decisions need it.
+
+use super::{Exit, Launch, SpawnFailure, Time};
+use std::fmt;
+
+/// Identifies a process for as long as the daemon runs; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId(pub u32);
+
+/// Where a process is in its life, spelled as supervisord does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Wanted down, and down.
+    Stopped,
+    /// Wanted up, something it needs is not there.
+    Waiting,
+    /// Started, not yet for `starttime`.
+    Starting,
+    /// Up.
+    Running,
+    /// A start failed; the next attempt waits for its delay.
+    Backoff,
+    /// Asked to stop, not gone yet.
+    Stopping,
+    /// Ended by itself, not to be restarted.
+    Exited,
+    /// Gave up.
+    Fatal,
+}
+
+impl State {
+    /// All states, in the order of a life.
+    pub const ALL: [State; 8] = [
+        State::Stopped,
+        State::Waiting,
+        State::Starting,
+        State::Running,
+        State::Backoff,
+        State::Stopping,
+        State::Exited,
+        State::Fatal,
+    ];
+
+    /// The name users see.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Stopped => "STOPPED",
+            State::Waiting => "WAITING",
+            State::Starting => "STARTING",
+            State::Running => "RUNNING",
+            State::Backoff => "BACKOFF",
+            State::Stopping => "STOPPING",
+            State::Exited => "EXITED",
+            State::Fatal => "FATAL",
+        }
+    }
+
+    /// The state of this name, in any case.
+    pub fn parse(name: &str) -> Option<State> {
+        State::ALL
+            .into_iter()
+            .find(|state| state.name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What the user wants of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Desired {
+    /// To be alive, or at least to have been started.
+    Up,
+    /// To be down.
+    Down,
+}
+
+/// One process: what is wanted, what is, and what it takes to explain it.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// Its identity.
+    pub id: ProcessId,
+    /// `PROGRAM:INDEX`.
+    pub name: String,
+    /// The program's name.
+    pub program: String,
+    /// Index in the program.
+    pub instance: u32,
+    /// What is wanted.
+    pub desired: Desired,
+    /// What is.
+    pub state: State,
+    /// The leader's process id while it lives.
+    pub pid: Option<i32>,
+    /// What the next start will use, placeholders expanded.
+    pub launch: Launch,
+    /// Failed starts since the last success or explicit start.
+    pub failures: u32,
+    /// Automatic starts since the last explicit one.
+    pub restarts: u32,
+    /// When the living leader was started.
+    pub started_at: Option<Time>,
+    /// When the state was entered.
+    pub since: Time,
+    /// When the present state ends by itself: RUNNING reached, delay over, SIGKILL due.
+    pub deadline: Option<Time>,
+    /// How the last run ended.
+    pub last_exit: Option<Exit>,
+    /// How long the last run lived, in nanoseconds.
+    pub last_lifetime: Option<std::time::Duration>,
+    /// Why the last start failed before exec.
+    pub last_failure: Option<SpawnFailure>,
+    /// Processes of an ended leader that are still alive.
+    pub stragglers: u32,
+    /// Gone from the config: forgotten when it is down.
+    pub removed: bool,
+    /// A `Spawn` effect is out and not answered.
+    pub spawning: bool,
+    /// SIGKILL was sent in this STOPPING.
+    pub killed: bool,
+}

@@ -1,0 +1,256 @@
+//! A program as the config describes it, validated: plain data, compared field by field on reload.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// An entry of the config's `programs`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    /// Its key in the config.
+    pub name: String,
+    /// How many processes, indexed `0..numprocs`.
+    pub numprocs: u32,
+    /// Whether they start with the daemon.
+    pub autostart: Autostart,
+    /// What applies live, without a restart.
+    pub policy: Policy,
+    /// What a new process is made from. Strings hold placeholders until [`Launch::expand`].
+    pub launch: Launch,
+    /// Free strings for `{vars.NAME}`.
+    pub vars: BTreeMap<String, String>,
+}
+
+/// Whether processes start with the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Autostart {
+    /// Started when the daemon starts or the program appears in a reload.
+    Yes,
+    /// Only on request.
+    No,
+}
+
+/// What happens after an exit from RUNNING.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Autorestart {
+    /// Restart whatever the exit was.
+    Always,
+    /// Never restart.
+    Never,
+    /// Restart unless the code is one of `exitcodes`; death by a signal is never expected.
+    Unexpected,
+}
+
+/// Whom stop signals reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KillMode {
+    /// The process group; later SIGKILL to all that is left of the process.
+    Group,
+    /// The leader only.
+    Process,
+}
+
+/// The keys that a reload applies to a living process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// See [`Autorestart`].
+    pub autorestart: Autorestart,
+    /// Expected exit codes, sorted, without duplicates.
+    pub exitcodes: Vec<i32>,
+    /// Failed starts that are retried: N retries, N + 1 attempts, then FATAL.
+    pub startretries: u32,
+    /// How long it must live to count as started; zero is at once.
+    pub starttime: Duration,
+    /// Number of the signal that asks it to stop.
+    pub stopsignal: i32,
+    /// From the stop signal to SIGKILL.
+    pub stoptime: Duration,
+    /// See [`KillMode`].
+    pub killmode: KillMode,
+    /// Delays between attempts.
+    pub restart: RestartDelays,
+}
+
+/// Delays before an automatic start. The delay of retry `n` (from 1) is
+/// `min(first * factor^(n-1), max)`: exponential back-off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RestartDelays {
+    /// Before the first retry of a failed start.
+    pub first: Duration,
+    /// What each further retry multiplies it by.
+    pub factor: f64,
+    /// Upper bound of the delay.
+    pub max: Duration,
+    /// Before a restart after an exit from RUNNING.
+    pub after_exit: Duration,
+}
+
+impl Default for RestartDelays {
+    fn default() -> Self {
+        RestartDelays {
+            first: Duration::from_secs(1),
+            factor: 2.0,
+            max: Duration::from_secs(60),
+            after_exit: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            autorestart: Autorestart::Unexpected,
+            exitcodes: vec![0],
+            startretries: 3,
+            starttime: Duration::from_secs(1),
+            stopsignal: 15,
+            stoptime: Duration::from_secs(10),
+            killmode: KillMode::Group,
+            restart: RestartDelays::default(),
+        }
+    }
+}
+
+/// What a process is started with. In a [`Program`] the strings may hold placeholders; in a
+/// [`Process`](super::Process) they are expanded. Two that differ mean a restart on reload
+/// (except for the live keys of [`FileSink`]).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Launch {
+    /// The command and its arguments; `shell: true` is already `/bin/sh -c TEXT`.
+    pub argv: Vec<String>,
+    /// Variables set on top of what is inherited, `env_file`s merged in.
+    pub env: BTreeMap<String, String>,
+    /// Whether the daemon's environment is inherited (minus what never is).
+    pub inherit_env: bool,
+    /// Absolute directory to start in.
+    pub workingdir: String,
+    /// File creation mask.
+    pub umask: u32,
+    /// Its own terminal, when set.
+    pub tty: Option<Tty>,
+    /// Standard input, ignored with a tty.
+    pub stdin: Stdin,
+    /// Standard output (with a tty: the terminal's one stream).
+    pub stdout: Sink,
+    /// Standard error, ignored with a tty.
+    pub stderr: Sink,
+    /// Whom it runs as, when not the daemon's user.
+    pub identity: Option<Identity>,
+    /// Absolute path of a file to write the pid to.
+    pub pidfile: Option<String>,
+    /// Bytes of output kept in memory.
+    pub buffer: usize,
+}
+
+impl Default for Launch {
+    fn default() -> Self {
+        Launch {
+            argv: Vec::new(),
+            env: BTreeMap::new(),
+            inherit_env: true,
+            workingdir: "/".to_string(),
+            umask: 0o022,
+            tty: None,
+            stdin: Stdin::Null,
+            stdout: Sink::Ring,
+            stderr: Sink::Ring,
+            identity: None,
+            pidfile: None,
+            buffer: 256 * 1024,
+        }
+    }
+}
+
+/// A process's own terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tty {
+    /// Rows at start.
+    pub rows: u16,
+    /// Columns at start.
+    pub cols: u16,
+    /// Which attached client decides the size.
+    pub size: SizePolicy,
+}
+
+/// Which of the attached clients decides a terminal's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizePolicy {
+    /// The driver's.
+    Latest,
+    /// The smallest of all.
+    Smallest,
+    /// The largest of all.
+    Largest,
+    /// Never changes.
+    Fixed,
+}
+
+/// Where standard input comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stdin {
+    /// `/dev/null`.
+    Null,
+    /// A pipe that `attach` and `send` write to.
+    Pipe,
+    /// A file, absolute.
+    File(String),
+}
+
+/// Where a stream of output goes. All but `Discard` and a `direct` file pass through the ring.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sink {
+    /// Memory only.
+    Ring,
+    /// `/dev/null`.
+    Discard,
+    /// Memory, and a file.
+    File(FileSink),
+    /// `stderr: stdout`: the same pipe as standard output.
+    Stdout,
+}
+
+/// A log file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileSink {
+    /// Absolute path. Changing it restarts the process.
+    pub path: String,
+    /// The process writes to the file itself; no ring, no rotation. Changing it restarts.
+    pub direct: bool,
+    /// Size at which it is rotated, in bytes; 0 is never. Live.
+    pub max_size: u64,
+    /// How many rotated files are kept. Live.
+    pub keep: u32,
+    /// Whether rotated files are compressed with gzip. Live.
+    pub compress: bool,
+    /// Whether each line is preceded by an RFC 3339 time. Live.
+    pub timestamps: bool,
+    /// Whether terminal escape sequences are removed. Live.
+    pub strip_ansi: bool,
+    /// What happens when the disk makes no progress. Live.
+    pub stall: Stall,
+}
+
+/// How long output waits for a disk that makes no progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stall {
+    /// After this long it is dropped and counted; zero drops at once.
+    After(Duration),
+    /// The child waits.
+    Never,
+}
+
+/// A user to run as, resolved when the config is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Login name (or the number as text, when the user database has no entry).
+    pub user: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Supplementary group ids.
+    pub groups: Vec<u32>,
+    /// Home directory.
+    pub home: String,
+    /// Login shell.
+    pub shell: String,
+}
