@@ -1,0 +1,350 @@
+//! The methods and their parameters: one table for client and daemon.
+
+use super::rpc::{RpcError, code};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// A method with its parameters. The method's name is the variant's in snake case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", content = "params", rename_all = "snake_case")]
+pub enum Call {
+    /// Who is there; answered with `HelloReply`.
+    Hello(HelloParams),
+    /// `StatusReply`.
+    Status(TargetsParams),
+    /// `ActReply`, when the outcome is known.
+    Start(ActParams),
+    /// `ActReply`, when the outcome is known.
+    Stop(ActParams),
+    /// `ActReply`, when the outcome is known.
+    Restart(ActParams),
+    /// `ActReply`.
+    Signal(SignalParams),
+    /// `SendReply`.
+    Send(SendParams),
+    /// `PlanReply`.
+    Reload(ReloadParams),
+    /// `PlanReply`.
+    Scale(ScaleParams),
+    /// `WhyReply`.
+    Why(ProcessParams),
+    /// `ActReply`, when it came true or timed out.
+    Wait(WaitParams),
+    /// `EventsReply`, then with `follow` a notification `event` each.
+    Events(EventsParams),
+    /// `LogsReply`, or with `follow` or `frames` an empty object, then frames.
+    Logs(LogsParams),
+    /// `AttachReply`, then frames.
+    Attach(AttachParams),
+    /// `DetachReply`.
+    Detach(DetachParams),
+    /// `ClientsReply`.
+    Clients(TargetsParams),
+    /// `PeekReply`.
+    Peek(PeekParams),
+    /// `DoctorReply`.
+    Doctor(HelloParams),
+    /// An empty object when everything is down; then the connection ends with the daemon.
+    Shutdown(ShutdownParams),
+}
+
+/// What a caller must be allowed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Look.
+    Read,
+    /// Change.
+    Control,
+}
+
+/// The names of all methods.
+pub const METHODS: [&str; 19] = [
+    "hello", "status", "start", "stop", "restart", "signal", "send", "reload", "scale", "why",
+    "wait", "events", "logs", "attach", "detach", "clients", "peek", "doctor", "shutdown",
+];
+
+impl Call {
+    /// Reads a method and its parameters. Unknown parameters are ignored, so that a newer client
+    /// can talk to an older daemon.
+    ///
+    /// # Errors
+    /// `METHOD_NOT_FOUND` or `INVALID_PARAMS`.
+    pub fn parse(method: &str, params: Value) -> Result<Call, RpcError> {
+        if !METHODS.contains(&method) {
+            let message = format!("no such method: {method:?}");
+            let data = json!({"methods": METHODS});
+            return Err(RpcError::new(code::METHOD_NOT_FOUND, message).with_data(data));
+        }
+        serde_json::from_value(json!({"method": method, "params": params}))
+            .map_err(|error| RpcError::new(code::INVALID_PARAMS, format!("{method}: {error}")))
+    }
+
+    /// The method's name and its parameters, as they go on the wire.
+    pub fn to_parts(&self) -> (String, Value) {
+        let mut value = serde_json::to_value(self).unwrap_or_else(|_| json!({}));
+        let method = value["method"].as_str().unwrap_or_default().to_string();
+        (method, value["params"].take())
+    }
+
+    /// What the caller must be allowed to do.
+    pub fn access(&self) -> Access {
+        match self {
+            Call::Hello(_)
+            | Call::Status(_)
+            | Call::Why(_)
+            | Call::Wait(_)
+            | Call::Events(_)
+            | Call::Logs(_)
+            | Call::Clients(_)
+            | Call::Peek(_)
+            | Call::Doctor(_) => Access::Read,
+            Call::Attach(params) if params.read_only => Access::Read,
+            Call::Reload(params) if params.dry_run => Access::Read,
+            Call::Start(_)
+            | Call::Stop(_)
+            | Call::Restart(_)
+            | Call::Signal(_)
+            | Call::Send(_)
+            | Call::Reload(_)
+            | Call::Scale(_)
+            | Call::Attach(_)
+            | Call::Detach(_)
+            | Call::Shutdown(_) => Access::Control,
+        }
+    }
+}
+
+fn all() -> Vec<String> {
+    vec!["all".to_string()]
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Parameters of `hello` and `doctor`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HelloParams {
+    /// The highest protocol the client speaks; 0 when it does not say.
+    pub protocol: u32,
+    /// Name and version of the client.
+    pub client: String,
+}
+
+/// Parameters of `status` and `clients`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetsParams {
+    /// Which processes.
+    #[serde(default = "all")]
+    pub targets: Vec<String>,
+}
+
+/// Parameters of `start`, `stop` and `restart`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActParams {
+    /// Which processes; required.
+    pub targets: Vec<String>,
+    /// Whether the answer waits for the outcome.
+    #[serde(default = "yes")]
+    pub wait: bool,
+    /// How long at most, in seconds; the process goes on starting or stopping after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<f64>,
+}
+
+/// Parameters of `signal`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SignalParams {
+    /// Name or number.
+    pub signal: String,
+    /// Which processes.
+    pub targets: Vec<String>,
+}
+
+/// Parameters of `send`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SendParams {
+    /// To which process.
+    pub process: String,
+    /// What; a newline is not added.
+    pub text: String,
+}
+
+/// Parameters of `reload`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReloadParams {
+    /// Only tell what would happen.
+    pub dry_run: bool,
+}
+
+/// Parameters of `scale`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScaleParams {
+    /// The program.
+    pub program: String,
+    /// How many processes it shall have.
+    pub numprocs: u32,
+}
+
+/// Parameters of `why`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProcessParams {
+    /// Which process.
+    pub process: String,
+}
+
+/// What `wait` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitFor {
+    /// RUNNING.
+    Running,
+    /// STOPPED.
+    Stopped,
+    /// The end of a run: EXITED, FATAL, STOPPED or BACKOFF after a run.
+    Exited,
+    /// FATAL.
+    Fatal,
+    /// RUNNING, and healthy where a health check says so.
+    Healthy,
+}
+
+/// Parameters of `wait`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitParams {
+    /// Which processes; all of them have to get there.
+    pub targets: Vec<String>,
+    /// Where to.
+    #[serde(rename = "for")]
+    pub wait_for: WaitFor,
+    /// How long at most, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<f64>,
+}
+
+/// Parameters of `events`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventsParams {
+    /// Go on with each new event as a notification.
+    pub follow: bool,
+}
+
+/// Parameters of `logs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogsParams {
+    /// Which processes.
+    #[serde(default = "all")]
+    pub targets: Vec<String>,
+    /// Go on with what comes.
+    #[serde(default)]
+    pub follow: bool,
+    /// Answer in frames (raw bytes) also without `follow`.
+    #[serde(default)]
+    pub frames: bool,
+    /// Only the last so many lines of each process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u64>,
+    /// Only what came in the last so many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_s: Option<f64>,
+    /// `stdout` or `stderr` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+}
+
+/// Parameters of `attach`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AttachParams {
+    /// Which process.
+    pub process: String,
+    /// Never write, never size.
+    pub read_only: bool,
+    /// Take the driver's place at once.
+    pub steal: bool,
+    /// Draw what is on the screen first.
+    pub replay: bool,
+    /// End at the end of this run, not of the last.
+    pub until_exit: bool,
+    /// Slow the process down (within a bound) rather than skip output.
+    pub lossless: bool,
+    /// Size of the client's terminal; 0 when it has none.
+    pub rows: u16,
+    /// Size of the client's terminal; 0 when it has none.
+    pub cols: u16,
+    /// Device number of the client's terminal, to refuse attaching from inside; 0 for none.
+    pub terminal: u64,
+}
+
+/// Parameters of `detach`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DetachParams {
+    /// From which process.
+    pub process: String,
+    /// Everybody, not only the driver.
+    pub all: bool,
+}
+
+/// Parameters of `peek`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PeekParams {
+    /// Which process.
+    pub process: String,
+    /// With colours as escape sequences.
+    pub ansi: bool,
+}
+
+/// Parameters of `shutdown`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ShutdownParams {
+    /// SIGKILL at once instead of an orderly stop.
+    pub now: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_of_the_table_is_a_call() {
+        let params = json!({"targets": ["a"], "process": "a:0", "program": "a", "numprocs": 2,
+            "signal": "TERM", "text": "x", "for": "running"});
+        for method in METHODS {
+            let call = Call::parse(method, params.clone()).expect(method);
+            let (name, params) = call.to_parts();
+            assert_eq!(name, method);
+            assert_eq!(Call::parse(&name, params), Ok(call));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let error = Call::parse("strat", json!({})).expect_err("no such method");
+        assert_eq!(error.code, code::METHOD_NOT_FOUND);
+        let error = Call::parse("start", json!({})).expect_err("no targets");
+        assert_eq!(error.code, code::INVALID_PARAMS);
+        assert!(error.message.contains("targets"), "{error}");
+    }
+
+    #[test]
+    fn looking_is_not_changing() {
+        let access = |method, params| Call::parse(method, params).map(|call| call.access());
+        assert_eq!(access("status", json!({})), Ok(Access::Read));
+        assert_eq!(
+            access("attach", json!({"process": "a:0"})),
+            Ok(Access::Control)
+        );
+        assert_eq!(
+            access("attach", json!({"process": "a:0", "read_only": true})),
+            Ok(Access::Read)
+        );
+        assert_eq!(access("reload", json!({"dry_run": true})), Ok(Access::Read));
+        assert_eq!(access("reload", json!({})), Ok(Access::Control));
+    }
+}

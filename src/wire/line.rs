@@ -1,0 +1,117 @@
+//! Lines from a stream of bytes, bounded.
+
+use std::fmt;
+
+/// Longest line a peer may send, newline included, in bytes.
+pub const MAX_LINE: usize = 1024 * 1024;
+
+/// Cuts a stream into lines. Holds at most one incomplete line and what came with it.
+#[derive(Debug, Default)]
+pub struct LineDecoder {
+    buffer: Vec<u8>,
+    start: usize,
+    scanned: usize,
+}
+
+/// A line longer than [`MAX_LINE`]; the stream cannot be followed any further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineError;
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a line is longer than {MAX_LINE} bytes")
+    }
+}
+
+impl LineDecoder {
+    /// Takes in bytes of any size.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.start > 0 && self.start == self.buffer.len() {
+            self.buffer.clear();
+            (self.start, self.scanned) = (0, 0);
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole line without its newline (nor a carriage return before it).
+    ///
+    /// # Errors
+    /// When the incomplete line has outgrown the bound.
+    pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, LineError> {
+        let Some(at) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
+            self.scanned = self.buffer.len();
+            self.compact();
+            return if self.buffer.len() > MAX_LINE {
+                Err(LineError)
+            } else {
+                Ok(None)
+            };
+        };
+        let end = self.scanned + at;
+        let mut line = &self.buffer[self.start..end];
+        if line.len() >= MAX_LINE {
+            return Err(LineError);
+        }
+        if let [rest @ .., b'\r'] = line {
+            line = rest;
+        }
+        let line = line.to_vec();
+        self.start = end + 1;
+        self.scanned = self.start;
+        Ok(Some(line))
+    }
+
+    /// How many bytes wait.
+    pub fn pending(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
+    /// Takes what has not been handed out as a line: the first bytes after a switch to frames.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.buffer.split_off(self.start);
+        *self = LineDecoder::default();
+        rest
+    }
+
+    fn compact(&mut self) {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.scanned -= self.start;
+            self.start = 0;
+        }
+        if self.buffer.is_empty() && self.buffer.capacity() > 4096 {
+            self.buffer = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_whole_however_the_bytes_are_cut() {
+        let text = b"one\r\ntwo\n\nthree";
+        for size in 1..text.len() {
+            let mut decoder = LineDecoder::default();
+            let mut lines = Vec::new();
+            for chunk in text.chunks(size) {
+                decoder.push(chunk);
+                while let Ok(Some(line)) = decoder.next_line() {
+                    lines.push(line);
+                }
+            }
+            assert_eq!(lines, [b"one".to_vec(), b"two".to_vec(), b"".to_vec()]);
+            assert_eq!(decoder.take_rest(), b"three");
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_refused() {
+        let mut decoder = LineDecoder::default();
+        decoder.push(&vec![b'x'; MAX_LINE]);
+        assert_eq!(decoder.next_line(), Ok(None));
+        decoder.push(b"y");
+        assert_eq!(decoder.next_line(), Err(LineError));
+    }
+}

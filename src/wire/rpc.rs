@@ -1,0 +1,212 @@
+//! JSON-RPC 2.0 envelopes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::fmt;
+
+/// Error codes: JSON-RPC's own, and ours from -32001 on.
+pub mod code {
+    /// The line is not JSON.
+    pub const PARSE: i64 = -32700;
+    /// The line is JSON but not a request.
+    pub const INVALID_REQUEST: i64 = -32600;
+    /// No such method.
+    pub const METHOD_NOT_FOUND: i64 = -32601;
+    /// The parameters do not fit the method.
+    pub const INVALID_PARAMS: i64 = -32602;
+    /// Something failed in the daemon.
+    pub const INTERNAL: i64 = -32603;
+    /// No such process, program or group.
+    pub const NOT_FOUND: i64 = -32001;
+    /// The caller may not.
+    pub const PERMISSION: i64 = -32002;
+    /// Not possible in the state things are in.
+    pub const WRONG_STATE: i64 = -32003;
+    /// The config does not hold; `data` lists every problem.
+    pub const INVALID_CONFIG: i64 = -32004;
+}
+
+/// A request's id, given back in its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Id {
+    /// A number.
+    Number(i64),
+    /// A string.
+    Text(String),
+}
+
+/// An error answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RpcError {
+    /// See [`code`].
+    pub code: i64,
+    /// One line for people.
+    pub message: String,
+    /// The same for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+}
+
+impl RpcError {
+    /// An error without data.
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        RpcError {
+            code,
+            message: message.into(),
+            data: None,
+        }
+    }
+
+    /// The same with structured data.
+    pub fn with_data(mut self, data: Value) -> Self {
+        self.data = Some(data);
+        self
+    }
+}
+
+impl fmt::Display for RpcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for RpcError {}
+
+/// Any line on the wire.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// A call; without an id it is a notification and gets no answer.
+    Request {
+        /// Its id.
+        id: Option<Id>,
+        /// The method's name.
+        method: String,
+        /// Its parameters, `{}` when absent.
+        params: Value,
+    },
+    /// The answer to the request of this id.
+    Answer {
+        /// The request's id; none when the request could not be read.
+        id: Option<Id>,
+        /// Result or error.
+        outcome: Result<Value, RpcError>,
+    },
+}
+
+impl Message {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// With the code that a server has to answer: not JSON, or not JSON-RPC 2.0.
+    pub fn parse(line: &[u8]) -> Result<Message, RpcError> {
+        let value: Value = serde_json::from_slice(line)
+            .map_err(|error| RpcError::new(code::PARSE, format!("not JSON: {error}")))?;
+        let Value::Object(mut object) = value else {
+            return Err(invalid("a request is an object; batches are not supported"));
+        };
+        if object.get("jsonrpc") != Some(&Value::from("2.0")) {
+            return Err(invalid("\"jsonrpc\":\"2.0\" is missing"));
+        }
+        let id = match object.remove("id") {
+            None | Some(Value::Null) => None,
+            Some(id) => Some(
+                serde_json::from_value(id).map_err(|_| invalid("id: not a number or string"))?,
+            ),
+        };
+        if let Some(error) = object.remove("error") {
+            let error = serde_json::from_value(error).map_err(|_| invalid("a broken error"))?;
+            return Ok(Message::Answer {
+                id,
+                outcome: Err(error),
+            });
+        }
+        if let Some(result) = object.remove("result") {
+            return Ok(Message::Answer {
+                id,
+                outcome: Ok(result),
+            });
+        }
+        let Some(Value::String(method)) = object.remove("method") else {
+            return Err(invalid("method: a string is missing"));
+        };
+        let params = match object.remove("params") {
+            None | Some(Value::Null) => json!({}),
+            Some(params) => params,
+        };
+        Ok(Message::Request { id, method, params })
+    }
+
+    /// Writes it as one line, newline included.
+    pub fn to_line(&self) -> Vec<u8> {
+        let mut object = json!({"jsonrpc": "2.0"});
+        match self {
+            Message::Request { id, method, params } => {
+                if let Some(id) = id {
+                    object["id"] = json!(id);
+                }
+                object["method"] = json!(method);
+                object["params"] = params.clone();
+            }
+            Message::Answer { id, outcome } => {
+                object["id"] = json!(id);
+                match outcome {
+                    Ok(result) => object["result"] = result.clone(),
+                    Err(error) => object["error"] = json!(error),
+                }
+            }
+        }
+        let mut line = object.to_string().into_bytes();
+        line.push(b'\n');
+        line
+    }
+}
+
+fn invalid(message: &str) -> RpcError {
+    RpcError::new(code::INVALID_REQUEST, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_survives_the_wire() {
+        let request = Message::Request {
+            id: Some(Id::Number(7)),
+            method: "status".to_string(),
+            params: json!({"targets": ["all"]}),
+        };
+        assert_eq!(Message::parse(&request.to_line()), Ok(request));
+    }
+
+    #[test]
+    fn an_error_answer_survives_the_wire() {
+        let error = RpcError::new(code::NOT_FOUND, "no such process")
+            .with_data(json!({"target": "wrker", "suggestion": "worker"}));
+        let answer = Message::Answer {
+            id: Some(Id::Text("a".to_string())),
+            outcome: Err(error),
+        };
+        assert_eq!(Message::parse(&answer.to_line()), Ok(answer));
+    }
+
+    #[test]
+    fn what_is_no_request_is_named() {
+        let code_of = |line: &str| Message::parse(line.as_bytes()).map_err(|error| error.code);
+        assert_eq!(code_of("hello"), Err(code::PARSE));
+        assert_eq!(code_of("[]"), Err(code::INVALID_REQUEST));
+        assert_eq!(
+            code_of("{\"method\":\"status\"}"),
+            Err(code::INVALID_REQUEST)
+        );
+        assert_eq!(
+            code_of("{\"jsonrpc\":\"2.0\",\"id\":1}"),
+            Err(code::INVALID_REQUEST)
+        );
+        assert_eq!(
+            code_of("{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"x\"}"),
+            Err(code::INVALID_REQUEST)
+        );
+    }
+}
