@@ -6,24 +6,42 @@ use std::fmt;
 pub const MAX_LINE: usize = 1024 * 1024;
 
 /// Cuts a stream into lines. Holds at most one incomplete line and what came with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LineDecoder {
     buffer: Vec<u8>,
     start: usize,
     scanned: usize,
+    limit: usize,
 }
 
-/// A line longer than [`MAX_LINE`]; the stream cannot be followed any further.
+/// A line longer than this many bytes; the stream cannot be followed any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LineError;
+pub struct LineError(pub usize);
+
+impl Default for LineDecoder {
+    fn default() -> Self {
+        LineDecoder::with_limit(MAX_LINE)
+    }
+}
 
 impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a line is longer than {MAX_LINE} bytes")
+        write!(f, "a line is longer than {} bytes", self.0)
     }
 }
 
 impl LineDecoder {
+    /// Lines of at most `limit` bytes: a client trusts its daemon with more than [`MAX_LINE`],
+    /// since the status of thousands of processes is one answer.
+    pub fn with_limit(limit: usize) -> Self {
+        LineDecoder {
+            buffer: Vec::new(),
+            start: 0,
+            scanned: 0,
+            limit,
+        }
+    }
+
     /// Takes in bytes of any size.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 && self.start == self.buffer.len() {
@@ -41,16 +59,16 @@ impl LineDecoder {
         let Some(at) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
             self.scanned = self.buffer.len();
             self.compact();
-            return if self.buffer.len() > MAX_LINE {
-                Err(LineError)
+            return if self.buffer.len() > self.limit {
+                Err(LineError(self.limit))
             } else {
                 Ok(None)
             };
         };
         let end = self.scanned + at;
         let mut line = &self.buffer[self.start..end];
-        if line.len() >= MAX_LINE {
-            return Err(LineError);
+        if line.len() >= self.limit {
+            return Err(LineError(self.limit));
         }
         if let [rest @ .., b'\r'] = line {
             line = rest;
@@ -69,7 +87,7 @@ impl LineDecoder {
     /// Takes what has not been handed out as a line: the first bytes after a switch to frames.
     pub fn take_rest(&mut self) -> Vec<u8> {
         let rest = self.buffer.split_off(self.start);
-        *self = LineDecoder::default();
+        *self = LineDecoder::with_limit(self.limit);
         rest
     }
 
@@ -112,6 +130,6 @@ mod tests {
         decoder.push(&vec![b'x'; MAX_LINE]);
         assert_eq!(decoder.next_line(), Ok(None));
         decoder.push(b"y");
-        assert_eq!(decoder.next_line(), Err(LineError));
+        assert_eq!(decoder.next_line(), Err(LineError(MAX_LINE)));
     }
 }
