@@ -1,0 +1,211 @@
+//! A blocking connection to a daemon.
+
+use super::error::ClientError;
+use crate::wire::{
+    Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL, RpcError,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Longest answer a client takes, in bytes: the status of many thousands of processes.
+const MAX_ANSWER: usize = 256 * 1024 * 1024;
+
+/// A daemon that does not say hello within this time is taken for hung.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An open connection, not yet switched to frames.
+#[derive(Debug)]
+pub struct Connection {
+    stream: UnixStream,
+    path: PathBuf,
+    lines: LineDecoder,
+    next_id: i64,
+    hello: Option<HelloReply>,
+}
+
+impl Connection {
+    /// Connects to the daemon at this socket.
+    ///
+    /// # Errors
+    /// `NotRunning` when nobody listens there, `Denied` when the caller may not connect.
+    pub fn open(path: &Path) -> Result<Connection, ClientError> {
+        let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
+                ClientError::NotRunning(path.to_path_buf())
+            }
+            ErrorKind::PermissionDenied => {
+                let path = path.display();
+                ClientError::Denied(format!("{path}: permission denied; the daemon is another's"))
+            }
+            _ => ClientError::NoDaemon(format!("{}: {error}", path.display())),
+        })?;
+        Ok(Connection {
+            stream,
+            path: path.to_path_buf(),
+            lines: LineDecoder::with_limit(MAX_ANSWER),
+            next_id: 1,
+            hello: None,
+        })
+    }
+
+    /// The socket.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Who is there; asked once.
+    ///
+    /// # Errors
+    /// `Protocol` when the two do not speak the same.
+    pub fn hello(&mut self) -> Result<HelloReply, ClientError> {
+        if let Some(hello) = &self.hello {
+            return Ok(hello.clone());
+        }
+        let params = HelloParams {
+            protocol: PROTOCOL,
+            client: format!("tm {}", env!("CARGO_PKG_VERSION")),
+        };
+        // A socket without a read timeout only waits longer.
+        let _ = self.stream.set_read_timeout(Some(HELLO_TIMEOUT));
+        let reply: HelloReply = from_value(self.exchange(&Call::Hello(params))?)?;
+        let _ = self.stream.set_read_timeout(None);
+        check_protocol(&reply)?;
+        self.hello = Some(reply.clone());
+        Ok(reply)
+    }
+
+    /// Calls a method and waits for its answer.
+    ///
+    /// # Errors
+    /// The daemon's own error, or why there is no answer.
+    pub fn call<T: DeserializeOwned>(&mut self, call: &Call) -> Result<T, ClientError> {
+        from_value(self.call_value(call)?)
+    }
+
+    /// The same, the answer as it came.
+    ///
+    /// # Errors
+    /// As for [`Connection::call`].
+    pub fn call_value(&mut self, call: &Call) -> Result<Value, ClientError> {
+        self.hello()?;
+        self.exchange(call)
+    }
+
+    /// Waits for the next notification: its method and parameters. `None` at the end.
+    ///
+    /// # Errors
+    /// `Protocol` when the peer sends what is no message.
+    pub fn next_notification(&mut self) -> Result<Option<(String, Value)>, ClientError> {
+        loop {
+            match self.next_message() {
+                Ok(Message::Request { method, params, .. }) => return Ok(Some((method, params))),
+                Ok(Message::Answer { .. }) => {}
+                Err(ClientError::Lost) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// After a call that switched to frames: the stream, and the decoder with what came already.
+    pub fn into_frames(mut self) -> (UnixStream, FrameDecoder) {
+        let mut frames = FrameDecoder::default();
+        frames.push(&self.lines.take_rest());
+        (self.stream, frames)
+    }
+
+    fn exchange(&mut self, call: &Call) -> Result<Value, ClientError> {
+        let id = Id::Number(self.next_id);
+        self.next_id += 1;
+        let (method, params) = call.to_parts();
+        let request = Message::Request { id: Some(id.clone()), method, params };
+        // A daemon that refuses at once may close before it reads: its answer says why.
+        let sent = self.stream.write_all(&request.to_line());
+        loop {
+            match self.next_message() {
+                Ok(Message::Answer { id: answered, outcome }) => {
+                    // An answer without an id means that the request could not be read.
+                    if answered.is_none() || answered.as_ref() == Some(&id) {
+                        return outcome.map_err(ClientError::Rpc);
+                    }
+                }
+                Ok(Message::Request { .. }) => {}
+                Err(error) => return Err(sent.err().map_or(error, |_| ClientError::Lost)),
+            }
+        }
+    }
+
+    fn next_message(&mut self) -> Result<Message, ClientError> {
+        let broken = |error: String| ClientError::Protocol(format!("not a tmd: {error}"));
+        loop {
+            let line = self.lines.next_line().map_err(|error| broken(error.to_string()))?;
+            if let Some(line) = line {
+                return Message::parse(&line).map_err(|error: RpcError| broken(error.message));
+            }
+            let mut buffer = [0; 16 * 1024];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(ClientError::Lost),
+                Ok(count) => self.lines.push(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(error.kind()) => {
+                    let path = self.path.display();
+                    return Err(ClientError::NoDaemon(format!("{path}: the daemon is silent")));
+                }
+                Err(_) => return Err(ClientError::Lost),
+            }
+        }
+    }
+}
+
+/// Whether a read ended because its time was over.
+pub fn is_timeout(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ClientError> {
+    serde_json::from_value(value)
+        .map_err(|error| ClientError::Protocol(format!("an answer that makes no sense: {error}")))
+}
+
+fn check_protocol(reply: &HelloReply) -> Result<(), ClientError> {
+    if reply.protocol == PROTOCOL {
+        return Ok(());
+    }
+    if reply.protocol == 0 {
+        return Err(ClientError::Protocol("not a tmd: it does not say its protocol".to_string()));
+    }
+    let age = if reply.protocol > PROTOCOL { "newer" } else { "older" };
+    Err(ClientError::Protocol(format!(
+        "the daemon (tmd {}, pid {}) is {age}: it speaks protocol {}, this tm {PROTOCOL}; \
+         use the tm that came with it",
+        reply.version, reply.pid, reply.protocol
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_there_is_told_from_forbidden() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("none.sock");
+        let error = Connection::open(&path).expect_err("nothing is there");
+        assert!(matches!(error, ClientError::NotRunning(_)), "{error}");
+        std::fs::write(&path, "").expect("writable");
+        let error = Connection::open(&path).expect_err("no socket");
+        assert_eq!(error.exit_code(), 4, "{error}");
+    }
+
+    #[test]
+    fn another_protocol_is_refused_by_its_age() {
+        let reply = |protocol| HelloReply { protocol, ..HelloReply::default() };
+        assert!(check_protocol(&reply(PROTOCOL)).is_ok());
+        let refused = |protocol| check_protocol(&reply(protocol)).expect_err("refused").to_string();
+        assert!(refused(PROTOCOL + 1).contains("newer"));
+        assert!(refused(0).contains("not a tmd"));
+    }
+}

@@ -1,0 +1,136 @@
+//! What every verb gets: the flags, the way to the daemon, and where to print.
+
+use super::command::Global;
+use super::connection::Connection;
+use super::discovery;
+use super::error::ClientError;
+use super::style::Style;
+use crate::wire::Call;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::io::{ErrorKind, IsTerminal, Write};
+
+/// The surroundings of a verb.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Flags of every verb.
+    pub global: Global,
+    /// Colour of standard output.
+    pub style: Style,
+    /// Whether the verb was typed in the control shell.
+    pub in_shell: bool,
+}
+
+impl Context {
+    /// From the flags and the terminal.
+    pub fn new(global: Global) -> Context {
+        let style = if global.json { Style::plain() } else { Style::stdout() };
+        Context { global, style, in_shell: false }
+    }
+
+    /// Connects to the daemon that is meant.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn connect(&self) -> Result<Connection, ClientError> {
+        discovery::connect(&self.global)
+    }
+
+    /// Connects, calls and prints the answer: as JSON, or by `render`.
+    ///
+    /// # Errors
+    /// Of the connection, the call or the output.
+    pub fn ask<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        render: impl FnOnce(&T) -> Vec<String>,
+    ) -> Result<T, ClientError> {
+        let value = self.connect()?.call_value(call)?;
+        if self.global.json {
+            self.print_json(&value)?;
+        }
+        let reply: T = parse(value)?;
+        if !self.global.json {
+            self.print_lines(&render(&reply))?;
+        }
+        Ok(reply)
+    }
+
+    /// Prints lines to standard output.
+    ///
+    /// # Errors
+    /// `OutputClosed` when nobody reads any more.
+    pub fn print_lines<S: AsRef<str>>(&self, lines: &[S]) -> Result<(), ClientError> {
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(line.as_ref());
+            text.push('\n');
+        }
+        write_stdout(text.as_bytes())
+    }
+
+    /// Prints one value as one line of JSON.
+    ///
+    /// # Errors
+    /// `OutputClosed` when nobody reads any more.
+    pub fn print_json(&self, value: &impl Serialize) -> Result<(), ClientError> {
+        let line = serde_json::to_string(value)
+            .map_err(|error| ClientError::Failed(format!("no JSON: {error}")))?;
+        self.print_lines(&[line])
+    }
+
+    /// Something worth knowing that was not asked for: to standard error, unless `-q`.
+    pub fn notice(&self, text: &str) {
+        if !self.global.quiet && !self.global.json {
+            // Nothing is left to tell anybody whose standard error is closed.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
+    /// Prints an error to standard error, as JSON with `--json`.
+    pub fn report(&self, error: &ClientError) {
+        if error.is_silent() {
+            return;
+        }
+        let text = if self.global.json {
+            error.to_json().to_string()
+        } else {
+            format!("tm: {error}")
+        };
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+
+    /// Whether a live display makes sense.
+    pub fn is_terminal(&self) -> bool {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        std::io::stdout().is_terminal() && !dumb && !self.global.json
+    }
+}
+
+/// Writes and flushes standard output.
+///
+/// # Errors
+/// `OutputClosed` when nobody reads any more.
+pub fn write_stdout(bytes: &[u8]) -> Result<(), ClientError> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    written.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => ClientError::OutputClosed,
+        _ => ClientError::Failed(format!("standard output: {error}")),
+    })
+}
+
+/// The targets, `all` when there are none.
+pub fn or_all(targets: &[String]) -> Vec<String> {
+    if targets.is_empty() { vec!["all".to_string()] } else { targets.to_vec() }
+}
+
+/// An answer in its type.
+///
+/// # Errors
+/// When it makes no sense.
+pub fn parse<T: DeserializeOwned>(value: Value) -> Result<T, ClientError> {
+    serde_json::from_value(value)
+        .map_err(|error| ClientError::Protocol(format!("an answer that makes no sense: {error}")))
+}
