@@ -8,6 +8,8 @@
 //! run the same code (see [`child`]) and both suspend the caller until exec (`CLONE_VFORK`).
 
 mod child;
+mod descriptors;
+mod step;
 mod workspace;
 
 #[cfg(test)]
@@ -15,13 +17,15 @@ mod tests;
 
 use super::pidfd;
 use child::Plan;
+use descriptors::{CloseMethod, LiftedStdio};
 use std::ffi::{CString, c_char, c_int, c_void};
-use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
-use std::sync::OnceLock;
 use workspace::Workspace;
+
+pub(super) use descriptors::close_range_available;
+pub use step::{SpawnError, Step, step_text};
 
 /// Everything a start needs, resolved: no name is looked up after this.
 #[derive(Debug)]
@@ -86,138 +90,6 @@ pub struct Spawned {
     pub pid: i32,
     /// The handle to signal and reap it by.
     pub pidfd: OwnedFd,
-}
-
-/// Why there is no child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpawnError {
-    /// What was being done.
-    pub step: Step,
-    /// Why it failed.
-    pub errno: i32,
-}
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = io::Error::from_raw_os_error(self.errno);
-        write!(f, "{}: {error}", self.step.name())
-    }
-}
-
-impl std::error::Error for SpawnError {}
-
-/// The steps of a start, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(i32)]
-#[allow(missing_docs)] // The names are the documentation.
-pub enum Step {
-    Clone = 1,
-    Setsid,
-    ControllingTerminal,
-    Stdio,
-    CloseRange,
-    Rlimit,
-    OomScore,
-    Nice,
-    Umask,
-    Groups,
-    Gid,
-    Uid,
-    VerifyCredentials,
-    Chdir,
-    NoNewPrivs,
-    Exec,
-}
-
-impl Step {
-    const ALL: [Step; 16] = [
-        Step::Clone,
-        Step::Setsid,
-        Step::ControllingTerminal,
-        Step::Stdio,
-        Step::CloseRange,
-        Step::Rlimit,
-        Step::OomScore,
-        Step::Nice,
-        Step::Umask,
-        Step::Groups,
-        Step::Gid,
-        Step::Uid,
-        Step::VerifyCredentials,
-        Step::Chdir,
-        Step::NoNewPrivs,
-        Step::Exec,
-    ];
-
-    /// The step as error messages call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Step::Clone => "clone",
-            Step::Setsid => "setsid",
-            Step::ControllingTerminal => "controlling terminal",
-            Step::Stdio => "stdio",
-            Step::CloseRange => "close_range",
-            Step::Rlimit => "setrlimit",
-            Step::OomScore => "oom_score_adj",
-            Step::Nice => "nice",
-            Step::Umask => "umask",
-            Step::Groups => "setgroups",
-            Step::Gid => "setgid",
-            Step::Uid => "setuid",
-            Step::VerifyCredentials => "verify credentials",
-            Step::Chdir => "chdir",
-            Step::NoNewPrivs => "no_new_privs",
-            Step::Exec => "exec",
-        }
-    }
-
-    fn from_code(code: i32) -> Option<Step> {
-        Step::ALL.into_iter().find(|step| *step as i32 == code)
-    }
-}
-
-/// The step with what it worked on: `chdir /nope`, `exec nosuch`, `setuid 33`.
-pub fn step_text(step: Step, command: &Command) -> String {
-    let name = step.name();
-    let detail = match step {
-        Step::Chdir => Some(command.workingdir.to_string_lossy().into_owned()),
-        Step::Exec => command
-            .argv
-            .first()
-            .map(|program| match command.candidates.as_slice() {
-                [only] => only.to_string_lossy().into_owned(),
-                _ => program.to_string_lossy().into_owned(),
-            }),
-        Step::Rlimit => command
-            .nofile
-            .map(|(soft, hard)| format!("nofile {soft}:{hard}")),
-        Step::OomScore => command.oom_score_adj.map(|score| score.to_string()),
-        Step::Nice => command.nice.map(|nice| nice.to_string()),
-        Step::Umask => Some(format!("{:03o}", command.umask)),
-        Step::Gid => command
-            .credentials
-            .as_ref()
-            .map(|user| user.gid.to_string()),
-        Step::Uid => command
-            .credentials
-            .as_ref()
-            .map(|user| user.uid.to_string()),
-        Step::Groups => command.credentials.as_ref().map(|user| {
-            let groups: Vec<String> = user.groups.iter().map(u32::to_string).collect();
-            groups.join(",")
-        }),
-        Step::Clone
-        | Step::Setsid
-        | Step::ControllingTerminal
-        | Step::Stdio
-        | Step::CloseRange
-        | Step::VerifyCredentials
-        | Step::NoNewPrivs => None,
-    };
-    match detail {
-        Some(detail) if !detail.is_empty() => format!("{name} {detail}"),
-        _ => name.to_string(),
-    }
 }
 
 /// Where programs are looked for when the environment has no `PATH`.
@@ -321,77 +193,6 @@ fn reap_failed(child: BorrowedFd<'_>) {
     let _ = pidfd::wait_blocking(child);
 }
 
-/// The three source descriptors, none of them below 3, so that the child's dup2 calls cannot
-/// overwrite one that is still to come.
-struct LiftedStdio<'a> {
-    sources: [BorrowedFd<'a>; 3],
-    lifted: [Option<OwnedFd>; 3],
-}
-
-impl<'a> LiftedStdio<'a> {
-    fn new(command: &'a Command) -> Result<Self, SpawnError> {
-        let sources = match &command.stdio {
-            Stdio::Tty(slave) => [slave.as_fd(); 3],
-            Stdio::Fds {
-                stdin,
-                stdout,
-                stderr,
-            } => [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
-        };
-        let mut lifted = [None, None, None];
-        for (source, lifted) in sources.iter().zip(&mut lifted) {
-            if source.as_raw_fd() < 3 {
-                *lifted = Some(lift(*source).map_err(stdio_error)?);
-            }
-        }
-        if let Some(user) = &command.credentials {
-            sources.iter().for_each(|source| give_to(*source, user));
-        }
-        Ok(LiftedStdio { sources, lifted })
-    }
-
-    fn raw(&self) -> [RawFd; 3] {
-        let [stdin, stdout, stderr] = &self.lifted;
-        let [source_in, source_out, source_err] = &self.sources;
-        [
-            stdin
-                .as_ref()
-                .map_or(source_in.as_raw_fd(), AsRawFd::as_raw_fd),
-            stdout
-                .as_ref()
-                .map_or(source_out.as_raw_fd(), AsRawFd::as_raw_fd),
-            stderr
-                .as_ref()
-                .map_or(source_err.as_raw_fd(), AsRawFd::as_raw_fd),
-        ]
-    }
-}
-
-fn lift(source: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    Ok(rustix::io::fcntl_dupfd_cloexec(source, 3)?)
-}
-
-fn stdio_error(error: io::Error) -> SpawnError {
-    SpawnError {
-        step: Step::Stdio,
-        errno: error.raw_os_error().unwrap_or(libc::EIO),
-    }
-}
-
-/// Makes a terminal or pipe the target user's own, so that opening `/dev/stdout` or the terminal
-/// by its name works there. Files and devices are left alone. Failure only costs that comfort.
-fn give_to(fd: BorrowedFd<'_>, user: &Credentials) {
-    let Ok(stat) = rustix::fs::fstat(fd) else {
-        return;
-    };
-    let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
-    let pipe = kind == rustix::fs::FileType::Fifo;
-    let terminal = kind == rustix::fs::FileType::CharacterDevice && rustix::termios::isatty(fd);
-    if pipe || terminal {
-        let _ = rustix::fs::fchown(fd, Some(rustix::fs::Uid::from_raw(user.uid)), None);
-    }
-}
-
 /// The pointer arrays that execve wants, borrowed from a command.
 struct Arguments {
     argv: Vec<*const c_char>,
@@ -425,41 +226,6 @@ fn terminated(strings: &[CString]) -> Vec<*const c_char> {
         .map(|string| string.as_ptr())
         .chain([ptr::null()])
         .collect()
-}
-
-/// How the child closes what it should not have.
-#[derive(Debug, Clone, Copy)]
-enum CloseMethod {
-    /// One system call.
-    Range,
-    /// One call each up to this descriptor, where the call is forbidden.
-    Each(RawFd),
-}
-
-impl CloseMethod {
-    fn pick() -> CloseMethod {
-        static AVAILABLE: OnceLock<bool> = OnceLock::new();
-        if *AVAILABLE.get_or_init(close_range_available) {
-            return CloseMethod::Range;
-        }
-        CloseMethod::Each(highest_descriptor())
-    }
-}
-
-/// Whether `close_range` exists and no seccomp filter forbids it.
-pub(super) fn close_range_available() -> bool {
-    // SAFETY: the range holds only the descriptor 4294967295, which cannot exist.
-    unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) == 0 }
-}
-
-fn highest_descriptor() -> RawFd {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
-        let (soft, _) = super::rlimit::nofile();
-        return RawFd::try_from(soft).unwrap_or(1 << 20).min(1 << 20);
-    };
-    let names = entries.flatten().map(|entry| entry.file_name());
-    let numbers = names.filter_map(|name| name.to_str().and_then(|name| name.parse().ok()));
-    numbers.max().unwrap_or(1024)
 }
 
 /// The kernel's signal set, which the raw calls want to be told as a `size_t`.
