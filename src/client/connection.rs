@@ -1,6 +1,7 @@
 //! A blocking connection to a daemon.
 
 use super::error::ClientError;
+use super::frames::{InterruptGuard, end_at_interrupt};
 use crate::wire::{
     Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL, RpcError,
 };
@@ -108,6 +109,12 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Makes Ctrl-C close the connection, as long as the returned guard lives, instead of ending
+    /// the client.
+    pub fn end_at_interrupt(&self) -> Option<InterruptGuard> {
+        end_at_interrupt(&self.stream)
     }
 
     /// After a call that switched to frames: the stream, and the decoder with what came already.

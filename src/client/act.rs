@@ -1,0 +1,165 @@
+//! Verbs that change something: `start`, `stop`, `restart`, `signal`, `wait`, `send`, `detach`.
+
+use super::command::{ActArgs, DetachArgs, Goal, SendArgs, SignalArgs, WaitArgs};
+use super::context::Context;
+use super::error::{ClientError, exit};
+use super::style::{Paint, Style};
+use super::table::printable;
+use crate::wire::{
+    ActParams, ActReply, Call, DetachParams, DetachReply, Outcome, SendParams, SendReply,
+    SignalParams, WaitFor, WaitParams,
+};
+
+/// Runs `start`, `stop` or `restart`, whichever `call` makes.
+///
+/// # Errors
+/// Of the connection, the request or the output.
+pub fn act(
+    context: &Context,
+    args: &ActArgs,
+    call: impl FnOnce(ActParams) -> Call,
+) -> Result<i32, ClientError> {
+    let params = ActParams {
+        targets: args.targets.clone(),
+        wait: !args.no_wait,
+        timeout_s: args.timeout.map(|timeout| timeout.as_secs_f64()),
+    };
+    let reply = context.ask(&call(params), |reply| rendered(context, reply))?;
+    Ok(exit_code(&reply))
+}
+
+/// Runs `signal`.
+///
+/// # Errors
+/// Of the connection, the request or the output.
+pub fn signal(context: &Context, args: &SignalArgs) -> Result<i32, ClientError> {
+    let signal = args.signal.strip_prefix('-').unwrap_or(&args.signal).to_string();
+    let call = Call::Signal(SignalParams { signal, targets: args.targets.clone() });
+    let reply = context.ask(&call, |reply| rendered(context, reply))?;
+    Ok(exit_code(&reply))
+}
+
+/// Runs `wait`; waiting for the end of one process gives its own code.
+///
+/// # Errors
+/// Of the connection, the request or the output.
+pub fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientError> {
+    let wait_for = match args.goal {
+        Goal::Running => WaitFor::Running,
+        Goal::Stopped => WaitFor::Stopped,
+        Goal::Exited => WaitFor::Exited,
+        Goal::Fatal => WaitFor::Fatal,
+        Goal::Healthy => WaitFor::Healthy,
+    };
+    let timeout_s = args.timeout.map(|timeout| timeout.as_secs_f64());
+    let call = Call::Wait(WaitParams { targets: args.targets.clone(), wait_for, timeout_s });
+    let reply: ActReply = context.ask(&call, |reply| rendered(context, reply))?;
+    if args.goal == Goal::Exited && !reply.timed_out {
+        // Of several the first that did not end with 0.
+        let codes = reply.processes.iter().filter_map(|process| process.exit);
+        let code = codes.map(|exit| exit.shell_code()).find(|code| *code != 0);
+        return Ok(code.unwrap_or_else(|| exit_code(&reply)));
+    }
+    Ok(exit_code(&reply))
+}
+
+/// Runs `send`.
+///
+/// # Errors
+/// Of the connection, the request or the output.
+pub fn send(context: &Context, args: &SendArgs) -> Result<i32, ClientError> {
+    let mut text = args.text.join(" ");
+    if !args.no_newline {
+        text.push('\n');
+    }
+    let call = Call::Send(SendParams { process: args.process.clone(), text });
+    let _: SendReply = context.ask(&call, |_| Vec::new())?;
+    Ok(exit::DONE)
+}
+
+/// Runs `detach`.
+///
+/// # Errors
+/// Of the connection, the request or the output.
+pub fn detach(context: &Context, args: &DetachArgs) -> Result<i32, ClientError> {
+    let call = Call::Detach(DetachParams { process: args.process.clone(), all: args.all });
+    let render = |reply: &DetachReply| match (context.global.quiet, reply.detached) {
+        (true, _) => Vec::new(),
+        (false, 0) => vec![format!("{}: nobody is attached", args.process)],
+        (false, 1) => vec![format!("{}: 1 client detached", args.process)],
+        (false, count) => vec![format!("{}: {count} clients detached", args.process)],
+    };
+    let _: DetachReply = context.ask(&call, render)?;
+    Ok(exit::DONE)
+}
+
+/// 124 when the time was over, 1 when one failed.
+pub fn exit_code(reply: &ActReply) -> i32 {
+    match (reply.timed_out, reply.processes.iter().all(|process| process.ok)) {
+        (true, _) => exit::TIMEOUT,
+        (false, true) => exit::DONE,
+        (false, false) => exit::FAILED,
+    }
+}
+
+/// A line for each process.
+pub fn render(style: Style, reply: &ActReply) -> Vec<String> {
+    let mut lines: Vec<String> =
+        reply.processes.iter().map(|outcome| outcome_line(style, outcome)).collect();
+    if reply.timed_out {
+        lines.push(style.paint(Paint::Yellow, "the time was over; what was asked for goes on"));
+    }
+    lines
+}
+
+/// With `-q` only what failed is told.
+fn rendered(context: &Context, reply: &ActReply) -> Vec<String> {
+    if !context.global.quiet {
+        return render(context.style, reply);
+    }
+    let failed = reply.processes.iter().filter(|process| !process.ok);
+    failed.map(|outcome| outcome_line(context.style, outcome)).collect()
+}
+
+fn outcome_line(style: Style, outcome: &Outcome) -> String {
+    let mut message = printable(&outcome.message);
+    if message.is_empty() {
+        message = outcome.state.clone();
+    }
+    if let Some(pid) = outcome.pid
+        && !message.contains("pid ")
+    {
+        message.push_str(&format!(" (pid {pid})"));
+    }
+    let paint = if outcome.ok { Paint::Green } else { Paint::Red };
+    // Also without colour a failure stands out.
+    let mark = if outcome.ok { "" } else { "failed: " };
+    let told = message.starts_with("failed") || message.contains("FATAL");
+    let mark = if told { "" } else { mark };
+    format!("{}: {}", printable(&outcome.name), style.paint(paint, &format!("{mark}{message}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_told_per_process() {
+        let outcome = |name: &str, ok, message: &str, pid| Outcome {
+            name: name.to_string(),
+            ok,
+            pid,
+            message: message.to_string(),
+            ..Outcome::default()
+        };
+        let processes = vec![
+            outcome("worker:0", true, "started", Some(123)),
+            outcome("worker:1", false, "exit 1 after 0.2s", None),
+        ];
+        let reply = ActReply { processes, timed_out: false };
+        let lines = render(Style::plain(), &reply);
+        assert_eq!(lines, ["worker:0: started (pid 123)", "worker:1: failed: exit 1 after 0.2s"]);
+        assert_eq!(exit_code(&reply), 1);
+        assert_eq!(exit_code(&ActReply { timed_out: true, ..ActReply::default() }), 124);
+    }
+}

@@ -1,0 +1,170 @@
+//! `attach`: a process's own terminal, from here.
+
+use super::chord::DetachKeys;
+use super::command::AttachArgs;
+use super::context::Context;
+use super::error::{ClientError, exit};
+use super::session::{self, Ended, Session};
+use super::stream;
+use crate::sys::tty;
+use crate::wire::{AttachParams, AttachReply, Call, StatusReply, TargetsParams};
+use std::io::{IsTerminal, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+
+/// Runs the verb.
+///
+/// # Errors
+/// Of the connection, the request or the terminal.
+pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
+    let keys = detach_keys(args)?;
+    let interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let mut args = args.clone();
+    let mut greet = true;
+    loop {
+        let mut connection = context.connect()?;
+        let reply: AttachReply = connection.call(&Call::Attach(params(&args)))?;
+        if !(interactive && reply.tty) {
+            return stream::run(context, &args, &reply, connection);
+        }
+        let name = reply.process.clone();
+        let session = Session::new(context, &args, &reply, keys.clone(), connection)?;
+        let ended = session::run(session, greet)?;
+        greet = false;
+        match ended {
+            Ended::Detached(text) => {
+                tell(context, &format!("[detached from {name}{}]", after_colon(&text)));
+                return Ok(exit::DONE);
+            }
+            Ended::Exited(info) => {
+                tell(context, &format!("[{name} ended with code {}]", info.shell_code()));
+                return Ok(info.shell_code());
+            }
+            Ended::Lost => {
+                tell(context, &format!("[{name}: the daemon is gone]"));
+                return Ok(exit::LOST);
+            }
+            Ended::Signalled(signal) => return Ok(128 + signal),
+            Ended::Help(text) => show_help(&text),
+            Ended::Suspended => suspend(),
+            Ended::Resync => {}
+            Ended::Switch(step) => {
+                args.process = neighbour(context, &name, step)?;
+                greet = true;
+            }
+        }
+    }
+}
+
+fn params(args: &AttachArgs) -> AttachParams {
+    let (rows, cols) = terminal_size();
+    AttachParams {
+        process: args.process.clone(),
+        read_only: args.read_only,
+        steal: args.steal,
+        replay: !args.no_replay,
+        until_exit: args.until_exit,
+        lossless: args.lossless,
+        rows,
+        cols,
+        terminal: terminal_device(),
+    }
+}
+
+/// `--detach-keys`, `$TM_DETACH_KEYS`, else ctrl-a d.
+fn detach_keys(args: &AttachArgs) -> Result<DetachKeys, ClientError> {
+    let variable = std::env::var("TM_DETACH_KEYS").ok().filter(|keys| !keys.is_empty());
+    match args.detach_keys.clone().or(variable) {
+        Some(text) => DetachKeys::parse(&text)
+            .map_err(|error| ClientError::Usage(format!("detach keys: {error}"))),
+        None => Ok(DetachKeys::standard()),
+    }
+}
+
+/// Rows and columns of the terminal that shows the output; 0 without one.
+fn terminal_size() -> (u16, u16) {
+    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    let size = if stdout.is_terminal() {
+        tty::window_size(stdout.as_fd())
+    } else if stdin.is_terminal() {
+        tty::window_size(stdin.as_fd())
+    } else {
+        return (0, 0);
+    };
+    size.unwrap_or((0, 0))
+}
+
+/// The device number of the client's terminal; 0 without one.
+fn terminal_device() -> u64 {
+    let is_terminal = [
+        std::io::stdin().is_terminal(),
+        std::io::stdout().is_terminal(),
+        std::io::stderr().is_terminal(),
+    ];
+    let Some(fd) = is_terminal.iter().position(|is_terminal| *is_terminal) else {
+        return 0;
+    };
+    std::fs::metadata(format!("/proc/self/fd/{fd}")).map_or(0, |metadata| metadata.rdev())
+}
+
+/// The process with a terminal after (or before) this one, around the end.
+fn neighbour(context: &Context, name: &str, step: isize) -> Result<String, ClientError> {
+    let call = Call::Status(TargetsParams { targets: vec!["all".to_string()] });
+    let reply: StatusReply = context.connect()?.call(&call)?;
+    let processes = reply.processes.into_iter().filter(|process| process.tty);
+    let names: Vec<String> = processes.map(|process| process.name).collect();
+    Ok(step_from(&names, name, step).unwrap_or_else(|| name.to_string()))
+}
+
+fn step_from(names: &[String], name: &str, step: isize) -> Option<String> {
+    let count = isize::try_from(names.len()).ok().filter(|count| *count > 0)?;
+    let here = names.iter().position(|known| known == name).unwrap_or(0);
+    let there = (isize::try_from(here).ok()? + step).rem_euclid(count);
+    names.get(usize::try_from(there).ok()?).cloned()
+}
+
+fn after_colon(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+/// Says how it ended, on a line of its own below what the process left.
+fn tell(context: &Context, text: &str) {
+    if !context.global.quiet {
+        let _ = writeln!(std::io::stderr(), "\r\n{text}");
+    }
+}
+
+/// Shows the help until a key is pressed; attaching again then repaints the screen.
+fn show_help(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = write!(out, "\r\n{text}\r\npress a key to go on ");
+    let _ = out.flush();
+    if let Ok(terminal) = tty::open()
+        && let Ok(raw) = tty::RawMode::enter(terminal.as_fd())
+    {
+        let _ = std::fs::File::from(terminal).read(&mut [0; 64]);
+        drop(raw);
+    }
+    let _ = write!(out, "\r\n");
+    let _ = out.flush();
+}
+
+/// Stops until continued, like any program at ctrl-z.
+fn suspend() {
+    let own = rustix::process::getpid();
+    let _ = rustix::process::kill_process(own, rustix::process::Signal::STOP);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_go_around() {
+        let names = ["a:0", "b:0", "c:0"].map(str::to_string);
+        assert_eq!(step_from(&names, "c:0", 1).as_deref(), Some("a:0"));
+        assert_eq!(step_from(&names, "a:0", -1).as_deref(), Some("c:0"));
+        assert_eq!(step_from(&names, "gone:0", 1).as_deref(), Some("b:0"));
+        assert_eq!(step_from(&[], "a:0", 1), None);
+    }
+}

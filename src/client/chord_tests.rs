@@ -1,0 +1,161 @@
+use super::*;
+
+const CTRL_A: [&[u8]; 4] = [b"\x01", b"\x1b[97;5u", b"\x1b[27;5;97~", b"\x1b[97;133u"];
+
+fn decoder(keys: &str) -> ChordDecoder {
+    ChordDecoder::new(DetachKeys::parse(keys).expect("keys"))
+}
+
+/// All actions for these bytes, forwarded bytes joined.
+fn actions(decoder: &mut ChordDecoder, chunks: &[&[u8]], paste: bool) -> Vec<Action> {
+    let mut joined: Vec<Action> = Vec::new();
+    let mut all: Vec<Action> =
+        chunks.iter().flat_map(|chunk| decoder.feed(chunk, paste)).collect();
+    all.extend(decoder.flush());
+    for action in all {
+        match (joined.last_mut(), action) {
+            (Some(Action::Forward(last)), Action::Forward(more)) => last.extend(more),
+            (_, action) => joined.push(action),
+        }
+    }
+    joined
+}
+
+/// The actions, which must be the same however the bytes are cut in two.
+fn at_every_split(keys: &str, bytes: &[u8], paste: bool) -> Vec<Action> {
+    let whole = actions(&mut decoder(keys), &[bytes], paste);
+    for at in 0..=bytes.len() {
+        let (left, right) = bytes.split_at(at);
+        let cut = actions(&mut decoder(keys), &[left, right], paste);
+        assert_eq!(cut, whole, "{:?} cut at {at}", String::from_utf8_lossy(bytes));
+    }
+    let single: Vec<&[u8]> = bytes.chunks(1).collect();
+    assert_eq!(actions(&mut decoder(keys), &single, paste), whole);
+    whole
+}
+
+fn forward(bytes: &[u8]) -> Action {
+    Action::Forward(bytes.to_vec())
+}
+
+#[test]
+fn the_chord_leaves_in_every_encoding() {
+    for prefix in CTRL_A {
+        for key in [&b"d"[..], b"\x1b[100u", b"\x1b[100;129u", b"\x1b[27;1;100~"] {
+            let typed = [b"ls\r", prefix, key].concat();
+            let found = at_every_split("ctrl-a,d", &typed, false);
+            assert_eq!(found, [forward(b"ls\r"), Action::Detach]);
+        }
+    }
+}
+
+#[test]
+fn releases_and_bare_modifiers_in_between_do_not_disturb() {
+    let typed = b"\x1b[57442;5u\x1b[97;5u\x1b[97;5:3u\x1b[57442;1:3u\x1b[100;1:1u";
+    let found = at_every_split("ctrl-a,d", typed, false);
+    assert_eq!(found, [forward(b"\x1b[57442;5u"), Action::Detach]);
+}
+
+#[test]
+fn reports_pass_by() {
+    let typed = b"\x01\x1b[<35;10;10M\x1b[Id";
+    let found = at_every_split("ctrl-a,d", typed, false);
+    assert_eq!(found, [forward(b"\x1b[<35;10;10M\x1b[I"), Action::Detach]);
+}
+
+#[test]
+fn the_prefix_twice_or_with_its_letter_is_literal() {
+    for prefix in CTRL_A {
+        let twice = [prefix, prefix].concat();
+        assert_eq!(at_every_split("ctrl-a,d", &twice, false), [forward(prefix)]);
+        let letter = [prefix, b"a"].concat();
+        assert_eq!(at_every_split("ctrl-a,d", &letter, false), [forward(prefix)]);
+    }
+}
+
+#[test]
+fn an_unknown_key_sends_both_as_they_came() {
+    for typed in [&b"\x01x"[..], b"\x01\x1b[A", b"\x1b[97;5ux", b"\x01\r", b"\x01\x1b[1;5C"] {
+        assert_eq!(at_every_split("ctrl-a,d", typed, false), [forward(typed)]);
+    }
+}
+
+#[test]
+fn the_commands_of_the_prefix() {
+    let cases = [
+        (&b"\x01?"[..], Action::Help),
+        (b"\x01\x1b[47:63;2u", Action::Help),
+        (b"\x01\x1b[63;2u", Action::Help),
+        (b"\x01n", Action::Next),
+        (b"\x01p", Action::Previous),
+        (b"\x01\x1a", Action::Suspend),
+        (b"\x1b[97;5u\x1b[122;5u", Action::Suspend),
+    ];
+    for (typed, action) in cases {
+        assert_eq!(at_every_split("ctrl-a,d", typed, false), [action]);
+    }
+}
+
+#[test]
+fn never_inside_a_paste_when_the_process_asked_for_brackets() {
+    let typed = b"\x1b[200~\x01d\x1b[97;5ud\x1b[201~";
+    assert_eq!(at_every_split("ctrl-a,d", typed, true), [forward(typed)]);
+    let after = [&typed[..], b"\x01d"].concat();
+    let found = at_every_split("ctrl-a,d", &after, true);
+    assert_eq!(found, [forward(typed), Action::Detach]);
+    // Brackets that nobody asked for are only bytes.
+    let found = at_every_split("ctrl-a,d", b"\x1b[200~\x01d", false);
+    assert_eq!(found, [forward(b"\x1b[200~"), Action::Detach]);
+}
+
+#[test]
+fn a_paste_that_never_ends_does_not_lock_in() {
+    let mut decoder = decoder("ctrl-a,d");
+    assert_eq!(decoder.feed(b"\x1b[200~x", true), [forward(b"\x1b[200~x")]);
+    // The process left the mode.
+    assert_eq!(decoder.feed(b"\x01d", false), [Action::Detach]);
+}
+
+#[test]
+fn docker_keys_and_none() {
+    let found = at_every_split("ctrl-p,ctrl-q", b"a\x10\x11", false);
+    assert_eq!(found, [forward(b"a"), Action::Detach]);
+    // Twice the prefix is one, then the chord can still follow.
+    let found = at_every_split("ctrl-p,ctrl-q", b"\x10\x10\x10\x11", false);
+    assert_eq!(found, [forward(b"\x10"), Action::Detach]);
+    assert_eq!(at_every_split("none", b"\x01d", false), [forward(b"\x01d")]);
+    assert_eq!(at_every_split("ctrl-\\", b"x\x1c", false), [forward(b"x"), Action::Detach]);
+    let found = at_every_split("ctrl-\\", b"\x1b[92;133u", false);
+    assert_eq!(found, [Action::Detach]);
+    let found = at_every_split("x,y,z", b"xyxyz", false);
+    assert_eq!(found, [forward(b"xy"), Action::Detach]);
+}
+
+#[test]
+fn keys_that_are_none_are_refused() {
+    for bad in ["ctrl-", "ctrl-1", "ab", "ctrl-a,,d", "é", "strg-a"] {
+        assert!(DetachKeys::parse(bad).is_err(), "{bad}");
+    }
+    assert_eq!(DetachKeys::parse("ctrl-a,d"), Ok(DetachKeys::standard()));
+    assert_eq!(DetachKeys::standard().shown(), "ctrl-a d");
+    assert_eq!(DetachKeys::parse("none").map(|keys| keys.shown()), Ok(String::new()));
+}
+
+#[test]
+fn an_incomplete_sequence_is_held_and_then_sent() {
+    let mut decoder = decoder("ctrl-a,d");
+    assert_eq!(decoder.feed(b"\x1b", false), []);
+    assert!(decoder.is_waiting());
+    assert_eq!(decoder.flush(), [forward(b"\x1b")]);
+    assert!(!decoder.is_waiting());
+    let long = [b"\x1b[".to_vec(), vec![b'1'; 200]].concat();
+    let found = actions(&mut decoder, &[&long], false);
+    assert_eq!(found, [forward(&long)]);
+}
+
+#[test]
+fn non_latin_layouts_use_the_base_key() {
+    // Cyrillic ф is on the key of Latin a.
+    let found = at_every_split("ctrl-a,d", b"\x1b[1092::97;5u\x1b[1074::100u", false);
+    assert_eq!(found, [Action::Detach]);
+}

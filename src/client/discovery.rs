@@ -1,0 +1,209 @@
+//! Which daemon is meant, and where its socket is.
+
+use super::command::Global;
+use super::connection::Connection;
+use super::error::ClientError;
+use crate::config::{self, Environment};
+use crate::sys::runtime;
+use crate::wire::HelloReply;
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// A daemon that answered.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// What it says of itself.
+    pub hello: HelloReply,
+}
+
+/// Connects to the daemon that is meant: `--socket`, `$TM_SOCKET`, the config's, that of a
+/// `taskmaster.yaml` here or above, else the only one of this user.
+///
+/// # Errors
+/// When there is none, or more than one to choose from.
+pub fn connect(global: &Global) -> Result<Connection, ClientError> {
+    if let Some(socket) = &global.socket {
+        return Connection::open(socket);
+    }
+    if let Some(path) = &global.config {
+        return Connection::open(&socket_of_config(path)?);
+    }
+    if let Some(socket) = env::var_os("TM_SOCKET").filter(|socket| !socket.is_empty()) {
+        return Connection::open(Path::new(&socket));
+    }
+    if let Some(connection) = nearest_project()? {
+        return Ok(connection);
+    }
+    let mut running = running();
+    match running.len() {
+        1 => Connection::open(&running.remove(0).socket),
+        0 => Err(ClientError::NoDaemon(no_daemon())),
+        _ => Err(ClientError::NoDaemon(candidates(&running))),
+    }
+}
+
+/// The config that `up` and `check` mean: the explicit one, else the usual places.
+///
+/// # Errors
+/// When there is none.
+pub fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientError> {
+    let here = env::current_dir()
+        .map_err(|error| ClientError::Failed(format!("the current directory: {error}")))?;
+    config::find(explicit, &here, &Environment::current())
+        .map_err(|error| ClientError::Failed(error.to_string()))
+}
+
+/// The socket of the daemon of a config. A config that does not load (its daemon may run
+/// nevertheless) has the usual socket.
+///
+/// # Errors
+/// When the file is not there.
+pub fn socket_of_config(path: &Path) -> Result<PathBuf, ClientError> {
+    let canonical = path
+        .canonicalize()
+        .map_err(|error| ClientError::Failed(format!("{}: {error}", path.display())))?;
+    let environment = Environment::current();
+    let loaded = config::load(&canonical, &environment).ok();
+    Ok(socket_of(loaded.as_ref().map(|config| &config.daemon), &canonical))
+}
+
+/// The socket for these settings. A root that drops to `daemon.user` has it in that user's
+/// directory.
+pub fn socket_of(settings: Option<&config::DaemonSettings>, canonical: &Path) -> PathBuf {
+    if let Some(socket) = settings.and_then(|settings| settings.socket.clone()) {
+        return socket;
+    }
+    let own = effective_uid();
+    let user = settings.and_then(|settings| settings.user.as_ref()).map(|user| user.uid);
+    let directory = match user {
+        Some(uid) if uid != own => runtime::runtime_dir(uid, None),
+        _ => own_runtime_dir(),
+    };
+    runtime::socket_path(&directory, canonical)
+}
+
+/// Every daemon of this user that answers (for root: also those that dropped to a user), by
+/// socket.
+pub fn running() -> Vec<Daemon> {
+    let mut sockets: Vec<PathBuf> = runtime_dirs().iter().flat_map(|dir| sockets_in(dir)).collect();
+    sockets.sort();
+    sockets.dedup();
+    sockets.into_iter().filter_map(greet).collect()
+}
+
+/// Where the shell's history and the like are kept.
+pub fn state_dir() -> PathBuf {
+    let (state, home) = (text_var("XDG_STATE_HOME"), text_var("HOME"));
+    runtime::state_dir(effective_uid(), state.as_deref(), home.as_deref())
+}
+
+/// This user's id.
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn greet(socket: PathBuf) -> Option<Daemon> {
+    let hello = Connection::open(&socket).and_then(|mut connection| connection.hello());
+    hello.ok().map(|hello| Daemon { socket, hello })
+}
+
+/// The daemon of the nearest `taskmaster.yaml` here or above, if one runs.
+fn nearest_project() -> Result<Option<Connection>, ClientError> {
+    let Ok(here) = env::current_dir() else {
+        return Ok(None);
+    };
+    for directory in here.ancestors() {
+        let file = directory.join(config::FILE_NAME);
+        if !file.is_file() {
+            continue;
+        }
+        match socket_of_config(&file).and_then(|socket| Connection::open(&socket)) {
+            Ok(connection) => return Ok(Some(connection)),
+            Err(error @ ClientError::Denied(_)) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+fn own_runtime_dir() -> PathBuf {
+    runtime::runtime_dir(effective_uid(), text_var("XDG_RUNTIME_DIR").as_deref())
+}
+
+/// Where this user's daemons can be. The directory without XDG counts too: a daemon started
+/// from cron or over `su` has no session.
+fn runtime_dirs() -> Vec<PathBuf> {
+    let uid = effective_uid();
+    let mut directories = vec![own_runtime_dir(), runtime::runtime_dir(uid, None)];
+    if uid == 0 {
+        let entries = std::fs::read_dir("/tmp").into_iter().flatten().flatten();
+        let named = entries.filter(|entry| {
+            let name = entry.file_name();
+            name.to_str().and_then(|name| name.strip_prefix("tmd-")).is_some_and(is_number)
+        });
+        directories.extend(named.map(|entry| entry.path()));
+    }
+    directories
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn sockets_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "sock")).collect()
+}
+
+fn no_daemon() -> String {
+    let place = own_runtime_dir();
+    format!(
+        "no daemon runs (looked in {}); start one with tm up -c FILE, or name its socket with \
+         --socket",
+        place.display()
+    )
+}
+
+fn candidates(daemons: &[Daemon]) -> String {
+    let mut text = "more than one daemon runs; choose one with -c:".to_string();
+    for daemon in daemons {
+        text.push_str(&format!("\n  -c {}  (pid {})", daemon.hello.config, daemon.hello.pid));
+    }
+    text
+}
+
+fn text_var(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_of_a_config_is_its_own_setting_or_computed() {
+        let path = Path::new("/srv/a/taskmaster.yaml");
+        let usual = socket_of(None, path);
+        assert!(usual.to_string_lossy().contains("taskmaster-"), "{usual:?}");
+        let settings = config::DaemonSettings {
+            socket: Some(PathBuf::from("/run/a.sock")),
+            ..config::DaemonSettings::default()
+        };
+        assert_eq!(socket_of(Some(&settings), path), Path::new("/run/a.sock"));
+    }
+
+    #[test]
+    fn only_sockets_are_candidates() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for name in ["a.sock", "a.lock", "b.sock"] {
+            std::fs::write(directory.path().join(name), "").expect("writable");
+        }
+        let mut found = sockets_in(directory.path());
+        found.sort();
+        assert_eq!(found, [directory.path().join("a.sock"), directory.path().join("b.sock")]);
+        assert!(sockets_in(Path::new("/nonexistent")).is_empty());
+    }
+}

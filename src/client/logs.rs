@@ -1,0 +1,107 @@
+//! `logs`: output from memory, then as it comes.
+
+use super::command::LogsArgs;
+use super::context::{Context, or_all, write_stdout};
+use super::error::{ClientError, exit};
+use super::frames::{Filled, Frames};
+use super::merge::{MergeOptions, Merger};
+use crate::wire::{
+    Call, Frame, Kind, LogsParams, SourceInfo, StatusReply, TargetsParams,
+};
+use serde_json::Value;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// How long an unfinished line waits for its rest before it is shown.
+pub const PARTIAL_LINE_DELAY: Duration = Duration::from_millis(100);
+
+/// Runs the verb.
+///
+/// # Errors
+/// Of the connection, the request or the output.
+pub fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
+    let targets = or_all(&args.targets);
+    let mut connection = context.connect()?;
+    let status: StatusReply =
+        connection.call(&Call::Status(TargetsParams { targets: targets.clone() }))?;
+    let stream = match (args.stdout, args.stderr) {
+        (true, _) => Some("stdout".to_string()),
+        (_, true) => Some("stderr".to_string()),
+        _ => None,
+    };
+    let params = LogsParams {
+        targets,
+        follow: args.follow,
+        frames: true,
+        lines: args.lines,
+        since_s: args.since.map(|since| since.as_secs_f64()),
+        stream,
+    };
+    let _: Value = connection.call(&Call::Logs(params))?;
+    let mut merger = Merger::new(MergeOptions {
+        style: context.style,
+        names: status.processes.into_iter().map(|process| process.name).collect(),
+        always_prefix: false,
+        timestamps: args.timestamps,
+        strip: !args.raw && !context.global.json && std::io::stdout().is_terminal(),
+        json: context.global.json,
+    });
+    let mut frames = Frames::new(connection.into_frames());
+    let _guard = args.follow.then(|| frames.end_at_interrupt());
+    follow(&mut frames, &mut merger)?;
+    Ok(exit::DONE)
+}
+
+/// Prints until the stream ends.
+fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<(), ClientError> {
+    let mut out = Vec::new();
+    let mut ended = false;
+    while !ended {
+        while let Some(frame) = frames.next_frame()? {
+            ended |= frame.kind == Kind::End;
+            take_frame(merger, &frame, &mut out);
+        }
+        write_stdout(&out)?;
+        out.clear();
+        if !ended {
+            match frames.fill(merger.has_partial().then_some(PARTIAL_LINE_DELAY)) {
+                Filled::Bytes => {}
+                Filled::Idle => merger.flush(&mut out),
+                Filled::End => ended = true,
+            }
+        }
+    }
+    merger.finish(&mut out);
+    write_stdout(&out)
+}
+
+/// Takes in one frame of a stream of logs.
+pub fn take_frame(merger: &mut Merger, frame: &Frame, out: &mut Vec<u8>) {
+    match frame.kind {
+        Kind::Source => {
+            if let Ok(info) = serde_json::from_slice::<SourceInfo>(&frame.payload) {
+                merger.source(&info);
+            }
+        }
+        Kind::Data | Kind::Snapshot => {
+            if let Some((_, bytes)) = frame.offset_and_bytes() {
+                merger.data(bytes, out);
+            }
+        }
+        Kind::Skipped => {
+            if let Some(bytes) = frame.payload.first_chunk::<8>() {
+                merger.skipped(u64::from_be_bytes(*bytes), out);
+            }
+        }
+        Kind::Notice => {
+            merger.notice("", &String::from_utf8_lossy(&frame.payload), out);
+        }
+        Kind::Input
+        | Kind::Resize
+        | Kind::Role
+        | Kind::Exit
+        | Kind::Detach
+        | Kind::End
+        | Kind::InputEnd => {}
+    }
+}

@@ -1,0 +1,148 @@
+//! `reload` and `scale`: what changes, as terraform shows it.
+
+use super::command::{ReloadArgs, ScaleArgs};
+use super::context::Context;
+use super::error::{ClientError, exit};
+use super::style::{Paint, Style};
+use super::table::printable;
+use crate::wire::{Call, ChangeInfo, PlanEntryInfo, PlanReply, ReloadParams, ScaleParams};
+
+/// Runs `reload`.
+///
+/// # Errors
+/// Of the connection, the config or the output.
+pub fn reload(context: &Context, args: &ReloadArgs) -> Result<i32, ClientError> {
+    let call = Call::Reload(ReloadParams { dry_run: args.dry_run });
+    let reply: PlanReply = context.ask(&call, |reply: &PlanReply| rendered(context, reply))?;
+    let changes = reply.entries.iter().any(|entry| entry.action != "unchanged");
+    if args.dry_run && changes { Ok(exit::USAGE) } else { Ok(exit::DONE) }
+}
+
+/// Runs `scale`.
+///
+/// # Errors
+/// Of the connection, the request or the output.
+pub fn scale(context: &Context, args: &ScaleArgs) -> Result<i32, ClientError> {
+    for (program, numprocs) in &args.scales {
+        let params = ScaleParams { program: program.clone(), numprocs: *numprocs };
+        let render = |reply: &PlanReply| rendered(context, reply);
+        let _: PlanReply = context.ask(&Call::Scale(params), render)?;
+    }
+    Ok(exit::DONE)
+}
+
+fn rendered(context: &Context, reply: &PlanReply) -> Vec<String> {
+    for warning in &reply.warnings {
+        context.notice(&format!("warning: {warning}"));
+    }
+    if context.global.quiet {
+        return Vec::new();
+    }
+    render(context.style, reply)
+}
+
+/// A line for each process and one with the counts.
+pub fn render(style: Style, reply: &PlanReply) -> Vec<String> {
+    let width = reply.entries.iter().map(|entry| entry.process.chars().count()).max().unwrap_or(0);
+    let mut lines: Vec<String> =
+        reply.entries.iter().map(|entry| entry_line(style, entry, width)).collect();
+    lines.push(summary(reply));
+    lines
+}
+
+fn entry_line(style: Style, entry: &PlanEntryInfo, width: usize) -> String {
+    let (sign, word, paint) = match entry.action.as_str() {
+        "add" => ("+", "added", Paint::Green),
+        "remove" => ("-", "removed", Paint::Red),
+        "restart" => ("~", "restart", Paint::Yellow),
+        "live" => ("≈", "live", Paint::Cyan),
+        "unchanged" => ("=", "unchanged", Paint::Dim),
+        other => ("?", other, Paint::Bold),
+    };
+    let changes: Vec<String> = entry.changes.iter().map(change).collect();
+    let changes = if changes.is_empty() { String::new() } else { format!(" ({})", changes.join(", ")) };
+    let name = printable(&entry.process);
+    style.paint(paint, &format!("{sign} {name:width$}  {word}{changes}"))
+}
+
+fn change(change: &ChangeInfo) -> String {
+    let (key, from, to) = (&change.key, printable(&change.from), printable(&change.to));
+    match (from.as_str(), to.as_str()) {
+        ("", "") => key.clone(),
+        ("", to) => format!("{key} → {to}"),
+        (from, "") => format!("{key} {from} → none"),
+        (from, to) => format!("{key} {from} → {to}"),
+    }
+}
+
+fn summary(reply: &PlanReply) -> String {
+    let count = |action: &str| reply.entries.iter().filter(|entry| entry.action == action).count();
+    if reply.entries.iter().all(|entry| entry.action == "unchanged") {
+        return format!("No change: {} unchanged.", count("unchanged"));
+    }
+    let (begin, [add, remove, restart]) = match reply.applied {
+        true => ("Applied", ["added", "removed", "restarted"]),
+        false => ("Plan", ["to add", "to remove", "to restart"]),
+    };
+    format!(
+        "{begin}: {} {add}, {} {remove}, {} {restart}, {} live, {} unchanged.",
+        count("add"),
+        count("remove"),
+        count("restart"),
+        count("live"),
+        count("unchanged")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(process: &str, action: &str, changes: &[(&str, &str, &str)]) -> PlanEntryInfo {
+        let change = |(key, from, to): &(&str, &str, &str)| ChangeInfo {
+            key: (*key).to_string(),
+            from: (*from).to_string(),
+            to: (*to).to_string(),
+        };
+        PlanEntryInfo {
+            process: process.to_string(),
+            action: action.to_string(),
+            changes: changes.iter().map(change).collect(),
+        }
+    }
+
+    #[test]
+    fn a_plan_reads_like_terraform() {
+        let reply = PlanReply {
+            entries: vec![
+                entry("new:0", "add", &[]),
+                entry("old:0", "remove", &[]),
+                entry("web:0", "restart", &[("cmd", "", "")]),
+                entry("worker:0", "live", &[("stoptime", "10s", "3s")]),
+                entry("db:0", "unchanged", &[]),
+            ],
+            applied: false,
+            warnings: Vec::new(),
+        };
+        assert_eq!(
+            render(Style::plain(), &reply),
+            [
+                "+ new:0     added",
+                "- old:0     removed",
+                "~ web:0     restart (cmd)",
+                "≈ worker:0  live (stoptime 10s → 3s)",
+                "= db:0      unchanged",
+                "Plan: 1 to add, 1 to remove, 1 to restart, 1 live, 1 unchanged.",
+            ]
+        );
+        let applied = PlanReply { applied: true, ..reply };
+        let last = "Applied: 1 added, 1 removed, 1 restarted, 1 live, 1 unchanged.";
+        assert_eq!(render(Style::plain(), &applied).last().map(String::as_str), Some(last));
+    }
+
+    #[test]
+    fn nothing_to_do_is_said() {
+        let reply = PlanReply { entries: vec![entry("a:0", "unchanged", &[])], ..PlanReply::default() };
+        assert_eq!(render(Style::plain(), &reply), ["= a:0  unchanged", "No change: 1 unchanged."]);
+    }
+}

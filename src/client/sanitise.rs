@@ -1,0 +1,162 @@
+//! Takes control sequences out of output that is shown among other output.
+
+/// Longest parameters of a colour sequence that is kept.
+const MAX_PARAMETERS: usize = 64;
+
+/// Takes out every control sequence but colours (SGR), and every control character but newline,
+/// carriage return and tab. Sequences may be cut anywhere.
+#[derive(Debug)]
+pub struct Sanitiser {
+    keep_colours: bool,
+    state: State,
+    sequence: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ground,
+    /// After the first byte of what may be a C1 control in UTF-8.
+    C2,
+    Escape,
+    /// `ESC` and intermediates: one more byte ends it.
+    Intermediate,
+    Csi,
+    /// OSC, DCS, SOS, PM, APC: up to BEL or ST.
+    Text,
+    TextEscape,
+}
+
+impl Sanitiser {
+    /// With colours left in or not.
+    pub fn new(keep_colours: bool) -> Sanitiser {
+        Sanitiser { keep_colours, state: State::Ground, sequence: Vec::new() }
+    }
+
+    /// Appends to `out` what is left of `bytes`.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        for &byte in bytes {
+            self.state = self.step(byte, out);
+        }
+    }
+
+    fn step(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
+        // A newline ends whatever a program left unfinished, lest all that follows is lost.
+        if byte == b'\n' {
+            out.push(byte);
+            return State::Ground;
+        }
+        match self.state {
+            State::Ground => ground(byte, out),
+            State::C2 => match byte {
+                0x9b => self.begin_csi(),
+                0x90 | 0x98 | 0x9d..=0x9f => State::Text,
+                0x80..=0x9f => State::Ground,
+                _ => {
+                    out.push(0xc2);
+                    ground(byte, out)
+                }
+            },
+            State::Escape => match byte {
+                b'[' => self.begin_csi(),
+                b']' | b'P' | b'X' | b'^' | b'_' => State::Text,
+                0x20..=0x2f => State::Intermediate,
+                0x1b => State::Escape,
+                _ => State::Ground,
+            },
+            State::Intermediate => match byte {
+                0x20..=0x2f => State::Intermediate,
+                _ => State::Ground,
+            },
+            State::Csi => self.csi(byte, out),
+            State::Text => match byte {
+                0x07 | 0x18 | 0x1a => State::Ground,
+                0x1b => State::TextEscape,
+                _ => State::Text,
+            },
+            State::TextEscape => match byte {
+                b'\\' => State::Ground,
+                b'[' => self.begin_csi(),
+                _ => State::Text,
+            },
+        }
+    }
+
+    fn begin_csi(&mut self) -> State {
+        self.sequence.clear();
+        State::Csi
+    }
+
+    fn csi(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
+        match byte {
+            0x20..=0x3f => {
+                if self.sequence.len() <= MAX_PARAMETERS {
+                    self.sequence.push(byte);
+                }
+                State::Csi
+            }
+            0x1b => State::Escape,
+            0x18 | 0x1a => State::Ground,
+            0x40..=0x7e => {
+                let plain = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b';' | b':');
+                let colour = byte == b'm' && self.sequence.iter().all(plain);
+                if colour && self.keep_colours && self.sequence.len() <= MAX_PARAMETERS {
+                    out.extend_from_slice(b"\x1b[");
+                    out.extend_from_slice(&self.sequence);
+                    out.push(b'm');
+                }
+                State::Ground
+            }
+            _ => State::Csi,
+        }
+    }
+}
+
+fn ground(byte: u8, out: &mut Vec<u8>) -> State {
+    match byte {
+        0x1b => return State::Escape,
+        0xc2 => return State::C2,
+        b'\t' | b'\r' | 0x20..=0x7e | 0x80..=0xff => out.push(byte),
+        _ => {}
+    }
+    State::Ground
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clean(keep_colours: bool, text: &[u8]) -> String {
+        let mut whole = Vec::new();
+        Sanitiser::new(keep_colours).feed(text, &mut whole);
+        for at in 0..=text.len() {
+            let mut sanitiser = Sanitiser::new(keep_colours);
+            let mut cut = Vec::new();
+            sanitiser.feed(&text[..at], &mut cut);
+            sanitiser.feed(&text[at..], &mut cut);
+            assert_eq!(cut, whole, "cut at {at}");
+        }
+        String::from_utf8_lossy(&whole).into_owned()
+    }
+
+    #[test]
+    fn only_colours_stay() {
+        let text = b"\x1b[2J\x1b[31mred\x1b[0m\x1b]0;title\x07 \x1b[6n\x1b(Bx\x07\x08\x1b[38:2:1m";
+        assert_eq!(clean(true, text), "\x1b[31mred\x1b[0m x\x1b[38:2:1m");
+        assert_eq!(clean(false, text), "red x");
+    }
+
+    #[test]
+    fn text_in_any_script_stays_and_c1_goes() {
+        assert_eq!(clean(true, "Grüße 日本 ¢\u{9b}31mx\u{85}".as_bytes()), "Grüße 日本 ¢\x1b[31mx");
+    }
+
+    #[test]
+    fn an_unfinished_sequence_ends_with_its_line() {
+        assert_eq!(clean(true, b"a\x1b]0;never\nb\x1b[12\nc"), "a\nb\nc");
+    }
+
+    #[test]
+    fn queries_disguised_as_colours_go() {
+        assert_eq!(clean(true, b"\x1b[>4;1m\x1b[?4m\x1b[ 1mx"), "x");
+    }
+}

@@ -1,0 +1,183 @@
+//! `status`: the table, once or live.
+
+use super::command::StatusArgs;
+use super::connection::Connection;
+use super::context::{Context, or_all, parse, write_stdout};
+use super::error::{ClientError, exit};
+use super::live::Keyboard;
+use super::style::{Paint, Style, state_paint};
+use super::table::{self, Cell};
+use super::time::short_span;
+use crate::wire::{Call, EventsParams, ProcessStatus, StatusReply, TargetsParams};
+use serde_json::Value;
+
+const HEADER: [&str; 6] = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "DETAIL"];
+const RIGHT: [usize; 3] = [2, 3, 4];
+
+/// Runs the verb.
+///
+/// # Errors
+/// Of the connection, the request or the output.
+pub fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientError> {
+    let call = Call::Status(TargetsParams { targets: or_all(&args.targets) });
+    if args.watch {
+        return watch(context, &call);
+    }
+    let value = context.connect()?.call_value(&call)?;
+    if context.global.json {
+        context.print_json(&value)?;
+    }
+    let reply: StatusReply = parse(value)?;
+    if !context.global.json && !context.global.quiet {
+        if reply.processes.is_empty() {
+            context.notice("no processes: the config has no programs");
+        } else {
+            context.print_lines(&render(context.style, &reply, None))?;
+        }
+    }
+    Ok(exit_code(&reply))
+}
+
+/// 0 when everything asked for is RUNNING.
+pub fn exit_code(reply: &StatusReply) -> i32 {
+    let running = reply.processes.iter().all(|process| process.state == "RUNNING");
+    if running { exit::DONE } else { exit::NOT_RUNNING }
+}
+
+/// The table. `width` cuts lines that would wrap.
+pub fn render(style: Style, reply: &StatusReply, width: Option<usize>) -> Vec<String> {
+    let rows: Vec<Vec<Cell>> = reply.processes.iter().map(row).collect();
+    table::render(style, &HEADER, &rows, &RIGHT, width)
+}
+
+fn row(process: &ProcessStatus) -> Vec<Cell> {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_string());
+    let restarts = match process.restarts {
+        0 => Cell::painted("0", Paint::Dim),
+        count => count.to_string().into(),
+    };
+    vec![
+        process.name.as_str().into(),
+        Cell::painted(process.state.as_str(), state_paint(&process.state)),
+        or_dash(process.pid.map(|pid| pid.to_string())).into(),
+        or_dash(process.uptime_s.map(short_span)).into(),
+        restarts,
+        detail(process).into(),
+    ]
+}
+
+/// The daemon's line, who is attached, and what an ended leader left, when it is not said yet.
+fn detail(process: &ProcessStatus) -> String {
+    let mut parts = Vec::new();
+    if !process.detail.is_empty() {
+        parts.push(process.detail.clone());
+    }
+    let attached = process.clients.len();
+    if attached > 0 && !process.detail.contains("attached") {
+        let pids: Vec<String> =
+            process.clients.iter().map(|client| format!("pid {}", client.pid)).collect();
+        parts.push(format!("{attached} attached: {}", pids.join(", ")));
+    }
+    let left = process.stragglers.len();
+    if left > 0 && !process.detail.contains("straggler") {
+        let plural = if left == 1 { "" } else { "s" };
+        parts.push(format!("{left} straggler{plural}: {}", process.stragglers.join(", ")));
+    }
+    parts.join("; ")
+}
+
+/// Draws the table again whenever something happens, and once a second for the uptimes.
+fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
+    let mut connection = context.connect()?;
+    if !context.is_terminal() {
+        return watch_lines(context, &mut connection, call);
+    }
+    let mut keyboard = Keyboard::open(context)?;
+    // Everything that happens wakes the table; what it says is asked for anew.
+    let mut events = context.connect()?;
+    let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
+    keyboard.wake_on(events)?;
+    loop {
+        let reply: StatusReply = connection.call(call)?;
+        let (rows, cols) = keyboard.size();
+        let mut lines = render(context.style, &reply, Some(cols));
+        let help = context.style.paint(Paint::Dim, "q leaves");
+        if lines.len() + 1 >= rows {
+            let hidden = lines.len() + 2 - rows.max(3);
+            lines.truncate(rows.max(3) - 2);
+            lines.push(format!("… {hidden} more; {help}"));
+        } else {
+            lines.push(help);
+        }
+        keyboard.draw(&lines)?;
+        if !keyboard.wait()? {
+            return Ok(exit_code(&reply));
+        }
+    }
+}
+
+/// Without a terminal: a table (or an object) for every event.
+fn watch_lines(
+    context: &Context,
+    connection: &mut Connection,
+    call: &Call,
+) -> Result<i32, ClientError> {
+    let mut events = context.connect()?;
+    let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
+    loop {
+        let value = connection.call_value(call)?;
+        if context.global.json {
+            context.print_json(&value)?;
+        } else {
+            context.print_lines(&render(context.style, &parse(value)?, None))?;
+            write_stdout(b"\n")?;
+        }
+        if events.next_notification()?.is_none() {
+            return Err(ClientError::Lost);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ClientInfo;
+
+    fn process(name: &str, state: &str) -> ProcessStatus {
+        ProcessStatus {
+            name: name.to_string(),
+            state: state.to_string(),
+            ..ProcessStatus::default()
+        }
+    }
+
+    #[test]
+    fn the_table_is_that_of_the_manual() {
+        let mut up = process("web:0", "RUNNING");
+        up.pid = Some(4121);
+        up.uptime_s = Some(192.0);
+        let mut down = process("worker:1", "BACKOFF");
+        down.restarts = 2;
+        down.detail = "exit 1 after 0.2s, retry 3 of 3 in 1.8s".to_string();
+        let reply = StatusReply { processes: vec![up, down] };
+        let lines = render(Style::plain(), &reply, None);
+        assert_eq!(
+            lines,
+            [
+                "NAME      STATE     PID  UPTIME  RESTARTS  DETAIL",
+                "web:0     RUNNING  4121   3m12s         0",
+                "worker:1  BACKOFF     -       -         2  exit 1 after 0.2s, retry 3 of 3 in 1.8s",
+            ]
+        );
+        assert_eq!(exit_code(&reply), 3);
+    }
+
+    #[test]
+    fn clients_and_stragglers_are_named() {
+        let mut shell = process("shell:0", "RUNNING");
+        shell.clients = vec![ClientInfo { pid: 7, ..ClientInfo::default() }];
+        shell.stragglers = vec!["4121 node server.js".to_string()];
+        assert_eq!(detail(&shell), "1 attached: pid 7; 1 straggler: 4121 node server.js");
+        assert_eq!(exit_code(&StatusReply { processes: vec![shell] }), 0);
+    }
+}

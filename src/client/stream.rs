@@ -1,0 +1,221 @@
+//! Attachment without a terminal at one of its ends: lines from a person, or bytes from a pipe.
+
+use super::command::AttachArgs;
+use super::connection::Connection;
+use super::context::{Context, write_stdout};
+use super::error::{ClientError, exit};
+use super::frames::{Filled, Frames};
+use crate::terminal::Tracker;
+use crate::wire::{AttachReply, ExitInfo, Frame, Kind, MAX_PAYLOAD, flags};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// Shows output and forwards input until one of the two ends.
+///
+/// # Errors
+/// Of the daemon or the output.
+pub fn run(
+    context: &Context,
+    args: &AttachArgs,
+    reply: &AttachReply,
+    connection: Connection,
+) -> Result<i32, ClientError> {
+    let (socket, decoder) = connection.into_frames();
+    let input = Input {
+        socket: socket.try_clone().map_err(failed)?,
+        is_terminal: std::io::stdin().is_terminal(),
+        accepted: reply.input && !args.read_only,
+        until_exit: args.until_exit,
+        process: reply.process.clone(),
+        left: Arc::new(AtomicBool::new(false)),
+    };
+    if input.is_terminal {
+        let to_write = match (args.read_only, reply.input) {
+            (true, _) => "read-only",
+            (false, true) => "lines go to its input",
+            (false, false) => "it takes no input (set stdin: pipe)",
+        };
+        let name = &reply.process;
+        context.notice(&format!("[attached to {name} — {to_write}, ctrl-c leaves]"));
+    } else if !input.accepted {
+        let name = &reply.process;
+        context.notice(&format!("[{name} takes no input (set stdin: pipe): it is dropped]"));
+    }
+    let left = Arc::clone(&input.left);
+    leave_at_signals(&socket, &left)?;
+    thread::Builder::new().spawn(move || input.forward()).map_err(failed)?;
+    let mut output = Output { context, tracker: std::io::stdout().is_terminal().then(|| Tracker::new(0)) };
+    let ended = output.show(&mut Frames::new((socket, decoder)));
+    output.restore();
+    match ended? {
+        Some(End::Exited(info)) => Ok(info.shell_code()),
+        Some(End::Detached(reason)) => {
+            if !reason.is_empty() {
+                context.notice(&format!("[detached from {}: {reason}]", reply.process));
+            }
+            Ok(exit::DONE)
+        }
+        None if left.load(Ordering::SeqCst) => Ok(exit::DONE),
+        None => {
+            context.notice(&format!("[{}: the daemon is gone]", reply.process));
+            Ok(exit::LOST)
+        }
+    }
+}
+
+enum End {
+    Exited(ExitInfo),
+    Detached(String),
+}
+
+/// What goes to the process.
+struct Input {
+    socket: UnixStream,
+    is_terminal: bool,
+    accepted: bool,
+    until_exit: bool,
+    process: String,
+    left: Arc<AtomicBool>,
+}
+
+impl Input {
+    /// Forwards until the end of input, then leaves. A blocking write is the back-pressure; all
+    /// that was read is delivered before the daemon sees that we leave.
+    fn forward(mut self) {
+        let mut buffer = [0; 16 * 1024];
+        let mut told = false;
+        loop {
+            match std::io::stdin().lock().read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) if self.accepted => {
+                    for chunk in buffer[..count].chunks(MAX_PAYLOAD) {
+                        if self.send(Kind::Input, chunk).is_err() {
+                            return;
+                        }
+                    }
+                }
+                Ok(_) => {
+                    if self.is_terminal && !std::mem::replace(&mut told, true) {
+                        let _ = writeln!(std::io::stderr(), "[{} takes no input]", self.process);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        // Ctrl-D at a terminal leaves; it does not close the input of a process for good.
+        if !self.is_terminal && self.accepted && self.send(Kind::InputEnd, &[]).is_err() {
+            return;
+        }
+        if !self.until_exit {
+            self.left.store(true, Ordering::SeqCst);
+            let _ = self.send(Kind::Detach, &[]);
+        }
+    }
+
+    fn send(&mut self, kind: Kind, payload: &[u8]) -> std::io::Result<()> {
+        self.socket.write_all(&Frame::new(kind, payload).to_bytes())
+    }
+}
+
+/// What comes from the process.
+struct Output<'a> {
+    context: &'a Context,
+    tracker: Option<Tracker>,
+}
+
+impl Output<'_> {
+    /// Prints until the stream ends; `None` when it just broke off.
+    fn show(&mut self, frames: &mut Frames) -> Result<Option<End>, ClientError> {
+        loop {
+            while let Some(frame) = frames.next_frame()? {
+                if let Some(end) = self.take(&frame)? {
+                    return Ok(Some(end));
+                }
+            }
+            if frames.fill(None) == Filled::End {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn take(&mut self, frame: &Frame) -> Result<Option<End>, ClientError> {
+        match frame.kind {
+            Kind::Data | Kind::Snapshot => {
+                if let Some((_, bytes)) = frame.offset_and_bytes() {
+                    self.print(bytes, frame.flags & flags::STDERR != 0)?;
+                }
+            }
+            Kind::Skipped => {
+                if let Some(bytes) = frame.payload.first_chunk::<8>() {
+                    let bytes = u64::from_be_bytes(*bytes);
+                    self.context.notice(&format!("[{bytes} bytes skipped]"));
+                }
+            }
+            Kind::Notice => {
+                let text = super::table::printable(String::from_utf8_lossy(&frame.payload).trim());
+                let text = if text.starts_with('[') { text } else { format!("[{text}]") };
+                self.context.notice(&text);
+            }
+            Kind::Exit => {
+                let info = serde_json::from_slice(&frame.payload).unwrap_or_default();
+                return Ok(Some(End::Exited(info)));
+            }
+            Kind::Detach => {
+                let reason = String::from_utf8_lossy(&frame.payload).into_owned();
+                return Ok(Some(End::Detached(reason)));
+            }
+            Kind::Role
+            | Kind::Source
+            | Kind::End
+            | Kind::Input
+            | Kind::Resize
+            | Kind::InputEnd => {}
+        }
+        Ok(None)
+    }
+
+    fn print(&mut self, bytes: &[u8], stderr: bool) -> Result<(), ClientError> {
+        if stderr {
+            return std::io::stderr().write_all(bytes).map_err(failed);
+        }
+        write_stdout(bytes)?;
+        if let Some(tracker) = &mut self.tracker {
+            tracker.feed(bytes);
+        }
+        Ok(())
+    }
+
+    /// Undoes what the process switched on in our terminal.
+    fn restore(&mut self) {
+        if let Some(tracker) = self.tracker.take() {
+            // A terminal that is gone needs no restoring.
+            let _ = write_stdout(&tracker.reset_sequence());
+        }
+    }
+}
+
+/// Ctrl-C and the like leave; the process goes on.
+fn leave_at_signals(socket: &UnixStream, left: &Arc<AtomicBool>) -> Result<(), ClientError> {
+    let socket = socket.try_clone().map_err(failed)?;
+    let left = Arc::clone(left);
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+    let wait = move || {
+        for _ in signals.forever() {
+            left.store(true, Ordering::SeqCst);
+            // A socket that is closed already needs no closing.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    };
+    thread::Builder::new().spawn(wait).map(drop).map_err(failed)
+}
+
+fn failed(error: std::io::Error) -> ClientError {
+    ClientError::Failed(error.to_string())
+}
