@@ -1,0 +1,107 @@
+//! Going to the background, and telling the one who waits whether it worked.
+
+use super::{io as bytes, retry};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// Which of the two processes this is.
+#[derive(Debug)]
+pub enum Role {
+    /// The one the user started: waits for the outcome and exits.
+    Parent(Outcome),
+    /// The daemon to be: in a session of its own, still with the old stdio.
+    Child(ReadyPipe),
+}
+
+/// The waiting end.
+#[derive(Debug)]
+pub struct Outcome {
+    fd: OwnedFd,
+    pid: i32,
+}
+
+/// The telling end.
+#[derive(Debug)]
+pub struct ReadyPipe {
+    fd: OwnedFd,
+}
+
+const READY: u8 = b'+';
+const FAILED: u8 = b'-';
+const FAILURE_BYTES_MAX: usize = 4096;
+
+/// Forks, and makes the child the leader of a new session.
+///
+/// To be called while there is only one thread (another one's locks would stay locked in the
+/// child for ever) and before any poll set or signalfd exists (they do not survive a fork).
+pub fn daemonize() -> io::Result<Role> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // SAFETY: the caller has only one thread, so the child's copy of memory is consistent.
+    let pid = retry(|| unsafe { libc::fork() })?;
+    if pid > 0 {
+        drop(write);
+        return Ok(Role::Parent(Outcome { fd: read, pid }));
+    }
+    drop(read);
+    rustix::process::setsid()?;
+    Ok(Role::Child(ReadyPipe { fd: write }))
+}
+
+impl Outcome {
+    /// Waits for the child's word: its pid when it is ready, else its failure's text.
+    pub fn wait(self) -> Result<i32, String> {
+        let mut message = Vec::new();
+        let mut buffer = [0_u8; 512];
+        while message.len() <= FAILURE_BYTES_MAX {
+            match bytes::read(self.fd.as_fd(), &mut buffer) {
+                Ok(0) => break,
+                Ok(length) => message.extend(buffer.iter().take(length)),
+                Err(error) => return Err(format!("waiting for the daemon: {error}")),
+            }
+        }
+        match message.split_first() {
+            Some((&READY, _)) => Ok(self.pid),
+            Some((_, text)) => Err(String::from_utf8_lossy(text).into_owned()),
+            None => Err("the daemon ended before it was ready; see its log".to_string()),
+        }
+    }
+}
+
+impl ReadyPipe {
+    /// The socket answers: the parent may exit 0.
+    pub fn ready(self) -> io::Result<()> {
+        self.tell(&[READY])
+    }
+
+    /// It will not run, and why.
+    pub fn failed(self, text: &str) -> io::Result<()> {
+        let mut message = vec![FAILED];
+        message.extend(text.bytes().take(FAILURE_BYTES_MAX));
+        self.tell(&message)
+    }
+
+    fn tell(&self, mut message: &[u8]) -> io::Result<()> {
+        while !message.is_empty() {
+            let written = bytes::write(self.fd.as_fd(), message)?;
+            message = message.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+/// Points descriptors 0, 1 and 2 at `/dev/null`, so that the terminal can go away.
+pub fn detach_stdio() -> io::Result<()> {
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty())?;
+    for target in 0..3 {
+        // SAFETY: descriptors 0 to 2 are not owned by any value; std refers to them by number
+        // and finds /dev/null there from now on. Equal numbers only clear nothing.
+        retry(|| unsafe { libc::dup2(null.as_raw_fd(), target) })?;
+    }
+    if null.as_raw_fd() < 3 {
+        // It is one of the three (they were closed before) and has to stay open.
+        rustix::io::fcntl_setfd(&null, rustix::io::FdFlags::empty())?;
+        std::mem::forget(null);
+    }
+    Ok(())
+}

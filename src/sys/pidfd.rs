@@ -1,0 +1,150 @@
+//! Children and other processes by handle: exact exit statuses, signals that cannot miss.
+
+use super::retry;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal {
+        /// The raw number, real-time signals included.
+        signal: i32,
+        /// Whether it dumped core.
+        core: bool,
+    },
+}
+
+/// A child's end, taken: it is no zombie any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// How it ended.
+    pub exit: ExitStatus,
+}
+
+/// Takes the exit status of the child behind `pidfd`; `None` while it lives.
+///
+/// ECHILD when it is not our child, or already reaped.
+pub fn wait(pidfd: BorrowedFd<'_>) -> io::Result<Option<Wait>> {
+    let id = pidfd_id(pidfd)?;
+    let ended = waitid(libc::P_PIDFD, id, libc::WEXITED | libc::WNOHANG)?;
+    Ok(ended.map(|(_, exit)| Wait { exit }))
+}
+
+/// As [`wait`], but waits until the child has ended.
+pub fn wait_blocking(pidfd: BorrowedFd<'_>) -> io::Result<ExitStatus> {
+    let id = pidfd_id(pidfd)?;
+    match waitid(libc::P_PIDFD, id, libc::WEXITED)? {
+        Some((_, exit)) => Ok(exit),
+        None => Err(io::Error::from_raw_os_error(libc::ECHILD)),
+    }
+}
+
+/// A handle to any process; ESRCH when there is none.
+pub fn open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is involved.
+    let fd = retry(|| unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = i32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    // SAFETY: the call made this descriptor (close-on-exec) and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends a signal (any number; 0 only tests) to the process behind `pidfd`. ESRCH when it is gone.
+pub fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    send(pidfd, signal, 0)
+}
+
+/// Sends a signal to every process of a group. ESRCH when none is left; EINVAL for 1 and below,
+/// which mean other things to the kernel.
+pub fn signal_group(pgid: i32, signal: i32) -> io::Result<()> {
+    if pgid <= 1 {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: no memory is involved.
+    retry(|| unsafe { libc::kill(-pgid, signal) }).map(|_| ())
+}
+
+/// Sends a signal to the group of the process behind `pidfd`, also after the leader is reaped.
+///
+/// Exact from Linux 6.9 on; before, the group's number is used, which must be that of a group
+/// known to have members.
+pub fn signal_group_of(pidfd: BorrowedFd<'_>, pgid: i32, signal: i32) -> io::Result<()> {
+    match send(pidfd, signal, PIDFD_SIGNAL_PROCESS_GROUP) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+            signal_group(pgid, signal)
+        }
+        result => result,
+    }
+}
+
+/// Whether [`signal_group_of`] is exact here.
+pub fn group_signal_available() -> bool {
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    open(own).is_ok_and(|fd| match send(fd.as_fd(), 0, PIDFD_SIGNAL_PROCESS_GROUP) {
+        Ok(()) => true,
+        // Known, but we lead no group.
+        Err(error) => error.raw_os_error() == Some(libc::ESRCH),
+    })
+}
+
+/// The pid of some child that has ended and is not reaped; it stays so.
+pub fn peek_any_zombie() -> io::Result<Option<i32>> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    match waitid(libc::P_ALL, 0, options) {
+        Ok(ended) => Ok(ended.map(|(pid, _)| pid)),
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the exit status of the child with this pid; `None` while it lives.
+pub fn reap(pid: i32) -> io::Result<Option<ExitStatus>> {
+    let id = match libc::id_t::try_from(pid) {
+        Ok(id) if id > 0 => id,
+        _ => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
+    };
+    let ended = waitid(libc::P_PID, id, libc::WEXITED | libc::WNOHANG)?;
+    Ok(ended.map(|(_, exit)| exit))
+}
+
+const PIDFD_SIGNAL_PROCESS_GROUP: u32 = 1 << 2;
+
+fn send(pidfd: BorrowedFd<'_>, signal: i32, flags: u32) -> io::Result<()> {
+    let fd = pidfd.as_raw_fd();
+    let info = std::ptr::null_mut::<libc::siginfo_t>();
+    let number = libc::SYS_pidfd_send_signal;
+    // SAFETY: a null siginfo asks the kernel to fill it as kill(2) would.
+    retry(|| unsafe { libc::syscall(number, fd, signal, info, flags) }).map(|_| ())
+}
+
+fn pidfd_id(pidfd: BorrowedFd<'_>) -> io::Result<libc::id_t> {
+    libc::id_t::try_from(pidfd.as_raw_fd()).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))
+}
+
+/// The pid and end of the child that was found, `None` if WNOHANG found none.
+fn waitid(
+    kind: libc::idtype_t,
+    id: libc::id_t,
+    options: i32,
+) -> io::Result<Option<(i32, ExitStatus)>> {
+    // SAFETY: siginfo_t is plain data for which all zeroes are valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one siginfo_t to a live place.
+    retry(|| unsafe { libc::waitid(kind, id, &raw mut info, options) })?;
+    // SAFETY: waitid fills the SIGCHLD fields, or leaves all zeroes when nothing was found.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if pid == 0 {
+        return Ok(None);
+    }
+    let exit = match info.si_code {
+        libc::CLD_EXITED => ExitStatus::Code(status),
+        code => ExitStatus::Signal {
+            signal: status,
+            core: code == libc::CLD_DUMPED,
+        },
+    };
+    Ok(Some((pid, exit)))
+}

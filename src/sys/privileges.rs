@@ -1,0 +1,200 @@
+//! Who we are: giving root up for good, and being somebody else for one file operation.
+
+use super::retry;
+use std::io;
+use std::sync::OnceLock;
+
+/// Becomes this user for good, in every thread, and proves that root cannot be had back.
+///
+/// On an error the process may be half-way and must end.
+pub fn drop_for_good(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    // SAFETY: the pointer and length are those of a live slice; gid_t is u32.
+    retry(|| unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
+    // SAFETY: no memory is involved.
+    retry(|| unsafe { libc::setresgid(gid, gid, gid) })?;
+    // SAFETY: no memory is involved.
+    retry(|| unsafe { libc::setresuid(uid, uid, uid) })?;
+    if raw::is_exactly(uid, gid, groups.len()) && !raw::root_can_return(uid, gid) {
+        // From here on it is as if that user had started the daemon.
+        set_dumpable();
+        return Ok(());
+    }
+    let text = format!("could not drop privileges for good: still not only user {uid}");
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+/// Runs `body` with the file-system identity of this user, in this thread only, and is itself
+/// again afterwards, also when `body` panics.
+///
+/// Files are opened and created as that user would, without root's override. Errors when the
+/// identity cannot be taken (not root); `body` has then not run. If the old identity cannot be
+/// restored, which the kernel gives no reason for, the process is ended rather than left running
+/// as a mixture.
+pub fn as_user<R>(uid: u32, gid: u32, groups: &[u32], body: impl FnOnce() -> R) -> io::Result<R> {
+    let identity = Borrowed::take(uid, gid, groups)?;
+    let result = body();
+    drop(identity);
+    Ok(result)
+}
+
+/// A borrowed file-system identity; gives the thread's own back when dropped.
+struct Borrowed {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+impl Borrowed {
+    fn take(uid: u32, gid: u32, groups: &[u32]) -> io::Result<Borrowed> {
+        let own = own_groups()?;
+        was_dumpable();
+        if raw::set_groups(groups) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let before = Borrowed {
+            uid: raw::fs_uid(),
+            gid: raw::fs_gid(),
+            groups: own,
+        };
+        raw::set_fs_gid(gid);
+        raw::set_fs_uid(uid);
+        if raw::fs_uid() != uid || raw::fs_gid() != gid {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        }
+        Ok(before)
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        raw::set_fs_uid(self.uid);
+        raw::set_fs_gid(self.gid);
+        let groups = raw::set_groups(&self.groups);
+        if groups < 0 || raw::fs_uid() != self.uid || raw::fs_gid() != self.gid {
+            std::process::abort();
+        }
+        if was_dumpable() {
+            set_dumpable();
+        }
+    }
+}
+
+/// Whether the process was dumpable when first asked. The kernel clears that with every change of
+/// identity, and then `/proc/self` belongs to root and cores are not written.
+fn was_dumpable() -> bool {
+    static BEFORE: OnceLock<bool> = OnceLock::new();
+    // SAFETY: the option takes no memory.
+    *BEFORE.get_or_init(|| unsafe { libc::prctl(libc::PR_GET_DUMPABLE) } == 1)
+}
+
+fn set_dumpable() {
+    // SAFETY: the option takes an integer; it fails only for a value that is neither 0 nor 1.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1_usize) };
+}
+
+fn own_groups() -> io::Result<Vec<u32>> {
+    // SAFETY: a length of 0 asks for the count only.
+    let count = retry(|| unsafe { libc::getgroups(0, std::ptr::null_mut()) })?;
+    let mut groups = vec![0_u32; usize::try_from(count).unwrap_or(0)];
+    // SAFETY: the buffer has room for `count` group ids.
+    let count = retry(|| unsafe { libc::getgroups(count, groups.as_mut_ptr()) })?;
+    groups.truncate(usize::try_from(count).unwrap_or(0));
+    Ok(groups)
+}
+
+/// The identity calls of this thread only, without libc's bookkeeping over all threads. Safe to
+/// use between clone and exec.
+pub(super) mod raw {
+    use std::ffi::c_long;
+
+    #[cfg(any(target_arch = "x86", target_arch = "arm"))]
+    mod number {
+        pub use libc::{
+            SYS_getgroups32 as GETGROUPS, SYS_getresgid32 as GETRESGID,
+            SYS_getresuid32 as GETRESUID, SYS_setfsgid32 as SETFSGID, SYS_setfsuid32 as SETFSUID,
+            SYS_setgroups32 as SETGROUPS, SYS_setresgid32 as SETRESGID,
+            SYS_setresuid32 as SETRESUID,
+        };
+    }
+    #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+    mod number {
+        pub use libc::{
+            SYS_getgroups as GETGROUPS, SYS_getresgid as GETRESGID, SYS_getresuid as GETRESUID,
+            SYS_setfsgid as SETFSGID, SYS_setfsuid as SETFSUID, SYS_setgroups as SETGROUPS,
+            SYS_setresgid as SETRESGID, SYS_setresuid as SETRESUID,
+        };
+    }
+
+    /// 0, or -1 with errno set.
+    pub fn set_groups(groups: &[u32]) -> c_long {
+        // SAFETY: the pointer and length are those of a live slice.
+        unsafe { libc::syscall(number::SETGROUPS, groups.len(), groups.as_ptr()) }
+    }
+
+    /// 0, or -1 with errno set.
+    pub fn set_res_gid(gid: u32) -> c_long {
+        // SAFETY: no memory is involved.
+        unsafe { libc::syscall(number::SETRESGID, gid, gid, gid) }
+    }
+
+    /// 0, or -1 with errno set.
+    pub fn set_res_uid(uid: u32) -> c_long {
+        // SAFETY: no memory is involved.
+        unsafe { libc::syscall(number::SETRESUID, uid, uid, uid) }
+    }
+
+    /// Whether all three user and group ids and the number of groups are these.
+    pub fn is_exactly(uid: u32, gid: u32, groups: usize) -> bool {
+        let mut uids = [!uid; 3];
+        let mut gids = [!gid; 3];
+        // SAFETY: the kernel writes one id through each of six pointers to live words; a length
+        // of 0 asks for the count of groups only.
+        let count = unsafe {
+            let [real, effective, saved] = &mut uids;
+            let none = std::ptr::null_mut::<u32>();
+            libc::syscall(
+                number::GETRESUID,
+                &raw mut *real,
+                &raw mut *effective,
+                &raw mut *saved,
+            );
+            let [real, effective, saved] = &mut gids;
+            libc::syscall(
+                number::GETRESGID,
+                &raw mut *real,
+                &raw mut *effective,
+                &raw mut *saved,
+            );
+            libc::syscall(number::GETGROUPS, 0, none)
+        };
+        uids == [uid; 3] && gids == [gid; 3] && usize::try_from(count) == Ok(groups)
+    }
+
+    /// Tries to become root again, user and group; whether either worked. What the target is by
+    /// right is not tried.
+    pub fn root_can_return(uid: u32, gid: u32) -> bool {
+        uid != 0 && (set_res_uid(0) == 0 || gid != 0 && set_res_gid(0) == 0)
+    }
+
+    /// This thread's file-system user.
+    pub fn fs_uid() -> u32 {
+        set_fs_uid(u32::MAX)
+    }
+
+    /// This thread's file-system group.
+    pub fn fs_gid() -> u32 {
+        set_fs_gid(u32::MAX)
+    }
+
+    /// Sets it if allowed and valid; returns the one before either way.
+    pub fn set_fs_uid(uid: u32) -> u32 {
+        // SAFETY: no memory is involved. The kernel reports the id before the call, as an int.
+        unsafe { libc::syscall(number::SETFSUID, uid) as u32 }
+    }
+
+    /// Sets it if allowed and valid; returns the one before either way.
+    pub fn set_fs_gid(gid: u32) -> u32 {
+        // SAFETY: as for the user.
+        unsafe { libc::syscall(number::SETFSGID, gid) as u32 }
+    }
+}

@@ -1,0 +1,74 @@
+//! Pseudo terminals.
+//!
+//! What a reader of the master has to know: one read returns at most 4095 bytes, so a short read
+//! does not mean that it is drained; the end of all slaves is EIO after the last data, not 0; a
+//! slave that is opened again after that makes reads say EAGAIN, without an event until there is
+//! data. Closing the last master hangs the whole session up. A write to the master of a terminal
+//! nobody reads takes some 20 KB and then says EAGAIN.
+
+use rustix::fs::OFlags;
+use rustix::pty::OpenptFlags;
+use rustix::termios::{self, InputModes, OptionalActions, Winsize};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// Both ends, close-on-exec.
+#[derive(Debug)]
+pub struct Pty {
+    /// Ours: non-blocking.
+    pub master: OwnedFd,
+    /// The child's: blocking, nobody's controlling terminal yet. Close it here once the child has
+    /// it, or the end of the child is never seen.
+    pub slave: OwnedFd,
+}
+
+/// A new terminal of this size, in UTF-8 mode, otherwise as the kernel makes it (cooked, echo).
+pub fn open(rows: u16, cols: u16) -> io::Result<Pty> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = rustix::pty::openpt(flags)?;
+    rustix::pty::unlockpt(&master)?;
+    // By the master, not by the path: right in every mount namespace.
+    let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags)?;
+    let mut modes = termios::tcgetattr(&slave)?;
+    modes.input_modes |= InputModes::IUTF8;
+    termios::tcsetattr(&slave, OptionalActions::Now, &modes)?;
+    resize(master.as_fd(), rows, cols)?;
+    let status = rustix::fs::fcntl_getfl(&master)?;
+    rustix::fs::fcntl_setfl(&master, status | OFlags::NONBLOCK)?;
+    Ok(Pty { master, slave })
+}
+
+/// Sets the size; the foreground group gets SIGWINCH if it changed.
+pub fn resize(master: BorrowedFd<'_>, rows: u16, cols: u16) -> io::Result<()> {
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: cols,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    Ok(termios::tcsetwinsize(master, size)?)
+}
+
+/// Rows and columns, of either end.
+pub fn size(fd: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
+    let size = termios::tcgetwinsize(fd)?;
+    Ok((size.ws_row, size.ws_col))
+}
+
+/// The device number of the terminal (`st_rdev` of the slave), asked of either end: tells which
+/// process's terminal somebody sits at.
+pub fn device(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut number: libc::c_uint = 0;
+    // SAFETY: TIOCGPTN writes one unsigned int to a live place.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGPTN, &raw mut number) };
+    if result == 0 {
+        return Ok(rustix::fs::makedev(UNIX98_SLAVE_MAJOR, number));
+    }
+    let stat = rustix::fs::fstat(fd)?;
+    if !termios::isatty(fd) {
+        return Err(io::Error::from_raw_os_error(libc::ENOTTY));
+    }
+    Ok(stat.st_rdev)
+}
+
+const UNIX98_SLAVE_MAJOR: u32 = 136;

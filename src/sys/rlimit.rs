@@ -1,0 +1,34 @@
+//! The daemon's own limit of open files.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io;
+
+/// The largest soft limit taken; a few kernels allow a billion, and tables grow with it.
+const NOFILE_MAX: u64 = 1 << 20;
+
+/// RLIMIT_NOFILE as (soft, hard); `u64::MAX` is unlimited.
+pub fn nofile() -> (u64, u64) {
+    let limit = getrlimit(Resource::Nofile);
+    (
+        limit.current.unwrap_or(u64::MAX),
+        limit.maximum.unwrap_or(u64::MAX),
+    )
+}
+
+/// Raises the soft limit as far as it goes and returns the (soft, hard) from before, which
+/// children are to get back.
+pub fn raise_nofile() -> io::Result<(u64, u64)> {
+    let (soft, hard) = nofile();
+    let wanted = hard.min(NOFILE_MAX);
+    if wanted > soft {
+        let maximum = (hard != u64::MAX).then_some(hard);
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(wanted),
+                maximum,
+            },
+        )?;
+    }
+    Ok((soft, hard))
+}

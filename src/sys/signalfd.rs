@@ -1,0 +1,89 @@
+//! The daemon's signals as a descriptor.
+
+use super::retry;
+use std::io;
+use std::mem::{self, MaybeUninit};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Signals that are read instead of delivered. They stay blocked when it is dropped.
+#[derive(Debug)]
+pub struct SignalFd {
+    fd: OwnedFd,
+}
+
+/// One signal that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalInfo {
+    /// Its number.
+    pub signal: i32,
+    /// Who sent it, or whose end it tells of.
+    pub pid: i32,
+    /// That process's user.
+    pub uid: u32,
+}
+
+impl SignalFd {
+    /// Blocks the signals for the calling thread and all threads it starts later; to be called
+    /// before there is any other, and after daemonizing (an epoll set that watched the descriptor
+    /// before a fork never reports it after). EINVAL for a number that is no signal.
+    pub fn new(signals: &[i32]) -> io::Result<Self> {
+        let set = signal_set(signals)?;
+        // SAFETY: the set is initialised; a null pointer drops the old mask.
+        let result =
+            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+        if result != 0 {
+            return Err(io::Error::from_raw_os_error(result));
+        }
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: the set is initialised; -1 asks for a new descriptor.
+        let fd = retry(|| unsafe { libc::signalfd(-1, &raw const set, flags) })?;
+        // SAFETY: the call made this descriptor and nobody else owns it.
+        Ok(SignalFd {
+            fd: unsafe { OwnedFd::from_raw_fd(fd) },
+        })
+    }
+
+    /// The next signal, `None` when there is none. Equal signals that came meanwhile are one.
+    /// Read until `None`: an edge-triggered poll does not tell again of a second.
+    pub fn read(&self) -> io::Result<Option<SignalInfo>> {
+        let mut record = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+        let length = mem::size_of::<libc::signalfd_siginfo>();
+        // SAFETY: the kernel writes at most `length` bytes to a place of that size.
+        let result = retry(|| unsafe {
+            libc::read(self.fd.as_raw_fd(), record.as_mut_ptr().cast(), length)
+        });
+        match result {
+            Ok(read) if usize::try_from(read) == Ok(length) => {}
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        // SAFETY: zeroed before and wholly written now; plain data.
+        let record = unsafe { record.assume_init() };
+        Ok(Some(SignalInfo {
+            signal: i32::try_from(record.ssi_signo).unwrap_or(0),
+            pid: i32::try_from(record.ssi_pid).unwrap_or(0),
+            uid: record.ssi_uid,
+        }))
+    }
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn signal_set(signals: &[i32]) -> io::Result<libc::sigset_t> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the whole set.
+    let mut set = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    };
+    for signal in signals {
+        // SAFETY: the set is initialised; a bad number is refused with EINVAL.
+        retry(|| unsafe { libc::sigaddset(&raw mut set, *signal) })?;
+    }
+    Ok(set)
+}

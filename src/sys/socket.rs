@@ -1,0 +1,336 @@
+//! The control socket: binding it safely, knowing who connects, and the lock that makes the
+//! daemon the only one.
+
+use super::retry;
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use std::fmt;
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// The longest path a Unix socket can have, in bytes.
+pub const PATH_BYTES_MAX: usize = 107;
+
+/// A listening socket, non-blocking.
+#[derive(Debug)]
+pub struct Listener {
+    inner: UnixListener,
+    path: PathBuf,
+    device_inode: Option<(u64, u64)>,
+}
+
+/// Why the control socket could not be bound.
+#[derive(Debug)]
+pub enum BindError {
+    /// The path has this many bytes, more than the kernel takes.
+    TooLong(PathBuf, usize),
+    /// Somebody listens there.
+    InUse(PathBuf),
+    /// Something that is no socket is there.
+    NotASocket(PathBuf),
+    /// Anything else.
+    Io(PathBuf, io::Error),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BindError::TooLong(path, bytes) => write!(
+                f,
+                "{}: a socket path has at most {PATH_BYTES_MAX} bytes, this one {bytes}; \
+                 choose a shorter one with daemon.socket or --socket",
+                path.display()
+            ),
+            BindError::InUse(path) => {
+                write!(
+                    f,
+                    "{}: another process listens on this socket",
+                    path.display()
+                )
+            }
+            BindError::NotASocket(path) => write!(
+                f,
+                "{}: exists and is no socket; remove it or choose another path",
+                path.display()
+            ),
+            BindError::Io(path, error) => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+impl Listener {
+    /// Binds and listens under umask 077, then sets the mode and the group. A stale socket that
+    /// nobody answers on is replaced. The umask belongs to the process: call it while no other
+    /// thread makes files.
+    pub fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<Listener, BindError> {
+        let bytes = path.as_os_str().as_bytes().len();
+        if bytes > PATH_BYTES_MAX {
+            return Err(BindError::TooLong(path.to_path_buf(), bytes));
+        }
+        let failed = |error| BindError::Io(path.to_path_buf(), error);
+        let inner = match bind_private(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                remove_stale(path)?;
+                bind_private(path).map_err(failed)?
+            }
+            result => result.map_err(failed)?,
+        };
+        let device_inode = device_inode(path);
+        let listener = Listener {
+            inner,
+            path: path.to_path_buf(),
+            device_inode,
+        };
+        listener.inner.set_nonblocking(true).map_err(failed)?;
+        listener.set_access(mode, group).map_err(failed)?;
+        Ok(listener)
+    }
+
+    /// The next connection, non-blocking; `None` when there is none.
+    pub fn accept(&self) -> io::Result<Option<UnixStream>> {
+        loop {
+            match self.inner.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(true)?;
+                    return Ok(Some(stream));
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(None),
+                    // The peer left while it queued: the next one.
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the socket's file if it is still the one that was bound.
+    pub fn unlink(&self) -> io::Result<()> {
+        if self.device_inode.is_none() || device_inode(&self.path) != self.device_inode {
+            return Ok(());
+        }
+        std::fs::remove_file(&self.path)
+    }
+
+    fn set_access(&self, mode: u32, group: Option<u32>) -> io::Result<()> {
+        if let Some(group) = group {
+            let group = Some(rustix::fs::Gid::from_raw(group));
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            rustix::fs::chownat(rustix::fs::CWD, &self.path, None, group, flags)?;
+        }
+        Ok(rustix::fs::chmod(
+            &self.path,
+            Mode::from_raw_mode(mode & 0o777),
+        )?)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> i32 {
+        self.inner.as_raw_fd()
+    }
+}
+
+fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    let before = rustix::process::umask(Mode::from_raw_mode(0o077));
+    let bound = UnixListener::bind(path);
+    rustix::process::umask(before);
+    bound
+}
+
+/// Removes a socket whose listener is gone.
+fn remove_stale(path: &Path) -> Result<(), BindError> {
+    let failed = |error| BindError::Io(path.to_path_buf(), error);
+    let metadata = std::fs::symlink_metadata(path).map_err(failed)?;
+    // connect(2) refuses anything that is no socket in the same words as a stale one.
+    if !metadata.file_type().is_socket() {
+        return Err(BindError::NotASocket(path.to_path_buf()));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(failed)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) | Err(_) => Err(BindError::InUse(path.to_path_buf())),
+    }
+}
+
+fn device_inode(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Who is at the other end of a connection, as the kernel recorded it at connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its process; 0 when it is in a process namespace we cannot see.
+    pub pid: i32,
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its supplementary groups; empty on kernels that do not tell (before 4.13).
+    pub groups: Vec<u32>,
+}
+
+/// The peer of a connected Unix socket.
+pub fn peer(stream: BorrowedFd<'_>) -> io::Result<Peer> {
+    let mut cred = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    let size = mem::size_of::<libc::ucred>();
+    let read = socket_option(stream, libc::SO_PEERCRED, (&raw mut cred).cast(), size)?;
+    if read != size {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    Ok(Peer {
+        pid: cred.pid,
+        uid: cred.uid,
+        gid: cred.gid,
+        groups: peer_groups(stream),
+    })
+}
+
+/// Missing in libc; the number of every architecture that Linux still builds but two.
+const SO_PEERGROUPS: i32 = 59;
+/// NGROUPS_MAX.
+const GROUPS_MAX: usize = 65536;
+
+fn peer_groups(stream: BorrowedFd<'_>) -> Vec<u32> {
+    let width = mem::size_of::<u32>();
+    for room in [64, GROUPS_MAX] {
+        let mut groups = vec![0_u32; room];
+        let place = groups.as_mut_ptr().cast();
+        match socket_option(stream, SO_PEERGROUPS, place, room * width) {
+            Ok(bytes) => {
+                groups.truncate(bytes / width);
+                return groups;
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ERANGE) => {}
+            Err(_) => break,
+        }
+    }
+    Vec::new()
+}
+
+/// `place` must have room for `size` bytes; returns how many were written.
+fn socket_option(
+    stream: BorrowedFd<'_>,
+    option: i32,
+    place: *mut libc::c_void,
+    size: usize,
+) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(size).unwrap_or(0);
+    let fd = stream.as_raw_fd();
+    // SAFETY: both callers pass a live place of `size` bytes of plain integers, and the kernel
+    // writes no more than `length`.
+    retry(|| unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, option, place, &raw mut length) })?;
+    Ok(usize::try_from(length).unwrap_or(0))
+}
+
+/// A locked file that holds the pid of the only daemon. The lock ends with the last descriptor of
+/// it, however the process ends; the file stays.
+#[derive(Debug)]
+pub struct LockFile {
+    file: OwnedFd,
+}
+
+/// Why a lock could not be had.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another process has it.
+    Held {
+        /// Its pid, if it has written one already.
+        pid: Option<i32>,
+    },
+    /// The file could not be opened or written.
+    Io(io::Error),
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::Held { pid: Some(pid) } => write!(f, "already running (pid {pid})"),
+            LockError::Held { pid: None } => write!(f, "already running"),
+            LockError::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for LockError {}
+
+impl From<io::Error> for LockError {
+    fn from(error: io::Error) -> Self {
+        LockError::Io(error)
+    }
+}
+
+impl LockFile {
+    /// Makes the file (0600) if needed, locks it and writes this process's pid into it.
+    pub fn acquire(path: &Path) -> Result<LockFile, LockError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = rustix::fs::open(path, flags, mode).map_err(io::Error::from)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(LockError::Held {
+                    pid: written_pid(file.as_fd()),
+                });
+            }
+            Err(error) => return Err(LockError::Io(error.into())),
+        }
+        let lock = LockFile { file };
+        lock.write_pid()?;
+        Ok(lock)
+    }
+
+    /// Writes this process's pid again: after a fork the lock is shared but the pid another.
+    pub fn write_pid(&self) -> io::Result<()> {
+        rustix::fs::ftruncate(&self.file, 0)?;
+        let text = format!("{}\n", std::process::id());
+        rustix::io::pwrite(&self.file, text.as_bytes(), 0)?;
+        Ok(())
+    }
+
+    /// The pid of whoever holds the lock at `path`; `None` when nobody does.
+    pub fn holder(path: &Path) -> io::Result<Option<i32>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(None),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(written_pid(file.as_fd())),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn written_pid(file: BorrowedFd<'_>) -> Option<i32> {
+    let mut text = [0_u8; 16];
+    let length = rustix::io::pread(file, &mut text, 0).ok()?;
+    let text = std::str::from_utf8(text.get(..length)?).ok()?;
+    text.trim().parse().ok().filter(|pid| *pid > 0)
+}

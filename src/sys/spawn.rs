@@ -1,0 +1,297 @@
+//! Starts a child: one `clone` with a pidfd, all preparation in the parent, and the exact step
+//! and errno back when it fails.
+//!
+//! A child of the daemon's own user shares the daemon's memory until it execs (`CLONE_VM`), which
+//! takes the same few microseconds whatever the daemon's size. A child that changes its user gets
+//! a copy of the memory instead: a de-privileged process must never share memory with a
+//! privileged one, and changing ids in shared memory would clear the daemon's dumpable flag. Both
+//! run the same code (see [`child`]) and both suspend the caller until exec (`CLONE_VFORK`).
+
+mod child;
+mod descriptors;
+mod step;
+mod workspace;
+
+#[cfg(test)]
+mod tests;
+
+use super::pidfd;
+use child::Plan;
+use descriptors::{CloseMethod, LiftedStdio};
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+use workspace::Workspace;
+
+pub(super) use descriptors::close_range_available;
+pub use step::{SpawnError, Step, step_text};
+
+/// Everything a start needs, resolved: no name is looked up after this.
+#[derive(Debug)]
+pub struct Command {
+    /// The argument vector, the program's name first; never empty.
+    pub argv: Vec<CString>,
+    /// Paths to try in this order: see [`candidates`].
+    pub candidates: Vec<CString>,
+    /// The whole environment, `NAME=value`.
+    pub envp: Vec<CString>,
+    /// Where to run, entered as the target user.
+    pub workingdir: CString,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// What descriptors 0, 1 and 2 are.
+    pub stdio: Stdio,
+    /// A session of its own; otherwise only a process group of its own.
+    pub session: bool,
+    /// The user to become; `None` stays who the daemon is.
+    pub credentials: Option<Credentials>,
+    /// RLIMIT_NOFILE (soft, hard) to set.
+    pub nofile: Option<(u64, u64)>,
+    /// No exec may gain privileges.
+    pub no_new_privs: bool,
+    /// Written to `/proc/self/oom_score_adj`.
+    pub oom_score_adj: Option<i32>,
+    /// Nice value, absolute.
+    pub nice: Option<i32>,
+}
+
+/// What becomes descriptors 0, 1 and 2.
+#[derive(Debug)]
+pub enum Stdio {
+    /// The slave of a pty for all three, as controlling terminal.
+    Tty(OwnedFd),
+    /// One each.
+    Fds {
+        /// Descriptor 0.
+        stdin: OwnedFd,
+        /// Descriptor 1.
+        stdout: OwnedFd,
+        /// Descriptor 2.
+        stderr: OwnedFd,
+    },
+}
+
+/// A user by numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Real, effective and saved user id.
+    pub uid: u32,
+    /// Real, effective and saved group id.
+    pub gid: u32,
+    /// All supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+/// A child that has exec'ed.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its process id, also its process group and (with `session`) its session.
+    pub pid: i32,
+    /// The handle to signal and reap it by.
+    pub pidfd: OwnedFd,
+}
+
+/// Where programs are looked for when the environment has no `PATH`.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The paths exec tries for `program`: itself if it has a slash, else one for each directory of
+/// `path`. An empty directory means the working directory. What cannot be a path (an empty name,
+/// a NUL inside) yields none, which a start reports as "no such file".
+pub fn candidates(program: &str, path: Option<&str>) -> Vec<CString> {
+    if program.is_empty() {
+        return Vec::new();
+    }
+    if program.contains('/') {
+        return CString::new(program).into_iter().collect();
+    }
+    let directories = path.unwrap_or(DEFAULT_PATH).split(':');
+    let paths = directories.map(|directory| match directory {
+        "" => format!("./{program}"),
+        directory => format!("{}/{program}", directory.trim_end_matches('/')),
+    });
+    paths.filter_map(|path| CString::new(path).ok()).collect()
+}
+
+/// Starts `command` and returns once it has exec'ed or failed to.
+///
+/// The caller is suspended meanwhile, typically for some tens of microseconds; a working
+/// directory or program on a dead network mount suspends it for longer. A child that failed is
+/// already reaped when this returns. The caller's signal mask is as before.
+pub fn spawn(command: &Command) -> Result<Spawned, SpawnError> {
+    let stdio = LiftedStdio::new(command)?;
+    let program = Arguments::new(command)?;
+    let oom_score_adj = command.oom_score_adj.map(|score| score.to_string());
+    let close = CloseMethod::pick();
+    workspace::with(|workspace| {
+        let signals = SignalsBlocked::new();
+        let plan = Plan {
+            report: workspace.report(),
+            argv: program.argv.as_ptr(),
+            envp: program.envp.as_ptr(),
+            candidates: &program.candidates,
+            workingdir: command.workingdir.as_ptr(),
+            umask: command.umask,
+            stdio: stdio.raw(),
+            tty: matches!(command.stdio, Stdio::Tty(_)),
+            session: command.session,
+            credentials: command.credentials.as_ref(),
+            nofile: command.nofile,
+            no_new_privs: command.no_new_privs,
+            oom_score_adj: oom_score_adj.as_deref(),
+            nice: command.nice,
+            close,
+            dispositions: changed_dispositions(),
+        };
+        let result = clone_and_wait(workspace, &plan);
+        drop(signals);
+        result
+    })
+}
+
+fn clone_and_wait(workspace: &Workspace, plan: &Plan) -> Result<Spawned, SpawnError> {
+    workspace.report().clear();
+    let mut flags = libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    if plan.credentials.is_none() {
+        flags |= libc::CLONE_VM;
+    }
+    let mut raw_pidfd: c_int = -1;
+    // SAFETY: `child::run` is an `extern "C"` function that never returns and touches only `plan`
+    // and its own stack by raw system calls. The stack is a private mapping of this thread with a
+    // guard page below, and CLONE_VFORK suspends this thread until the child has exec'ed or
+    // ended, so nobody else uses that stack and `plan` outlives the child's use of it.
+    // CLONE_PIDFD stores one descriptor through the pointer to `raw_pidfd`. All signals are
+    // blocked, so no handler runs on the shared memory.
+    let pid = unsafe {
+        libc::clone(
+            child::run,
+            workspace.stack_top(),
+            flags,
+            ptr::from_ref(plan).cast_mut().cast::<c_void>(),
+            ptr::from_mut(&mut raw_pidfd),
+        )
+    };
+    if pid < 0 {
+        return Err(SpawnError {
+            step: Step::Clone,
+            errno: last_errno(),
+        });
+    }
+    // SAFETY: clone succeeded, so the kernel stored a fresh descriptor that nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(raw_pidfd) };
+    let Some((code, errno)) = workspace.report().take() else {
+        return Ok(Spawned { pid, pidfd });
+    };
+    reap_failed(pidfd.as_fd());
+    let step = Step::from_code(code).unwrap_or(Step::Exec);
+    Err(SpawnError { step, errno })
+}
+
+/// Takes the status of a child that has reported its failure and is exiting.
+fn reap_failed(child: BorrowedFd<'_>) {
+    // An error means that somebody else (SIGCHLD ignored) has reaped it: nothing is left to do.
+    let _ = pidfd::wait_blocking(child);
+}
+
+/// The pointer arrays that execve wants, borrowed from a command.
+struct Arguments {
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+    candidates: Vec<*const c_char>,
+}
+
+impl Arguments {
+    fn new(command: &Command) -> Result<Self, SpawnError> {
+        if command.argv.is_empty() {
+            return Err(SpawnError {
+                step: Step::Exec,
+                errno: libc::EINVAL,
+            });
+        }
+        Ok(Arguments {
+            argv: terminated(&command.argv),
+            envp: terminated(&command.envp),
+            candidates: command
+                .candidates
+                .iter()
+                .map(|path| path.as_ptr())
+                .collect(),
+        })
+    }
+}
+
+fn terminated(strings: &[CString]) -> Vec<*const c_char> {
+    strings
+        .iter()
+        .map(|string| string.as_ptr())
+        .chain([ptr::null()])
+        .collect()
+}
+
+/// The kernel's signal set, which the raw calls want to be told as a `size_t`.
+const SIGNAL_SET_BYTES: usize = 8;
+
+/// Blocks every signal for this thread, and puts the old mask back when dropped.
+struct SignalsBlocked {
+    before: u64,
+}
+
+impl SignalsBlocked {
+    fn new() -> Self {
+        let mut before = 0;
+        set_mask(&u64::MAX, Some(&mut before));
+        SignalsBlocked { before }
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        set_mask(&self.before, None);
+    }
+}
+
+/// The raw call, because libc's hides two signals of its own.
+fn set_mask(mask: &u64, before: Option<&mut u64>) {
+    let before = before.map_or(ptr::null_mut(), ptr::from_mut);
+    // SAFETY: both pointers are valid for the 8 bytes of the kernel's signal set, or null; the
+    // call cannot fail with valid arguments.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            mask,
+            before,
+            SIGNAL_SET_BYTES,
+        )
+    };
+}
+
+/// The signals that have a handler or are ignored here, as a mask (bit 0 is signal 1).
+fn changed_dispositions() -> u64 {
+    let mut changed = 0;
+    for signal in 1..=64_i32 {
+        let mut action = [0_usize; 8];
+        // SAFETY: a query only; the buffer is larger than the kernel's sigaction on every
+        // architecture, whose first word is the handler (0: default).
+        let result = unsafe {
+            let none = ptr::null::<c_void>();
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                none,
+                action.as_mut_ptr(),
+                SIGNAL_SET_BYTES,
+            )
+        };
+        if result == 0 && action[0] != libc::SIG_DFL {
+            changed |= 1_u64 << (signal - 1);
+        }
+    }
+    changed
+}
+
+fn last_errno() -> i32 {
+    io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EIO)
+}

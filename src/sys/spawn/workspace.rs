@@ -1,0 +1,125 @@
+//! The memory a start needs: the child's stack and the page in which it reports a failure.
+
+use super::{SpawnError, Step, last_errno};
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Runs `body` with this thread's workspace, which is made on first use.
+pub(super) fn with<R>(
+    body: impl FnOnce(&Workspace) -> Result<R, SpawnError>,
+) -> Result<R, SpawnError> {
+    thread_local! {
+        static WORKSPACE: RefCell<Option<Workspace>> = const { RefCell::new(None) };
+    }
+    WORKSPACE.with_borrow_mut(|slot| {
+        let workspace = match slot.take() {
+            Some(workspace) => workspace,
+            None => Workspace::new()?,
+        };
+        body(slot.insert(workspace))
+    })
+}
+
+/// What a failing child leaves for its parent; lives in memory that both see, copied or not.
+#[repr(C)]
+pub(super) struct Report {
+    step: AtomicI32,
+    errno: AtomicI32,
+}
+
+impl Report {
+    /// Forgets the last report.
+    pub fn clear(&self) {
+        self.errno.store(0, Ordering::Relaxed);
+        self.step.store(0, Ordering::Release);
+    }
+
+    /// Called by the child: where it failed and why.
+    pub fn set(&self, step: Step, errno: i32) {
+        self.errno.store(errno, Ordering::Relaxed);
+        self.step.store(step as i32, Ordering::Release);
+    }
+
+    /// Called by the parent: the step's code and the errno, `None` if nothing failed.
+    pub fn take(&self) -> Option<(i32, i32)> {
+        let step = self.step.load(Ordering::Acquire);
+        (step != 0).then(|| (step, self.errno.load(Ordering::Relaxed)))
+    }
+}
+
+/// One thread's stack for children and its report page.
+pub(super) struct Workspace {
+    stack: Mapping,
+    report: Mapping,
+}
+
+const STACK_BYTES: usize = 128 * 1024;
+const PAGE_BYTES: usize = 64 * 1024; // The largest page size Linux has, so that one guard fits.
+
+impl Workspace {
+    fn new() -> Result<Self, SpawnError> {
+        let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+        let stack = Mapping::new(STACK_BYTES + PAGE_BYTES, private)?;
+        stack.guard(PAGE_BYTES)?;
+        let report = Mapping::new(PAGE_BYTES, libc::MAP_SHARED | libc::MAP_ANONYMOUS)?;
+        Ok(Workspace { stack, report })
+    }
+
+    /// Where the child's stack begins (it grows down).
+    pub fn stack_top(&self) -> *mut c_void {
+        // SAFETY: one past the end of the mapping, which is page- and so 16-byte-aligned.
+        unsafe { self.stack.start.as_ptr().byte_add(self.stack.length) }
+    }
+
+    /// The page shared with the child.
+    pub fn report(&self) -> &Report {
+        // SAFETY: the mapping is zeroed, aligned, larger than a Report and lives as long as self;
+        // a Report is all atomics, so writes by a child are allowed behind a shared reference.
+        unsafe { self.report.start.cast::<Report>().as_ref() }
+    }
+}
+
+/// An anonymous mapping, unmapped when dropped.
+struct Mapping {
+    start: NonNull<c_void>,
+    length: usize,
+}
+
+impl Mapping {
+    fn new(length: usize, flags: i32) -> Result<Self, SpawnError> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
+        let start = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, -1, 0) };
+        let failed = || SpawnError {
+            step: Step::Clone,
+            errno: last_errno(),
+        };
+        if start == libc::MAP_FAILED {
+            return Err(failed());
+        }
+        let start = NonNull::new(start).ok_or_else(failed)?;
+        Ok(Mapping { start, length })
+    }
+
+    /// Takes all access from the lowest `bytes`, so that an overflow faults.
+    fn guard(&self, bytes: usize) -> Result<(), SpawnError> {
+        // SAFETY: the range is the beginning of our own mapping and nothing uses it yet.
+        let result = unsafe { libc::mprotect(self.start.as_ptr(), bytes, libc::PROT_NONE) };
+        match result {
+            0 => Ok(()),
+            _ => Err(SpawnError {
+                step: Step::Clone,
+                errno: last_errno(),
+            }),
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours and nobody borrows it any more.
+        unsafe { libc::munmap(self.start.as_ptr(), self.length) };
+    }
+}

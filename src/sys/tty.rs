@@ -1,0 +1,114 @@
+//! The client's own terminal.
+
+use rustix::fs::{Mode, OFlags};
+use rustix::termios::{self, OptionalActions, QueueSelector, Termios};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// The controlling terminal, to read and write; ENXIO when there is none.
+pub fn open() -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY;
+    Ok(rustix::io::retry_on_intr(|| {
+        rustix::fs::open("/dev/tty", flags, Mode::empty())
+    })?)
+}
+
+/// Whether it is a terminal.
+pub fn is_tty(fd: BorrowedFd<'_>) -> bool {
+    termios::isatty(fd)
+}
+
+/// Rows and columns.
+pub fn window_size(fd: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
+    super::pty::size(fd)
+}
+
+/// Throws away what was typed and not read yet.
+pub fn flush_input(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(termios::tcflush(fd, QueueSelector::IFlush)?)
+}
+
+/// Raw mode for as long as it lives; dropping it restores what was before.
+#[derive(Debug)]
+pub struct RawMode {
+    saved: Arc<Saved>,
+}
+
+impl RawMode {
+    /// Remembers the terminal's modes and makes it raw: every byte at once, no echo, no signals.
+    pub fn enter(fd: BorrowedFd<'_>) -> io::Result<RawMode> {
+        let modes = termios::tcgetattr(fd)?;
+        let terminal = rustix::io::fcntl_dupfd_cloexec(fd, 3)?;
+        let raw_mode = RawMode {
+            saved: Arc::new(Saved { terminal, modes }),
+        };
+        raw_mode.again()?;
+        Ok(raw_mode)
+    }
+
+    /// Makes it raw again, after [`RawMode::restore`].
+    pub fn again(&self) -> io::Result<()> {
+        let mut modes = self.saved.modes.clone();
+        modes.make_raw();
+        Ok(termios::tcsetattr(
+            &self.saved.terminal,
+            OptionalActions::Now,
+            &modes,
+        )?)
+    }
+
+    /// The modes from before, for a while (suspending).
+    pub fn restore(&self) -> io::Result<()> {
+        self.saved.restore()
+    }
+
+    /// Something a panic hook or another thread can restore the terminal with.
+    pub fn restorer(&self) -> Restorer {
+        Restorer {
+            saved: Arc::clone(&self.saved),
+        }
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no restoring.
+        let _ = self.saved.restore();
+    }
+}
+
+/// Restores a terminal from anywhere. Takes no lock and allocates nothing.
+#[derive(Debug, Clone)]
+pub struct Restorer {
+    saved: Arc<Saved>,
+}
+
+impl Restorer {
+    /// The modes from before raw mode. Does not wait for output, so a stopped terminal cannot
+    /// hold it up.
+    pub fn restore(&self) -> io::Result<()> {
+        self.saved.restore()
+    }
+
+    /// The terminal, to write the last bytes to.
+    pub fn terminal(&self) -> BorrowedFd<'_> {
+        self.saved.terminal.as_fd()
+    }
+}
+
+#[derive(Debug)]
+struct Saved {
+    terminal: OwnedFd,
+    modes: Termios,
+}
+
+impl Saved {
+    fn restore(&self) -> io::Result<()> {
+        Ok(termios::tcsetattr(
+            &self.terminal,
+            OptionalActions::Now,
+            &self.modes,
+        )?)
+    }
+}

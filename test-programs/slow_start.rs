@@ -1,0 +1,18 @@
+//! `slow_start [MS]`: says `starting`, so many milliseconds (1000) later `ready`, then waits to be
+//! killed.
+#![allow(unsafe_code)]
+
+use std::time::Duration;
+
+fn main() {
+    let delay = std::env::args()
+        .nth(1)
+        .map_or(1000, |ms| ms.parse().expect("MS is a number"));
+    println!("starting");
+    std::thread::sleep(Duration::from_millis(delay));
+    println!("ready");
+    loop {
+        // SAFETY: takes nothing.
+        unsafe { libc::pause() };
+    }
+}
