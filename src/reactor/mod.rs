@@ -1,1 +1,2 @@
 //! reactor
+pub mod output;
