@@ -174,6 +174,11 @@ impl LogFile {
         (done, Ok(()))
     }
 
+    /// Lets a compression that is under way finish by itself.
+    pub fn detach(&mut self) {
+        self.compressing = None;
+    }
+
     /// Waits for a compression that is under way.
     pub fn settle(&mut self) {
         if let Some(thread) = self.compressing.take() {

@@ -17,6 +17,15 @@ pub struct Format {
 }
 
 impl Format {
+    /// A format at the start of a line.
+    pub fn new(timestamps: bool, strip_ansi: bool) -> Format {
+        Format {
+            timestamps,
+            strip_ansi,
+            ..Format::default()
+        }
+    }
+
     /// Appends the transformed bytes that arrived at `time_ns` (Unix time) to `out`.
     pub fn apply(&mut self, bytes: &[u8], time_ns: u64, out: &mut Vec<u8>) {
         if self.strip_ansi {
@@ -25,6 +34,18 @@ impl Format {
             self.stamp(&text, time_ns, out);
         } else {
             self.stamp(bytes, time_ns, out);
+        }
+    }
+
+    /// Whether bytes pass through as they are.
+    pub fn is_plain(&self) -> bool {
+        !self.timestamps && !self.strip_ansi && !self.strip.held_cr
+    }
+
+    /// Takes note of bytes that pass through as they are.
+    pub fn note(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last() {
+            self.in_line = *last != b'\n';
         }
     }
 
