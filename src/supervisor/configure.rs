@@ -137,7 +137,7 @@ impl Supervisor {
                 Some(id) => {
                     self.renew(*id, &program, now);
                     if retuned {
-                        self.step(*id, Input::Retune { widened }, now);
+                        self.step(*id, retune.clone(), now);
                     }
                 }
                 None => self.add(&program, instance, now),
@@ -145,7 +145,7 @@ impl Supervisor {
         }
         if retuned {
             for (_, id) in known.range(program.numprocs..) {
-                self.step(*id, Input::Retune { widened }, now);
+                self.step(*id, retune.clone(), now);
             }
         }
     }

@@ -23,8 +23,10 @@ pub(super) enum Input {
         in_group: u32,
     },
     Deadline,
-    /// The policy has changed; `widened` when the kill mode went from leader to group.
+    /// The policy has changed from one with this `stoptime`; `widened` when the kill mode went
+    /// from leader to group.
     Retune {
+        stoptime: Duration,
         widened: bool,
     },
 }
@@ -118,7 +120,9 @@ impl Step<'_> {
             (S::Stopped | S::Waiting | S::Running | S::Exited | S::Fatal, I::Deadline) => {}
 
             (S::Starting, I::Retune { .. }) => self.retune_starting(),
-            (S::Stopping, I::Retune { widened }) => self.retune_stopping(widened),
+            (S::Stopping, I::Retune { stoptime, widened }) => {
+                self.retune_stopping(stoptime, widened);
+            }
             (
                 S::Stopped | S::Waiting | S::Running | S::Backoff | S::Exited | S::Fatal,
                 I::Retune { .. },
@@ -374,11 +378,11 @@ impl Step<'_> {
         }
     }
 
-    fn retune_stopping(&mut self, widened: bool) {
-        if self.process.deadline.is_some() {
-            // A leader whose spawn was answered after the stop was asked to end only then.
-            let asked = self.process.started_at.unwrap_or_default();
-            let due = self.process.since.max(asked) + self.policy.stoptime;
+    fn retune_stopping(&mut self, stoptime: Duration, widened: bool) {
+        if let Some(due) = self.process.deadline {
+            // Its start, which is later than the state's when the spawn was answered late.
+            let asked = Time(due.0.saturating_sub(stoptime));
+            let due = asked + self.policy.stoptime;
             if due <= self.now {
                 self.kill();
             } else {
