@@ -124,8 +124,11 @@ impl Supervisor {
         let rank = entry.rank;
         let old = std::mem::replace(&mut entry.program, program.clone());
         let retuned = old.policy != program.policy;
-        let widened =
-            old.policy.killmode == KillMode::Process && program.policy.killmode == KillMode::Group;
+        let retune = Input::Retune {
+            stoptime: old.policy.stoptime,
+            widened: old.policy.killmode == KillMode::Process
+                && program.policy.killmode == KillMode::Group,
+        };
 
         let slots = self.order.range((rank, 0)..=(rank, u32::MAX));
         let known: BTreeMap<u32, ProcessId> = slots.map(|((_, i), id)| (*i, *id)).collect();

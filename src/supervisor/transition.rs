@@ -380,8 +380,10 @@ impl Step<'_> {
 
     fn retune_stopping(&mut self, stoptime: Duration, widened: bool) {
         if let Some(due) = self.process.deadline {
-            // Its start, which is later than the state's when the spawn was answered late.
+            // When it was asked: later than the state's start if its spawn was answered late,
+            // and now if this very reload stopped it, by the new policy.
             let asked = Time(due.0.saturating_sub(stoptime));
+            let asked = asked.max(self.process.since).min(self.now);
             let due = asked + self.policy.stoptime;
             if due <= self.now {
                 self.kill();
