@@ -1,7 +1,7 @@
 //! The supervisor against a world of misbehaving processes and restless users, in virtual time.
 //!
 //! Each seed is one story of some thirty virtual seconds and a shutdown. `TMD_SIM_SEEDS` says
-//! how many are told (2000), `TMD_SIM_SEED` picks a single one and prints its events.
+//! how many are told (5000), `TMD_SIM_SEED` picks a single one and prints its events.
 
 #[path = "simulation/config.rs"]
 mod config;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use taskmaster::supervisor::*;
 use world::World;
 
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 5000;
 
 #[test]
 fn every_seed_keeps_the_rules() {
@@ -65,7 +65,9 @@ fn tell(seed: u64, aloud: bool) -> Story {
     let replay = Replay(seed);
     let mut story = Story::new(seed, aloud);
     story.restless_days();
-    story.calm();
+    if story.random.percent(50) {
+        story.calm();
+    }
     story.end();
     drop(replay);
     story
@@ -134,7 +136,17 @@ impl Story {
     }
 
     fn end(&mut self) {
-        self.event(Event::Shutdown);
+        // Often in the middle of something, and impatiently.
+        if self.random.percent(70) {
+            self.event(Event::Shutdown);
+            let patience = self.random.millis(3000);
+            self.pass(Some(self.now + patience));
+        }
+        if self.random.percent(70) {
+            self.event(Event::ShutdownNow);
+        } else {
+            self.event(Event::Shutdown);
+        }
         self.pass(None);
         assert!(self.supervisor.all_down(), "a shutdown that does not end");
         assert_eq!(self.shadow.finished, 1, "Finished comes once");
