@@ -7,6 +7,8 @@
 mod config;
 #[path = "simulation/random.rs"]
 mod random;
+#[path = "simulation/rules.rs"]
+mod rules;
 #[path = "simulation/shadow.rs"]
 mod shadow;
 #[path = "simulation/world.rs"]

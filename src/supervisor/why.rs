@@ -348,3 +348,123 @@ impl Process {
         end(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::{Autostart, Launch, ProcessId, Program};
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    fn at(millis: u64) -> Time {
+        Time(Duration::from_millis(millis))
+    }
+
+    fn process(state: State, exit: Exit) -> Process {
+        let program = Program {
+            name: "worker".to_string(),
+            numprocs: 1,
+            autostart: Autostart::Yes,
+            policy: Policy::default(),
+            launch: Launch::default(),
+            vars: BTreeMap::new(),
+        };
+        let mut process = Process::new(ProcessId(0), &program, 0, at(1000));
+        process.state = state;
+        process.desired = Desired::Up;
+        process.last_exit = Some(exit);
+        process.last_lifetime = Some(Duration::from_millis(200));
+        process
+    }
+
+    fn remedy_of(process: &Process) -> String {
+        why(process, &Policy::default(), at(2000))
+            .remedy
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_one_shot_is_told_about_starttime() {
+        let mut process = process(State::Backoff, Exit::Code(0));
+        process.failures = 2;
+        process.restarts = 2;
+        process.deadline = Some(at(2500));
+        let why = why(&process, &Policy::default(), at(2000));
+        assert_eq!(why.summary, "worker:0 is BACKOFF for 1.0s, wanted up");
+        assert_eq!(
+            why.causes,
+            [
+                "2 starts failed in a row; startretries allows 3 retries",
+                "it was started again 2 times since it was last asked to start",
+                "the last run exited with code 0 (success) after 0.2s",
+            ]
+        );
+        assert_eq!(why.next, "retry 2 of 3 in 0.5s");
+        let remedy = why.remedy.unwrap_or_default();
+        let told = "exited 0 within starttime: for a one-shot set starttime: 0";
+        assert!(remedy.starts_with(told), "{remedy}");
+    }
+
+    #[test]
+    fn each_kind_of_end_has_its_remedy() {
+        let signal = |signal| Exit::Signal { signal, core: true };
+        for (exit, words) in [
+            (Exit::Code(127), "not found"),
+            (Exit::Code(126), "not executable"),
+            (Exit::Code(1), "tm logs worker:0"),
+            (signal(11), "crashed"),
+            (signal(9), "dmesg"),
+            (signal(40), "tm logs worker:0"),
+        ] {
+            let mut process = process(State::Fatal, exit);
+            process.failures = 4;
+            let remedy = remedy_of(&process);
+            assert!(remedy.contains(words), "{exit}: {remedy}");
+        }
+    }
+
+    #[test]
+    fn each_failed_step_has_its_remedy() {
+        for (step, errno, words) in [
+            ("exec /bin/nope", 2, "check cmd: /bin/nope does not exist"),
+            ("exec /etc/passwd", 13, "chmod"),
+            ("exec /etc/passwd", 8, "#!"),
+            ("chdir /nope", 2, "create /nope or change workingdir"),
+            ("open /log/a", 2, "create the directory of /log/a"),
+            ("clone", 11, "processes or memory"),
+        ] {
+            let mut process = process(State::Fatal, Exit::Code(0));
+            process.last_failure = Some(SpawnFailure {
+                step: step.to_string(),
+                error: "no".to_string(),
+                errno,
+            });
+            let remedy = remedy_of(&process);
+            assert!(remedy.contains(words), "{step} {errno}: {remedy}");
+        }
+    }
+
+    #[test]
+    fn what_is_well_needs_no_remedy() {
+        for state in [State::Stopped, State::Running, State::Exited] {
+            let process = process(state, Exit::Code(0));
+            assert_eq!(remedy_of(&process), "");
+        }
+    }
+
+    #[test]
+    fn exits_in_words() {
+        assert_eq!(
+            in_words(Exit::Code(143)),
+            "exited with code 143 (as a shell reports SIGTERM)"
+        );
+        assert_eq!(in_words(Exit::Code(255)), "exited with code 255");
+        let segv = Exit::Signal {
+            signal: 11,
+            core: true,
+        };
+        let words =
+            "was killed by SIGSEGV (segmentation fault: invalid memory access, core dumped)";
+        assert_eq!(in_words(segv), words);
+    }
+}

@@ -1,35 +1,10 @@
 //! What the supervisor must have done: a second, simpler telling of the rules, kept beside the
 //! first one and compared after every event.
 
+use super::rules::*;
 use super::world::World;
 use std::collections::BTreeMap;
-use std::time::Duration;
 use taskmaster::supervisor::*;
-
-/// What the shadow knows of one process.
-#[derive(Debug, Clone)]
-struct Slot {
-    name: String,
-    program: String,
-    instance: u32,
-    launch: Launch,
-    state: State,
-    wanted: bool,
-    removed: bool,
-    spawn_out: bool,
-    killed: bool,
-    failures: u32,
-    restarts: u32,
-    /// Spawns since RUNNING or an explicit start.
-    attempts: u32,
-    /// The policy stayed the same during those.
-    steady: bool,
-    stragglers: u32,
-    count_due: bool,
-    spawned_at: Option<Time>,
-    asked_at: Option<Time>,
-    backoff_until: Option<Time>,
-}
 
 #[derive(Default)]
 pub struct Shadow {
@@ -235,32 +210,8 @@ impl Shadow {
                 slot.spawn_out = true;
                 slot.attempts += 1;
             }
-            Effect::Signal { id, signal, .. } => {
-                let slot = self.slots.get_mut(id).expect("a signal to a known process");
-                assert_eq!(slot.state, State::Stopping, "{}: signalled", slot.name);
-                assert_eq!(
-                    *signal,
-                    policy(slot, &self.programs).stopsignal,
-                    "{}",
-                    slot.name
-                );
-                assert!(
-                    !by_timer && slot.asked_at.is_none(),
-                    "{}: asked twice",
-                    slot.name
-                );
-                slot.asked_at = Some(now);
-            }
-            Effect::Kill { id, .. } => {
-                let slot = self.slots.get_mut(id).expect("a kill of a known process");
-                assert_eq!(slot.state, State::Stopping, "{}: killed", slot.name);
-                if by_timer {
-                    let stoptime = policy(slot, &self.programs).stoptime;
-                    let due = slot.asked_at.map(|asked| asked + stoptime);
-                    assert_eq!(due, Some(now), "{}: SIGKILL not after stoptime", slot.name);
-                }
-                slot.killed = true;
-            }
+            Effect::Signal { id, signal, .. } => self.asked(*id, *signal, now, by_timer),
+            Effect::Kill { id, .. } => self.killed(*id, now, by_timer),
             Effect::Release { id, name } => {
                 let slot = self.slots.remove(id).expect("a release of a known process");
                 assert!(
@@ -285,6 +236,37 @@ impl Shadow {
                 );
             }
         }
+    }
+
+    fn asked(&mut self, id: ProcessId, signal: i32, now: Time, by_timer: bool) {
+        let slot = self
+            .slots
+            .get_mut(&id)
+            .expect("a signal to a known process");
+        assert_eq!(slot.state, State::Stopping, "{}: signalled", slot.name);
+        assert_eq!(
+            signal,
+            policy(slot, &self.programs).stopsignal,
+            "{}",
+            slot.name
+        );
+        assert!(
+            !by_timer && slot.asked_at.is_none(),
+            "{}: asked twice",
+            slot.name
+        );
+        slot.asked_at = Some(now);
+    }
+
+    fn killed(&mut self, id: ProcessId, now: Time, by_timer: bool) {
+        let slot = self.slots.get_mut(&id).expect("a kill of a known process");
+        assert_eq!(slot.state, State::Stopping, "{}: killed", slot.name);
+        if by_timer {
+            let stoptime = policy(slot, &self.programs).stoptime;
+            let due = slot.asked_at.map(|asked| asked + stoptime);
+            assert_eq!(due, Some(now), "{}: SIGKILL not after stoptime", slot.name);
+        }
+        slot.killed = true;
     }
 
     /// The policy a program has or had last.
@@ -443,104 +425,5 @@ impl Shadow {
                 process.name, process.state
             );
         }
-    }
-}
-
-fn policy<'a>(slot: &Slot, programs: &'a BTreeMap<String, Program>) -> &'a Policy {
-    &programs[&slot.program].policy
-}
-
-fn sweeps(slot: &Slot, programs: &BTreeMap<String, Program>) -> bool {
-    let group = policy(slot, programs).killmode == KillMode::Group;
-    group && (slot.stragglers > 0 || slot.count_due)
-}
-
-fn after_stop(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<State> {
-    match slot.state {
-        State::Starting | State::Running | State::Stopping => Some(State::Stopping),
-        _ if sweeps(slot, programs) => Some(State::Stopping),
-        _ => (!slot.removed).then_some(State::Stopped),
-    }
-}
-
-/// Where STOPPING is when something of it has been heard of.
-fn after_stopping(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<State> {
-    if slot.spawn_out || slot.spawned_at.is_some() || sweeps(slot, programs) {
-        return Some(State::Stopping);
-    }
-    if slot.wanted {
-        return Some(State::Starting);
-    }
-    (!slot.removed).then_some(State::Stopped)
-}
-
-fn after_failure(slot: &Slot, programs: &BTreeMap<String, Program>) -> State {
-    if slot.failures < policy(slot, programs).startretries {
-        State::Backoff
-    } else {
-        State::Fatal
-    }
-}
-
-fn after_exit(policy: &Policy, exit: Exit) -> State {
-    let expected = matches!(exit, Exit::Code(code) if policy.exitcodes.contains(&code));
-    let again = match policy.autorestart {
-        Autorestart::Always => true,
-        Autorestart::Never => false,
-        Autorestart::Unexpected => !expected,
-    };
-    match (again, policy.restart.after_exit.is_zero()) {
-        (true, true) => State::Starting,
-        (true, false) => State::Backoff,
-        (false, _) => State::Exited,
-    }
-}
-
-fn after_renewal(
-    slot: &mut Slot,
-    program: &Program,
-    programs: &BTreeMap<String, Program>,
-) -> State {
-    let launch = program.launch.expand(program, slot.instance);
-    let old = std::mem::replace(&mut slot.launch, launch);
-    if std::mem::take(&mut slot.removed) {
-        slot.wanted = program.autostart == Autostart::Yes;
-        return slot.state;
-    }
-    // Of the launch, the random edits touch the command and live keys of the log.
-    if old.argv == slot.launch.argv {
-        return slot.state;
-    }
-    match slot.state {
-        State::Starting | State::Running => State::Stopping,
-        State::Backoff | State::Fatal if sweeps(slot, programs) => State::Stopping,
-        State::Backoff | State::Fatal => State::Starting,
-        state => state,
-    }
-}
-
-/// The delay of the retry after so many failures, told without powers.
-fn delay(failures: u32, policy: &Policy) -> Duration {
-    let restart = policy.restart;
-    if failures == 0 {
-        return restart.after_exit;
-    }
-    let mut delay = restart.first;
-    for _ in 1..failures {
-        if restart.factor.is_nan() && !delay.is_zero() {
-            return restart.max;
-        }
-        delay *= restart.factor as u32;
-    }
-    delay.min(restart.max)
-}
-
-fn due(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<Time> {
-    let policy = policy(slot, programs);
-    match slot.state {
-        State::Starting => Some(slot.spawned_at? + policy.starttime),
-        State::Backoff => slot.backoff_until,
-        State::Stopping if !slot.killed => Some(slot.asked_at? + policy.stoptime),
-        _ => None,
     }
 }

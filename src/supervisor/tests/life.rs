@@ -231,6 +231,44 @@ fn stale_and_unknown_events_are_ignored() {
     bench.expect(id, State::Starting);
 }
 
+#[test]
+fn five_thousand_programs_are_no_burden() {
+    let all = |numprocs| {
+        let programs = (0..5000).map(|n| program(&format!("p{n}"), |p| p.numprocs = numprocs));
+        programs.collect::<Vec<Program>>()
+    };
+    let mut supervisor = Supervisor::new();
+    supervisor.handle_event(Event::Configure(all(1)), Time::default());
+    let ids: Vec<ProcessId> = supervisor.processes().map(|process| process.id).collect();
+    for (pid, id) in ids.iter().enumerate() {
+        let (id, pid) = (*id, pid as i32);
+        supervisor.handle_event(Event::Spawned { id, pid }, Time::default());
+    }
+    supervisor.handle_timeout(Time(Duration::from_secs(1)));
+    supervisor.check_invariants();
+    assert!(
+        supervisor
+            .processes()
+            .all(|process| process.state == State::Running)
+    );
+    assert_eq!(supervisor.plan(&all(2)).counts().added, 5000);
+    let now = Time(Duration::from_secs(2));
+    supervisor.handle_event(Event::Configure(Vec::new()), now);
+    for id in ids {
+        let exit = Exit::Code(0);
+        supervisor.handle_event(Event::Exited { id, exit }, now);
+        let (stragglers, in_group) = (0, 0);
+        let remains = Event::Remains {
+            id,
+            stragglers,
+            in_group,
+        };
+        supervisor.handle_event(remains, now);
+    }
+    supervisor.check_invariants();
+    assert_eq!(supervisor.processes().count(), 0);
+}
+
 fn notified(bench: &mut Bench) -> Vec<Transition> {
     let effects = bench.effects().into_iter();
     let transitions = effects.filter_map(|effect| match effect {
