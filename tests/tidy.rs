@@ -300,7 +300,7 @@ fn layering(source: &Source) -> Vec<Violation> {
                 let known = LAYERS.iter().any(|(layer, _)| *layer == name);
                 if known && name != module && !allowed.contains(&name) {
                     let what = format!("{module} must not know {name}");
-                    found.push((line_of(&product, at), what));
+                    found.push((line_of(product, at), what));
                 }
             }
         }
@@ -309,7 +309,7 @@ fn layering(source: &Source) -> Vec<Violation> {
     let to_root = "super::".repeat(depth);
     for (at, _) in product.match_indices(&to_root) {
         found.push((
-            line_of(&product, at),
+            line_of(product, at),
             "name the crate's root as crate::".to_string(),
         ));
     }
@@ -351,7 +351,7 @@ fn purity(source: &Source) -> Vec<Violation> {
             .any(|(file, w, _)| *file == source.path && *w == what);
         if !excused {
             found.push((
-                line_of(&product, at),
+                line_of(product, at),
                 format!("a pure module must not use {what}"),
             ));
         }
