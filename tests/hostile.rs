@@ -116,17 +116,17 @@ fn lines_that_are_no_requests_get_the_standard_errors() {
     let cases = [
         ("nonsense", -32700),
         ("[]", -32600),
-        ("{\"jsonrpc\":\"2.0\",\"id\":1}", -32600),
+        (r#"{"jsonrpc":"2.0","id":1}"#, -32600),
         (
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"explode\"}",
             -32601,
         ),
         (
-            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"start\",\"params\":{\"targets\":7}}",
+            r#"{"jsonrpc":"2.0","id":1,"method":"start","params":{"targets":7}}"#,
             -32602,
         ),
         (
-            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"stop\",\"params\":{\"targets\":[\"no\"]}}",
+            r#"{"jsonrpc":"2.0","id":1,"method":"stop","params":{"targets":["no"]}}"#,
             -32001,
         ),
     ];
@@ -186,9 +186,7 @@ fn two_thousand_connections_at_once() {
 
 #[test]
 fn a_client_that_never_reads_costs_nobody_anything() {
-    let daemon = Daemon::start(
-        "programs:\n  worker: {cmd: sleep 1000, starttime: 0}\n  flood: {cmd: 'yes', starttime: 0}\n",
-    );
+    let daemon = Daemon::start(&format!("{STEADY}  flood: {{cmd: 'yes', starttime: 0}}\n"));
     let mut deaf = connect(&daemon);
     let params = json!({"targets": ["flood"], "follow": true});
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "logs", "params": params});
@@ -304,7 +302,7 @@ fn no_config_and_unreadable_config() {
     );
 
     let config = support::write_config(folder.path(), STEADY);
-    fs::set_permissions(&config, fs::Permissions::from_mode(0)).expect("it is ours");
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o000)).expect("it is ours");
     if !rustix::process::geteuid().is_root() {
         let output = tmd(folder.path(), &["-t"]);
         assert_eq!(output.code, 1, "{output:?}");

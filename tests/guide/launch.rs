@@ -78,10 +78,18 @@ fn the_subjects_example_runs_eight_workers() {
 #[test]
 fn umask_environment_folder_and_both_streams_are_as_configured() {
     let daemon = Daemon::start(
-        "programs:\n  show:\n    cmd: [sh, -c, 'umask; pwd; echo $ANSWER $GREETING; echo oops >&2; \
-         : > @DIR@/made']\n    umask: 027\n    workingdir: /usr/share\n    \
-         env: {ANSWER: 42, GREETING: hello there}\n    stdout: @DIR@/out\n    stderr: @DIR@/err\n    \
-         starttime: 0\n    autorestart: never\n",
+        r#"
+programs:
+  show:
+    cmd: [sh, -c, 'umask; pwd; echo $ANSWER $GREETING; echo oops >&2; : > @DIR@/made']
+    umask: 027
+    workingdir: /usr/share
+    env: {ANSWER: 42, GREETING: hello there}
+    stdout: @DIR@/out
+    stderr: @DIR@/err
+    starttime: 0
+    autorestart: never
+"#,
     );
     daemon.wait_state("show:0", "EXITED");
     assert_eq!(daemon.read("out"), "0027\n/usr/share\n42 hello there\n");
@@ -97,8 +105,10 @@ fn umask_environment_folder_and_both_streams_are_as_configured() {
 #[test]
 fn discarded_output_goes_nowhere() {
     let daemon = Daemon::start(
-        "programs:\n  show:\n    cmd: [sh, -c, 'readlink /proc/self/fd/1 > @DIR@/where; echo hidden']\n    \
-         stdout: discard\n    starttime: 0\n    autorestart: never\n",
+        r#"
+programs:
+  show: {cmd: [sh, -c, echo hidden], stdout: discard, starttime: 0, autorestart: never}
+"#,
     );
     daemon.wait_state("show:0", "EXITED");
     assert!(!daemon.tm(&["logs", "show"]).stdout.contains("hidden"));
@@ -107,9 +117,20 @@ fn discarded_output_goes_nowhere() {
 #[test]
 fn children_inherit_nothing_of_the_daemon() {
     let daemon = Daemon::start(
-        "programs:\n  show:\n    cmd: [sh, -c, 'ls /proc/$$/fd; grep -E \"^Sig(Blk|Ign)\" \
-         /proc/self/status; echo $TM_PROGRAM $TM_INSTANCE $TM_PROCESS $TM_SOCKET']\n    \
-         stdout: @DIR@/out\n    starttime: 0\n    autorestart: never\n",
+        r#"
+programs:
+  show:
+    cmd:
+    - sh
+    - -c
+    - |
+      ls /proc/$$/fd
+      grep -E '^Sig(Blk|Ign)' /proc/self/status
+      echo $TM_PROGRAM $TM_INSTANCE $TM_PROCESS $TM_SOCKET
+    stdout: @DIR@/out
+    starttime: 0
+    autorestart: never
+"#,
     );
     daemon.wait_state("show:0", "EXITED");
     let expected = format!(
@@ -122,10 +143,17 @@ fn children_inherit_nothing_of_the_daemon() {
 #[test]
 fn masses_of_output_block_nobody_and_lose_nothing() {
     let daemon = Daemon::start(
-        "programs:\n  flood:\n    cmd: [sh, -c, 'yes 0123456789abcde | head -n 2000000; echo end']\n    \
-         stdout: @DIR@/out\n    starttime: 0\n    autorestart: never\n    autostart: false\n  \
-         endless: {cmd: 'yes', starttime: 0, numprocs: 2}\n  \
-         silent: {cmd: 'yes', starttime: 0, stdout: discard}\n",
+        r#"
+programs:
+  flood:
+    cmd: [sh, -c, 'yes 0123456789abcde | head -n 2000000; echo end']
+    stdout: @DIR@/out
+    starttime: 0
+    autorestart: never
+    autostart: false
+  endless: {cmd: 'yes', starttime: 0, numprocs: 2}
+  silent: {cmd: 'yes', starttime: 0, stdout: discard}
+"#,
     );
     let mut events = daemon.events();
     daemon.rpc("start", json!({"targets": ["flood"], "wait": false}));
@@ -191,7 +219,10 @@ fn a_foreign_pid_in_a_pidfile_is_never_killed() {
         .spawn()
         .expect("sleep");
     let daemon = Daemon::start(
-        "programs:\n  worker: {cmd: sleep 1000, autostart: false, starttime: 0, pidfile: '@DIR@/pid'}\n",
+        r#"
+programs:
+  worker: {cmd: sleep 1000, autostart: false, starttime: 0, pidfile: '@DIR@/pid'}
+"#,
     );
     std::fs::write(daemon.path("pid"), format!("{}\n", bystander.id())).expect("a stale pidfile");
     assert_eq!(daemon.tm(&["start", "worker"]).code, 0);

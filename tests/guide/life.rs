@@ -6,10 +6,8 @@ use serde_json::json;
 
 /// A program that fails before `starttime`, counting its attempts in a file.
 fn failing(retries: u32, code: i32) -> String {
-    format!(
-        "programs:\n  broken:\n    cmd: [sh, -c, 'echo attempt >> @DIR@/attempts; exit {code}']\n    \
-         startretries: {retries}\n    starttime: 5\n"
-    )
+    let cmd = format!("[sh, -c, 'echo attempt >> @DIR@/attempts; exit {code}']");
+    format!("programs:\n  broken: {{cmd: {cmd}, startretries: {retries}, starttime: 5}}\n")
 }
 
 #[test]
@@ -123,10 +121,14 @@ fn commands_that_cannot_start_are_fatal_and_say_why() {
 #[test]
 fn autorestart_always_restarts_after_an_expected_exit() {
     let daemon = Daemon::start(
-        "programs:\n  worker:\n    cmd: [sh, -c, 'echo run >> @DIR@/runs; read line < @DIR@/go']\n    \
-         {KEYS}\n"
-            .replace("{KEYS}", "starttime: 0\n    autorestart: always\n    autostart: false")
-            .as_str(),
+        r"
+programs:
+  worker:
+    cmd: [sh, -c, 'read line < @DIR@/go']
+    starttime: 0
+    autorestart: always
+    autostart: false
+",
     );
     make_fifo(&daemon);
     let mut events = daemon.events();
@@ -152,13 +154,15 @@ fn autorestart_never_leaves_it_exited() {
 #[test]
 fn autorestart_unexpected_looks_at_exitcodes() {
     let daemon = Daemon::start(
-        "defaults: {starttime: 0, autorestart: unexpected, startretries: 0}\n\
-         programs:\n\
-         \x20 expected: {cmd: [sh, -c, exit 2], exitcodes: [0, 2]}\n\
-         \x20 unexpected:\n\
-         \x20   cmd: [sh, -c, 'test -e @DIR@/second && exec sleep 1000; : > @DIR@/second; exit 3']\n\
-         \x20   exitcodes: [0, 2]\n\
-         \x20 signalled: {cmd: sleep 1000, exitcodes: [0, 9, 137]}\n",
+        r"
+defaults: {starttime: 0, autorestart: unexpected, startretries: 0}
+programs:
+  expected: {cmd: [sh, -c, exit 2], exitcodes: [0, 2]}
+  unexpected:
+    cmd: [sh, -c, 'test -e @DIR@/second && exec sleep 1000; : > @DIR@/second; exit 3']
+    exitcodes: [0, 2]
+  signalled: {cmd: sleep 1000, exitcodes: [0, 9, 137]}
+",
     );
     let row = daemon.wait_state("expected:0", "EXITED");
     assert_eq!(

@@ -6,21 +6,41 @@ use serde_json::json;
 use std::time::Instant;
 
 /// Says its pid in a file, then lives on whatever SIGTERM says.
-const STUBBORN: &str =
-    "[sh, -c, \"trap '' TERM; echo up > @DIR@/up; while :; do sleep 1000; done\"]";
+const STUBBORN: &str = r#"
+    [sh, -c, "trap '' TERM; echo up > @DIR@/up; while :; do sleep 1000; done"]"#;
 
 /// A leader, a child in its group and a grandchild in a session of its own; pids in files.
-const TREE: &str = "programs:\n  tree:\n    starttime: 0\n    stoptime: 500ms\n    cmd:\n    - sh\n    \
-    - -c\n    - |\n      sh -c 'echo $$ > @DIR@/child; exec sleep 1000' &\n      \
-    setsid sh -c 'echo $$ > @DIR@/escaped; exec sleep 1000' &\n      wait\n";
+const TREE: &str = r"
+programs:
+  tree:
+    starttime: 0
+    stoptime: 500ms
+    cmd:
+    - sh
+    - -c
+    - |
+      sh -c 'echo $$ > @DIR@/child; exec sleep 1000' &
+      setsid sh -c 'echo $$ > @DIR@/escaped; exec sleep 1000' &
+      wait
+";
 
 #[test]
 fn the_stop_signal_is_the_configured_one() {
     let daemon = Daemon::start(
-        "programs:\n  polite:\n    stopsignal: USR1\n    starttime: 0\n    cmd:\n    - sh\n    - -c\n    \
-         - |\n      trap 'echo usr1 > @DIR@/got; exit 0' USR1\n      \
-         trap 'echo term > @DIR@/got; exit 0' TERM\n      \
-         echo up > @DIR@/up\n      while :; do sleep 1000 & wait; done\n",
+        r"
+programs:
+  polite:
+    stopsignal: USR1
+    starttime: 0
+    cmd:
+    - sh
+    - -c
+    - |
+      trap 'echo usr1 > @DIR@/got; exit 0' USR1
+      trap 'echo term > @DIR@/got; exit 0' TERM
+      echo up > @DIR@/up
+      while :; do sleep 1000 & wait; done
+",
     );
     wait_for_line(&daemon.path("up"));
     let began = Instant::now();
@@ -80,8 +100,7 @@ fn a_whole_tree_is_gone_after_stop_with_what_called_setsid() {
 
 #[test]
 fn a_leader_that_dies_is_seen_though_its_children_live() {
-    let daemon =
-        Daemon::start(&TREE.replace("starttime: 0", "starttime: 0\n    autorestart: never"));
+    let daemon = Daemon::start(&TREE.replace("    cmd:", "    autorestart: never\n    cmd:"));
     let escaped: i32 = wait_for_line(&daemon.path("escaped"))
         .parse()
         .expect("a pid");
