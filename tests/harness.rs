@@ -14,7 +14,8 @@ fn a_terminal_shows_types_resizes_and_ends() {
     terminal.expect("ready$");
     let before = terminal.termios();
     terminal.send("stty size; trap 'stty size' WINCH\r");
-    terminal.expect("24 80");
+    // Only at its prompt is the shell in the foreground again, and gets the signal.
+    terminal.expect("24 80\nready$");
     terminal.resize(30, 90);
     terminal.send(":\r");
     terminal.expect("30 90");
