@@ -40,8 +40,12 @@ impl Source {
         )
     }
 
-    /// The code up to its unit tests, which may do as they like.
+    /// The code up to its unit tests, which may do as they like; nothing of a file of tests.
     pub fn product(&self) -> &str {
+        let is_tests = self.path.ends_with("tests.rs") || self.path.contains("/tests/");
+        if is_tests && self.path.starts_with("src/") {
+            return "";
+        }
         let tests = self
             .code
             .find("#[cfg(test)]\nmod ")
