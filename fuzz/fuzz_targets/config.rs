@@ -11,7 +11,10 @@ use std::sync::LazyLock;
 use taskmaster::config::{Environment, SystemUsers, load, render};
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
-    std::env::temp_dir().join(format!("taskmaster-fuzz-config-{}.yaml", std::process::id()))
+    std::env::temp_dir().join(format!(
+        "taskmaster-fuzz-config-{}.yaml",
+        std::process::id()
+    ))
 });
 
 fuzz_target!(|text: &[u8]| {

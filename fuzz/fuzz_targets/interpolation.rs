@@ -30,7 +30,11 @@ fuzz_target!(|input: (&str, &str)| {
         return;
     };
     let launch = &config.programs[0].launch;
-    assert_eq!(launch.argv.get(1), launch.env.get("A"), "one text, one meaning");
+    assert_eq!(
+        launch.argv.get(1),
+        launch.env.get("A"),
+        "one text, one meaning"
+    );
     if !text.contains(['$', '{', '}']) {
         assert_eq!(launch.env.get("A").map(String::as_str), Some(text));
     }

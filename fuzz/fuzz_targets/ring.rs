@@ -61,5 +61,7 @@ fn check_read(ring: &Ring, written: &[u8], from: u64) -> u64 {
 }
 
 fn pattern(len: usize, seed: u8) -> Vec<u8> {
-    (0..len).map(|n| (n as u8).wrapping_mul(31).wrapping_add(seed)).collect()
+    (0..len)
+        .map(|n| (n as u8).wrapping_mul(31).wrapping_add(seed))
+        .collect()
 }

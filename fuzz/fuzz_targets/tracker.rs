@@ -6,5 +6,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (cut, bytes) = (usize::from(input.0) + 1, input.1);
-    assert_eq!(bytes.chunks(cut).map(<[u8]>::len).sum::<usize>(), bytes.len());
+    assert_eq!(
+        bytes.chunks(cut).map(<[u8]>::len).sum::<usize>(),
+        bytes.len()
+    );
 });

@@ -50,7 +50,11 @@ fn request(line: &[u8]) {
     let Ok(message) = Message::parse(line) else {
         return;
     };
-    assert_eq!(Message::parse(&message.to_line()), Ok(message.clone()), "it survives the wire");
+    assert_eq!(
+        Message::parse(&message.to_line()),
+        Ok(message.clone()),
+        "it survives the wire"
+    );
     if let Message::Request { method, params, .. } = message
         && let Ok(call) = Call::parse(&method, params)
     {
