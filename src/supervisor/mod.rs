@@ -3,19 +3,273 @@
 //! Nothing here touches a file descriptor, a clock or a signal. Facts come in through
 //! [`Supervisor::handle_event`], decisions leave through [`Supervisor::poll_effect`].
 
+mod configure;
+mod describe;
 mod effect;
 mod event;
 mod exit;
+mod invariant;
+mod launch;
 mod process;
 mod program;
+mod reload;
+mod suggest;
+mod target;
 mod time;
+mod transition;
+mod why;
 
+pub use describe::{about, detail, span};
 pub use effect::{Effect, SignalScope, Transition};
 pub use event::{Event, SpawnFailure};
 pub use exit::{Exit, signal_name, signal_names, signal_number};
+pub use launch::{PlaceholderProblem, placeholder_problems};
 pub use process::{Desired, Process, ProcessId, State};
 pub use program::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Program, RestartDelays,
     Sink, SizePolicy, Stall, Stdin, Tty,
 };
+pub use reload::{Action, Change, Plan, PlanCounts, PlanEntry};
+pub use suggest::closest;
+pub use target::{UnknownTarget, glob_matches, resolve};
 pub use time::Time;
+pub use why::{Why, why};
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use transition::{Input, Step};
+
+/// All processes and what is to become of them. Plain data: whatever it knows can be copied.
+///
+/// The caller hands in each fact with the time it was seen, then takes effects until there are
+/// none, and calls [`handle_timeout`](Supervisor::handle_timeout) when
+/// [`poll_timeout`](Supervisor::poll_timeout) has come. Each event costs a few map look-ups,
+/// however many processes are quiet.
+#[derive(Debug, Clone, Default)]
+pub struct Supervisor {
+    /// Programs of the config, and removed ones until their last process is gone.
+    entries: BTreeMap<String, Entry>,
+    /// Names of the config's programs in its order.
+    names: Vec<String>,
+    processes: BTreeMap<ProcessId, Process>,
+    /// Display order: the program's rank, then the index.
+    order: BTreeMap<(u32, u32), ProcessId>,
+    /// One entry for each `Process::deadline`.
+    timers: BTreeSet<(Time, ProcessId)>,
+    effects: VecDeque<Effect>,
+    /// Processes in a state that is not down.
+    active: usize,
+    next_id: u32,
+    shutdown: Shutdown,
+}
+
+/// A program and its place.
+#[derive(Debug, Clone)]
+struct Entry {
+    program: Program,
+    /// Place in the display order; removed programs come last.
+    rank: u32,
+    /// Processes it has, removed ones included.
+    processes: u32,
+    /// Gone from the config.
+    removed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Shutdown {
+    #[default]
+    No,
+    Stopping,
+    Finished,
+}
+
+impl Supervisor {
+    /// Nothing to supervise yet; send [`Event::Configure`].
+    pub fn new() -> Supervisor {
+        Supervisor::default()
+    }
+
+    /// Takes in one fact or request, seen at `now`.
+    pub fn handle_event(&mut self, event: Event, now: Time) {
+        match event {
+            Event::Configure(programs) => {
+                if !self.is_shutting_down() {
+                    self.configure(programs, now);
+                }
+            }
+            Event::Scale { program, numprocs } => {
+                if !self.is_shutting_down() {
+                    self.scale(&program, numprocs, now);
+                }
+            }
+            Event::Start(id) => self.request(id, Input::Start, now),
+            Event::Restart(id) => self.request(id, Input::Restart, now),
+            Event::Stop(id) => self.step(id, Input::Stop, now),
+            Event::Spawned { id, pid } => self.step(id, Input::Spawned(pid), now),
+            Event::SpawnFailed { id, failure } => self.step(id, Input::SpawnFailed(failure), now),
+            Event::Exited { id, exit } => self.step(id, Input::Exited(exit), now),
+            Event::Remains {
+                id,
+                stragglers,
+                in_group,
+            } => {
+                let input = Input::Remains {
+                    stragglers,
+                    in_group,
+                };
+                self.step(id, input, now);
+            }
+            Event::Shutdown => self.shut_down(Input::Stop, now),
+            Event::ShutdownNow => self.shut_down(Input::Kill, now),
+        }
+        self.finish_shutdown();
+    }
+
+    /// Does what has become due at `now`. Afterwards the next timeout is later than `now`.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some((due, id)) = self.timers.first().copied() {
+            if due > now {
+                break;
+            }
+            self.step(id, Input::Deadline, now);
+            // Each step moves or clears its deadline; should one not, it must not spin here.
+            if self.timers.first() == Some(&(due, id)) {
+                debug_assert!(false, "the deadline of {id:?} did not move");
+                self.timers.remove(&(due, id));
+            }
+        }
+        self.finish_shutdown();
+    }
+
+    /// The next thing to do, in order, until there is none.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`handle_timeout`](Supervisor::handle_timeout) is due; `None` while only events can
+    /// change anything.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// All processes: programs as in the config (removed ones last), then by index.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.order.values().filter_map(|id| self.processes.get(id))
+    }
+
+    /// One process, while it is known.
+    pub fn process(&self, id: ProcessId) -> Option<&Process> {
+        self.processes.get(&id)
+    }
+
+    /// The process of this name, written `PROGRAM:INDEX`.
+    pub fn find(&self, name: &str) -> Option<ProcessId> {
+        let (program, index) = name.rsplit_once(':')?;
+        let entry = self.entries.get(program)?;
+        let id = self.order.get(&(entry.rank, index.parse().ok()?))?;
+        let found = self.processes.get(id)?;
+        (found.name == name).then_some(*id)
+    }
+
+    /// A program of the config, with the `numprocs` in force.
+    pub fn program(&self, name: &str) -> Option<&Program> {
+        let entry = self.entries.get(name)?;
+        (!entry.removed).then_some(&entry.program)
+    }
+
+    /// The config's programs in its order, with the `numprocs` in force.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.names.iter().filter_map(|name| self.program(name))
+    }
+
+    /// The policy a process is under; a removed one keeps its last.
+    pub fn policy(&self, id: ProcessId) -> Option<&Policy> {
+        let process = self.processes.get(&id)?;
+        let entry = self.entries.get(&process.program)?;
+        Some(&entry.program.policy)
+    }
+
+    /// Whether a shutdown was asked for; then nothing is started or configured any more.
+    pub fn is_shutting_down(&self) -> bool {
+        self.shutdown != Shutdown::No
+    }
+
+    /// Whether no process is alive, being started or stopped, or waiting for a retry.
+    pub fn all_down(&self) -> bool {
+        self.active == 0
+    }
+
+    /// A request that starts something: refused for what is on its way out.
+    fn request(&mut self, id: ProcessId, input: Input, now: Time) {
+        let removed = self.processes.get(&id).is_none_or(|p| p.removed);
+        if !removed && !self.is_shutting_down() {
+            self.step(id, input, now);
+        }
+    }
+
+    /// One input to one process, and the books kept afterwards.
+    fn step(&mut self, id: ProcessId, input: Input, now: Time) {
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        let Some(entry) = self.entries.get(&process.program) else {
+            return;
+        };
+        let (deadline, active) = (process.deadline, !process.state.is_down());
+        let mut step = Step {
+            process,
+            policy: &entry.program.policy,
+            effects: &mut self.effects,
+            now,
+        };
+        step.take(input);
+        self.active = self.active - usize::from(active) + usize::from(!process.state.is_down());
+        if process.deadline != deadline {
+            if let Some(due) = deadline {
+                self.timers.remove(&(due, id));
+            }
+            if let Some(due) = process.deadline {
+                self.timers.insert((due, id));
+            }
+        }
+        if process.removed && process.state == State::Stopped {
+            self.release(id);
+        } else if cfg!(debug_assertions) {
+            self.check_process(id);
+        }
+    }
+
+    fn release(&mut self, id: ProcessId) {
+        let Some(process) = self.processes.remove(&id) else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(&process.program) {
+            self.order.remove(&(entry.rank, process.instance));
+            entry.processes -= 1;
+            if entry.removed && entry.processes == 0 {
+                self.entries.remove(&process.program);
+            }
+        }
+        let name = process.name;
+        self.effects.push_back(Effect::Release { id, name });
+    }
+
+    fn shut_down(&mut self, input: Input, now: Time) {
+        let ids: Vec<ProcessId> = self.order.values().copied().collect();
+        for id in ids {
+            self.step(id, input.clone(), now);
+        }
+        if self.shutdown == Shutdown::No {
+            self.shutdown = Shutdown::Stopping;
+        }
+    }
+
+    fn finish_shutdown(&mut self) {
+        if self.shutdown == Shutdown::Stopping && self.active == 0 {
+            self.shutdown = Shutdown::Finished;
+            self.effects.push_back(Effect::Finished);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! One running instance of a program, as far as decisions need it.
 
-use super::{Exit, Launch, SpawnFailure, Time};
+use super::{Exit, Launch, Program, SpawnFailure, Time};
 use std::fmt;
 
 /// Identifies a process for as long as the daemon runs; never used twice.
@@ -52,6 +52,18 @@ impl State {
             State::Stopping => "STOPPING",
             State::Exited => "EXITED",
             State::Fatal => "FATAL",
+        }
+    }
+
+    /// Whether nothing of the process is up or on its way there (stragglers apart).
+    pub fn is_down(self) -> bool {
+        match self {
+            State::Stopped | State::Exited | State::Fatal => true,
+            State::Waiting
+            | State::Starting
+            | State::Running
+            | State::Backoff
+            | State::Stopping => false,
         }
     }
 
@@ -109,7 +121,7 @@ pub struct Process {
     pub deadline: Option<Time>,
     /// How the last run ended.
     pub last_exit: Option<Exit>,
-    /// How long the last run lived, in nanoseconds.
+    /// How long the last run lived.
     pub last_lifetime: Option<std::time::Duration>,
     /// Why the last start failed before exec.
     pub last_failure: Option<SpawnFailure>,
@@ -121,4 +133,50 @@ pub struct Process {
     pub spawning: bool,
     /// SIGKILL was sent in this STOPPING.
     pub killed: bool,
+    /// A leader ended and what is left of it has not been said yet.
+    pub remains_due: bool,
+    /// The pid of a leader that has ended since the state was entered.
+    pub ended_pid: Option<i32>,
+}
+
+impl Process {
+    /// Process `instance` of a program: STOPPED and wanted down, its launch expanded.
+    pub fn new(id: ProcessId, program: &Program, instance: u32, now: Time) -> Process {
+        Process {
+            id,
+            name: format!("{}:{instance}", program.name),
+            program: program.name.clone(),
+            instance,
+            desired: Desired::Down,
+            state: State::Stopped,
+            pid: None,
+            launch: program.launch.expand(program, instance),
+            failures: 0,
+            restarts: 0,
+            started_at: None,
+            since: now,
+            deadline: None,
+            last_exit: None,
+            last_lifetime: None,
+            last_failure: None,
+            stragglers: 0,
+            removed: false,
+            spawning: false,
+            killed: false,
+            remains_due: false,
+            ended_pid: None,
+        }
+    }
+
+    /// Whether a reload that changes its launch starts it anew, instead of keeping the new
+    /// launch for the next start.
+    pub fn restarts_when_changed(&self) -> bool {
+        match self.state {
+            State::Waiting | State::Starting | State::Running | State::Backoff | State::Fatal => {
+                true
+            }
+            State::Stopping => self.desired == Desired::Up,
+            State::Stopped | State::Exited => false,
+        }
+    }
 }

@@ -105,3 +105,74 @@ pub fn detach_stdio() -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::*;
+
+    /// Ends a forked child without the test harness's exit code.
+    fn end() -> ! {
+        // SAFETY: takes a number.
+        unsafe { libc::_exit(0) }
+    }
+
+    #[test]
+    fn the_parent_hears_the_outcome() {
+        alone(
+            "sys::daemonize::tests::the_parent_hears_the_outcome",
+            || {
+                match daemonize().unwrap() {
+                    Role::Parent(outcome) => {
+                        let child = outcome.wait().unwrap();
+                        crate::sys::pidfd::open(child).unwrap();
+                    }
+                    Role::Child(pipe) => {
+                        let leader = rustix::process::getsid(None) == Ok(rustix::process::getpid());
+                        let _ = if leader {
+                            pipe.ready()
+                        } else {
+                            pipe.failed("no session")
+                        };
+                        end();
+                    }
+                }
+                match daemonize().unwrap() {
+                    Role::Parent(outcome) => assert_eq!(outcome.wait(), Err("no port".to_string())),
+                    Role::Child(pipe) => {
+                        let _ = pipe.failed("no port");
+                        end();
+                    }
+                }
+                match daemonize().unwrap() {
+                    Role::Parent(outcome) => {
+                        let text = outcome.wait().unwrap_err();
+                        assert_eq!(text, "the daemon ended before it was ready; see its log");
+                    }
+                    Role::Child(pipe) => {
+                        drop(pipe);
+                        end();
+                    }
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn detached_stdio_is_null() {
+        alone("sys::daemonize::tests::detached_stdio_is_null", || {
+            let target = |fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
+            let saved = rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), 3).unwrap();
+            detach_stdio().unwrap();
+            let targets = [target(0), target(1), target(2)];
+            rustix::stdio::dup2_stdout(&saved).unwrap();
+            assert_eq!(targets, ["/dev/null"; 3].map(std::path::PathBuf::from));
+            // SAFETY: this process is this test's own.
+            unsafe { libc::close(0) };
+            detach_stdio().unwrap();
+            let targets = [target(0), target(1), target(2)];
+            rustix::stdio::dup2_stdout(&saved).unwrap();
+            assert_eq!(targets, ["/dev/null"; 3].map(std::path::PathBuf::from));
+        });
+    }
+}

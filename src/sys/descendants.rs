@@ -214,3 +214,101 @@ fn read_bounded(path: String, bytes_max: u64) -> Option<Vec<u8>> {
 fn read_all(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::pidfd;
+    use crate::sys::testing::*;
+
+    #[test]
+    fn odd_names_do_not_confuse() {
+        let rest = "S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 777 1 1";
+        let line = format!("42 (a) b (c)) {rest}\n");
+        let stat = parse_stat(42, line.as_bytes()).unwrap();
+        let expected = Stat {
+            pid: 42,
+            ppid: 7,
+            pgid: 8,
+            sid: 9,
+            state: 'S',
+            starttime: 777,
+        };
+        assert_eq!(stat, expected);
+        for broken in ["", "42 (a", "42 (a) S 1", "42 (a) S x 8 9"] {
+            assert_eq!(parse_stat(42, broken.as_bytes()), None);
+        }
+        assert_eq!(stat_of_nobody(), None);
+    }
+
+    fn stat_of_nobody() -> Option<Stat> {
+        stat(i32::MAX)
+    }
+
+    #[test]
+    fn commands_are_fit_to_be_shown() {
+        assert_eq!(shorten("a\x1b[31mb"), "a?[31mb");
+        assert_eq!(shorten(&"é".repeat(61)), format!("{}…", "é".repeat(59)));
+        assert_eq!(command(i32::MAX), "[]");
+    }
+
+    #[test]
+    fn the_environment_is_the_one_at_the_start() {
+        let cat = cat(|command| {
+            command.envp = vec![c"TM_PROCESS_NOT=x".into(), c"TM_PROCESS=w:0".into()];
+        });
+        let value = |name| environ_value(cat.child.pid, name);
+        assert_eq!(value("TM_PROCESS").as_deref(), Some("w:0"));
+        assert_eq!(value("TM_PROC"), None);
+        assert_eq!(command(cat.child.pid), "cat");
+        cat.end();
+    }
+
+    #[test]
+    fn a_whole_tree_is_found_and_adopted() {
+        alone(
+            "sys::descendants::tests::a_whole_tree_is_found_and_adopted",
+            || {
+                become_subreaper().unwrap();
+                let mut piped = piped(&["sh", "-c", "sh -c \"$MIDDLE\" & wait"]);
+                piped
+                    .command
+                    .envp
+                    .push(c"MIDDLE=setsid sh -c \"$INNER\" & wait".into());
+                piped
+                    .command
+                    .envp
+                    .push(c"INNER=echo $$; exec sleep 60".into());
+                let child = crate::sys::spawn::spawn(&piped.command).unwrap();
+                drop(piped.command);
+                let line = output_until(&piped.stdout, "\n");
+                let grandchild: i32 = line.trim().parse().unwrap();
+                assert_eq!(direct_children(), [child.pid]);
+                let found = descendants(&[child.pid]);
+                assert!(
+                    found
+                        .iter()
+                        .any(|stat| stat.pid == grandchild && stat.sid == grandchild)
+                );
+                let mut pids: Vec<i32> = found.iter().map(|stat| stat.pid).collect();
+                let scan = descendants_by_scan(&[child.pid], &all());
+                let mut scanned: Vec<i32> = scan.iter().map(|stat| stat.pid).collect();
+                pids.sort_unstable();
+                scanned.sort_unstable();
+                assert_eq!(pids, scanned, "the fallback agrees");
+
+                pidfd::signal_group(child.pid, libc::SIGKILL).unwrap();
+                exit_of(&child);
+                let orphan = pidfd::open(grandchild).unwrap();
+                // Its parents were of the killed group; adoption happens as the last of them ends.
+                while !direct_children().contains(&grandchild) {
+                    std::thread::yield_now();
+                }
+                let stat = stat(grandchild).unwrap();
+                assert_eq!(stat.ppid, i32::try_from(std::process::id()).unwrap());
+                pidfd::signal(std::os::fd::AsFd::as_fd(&orphan), libc::SIGKILL).unwrap();
+                assert_eq!(output_of(&piped.stdout), "");
+            },
+        );
+    }
+}

@@ -69,3 +69,80 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> 
     flags.set(OFlags::NONBLOCK, nonblocking);
     Ok(rustix::fs::fcntl_setfl(fd, flags)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_end_of_a_pipe_never_blocks() {
+        let nonblocking = |fd: &OwnedFd| {
+            rustix::fs::fcntl_getfl(fd)
+                .unwrap()
+                .contains(OFlags::NONBLOCK)
+        };
+        let (ours, theirs) = pipe().unwrap();
+        assert!(nonblocking(&ours) && !nonblocking(&theirs));
+        let mut buffer = [0; 8];
+        let error = read(ours.as_fd(), &mut buffer).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let slices = [IoSlice::new(b"ab"), IoSlice::new(b"cd")];
+        assert_eq!(write_vectored(theirs.as_fd(), &slices).unwrap(), 4);
+        assert_eq!(read(ours.as_fd(), &mut buffer).unwrap(), 4);
+        drop(theirs);
+        assert_eq!(read(ours.as_fd(), &mut buffer).unwrap(), 0);
+
+        let (theirs, ours) = pipe_to_child().unwrap();
+        assert!(nonblocking(&ours) && !nonblocking(&theirs));
+        while write(ours.as_fd(), &[0; 4096]).is_ok() {}
+        let error = write(ours.as_fd(), &[0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn nobody_listening_is_an_error_not_a_death() {
+        let (read, write_end) = pipe().unwrap();
+        drop(read);
+        let error = write(write_end.as_fd(), b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn input_is_a_file_or_a_device() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "text").unwrap();
+        let input = open_input(&file).unwrap();
+        assert!(
+            !rustix::fs::fcntl_getfl(&input)
+                .unwrap()
+                .contains(OFlags::NONBLOCK)
+        );
+        let mut buffer = [0; 8];
+        assert_eq!(read(input.as_fd(), &mut buffer).unwrap(), 4);
+        open_input(Path::new("/dev/null")).unwrap();
+
+        let fifo = directory.path().join("fifo");
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, mode, 0).unwrap();
+        let error = open_input(&fifo).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let error = open_input(directory.path()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EISDIR));
+        let error = open_input(&directory.path().join("none")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn null_is_empty_and_takes_all() {
+        let mut buffer = [0; 8];
+        assert_eq!(
+            read(open_null(true).unwrap().as_fd(), &mut buffer).unwrap(),
+            0
+        );
+        assert_eq!(
+            write(open_null(false).unwrap().as_fd(), b"gone").unwrap(),
+            4
+        );
+    }
+}

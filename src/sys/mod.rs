@@ -20,6 +20,9 @@ pub mod socket;
 pub mod spawn;
 pub mod tty;
 
+#[cfg(test)]
+mod testing;
+
 use std::io::{Error, ErrorKind, Result};
 
 /// Repeats a libc call while a signal interrupts it; -1 becomes the errno's error.

@@ -148,3 +148,103 @@ fn waitid(
     };
     Ok(Some((pid, exit)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::*;
+
+    #[test]
+    fn a_living_child_has_no_status_and_a_reaped_one_none_any_more() {
+        let cat = cat(|_| {});
+        let pidfd = cat.child.pidfd.try_clone().unwrap();
+        assert_eq!(wait(pidfd.as_fd()).unwrap(), None);
+        signal(pidfd.as_fd(), 0).unwrap();
+        cat.end();
+        let error = wait(pidfd.as_fd()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ECHILD));
+        let error = signal(pidfd.as_fd(), libc::SIGTERM).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+    }
+
+    #[test]
+    fn a_core_dump_is_told_apart_from_none() {
+        let cat = cat(|_| {});
+        signal(cat.child.pidfd.as_fd(), libc::SIGSEGV).unwrap();
+        // Whether a core is written depends on the limits of whoever runs the tests.
+        assert!(matches!(
+            exit_of(&cat.child),
+            ExitStatus::Signal {
+                signal: libc::SIGSEGV,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn a_handle_to_nobody_is_refused() {
+        let error = open(i32::MAX).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+        assert_eq!(open(0).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        let own = i32::try_from(std::process::id()).unwrap();
+        signal(open(own).unwrap().as_fd(), 0).unwrap();
+    }
+
+    #[test]
+    fn groups_that_mean_everybody_are_refused() {
+        for pgid in [1, 0, -1, i32::MIN] {
+            let error = signal_group(pgid, 0).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        }
+        for pid in [0, -1] {
+            assert_eq!(reap(pid).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        }
+    }
+
+    #[test]
+    fn a_group_outlives_its_leader() {
+        // The leader waits for its child to be there, then ends; the child holds the output.
+        let piped = piped(&["sh", "-c", "sleep 60 & echo started"]);
+        let child = crate::sys::spawn::spawn(&piped.command).unwrap();
+        drop(piped.command);
+        output_until(&piped.stdout, "started\n");
+        readable(child.pidfd.as_fd());
+        wait(child.pidfd.as_fd())
+            .unwrap()
+            .expect("the leader has ended");
+        signal_group(child.pid, 0).unwrap();
+        signal_group_of(child.pidfd.as_fd(), child.pid, libc::SIGKILL).unwrap();
+        assert_eq!(
+            output_of(&piped.stdout),
+            "",
+            "the last of the group is gone"
+        );
+    }
+
+    #[test]
+    fn zombies_are_seen_and_reaped_by_number() {
+        alone(
+            "sys::pidfd::tests::zombies_are_seen_and_reaped_by_number",
+            || {
+                assert_eq!(peek_any_zombie().unwrap(), None, "no children at all");
+                let cat = cat(|_| {});
+                assert_eq!(peek_any_zombie().unwrap(), None, "a living one");
+                assert_eq!(reap(cat.child.pid).unwrap(), None);
+                signal(cat.child.pidfd.as_fd(), 40).unwrap();
+                readable(cat.child.pidfd.as_fd());
+                assert_eq!(peek_any_zombie().unwrap(), Some(cat.child.pid));
+                assert_eq!(peek_any_zombie().unwrap(), Some(cat.child.pid), "it stays");
+                let exit = ExitStatus::Signal {
+                    signal: 40,
+                    core: false,
+                };
+                assert_eq!(reap(cat.child.pid).unwrap(), Some(exit));
+                assert_eq!(peek_any_zombie().unwrap(), None);
+                assert_eq!(
+                    reap(cat.child.pid).unwrap_err().raw_os_error(),
+                    Some(libc::ECHILD)
+                );
+            },
+        );
+    }
+}

@@ -198,3 +198,108 @@ pub(super) mod raw {
         unsafe { libc::syscall(number::SETFSGID, gid) as u32 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    fn dumpable() -> i32 {
+        // SAFETY: the option takes no memory.
+        unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }
+    }
+
+    #[test]
+    fn what_is_dropped_does_not_come_back() {
+        if !is_root() {
+            return;
+        }
+        alone(
+            "sys::privileges::tests::what_is_dropped_does_not_come_back",
+            || {
+                let (go, wait) = std::sync::mpsc::channel::<()>();
+                let other = std::thread::spawn(move || {
+                    let _ = wait.recv();
+                    std::fs::File::open("/etc/shadow").is_ok()
+                });
+                drop_for_good(4242, 4343, &[4444]).unwrap();
+                drop(go);
+                assert!(!other.join().unwrap(), "every thread has dropped");
+                assert!(raw::is_exactly(4242, 4343, 1));
+                // SAFETY: takes numbers only.
+                assert_eq!(unsafe { libc::setuid(0) }, -1);
+                assert_eq!(dumpable(), 1);
+                drop_for_good(0, 0, &[]).unwrap_err();
+            },
+        );
+    }
+
+    #[test]
+    fn an_ordinary_user_cannot_drop_to_another() {
+        alone(
+            "sys::privileges::tests::an_ordinary_user_cannot_drop_to_another",
+            || {
+                if is_root() {
+                    drop_for_good(4242, 4343, &[]).unwrap();
+                }
+                let error = drop_for_good(4545, 4545, &[]).unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+                let error = as_user(4545, 4545, &[], || ()).unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+            },
+        );
+    }
+
+    #[test]
+    fn files_are_opened_as_the_user_and_only_there() {
+        if !is_root() {
+            return;
+        }
+        alone(
+            "sys::privileges::tests::files_are_opened_as_the_user_and_only_there",
+            || {
+                let directory = tempfile::tempdir().unwrap();
+                let wide = std::fs::Permissions::from_mode(0o777);
+                std::fs::set_permissions(directory.path(), wide).unwrap();
+                let file = directory.path().join("log");
+                let made = as_user(4242, 4343, &[4444], || {
+                    assert!(
+                        std::fs::File::open("/etc/shadow").is_err(),
+                        "no override of root"
+                    );
+                    assert_eq!(own_groups().unwrap(), [4444]);
+                    std::fs::write(&file, "x")
+                });
+                made.unwrap().unwrap();
+                let metadata = std::fs::metadata(&file).unwrap();
+                assert_eq!((metadata.uid(), metadata.gid()), (4242, 4343));
+                std::fs::File::open("/etc/shadow").unwrap();
+                assert_eq!(dumpable(), 1);
+                let before = own_groups().unwrap();
+                let panicked = std::panic::catch_unwind(|| as_user(4242, 4343, &[1], || panic!()));
+                assert!(panicked.is_err());
+                assert_eq!((raw::fs_uid(), raw::fs_gid()), (0, 0));
+                assert_eq!(own_groups().unwrap(), before);
+            },
+        );
+    }
+
+    #[test]
+    fn another_thread_stays_who_it_is() {
+        if !is_root() {
+            return;
+        }
+        alone(
+            "sys::privileges::tests::another_thread_stays_who_it_is",
+            || {
+                let other = as_user(4242, 4343, &[], || {
+                    // A new thread inherits the identity of its maker, an old one is not touched.
+                    std::fs::metadata("/proc/self/task").map(|_| raw::fs_uid())
+                });
+                assert_eq!(other.unwrap().unwrap(), 4242);
+                assert_eq!(std::thread::spawn(raw::fs_uid).join().unwrap(), 0);
+            },
+        );
+    }
+}

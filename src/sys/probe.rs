@@ -236,3 +236,34 @@ fn pressure() -> Check {
         detail: detail.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_compared_by_number() {
+        assert_eq!(release_number("6.1.0-18-amd64"), (6, 1));
+        assert_eq!(release_number("5.10"), (5, 10));
+        assert_eq!(release_number("odd"), (0, 0));
+        assert!(release_number("5.9.99") < KERNEL_FLOOR);
+    }
+
+    #[test]
+    fn every_check_says_something_and_leaves_nothing_open() {
+        let checks = checks();
+        for check in &checks {
+            assert!(
+                !check.name.is_empty() && !check.detail.is_empty(),
+                "{check:?}"
+            );
+        }
+        for needed in ["kernel", "pidfd", "pty"] {
+            let check = checks
+                .iter()
+                .find(|check| check.name == needed)
+                .expect("it is looked at");
+            assert!(check.ok, "{check:?}");
+        }
+    }
+}

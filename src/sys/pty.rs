@@ -72,3 +72,55 @@ pub fn device(fd: BorrowedFd<'_>) -> io::Result<u64> {
 }
 
 const UNIX98_SLAVE_MAJOR: u32 = 136;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::io::{read, write};
+    use rustix::io::{FdFlags, fcntl_getfd};
+
+    #[test]
+    fn a_new_terminal_is_as_promised() {
+        let pty = open(12, 345).unwrap();
+        assert_eq!(size(pty.master.as_fd()).unwrap(), (12, 345));
+        assert_eq!(size(pty.slave.as_fd()).unwrap(), (12, 345));
+        resize(pty.master.as_fd(), 50, 60).unwrap();
+        assert_eq!(size(pty.slave.as_fd()).unwrap(), (50, 60));
+        for fd in [&pty.master, &pty.slave] {
+            assert!(fcntl_getfd(fd).unwrap().contains(FdFlags::CLOEXEC));
+        }
+        let nonblocking = |fd: &OwnedFd| {
+            rustix::fs::fcntl_getfl(fd)
+                .unwrap()
+                .contains(OFlags::NONBLOCK)
+        };
+        assert!(nonblocking(&pty.master) && !nonblocking(&pty.slave));
+        let modes = termios::tcgetattr(&pty.slave).unwrap();
+        assert!(modes.input_modes.contains(InputModes::IUTF8));
+    }
+
+    #[test]
+    fn both_ends_name_the_same_device() {
+        let (one, two) = (open(24, 80).unwrap(), open(24, 80).unwrap());
+        let device_of = |fd: &OwnedFd| device(fd.as_fd()).unwrap();
+        assert_eq!(device_of(&one.master), device_of(&one.slave));
+        assert_eq!(device_of(&two.master), device_of(&two.slave));
+        assert_ne!(device_of(&one.master), device_of(&two.master));
+        let null = crate::sys::io::open_null(true).unwrap();
+        assert!(device(null.as_fd()).is_err());
+    }
+
+    #[test]
+    fn the_end_comes_after_the_last_data() {
+        let pty = open(24, 80).unwrap();
+        let mut buffer = [0; 64];
+        let error = read(pty.master.as_fd(), &mut buffer).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        write(pty.slave.as_fd(), b"bye\n").unwrap();
+        drop(pty.slave);
+        assert_eq!(read(pty.master.as_fd(), &mut buffer).unwrap(), 5);
+        assert_eq!(&buffer[..5], b"bye\r\n");
+        let error = read(pty.master.as_fd(), &mut buffer).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EIO));
+    }
+}

@@ -32,3 +32,32 @@ pub fn raise_nofile() -> io::Result<(u64, u64)> {
     }
     Ok((soft, hard))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::alone;
+
+    #[test]
+    fn the_soft_limit_goes_up_and_the_old_one_is_told() {
+        alone(
+            "sys::rlimit::tests::the_soft_limit_goes_up_and_the_old_one_is_told",
+            || {
+                let (_, hard) = nofile();
+                let low = Rlimit {
+                    current: Some(64),
+                    maximum: (hard != u64::MAX).then_some(hard),
+                };
+                setrlimit(Resource::Nofile, low).unwrap();
+                assert_eq!(raise_nofile().unwrap(), (64, hard));
+                assert_eq!(nofile(), (hard.min(NOFILE_MAX), hard));
+                raise_nofile().unwrap();
+                assert_eq!(
+                    nofile(),
+                    (hard.min(NOFILE_MAX), hard),
+                    "again changes nothing"
+                );
+            },
+        );
+    }
+}

@@ -138,3 +138,91 @@ fn prepare(path: &Path, refused: u32) -> Result<(), RuntimeDirError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::is_root;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn directories_follow_the_user() {
+        let runtime = |euid, xdg| runtime_dir(euid, xdg).to_str().unwrap().to_string();
+        assert_eq!(runtime(0, Some("/run/user/0")), "/run/tmd");
+        assert_eq!(runtime(1000, Some("/run/user/1000")), "/run/user/1000/tmd");
+        assert_eq!(runtime(1000, None), "/tmp/tmd-1000");
+        assert_eq!(runtime(1000, Some("")), "/tmp/tmd-1000");
+        assert_eq!(runtime(1000, Some("relative")), "/tmp/tmd-1000");
+        let state = |euid, xdg, home| state_dir(euid, xdg, home).to_str().unwrap().to_string();
+        assert_eq!(state(0, Some("/x"), Some("/root")), "/var/lib/tmd");
+        assert_eq!(state(7, Some("/x"), Some("/home/u")), "/x/tmd");
+        assert_eq!(state(7, None, Some("/home/u")), "/home/u/.local/state/tmd");
+        assert_eq!(state(7, None, None), "/tmp/tmd-7");
+    }
+
+    #[test]
+    fn every_config_has_its_own_socket() {
+        let socket = |config| socket_path(Path::new("/run/tmd"), Path::new(config));
+        let one = socket("/srv/a/taskmaster.yaml");
+        assert_eq!(one, Path::new("/run/tmd/taskmaster-9db05200.sock"));
+        assert_ne!(one, socket("/srv/b/taskmaster.yaml"));
+        assert_eq!(
+            lock_path(&one),
+            Path::new("/run/tmd/taskmaster-9db05200.lock")
+        );
+        assert_eq!(fnv1a(b""), 0x811c_9dc5, "the algorithm's own test vectors");
+        assert_eq!(fnv1a(b"foobar"), 0xbf9c_f968);
+    }
+
+    #[test]
+    fn a_runtime_directory_is_ours_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a/tmd");
+        prepare_dir(&path).unwrap();
+        prepare_dir(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
+        for mode in [0o701, 0o710, 0o755] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let error = prepare_dir(&path).unwrap_err();
+            assert!(matches!(error, RuntimeDirError::TooWide(_, found) if found == mode));
+            assert!(
+                error
+                    .to_string()
+                    .ends_with(&format!("chmod 0700 {}", path.display()))
+            );
+        }
+        prepare_state_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o770)).unwrap();
+        prepare_state_dir(&path).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_not_our_directory_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let link = directory.path().join("link");
+        let target = directory.path().join("target");
+        prepare_dir(&target).unwrap();
+        symlink(&target, &link).unwrap();
+        let dangling = directory.path().join("dangling");
+        symlink("/no/such", &dangling).unwrap();
+        for path in [&file, &link, &dangling] {
+            let error = prepare_dir(path).unwrap_err();
+            assert!(
+                matches!(error, RuntimeDirError::NotADirectory(_)),
+                "{error}"
+            );
+        }
+        let error = prepare_dir(&file.join("below")).unwrap_err();
+        assert!(matches!(error, RuntimeDirError::Io(..)), "{error}");
+        if is_root() {
+            std::os::unix::fs::chown(&target, Some(4242), None).unwrap();
+            let error = prepare_dir(&target).unwrap_err();
+            assert!(
+                matches!(error, RuntimeDirError::ForeignOwner(_, 4242)),
+                "{error}"
+            );
+        }
+    }
+}

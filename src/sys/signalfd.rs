@@ -87,3 +87,55 @@ fn signal_set(signals: &[i32]) -> io::Result<libc::sigset_t> {
     }
     Ok(set)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::*;
+
+    #[test]
+    fn signals_are_read_one_by_one() {
+        alone("sys::signalfd::tests::signals_are_read_one_by_one", || {
+            let signals = [libc::SIGHUP, libc::SIGUSR1, 40];
+            let signalfd = SignalFd::new(&signals).unwrap();
+            assert_eq!(signalfd.read().unwrap(), None);
+            for signal in [libc::SIGUSR1, libc::SIGHUP, 40, libc::SIGHUP] {
+                // To this thread: the test harness has another one, which does not block them.
+                // SAFETY: takes numbers only.
+                unsafe { libc::raise(signal) };
+            }
+            readable(signalfd.as_fd());
+            let own = i32::try_from(std::process::id()).unwrap();
+            let mut seen = Vec::new();
+            while let Some(info) = signalfd.read().unwrap() {
+                assert_eq!(
+                    (info.pid, info.uid),
+                    (own, rustix::process::getuid().as_raw())
+                );
+                seen.push(info.signal);
+            }
+            assert_eq!(
+                seen,
+                [libc::SIGHUP, libc::SIGUSR1, 40],
+                "two of a kind are one"
+            );
+        });
+    }
+
+    #[test]
+    fn a_number_that_is_no_signal_is_refused() {
+        for number in [0, -1, 65] {
+            let error = SignalFd::new(&[number]).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        }
+    }
+
+    #[test]
+    fn it_is_closed_on_exec() {
+        alone("sys::signalfd::tests::it_is_closed_on_exec", || {
+            let signalfd = SignalFd::new(&[libc::SIGUSR2]).unwrap();
+            let flags = rustix::io::fcntl_getfd(&signalfd).unwrap();
+            assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        });
+    }
+}

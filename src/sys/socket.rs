@@ -334,3 +334,124 @@ fn written_pid(file: BorrowedFd<'_>) -> Option<i32> {
     let text = std::str::from_utf8(text.get(..length)?).ok()?;
     text.trim().parse().ok().filter(|pid| *pid > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn mode_of(path: &Path) -> u32 {
+        std::fs::symlink_metadata(path)
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o7777
+    }
+
+    #[test]
+    fn a_socket_is_private_and_says_who_connects() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
+        let listener = Listener::bind(&path, 0o600, None).unwrap();
+        assert_eq!(mode_of(&path), 0o600);
+        assert!(listener.accept().unwrap().is_none());
+        let client = UnixStream::connect(&path).unwrap();
+        readable(listener.as_fd());
+        let stream = listener.accept().unwrap().expect("a connection");
+        let peer = peer(stream.as_fd()).unwrap();
+        assert_eq!(peer.pid, i32::try_from(std::process::id()).unwrap());
+        assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
+        assert_eq!(peer.gid, rustix::process::getegid().as_raw());
+        let own = rustix::process::getgroups().unwrap();
+        assert_eq!(
+            peer.groups,
+            own.iter().map(|group| group.as_raw()).collect::<Vec<_>>()
+        );
+        let mut buffer = [0; 4];
+        let error = crate::sys::io::read(stream.as_fd(), &mut buffer).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(client);
+        listener.unlink().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
+        let first = Listener::bind(&path, 0o600, None).unwrap();
+        let error = Listener::bind(&path, 0o600, None).unwrap_err();
+        assert!(matches!(error, BindError::InUse(_)), "{error}");
+        drop(first);
+        let second = Listener::bind(&path, 0o660, None).unwrap();
+        assert_eq!(mode_of(&path), 0o660);
+        UnixStream::connect(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "not ours any more").unwrap();
+        second.unlink().unwrap();
+        assert!(path.exists(), "somebody else's file is left alone");
+    }
+
+    #[test]
+    fn what_is_no_socket_is_not_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("precious");
+        std::fs::write(&path, "data").unwrap();
+        let error = Listener::bind(&path, 0o600, None).unwrap_err();
+        assert!(matches!(error, BindError::NotASocket(_)), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "data");
+    }
+
+    #[test]
+    fn a_path_has_107_bytes_and_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let length = directory.path().as_os_str().len() + 1;
+        let longest = directory.path().join("x".repeat(PATH_BYTES_MAX - length));
+        Listener::bind(&longest, 0o600, None).unwrap();
+        let error = Listener::bind(
+            &directory.path().join("x".repeat(108 - length)),
+            0o600,
+            None,
+        );
+        let text = error.unwrap_err().to_string();
+        assert!(
+            text.contains("at most 107 bytes, this one 108; choose a shorter one"),
+            "{text}"
+        );
+        let missing = directory.path().join("no/such");
+        assert!(matches!(
+            Listener::bind(&missing, 0o600, None),
+            Err(BindError::Io(..))
+        ));
+    }
+
+    #[test]
+    fn the_group_can_be_another() {
+        if !is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
+        let _listener = Listener::bind(&path, 0o660, Some(4343)).unwrap();
+        assert_eq!(std::fs::symlink_metadata(&path).unwrap().gid(), 4343);
+    }
+
+    #[test]
+    fn only_one_holds_a_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.lock");
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(LockFile::holder(&path).unwrap(), None);
+        let lock = LockFile::acquire(&path).unwrap();
+        assert_eq!(mode_of(&path), 0o600);
+        assert_eq!(LockFile::holder(&path).unwrap(), Some(own));
+        let error = LockFile::acquire(&path).unwrap_err();
+        assert_eq!(error.to_string(), format!("already running (pid {own})"));
+        drop(lock);
+        assert_eq!(LockFile::holder(&path).unwrap(), None);
+        LockFile::acquire(&path).unwrap();
+        let error = LockFile::acquire(&directory.path().join("no/such")).unwrap_err();
+        assert!(matches!(error, LockError::Io(_)));
+    }
+}

@@ -119,10 +119,13 @@ pub fn candidates(program: &str, path: Option<&str>) -> Vec<CString> {
 /// directory or program on a dead network mount suspends it for longer. A child that failed is
 /// already reaped when this returns. The caller's signal mask is as before.
 pub fn spawn(command: &Command) -> Result<Spawned, SpawnError> {
+    spawn_closing(command, CloseMethod::pick())
+}
+
+fn spawn_closing(command: &Command, close: CloseMethod) -> Result<Spawned, SpawnError> {
     let stdio = LiftedStdio::new(command)?;
     let program = Arguments::new(command)?;
     let oom_score_adj = command.oom_score_adj.map(|score| score.to_string());
-    let close = CloseMethod::pick();
     workspace::with(|workspace| {
         let signals = SignalsBlocked::new();
         let plan = Plan {

@@ -112,3 +112,59 @@ impl Saved {
         )?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::pty;
+    use rustix::termios::LocalModes;
+
+    fn is_cooked(fd: &OwnedFd) -> bool {
+        let modes = termios::tcgetattr(fd).unwrap().local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    }
+
+    #[test]
+    fn raw_mode_ends_with_its_guard() {
+        let pty = pty::open(24, 80).unwrap();
+        assert!(is_tty(pty.slave.as_fd()));
+        assert!(is_cooked(&pty.slave));
+        let raw_mode = RawMode::enter(pty.slave.as_fd()).unwrap();
+        assert!(!is_cooked(&pty.slave));
+        raw_mode.restore().unwrap();
+        assert!(is_cooked(&pty.slave));
+        raw_mode.again().unwrap();
+        assert!(!is_cooked(&pty.slave));
+        let restorer = raw_mode.restorer();
+        std::thread::spawn(move || restorer.restore())
+            .join()
+            .unwrap()
+            .unwrap();
+        assert!(is_cooked(&pty.slave));
+        raw_mode.again().unwrap();
+        drop(raw_mode);
+        assert!(is_cooked(&pty.slave));
+    }
+
+    #[test]
+    fn typed_input_can_be_thrown_away() {
+        let pty = pty::open(24, 80).unwrap();
+        let _raw_mode = RawMode::enter(pty.slave.as_fd()).unwrap();
+        crate::sys::io::write(pty.master.as_fd(), b"typed").unwrap();
+        flush_input(pty.slave.as_fd()).unwrap();
+        crate::sys::io::write(pty.master.as_fd(), b"x").unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(
+            crate::sys::io::read(pty.slave.as_fd(), &mut buffer).unwrap(),
+            1
+        );
+    }
+
+    #[test]
+    fn what_is_no_terminal_has_no_raw_mode() {
+        let null = crate::sys::io::open_null(true).unwrap();
+        assert!(!is_tty(null.as_fd()));
+        let error = RawMode::enter(null.as_fd()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
+    }
+}

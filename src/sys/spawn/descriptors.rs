@@ -94,6 +94,11 @@ impl CloseMethod {
         if *AVAILABLE.get_or_init(close_range_available) {
             return CloseMethod::Range;
         }
+        CloseMethod::one_by_one()
+    }
+
+    /// The fallback, up to the highest descriptor open now.
+    pub fn one_by_one() -> CloseMethod {
         CloseMethod::Each(highest_descriptor())
     }
 }

@@ -1,0 +1,41 @@
+//! `${…}` and `{…}` in a string: whatever it holds, an error or a text; what comes out of a
+//! variable is not expanded again.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::LazyLock;
+use taskmaster::config::{Environment, SystemUsers, load};
+
+static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+    std::env::temp_dir().join(format!("taskmaster-fuzz-text-{}.yaml", std::process::id()))
+});
+
+fuzz_target!(|input: (&str, &str)| {
+    let (text, value) = input;
+    // JSON's strings are YAML's.
+    let quoted = serde_json::Value::from(text).to_string();
+    let config = format!("programs:\n  a:\n    cmd: [x, {quoted}]\n    env: {{A: {quoted}}}\n");
+    std::fs::write(&*FILE, config).expect("the temporary folder is writable");
+    let environment = Environment {
+        variables: BTreeMap::from([("V".to_string(), value.to_string())]),
+        uid: 1000,
+        gid: 1000,
+        users: Rc::new(SystemUsers),
+    };
+    let Ok(config) = load(&FILE, &environment) else {
+        return;
+    };
+    let launch = &config.programs[0].launch;
+    assert_eq!(
+        launch.argv.get(1),
+        launch.env.get("A"),
+        "one text, one meaning"
+    );
+    if !text.contains(['$', '{', '}']) {
+        assert_eq!(launch.env.get("A").map(String::as_str), Some(text));
+    }
+});

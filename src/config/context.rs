@@ -1,0 +1,363 @@
+//! What lowering needs at hand: the findings so far, the files' texts, and the world as values.
+
+use super::diagnostics::{Diagnostic, Severity, SourceLine, shown};
+use super::environment::{CachedUsers, Environment};
+use super::node::{Entry, Kind, Node, Place, Scalar};
+use super::suggest::did_you_mean;
+use super::{dotenv, schema};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// No more findings than this are kept.
+const MAX_DIAGNOSTICS: usize = 1000;
+
+/// Reads the files a config refers to.
+pub(super) trait Files {
+    /// The canonical path of a file and its text.
+    fn read(&self, path: &Path) -> Result<(PathBuf, String), Fault>;
+    /// The files that match a pattern, sorted.
+    fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, Fault>;
+}
+
+/// Why a file cannot be used.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub message: String,
+    pub help: Option<String>,
+}
+
+impl Fault {
+    pub fn new(message: impl Into<String>) -> Fault {
+        Fault {
+            message: message.into(),
+            help: None,
+        }
+    }
+}
+
+/// A file whose places are spoken of.
+pub(super) struct Source {
+    /// As shown to the user.
+    pub name: PathBuf,
+    pub text: String,
+    /// Whether its lines may be shown: not those of files with secrets.
+    pub quotable: bool,
+    /// Where each line starts.
+    starts: Vec<usize>,
+}
+
+impl Source {
+    pub fn new(name: PathBuf, text: String, quotable: bool) -> Source {
+        let ends = text.match_indices('\n').map(|(index, _)| index + 1);
+        let starts = std::iter::once(0).chain(ends).collect();
+        Source {
+            name,
+            text,
+            quotable,
+            starts,
+        }
+    }
+
+    fn line(&self, at: Place) -> Option<SourceLine> {
+        let index = usize::try_from(at.line).ok()?.checked_sub(1)?;
+        let line = self.text.get(*self.starts.get(index)?..)?.lines().next()?;
+        self.quotable.then(|| SourceLine::around(line, at.column))
+    }
+}
+
+/// A value of the config and the path of its key.
+#[derive(Clone)]
+pub(super) struct Value<'a> {
+    pub key: String,
+    pub node: &'a Node,
+}
+
+impl Value<'_> {
+    pub fn at(&self) -> Place {
+        self.node.at
+    }
+
+    /// The text as written, when it is a scalar.
+    pub fn written(&self) -> Option<&Scalar> {
+        match &self.node.kind {
+            Kind::Scalar(scalar) => Some(scalar),
+            Kind::List(_) | Kind::Map(_) => None,
+        }
+    }
+}
+
+/// A map of the config whose keys are known to be known.
+pub(super) struct Table<'a> {
+    pub key: String,
+    pub at: Place,
+    entries: &'a [Entry],
+}
+
+impl<'a> Table<'a> {
+    pub fn find(&self, name: &str) -> Option<Value<'a>> {
+        let entry = self.entries.iter().find(|entry| entry.key == name)?;
+        Some(Value {
+            key: joined(&self.key, name),
+            node: &entry.value,
+        })
+    }
+
+    /// Every entry that isn't an `x-` one.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a Entry, Value<'a>)> + '_ {
+        let entries = self
+            .entries
+            .iter()
+            .filter(|entry| !entry.key.starts_with("x-"));
+        entries.map(|entry| {
+            (
+                entry,
+                Value {
+                    key: joined(&self.key, &entry.key),
+                    node: &entry.value,
+                },
+            )
+        })
+    }
+}
+
+/// `a.b`, or `b` when there is no `a`.
+pub(super) fn joined(key: &str, name: &str) -> String {
+    if key.is_empty() {
+        name.to_string()
+    } else {
+        format!("{key}.{name}")
+    }
+}
+
+/// The state of one loading.
+pub(super) struct Context<'a> {
+    pub environment: &'a Environment,
+    pub users: CachedUsers<'a>,
+    pub files: &'a dyn Files,
+    /// Directory of the config file, canonical: relative paths start there.
+    pub base: String,
+    /// The same as the user wrote it.
+    pub shown_base: PathBuf,
+    pub sources: Vec<Source>,
+    /// Every file read, canonical.
+    pub read: Vec<PathBuf>,
+    /// Whom programs run as when they don't say.
+    pub daemon_uid: u32,
+    pub daemon_gid: u32,
+    pub env_files: BTreeMap<PathBuf, Option<Rc<dotenv::Pairs>>>,
+    diagnostics: Vec<(Place, Diagnostic)>,
+    reported: BTreeSet<(Place, String)>,
+}
+
+impl<'a> Context<'a> {
+    pub fn new(
+        environment: &'a Environment,
+        files: &'a dyn Files,
+        base: String,
+        shown_base: PathBuf,
+    ) -> Context<'a> {
+        Context {
+            environment,
+            users: CachedUsers::new(environment.users.as_ref()),
+            files,
+            base,
+            shown_base,
+            sources: Vec::new(),
+            read: Vec::new(),
+            daemon_uid: environment.uid,
+            daemon_gid: environment.gid,
+            env_files: BTreeMap::new(),
+            diagnostics: Vec::new(),
+            reported: BTreeSet::new(),
+        }
+    }
+
+    pub fn error(
+        &mut self,
+        at: Place,
+        key: &str,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) {
+        self.add(Severity::Error, at, key, message.into(), help);
+    }
+
+    pub fn warning(
+        &mut self,
+        at: Place,
+        key: &str,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) {
+        self.add(Severity::Warning, at, key, message.into(), help);
+    }
+
+    /// An error of a value, at the value.
+    pub fn refuse<T>(
+        &mut self,
+        value: &Value,
+        message: impl Into<String>,
+        help: Option<&str>,
+    ) -> Option<T> {
+        self.error(value.at(), &value.key, message, help.map(str::to_string));
+        None
+    }
+
+    /// Makes the main file known, as the user named it.
+    pub fn add_main(&mut self, name: PathBuf, canonical: PathBuf, text: String) {
+        self.read.push(canonical);
+        self.sources.push(Source::new(name, text, true));
+    }
+
+    /// Makes a file's places known, and returns its index.
+    pub fn add_source(&mut self, canonical: PathBuf, text: String, quotable: bool) -> usize {
+        let name = match canonical.strip_prefix(&self.base) {
+            Ok(rest) => self.shown_base.join(rest),
+            Err(_) => canonical.clone(),
+        };
+        if !self.read.contains(&canonical) {
+            self.read.push(canonical);
+        }
+        self.sources.push(Source::new(name, text, quotable));
+        self.sources.len() - 1
+    }
+
+    /// Whether there is an error among the findings.
+    pub fn failed(&self) -> bool {
+        self.diagnostics
+            .iter()
+            .any(|(_, d)| d.severity == Severity::Error)
+    }
+
+    /// The same place says the same thing once, however often it is used (anchors, defaults).
+    fn add(
+        &mut self,
+        severity: Severity,
+        at: Place,
+        key: &str,
+        message: String,
+        help: Option<String>,
+    ) {
+        if !self.reported.insert((at, message.clone())) {
+            return;
+        }
+        let source = self.sources.get(at.file);
+        let diagnostic = Diagnostic {
+            severity,
+            file: source.map(|source| source.name.clone()).unwrap_or_default(),
+            line: at.line,
+            column: at.column,
+            key: key.to_string(),
+            message,
+            help,
+            source: source.and_then(|source| source.line(at)),
+        };
+        self.diagnostics.push((at, diagnostic));
+    }
+
+    /// Every finding, in the order of the files.
+    pub fn finish(mut self) -> Vec<Diagnostic> {
+        self.diagnostics
+            .sort_by_key(|(at, diagnostic)| (*at, diagnostic.severity));
+        let more = self.diagnostics.len().saturating_sub(MAX_DIAGNOSTICS);
+        // Errors are never pushed out by warnings.
+        if more > 0 {
+            self.diagnostics
+                .sort_by_key(|(at, diagnostic)| (diagnostic.severity, *at));
+            self.diagnostics.truncate(MAX_DIAGNOSTICS);
+        }
+        let mut found: Vec<Diagnostic> = self.diagnostics.into_iter().map(|(_, d)| d).collect();
+        if more > 0 {
+            let name = self
+                .sources
+                .first()
+                .map(|source| source.name.clone())
+                .unwrap_or_default();
+            let message = format!("{more} more findings are not shown");
+            let severity = Severity::Warning;
+            found.push(Diagnostic {
+                severity,
+                ..Diagnostic::of_file(name, message)
+            });
+        }
+        found
+    }
+
+    /// The map of a value, each key of which must be one of `known`.
+    pub fn table<'n>(&mut self, value: &Value<'n>, known: &[&str]) -> Option<Table<'n>> {
+        let table = self.open_table(value, "a map")?;
+        for (entry, field) in table.iter() {
+            if known.contains(&entry.key.as_str()) {
+                continue;
+            }
+            if schema::NOT_YET.contains(&entry.key.as_str()) {
+                let message = format!("`{}` is not supported yet by this version", entry.key);
+                self.error(
+                    entry.key_at,
+                    &field.key,
+                    message,
+                    Some("remove it".to_string()),
+                );
+            } else {
+                let help = did_you_mean(&entry.key, known.iter().copied());
+                self.error(entry.key_at, &field.key, "unknown key", help);
+            }
+        }
+        Some(table)
+    }
+
+    /// The map of a value, whatever its keys.
+    pub fn open_table<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<Table<'n>> {
+        let Kind::Map(entries) = &value.node.kind else {
+            let message = format!("expected {expected}, found {}", found(value.node));
+            return self.refuse(value, message, None);
+        };
+        Some(Table {
+            key: value.key.clone(),
+            at: value.at(),
+            entries,
+        })
+    }
+
+    /// The elements of a list; a scalar counts as a list of one.
+    pub fn one_or_list<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<Vec<Value<'n>>> {
+        match &value.node.kind {
+            Kind::Scalar(_) => Some(vec![value.clone()]),
+            Kind::List(_) => self.list(value, expected),
+            Kind::Map(_) => self.refuse(value, format!("expected {expected}, found a map"), None),
+        }
+    }
+
+    /// The elements of a list.
+    pub fn list<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<Vec<Value<'n>>> {
+        let Kind::List(items) = &value.node.kind else {
+            let message = format!("expected {expected}, found {}", found(value.node));
+            return self.refuse(value, message, Some("write it as [a, b]"));
+        };
+        let item = |(index, node): (usize, &'n Rc<Node>)| Value {
+            key: format!("{}[{index}]", value.key),
+            node,
+        };
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// The absolute form of a path: relative ones start at the config's directory. Nothing is
+    /// looked up, `~` is an ordinary name.
+    pub fn absolute(&self, path: &str) -> String {
+        let whole = Path::new(&self.base).join(path);
+        let parts: PathBuf = whole.components().collect();
+        // Made of two strings, so nothing is lost.
+        parts.to_string_lossy().into_owned()
+    }
+}
+
+/// A node in words.
+pub(super) fn found(node: &Node) -> String {
+    match &node.kind {
+        Kind::Scalar(scalar) if scalar.is_null() => "nothing".to_string(),
+        Kind::Scalar(scalar) => shown(&scalar.text),
+        Kind::List(_) => "a list".to_string(),
+        Kind::Map(_) => "a map".to_string(),
+    }
+}

@@ -1,0 +1,107 @@
+//! The `daemon` section.
+
+use super::context::{Context, Table, Value};
+use super::identity::{self, Wanted};
+use super::{Access, DaemonSettings, LogFormat, LogSettings, schema};
+use log::LevelFilter;
+use std::path::PathBuf;
+
+/// Longest path of a socket the system takes, in bytes.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// The settings; what is absent or faulty keeps its default.
+pub(super) fn lower(cx: &mut Context, value: Option<&Value>) -> DaemonSettings {
+    let mut settings = DaemonSettings::default();
+    let Some(table) = value.and_then(|value| cx.table(value, &schema::DAEMON)) else {
+        return settings;
+    };
+    settings.socket = table.find("socket").and_then(|value| socket(cx, &value));
+    if let Some(mode) = table.find("socket_mode").and_then(|value| cx.octal(&value)) {
+        settings.socket_mode = mode;
+    }
+    let group = table.find("socket_group");
+    settings.socket_group = group.and_then(|value| identity::group_id(cx, &value));
+    settings.pidfile = table.find("pidfile").and_then(|value| file(cx, &value));
+    if let Some(value) = table.find("user") {
+        let wanted = Wanted {
+            user: Some(value),
+            ..Wanted::default()
+        };
+        settings.user = identity::identity(cx, &wanted).flatten();
+    }
+    if let Some(user) = &settings.user {
+        cx.daemon_uid = user.uid;
+        cx.daemon_gid = user.gid;
+    }
+    if let Some(value) = table.find("log") {
+        settings.log = log(cx, &value);
+    }
+    if let Some(value) = table.find("access") {
+        settings.access = access(cx, &value);
+    }
+    settings
+}
+
+fn socket(cx: &mut Context, value: &Value) -> Option<PathBuf> {
+    let path = file(cx, value)?;
+    let length = path.as_os_str().len();
+    if length > MAX_SOCKET_PATH {
+        let message =
+            format!("the socket's path has {length} bytes, at most {MAX_SOCKET_PATH} fit");
+        return cx.refuse(
+            value,
+            message,
+            Some("choose a shorter path, such as one in /run"),
+        );
+    }
+    Some(path)
+}
+
+fn file(cx: &mut Context, value: &Value) -> Option<PathBuf> {
+    let text = cx.nonempty(value, "a path")?;
+    if text.ends_with('/') {
+        return cx.refuse(value, "this names a directory", Some("name a file in it"));
+    }
+    Some(PathBuf::from(cx.absolute(&text)))
+}
+
+fn log(cx: &mut Context, value: &Value) -> LogSettings {
+    let mut settings = LogSettings::default();
+    let Some(table) = cx.table(value, &schema::LOG) else {
+        return settings;
+    };
+    settings.file = table.find("file").and_then(|value| file(cx, &value));
+    let levels = [
+        ("off", LevelFilter::Off),
+        ("error", LevelFilter::Error),
+        ("warn", LevelFilter::Warn),
+        ("info", LevelFilter::Info),
+        ("debug", LevelFilter::Debug),
+        ("trace", LevelFilter::Trace),
+    ];
+    if let Some(level) = table
+        .find("level")
+        .and_then(|value| cx.choice(&value, &levels))
+    {
+        settings.level = level;
+    }
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    if let Some(format) = table
+        .find("format")
+        .and_then(|value| cx.choice(&value, &formats))
+    {
+        settings.format = format;
+    }
+    if let Some(syslog) = table.find("syslog").and_then(|value| cx.boolean(&value)) {
+        settings.syslog = syslog;
+    }
+    settings
+}
+
+fn access(cx: &mut Context, value: &Value) -> Access {
+    let table: Option<Table> = cx.table(value, &schema::ACCESS);
+    let Some(table) = table else {
+        return Access::default();
+    };
+    identity::access(cx, table.find("read"), table.find("control"))
+}

@@ -1,0 +1,133 @@
+//! Files of environment variables: `NAME=value` lines, as docker and most frameworks read them.
+
+/// Names and values, in the order of the file.
+pub(super) type Pairs = Vec<(String, String)>;
+
+/// Reads `[export ]NAME=value` lines. Blank lines and lines that begin with `#` are skipped. A
+/// value in `'…'` is taken as it is; in `"…"` the escapes `\n \t \r \" \\ \$` mean what they do in
+/// a shell; unquoted it ends at ` #` and loses blanks at both ends. Nothing is expanded.
+///
+/// # Errors
+/// Every line that is none of these, with its number and the column.
+pub(super) fn parse(text: &str) -> Result<Pairs, Vec<(u32, u32, String)>> {
+    let mut pairs = Pairs::new();
+    let mut faults = Vec::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for (number, line) in (1_u32..).zip(text.lines()) {
+        match read_line(line) {
+            Ok(Some(pair)) => pairs.push(pair),
+            Ok(None) => {}
+            Err(message) => {
+                let indent = line.chars().take_while(|c| c.is_whitespace()).count();
+                let column = u32::try_from(indent + 1).unwrap_or(u32::MAX);
+                faults.push((number, column, message));
+            }
+        }
+    }
+    if faults.is_empty() {
+        Ok(pairs)
+    } else {
+        Err(faults)
+    }
+}
+
+/// Whether a variable may have this name.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0']) && !name.chars().any(char::is_whitespace)
+}
+
+fn read_line(line: &str) -> Result<Option<(String, String)>, String> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let after_export = line
+        .strip_prefix("export")
+        .filter(|rest| rest.starts_with([' ', '\t']));
+    let line = after_export.unwrap_or(line).trim_start();
+    let Some((name, value)) = line.split_once('=') else {
+        return Err("expected NAME=value".to_string());
+    };
+    let name = name.trim_end();
+    if !is_name(name) {
+        return Err("the variable's name is empty or contains a blank".to_string());
+    }
+    let value = value.trim_start();
+    let value = match value.chars().next() {
+        Some(quote @ ('\'' | '"')) => quoted(&value[1..], quote)?,
+        _ => unquoted(value).to_string(),
+    };
+    if value.contains('\0') {
+        return Err("the value contains a NUL character".to_string());
+    }
+    Ok(Some((name.to_string(), value)))
+}
+
+fn unquoted(value: &str) -> &str {
+    let comment = [" #", "\t#"]
+        .iter()
+        .filter_map(|start| value.find(start))
+        .min();
+    let value = if value.starts_with('#') { "" } else { value };
+    value[..comment.unwrap_or(value.len()).min(value.len())].trim_end()
+}
+
+fn quoted(text: &str, quote: char) -> Result<String, String> {
+    let mut value = String::new();
+    let mut rest = text.chars();
+    loop {
+        match rest.next() {
+            None => return Err(format!("the value's {quote} is never closed")),
+            Some(c) if c == quote => break,
+            Some('\\') if quote == '"' => match rest.next() {
+                Some('n') => value.push('\n'),
+                Some('t') => value.push('\t'),
+                Some('r') => value.push('\r'),
+                Some(c @ ('"' | '\\' | '$' | '`')) => value.push(c),
+                Some(c) => value.extend(['\\', c]),
+                None => value.push('\\'),
+            },
+            Some(c) => value.push(c),
+        }
+    }
+    let after = rest.as_str().trim_start();
+    if after.is_empty() || after.starts_with('#') {
+        return Ok(value);
+    }
+    Err("something follows the closing quote".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_line() {
+        let text = "\u{feff}# comment\n\nA=1\nexport B = two words # no\n  C='it is # \\n'\n\
+                    D=\"a\\n\\\"b\\\" $X\" # yes\nE=\nF=a#b\nexportG=x\r\nH=# no\nI=a=b\n";
+        let pairs = parse(text).expect("the file is well-formed");
+        let expected = [
+            ("A", "1"),
+            ("B", "two words"),
+            ("C", "it is # \\n"),
+            ("D", "a\n\"b\" $X"),
+            ("E", ""),
+            ("F", "a#b"),
+            ("exportG", "x"),
+            ("H", ""),
+            ("I", "a=b"),
+        ];
+        let expected: Pairs = expected.map(|(k, v)| (k.to_string(), v.to_string())).into();
+        assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn every_bad_line_is_named() {
+        let faults = parse("A=1\nnonsense\n  =x\nB='x\nC=\"x\" y\nD E=1\n").unwrap_err();
+        let places: Vec<(u32, u32)> = faults
+            .iter()
+            .map(|(line, column, _)| (*line, *column))
+            .collect();
+        assert_eq!(places, [(2, 1), (3, 3), (4, 1), (5, 1), (6, 1)]);
+    }
+}

@@ -1,0 +1,181 @@
+//! The world as a config sees it: variables, who we are, and the user database. Given as a value,
+//! so that a test can bring its own.
+
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fmt;
+use std::rc::Rc;
+
+/// What a config is loaded with.
+#[derive(Clone)]
+pub struct Environment {
+    /// The daemon's environment variables.
+    pub variables: BTreeMap<String, String>,
+    /// The daemon's effective user id.
+    pub uid: u32,
+    /// The daemon's effective group id.
+    pub gid: u32,
+    /// Where names of users and groups are looked up.
+    pub users: Rc<dyn Users>,
+}
+
+impl Environment {
+    /// This process's own environment and ids, and the system's user database. Variables that
+    /// are not UTF-8 are left out: a config cannot name them.
+    pub fn current() -> Environment {
+        let variables = std::env::vars_os();
+        let text =
+            variables.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Environment {
+            variables: text.collect(),
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+            users: Rc::new(SystemUsers),
+        }
+    }
+}
+
+impl fmt::Debug for Environment {
+    /// Without the variables, which hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Environment");
+        shown
+            .field("uid", &self.uid)
+            .field("gid", &self.gid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An entry of the user database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserEntry {
+    /// Login name.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Home directory.
+    pub home: String,
+    /// Login shell.
+    pub shell: String,
+}
+
+/// A database of users and groups. Every look-up is an error in words when the database itself
+/// cannot be asked, and `None` when it has no such entry.
+pub trait Users {
+    /// The user of this name.
+    fn user(&self, name: &str) -> Result<Option<UserEntry>, String>;
+    /// The user of this id.
+    fn user_of_id(&self, uid: u32) -> Result<Option<UserEntry>, String>;
+    /// The id of the group of this name.
+    fn group(&self, name: &str) -> Result<Option<u32>, String>;
+    /// The ids of all groups a user is in, `gid` included.
+    fn groups_of(&self, name: &str, gid: u32) -> Result<Vec<u32>, String>;
+}
+
+/// The system's user database.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemUsers;
+
+impl Users for SystemUsers {
+    fn user(&self, name: &str) -> Result<Option<UserEntry>, String> {
+        found(User::from_name(name)).map(|user| user.map(entry))
+    }
+
+    fn user_of_id(&self, uid: u32) -> Result<Option<UserEntry>, String> {
+        found(User::from_uid(Uid::from_raw(uid))).map(|user| user.map(entry))
+    }
+
+    fn group(&self, name: &str) -> Result<Option<u32>, String> {
+        found(Group::from_name(name)).map(|group| group.map(|group| group.gid.as_raw()))
+    }
+
+    fn groups_of(&self, name: &str, gid: u32) -> Result<Vec<u32>, String> {
+        let name = CString::new(name).map_err(|_| "the name contains a NUL".to_string())?;
+        let groups = getgrouplist(&name, Gid::from_raw(gid));
+        let groups = groups.map_err(|errno| errno.desc().to_string())?;
+        Ok(groups.into_iter().map(Gid::as_raw).collect())
+    }
+}
+
+/// Asks each question once: thousands of programs name the same few users.
+pub(super) struct CachedUsers<'a> {
+    inner: &'a dyn Users,
+    users: RefCell<BTreeMap<String, Answer<UserEntry>>>,
+    users_of_id: RefCell<BTreeMap<u32, Answer<UserEntry>>>,
+    groups: RefCell<BTreeMap<String, Answer<u32>>>,
+    groups_of: RefCell<BTreeMap<(String, u32), Members>>,
+}
+
+type Answer<T> = Result<Option<T>, String>;
+type Members = Result<Vec<u32>, String>;
+
+impl<'a> CachedUsers<'a> {
+    pub fn new(inner: &'a dyn Users) -> CachedUsers<'a> {
+        CachedUsers {
+            inner,
+            users: RefCell::default(),
+            users_of_id: RefCell::default(),
+            groups: RefCell::default(),
+            groups_of: RefCell::default(),
+        }
+    }
+}
+
+impl Users for CachedUsers<'_> {
+    fn user(&self, name: &str) -> Answer<UserEntry> {
+        let mut known = self.users.borrow_mut();
+        known
+            .entry(name.to_string())
+            .or_insert_with(|| self.inner.user(name))
+            .clone()
+    }
+
+    fn user_of_id(&self, uid: u32) -> Answer<UserEntry> {
+        let mut known = self.users_of_id.borrow_mut();
+        known
+            .entry(uid)
+            .or_insert_with(|| self.inner.user_of_id(uid))
+            .clone()
+    }
+
+    fn group(&self, name: &str) -> Answer<u32> {
+        let mut known = self.groups.borrow_mut();
+        known
+            .entry(name.to_string())
+            .or_insert_with(|| self.inner.group(name))
+            .clone()
+    }
+
+    fn groups_of(&self, name: &str, gid: u32) -> Result<Vec<u32>, String> {
+        let mut known = self.groups_of.borrow_mut();
+        let ask = || self.inner.groups_of(name, gid);
+        known
+            .entry((name.to_string(), gid))
+            .or_insert_with(ask)
+            .clone()
+    }
+}
+
+/// Some systems answer an unknown name with one of these errors.
+fn found<T>(answer: nix::Result<Option<T>>) -> Result<Option<T>, String> {
+    use nix::errno::Errno;
+    match answer {
+        Ok(entry) => Ok(entry),
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
+        Err(errno) => Err(errno.desc().to_string()),
+    }
+}
+
+fn entry(user: User) -> UserEntry {
+    UserEntry {
+        name: user.name,
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+        home: user.dir.to_string_lossy().into_owned(),
+        shell: user.shell.to_string_lossy().into_owned(),
+    }
+}

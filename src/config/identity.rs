@@ -1,0 +1,230 @@
+//! Names of users and groups to ids, when the config is loaded and never later.
+
+use super::context::{Context, Value};
+use super::diagnostics::shown;
+use super::environment::{UserEntry, Users};
+use super::{Access, Principal};
+use crate::supervisor::Identity;
+
+/// The values of a program that say whom it runs as.
+#[derive(Default)]
+pub(super) struct Wanted<'a> {
+    pub user: Option<Value<'a>>,
+    pub group: Option<Value<'a>>,
+    pub supplementary: Option<Value<'a>>,
+}
+
+/// Whom to run as; `None` inside is the daemon's own user. The outer `None` was reported.
+pub(super) fn identity(cx: &mut Context, wanted: &Wanted) -> Option<Option<Identity>> {
+    let group_given = wanted.group.is_some();
+    let user = wanted
+        .user
+        .as_ref()
+        .map(|value| user_entry(cx, value, group_given));
+    let gid = wanted.group.as_ref().map(|value| group_id(cx, value));
+    // Each is asked before any is given up, so that every fault is told.
+    let (user, gid) = (all_or_nothing(user)?, all_or_nothing(gid)?);
+    if cx.daemon_uid != 0 {
+        return unprivileged(cx, wanted, user.as_ref(), gid).then_some(None);
+    }
+    let supplementary = match &wanted.supplementary {
+        Some(value) => Some(group_ids(cx, value)?),
+        None => None,
+    };
+    let changed = user.as_ref().is_some_and(|user| user.uid != cx.daemon_uid);
+    let own_gid = gid.is_none_or(|gid| gid == cx.daemon_gid);
+    if !changed && own_gid && supplementary.is_none() {
+        return Some(None);
+    }
+    let user = match user {
+        Some(user) => user,
+        None => own_entry(cx),
+    };
+    let gid = gid.unwrap_or(user.gid);
+    let groups = match supplementary {
+        Some(groups) => groups,
+        None => groups_of(cx, wanted, &user, gid)?,
+    };
+    let UserEntry {
+        name,
+        uid,
+        home,
+        shell,
+        ..
+    } = user;
+    Some(Some(Identity {
+        user: name,
+        uid,
+        gid,
+        groups,
+        home,
+        shell,
+    }))
+}
+
+/// `None` when something was asked for and is faulty.
+fn all_or_nothing<T>(asked: Option<Option<T>>) -> Option<Option<T>> {
+    match asked {
+        None => Some(None),
+        Some(answer) => answer.map(Some),
+    }
+}
+
+/// Without privileges only what changes nothing is possible; says whether that is the case.
+fn unprivileged(
+    cx: &mut Context,
+    wanted: &Wanted,
+    user: Option<&UserEntry>,
+    gid: Option<u32>,
+) -> bool {
+    let same_user = user.is_none_or(|user| user.uid == cx.daemon_uid);
+    let same_group = gid.is_none_or(|gid| gid == cx.daemon_gid);
+    let refused = [
+        wanted.user.as_ref().filter(|_| !same_user),
+        wanted.group.as_ref().filter(|_| !same_group),
+        wanted.supplementary.as_ref(),
+    ];
+    let mut possible = true;
+    for value in refused.into_iter().flatten() {
+        possible = false;
+        let (message, help) = if cx.environment.uid == 0 {
+            let message = "cannot be changed: `daemon.user` gives up root for good";
+            (message, "remove `daemon.user`, or this key")
+        } else {
+            let message = "needs root: the daemon runs as an ordinary user";
+            (message, "start the daemon as root, or remove the key")
+        };
+        cx.refuse::<()>(value, message, Some(help));
+    }
+    possible
+}
+
+fn user_entry(cx: &mut Context, value: &Value, group_given: bool) -> Option<UserEntry> {
+    let text = cx.nonempty(value, "a user's name or number")?;
+    let number = text.bytes().all(|b| b.is_ascii_digit());
+    let answer = match text.parse::<u32>() {
+        // The highest id means "unchanged" to the kernel.
+        Ok(u32::MAX) | Err(_) if number => {
+            return cx.refuse(value, format!("{} is not a user id", shown(&text)), None);
+        }
+        Ok(uid) => cx.users.user_of_id(uid).map(|entry| match entry {
+            None if group_given => Some(nameless(uid)),
+            entry => entry,
+        }),
+        Err(_) => cx.users.user(&text),
+    };
+    match answer {
+        Ok(Some(user)) => Some(user),
+        Ok(None) if number => {
+            let message = format!("no user has the number {text}");
+            cx.refuse(
+                value,
+                message,
+                Some("give `group` too to use it all the same"),
+            )
+        }
+        Ok(None) => cx.refuse(value, format!("there is no user {}", shown(&text)), None),
+        Err(reason) => cx.refuse(value, unanswered(&reason), None),
+    }
+}
+
+fn unanswered(reason: &str) -> String {
+    format!("the user database cannot be read: {reason}")
+}
+
+/// A user the database does not know.
+fn nameless(uid: u32) -> UserEntry {
+    UserEntry {
+        name: uid.to_string(),
+        uid,
+        gid: u32::MAX,
+        home: "/".to_string(),
+        shell: "/bin/sh".to_string(),
+    }
+}
+
+fn own_entry(cx: &Context) -> UserEntry {
+    let known = cx.users.user_of_id(cx.daemon_uid).ok().flatten();
+    let nameless = || UserEntry {
+        gid: cx.daemon_gid,
+        ..nameless(cx.daemon_uid)
+    };
+    known.unwrap_or_else(nameless)
+}
+
+fn groups_of(cx: &mut Context, wanted: &Wanted, user: &UserEntry, gid: u32) -> Option<Vec<u32>> {
+    match cx.users.groups_of(&user.name, gid) {
+        Ok(groups) => Some(groups),
+        Err(reason) => match wanted.user.as_ref().or(wanted.group.as_ref()) {
+            Some(value) => cx.refuse(value, unanswered(&reason), None),
+            None => None,
+        },
+    }
+}
+
+/// The id of a group given by name or number.
+pub(super) fn group_id(cx: &mut Context, value: &Value) -> Option<u32> {
+    let text = cx.nonempty(value, "a group's name or number")?;
+    group_named(cx, value, &text)
+}
+
+fn group_named(cx: &mut Context, value: &Value, text: &str) -> Option<u32> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return match text.parse() {
+            Ok(u32::MAX) | Err(_) => {
+                cx.refuse(value, format!("{} is not a group id", shown(text)), None)
+            }
+            Ok(gid) => Some(gid),
+        };
+    }
+    match cx.users.group(text) {
+        Ok(Some(gid)) => Some(gid),
+        Ok(None) => cx.refuse(value, format!("there is no group {}", shown(text)), None),
+        Err(reason) => cx.refuse(value, unanswered(&reason), None),
+    }
+}
+
+fn group_ids(cx: &mut Context, value: &Value) -> Option<Vec<u32>> {
+    let items = cx.list(value, "a list of groups")?;
+    let found: Vec<Option<u32>> = items.iter().map(|item| group_id(cx, item)).collect();
+    let mut groups: Vec<u32> = found.into_iter().collect::<Option<_>>()?;
+    groups.sort_unstable();
+    groups.dedup();
+    Some(groups)
+}
+
+/// `daemon.access`: users by name or number, groups with `@` before it.
+pub(super) fn access(cx: &mut Context, read: Option<Value>, control: Option<Value>) -> Access {
+    Access {
+        read: principals(cx, read),
+        control: principals(cx, control),
+    }
+}
+
+fn principals(cx: &mut Context, value: Option<Value>) -> Vec<Principal> {
+    let Some(value) = value else {
+        return Vec::new();
+    };
+    let items = cx
+        .list(&value, "a list of users and @groups")
+        .unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| principal(cx, item))
+        .collect()
+}
+
+fn principal(cx: &mut Context, value: &Value) -> Option<Principal> {
+    let text = cx.nonempty(value, "a user, or a group as @name")?;
+    match text.strip_prefix('@') {
+        Some(group) => group_named(cx, value, group).map(Principal::Group),
+        None => {
+            // A number needs no entry: it is compared, never run as.
+            let uid = text.parse().ok().filter(|uid| *uid != u32::MAX);
+            match uid {
+                Some(uid) => Some(Principal::User(uid)),
+                None => user_entry(cx, value, false).map(|user| Principal::User(user.uid)),
+            }
+        }
+    }
+}

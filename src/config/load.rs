@@ -1,0 +1,210 @@
+//! Where configs are found and how their files are read: all file access of this layer.
+
+use super::context::{Context, Fault, Files};
+use super::diagnostics::{ConfigError, Diagnostic, Severity};
+use super::environment::Environment;
+use super::yaml::MAX_BYTES;
+use super::{Config, lower};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The name of a config file in a directory.
+pub const FILE_NAME: &str = "taskmaster.yaml";
+
+/// Most files that one pattern may match.
+const MAX_MATCHES: usize = 10_000;
+
+/// Reads a config and everything it refers to.
+///
+/// # Errors
+/// Every error there is, in one go; nothing of a faulty config is used.
+pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigError> {
+    let whole_file = |fault: Fault| {
+        let diagnostic = Diagnostic::of_file(path.to_path_buf(), fault.message);
+        ConfigError::from(Diagnostic {
+            help: fault.help,
+            ..diagnostic
+        })
+    };
+    let disk = Disk {
+        uid: environment.uid,
+    };
+    let (canonical, text) = disk.read(path).map_err(whole_file)?;
+    let parent = canonical.parent().unwrap_or(Path::new("/"));
+    let Some(base) = parent.to_str() else {
+        return Err(whole_file(Fault::new(
+            "its directory's name is not valid UTF-8",
+        )));
+    };
+    let shown_base = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut cx = Context::new(environment, &disk, base.to_string(), shown_base);
+    cx.add_main(path.to_path_buf(), canonical.clone(), text.clone());
+    let whole = lower::lower(&mut cx, &text);
+    let files = std::mem::take(&mut cx.read);
+    let diagnostics = cx.finish();
+    if diagnostics
+        .iter()
+        .any(|found| found.severity == Severity::Error)
+    {
+        return Err(ConfigError { diagnostics });
+    }
+    Ok(Config {
+        path: canonical,
+        daemon: whole.daemon,
+        programs: whole.programs,
+        groups: whole.groups,
+        warnings: diagnostics,
+        files,
+    })
+}
+
+/// The config to use: the explicit one, else the first that exists of `taskmaster.yaml` in `cwd`,
+/// in `$XDG_CONFIG_HOME/taskmaster` (`~/.config/taskmaster`) and in `/etc/taskmaster`. An explicit
+/// one is not looked at: [`load`] says what is wrong with it.
+///
+/// # Errors
+/// None exists; the message lists the places.
+pub fn find(
+    explicit: Option<&Path>,
+    cwd: &Path,
+    environment: &Environment,
+) -> Result<PathBuf, ConfigError> {
+    if let Some(path) = explicit {
+        return Ok(cwd.join(path));
+    }
+    let variable = |name: &str| {
+        environment
+            .variables
+            .get(name)
+            .filter(|v| v.starts_with('/'))
+    };
+    let home = || variable("HOME").map(|home| Path::new(home).join(".config"));
+    let configs = variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
+    let mut places = vec![cwd.join(FILE_NAME)];
+    places.extend(configs.map(|directory| directory.join("taskmaster").join(FILE_NAME)));
+    places.push(Path::new("/etc/taskmaster").join(FILE_NAME));
+    // One that is there but cannot be read is not passed over in silence.
+    let there = |place: &&PathBuf| fs::symlink_metadata(place).is_ok();
+    if let Some(found) = places.iter().find(there) {
+        return Ok(found.clone());
+    }
+    let list: Vec<String> = places
+        .iter()
+        .map(|place| place.display().to_string())
+        .collect();
+    let message = format!("no config file; looked at {}", list.join(", "));
+    let diagnostic = Diagnostic::of_file(PathBuf::from(FILE_NAME), message);
+    Err(diagnostic
+        .with_help("write one, or name it with -c FILE")
+        .into())
+}
+
+/// The real file system, with the rules for who may have written a config.
+struct Disk {
+    uid: u32,
+}
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> Result<(PathBuf, String), Fault> {
+        let failed = |error: io::Error| Fault::new(reason(&error));
+        let canonical = fs::canonicalize(path).map_err(failed)?;
+        let file = open(&canonical).map_err(failed)?;
+        self.check(path, &file)?;
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(MAX_BYTES + 1).unwrap_or(u64::MAX);
+        file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() > MAX_BYTES {
+            return Err(Fault::new(format!("larger than {} MiB", MAX_BYTES >> 20)));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = valid.split(|byte| *byte == b'\n').count();
+            Fault::new(format!("not valid UTF-8 (line {line})"))
+        })?;
+        Ok((canonical, text))
+    }
+
+    fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, Fault> {
+        if pattern.contains("**") {
+            return Err(Fault::new("`**` is not supported in patterns"));
+        }
+        let whole = if pattern.starts_with('/') {
+            pattern.to_string()
+        } else {
+            format!(
+                "{}/{pattern}",
+                glob::Pattern::escape(&base.to_string_lossy())
+            )
+        };
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        let paths = glob::glob_with(&whole, options)
+            .map_err(|error| Fault::new(format!("not a pattern: {}", error.msg)))?;
+        let mut found = Vec::new();
+        for path in paths {
+            let path = path.map_err(|error| {
+                let place = error.path().display().to_string();
+                Fault::new(format!("{place}: {}", reason(error.error())))
+            })?;
+            if found.len() == MAX_MATCHES {
+                return Err(Fault::new(format!("matches more than {MAX_MATCHES} files")));
+            }
+            found.push(path);
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+impl Disk {
+    fn check(&self, path: &Path, file: &File) -> Result<(), Fault> {
+        let metadata = file
+            .metadata()
+            .map_err(|error| Fault::new(reason(&error)))?;
+        if metadata.is_dir() {
+            let help = Some(format!(
+                "name the file in it, such as {}",
+                path.join(FILE_NAME).display()
+            ));
+            return Err(Fault {
+                message: "is a directory".to_string(),
+                help,
+            });
+        }
+        if !metadata.is_file() {
+            return Err(Fault::new("not a regular file"));
+        }
+        let mode = metadata.permissions().mode();
+        if self.uid == 0 && mode & 0o022 != 0 {
+            let message = format!(
+                "group or others can write it (mode {:04o}), and root would run what it says",
+                mode & 0o7777
+            );
+            let help = Some(format!("chmod go-w {}", path.display()));
+            return Err(Fault { message, help });
+        }
+        Ok(())
+    }
+}
+
+/// Opens for reading, without waiting for the other end of a FIFO.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+}
+
+/// The error's text without its number.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_string(),
+        None => text,
+    }
+}

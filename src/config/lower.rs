@@ -1,0 +1,384 @@
+//! The whole file, and those it includes, to a validated config. Pure: files come through
+//! [`Files`](super::context::Files).
+
+use super::context::{Context, Table, Value};
+use super::diagnostics::shown;
+use super::node::{Kind, Node, Place};
+use super::placeholder;
+use super::program::{self, Layers, Lowered};
+use super::suggest::did_you_mean;
+use super::yaml::{self, MAX_NODES};
+use super::{DaemonSettings, daemon, schema};
+use crate::supervisor::Program;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Longest name of a program or group, in bytes.
+const MAX_NAME: usize = 100;
+/// Most processes of all programs together.
+const MAX_PROCESSES: u64 = 100_000;
+
+/// What the files say. Only good when the context holds no error.
+pub(super) struct Whole {
+    pub daemon: DaemonSettings,
+    pub programs: Vec<Program>,
+    pub groups: BTreeMap<String, Vec<String>>,
+}
+
+/// Lowers the main file, already read as source 0 with this text.
+pub(super) fn lower(cx: &mut Context, text: &str) -> Whole {
+    let mut whole = Whole {
+        daemon: DaemonSettings::default(),
+        programs: Vec::new(),
+        groups: BTreeMap::new(),
+    };
+    let Some(root) = parse(cx, 0, text) else {
+        return whole;
+    };
+    let root = Value {
+        key: String::new(),
+        node: &root,
+    };
+    let Some(top) = cx.table(&root, &schema::TOP) else {
+        return whole;
+    };
+    let section = top.find("daemon");
+    whole.daemon = daemon::lower(cx, section.as_ref());
+    let included = include(cx, &top);
+    let mut sections = Sections::default();
+    sections.collect(&top);
+    let mut trees = Vec::new();
+    for (file, text) in included {
+        trees.extend(parse(cx, file, &text));
+    }
+    for tree in &trees {
+        let value = Value {
+            key: String::new(),
+            node: tree,
+        };
+        if let Some(table) = included_table(cx, &value) {
+            sections.collect(&table);
+        }
+    }
+    let defaults = top
+        .find("defaults")
+        .and_then(|value| cx.table(&value, &schema::PROGRAM));
+    let weight = top.find("defaults").map_or(0, |value| value.node.weight);
+    let lowered = programs(cx, &sections, defaults.as_ref(), weight);
+    whole.groups = groups(cx, &sections, &lowered);
+    check_together(cx, &lowered, root.at());
+    whole.programs = lowered.into_iter().map(|lowered| lowered.program).collect();
+    whole
+}
+
+fn parse(cx: &mut Context, file: usize, text: &str) -> Option<Rc<Node>> {
+    let parsed = yaml::parse(file, text);
+    let sound = parsed.problems.is_empty();
+    for problem in parsed.problems {
+        cx.error(problem.at, &problem.key, problem.message, problem.help);
+    }
+    let nothing = parsed.root.as_ref().is_none_or(|root| match &root.kind {
+        Kind::Scalar(scalar) => scalar.is_null(),
+        Kind::List(_) | Kind::Map(_) => false,
+    });
+    if nothing && sound {
+        let at = Place {
+            file,
+            line: 1,
+            column: 1,
+        };
+        let help = "it needs at least `programs:`".to_string();
+        cx.error(at, "", "the file is empty", Some(help));
+    }
+    parsed.root.filter(|_| !nothing)
+}
+
+/// The files `include` names: index and text.
+fn include(cx: &mut Context, top: &Table) -> Vec<(usize, String)> {
+    let Some(value) = top.find("include") else {
+        return Vec::new();
+    };
+    let mut texts = Vec::new();
+    for item in cx
+        .one_or_list(&value, "a path or a list of paths")
+        .unwrap_or_default()
+    {
+        let Some(pattern) = cx.nonempty(&item, "a path") else {
+            continue;
+        };
+        let literal = !pattern.contains(['*', '?', '[']);
+        let paths = if literal {
+            vec![PathBuf::from(cx.absolute(&pattern))]
+        } else {
+            match cx.files.matches(Path::new(&cx.base), &pattern) {
+                Ok(paths) => paths,
+                Err(fault) => {
+                    cx.refuse::<()>(&item, fault.message, fault.help.as_deref());
+                    continue;
+                }
+            }
+        };
+        for path in paths {
+            texts.extend(include_one(cx, &item, &path, literal));
+        }
+    }
+    texts
+}
+
+fn include_one(
+    cx: &mut Context,
+    value: &Value,
+    path: &Path,
+    literal: bool,
+) -> Option<(usize, String)> {
+    match cx.files.read(path) {
+        Ok((canonical, _)) if cx.read.contains(&canonical) => {
+            // A pattern may well match the file it is in, or one that another pattern matched.
+            if literal && cx.read.first() == Some(&canonical) {
+                return cx.refuse(value, "the file includes itself", Some("remove it"));
+            }
+            None
+        }
+        Ok((canonical, text)) => Some((cx.add_source(canonical, text.clone(), true), text)),
+        Err(fault) => {
+            let message = format!("{}: {}", path.display(), fault.message);
+            cx.refuse(value, message, fault.help.as_deref())
+        }
+    }
+}
+
+/// The table of an included file, which may hold programs and groups only.
+fn included_table<'a>(cx: &mut Context, value: &Value<'a>) -> Option<Table<'a>> {
+    let table = cx.table(value, &schema::TOP)?;
+    for (entry, field) in table.iter() {
+        if matches!(entry.key.as_str(), "daemon" | "defaults" | "include") {
+            let message = format!("only the main file may have `{}`", entry.key);
+            let help = "an included file has `programs` and `groups`".to_string();
+            cx.error(entry.key_at, &field.key, message, Some(help));
+        }
+    }
+    Some(table)
+}
+
+/// The sections of all files that add up.
+#[derive(Default)]
+struct Sections<'a> {
+    programs: Vec<Value<'a>>,
+    groups: Vec<Value<'a>>,
+}
+
+impl<'a> Sections<'a> {
+    fn collect(&mut self, table: &Table<'a>) {
+        self.programs.extend(table.find("programs"));
+        self.groups.extend(table.find("groups"));
+    }
+}
+
+/// Where a program or group stands.
+struct Named<'a> {
+    name: String,
+    at: Place,
+    value: Value<'a>,
+}
+
+/// The entries of all sections, each name once and well-formed.
+fn named<'a>(cx: &mut Context, sections: &[Value<'a>], noun: &str) -> Vec<Named<'a>> {
+    let mut seen: BTreeMap<String, Place> = BTreeMap::new();
+    let mut all = Vec::new();
+    for section in sections {
+        // `programs:` with nothing under it is like no programs.
+        if section.written().is_some_and(|scalar| scalar.is_null()) {
+            continue;
+        }
+        let Some(table) = cx.open_table(section, &format!("a map of {noun}s")) else {
+            continue;
+        };
+        for (entry, value) in table.iter() {
+            let name = entry.key.clone();
+            let at = entry.key_at;
+            if let Some(first) = seen.get(&name) {
+                let source = cx
+                    .sources
+                    .get(first.file)
+                    .map(|source| source.name.display());
+                let place = source.map(|name| format!("{name}:{}:{}", first.line, first.column));
+                let help = place.map(|place| format!("first given at {place}"));
+                cx.error(
+                    at,
+                    &value.key,
+                    format!("duplicate {noun} {}", shown(&name)),
+                    help,
+                );
+                continue;
+            }
+            seen.insert(name.clone(), at);
+            if let Some(fault) = name_fault(&name) {
+                cx.error(
+                    at,
+                    &value.key,
+                    format!("{} cannot name a {noun}: {fault}", shown(&name)),
+                    None,
+                );
+            }
+            all.push(Named { name, at, value });
+        }
+    }
+    all
+}
+
+fn name_fault(name: &str) -> Option<String> {
+    if name == "all" {
+        return Some("`all` stands for every process".to_string());
+    }
+    if name.starts_with('@') {
+        return Some("`@` begins the name of a group on the command line".to_string());
+    }
+    if name.starts_with('-') {
+        return Some("`-` begins an option on the command line".to_string());
+    }
+    if name.len() > MAX_NAME {
+        return Some(format!(
+            "it has {} bytes, at most {MAX_NAME} are allowed",
+            name.len()
+        ));
+    }
+    if matches!(name, "." | "..") {
+        return Some("it is a directory".to_string());
+    }
+    let bad = |c: &char| c.is_whitespace() || c.is_control() || ":*?[]/".contains(*c);
+    let found = name.chars().find(bad)?;
+    Some(match found {
+        ':' => "`:` separates a program from its instance".to_string(),
+        '*' | '?' | '[' | ']' => format!("`{found}` is part of a pattern on the command line"),
+        '/' => "`/` separates directories".to_string(),
+        _ => "blanks and control characters are not allowed".to_string(),
+    })
+}
+
+fn programs(
+    cx: &mut Context,
+    sections: &Sections,
+    defaults: Option<&Table>,
+    weight: u64,
+) -> Vec<Lowered> {
+    if let Some(own) = defaults {
+        program::lower(
+            cx,
+            None,
+            &Layers {
+                own,
+                defaults: None,
+            },
+        );
+    }
+    let entries = named(cx, &sections.programs, "program");
+    let expanded = weight.saturating_mul(u64::try_from(entries.len()).unwrap_or(u64::MAX));
+    if let Some(own) = defaults
+        && expanded > MAX_NODES * 4
+    {
+        let message = format!("too large for {} programs", entries.len());
+        cx.error(own.at, &own.key, message, None);
+        return Vec::new();
+    }
+    let mut lowered = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if entry.value.written().is_some_and(|scalar| scalar.is_null()) {
+            let help = Some("add `cmd: COMMAND` under it");
+            cx.refuse::<()>(&entry.value, "the program is empty", help);
+            continue;
+        }
+        let Some(own) = cx.table(&entry.value, &schema::PROGRAM) else {
+            continue;
+        };
+        let layers = Layers {
+            own: &own,
+            defaults,
+        };
+        lowered.push(program::lower(cx, Some((&entry.name, entry.at)), &layers));
+    }
+    lowered
+}
+
+fn groups(
+    cx: &mut Context,
+    sections: &Sections,
+    lowered: &[Lowered],
+) -> BTreeMap<String, Vec<String>> {
+    let names = sections
+        .programs
+        .iter()
+        .filter_map(|section| match &section.node.kind {
+            Kind::Map(entries) => Some(entries.iter().map(|entry| entry.key.as_str())),
+            Kind::Scalar(_) | Kind::List(_) => None,
+        });
+    // Also of those that are faulty: their group is not to blame.
+    let names: std::collections::BTreeSet<&str> = names.flatten().collect();
+    let mut groups = BTreeMap::new();
+    for Named { name, value, .. } in named(cx, &sections.groups, "group") {
+        let mut members: Vec<String> = Vec::new();
+        for item in cx.list(&value, "a list of programs").unwrap_or_default() {
+            let Some(member) = cx.nonempty(&item, "a program's name") else {
+                continue;
+            };
+            if !names.contains(member.as_str()) {
+                let help = did_you_mean(&member, names.iter().copied());
+                let message = format!("there is no program {}", shown(&member));
+                cx.refuse::<()>(&item, message, help.as_deref());
+            } else if members.contains(&member) {
+                cx.warning(item.at(), &item.key, "named twice", None);
+            } else {
+                members.push(member);
+            }
+        }
+        groups.insert(name, members);
+    }
+    debug_assert!(lowered.len() <= names.len(), "every program has an entry");
+    groups
+}
+
+/// What holds for all programs together.
+fn check_together(cx: &mut Context, lowered: &[Lowered], top: Place) {
+    if lowered.is_empty() && !cx.failed() {
+        let help = "add an entry with a `cmd` under `programs`".to_string();
+        cx.warning(top, "programs", "there are no programs", Some(help));
+    }
+    let processes: u64 = lowered.iter().map(|l| u64::from(l.program.numprocs)).sum();
+    if processes > MAX_PROCESSES {
+        let message = format!("{processes} processes altogether, at most {MAX_PROCESSES}");
+        cx.error(
+            top,
+            "programs",
+            message,
+            Some("lower `numprocs`".to_string()),
+        );
+        return;
+    }
+    let mut pidfiles: BTreeMap<String, String> = BTreeMap::new();
+    for Lowered {
+        program,
+        pidfile_at,
+    } in lowered
+    {
+        let (Some(pidfile), Some((at, key))) = (&program.launch.pidfile, pidfile_at) else {
+            continue;
+        };
+        for instance in 0..program.numprocs {
+            let name = &program.name;
+            let vars = &program.vars;
+            let path = placeholder::expand(pidfile, name, instance, program.numprocs, vars);
+            let process = joined_process(name, instance);
+            if let Some(other) = pidfiles.get(&path) {
+                let message = format!("{process} and {other} would share the file");
+                let help = "put {program} and {instance} in the name".to_string();
+                cx.error(*at, key, message, Some(help));
+                break;
+            }
+            pidfiles.insert(path, process);
+        }
+    }
+}
+
+fn joined_process(program: &str, instance: u32) -> String {
+    format!("{program}:{instance}")
+}

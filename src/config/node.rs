@@ -1,0 +1,64 @@
+//! A config as a tree of nodes that know where they were written.
+
+use std::rc::Rc;
+
+/// Where something was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Index of the file among those that were read.
+    pub file: usize,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+}
+
+/// A value and where it was written. An alias is the node it stands for.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub at: Place,
+    pub kind: Kind,
+    /// Nodes in it, aliases expanded.
+    pub weight: u64,
+    /// Levels in it, itself included.
+    pub height: usize,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Scalar(Scalar),
+    List(Vec<Rc<Node>>),
+    /// In the order of the file, merge keys resolved, without duplicates.
+    Map(Vec<Entry>),
+}
+
+#[derive(Debug)]
+pub(super) struct Scalar {
+    pub text: String,
+    /// Neither quoted nor a block nor tagged as text.
+    pub plain: bool,
+}
+
+impl Scalar {
+    /// Whether YAML reads it as no value at all.
+    pub fn is_null(&self) -> bool {
+        self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub key: String,
+    pub key_at: Place,
+    pub value: Rc<Node>,
+}
+
+/// A fault of the text itself.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub at: Place,
+    /// The path of the key, may be empty.
+    pub key: String,
+    pub message: String,
+    pub help: Option<String>,
+}

@@ -1,0 +1,447 @@
+//! An entry of `programs`, defaults beneath it, to a `supervisor::Program`.
+
+use super::context::{Context, Table, Value};
+use super::diagnostics::shown;
+use super::identity::{self, Wanted};
+use super::node::{Kind, Place};
+use super::placeholder::{self, Finding};
+use super::sink::{self, Stream};
+use super::suggest::did_you_mean;
+use super::values::{boolean_help, boolean_of};
+use super::{dotenv, words};
+use crate::supervisor::{
+    Autorestart, Autostart, KillMode, Launch, Policy, Program, Sink, signal_names, signal_number,
+};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Free strings of a program.
+pub(super) type Vars = BTreeMap<String, String>;
+
+/// Most processes of one program.
+const MAX_PROCESSES: u32 = 10_000;
+
+/// A program and what later checks need to know.
+pub(super) struct Lowered {
+    pub program: Program,
+    /// Where its pidfile is named, and under which key.
+    pub pidfile_at: Option<(Place, String)>,
+}
+
+/// The keys of a program, those of `defaults` beneath them.
+pub(super) struct Layers<'a> {
+    pub own: &'a Table<'a>,
+    pub defaults: Option<&'a Table<'a>>,
+}
+
+impl<'a> Layers<'a> {
+    fn find(&self, name: &str) -> Option<Value<'a>> {
+        let beneath = || self.defaults.and_then(|defaults| defaults.find(name));
+        self.own.find(name).or_else(beneath)
+    }
+}
+
+/// Reads every key, reporting each fault; what is faulty keeps its default. `name` is `None` for
+/// `defaults` themselves, which need no command.
+pub(super) fn lower(cx: &mut Context, name: Option<(&str, Place)>, layers: &Layers) -> Lowered {
+    let vars = text_map(cx, layers, "vars");
+    let numprocs = layers
+        .find("numprocs")
+        .and_then(|v| cx.integer(&v, 1, MAX_PROCESSES));
+    let autostart = layers
+        .find("autostart")
+        .and_then(|value| autostart(cx, &value));
+    let pidfile = layers.find("pidfile");
+    let program = Program {
+        name: name.map_or("", |(name, _)| name).to_string(),
+        numprocs: numprocs.unwrap_or(1),
+        autostart: autostart.unwrap_or(Autostart::Yes),
+        policy: policy(cx, layers),
+        launch: launch(cx, name, layers, &vars),
+        vars,
+    };
+    Lowered {
+        program,
+        pidfile_at: pidfile.map(|value| (value.at(), value.key)),
+    }
+}
+
+fn policy(cx: &mut Context, layers: &Layers) -> Policy {
+    let mut policy = Policy::default();
+    if let Some(found) = layers
+        .find("autorestart")
+        .and_then(|value| autorestart(cx, &value))
+    {
+        policy.autorestart = found;
+    }
+    if let Some(found) = layers
+        .find("exitcodes")
+        .and_then(|value| exitcodes(cx, &value))
+    {
+        policy.exitcodes = found;
+    }
+    if let Some(found) = layers
+        .find("startretries")
+        .and_then(|v| cx.integer(&v, 0, 1_000_000))
+    {
+        policy.startretries = found;
+    }
+    if let Some(found) = layers
+        .find("starttime")
+        .and_then(|value| cx.duration(&value))
+    {
+        policy.starttime = found;
+    }
+    if let Some(found) = layers
+        .find("stopsignal")
+        .and_then(|value| signal(cx, &value))
+    {
+        policy.stopsignal = found;
+    }
+    if let Some(found) = layers
+        .find("stoptime")
+        .and_then(|value| cx.duration(&value))
+    {
+        policy.stoptime = found;
+    }
+    let modes = [("group", KillMode::Group), ("process", KillMode::Process)];
+    if let Some(found) = layers
+        .find("killmode")
+        .and_then(|value| cx.choice(&value, &modes))
+    {
+        policy.killmode = found;
+    }
+    policy
+}
+
+fn launch(cx: &mut Context, name: Option<(&str, Place)>, layers: &Layers, vars: &Vars) -> Launch {
+    let mut launch = Launch {
+        workingdir: cx.base.clone(),
+        ..Launch::default()
+    };
+    launch.argv = command(cx, name, layers, vars);
+    launch.env = environment(cx, layers, vars);
+    if let Some(found) = layers
+        .find("inherit_env")
+        .and_then(|value| cx.boolean(&value))
+    {
+        launch.inherit_env = found;
+    }
+    if let Some(value) = layers.find("workingdir") {
+        let text = cx.nonempty(&value, "a path");
+        let path = text.and_then(|text| sink::path(cx, &value, &text, vars));
+        launch.workingdir = path.unwrap_or_default();
+    }
+    if let Some(found) = layers.find("umask").and_then(|value| cx.octal(&value)) {
+        launch.umask = found;
+    }
+    if let Some(found) = layers
+        .find("buffer")
+        .and_then(|v| cx.size(&v, 1024, 1 << 30))
+    {
+        launch.buffer = usize::try_from(found).unwrap_or(launch.buffer);
+    }
+    if let Some(value) = layers.find("pidfile") {
+        let text = cx.nonempty(&value, "a path");
+        launch.pidfile = text.and_then(|text| sink::file_path(cx, &value, &text, vars));
+    }
+    streams(cx, layers, vars, &mut launch);
+    let wanted = Wanted {
+        user: layers.find("user"),
+        group: layers.find("group"),
+        supplementary: layers.find("supplementary_groups"),
+    };
+    launch.identity = identity::identity(cx, &wanted).flatten();
+    launch
+}
+
+fn streams(cx: &mut Context, layers: &Layers, vars: &Vars, launch: &mut Launch) {
+    if let Some(found) = layers.find("tty").and_then(|value| sink::tty(cx, &value)) {
+        launch.tty = found;
+    }
+    if let Some(found) = layers
+        .find("stdin")
+        .and_then(|value| sink::stdin(cx, &value))
+    {
+        launch.stdin = found;
+    }
+    let mut read = |name, stream| -> Option<Sink> {
+        layers
+            .find(name)
+            .and_then(|value| sink::sink(cx, &value, stream, vars))
+    };
+    if let Some(found) = read("stdout", Stream::Stdout) {
+        launch.stdout = found;
+    }
+    if let Some(found) = read("stderr", Stream::Stderr) {
+        launch.stderr = found;
+    }
+    if launch.tty.is_none() {
+        return;
+    }
+    for name in ["stdin", "stderr"] {
+        // Not for what comes from the defaults: that is meant for others.
+        if let Some(value) = layers.own.find(name) {
+            let message = "has no effect with `tty`: the terminal is its one stream";
+            cx.warning(
+                value.at(),
+                &value.key,
+                message,
+                Some("remove it".to_string()),
+            );
+        }
+    }
+}
+
+fn autostart(cx: &mut Context, value: &Value) -> Option<Autostart> {
+    if value
+        .written()
+        .is_some_and(|scalar| scalar.text == "unless-stopped")
+    {
+        let message = "`unless-stopped` is not supported yet by this version";
+        return cx.refuse(value, message, Some("write true or false"));
+    }
+    cx.boolean(value)
+        .map(|yes| if yes { Autostart::Yes } else { Autostart::No })
+}
+
+fn autorestart(cx: &mut Context, value: &Value) -> Option<Autorestart> {
+    let expected = "one of always, never, unexpected, true, false";
+    let text = cx.text(value, expected)?;
+    match (text.as_str(), boolean_of(&text)) {
+        ("always", _) | (_, Some(true)) => return Some(Autorestart::Always),
+        ("never", _) | (_, Some(false)) => return Some(Autorestart::Never),
+        ("unexpected", _) => return Some(Autorestart::Unexpected),
+        _ => {}
+    }
+    let near = match text.as_str() {
+        "on-failure" | "on-abnormal" => Some("write unexpected".to_string()),
+        text => boolean_help(text).map(str::to_string),
+    };
+    let help = near.or_else(|| did_you_mean(&text, ["always", "never", "unexpected"]));
+    cx.refuse(
+        value,
+        format!("expected {expected}, found {}", shown(&text)),
+        help.as_deref(),
+    )
+}
+
+fn exitcodes(cx: &mut Context, value: &Value) -> Option<Vec<i32>> {
+    let items = cx.one_or_list(value, "an exit code or a list of them")?;
+    let codes: Vec<Option<u32>> = items.iter().map(|item| cx.integer(item, 0, 255)).collect();
+    let codes = codes
+        .into_iter()
+        .map(|code| code.and_then(|code| i32::try_from(code).ok()));
+    let mut codes: Vec<i32> = codes.collect::<Option<_>>()?;
+    codes.sort_unstable();
+    codes.dedup();
+    Some(codes)
+}
+
+fn signal(cx: &mut Context, value: &Value) -> Option<i32> {
+    let text = cx.nonempty(value, "a signal's name or number")?;
+    if let Some(number) = signal_number(&text) {
+        return Some(number);
+    }
+    let upper = text.to_ascii_uppercase();
+    let help = did_you_mean(upper.strip_prefix("SIG").unwrap_or(&upper), signal_names());
+    cx.refuse(
+        value,
+        format!("there is no signal {}", shown(&text)),
+        help.as_deref(),
+    )
+}
+
+/// The words to exec, empty after an error.
+fn command(
+    cx: &mut Context,
+    name: Option<(&str, Place)>,
+    layers: &Layers,
+    vars: &Vars,
+) -> Vec<String> {
+    let shell = layers
+        .find("shell")
+        .and_then(|value| cx.boolean(&value))
+        .unwrap_or(false);
+    let Some(value) = layers.find("cmd") else {
+        if let Some((_, at)) = name {
+            let help = "add `cmd: COMMAND`".to_string();
+            cx.error(at, &layers.own.key, "`cmd` is missing", Some(help));
+        }
+        return Vec::new();
+    };
+    let argv = match (&value.node.kind, shell) {
+        (Kind::List(_), true) => {
+            let help = Some("write one string, or remove `shell: true`");
+            cx.refuse(&value, "`shell: true` needs a string, found a list", help)
+        }
+        (Kind::List(_), false) => listed_words(cx, &value),
+        (_, true) => cx
+            .nonempty(&value, "a command")
+            .map(|text| vec!["/bin/sh".to_string(), "-c".to_string(), text]),
+        (_, false) => split_words(cx, &value),
+    };
+    let argv = argv.unwrap_or_default();
+    for word in &argv {
+        placeholders(cx, &value, word, vars);
+    }
+    if argv
+        .first()
+        .is_some_and(|program| program.trim().is_empty())
+    {
+        cx.refuse::<()>(
+            &value,
+            "the command is empty",
+            Some("name a program to run"),
+        );
+    }
+    argv
+}
+
+fn listed_words(cx: &mut Context, value: &Value) -> Option<Vec<String>> {
+    let items = cx.list(value, "a list of words")?;
+    if items.is_empty() {
+        return cx.refuse(value, "the command is empty", Some("name a program to run"));
+    }
+    let words: Vec<Option<String>> = items.iter().map(|item| cx.text(item, "a word")).collect();
+    words.into_iter().collect()
+}
+
+/// Split first, then filled in: a variable's value stays within its word.
+fn split_words(cx: &mut Context, value: &Value) -> Option<Vec<String>> {
+    let scalar = cx.scalar(value, "a command")?;
+    let split = match words::split(&scalar.text) {
+        Ok(split) => split,
+        Err(reason) => return cx.refuse(value, format!("not a command line: {reason}"), None),
+    };
+    if split.words.is_empty() {
+        return cx.refuse(value, "the command is empty", Some("name a program to run"));
+    }
+    if let Some(operator) = split.operator {
+        let message = match operator.as_str() {
+            "#" => "everything after `#` is a comment".to_string(),
+            _ => format!("`{operator}` has no meaning here: the command is run without a shell"),
+        };
+        let help = "add `shell: true`, or put it in quotes".to_string();
+        cx.warning(value.at(), &value.key, message, Some(help));
+    }
+    let words = split.words.iter().map(|word| cx.interpolated(value, word));
+    words.collect::<Vec<_>>().into_iter().collect()
+}
+
+/// Reports what is wrong with the placeholders of a text; `None` when an error is.
+pub(super) fn placeholders(cx: &mut Context, value: &Value, text: &str, vars: &Vars) -> Option<()> {
+    let mut sound = Some(());
+    for finding in placeholder::check(text, vars) {
+        match finding {
+            Finding::UnknownVariable { message, help } => {
+                sound = cx.refuse(value, message, help.as_deref());
+            }
+            Finding::NearMiss { message, help } => {
+                cx.warning(value.at(), &value.key, message, help);
+            }
+        }
+    }
+    sound
+}
+
+/// What is set for the process: files first, then the defaults' variables, then its own.
+fn environment(cx: &mut Context, layers: &Layers, vars: &Vars) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    if let Some(value) = layers.find("env_file") {
+        let files = cx
+            .one_or_list(&value, "a path or a list of paths")
+            .unwrap_or_default();
+        for file in files {
+            if let Some(pairs) = env_file(cx, &file) {
+                variables.extend(pairs.iter().cloned());
+            }
+        }
+    }
+    for value in layer_values(layers, "env") {
+        for (name, field, text) in texts(cx, &value) {
+            if dotenv::is_name(&name) {
+                placeholders(cx, &field, &text, vars);
+                variables.insert(name, text);
+            } else {
+                let message = format!("{} cannot be a variable's name", shown(&name));
+                cx.refuse::<()>(&field, message, Some("no blanks, no `=`"));
+            }
+        }
+    }
+    variables
+}
+
+fn env_file(cx: &mut Context, value: &Value) -> Option<Rc<dotenv::Pairs>> {
+    let text = cx.nonempty(value, "a path")?;
+    let path = PathBuf::from(cx.absolute(&text));
+    if let Some(known) = cx.env_files.get(&path) {
+        return known.clone();
+    }
+    let pairs = read_env_file(cx, value, &path).map(Rc::new);
+    cx.env_files.insert(path, pairs.clone());
+    pairs
+}
+
+fn read_env_file(cx: &mut Context, value: &Value, path: &Path) -> Option<dotenv::Pairs> {
+    let (canonical, text) = match cx.files.read(path) {
+        Ok(read) => read,
+        Err(fault) => {
+            let message = format!("{}: {}", path.display(), fault.message);
+            return cx.refuse(value, message, fault.help.as_deref());
+        }
+    };
+    let parsed = dotenv::parse(&text);
+    let file = cx.add_source(canonical, text, false);
+    match parsed {
+        Ok(pairs) => Some(pairs),
+        Err(faults) => {
+            for (line, column, message) in faults {
+                cx.error(Place { file, line, column }, &value.key, message, None);
+            }
+            None
+        }
+    }
+}
+
+/// A map of names to texts, the defaults' entries beneath.
+fn text_map(cx: &mut Context, layers: &Layers, name: &str) -> BTreeMap<String, String> {
+    let mut map = BTreeMap::new();
+    for value in layer_values(layers, name) {
+        map.extend(
+            texts(cx, &value)
+                .into_iter()
+                .map(|(name, _, text)| (name, text)),
+        );
+    }
+    map
+}
+
+fn layer_values<'a>(layers: &Layers<'a>, name: &str) -> impl Iterator<Item = Value<'a>> {
+    let defaults = layers.defaults.and_then(|defaults| defaults.find(name));
+    defaults.into_iter().chain(layers.own.find(name))
+}
+
+/// Names and texts of a map, scalars of any type as they are written.
+fn texts<'a>(cx: &mut Context, value: &Value<'a>) -> Vec<(String, Value<'a>, String)> {
+    if matches!(value.node.kind, Kind::List(_)) {
+        let help = Some("write `NAME: value`, without the dash");
+        cx.refuse::<()>(
+            value,
+            "expected a map of names and values, found a list",
+            help,
+        );
+        return Vec::new();
+    }
+    let Some(table) = cx.open_table(value, "a map of names and values") else {
+        return Vec::new();
+    };
+    let mut texts = Vec::new();
+    for (entry, field) in table.iter() {
+        if let Some(text) = cx.text(&field, "text") {
+            texts.push((entry.key.clone(), field, text));
+        }
+    }
+    texts
+}

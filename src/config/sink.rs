@@ -1,0 +1,219 @@
+//! `stdin`, `stdout`, `stderr` and `tty`.
+
+use super::context::{Context, Value};
+use super::diagnostics::shown;
+use super::node::Kind;
+use super::placeholder;
+use super::program::Vars;
+use super::schema;
+use super::values::{boolean_help, boolean_of};
+use crate::supervisor::{FileSink, Sink, SizePolicy, Stall, Stdin, Tty};
+use std::time::Duration;
+
+/// When a log file is rotated, unless it says otherwise.
+const MAX_SIZE: u64 = 50 * 1024 * 1024;
+/// How many rotated files are kept, unless it says otherwise.
+const KEEP: u32 = 10;
+
+/// Which stream a sink is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+const EXPECTED: &str = "`ring`, `discard`, a path, or a map with `file`";
+
+/// Where a stream goes.
+pub(super) fn sink(cx: &mut Context, value: &Value, stream: Stream, vars: &Vars) -> Option<Sink> {
+    if matches!(value.node.kind, Kind::Map(_)) {
+        return file_map(cx, value, vars);
+    }
+    let nothing = Some("`discard` for /dev/null, `ring` for memory only");
+    let null = value.written().is_some_and(|scalar| scalar.is_null());
+    if null {
+        return cx.refuse(
+            value,
+            format!("expected {EXPECTED}, found nothing"),
+            nothing,
+        );
+    }
+    let text = cx.nonempty(value, EXPECTED)?;
+    match text.as_str() {
+        "ring" => Some(Sink::Ring),
+        "discard" | "/dev/null" => Some(Sink::Discard),
+        "stdout" if stream == Stream::Stderr => Some(Sink::Stdout),
+        "stdout" | "stderr" => {
+            let message = format!("{} is not a place for output", shown(&text));
+            cx.refuse(value, message, Some("only `stderr: stdout` merges the two"))
+        }
+        "none" | "None" | "NONE" | "null" | "false" | "off" | "no" | "inherit" | "AUTO" => {
+            let message = format!("expected {EXPECTED}, found {}", shown(&text));
+            cx.refuse(value, message, nothing)
+        }
+        path => {
+            let path = file_path(cx, value, path, vars)?;
+            Some(Sink::File(file_sink(path)))
+        }
+    }
+}
+
+fn file_sink(path: String) -> FileSink {
+    FileSink {
+        path,
+        direct: false,
+        max_size: MAX_SIZE,
+        keep: KEEP,
+        compress: false,
+        timestamps: false,
+        strip_ansi: false,
+        stall: Stall::After(Duration::from_secs(1)),
+    }
+}
+
+fn file_map(cx: &mut Context, value: &Value, vars: &Vars) -> Option<Sink> {
+    let table = cx.table(value, &schema::SINK)?;
+    let mut sink = file_sink(String::new());
+    let flag = |cx: &mut Context, name: &str, target: &mut bool| {
+        if let Some(set) = table.find(name).and_then(|value| cx.boolean(&value)) {
+            *target = set;
+        }
+    };
+    flag(cx, "compress", &mut sink.compress);
+    flag(cx, "timestamps", &mut sink.timestamps);
+    flag(cx, "strip_ansi", &mut sink.strip_ansi);
+    flag(cx, "direct", &mut sink.direct);
+    if let Some(size) = table.find("max_size").and_then(|v| cx.size(&v, 0, 1 << 50)) {
+        sink.max_size = size;
+    }
+    if let Some(keep) = table.find("keep").and_then(|v| cx.integer(&v, 0, 1000)) {
+        sink.keep = keep;
+    }
+    if let Some(stall) = table.find("stall").and_then(|value| stall(cx, &value)) {
+        sink.stall = stall;
+    }
+    if sink.direct {
+        for name in [
+            "max_size",
+            "keep",
+            "compress",
+            "timestamps",
+            "strip_ansi",
+            "stall",
+        ] {
+            if let Some(idle) = table.find(name) {
+                let message = "has no effect with `direct: true`: the process writes by itself";
+                cx.warning(idle.at(), &idle.key, message, None);
+            }
+        }
+    }
+    let Some(file) = table.find("file") else {
+        return cx.refuse(value, "`file` is missing", Some("add `file: PATH`"));
+    };
+    let text = cx.nonempty(&file, "a path")?;
+    if text == "/dev/null" {
+        return Some(Sink::Discard);
+    }
+    sink.path = file_path(cx, &file, &text, vars)?;
+    Some(Sink::File(sink))
+}
+
+fn stall(cx: &mut Context, value: &Value) -> Option<Stall> {
+    match value.written() {
+        Some(scalar) if scalar.text == "never" => Some(Stall::Never),
+        _ => cx.duration(value).map(Stall::After),
+    }
+}
+
+/// An absolute path of a file, its placeholders checked.
+pub(super) fn file_path(
+    cx: &mut Context,
+    value: &Value,
+    text: &str,
+    vars: &Vars,
+) -> Option<String> {
+    if text.ends_with('/') {
+        let message = format!("{} is a directory", shown(text));
+        return cx.refuse(value, message, Some("name a file in it"));
+    }
+    path(cx, value, text, vars)
+}
+
+/// An absolute path, its placeholders checked.
+pub(super) fn path(cx: &mut Context, value: &Value, text: &str, vars: &Vars) -> Option<String> {
+    super::program::placeholders(cx, value, text, vars)?;
+    // `{vars.dir}/log` may be absolute once it is expanded.
+    let begins_absolute = placeholder::expand(text, "", 0, 0, vars).starts_with('/');
+    Some(if begins_absolute {
+        text.to_string()
+    } else {
+        cx.absolute(text)
+    })
+}
+
+/// Where standard input comes from.
+pub(super) fn stdin(cx: &mut Context, value: &Value) -> Option<Stdin> {
+    if let Some(scalar) = value.written()
+        && scalar.is_null()
+        && !scalar.text.is_empty()
+    {
+        return Some(Stdin::Null);
+    }
+    let text = cx.nonempty(value, "`null`, `pipe` or a path")?;
+    match text.as_str() {
+        "null" | "/dev/null" => Some(Stdin::Null),
+        "pipe" => Some(Stdin::Pipe),
+        "none" | "None" | "discard" | "false" | "inherit" | "tty" => {
+            let message = format!("expected `null`, `pipe` or a path, found {}", shown(&text));
+            let help = if text == "tty" {
+                "write `tty: true`"
+            } else {
+                "write `null`"
+            };
+            cx.refuse(value, message, Some(help))
+        }
+        path => Some(Stdin::File(cx.absolute(path))),
+    }
+}
+
+/// Its own terminal, or none.
+pub(super) fn tty(cx: &mut Context, value: &Value) -> Option<Option<Tty>> {
+    let mut tty = Tty {
+        rows: 24,
+        cols: 80,
+        size: SizePolicy::Latest,
+    };
+    if !matches!(value.node.kind, Kind::Map(_)) {
+        let expected = "true, false, or a map with `rows`, `cols`, `size`";
+        let text = cx.text(value, expected)?;
+        return match boolean_of(&text) {
+            Some(wanted) => Some(wanted.then_some(tty)),
+            None => {
+                let message = format!("expected {expected}, found {}", shown(&text));
+                cx.refuse(value, message, boolean_help(&text))
+            }
+        };
+    }
+    let table = cx.table(value, &schema::TTY)?;
+    for (name, target) in [("rows", &mut tty.rows), ("cols", &mut tty.cols)] {
+        let given = table
+            .find(name)
+            .and_then(|value| cx.integer(&value, 1, 1000));
+        if let Some(given) = given.and_then(|given| u16::try_from(given).ok()) {
+            *target = given;
+        }
+    }
+    let sizes = [
+        ("latest", SizePolicy::Latest),
+        ("smallest", SizePolicy::Smallest),
+        ("largest", SizePolicy::Largest),
+        ("fixed", SizePolicy::Fixed),
+    ];
+    if let Some(size) = table
+        .find("size")
+        .and_then(|value| cx.choice(&value, &sizes))
+    {
+        tty.size = size;
+    }
+    Some(Some(tty))
+}

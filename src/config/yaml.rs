@@ -1,0 +1,467 @@
+//! YAML text to a tree of nodes that know where they were written.
+//!
+//! The only place that knows the YAML crate. It is used as an event parser, because a config is
+//! only as good as its error messages: they need the raw text of each scalar (`022`), whether it
+//! was quoted, the place of keys and of values, both places of a duplicate, and several errors
+//! from one file. Size, depth and alias expansion are bounded here.
+
+use super::node::{Entry, Kind, Node, Place, Problem, Scalar};
+use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Largest file that is read, in bytes.
+pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Deepest nesting, aliases expanded.
+const MAX_DEPTH: usize = 64;
+/// Most nodes, aliases expanded; 64 bytes of text count as one more.
+pub(super) const MAX_NODES: u64 = 1_000_000;
+
+/// The tree, when there is one, and every fault found.
+#[derive(Debug, Default)]
+pub(super) struct Parsed {
+    pub root: Option<Rc<Node>>,
+    pub problems: Vec<Problem>,
+}
+
+/// Reads one document. A fault of syntax ends the reading, others don't.
+pub(super) fn parse(file: usize, text: &str) -> Parsed {
+    let mut builder = Builder::new(file);
+    let mut options = Options::default();
+    options.flow_nesting_limit = MAX_DEPTH;
+    options.block_nesting_limit = MAX_DEPTH;
+    options.set_emit_comments(false);
+    for event in Parser::new_from_str_with_options(text, options) {
+        let outcome = match event {
+            Ok((event, span)) => builder.handle(event, span),
+            Err(error) => Err(syntax(file, &error)),
+        };
+        if let Err(fatal) = outcome {
+            builder.problems.push(fatal);
+            return Parsed {
+                root: None,
+                problems: builder.problems,
+            };
+        }
+    }
+    Parsed {
+        root: builder.root,
+        problems: builder.problems,
+    }
+}
+
+fn syntax(file: usize, error: &ScanError) -> Problem {
+    let marker = error.marker();
+    let (message, help) = match error.kind() {
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabAtBlockScalarStart => (
+            "a tab where YAML wants spaces".to_string(),
+            Some("indent with spaces"),
+        ),
+        ErrorKind::RecursionLimitExceeded => (too_deep(), None),
+        ErrorKind::UnclosedQuotedScalar => (
+            error.info(),
+            Some("add the closing quote of the text that begins here"),
+        ),
+        ErrorKind::UnknownAnchor => ("no anchor of this name precedes".to_string(), None),
+        ErrorKind::MappingValueNotAllowed => {
+            let message = "a second `: ` in one line";
+            (
+                message.to_string(),
+                Some("put the text in quotes if the colon is part of it"),
+            )
+        }
+        ErrorKind::UnexpectedCharacter { .. } => {
+            (error.info(), Some("put the text in quotes if it is meant"))
+        }
+        _ => (error.info(), None),
+    };
+    Problem {
+        at: place(file, marker.line(), marker.col()),
+        key: String::new(),
+        message: format!("not valid YAML: {message}"),
+        help: help.map(str::to_string),
+    }
+}
+
+fn too_deep() -> String {
+    format!("nested too deeply (at most {MAX_DEPTH} levels)")
+}
+
+fn place(file: usize, line: usize, column: usize) -> Place {
+    let bounded = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Place {
+        file,
+        line: bounded(line.max(1)),
+        column: bounded(column.saturating_add(1)),
+    }
+}
+
+/// The tree under construction.
+struct Builder {
+    file: usize,
+    /// Collections that are open, outermost first.
+    open: Vec<Frame>,
+    /// Nodes with an anchor that are complete.
+    anchors: BTreeMap<usize, Rc<Node>>,
+    nodes: u64,
+    documents: usize,
+    root: Option<Rc<Node>>,
+    problems: Vec<Problem>,
+}
+
+struct Frame {
+    at: Place,
+    anchor: usize,
+    items: Items,
+}
+
+enum Items {
+    List(Vec<Rc<Node>>),
+    Map(MapItems),
+}
+
+#[derive(Default)]
+struct MapItems {
+    entries: Vec<Entry>,
+    seen: BTreeMap<String, Place>,
+    /// The key whose value comes next.
+    key: Option<Key>,
+    /// Maps under `<<`, those that win first.
+    merges: Vec<Rc<Node>>,
+}
+
+enum Key {
+    Name(String, Place),
+    Merge,
+    /// Reported already; its value is dropped.
+    Bad,
+}
+
+impl Builder {
+    fn new(file: usize) -> Builder {
+        Builder {
+            file,
+            open: Vec::new(),
+            anchors: BTreeMap::new(),
+            nodes: 0,
+            documents: 0,
+            root: None,
+            problems: Vec::new(),
+        }
+    }
+
+    /// One event; the faults it shows get the path of the key where they were found.
+    fn handle(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
+        let known = self.problems.len();
+        let outcome = self.event(event, span);
+        if self.problems.len() == known && outcome.is_ok() {
+            return outcome;
+        }
+        let path = self.path();
+        let located = |key: &str| match (path.as_str(), key) {
+            (path, "") => path.to_string(),
+            ("", key) => key.to_string(),
+            (path, key) => format!("{path}.{key}"),
+        };
+        for problem in self.problems.iter_mut().skip(known) {
+            problem.key = located(&problem.key);
+        }
+        outcome.map_err(|fatal| Problem {
+            key: located(&fatal.key),
+            ..fatal
+        })
+    }
+
+    /// The path of the key whose value is being read.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for frame in &self.open {
+            match &frame.items {
+                Items::List(items) => path.push_str(&format!("[{}]", items.len())),
+                Items::Map(map) => {
+                    let name = match &map.key {
+                        Some(Key::Name(name, _)) => name.as_str(),
+                        Some(Key::Merge) => "<<",
+                        Some(Key::Bad) | None => continue,
+                    };
+                    path.push_str(if path.is_empty() { "" } else { "." });
+                    path.push_str(name);
+                }
+            }
+        }
+        path
+    }
+
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
+        let at = place(self.file, span.start.line(), span.start.col());
+        let tag_at = span
+            .tag_start
+            .map_or(at, |tag| place(self.file, tag.line(), tag.col()));
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let text_tag =
+                    self.check_tag(tag_at, tag.as_deref(), &["int", "bool", "float", "null"]);
+                let plain = style == ScalarStyle::Plain && !text_tag;
+                // The parser says `~` where nothing is written.
+                let text = if plain && span.is_empty() {
+                    "".into()
+                } else {
+                    text
+                };
+                let weight = 1 + text.len() as u64 / 64;
+                let kind = Kind::Scalar(Scalar {
+                    text: text.into_owned(),
+                    plain,
+                });
+                self.complete(
+                    Node {
+                        at,
+                        kind,
+                        weight,
+                        height: 1,
+                    },
+                    anchor,
+                )
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.check_tag(tag_at, tag.as_deref(), &["seq"]);
+                self.begin(Frame {
+                    at,
+                    anchor,
+                    items: Items::List(Vec::new()),
+                })
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.check_tag(tag_at, tag.as_deref(), &["map"]);
+                self.begin(Frame {
+                    at,
+                    anchor,
+                    items: Items::Map(MapItems::default()),
+                })
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Alias(anchor) => self.alias(at, anchor),
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    let message = "a second document begins here; one file is one document";
+                    return Err(problem(at, message, Some("remove the `---` line")));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses tags with a meaning we don't give; says whether it is the tag of text.
+    fn check_tag(&mut self, at: Place, tag: Option<&Tag>, allowed: &[&str]) -> bool {
+        let Some(tag) = tag else { return false };
+        let known = ["str"].iter().chain(allowed);
+        if !known
+            .into_iter()
+            .any(|suffix| tag.is_yaml_core_schema_tag(suffix))
+        {
+            let message = format!("the tag `{}` is not supported here", tag.original());
+            self.problems.push(problem(at, message, Some("remove it")));
+        }
+        tag.is_yaml_core_schema_tag("str")
+    }
+
+    fn begin(&mut self, frame: Frame) -> Result<(), Problem> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(problem(frame.at, too_deep(), None));
+        }
+        self.open.push(frame);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Problem> {
+        let Some(frame) = self.open.pop() else {
+            return Ok(());
+        };
+        let kind = match frame.items {
+            Items::List(items) => Kind::List(items),
+            Items::Map(map) => Kind::Map(map.merged(&mut self.problems)),
+        };
+        let (mut weight, mut height) = (1, 0);
+        let children: Vec<&Rc<Node>> = match &kind {
+            Kind::Scalar(_) => Vec::new(),
+            Kind::List(items) => items.iter().collect(),
+            Kind::Map(entries) => entries.iter().map(|entry| &entry.value).collect(),
+        };
+        for child in children {
+            weight += child.weight;
+            height = height.max(child.height);
+        }
+        self.complete(
+            Node {
+                at: frame.at,
+                kind,
+                weight,
+                height: height + 1,
+            },
+            frame.anchor,
+        )
+    }
+
+    fn alias(&mut self, at: Place, anchor: usize) -> Result<(), Problem> {
+        let Some(node) = self.anchors.get(&anchor).cloned() else {
+            return Err(problem(
+                at,
+                "the alias stands for something that contains it",
+                None,
+            ));
+        };
+        self.count(at, node.weight)?;
+        if self.open.len() + node.height > MAX_DEPTH {
+            return Err(problem(at, too_deep(), None));
+        }
+        self.place(node, at);
+        Ok(())
+    }
+
+    fn complete(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
+        let own = match node.kind {
+            Kind::Scalar(_) => node.weight,
+            Kind::List(_) | Kind::Map(_) => 1,
+        };
+        self.count(node.at, own)?;
+        let at = node.at;
+        let node = Rc::new(node);
+        if anchor != 0 {
+            self.anchors.insert(anchor, Rc::clone(&node));
+        }
+        self.place(node, at);
+        Ok(())
+    }
+
+    fn count(&mut self, at: Place, more: u64) -> Result<(), Problem> {
+        self.nodes = self.nodes.saturating_add(more);
+        if self.nodes > MAX_NODES {
+            let message = format!("too large: more than {MAX_NODES} values, aliases expanded");
+            return Err(problem(at, message, None));
+        }
+        Ok(())
+    }
+
+    /// Puts a complete node where it belongs; `at` is where it was written or referred to.
+    fn place(&mut self, node: Rc<Node>, at: Place) {
+        match self.open.last_mut().map(|frame| &mut frame.items) {
+            None => self.root = Some(node),
+            Some(Items::List(items)) => items.push(node),
+            Some(Items::Map(map)) => match map.key.take() {
+                None => map.key = Some(map.read_key(&node, at, &mut self.problems)),
+                Some(key) => map.add(key, node, at, &mut self.problems),
+            },
+        }
+    }
+}
+
+impl MapItems {
+    fn read_key(&mut self, node: &Node, at: Place, problems: &mut Vec<Problem>) -> Key {
+        let Kind::Scalar(scalar) = &node.kind else {
+            problems.push(problem(
+                at,
+                "a key must be plain text, not a list or a map",
+                None,
+            ));
+            return Key::Bad;
+        };
+        if scalar.plain && scalar.text == "<<" {
+            return Key::Merge;
+        }
+        if scalar.text.is_empty() {
+            problems.push(problem(at, "a key must not be empty", None));
+            return Key::Bad;
+        }
+        if let Some(first) = self.seen.get(&scalar.text) {
+            let message = format!("duplicate key `{}`", scalar.text);
+            let help = format!("first given at {}:{}", first.line, first.column);
+            let key = scalar.text.clone();
+            problems.push(Problem {
+                key,
+                ..problem(at, message, Some(&help))
+            });
+            return Key::Bad;
+        }
+        self.seen.insert(scalar.text.clone(), at);
+        Key::Name(scalar.text.clone(), at)
+    }
+
+    fn add(&mut self, key: Key, value: Rc<Node>, at: Place, problems: &mut Vec<Problem>) {
+        match key {
+            Key::Bad => {}
+            Key::Name(key, key_at) => {
+                let value = located(value, key_at);
+                self.entries.push(Entry { key, key_at, value });
+            }
+            Key::Merge => match &value.kind {
+                Kind::Map(_) => self.merges.push(value),
+                Kind::List(items) if items.iter().all(|i| matches!(i.kind, Kind::Map(_))) => {
+                    self.merges.extend(items.iter().cloned());
+                }
+                Kind::List(_) | Kind::Scalar(_) => {
+                    let message = "`<<` merges a map, or a list of maps";
+                    let key = "<<".to_string();
+                    let help = Some("write `<<: *anchor`");
+                    problems.push(Problem {
+                        key,
+                        ..problem(at, message, help)
+                    });
+                }
+            },
+        }
+    }
+
+    /// Own keys win over merged ones, earlier maps over later ones.
+    fn merged(mut self, problems: &mut Vec<Problem>) -> Vec<Entry> {
+        if self.merges.len() > MAX_DEPTH {
+            if let Some(first) = self.merges.first() {
+                problems.push(problem(first.at, "too many maps are merged", None));
+            }
+            self.merges.truncate(MAX_DEPTH);
+        }
+        for map in self.merges {
+            let Kind::Map(entries) = &map.kind else {
+                continue;
+            };
+            for entry in entries {
+                if !self.seen.contains_key(&entry.key) {
+                    self.seen.insert(entry.key.clone(), entry.key_at);
+                    self.entries.push(entry.clone());
+                }
+            }
+        }
+        self.entries
+    }
+}
+
+/// A value that is not written at all is where its key is.
+fn located(value: Rc<Node>, key_at: Place) -> Rc<Node> {
+    match &value.kind {
+        Kind::Scalar(scalar) if scalar.plain && scalar.text.is_empty() => {
+            let kind = Kind::Scalar(Scalar {
+                text: String::new(),
+                plain: true,
+            });
+            Rc::new(Node {
+                at: key_at,
+                kind,
+                ..*value
+            })
+        }
+        Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) => value,
+    }
+}
+
+fn problem(at: Place, message: impl Into<String>, help: Option<&str>) -> Problem {
+    Problem {
+        at,
+        key: String::new(),
+        message: message.into(),
+        help: help.map(str::to_string),
+    }
+}

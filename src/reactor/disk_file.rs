@@ -1,0 +1,439 @@
+//! One log file: opened as its owner, appended to, rotated between lines.
+
+use crate::supervisor::{FileSink, Identity};
+use flate2::{Compression, write::GzEncoder};
+use memchr::{memchr, memrchr};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// After a rotation that failed or had to wait.
+const ROTATION_RETRY: Duration = Duration::from_secs(5);
+
+/// A reopen waits for the end of a line, but not beyond this many bytes.
+const REOPEN_BYTES: u64 = 64 * 1024;
+
+/// Whom files belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary group ids.
+    pub groups: Vec<u32>,
+}
+
+impl From<&Identity> for Owner {
+    fn from(identity: &Identity) -> Owner {
+        Owner {
+            uid: identity.uid,
+            gid: identity.gid,
+            groups: identity.groups.clone(),
+        }
+    }
+}
+
+/// How the disk thread reaches the file system.
+pub trait FileAccess: Send + Sync {
+    /// Runs `action` on this thread with the file permissions of `owner`. Opening, renaming and
+    /// removing files that a user named happen in here, never with more rights than the user's.
+    fn run_as(&self, owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
+
+    /// Appends to an open file; may write less.
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize> {
+        let mut file = file;
+        file.write(bytes)
+    }
+}
+
+/// Access with the daemon's own permissions.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OwnAccess;
+
+impl FileAccess for OwnAccess {
+    fn run_as(&self, _owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        action()
+    }
+}
+
+/// What went wrong with a log, in words that name the file and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskError {
+    /// For people.
+    pub text: String,
+    /// The errno, 0 if none.
+    pub errno: i32,
+}
+
+impl DiskError {
+    pub(super) fn new(what: &str, error: &io::Error) -> DiskError {
+        DiskError {
+            text: format!("{what}: {}", plain(error)),
+            errno: error.raw_os_error().unwrap_or(0),
+        }
+    }
+}
+
+/// A log file and where it stands.
+pub struct LogFile {
+    path: PathBuf,
+    sink: FileSink,
+    owner: Option<Owner>,
+    access: Arc<dyn FileAccess>,
+    file: Option<File>,
+    size: u64,
+    at_line_start: bool,
+    /// Bytes written since a reopen was asked for.
+    reopen: Option<u64>,
+    compressing: Option<JoinHandle<()>>,
+    rotate_after: Option<Instant>,
+    rotation_error: Option<DiskError>,
+}
+
+impl LogFile {
+    /// A log at the sink's path; nothing is opened yet.
+    pub fn new(sink: FileSink, owner: Option<Owner>, access: Arc<dyn FileAccess>) -> LogFile {
+        LogFile {
+            path: PathBuf::from(&sink.path),
+            sink,
+            owner,
+            access,
+            file: None,
+            size: 0,
+            at_line_start: true,
+            reopen: None,
+            compressing: None,
+            rotate_after: None,
+            rotation_error: None,
+        }
+    }
+
+    /// Applies changed rotation settings. The path stays.
+    pub fn configure(&mut self, sink: FileSink) {
+        self.sink = sink;
+        self.rotate_after = None;
+    }
+
+    /// Opens the file anew by its path, as soon as the present line ends.
+    pub fn reopen(&mut self) {
+        self.reopen = Some(0);
+    }
+
+    /// Why the last rotation failed, once.
+    pub fn take_rotation_error(&mut self) -> Option<DiskError> {
+        self.rotation_error.take()
+    }
+
+    /// Makes sure that the file is open.
+    pub fn open(&mut self) -> Result<(), DiskError> {
+        let due = self
+            .reopen
+            .is_some_and(|n| self.at_line_start || n >= REOPEN_BYTES);
+        if due {
+            self.file = None;
+            self.reopen = None;
+        }
+        if self.file.is_some() {
+            return Ok(());
+        }
+        let path = &self.path;
+        let opened = self.as_owner(|| open_log(path));
+        let file = opened.map_err(|error| explain_open(path, &error))?;
+        self.size = file.metadata().map_or(0, |metadata| metadata.len());
+        self.at_line_start = true;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Appends `bytes`, rotating between lines. Returns how many were written, all of them
+    /// unless there is an error.
+    pub fn append(&mut self, bytes: &[u8]) -> (usize, Result<(), DiskError>) {
+        let mut done = 0;
+        while done < bytes.len() {
+            if let Err(error) = self.open() {
+                return (done, Err(error));
+            }
+            let rest = &bytes[done..];
+            let n = self.fitting(rest);
+            if n == 0 {
+                self.rotate();
+                continue;
+            }
+            match self.write(&rest[..n]) {
+                Ok(0) => return (done, Err(self.failed(&io::ErrorKind::WriteZero.into()))),
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (done, Err(self.failed(&error))),
+            }
+        }
+        (done, Ok(()))
+    }
+
+    /// Lets a compression that is under way finish by itself.
+    pub fn detach(&mut self) {
+        self.compressing = None;
+    }
+
+    /// Waits for a compression that is under way.
+    pub fn settle(&mut self) {
+        if let Some(thread) = self.compressing.take() {
+            // A panic in there left the uncompressed file in place.
+            let _ = thread.join();
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(file) = &self.file else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let n = self.access.write(file, bytes)?;
+        self.size += n as u64;
+        if let Some(last) = bytes[..n].last() {
+            self.at_line_start = *last == b'\n';
+        }
+        if let Some(since) = &mut self.reopen {
+            *since += n as u64;
+        }
+        Ok(n)
+    }
+
+    fn failed(&self, error: &io::Error) -> DiskError {
+        DiskError::new(&format!("write {}", self.path.display()), error)
+    }
+
+    /// How much of `bytes` goes into the present file; 0 means that it has to be rotated first.
+    fn fitting(&self, bytes: &[u8]) -> usize {
+        let held_back = self
+            .rotate_after
+            .is_some_and(|after| Instant::now() < after);
+        let max_size = self.sink.max_size;
+        if max_size == 0 || held_back {
+            return self.until_reopen(bytes);
+        }
+        let room = max_size.saturating_sub(self.size);
+        if bytes.len() as u64 <= room {
+            return self.until_reopen(bytes);
+        }
+        // Less than the slice's length, so it fits a usize.
+        if let Some(newline) = memrchr(b'\n', &bytes[..room as usize]) {
+            return self.until_reopen(&bytes[..=newline]);
+        }
+        if self.at_line_start && self.size > 0 {
+            return 0;
+        }
+        // A line that has begun, or that is longer than a whole file: up to its end.
+        memchr(b'\n', bytes).map_or(bytes.len(), |newline| newline + 1)
+    }
+
+    /// Stops at the first newline when a reopen waits for it.
+    fn until_reopen(&self, bytes: &[u8]) -> usize {
+        match self.reopen {
+            None => bytes.len(),
+            Some(_) => memchr(b'\n', bytes).map_or(bytes.len(), |newline| newline + 1),
+        }
+    }
+
+    fn rotate(&mut self) {
+        let busy = self
+            .compressing
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished());
+        let result = match busy {
+            true => Ok(false),
+            false => self.shift().map(|()| true),
+        };
+        match result {
+            Ok(true) => self.rotate_after = None,
+            Ok(false) => self.rotate_after = Some(Instant::now() + ROTATION_RETRY),
+            Err(error) => {
+                self.rotate_after = Some(Instant::now() + ROTATION_RETRY);
+                let what = format!("rotate {}", self.path.display());
+                self.rotation_error = Some(DiskError::new(&what, &error));
+            }
+        }
+    }
+
+    /// FILE.1 becomes FILE.2 and so on, FILE becomes FILE.1.
+    fn shift(&mut self) -> io::Result<()> {
+        self.settle();
+        let keep = self.sink.keep;
+        if keep == 0 {
+            if let Some(file) = &self.file {
+                file.set_len(0)?;
+            }
+            self.size = 0;
+            return Ok(());
+        }
+        let path = &self.path;
+        self.as_owner(|| shift_names(path, keep))?;
+        self.file = None;
+        self.reopen = None;
+        if self.sink.compress {
+            self.compress();
+        }
+        Ok(())
+    }
+
+    /// Compresses FILE.1 on a thread of its own, so that no other log waits.
+    fn compress(&mut self) {
+        let access = Arc::clone(&self.access);
+        let owner = self.owner.clone();
+        let path = numbered(&self.path, 1, "");
+        let work = move || {
+            // On failure the uncompressed file stays, which loses nothing.
+            let _ = run(&*access, owner.as_ref(), || gzip(&path));
+        };
+        let thread = thread::Builder::new().name("tmd-gzip".to_string());
+        self.compressing = thread.spawn(work).ok();
+    }
+
+    fn as_owner<T>(&self, action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        run(&*self.access, self.owner.as_ref(), action)
+    }
+}
+
+fn run<T>(
+    access: &dyn FileAccess,
+    owner: Option<&Owner>,
+    mut action: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let Some(owner) = owner else { return action() };
+    let mut result = None;
+    access.run_as(owner, &mut || {
+        result = Some(action()?);
+        Ok(())
+    })?;
+    result.ok_or_else(|| io::ErrorKind::PermissionDenied.into())
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() {
+        return Ok(file);
+    }
+    let kind = match kind {
+        kind if kind.is_fifo() => "a FIFO",
+        kind if kind.is_char_device() || kind.is_block_device() => "a device",
+        _ => "something else",
+    };
+    Err(io::Error::other(format!("not a regular file but {kind}")))
+}
+
+/// Says what an open that failed means for whoever has to mend it.
+fn explain_open(path: &Path, error: &io::Error) -> DiskError {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let shown = path.display();
+    let text = match error.raw_os_error() {
+        Some(libc::ENOENT) => {
+            format!(
+                "log directory {} does not exist: create it",
+                directory.display()
+            )
+        }
+        Some(libc::ELOOP) => format!("log file {shown} is a symbolic link: name its target"),
+        Some(libc::ENXIO) => format!("log file {shown} is a FIFO: name a regular file"),
+        Some(libc::EISDIR) => format!("log file {shown} is a directory: name a file"),
+        Some(libc::EACCES) => format!(
+            "log file {shown} cannot be opened by the user that the program runs as: \
+             Permission denied"
+        ),
+        _ => return DiskError::new(&format!("open log file {shown}"), error),
+    };
+    DiskError {
+        text,
+        errno: error.raw_os_error().unwrap_or(0),
+    }
+}
+
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_string(),
+        None => text,
+    }
+}
+
+fn numbered(path: &Path, number: u32, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}{suffix}"));
+    PathBuf::from(name)
+}
+
+/// Moves every file up by one, up to the first number that is free; what is beyond `keep` goes.
+fn shift_names(path: &Path, keep: u32) -> io::Result<()> {
+    let names = |number| [numbered(path, number, ""), numbered(path, number, ".gz")];
+    let taken = |number| {
+        names(number)
+            .iter()
+            .any(|name| name.symlink_metadata().is_ok())
+    };
+    let mut free = 1;
+    while taken(free) {
+        if free >= keep {
+            for name in names(free) {
+                remove(&name)?;
+            }
+        }
+        free += 1;
+    }
+    for number in (1..free.min(keep)).rev() {
+        for (from, to) in names(number).iter().zip(&names(number + 1)) {
+            rename(from, to)?;
+        }
+    }
+    fs::rename(path, numbered(path, 1, ""))
+}
+
+/// Whether the file was there.
+fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn gzip(path: &Path) -> io::Result<()> {
+    let finished = PathBuf::from(format!("{}.gz", path.display()));
+    let partial = PathBuf::from(format!("{}.gz.tmp", path.display()));
+    let mut source = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)?;
+    remove(&partial)?;
+    let target = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o640)
+        .open(&partial)?;
+    let mut encoder = GzEncoder::new(target, Compression::default());
+    let copied = io::copy(&mut source, &mut encoder).and_then(|_| encoder.finish());
+    if let Err(error) = copied {
+        remove(&partial)?;
+        return Err(error);
+    }
+    fs::rename(&partial, &finished)?;
+    fs::remove_file(path)
+}
+
+#[cfg(test)]
+#[path = "disk_file_tests.rs"]
+mod tests;

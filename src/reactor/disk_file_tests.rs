@@ -1,0 +1,205 @@
+use super::*;
+use crate::supervisor::Stall;
+use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tempfile::TempDir;
+
+fn sink(path: &Path, max_size: u64, keep: u32) -> FileSink {
+    FileSink {
+        path: path.display().to_string(),
+        direct: false,
+        max_size,
+        keep,
+        compress: false,
+        timestamps: false,
+        strip_ansi: false,
+        stall: Stall::Never,
+    }
+}
+
+fn log(sink: FileSink) -> LogFile {
+    LogFile::new(sink, None, Arc::new(OwnAccess))
+}
+
+fn append(log: &mut LogFile, text: &str) {
+    let (n, result) = log.append(text.as_bytes());
+    assert_eq!((n, result), (text.len(), Ok(())));
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| format!("<{error}>"))
+}
+
+#[test]
+fn rotation_happens_between_lines_and_keeps_so_many() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let mut log = log(sink(&path, 20, 2));
+    append(&mut log, "line 1\nline 2\nline 3");
+    append(&mut log, " goes on\nline 4\n");
+    append(&mut log, "line 5\nline 6\nline 7\nline 8\nline 9\n");
+    assert_eq!(text(&path), "line 8\nline 9\n");
+    assert_eq!(text(&numbered(&path, 1, "")), "line 6\nline 7\n");
+    assert_eq!(text(&numbered(&path, 2, "")), "line 4\nline 5\n");
+    assert!(!numbered(&path, 3, "").exists());
+}
+
+#[test]
+fn no_line_is_split_or_lost_whatever_the_pieces() {
+    for seed in 1..30u64 {
+        let dir = TempDir::new().expect("a directory");
+        let path = dir.path().join("a.log");
+        let mut log = log(sink(&path, 64, 10_000));
+        let mut state = seed;
+        let mut next = move |n: u64| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(777);
+            (state >> 33) % n
+        };
+        let mut all = String::new();
+        for n in 0..60 {
+            all.push_str(&format!("{n}:{}\n", "x".repeat(next(90) as usize)));
+        }
+        let mut rest = all.as_str();
+        while !rest.is_empty() {
+            let cut = (1 + next(150) as usize).min(rest.len());
+            append(&mut log, &rest[..cut]);
+            rest = &rest[cut..];
+        }
+        let mut numbers: Vec<u32> = (1..10_000)
+            .take_while(|n| numbered(&path, *n, "").exists())
+            .collect();
+        numbers.reverse();
+        let mut found = String::new();
+        for number in numbers {
+            let piece = text(&numbered(&path, number, ""));
+            assert!(piece.ends_with('\n'), "seed {seed}: {piece:?}");
+            found.push_str(&piece);
+        }
+        found.push_str(&text(&path));
+        assert_eq!(found, all, "seed {seed}");
+    }
+}
+
+#[test]
+fn keep_zero_truncates_and_a_smaller_keep_removes() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let mut log = log(sink(&path, 8, 4));
+    append(&mut log, "111111\n222222\n333333\n444444\n555555\n666666\n");
+    assert!(numbered(&path, 4, "").exists());
+    log.configure(sink(&path, 8, 1));
+    append(&mut log, "777777\n");
+    assert_eq!(text(&numbered(&path, 1, "")), "666666\n");
+    assert!(!numbered(&path, 2, "").exists() && !numbered(&path, 4, "").exists());
+    log.configure(sink(&path, 8, 0));
+    append(&mut log, "888888\n");
+    assert_eq!(text(&path), "888888\n");
+    assert_eq!(text(&numbered(&path, 1, "")), "666666\n");
+}
+
+#[test]
+fn rotated_files_are_compressed_aside() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let mut settings = sink(&path, 8, 3);
+    settings.compress = true;
+    let mut log = log(settings);
+    for line in ["111111\n", "222222\n", "333333\n"] {
+        append(&mut log, line);
+        log.settle();
+        log.rotate_after = None;
+    }
+    let mut older = String::new();
+    let file = File::open(numbered(&path, 2, ".gz")).expect("the oldest is compressed");
+    flate2::read::GzDecoder::new(file)
+        .read_to_string(&mut older)
+        .expect("valid gzip");
+    assert_eq!(older, "111111\n");
+    assert!(numbered(&path, 1, ".gz").exists() && !numbered(&path, 1, "").exists());
+}
+
+#[test]
+fn reopen_follows_a_moved_file_between_lines() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let moved = dir.path().join("moved");
+    let mut log = log(sink(&path, 0, 1));
+    append(&mut log, "one\nhal");
+    fs::rename(&path, &moved).expect("moved");
+    log.reopen();
+    append(&mut log, "f\ntwo\nthree\n");
+    assert_eq!(text(&moved), "one\nhalf\n");
+    assert_eq!(text(&path), "two\nthree\n");
+    fs::remove_file(&path).expect("removed");
+    log.reopen();
+    append(&mut log, "four\n");
+    assert_eq!(text(&path), "four\n");
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_with_the_remedy() {
+    let dir = TempDir::new().expect("a directory");
+    let refused = |path: &Path| log(sink(path, 0, 1)).open().expect_err("refused").text;
+    let missing = dir.path().join("nope/a.log");
+    assert!(refused(&missing).contains("does not exist: create it"));
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink("/etc/passwd", &link).expect("a link");
+    assert!(refused(&link).contains("symbolic link"));
+    assert!(refused(dir.path()).contains("is a directory"));
+    assert!(refused(Path::new("/dev/null")).contains("a device"));
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    assert!(refused(&fifo).contains("a FIFO"));
+}
+
+#[test]
+fn a_failed_rotation_keeps_writing_and_says_so_once() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    fs::create_dir_all(numbered(&path, 1, "").join("in the way")).expect("a directory");
+    let mut log = log(sink(&path, 8, 1));
+    append(&mut log, "111111\n222222\n333333\n");
+    assert_eq!(text(&path), "111111\n222222\n333333\n");
+    let error = log.take_rotation_error().expect("reported");
+    assert!(error.text.starts_with("rotate "), "{}", error.text);
+    assert_eq!(log.take_rotation_error(), None);
+}
+
+/// A disk with so many bytes left.
+struct Small(AtomicU64);
+
+impl FileAccess for Small {
+    fn run_as(&self, _owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        action()
+    }
+
+    fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.0.load(Ordering::Relaxed);
+        let n = bytes.len().min(room as usize);
+        if n == 0 {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        self.0.fetch_sub(n as u64, Ordering::Relaxed);
+        file.write_all(&bytes[..n])?;
+        Ok(n)
+    }
+}
+
+#[test]
+fn a_full_disk_reports_exactly_what_was_written() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let disk = Arc::new(Small(AtomicU64::new(10)));
+    let mut log = LogFile::new(sink(&path, 0, 1), None, disk.clone());
+    let (n, result) = log.append(b"0123456789abcdef\n");
+    let error = result.expect_err("full");
+    assert_eq!((n, error.errno), (10, libc::ENOSPC));
+    assert!(
+        error.text.ends_with("No space left on device"),
+        "{}",
+        error.text
+    );
+    disk.0.store(100, Ordering::Relaxed);
+    assert_eq!(log.append(b"abcdef\n").0, 7);
+    assert_eq!(text(&path), "0123456789abcdef\n");
+}

@@ -1,0 +1,238 @@
+use super::super::disk_file::OwnAccess;
+use super::*;
+use crate::supervisor::Stall;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn start(access: impl FileAccess + 'static) -> (Disk, Receiver<()>) {
+    let (sender, receiver) = mpsc::channel();
+    let waker = Box::new(move || sender.send(()).unwrap_or(()));
+    (
+        Disk::start(Arc::new(access), waker).expect("a thread"),
+        receiver,
+    )
+}
+
+fn sink(path: &Path) -> FileSink {
+    FileSink {
+        path: path.display().to_string(),
+        direct: false,
+        max_size: 0,
+        keep: 1,
+        compress: false,
+        timestamps: false,
+        strip_ansi: false,
+        stall: Stall::Never,
+    }
+}
+
+fn batch(feed: u64, text: &str) -> Batch {
+    Batch {
+        feed,
+        bytes: text.into(),
+        ..Batch::default()
+    }
+}
+
+/// The next outcome of an append, waiting for the waker.
+fn outcome(disk: &Disk, woken: &Receiver<()>, queue: &mut Vec<Completion>) -> (u64, Outcome) {
+    loop {
+        while !queue.is_empty() {
+            if let Completion::Appended { feed, outcome, .. } = queue.remove(0) {
+                return (feed, outcome);
+            }
+        }
+        queue.extend(disk.completions());
+        if queue.is_empty() {
+            woken.recv_timeout(LIMIT).expect("woken");
+        }
+    }
+}
+
+#[test]
+fn batches_of_two_feeds_share_a_file_in_order() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let (mut disk, woken) = start(OwnAccess);
+    let first = disk.open(&sink(&path), None);
+    let second = disk.open(&sink(&path), None);
+    assert_eq!((first, disk.users(first)), (second, 2));
+    let mut queue = Vec::new();
+    for n in 0..200u64 {
+        disk.append(first, batch(n, &format!("{n}\n")));
+        assert_eq!(outcome(&disk, &woken, &mut queue), (n, Outcome::Written));
+    }
+    disk.close(first);
+    disk.append(second, batch(1, "end"));
+    disk.close(second);
+    disk.append(second, batch(2, "too late"));
+    assert_eq!(outcome(&disk, &woken, &mut queue), (1, Outcome::Written));
+    let refused = outcome(&disk, &woken, &mut queue);
+    assert!(matches!(refused, (2, Outcome::Refused(_))), "{refused:?}");
+    assert!(disk.flush_and_stop(LIMIT));
+    let expected: String = (0..200).map(|n| format!("{n}\n")).collect();
+    assert_eq!(fs::read_to_string(&path).expect("text"), expected + "end");
+    disk.append(second, batch(3, "after the end"));
+    assert_eq!(outcome(&disk, &woken, &mut queue).0, 3);
+}
+
+#[test]
+fn a_missing_directory_holds_then_refuses_then_works() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("logs/a.log");
+    let (mut disk, woken) = start(OwnAccess);
+    let id = disk.open(&sink(&path), None);
+    let mut queue = Vec::new();
+    disk.append(id, batch(1, "one\n"));
+    disk.append(id, batch(2, "two\n"));
+    let (_, held) = outcome(&disk, &woken, &mut queue);
+    assert!(
+        matches!(&held, Outcome::Held(e) if e.errno == libc::ENOENT),
+        "{held:?}"
+    );
+    let (_, refused) = outcome(&disk, &woken, &mut queue);
+    assert!(matches!(&refused, Outcome::Refused(_)), "{refused:?}");
+    fs::create_dir(dir.path().join("logs")).expect("created");
+    disk.append(id, batch(3, ""));
+    assert_eq!(outcome(&disk, &woken, &mut queue), (3, Outcome::Written));
+    disk.append(id, batch(2, "two\n"));
+    assert_eq!(outcome(&disk, &woken, &mut queue), (2, Outcome::Written));
+    assert_eq!(fs::read_to_string(&path).expect("text"), "one\ntwo\n");
+}
+
+#[test]
+fn opening_reports_what_is_wrong() {
+    let dir = TempDir::new().expect("a directory");
+    let (mut disk, woken) = start(OwnAccess);
+    let id = disk.open(&sink(dir.path()), None);
+    woken.recv_timeout(LIMIT).expect("woken");
+    let completions = disk.completions();
+    let [
+        Completion::Opened {
+            id: opened,
+            result: Err(error),
+        },
+    ] = &completions[..]
+    else {
+        panic!("{completions:?}");
+    };
+    assert_eq!(*opened, id);
+    assert!(error.text.contains("is a directory"), "{}", error.text);
+}
+
+#[test]
+fn a_loss_is_marked_at_a_line_start() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let (mut disk, woken) = start(OwnAccess);
+    let id = disk.open(&sink(&path), None);
+    let mut queue = Vec::new();
+    disk.append(id, batch(1, "half a li"));
+    disk.append(
+        id,
+        Batch {
+            lost_before: 12345,
+            ..batch(2, "more\n")
+        },
+    );
+    outcome(&disk, &woken, &mut queue);
+    outcome(&disk, &woken, &mut queue);
+    let expected = "half a li\n[tmd: 12345 bytes lost: disk stalled]\nmore\n";
+    assert_eq!(fs::read_to_string(&path).expect("text"), expected);
+}
+
+#[test]
+fn a_changed_format_applies_at_once() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let (mut disk, woken) = start(OwnAccess);
+    let id = disk.open(&sink(&path), None);
+    let mut queue = Vec::new();
+    disk.append(id, batch(1, "\x1b[1mraw\n"));
+    let mut settings = sink(&path);
+    settings.strip_ansi = true;
+    settings.timestamps = true;
+    disk.configure(id, &settings);
+    disk.append(id, batch(2, "\x1b[1mbold\n"));
+    outcome(&disk, &woken, &mut queue);
+    outcome(&disk, &woken, &mut queue);
+    let expected = "\x1b[1mraw\n1970-01-01T00:00:00.000Z bold\n";
+    assert_eq!(fs::read_to_string(&path).expect("text"), expected);
+}
+
+#[test]
+fn reopening_makes_the_new_file_at_once() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let (mut disk, woken) = start(OwnAccess);
+    let id = disk.open(&sink(&path), None);
+    let mut queue = Vec::new();
+    disk.append(id, batch(1, "old\n"));
+    outcome(&disk, &woken, &mut queue);
+    fs::rename(&path, dir.path().join("old")).expect("moved");
+    disk.reopen_all();
+    assert!(disk.flush_and_stop(LIMIT));
+    assert_eq!(fs::read_to_string(&path).expect("the new file"), "");
+}
+
+#[test]
+fn a_stalled_descriptor_drops_lines_and_says_how_many() {
+    let (mut reader, writer) = io::pipe().expect("a pipe");
+    let (mut disk, _woken) = start(OwnAccess);
+    let id = disk.open_fd(writer.into());
+    let line = "x".repeat(1000);
+    for _ in 0..2000 {
+        disk.append_line(id, line.clone());
+    }
+    // The pipe takes 64 KiB, the log holds about 256 KiB more; the rest had to go.
+    let read = thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    disk.append_line(id, "last".to_string());
+    assert!(disk.flush_and_stop(LIMIT));
+    drop(disk);
+    let text = read.join().expect("no panic").expect("text");
+    let kept = text.lines().filter(|found| !found.starts_with('[')).count();
+    let count = |line: &str| {
+        let number = line.strip_prefix("[tmd: ")?.split(' ').next()?;
+        number.parse::<usize>().ok()
+    };
+    let lost: usize = text.lines().filter_map(count).sum();
+    assert!(lost > 1000, "{lost}");
+    assert_eq!(kept + lost, 2001);
+}
+
+/// A disk that hangs until it is told to go on.
+struct Hanging(Mutex<Receiver<()>>);
+
+impl FileAccess for Hanging {
+    fn run_as(&self, _owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        action()
+    }
+
+    fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<usize> {
+        let _ = lock(&self.0).recv();
+        io::Write::write(&mut file, bytes)
+    }
+}
+
+#[test]
+fn a_hanging_disk_stops_nobody() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let (go_on, wait) = mpsc::channel();
+    let (mut disk, woken) = start(Hanging(Mutex::new(wait)));
+    let id = disk.open(&sink(&path), None);
+    disk.append(id, batch(1, "one\n"));
+    assert!(!disk.flush_and_stop(Duration::from_millis(1)));
+    go_on.send(()).expect("sent");
+    let mut queue = Vec::new();
+    assert_eq!(outcome(&disk, &woken, &mut queue), (1, Outcome::Written));
+    assert!(disk.flush_and_stop(LIMIT));
+}

@@ -1,0 +1,403 @@
+//! From one stream of a process's output into one log: what to append when, and what happens when
+//! the disk does not keep up. Decides only; reads no clock and touches no file.
+//!
+//! ```text
+//!   ring   ──────────────┬───────────────┬───────────▶
+//!                        cursor          head
+//!   the disk has or holds│  to be sent   │
+//! ```
+//!
+//! One batch is under way at a time. When reading on would overwrite what has not been sent, the
+//! process is not read any more, until the disk makes progress or `stall` is over. Then reading
+//! goes on, what gets overwritten is counted to the byte, and the log says so where it is missing.
+
+use super::disk::{Batch, LogId, Outcome};
+use super::disk_file::DiskError;
+use super::output::{Output, Stream};
+use crate::supervisor::{Stall, Time};
+use memchr::memrchr;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The most that one batch carries.
+pub const BATCH_BYTES: usize = 64 * 1024;
+
+/// Output that arrived further apart than this is not put into one batch, in nanoseconds.
+const BATCH_SPAN_NS: u64 = 100_000_000;
+
+/// From a failed append to the next attempt.
+pub const RETRY: Duration = Duration::from_secs(1);
+
+/// Whether a process may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// Up to so many bytes; at least one.
+    Read(usize),
+    /// Not now: ask again when a batch has completed, and at this time if there is one.
+    Pause(Option<Time>),
+}
+
+impl Gate {
+    /// What holds when two logs have to agree.
+    pub fn and(self, other: Gate) -> Gate {
+        match (self, other) {
+            (Gate::Read(a), Gate::Read(b)) => Gate::Read(a.min(b)),
+            (Gate::Read(_), pause) | (pause, Gate::Read(_)) => pause,
+            (Gate::Pause(Some(a)), Gate::Pause(Some(b))) => Gate::Pause(Some(a.max(b))),
+            (Gate::Pause(_), Gate::Pause(_)) => Gate::Pause(None),
+        }
+    }
+}
+
+/// Something to tell about a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedEvent {
+    /// The disk did not keep up for `stall`: output that cannot be kept is lost from now on.
+    Stalled,
+    /// The log works again and says that so many bytes (maybe none) are missing.
+    Recovered {
+        /// How many.
+        lost: u64,
+    },
+    /// Appending fails, and is tried again until it works.
+    Failing(DiskError),
+    /// Appending works again.
+    Working,
+}
+
+/// What has to be known of a batch that the disk thread has.
+#[derive(Debug, Clone, Copy)]
+struct UnderWay {
+    lost: u64,
+    time_ns: u64,
+    end_of_stream: bool,
+}
+
+/// A cursor of one stream on its way into one log.
+#[derive(Debug)]
+pub struct LogFeed {
+    log: LogId,
+    tag: u64,
+    stream: Option<Stream>,
+    shared: bool,
+    stall: Stall,
+    /// Where the next batch begins.
+    cursor: u64,
+    /// Bytes of the stream before the cursor, sent or lost.
+    passed: u64,
+    /// Bytes lost since the last batch.
+    lost: u64,
+    /// Bytes that batches of this stall have been told of.
+    lost_told: u64,
+    under_way: Option<UnderWay>,
+    /// A refused batch.
+    again: Option<Batch>,
+    retry_at: Option<Time>,
+    /// The disk holds bytes of ours.
+    held: bool,
+    /// The last byte sent was not a newline.
+    in_line: bool,
+    /// Last progress, or when there was something to do again.
+    progress_at: Time,
+    paused_until: Option<Time>,
+    stalled: bool,
+    failing: bool,
+    finishing: bool,
+    end_told: bool,
+    events: VecDeque<FeedEvent>,
+    buffer: Vec<u8>,
+}
+
+impl LogFeed {
+    /// Feeds `log` with a stream of `output` (or with both) from its head on. `tag` marks the
+    /// batches. In a `shared` log only whole lines are appended.
+    pub fn new(
+        log: LogId,
+        tag: u64,
+        output: &Output,
+        stream: Option<Stream>,
+        shared: bool,
+        stall: Stall,
+    ) -> LogFeed {
+        LogFeed {
+            log,
+            tag,
+            stream,
+            shared,
+            stall,
+            cursor: output.head(),
+            passed: output.dropped(stream) + kept(output, output.head(), stream),
+            lost: 0,
+            lost_told: 0,
+            under_way: None,
+            again: None,
+            retry_at: None,
+            held: false,
+            in_line: false,
+            progress_at: Time::default(),
+            paused_until: None,
+            stalled: false,
+            failing: false,
+            finishing: false,
+            end_told: false,
+            events: VecDeque::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The log that is fed.
+    pub fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// The tag of its batches.
+    pub fn tag(&self) -> u64 {
+        self.tag
+    }
+
+    /// Applies what a reload may change.
+    pub fn configure(&mut self, shared: bool, stall: Stall) {
+        self.shared = shared;
+        self.stall = stall;
+    }
+
+    /// The stream ended: what is left is sent, also a line without its newline.
+    pub fn finish(&mut self) {
+        self.finishing = true;
+        self.end_told = false;
+    }
+
+    /// The next run of the process writes to the same stream.
+    pub fn resume(&mut self) {
+        self.finishing = false;
+    }
+
+    /// Whether all of the output is in the log.
+    pub fn is_drained(&self, output: &Output) -> bool {
+        self.is_idle() && self.unsent(output) == output.head() && self.lost == 0
+    }
+
+    /// When to call [`next_batch`](Self::next_batch) or [`gate`](Self::gate) again at the latest.
+    pub fn deadline(&self) -> Option<Time> {
+        match (self.retry_at, self.paused_until) {
+            (Some(retry), Some(paused)) => Some(retry.min(paused)),
+            (retry, paused) => retry.or(paused),
+        }
+    }
+
+    /// What to tell, oldest first.
+    pub fn poll_event(&mut self) -> Option<FeedEvent> {
+        self.events.pop_front()
+    }
+
+    /// What to append now, if anything. To be asked after output came, after a completion, after
+    /// [`finish`](Self::finish) and at the [`deadline`](Self::deadline). `unix_ns` is the time
+    /// for lines of our own.
+    pub fn next_batch(&mut self, output: &Output, now: Time, unix_ns: u64) -> Option<Batch> {
+        if self.under_way.is_some() || self.retry_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        let was_idle = self.retry_at.take().is_none();
+        self.count_overrun(output);
+        self.recover();
+        let batch = match self.again.take() {
+            Some(batch) => batch,
+            None => self.collect(output, unix_ns)?,
+        };
+        if was_idle {
+            self.progress_at = now;
+        }
+        self.under_way = Some(UnderWay {
+            lost: batch.lost_before,
+            time_ns: batch.time_ns,
+            end_of_stream: batch.end_of_stream,
+        });
+        Some(batch)
+    }
+
+    /// Takes what became of the batch under way, and its buffer.
+    pub fn completed(&mut self, outcome: Outcome, bytes: Vec<u8>, now: Time) {
+        let Some(sent) = self.under_way.take() else {
+            return;
+        };
+        match outcome {
+            Outcome::Written => {
+                self.held = false;
+                self.progress_at = now;
+                self.paused_until = None;
+                self.buffer = bytes;
+                self.lost_told += sent.lost;
+                if std::mem::take(&mut self.failing) {
+                    self.events.push_back(FeedEvent::Working);
+                }
+            }
+            Outcome::Held(error) => {
+                self.held = true;
+                self.lost_told += sent.lost;
+                self.fail(error, now);
+            }
+            Outcome::Refused(error) => {
+                self.again = Some(Batch {
+                    feed: self.tag,
+                    bytes,
+                    time_ns: sent.time_ns,
+                    lost_before: sent.lost,
+                    end_of_stream: sent.end_of_stream,
+                });
+                self.fail(error, now);
+            }
+        }
+    }
+
+    /// Whether reading more output is all right.
+    pub fn gate(&mut self, output: &Output, now: Time) -> Gate {
+        let room = (self.unsent(output) + output.capacity() as u64).saturating_sub(output.head());
+        if room > 0 {
+            self.paused_until = None;
+            return Gate::Read(usize::try_from(room).unwrap_or(usize::MAX));
+        }
+        let over = match self.stall {
+            Stall::Never => return Gate::Pause(None),
+            Stall::After(span) => self.progress_at + span,
+        };
+        if now < over {
+            self.paused_until = Some(over);
+            return Gate::Pause(Some(over));
+        }
+        self.paused_until = None;
+        self.stall();
+        Gate::Read(usize::MAX)
+    }
+
+    fn stall(&mut self) {
+        if !std::mem::replace(&mut self.stalled, true) {
+            self.events.push_back(FeedEvent::Stalled);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.under_way.is_none() && self.again.is_none() && !self.held
+    }
+
+    /// The first byte of the stream that is not sent; what other streams wrote is not waited for.
+    fn unsent(&self, output: &Output) -> u64 {
+        match self.cursor < output.tail() {
+            true => self.cursor,
+            false => output.next_of(self.cursor, self.stream),
+        }
+    }
+
+    /// Makes a batch of what is there.
+    fn collect(&mut self, output: &Output, unix_ns: u64) -> Option<Batch> {
+        let mut bytes = std::mem::take(&mut self.buffer);
+        bytes.clear();
+        let mut time_ns = None;
+        let mut end = self.cursor;
+        let mut ends = Vec::new();
+        for segment in output.segments(self.cursor, self.stream) {
+            // One batch has one time, so lines that came much later go into the next.
+            let first = *time_ns.get_or_insert(segment.time_ns);
+            let later = segment.time_ns.abs_diff(first) > BATCH_SPAN_NS;
+            let room = BATCH_BYTES - bytes.len();
+            if room == 0 || later && bytes.last() == Some(&b'\n') {
+                break;
+            }
+            let n = segment.bytes.len().min(room);
+            bytes.extend_from_slice(&segment.bytes[..n]);
+            end = segment.offset + n as u64;
+            ends.push((bytes.len(), end));
+        }
+        if self.shared {
+            end = self.cut_at_line(output, &mut bytes, &ends, end);
+        }
+        self.cursor = end;
+        self.passed += bytes.len() as u64;
+        self.in_line = bytes.last().map_or(self.in_line, |last| *last != b'\n');
+        let at_end = self.finishing && output.next_of(end, self.stream) == output.head();
+        let tells_end = at_end && !self.end_told;
+        if self.shared && tells_end && self.in_line {
+            bytes.push(b'\n');
+            self.in_line = false;
+        }
+        if bytes.is_empty() && self.lost == 0 && !self.held && !tells_end {
+            self.buffer = bytes;
+            return None;
+        }
+        self.end_told |= tells_end;
+        Some(Batch {
+            feed: self.tag,
+            bytes,
+            time_ns: time_ns.unwrap_or(unix_ns),
+            lost_before: std::mem::take(&mut self.lost),
+            end_of_stream: tells_end,
+        })
+    }
+
+    /// In a shared log: drops the begun line at the end of `bytes`, unless it has to go now.
+    /// Returns the ring offset after what is left.
+    fn cut_at_line(
+        &self,
+        output: &Output,
+        bytes: &mut Vec<u8>,
+        ends: &[(usize, u64)],
+        end: u64,
+    ) -> u64 {
+        let len = memrchr(b'\n', bytes).map_or(0, |newline| newline + 1);
+        let crowded = (output.head() - self.cursor) as usize >= output.capacity() / 2;
+        let too_long = len == 0 && (bytes.len() == BATCH_BYTES || crowded);
+        let last = self.finishing && output.next_of(end, self.stream) == output.head();
+        if too_long || last || len == bytes.len() {
+            return end;
+        }
+        bytes.truncate(len);
+        let containing = ends.iter().find(|(until, _)| *until >= len);
+        match containing {
+            Some((until, offset)) if len > 0 => offset - (*until - len) as u64,
+            _ => self.cursor,
+        }
+    }
+
+    /// Skips what was overwritten, and counts it.
+    fn count_overrun(&mut self, output: &Output) {
+        if self.cursor >= output.tail() {
+            return;
+        }
+        let gone = output.dropped(self.stream);
+        self.lost += gone.saturating_sub(self.passed);
+        self.passed = gone;
+        self.cursor = output.tail();
+        if self.lost > 0 {
+            self.stall();
+        }
+    }
+
+    /// A stall is over when nothing is lost that the log has not been told of.
+    fn recover(&mut self) {
+        if self.stalled && self.lost == 0 && self.is_idle() {
+            self.stalled = false;
+            let lost = std::mem::take(&mut self.lost_told);
+            self.events.push_back(FeedEvent::Recovered { lost });
+        }
+    }
+
+    fn fail(&mut self, error: DiskError, now: Time) {
+        self.retry_at = Some(now + RETRY);
+        if !self.failing {
+            self.failing = true;
+            self.events.push_back(FeedEvent::Failing(error));
+        }
+    }
+}
+
+/// Bytes of a stream that are kept before `until`.
+fn kept(output: &Output, until: u64, stream: Option<Stream>) -> u64 {
+    let segments = output.segments(output.tail(), stream);
+    segments
+        .take_while(|segment| segment.offset < until)
+        .map(|segment| segment.bytes.len() as u64)
+        .sum()
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

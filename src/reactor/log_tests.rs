@@ -1,0 +1,301 @@
+use super::super::output::Stream::{Stderr, Stdout};
+use super::*;
+
+const CAPACITY: usize = 4096;
+
+fn at(ms: u64) -> Time {
+    Time(Duration::from_millis(ms))
+}
+
+fn feed(output: &Output, shared: bool, stall: Stall) -> LogFeed {
+    LogFeed::new(LogId(7), 3, output, Some(Stdout), shared, stall)
+}
+
+fn full() -> DiskError {
+    DiskError {
+        text: "write /x: No space left on device".to_string(),
+        errno: 28,
+    }
+}
+
+fn events(feed: &mut LogFeed) -> Vec<FeedEvent> {
+    std::iter::from_fn(|| feed.poll_event()).collect()
+}
+
+fn text(batch: Option<Batch>) -> String {
+    batch.map_or("<none>".to_string(), |batch| {
+        String::from_utf8_lossy(&batch.bytes).into_owned()
+    })
+}
+
+const SECOND: Stall = Stall::After(Duration::from_secs(1));
+
+#[test]
+fn an_unshared_log_gets_everything_at_once() {
+    let mut output = Output::new(CAPACITY);
+    output.write(Stdout, b"before the feed\n", 0);
+    let mut feed = feed(&output, false, SECOND);
+    assert_eq!(feed.next_batch(&output, at(0), 0), None);
+    output.write(Stdout, b"half", 50_000_000);
+    output.write(Stderr, b"other\n", 50_000_000);
+    let batch = feed.next_batch(&output, at(0), 9).expect("a batch");
+    assert_eq!(
+        (batch.feed, &batch.bytes[..], batch.time_ns),
+        (3, &b"half"[..], 50_000_000)
+    );
+    output.write(Stdout, b" a line\n", 50_000_006);
+    assert_eq!(feed.next_batch(&output, at(1), 9), None, "one at a time");
+    feed.completed(Outcome::Written, Vec::new(), at(2));
+    assert!(!feed.is_drained(&output));
+    assert_eq!(text(feed.next_batch(&output, at(2), 9)), " a line\n");
+    feed.completed(Outcome::Written, Vec::new(), at(3));
+    assert!(feed.is_drained(&output));
+    assert_eq!(feed.deadline(), None);
+}
+
+#[test]
+fn a_shared_log_gets_whole_lines() {
+    let mut output = Output::new(CAPACITY);
+    let mut feed = feed(&output, true, SECOND);
+    output.write(Stdout, b"one\ntw", 0);
+    assert_eq!(text(feed.next_batch(&output, at(0), 0)), "one\n");
+    feed.completed(Outcome::Written, Vec::new(), at(0));
+    assert_eq!(text(feed.next_batch(&output, at(0), 0)), "<none>");
+    output.write(Stderr, b"not mine\n", 0);
+    output.write(Stdout, b"o\nthree", 900_000_000);
+    assert_eq!(text(feed.next_batch(&output, at(0), 0)), "two\n");
+    feed.completed(Outcome::Written, Vec::new(), at(0));
+    feed.finish();
+    let last = feed.next_batch(&output, at(0), 0).expect("the rest");
+    assert_eq!(
+        (&last.bytes[..], last.end_of_stream),
+        (&b"three\n"[..], true)
+    );
+    feed.completed(Outcome::Written, Vec::new(), at(0));
+    assert!(feed.is_drained(&output));
+    assert_eq!(
+        feed.next_batch(&output, at(0), 0),
+        None,
+        "the end is told once"
+    );
+}
+
+#[test]
+fn a_begun_line_that_fills_the_ring_goes_out_in_parts() {
+    let mut output = Output::new(CAPACITY);
+    let mut feed = feed(&output, true, Stall::Never);
+    output.write(Stdout, &[b'x'; CAPACITY / 2 - 1], 0);
+    assert_eq!(feed.next_batch(&output, at(0), 0), None);
+    output.write(Stderr, b"yy", 0);
+    assert_eq!(
+        text(feed.next_batch(&output, at(0), 0)).len(),
+        CAPACITY / 2 - 1
+    );
+    feed.completed(Outcome::Written, Vec::new(), at(0));
+    feed.finish();
+    let last = feed.next_batch(&output, at(0), 0).expect("the end");
+    assert_eq!((&last.bytes[..], last.end_of_stream), (&b"\n"[..], true));
+}
+
+#[test]
+fn the_final_line_without_newline_is_kept_as_it_is() {
+    let mut output = Output::new(CAPACITY);
+    let mut feed = feed(&output, false, SECOND);
+    output.write(Stdout, b"bye", 0);
+    feed.finish();
+    let batch = feed.next_batch(&output, at(0), 0).expect("a batch");
+    assert_eq!((&batch.bytes[..], batch.end_of_stream), (&b"bye"[..], true));
+}
+
+#[test]
+fn a_stalled_disk_pauses_the_process_then_costs_exactly_what_it_must() {
+    let mut output = Output::new(CAPACITY);
+    let mut feed = feed(&output, false, SECOND);
+    output.write(Stdout, &[b'a'; 96], 0);
+    assert_eq!(text(feed.next_batch(&output, at(0), 0)).len(), 96);
+    assert_eq!(feed.gate(&output, at(0)), Gate::Read(CAPACITY));
+    output.write(Stdout, &[b'b'; CAPACITY], 0);
+    assert_eq!(feed.gate(&output, at(400)), Gate::Pause(Some(at(1000))));
+    assert_eq!(feed.deadline(), Some(at(1000)));
+    assert_eq!(events(&mut feed), []);
+    assert_eq!(feed.gate(&output, at(1000)), Gate::Read(usize::MAX));
+    assert_eq!(events(&mut feed), [FeedEvent::Stalled]);
+    output.write(Stdout, &[b'c'; 500], 0);
+    output.write(Stderr, &[b'd'; 100], 0);
+    feed.completed(Outcome::Written, Vec::new(), at(5000));
+    assert_eq!(events(&mut feed), []);
+    let batch = feed.next_batch(&output, at(5000), 0).expect("a batch");
+    assert_eq!(batch.lost_before, 600);
+    assert_eq!(batch.bytes.len(), CAPACITY - 600 + 500);
+    feed.completed(Outcome::Written, Vec::new(), at(5001));
+    assert_eq!(feed.next_batch(&output, at(5001), 0), None);
+    assert_eq!(events(&mut feed), [FeedEvent::Recovered { lost: 600 }]);
+}
+
+#[test]
+fn stall_never_pauses_for_ever_and_zero_never_pauses() {
+    let mut output = Output::new(CAPACITY);
+    let mut waits = feed(&output, false, Stall::Never);
+    let mut drops = feed(&output, false, Stall::After(Duration::ZERO));
+    output.write(Stdout, b"x", 0);
+    for feed in [&mut waits, &mut drops] {
+        assert!(feed.next_batch(&output, at(0), 0).is_some());
+    }
+    output.write(Stdout, &[b'b'; CAPACITY], 0);
+    assert_eq!(waits.gate(&output, at(1 << 40)), Gate::Pause(None));
+    assert_eq!(drops.gate(&output, at(0)), Gate::Read(usize::MAX));
+    waits.configure(false, Stall::After(Duration::ZERO));
+    assert_eq!(waits.gate(&output, at(0)), Gate::Read(usize::MAX));
+}
+
+#[test]
+fn a_full_disk_is_tried_again_until_it_works() {
+    let mut output = Output::new(CAPACITY);
+    let mut feed = feed(&output, false, SECOND);
+    output.write(Stdout, b"one\n", 77);
+    assert!(feed.next_batch(&output, at(0), 0).is_some());
+    feed.completed(Outcome::Held(full()), Vec::new(), at(1));
+    assert_eq!(events(&mut feed), [FeedEvent::Failing(full())]);
+    assert_eq!(feed.deadline(), Some(at(1001)));
+    output.write(Stdout, b"two\n", 78);
+    assert_eq!(feed.next_batch(&output, at(1000), 0), None);
+    let batch = feed.next_batch(&output, at(1001), 0).expect("tried again");
+    assert_eq!(batch.bytes, b"two\n");
+    feed.completed(Outcome::Refused(full()), batch.bytes.clone(), at(1002));
+    assert_eq!(events(&mut feed), []);
+    assert!(!feed.is_drained(&output));
+    assert_eq!(
+        feed.next_batch(&output, at(2002), 0),
+        Some(batch),
+        "the very same"
+    );
+    feed.completed(Outcome::Held(full()), Vec::new(), at(2003));
+    let empty = feed
+        .next_batch(&output, at(3003), 0)
+        .expect("the rest is asked for");
+    assert_eq!(empty.bytes, b"");
+    feed.completed(Outcome::Written, Vec::new(), at(3004));
+    assert_eq!(events(&mut feed), [FeedEvent::Working]);
+    assert!(feed.is_drained(&output));
+}
+
+#[test]
+fn gates_combine_to_the_stricter() {
+    let pause = |ms| Gate::Pause(Some(at(ms)));
+    assert_eq!(Gate::Read(3).and(Gate::Read(2)), Gate::Read(2));
+    assert_eq!(Gate::Read(3).and(pause(1)), pause(1));
+    assert_eq!(pause(1).and(pause(2)), pause(2));
+    assert_eq!(pause(1).and(Gate::Pause(None)), Gate::Pause(None));
+}
+
+/// A disk that takes its time, fails as it likes, and keeps what it takes.
+#[derive(Default)]
+struct FakeDisk {
+    written: Vec<u8>,
+    lost: u64,
+    held: Vec<u8>,
+    under_way: Option<Batch>,
+}
+
+impl FakeDisk {
+    fn answer(&mut self, luck: u64) -> Option<(Outcome, Vec<u8>)> {
+        let batch = self.under_way.take()?;
+        let works = luck > 2;
+        if !self.held.is_empty() && !works {
+            return Some((Outcome::Refused(full()), batch.bytes));
+        }
+        self.lost += batch.lost_before;
+        self.held.extend_from_slice(&batch.bytes);
+        if !works {
+            let part = self.held.len() / 2;
+            self.written.extend(self.held.drain(..part));
+            return Some((Outcome::Held(full()), Vec::new()));
+        }
+        self.written.append(&mut self.held);
+        Some((Outcome::Written, Vec::new()))
+    }
+}
+
+#[test]
+fn every_byte_is_written_once_in_order_or_counted_as_lost() {
+    for seed in 1..300u64 {
+        let mut state = seed;
+        let mut next = move |n: u64| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(4321);
+            (state >> 33) % n
+        };
+        let stall = match seed % 3 {
+            0 => Stall::Never,
+            1 => Stall::After(Duration::ZERO),
+            _ => SECOND,
+        };
+        let mut output = Output::new(CAPACITY);
+        let mut feed = feed(&output, seed % 2 == 0, stall);
+        let mut disk = FakeDisk::default();
+        let (mut wrote, mut announced) = (Vec::new(), 0);
+        let mut now = 0;
+        for step in 0..4000 {
+            now += next(300);
+            let last = step > 2000;
+            if last {
+                feed.finish();
+            } else if let Gate::Read(room) = feed.gate(&output, at(now)) {
+                let n = next(1500).min(room as u64);
+                let bytes: Vec<u8> = (0..n)
+                    .map(|_| {
+                        if next(40) == 0 {
+                            b'\n'
+                        } else {
+                            b'a' + next(26) as u8
+                        }
+                    })
+                    .collect();
+                let stream = if next(4) == 0 { Stderr } else { Stdout };
+                output.write(stream, &bytes, now * 1_000_000);
+                if stream == Stdout {
+                    wrote.extend(bytes);
+                }
+            }
+            if let Some(batch) = feed.next_batch(&output, at(now), 0) {
+                assert!(
+                    disk.under_way.replace(batch).is_none(),
+                    "seed {seed}: two at once"
+                );
+            }
+            if next(4) == 0 || last {
+                let luck = if last { 9 } else { next(6) };
+                if let Some((outcome, bytes)) = disk.answer(luck) {
+                    feed.completed(outcome, bytes, at(now));
+                }
+            }
+            for event in events(&mut feed) {
+                if let FeedEvent::Recovered { lost } = event {
+                    announced += lost;
+                }
+            }
+        }
+        assert!(feed.is_drained(&output), "seed {seed}");
+        if disk.written.len() as u64 + disk.lost > wrote.len() as u64 {
+            assert_eq!(
+                disk.written.pop(),
+                Some(b'\n'),
+                "seed {seed}: the newline we added"
+            );
+        }
+        assert_eq!(
+            disk.written.len() as u64 + disk.lost,
+            wrote.len() as u64,
+            "seed {seed}"
+        );
+        assert_eq!(announced, disk.lost, "seed {seed}");
+        let mut rest = wrote.iter();
+        let in_order = disk
+            .written
+            .iter()
+            .all(|byte| rest.any(|other| other == byte));
+        assert!(in_order, "seed {seed}");
+        if stall == Stall::Never {
+            assert_eq!(disk.written, wrote, "seed {seed}");
+        }
+    }
+}

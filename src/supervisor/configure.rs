@@ -1,0 +1,240 @@
+//! Takes over a new set of programs, touching only what differs.
+
+use super::reload::{self, Action, Plan, PlanEntry};
+use super::transition::Input;
+use super::{Autostart, Desired, Effect, Entry, KillMode, Process, ProcessId, Program, State};
+use super::{Supervisor, Time};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Supervisor {
+    /// What [`Event::Configure`](super::Event::Configure) with these programs would do now.
+    pub fn plan(&self, programs: &[Program]) -> Plan {
+        let mut entries = Vec::new();
+        let mut kept = BTreeSet::new();
+        for program in programs {
+            if kept.insert(program.name.as_str()) {
+                self.plan_program(program, &mut entries);
+            }
+        }
+        let gone = self
+            .processes()
+            .filter(|process| !process.removed && !kept.contains(process.program.as_str()));
+        entries.extend(gone.map(|process| PlanEntry {
+            process: process.name.clone(),
+            action: Action::Remove,
+        }));
+        Plan { entries }
+    }
+
+    /// What [`Event::Scale`](super::Event::Scale) would do now; empty for an unknown program.
+    pub fn scale_plan(&self, program: &str, numprocs: u32) -> Plan {
+        let mut entries = Vec::new();
+        if let Some(program) = self.program(program) {
+            let mut scaled = program.clone();
+            scaled.numprocs = numprocs;
+            self.plan_program(&scaled, &mut entries);
+        }
+        Plan { entries }
+    }
+
+    pub(super) fn configure(&mut self, programs: Vec<Program>, now: Time) {
+        self.rank(&programs);
+        let kept: BTreeSet<&str> = self.names.iter().map(String::as_str).collect();
+        let gone: Vec<ProcessId> = self
+            .processes()
+            .filter(|process| !kept.contains(process.program.as_str()))
+            .map(|process| process.id)
+            .collect();
+        for id in gone.into_iter().rev() {
+            self.remove(id, now);
+        }
+        let mut seen = BTreeSet::new();
+        for program in programs {
+            if seen.insert(program.name.clone()) {
+                self.reconcile(program, now);
+            }
+        }
+    }
+
+    pub(super) fn scale(&mut self, program: &str, numprocs: u32, now: Time) {
+        if let Some(program) = self.program(program) {
+            let mut scaled = program.clone();
+            scaled.numprocs = numprocs;
+            self.reconcile(scaled, now);
+        }
+    }
+
+    /// Gives every program its place: the new ones in their order, then what is on its way out
+    /// in its old order. Programs without a process left are forgotten here.
+    fn rank(&mut self, programs: &[Program]) {
+        let old: Vec<(String, u32)> = {
+            let mut old: Vec<_> = self.entries.iter().collect();
+            old.sort_by_key(|(_, entry)| entry.rank);
+            old.into_iter()
+                .map(|(name, entry)| (name.clone(), entry.processes))
+                .collect()
+        };
+        let mut ranks: BTreeMap<String, u32> = BTreeMap::new();
+        self.names.clear();
+        for program in programs {
+            let rank = ranks.len() as u32;
+            if !ranks.contains_key(&program.name) {
+                ranks.insert(program.name.clone(), rank);
+                self.names.push(program.name.clone());
+            }
+        }
+        for (name, processes) in old {
+            let rank = ranks.len() as u32;
+            let removed = !ranks.contains_key(&name);
+            if removed && processes == 0 {
+                self.entries.remove(&name);
+                continue;
+            }
+            let rank = *ranks.entry(name.clone()).or_insert(rank);
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.rank = rank;
+                entry.removed = removed;
+            }
+        }
+        self.order.clear();
+        for process in self.processes.values() {
+            if let Some(rank) = ranks.get(&process.program) {
+                self.order.insert((*rank, process.instance), process.id);
+            }
+        }
+        for program in programs {
+            if !self.entries.contains_key(&program.name) {
+                let entry = Entry {
+                    rank: ranks.get(&program.name).copied().unwrap_or_default(),
+                    program: program.clone(),
+                    processes: 0,
+                    removed: false,
+                };
+                self.entries.insert(program.name.clone(), entry);
+            }
+        }
+    }
+
+    /// Makes the processes of one known program what its new entry says.
+    fn reconcile(&mut self, program: Program, now: Time) {
+        let name = program.name.clone();
+        let Some(entry) = self.entries.get_mut(&name) else {
+            return;
+        };
+        let rank = entry.rank;
+        let old = std::mem::replace(&mut entry.program, program.clone());
+        let retuned = old.policy != program.policy;
+        let retune = Input::Retune {
+            stoptime: old.policy.stoptime,
+            widened: old.policy.killmode == KillMode::Process
+                && program.policy.killmode == KillMode::Group,
+        };
+
+        let slots = self.order.range((rank, 0)..=(rank, u32::MAX));
+        let known: BTreeMap<u32, ProcessId> = slots.map(|((_, i), id)| (*i, *id)).collect();
+        for (_, id) in known.range(program.numprocs..).rev() {
+            self.remove(*id, now);
+        }
+        for instance in 0..program.numprocs {
+            match known.get(&instance) {
+                Some(id) => {
+                    self.renew(*id, &program, now);
+                    if retuned {
+                        self.step(*id, retune.clone(), now);
+                    }
+                }
+                None => self.add(&program, instance, now),
+            }
+        }
+        if retuned {
+            for (_, id) in known.range(program.numprocs..) {
+                self.step(*id, retune.clone(), now);
+            }
+        }
+    }
+
+    fn add(&mut self, program: &Program, instance: u32, now: Time) {
+        let Some(entry) = self.entries.get_mut(&program.name) else {
+            return;
+        };
+        let id = ProcessId(self.next_id);
+        self.next_id += 1;
+        entry.processes += 1;
+        self.order.insert((entry.rank, instance), id);
+        let process = Process::new(id, program, instance, now);
+        self.processes.insert(id, process);
+        if program.autostart == Autostart::Yes {
+            self.step(id, Input::Start, now);
+        }
+    }
+
+    fn remove(&mut self, id: ProcessId, now: Time) {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.removed = true;
+            self.step(id, Input::Stop, now);
+        }
+    }
+
+    /// Brings a process that stays to its new launch.
+    fn renew(&mut self, id: ProcessId, program: &Program, now: Time) {
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        let launch = program.launch.expand(program, process.instance);
+        if process.removed {
+            // Back before it was down: as newly added, in the place it still holds.
+            process.removed = false;
+            process.launch = launch;
+            process.desired = match program.autostart {
+                Autostart::Yes => Desired::Up,
+                Autostart::No => Desired::Down,
+            };
+            return;
+        }
+        if process.launch == launch {
+            return;
+        }
+        let restart = reload::needs_restart(&process.launch, &launch);
+        process.launch = launch;
+        if !restart {
+            self.effects.push_back(Effect::Reconfigured(id));
+        } else if process.restarts_when_changed() && process.state != State::Stopping {
+            self.step(id, Input::Restart, now);
+        }
+    }
+
+    fn plan_program(&self, program: &Program, entries: &mut Vec<PlanEntry>) {
+        let entry = self.entries.get(&program.name);
+        let slot = |instance| {
+            let id = self.order.get(&(entry?.rank, instance))?;
+            self.processes.get(id)
+        };
+        for instance in 0..program.numprocs {
+            let action = match (entry, slot(instance)) {
+                (Some(entry), Some(process)) if !process.removed => {
+                    reload::action(process, &entry.program, program)
+                }
+                _ => Action::Add,
+            };
+            entries.push(PlanEntry {
+                process: format!("{}:{instance}", program.name),
+                action,
+            });
+        }
+        let Some(entry) = entry else {
+            return;
+        };
+        let beyond = self
+            .order
+            .range((entry.rank, program.numprocs)..=(entry.rank, u32::MAX));
+        let beyond = beyond.filter_map(|(_, id)| self.processes.get(id));
+        entries.extend(
+            beyond
+                .filter(|process| !process.removed)
+                .map(|process| PlanEntry {
+                    process: process.name.clone(),
+                    action: Action::Remove,
+                }),
+        );
+    }
+}

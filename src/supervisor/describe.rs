@@ -1,0 +1,238 @@
+//! What people read about a process: one line for the status table, and spans of time.
+
+use super::{Desired, Policy, Process, State, Time};
+use std::time::Duration;
+
+/// The DETAIL column: what happened and what comes next, or nothing when all is well.
+pub fn detail(process: &Process, policy: &Policy, now: Time) -> String {
+    let text = match process.state {
+        State::Stopped if process.ran() => "stopped by request".to_string(),
+        State::Stopped => "not started".to_string(),
+        State::Waiting | State::Running => String::new(),
+        State::Starting => starting(process, policy),
+        State::Backoff => backoff(process, policy, now),
+        State::Stopping => stopping(process, now),
+        State::Exited => exited(process, policy),
+        State::Fatal => format!(
+            "{}, gave up after {}",
+            end(process),
+            plural(process.failures, "attempt", "attempts")
+        ),
+    };
+    if process.stragglers == 0 {
+        return text;
+    }
+    let stragglers = plural(process.stragglers, "straggler", "stragglers");
+    match text.as_str() {
+        "" => stragglers,
+        _ => format!("{text}, {stragglers}"),
+    }
+}
+
+/// A span as the config writes it, exactly: `500ms`, `10s`, `1m30s`, `2h`.
+pub fn span(span: Duration) -> String {
+    if span == Duration::MAX {
+        return "for ever".to_string();
+    }
+    let seconds = span.as_secs();
+    let parts = [
+        (seconds / 3600, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+        (u64::from(span.subsec_millis()), "ms"),
+        (u64::from(span.subsec_micros() % 1000), "us"),
+        (u64::from(span.subsec_nanos() % 1000), "ns"),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    let text: String = parts
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect();
+    if text.is_empty() {
+        "0s".to_string()
+    } else {
+        text
+    }
+}
+
+/// A measured span, as precise as people need it: `0.2s`, `1m30s`, `2h05m`, `3d04h`.
+pub fn about(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 => {
+            // Cut, not rounded: 59.99 s is not yet a minute.
+            format!("{seconds}.{}s", span.subsec_millis() / 100)
+        }
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86400, seconds / 3600 % 24),
+    }
+}
+
+/// How the last run or the last attempt ended, `exit 1 after 0.2s`.
+pub(super) fn end(process: &Process) -> String {
+    if let Some(failure) = &process.last_failure {
+        return failure.to_string();
+    }
+    match (process.last_exit, process.last_lifetime) {
+        (Some(exit), Some(lifetime)) => format!("{exit} after {}", about(lifetime)),
+        (Some(exit), None) => exit.to_string(),
+        (None, _) => "never ran".to_string(),
+    }
+}
+
+pub(super) fn plural(count: u32, one: &str, many: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {many}"),
+    }
+}
+
+/// How long until the present state ends by itself.
+pub(super) fn left(process: &Process, now: Time) -> Duration {
+    process
+        .deadline
+        .map_or(Duration::ZERO, |due| due.since(now))
+}
+
+impl Process {
+    /// Whether a start was ever attempted, successfully or not.
+    pub(super) fn ran(&self) -> bool {
+        self.last_exit.is_some() || self.last_failure.is_some()
+    }
+}
+
+fn starting(process: &Process, policy: &Policy) -> String {
+    if process.failures > 0 {
+        return format!("retry {} of {}", process.failures, policy.startretries);
+    }
+    if process.restarts > 0 && process.ran() {
+        return format!("restarted after {}", end(process));
+    }
+    String::new()
+}
+
+fn backoff(process: &Process, policy: &Policy, now: Time) -> String {
+    let (end, left) = (end(process), about(left(process, now)));
+    match process.failures {
+        0 => format!("{end}, restart in {left}"),
+        n => format!("{end}, retry {n} of {} in {left}", policy.startretries),
+    }
+}
+
+fn stopping(process: &Process, now: Time) -> String {
+    let what = if process.spawning {
+        "waiting for its start to be answered".to_string()
+    } else if process.deadline.is_some() {
+        format!("SIGKILL in {}", about(left(process, now)))
+    } else if process.pid.is_none() && !process.killed {
+        "looking for what is left of it".to_string()
+    } else {
+        "killed, waiting for it to be gone".to_string()
+    };
+    match process.desired {
+        Desired::Up => format!("{what}, then started again"),
+        Desired::Down => what,
+    }
+}
+
+fn exited(process: &Process, policy: &Policy) -> String {
+    match process.last_exit {
+        Some(exit) if policy.expects(exit) => format!("{} (expected)", end(process)),
+        Some(_) | None => end(process),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::{Autostart, Exit, Launch, ProcessId, Program, SpawnFailure};
+    use std::collections::BTreeMap;
+
+    fn at(millis: u64) -> Time {
+        Time(Duration::from_millis(millis))
+    }
+
+    fn process(state: State) -> Process {
+        let program = Program {
+            name: "worker".to_string(),
+            numprocs: 1,
+            autostart: Autostart::Yes,
+            policy: Policy::default(),
+            launch: Launch::default(),
+            vars: BTreeMap::new(),
+        };
+        let mut process = Process::new(ProcessId(0), &program, 0, at(0));
+        process.state = state;
+        process.last_exit = Some(Exit::Code(1));
+        process.last_lifetime = Some(Duration::from_millis(240));
+        process
+    }
+
+    fn text(process: &Process) -> String {
+        detail(process, &Policy::default(), at(1000))
+    }
+
+    #[test]
+    fn backoff_tells_the_cause_and_the_retry() {
+        let mut process = process(State::Backoff);
+        process.failures = 3;
+        process.deadline = Some(at(2850));
+        assert_eq!(text(&process), "exit 1 after 0.2s, retry 3 of 3 in 1.8s");
+        process.failures = 0;
+        assert_eq!(text(&process), "exit 1 after 0.2s, restart in 1.8s");
+        process.failures = 1;
+        process.last_failure = Some(SpawnFailure {
+            step: "chdir /nope".to_string(),
+            error: "No such file or directory".to_string(),
+            errno: 2,
+        });
+        let expected = "chdir /nope: No such file or directory, retry 1 of 3 in 1.8s";
+        assert_eq!(text(&process), expected);
+    }
+
+    #[test]
+    fn each_state_has_its_line() {
+        let mut fatal = process(State::Fatal);
+        fatal.failures = 4;
+        assert_eq!(text(&fatal), "exit 1 after 0.2s, gave up after 4 attempts");
+        let mut exited = process(State::Exited);
+        assert_eq!(text(&exited), "exit 1 after 0.2s");
+        exited.last_exit = Some(Exit::Code(0));
+        exited.last_lifetime = Some(Duration::from_millis(3190));
+        assert_eq!(text(&exited), "exit 0 after 3.1s (expected)");
+        let mut stopping = process(State::Stopping);
+        stopping.deadline = Some(at(9200));
+        assert_eq!(text(&stopping), "SIGKILL in 8.2s");
+        stopping.deadline = None;
+        stopping.killed = true;
+        assert_eq!(text(&stopping), "killed, waiting for it to be gone");
+        let mut running = process(State::Running);
+        assert_eq!(text(&running), "");
+        running.stragglers = 1;
+        assert_eq!(text(&running), "1 straggler");
+        let mut stopped = process(State::Stopped);
+        assert_eq!(text(&stopped), "stopped by request");
+        stopped.last_exit = None;
+        assert_eq!(text(&stopped), "not started");
+    }
+
+    #[test]
+    fn spans() {
+        let millis = Duration::from_millis;
+        for (given, exact, rough) in [
+            (millis(0), "0s", "0.0s"),
+            (millis(500), "500ms", "0.5s"),
+            (millis(59_990), "59s990ms", "59.9s"),
+            (millis(90_000), "1m30s", "1m30s"),
+            (millis(7_500_000), "2h5m", "2h05m"),
+            (millis(273_600_000), "76h", "3d04h"),
+            (Duration::from_micros(250), "250us", "0.0s"),
+        ] {
+            assert_eq!(
+                (span(given).as_str(), about(given).as_str()),
+                (exact, rough)
+            );
+        }
+        assert_eq!(span(Duration::MAX), "for ever");
+    }
+}

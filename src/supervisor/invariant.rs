@@ -1,0 +1,132 @@
+//! What holds between any two events, whatever happened.
+
+use super::{Desired, Process, ProcessId, State, Supervisor};
+
+impl Supervisor {
+    /// Panics when the supervisor's state contradicts itself. Looks at everything, so it is
+    /// for tests and simulation; each event checks only the process it concerns, and only with
+    /// debug assertions.
+    pub fn check_invariants(&self) {
+        let deadlines = self.processes.values().filter(|p| p.deadline.is_some());
+        assert_eq!(
+            self.timers.len(),
+            deadlines.count(),
+            "a timer without a deadline"
+        );
+        let active = self.processes.values().filter(|p| !p.state.is_down());
+        assert_eq!(
+            self.active,
+            active.count(),
+            "the count of active processes is off"
+        );
+        assert_eq!(
+            self.order.len(),
+            self.processes.len(),
+            "two processes in one place"
+        );
+        let ranked = self.entries.values().filter(|entry| !entry.removed);
+        assert_eq!(
+            ranked.count(),
+            self.names.len(),
+            "a program without a place"
+        );
+        for (name, entry) in &self.entries {
+            let slots = self.order.range((entry.rank, 0)..=(entry.rank, u32::MAX));
+            assert_eq!(
+                slots.count() as u32,
+                entry.processes,
+                "{name}: processes miscounted"
+            );
+            assert!(
+                !entry.removed || entry.processes > 0,
+                "{name}: not forgotten"
+            );
+        }
+        for id in self.processes.keys() {
+            self.check_process(*id);
+        }
+    }
+
+    pub(super) fn check_process(&self, id: ProcessId) {
+        let Some(process) = self.processes.get(&id) else {
+            return;
+        };
+        let name = &process.name;
+        if let Some(due) = process.deadline {
+            assert!(
+                self.timers.contains(&(due, id)),
+                "{name}: its deadline has no timer"
+            );
+        }
+        assert_eq!(self.find(name), Some(id), "{name}: not found by its name");
+        process.check();
+    }
+}
+
+impl Process {
+    fn check(&self) {
+        let name = &self.name;
+        assert_eq!(
+            self.pid.is_some(),
+            self.started_at.is_some(),
+            "{name}: pid and start"
+        );
+        assert!(
+            !(self.spawning && self.pid.is_some()),
+            "{name}: spawning beside a leader"
+        );
+        assert!(
+            !self.removed || self.state == State::Stopping,
+            "{name}: removed, not leaving"
+        );
+        assert!(
+            !self.removed || self.desired == Desired::Down,
+            "{name}: removed, wanted up"
+        );
+        let (leader, deadline) = (self.pid.is_some(), self.deadline.is_some());
+        match self.state {
+            State::Stopped | State::Exited | State::Fatal | State::Waiting => {
+                let idle = !leader && !deadline && !self.spawning && !self.killed;
+                assert!(idle, "{name}: {} but not idle", self.state);
+            }
+            State::Starting => {
+                assert!(
+                    leader != self.spawning,
+                    "{name}: STARTING without a leader to come"
+                );
+                assert_eq!(leader, deadline, "{name}: STARTING for ever");
+            }
+            State::Running => {
+                assert!(
+                    leader && !deadline && !self.spawning,
+                    "{name}: RUNNING without leader"
+                );
+                assert_eq!(self.failures, 0, "{name}: RUNNING with failed starts");
+            }
+            State::Backoff => {
+                assert!(
+                    deadline && !leader && !self.spawning,
+                    "{name}: BACKOFF for ever"
+                );
+            }
+            State::Stopping => {
+                let ends = deadline || self.killed || self.spawning || self.remains_due;
+                assert!(ends, "{name}: STOPPING for ever");
+                assert!(
+                    !(self.killed && deadline),
+                    "{name}: killed, yet a SIGKILL is due"
+                );
+            }
+        }
+        match self.state {
+            State::Stopped => assert_eq!(self.desired, Desired::Down, "{name}: STOPPED"),
+            State::Stopping => {}
+            State::Waiting
+            | State::Starting
+            | State::Running
+            | State::Backoff
+            | State::Exited
+            | State::Fatal => assert_eq!(self.desired, Desired::Up, "{name}: {}", self.state),
+        }
+    }
+}

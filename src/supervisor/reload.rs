@@ -1,0 +1,382 @@
+//! What a reload would do to each process, and why: the difference between two programs.
+
+use super::describe::span;
+use super::{
+    Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Process, Program,
+    RestartDelays, Sink, SizePolicy, Stall, Stdin, Tty, signal_name,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a reload or scaling does, process by process in display order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// One entry for each process there is or will be.
+    pub entries: Vec<PlanEntry>,
+}
+
+/// What becomes of one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanEntry {
+    /// `PROGRAM:INDEX`.
+    pub process: String,
+    /// What is done.
+    pub action: Action,
+}
+
+/// What is done to a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// It is new.
+    Add,
+    /// It is stopped and forgotten.
+    Remove,
+    /// It is stopped and started with its new launch, because of these changes.
+    Restart(Vec<Change>),
+    /// These changes apply to it as it is. Of a process that is down also those that the next
+    /// start will use.
+    Live(Vec<Change>),
+    /// It is not touched.
+    Unchanged,
+}
+
+/// One changed key, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The config's key, such as `stoptime`, or `env.NAME`.
+    pub key: String,
+    /// The old value; empty when it is not shown, as of the environment.
+    pub from: String,
+    /// The new value; empty when it is not shown.
+    pub to: String,
+}
+
+/// How many processes a plan does what to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PlanCounts {
+    /// Added.
+    pub added: usize,
+    /// Removed.
+    pub removed: usize,
+    /// Restarted.
+    pub restarted: usize,
+    /// Changed without a restart.
+    pub live: usize,
+    /// Not touched.
+    pub unchanged: usize,
+}
+
+impl Plan {
+    /// Whether anything is done at all.
+    pub fn changes(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| entry.action != Action::Unchanged)
+    }
+
+    /// The number of processes of each action.
+    pub fn counts(&self) -> PlanCounts {
+        let mut counts = PlanCounts::default();
+        for entry in &self.entries {
+            match entry.action {
+                Action::Add => counts.added += 1,
+                Action::Remove => counts.removed += 1,
+                Action::Restart(_) => counts.restarted += 1,
+                Action::Live(_) => counts.live += 1,
+                Action::Unchanged => counts.unchanged += 1,
+            }
+        }
+        counts
+    }
+}
+
+/// Whether two launches differ in more than what a living process can take over.
+pub(super) fn needs_restart(old: &Launch, new: &Launch) -> bool {
+    old != new && !launch_changes(old, new).restart.is_empty()
+}
+
+/// What taking over `new` does to a process of the same program's `old` entry.
+pub(super) fn action(process: &Process, old: &Program, new: &Program) -> Action {
+    let launch = new.launch.expand(new, process.instance);
+    let mut changes = launch_changes(&process.launch, &launch);
+    let restart = !changes.restart.is_empty() && process.restarts_when_changed();
+    let mut all = changes.restart;
+    all.append(&mut changes.live);
+    all.extend(policy_changes(&old.policy, &new.policy));
+    all.extend(change(
+        "autostart",
+        autostart(old.autostart),
+        autostart(new.autostart),
+    ));
+    if restart {
+        Action::Restart(all)
+    } else if all.is_empty() {
+        Action::Unchanged
+    } else {
+        Action::Live(all)
+    }
+}
+
+struct LaunchChanges {
+    restart: Vec<Change>,
+    live: Vec<Change>,
+}
+
+fn launch_changes(old: &Launch, new: &Launch) -> LaunchChanges {
+    // Named one by one, so that a new field cannot be forgotten here.
+    let Launch {
+        argv,
+        env,
+        inherit_env,
+        workingdir,
+        umask,
+        tty,
+        stdin,
+        stdout,
+        stderr,
+        identity,
+        pidfile,
+        buffer,
+    } = old;
+    let mut restart = Vec::new();
+    let mut live = Vec::new();
+    if *argv != new.argv {
+        restart.push(changed("cmd", argv.join(" "), new.argv.join(" ")));
+    }
+    restart.extend(env_changes(env, &new.env));
+    restart.extend(change(
+        "inherit_env",
+        inherit_env.to_string(),
+        new.inherit_env.to_string(),
+    ));
+    restart.extend(change(
+        "workingdir",
+        workingdir.clone(),
+        new.workingdir.clone(),
+    ));
+    restart.extend(change(
+        "umask",
+        format!("{umask:03o}"),
+        format!("{:03o}", new.umask),
+    ));
+    restart.extend(change("tty", terminal(*tty), terminal(new.tty)));
+    restart.extend(change("stdin", input(stdin), input(&new.stdin)));
+    sink_changes("stdout", stdout, &new.stdout, &mut restart, &mut live);
+    sink_changes("stderr", stderr, &new.stderr, &mut restart, &mut live);
+    if *identity != new.identity {
+        restart.push(changed(
+            "user",
+            user(identity.as_ref()),
+            user(new.identity.as_ref()),
+        ));
+    }
+    restart.extend(change(
+        "pidfile",
+        path(pidfile.as_deref()),
+        path(new.pidfile.as_deref()),
+    ));
+    restart.extend(change("buffer", buffer.to_string(), new.buffer.to_string()));
+    LaunchChanges { restart, live }
+}
+
+/// Only the names: values may be secrets.
+fn env_changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Change> {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differing = names
+        .into_iter()
+        .filter(|name| old.get(*name) != new.get(*name));
+    differing
+        .map(|name| changed(&format!("env.{name}"), String::new(), String::new()))
+        .collect()
+}
+
+fn sink_changes(
+    key: &str,
+    old: &Sink,
+    new: &Sink,
+    restart: &mut Vec<Change>,
+    live: &mut Vec<Change>,
+) {
+    let (Sink::File(old), Sink::File(new)) = (old, new) else {
+        restart.extend(change(key, sink(old), sink(new)));
+        return;
+    };
+    let FileSink {
+        path,
+        direct,
+        max_size,
+        keep,
+        compress,
+        timestamps,
+        strip_ansi,
+        stall,
+    } = old;
+    let named = |name: &str, from: String, to: String| change(&format!("{key}.{name}"), from, to);
+    restart.extend(change(key, path.clone(), new.path.clone()));
+    restart.extend(named("direct", direct.to_string(), new.direct.to_string()));
+    live.extend(named(
+        "max_size",
+        max_size.to_string(),
+        new.max_size.to_string(),
+    ));
+    live.extend(named("keep", keep.to_string(), new.keep.to_string()));
+    live.extend(named(
+        "compress",
+        compress.to_string(),
+        new.compress.to_string(),
+    ));
+    live.extend(named(
+        "timestamps",
+        timestamps.to_string(),
+        new.timestamps.to_string(),
+    ));
+    live.extend(named(
+        "strip_ansi",
+        strip_ansi.to_string(),
+        new.strip_ansi.to_string(),
+    ));
+    live.extend(named("stall", stall_text(*stall), stall_text(new.stall)));
+}
+
+fn policy_changes(old: &Policy, new: &Policy) -> Vec<Change> {
+    let Policy {
+        autorestart,
+        exitcodes,
+        startretries,
+        starttime,
+        stopsignal,
+        stoptime,
+        killmode,
+        restart,
+    } = old;
+    let RestartDelays {
+        first,
+        factor,
+        max,
+        after_exit,
+    } = restart;
+    let delays = &new.restart;
+    let all = [
+        change(
+            "autorestart",
+            restarts(*autorestart),
+            restarts(new.autorestart),
+        ),
+        change("exitcodes", codes(exitcodes), codes(&new.exitcodes)),
+        change(
+            "startretries",
+            startretries.to_string(),
+            new.startretries.to_string(),
+        ),
+        change("starttime", span(*starttime), span(new.starttime)),
+        change("stopsignal", signal(*stopsignal), signal(new.stopsignal)),
+        change("stoptime", span(*stoptime), span(new.stoptime)),
+        change("killmode", scope(*killmode), scope(new.killmode)),
+        change("restart.initial_delay", span(*first), span(delays.first)),
+        change(
+            "restart.backoff_factor",
+            factor.to_string(),
+            delays.factor.to_string(),
+        ),
+        change("restart.max_delay", span(*max), span(delays.max)),
+        change(
+            "restart.after_exit",
+            span(*after_exit),
+            span(delays.after_exit),
+        ),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn change(key: &str, from: String, to: String) -> Option<Change> {
+    (from != to).then(|| changed(key, from, to))
+}
+
+fn changed(key: &str, from: String, to: String) -> Change {
+    Change {
+        key: key.to_string(),
+        from,
+        to,
+    }
+}
+
+fn autostart(autostart: Autostart) -> String {
+    match autostart {
+        Autostart::Yes => "true".to_string(),
+        Autostart::No => "false".to_string(),
+    }
+}
+
+fn restarts(autorestart: Autorestart) -> String {
+    match autorestart {
+        Autorestart::Always => "always".to_string(),
+        Autorestart::Never => "never".to_string(),
+        Autorestart::Unexpected => "unexpected".to_string(),
+    }
+}
+
+fn codes(codes: &[i32]) -> String {
+    let codes: Vec<String> = codes.iter().map(i32::to_string).collect();
+    format!("[{}]", codes.join(", "))
+}
+
+fn signal(number: i32) -> String {
+    signal_name(number).unwrap_or_else(|| number.to_string())
+}
+
+fn scope(killmode: KillMode) -> String {
+    match killmode {
+        KillMode::Group => "group".to_string(),
+        KillMode::Process => "process".to_string(),
+    }
+}
+
+fn terminal(tty: Option<Tty>) -> String {
+    let Some(tty) = tty else {
+        return "false".to_string();
+    };
+    let size = match tty.size {
+        SizePolicy::Latest => "latest",
+        SizePolicy::Smallest => "smallest",
+        SizePolicy::Largest => "largest",
+        SizePolicy::Fixed => "fixed",
+    };
+    format!("{}x{} {size}", tty.rows, tty.cols)
+}
+
+fn input(stdin: &Stdin) -> String {
+    match stdin {
+        Stdin::Null => "null".to_string(),
+        Stdin::Pipe => "pipe".to_string(),
+        Stdin::File(path) => path.clone(),
+    }
+}
+
+fn sink(sink: &Sink) -> String {
+    match sink {
+        Sink::Ring => "ring".to_string(),
+        Sink::Discard => "discard".to_string(),
+        Sink::File(file) => file.path.clone(),
+        Sink::Stdout => "stdout".to_string(),
+    }
+}
+
+fn stall_text(stall: Stall) -> String {
+    match stall {
+        Stall::After(after) => span(after),
+        Stall::Never => "never".to_string(),
+    }
+}
+
+fn user(identity: Option<&Identity>) -> String {
+    match identity {
+        None => "the daemon's".to_string(),
+        Some(identity) => {
+            let Identity { user, uid, gid, .. } = identity;
+            format!("{user} ({uid}:{gid})")
+        }
+    }
+}
+
+fn path(path: Option<&str>) -> String {
+    path.unwrap_or("none").to_string()
+}

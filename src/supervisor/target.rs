@@ -1,0 +1,290 @@
+//! Which processes a user means.
+
+use super::{Process, ProcessId, suggest};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// A target that names nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownTarget {
+    /// As written.
+    pub target: String,
+    /// What was probably meant.
+    pub suggestion: Option<String>,
+}
+
+impl fmt::Display for UnknownTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.target.starts_with('@') {
+            "group"
+        } else {
+            "process"
+        };
+        write!(f, "no such {noun}: {}", self.target)?;
+        match &self.suggestion {
+            Some(suggestion) => write!(f, " (did you mean {suggestion}?)"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for UnknownTarget {}
+
+/// The processes that `targets` mean, in the order of `processes` (which is the display order),
+/// each once. A target is a program (`worker`), a process (`worker:0`), a glob over either
+/// (`web*`, `*:0`), a group (`@backend`) or `all`.
+///
+/// Fails on the first target that means nothing; `all` and a known group may be empty.
+pub fn resolve<'a>(
+    targets: &[String],
+    processes: impl IntoIterator<Item = &'a Process>,
+    groups: &BTreeMap<String, Vec<String>>,
+) -> Result<Vec<ProcessId>, UnknownTarget> {
+    let processes: Vec<&Process> = processes.into_iter().collect();
+    let mut found = BTreeSet::new();
+    for target in targets {
+        let Some(matcher) = Matcher::parse(target, groups) else {
+            return Err(unknown(target, &processes, groups));
+        };
+        let before = found.len();
+        let matched = processes.iter().filter(|process| matcher.matches(process));
+        let mut any = matcher.may_be_empty();
+        for process in matched {
+            any = true;
+            found.insert(process.id);
+        }
+        if !any && found.len() == before {
+            return Err(unknown(target, &processes, groups));
+        }
+    }
+    let ids = processes.iter().map(|process| process.id);
+    Ok(ids.filter(|id| found.contains(id)).collect())
+}
+
+enum Matcher<'a> {
+    All,
+    Name(&'a str),
+    Glob(&'a str),
+    Group(&'a [String]),
+}
+
+impl Matcher<'_> {
+    fn parse<'a>(
+        target: &'a str,
+        groups: &'a BTreeMap<String, Vec<String>>,
+    ) -> Option<Matcher<'a>> {
+        if target == "all" {
+            return Some(Matcher::All);
+        }
+        if let Some(name) = target.strip_prefix('@') {
+            return groups.get(name).map(|programs| Matcher::Group(programs));
+        }
+        Some(if target.contains(['*', '?', '[']) {
+            Matcher::Glob(target)
+        } else {
+            Matcher::Name(target)
+        })
+    }
+
+    fn matches(&self, process: &Process) -> bool {
+        match self {
+            Matcher::All => true,
+            Matcher::Name(name) => process.name == *name || process.program == *name,
+            Matcher::Glob(pattern) => {
+                glob_matches(pattern, &process.name) || glob_matches(pattern, &process.program)
+            }
+            Matcher::Group(programs) => programs.contains(&process.program),
+        }
+    }
+
+    fn may_be_empty(&self) -> bool {
+        match self {
+            Matcher::All | Matcher::Group(_) => true,
+            Matcher::Name(_) | Matcher::Glob(_) => false,
+        }
+    }
+}
+
+fn unknown(
+    target: &str,
+    processes: &[&Process],
+    groups: &BTreeMap<String, Vec<String>>,
+) -> UnknownTarget {
+    let suggestion = match target.strip_prefix('@') {
+        Some(name) => {
+            let close = suggest::closest(name, groups.keys().map(String::as_str));
+            close.map(|name| format!("@{name}"))
+        }
+        None => {
+            let programs = processes.iter().map(|process| process.program.as_str());
+            let names = processes.iter().map(|process| process.name.as_str());
+            let known = programs.chain(names).chain(["all"]);
+            suggest::closest(target, known).map(str::to_string)
+        }
+    };
+    UnknownTarget {
+        target: target.to_string(),
+        suggestion,
+    }
+}
+
+/// Whether a glob fits a whole text: `*` is any run, `?` any character, `[abc]`, `[a-z]` and
+/// `[!a]` one of a set. A `[` that is never closed is itself.
+pub fn glob_matches(pattern: &str, text: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let text: Vec<char> = text.chars().collect();
+    let (mut p, mut t) = (0, 0);
+    // Where to take up again when what follows the last star does not fit.
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if pattern.get(p) == Some(&'*') {
+            retry = Some((p + 1, t));
+            p += 1;
+        } else if let Some(next) = one_matches(&pattern, p, text[t]) {
+            p = next;
+            t += 1;
+        } else if let Some((after_star, taken)) = retry {
+            retry = Some((after_star, taken + 1));
+            (p, t) = (after_star, taken + 1);
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+/// The place after the pattern's element at `p`, if that fits the character.
+fn one_matches(pattern: &[char], p: usize, c: char) -> Option<usize> {
+    match *pattern.get(p)? {
+        '?' => Some(p + 1),
+        '[' => match set(pattern, p) {
+            Some((members, negated, end)) => (in_set(members, c) != negated).then_some(end),
+            None => (c == '[').then_some(p + 1),
+        },
+        other => (other == c).then_some(p + 1),
+    }
+}
+
+fn set(pattern: &[char], open: usize) -> Option<(&[char], bool, usize)> {
+    let negated = matches!(pattern.get(open + 1), Some('!' | '^'));
+    let first = open + 1 + usize::from(negated);
+    // A bracket right after the opening one is a member.
+    let close = (first + 1..pattern.len()).find(|at| pattern[*at] == ']')?;
+    Some((&pattern[first..close], negated, close + 1))
+}
+
+fn in_set(members: &[char], c: char) -> bool {
+    let mut at = 0;
+    while at < members.len() {
+        if members.get(at + 1) == Some(&'-') && at + 2 < members.len() {
+            if (members[at]..=members[at + 2]).contains(&c) {
+                return true;
+            }
+            at += 3;
+        } else {
+            if members[at] == c {
+                return true;
+            }
+            at += 1;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::{Autostart, Launch, Policy, Program, Time};
+
+    fn processes() -> Vec<Process> {
+        let names = [("web1", 2), ("web2", 1), ("worker", 2)];
+        let mut all = Vec::new();
+        for (name, numprocs) in names {
+            let program = Program {
+                name: name.to_string(),
+                numprocs,
+                autostart: Autostart::No,
+                policy: Policy::default(),
+                launch: Launch::default(),
+                vars: BTreeMap::new(),
+            };
+            for instance in 0..numprocs {
+                let id = ProcessId(all.len() as u32);
+                all.push(Process::new(id, &program, instance, Time::default()));
+            }
+        }
+        all
+    }
+
+    fn named(targets: &[&str]) -> Result<Vec<String>, UnknownTarget> {
+        let processes = processes();
+        let targets: Vec<String> = targets.iter().map(|t| t.to_string()).collect();
+        let groups = BTreeMap::from([
+            (
+                "back".to_string(),
+                vec!["worker".to_string(), "gone".to_string()],
+            ),
+            ("none".to_string(), vec![]),
+        ]);
+        let ids = resolve(&targets, &processes, &groups)?;
+        Ok(ids
+            .iter()
+            .map(|id| processes[id.0 as usize].name.clone())
+            .collect())
+    }
+
+    #[test]
+    fn each_kind_of_target() {
+        assert_eq!(named(&["worker"]).unwrap(), ["worker:0", "worker:1"]);
+        assert_eq!(
+            named(&["worker:1", "web2"]).unwrap(),
+            ["web2:0", "worker:1"]
+        );
+        assert_eq!(named(&["*:0"]).unwrap(), ["web1:0", "web2:0", "worker:0"]);
+        assert_eq!(named(&["web?"]).unwrap(), ["web1:0", "web1:1", "web2:0"]);
+        assert_eq!(named(&["web[2-9]"]).unwrap(), ["web2:0"]);
+        assert_eq!(named(&["@back"]).unwrap(), ["worker:0", "worker:1"]);
+        assert_eq!(named(&["@none"]).unwrap(), Vec::<String>::new());
+        assert_eq!(named(&["all", "web1"]).unwrap().len(), 5);
+        assert_eq!(named(&[]).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_unknown_target_is_named_with_what_was_meant() {
+        let error = named(&["web1", "wroker"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no such process: wroker (did you mean worker?)"
+        );
+        let error = named(&["@bakc"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no such group: @bakc (did you mean @back?)"
+        );
+        assert_eq!(
+            named(&["worker:7"]).unwrap_err().suggestion.as_deref(),
+            Some("worker:0")
+        );
+        assert_eq!(named(&["zzz*"]).unwrap_err().suggestion, None);
+        assert!(named(&[""]).is_err());
+    }
+
+    #[test]
+    fn globs() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxbyy", false),
+            ("?", "é", true),
+            ("[!a]x", "bx", true),
+            ("[^a]x", "ax", false),
+            ("[]x", "]", false),
+            ("[]]x", "]x", true),
+            ("[a-]", "-", true),
+            ("[", "[", true),
+            ("*a*a*a*a*a*a*a*b", &"a".repeat(2000), false),
+        ] {
+            assert_eq!(glob_matches(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Stops, restarts and shutdowns: the lower half of the table.
+
+use super::*;
+
+#[test]
+fn a_stop_asks_then_kills_and_waits_until_it_is_gone() {
+    let (mut bench, id) = Bench::running(|p| p.policy.stopsignal = 10);
+    bench.event(Event::Stop(id));
+    bench.expect(id, State::Stopping);
+    assert_eq!(bench.deeds(), [signal(id, 10, GROUP)]);
+    bench.pass(9_999);
+    assert_eq!(bench.deeds(), []);
+    bench.pass(1);
+    assert_eq!(bench.deeds(), [kill(id, GROUP)]);
+    bench.pass(100_000);
+    bench.expect(id, State::Stopping);
+    bench.gone(id);
+    bench.expect(id, State::Stopped);
+    let effects = bench.effects();
+    let [Effect::Notify(transition)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(
+        (transition.pid, transition.exit),
+        (Some(100), Some(Exit::Code(0)))
+    );
+}
+
+#[test]
+fn stoptime_zero_kills_at_once() {
+    let (mut bench, id) = Bench::running(|p| p.policy.stoptime = Duration::ZERO);
+    bench.event(Event::Stop(id));
+    assert_eq!(bench.deeds(), [kill(id, GROUP)]);
+}
+
+#[test]
+fn killmode_process_touches_the_leader_only_and_ends_with_it() {
+    let (mut bench, id) = Bench::running(|p| p.policy.killmode = KillMode::Process);
+    bench.event(Event::Stop(id));
+    assert_eq!(bench.deeds(), [signal(id, 15, LEADER)]);
+    bench.exited(id, 0);
+    bench.expect(id, State::Stopped);
+    bench.remains(id, 3, 3);
+    bench.expect(id, State::Stopped);
+    assert_eq!(bench.process(id).stragglers, 3);
+    assert_eq!(bench.deeds(), []);
+}
+
+#[test]
+fn stragglers_in_the_group_have_until_stoptime() {
+    let (mut bench, id) = Bench::running(same);
+    bench.event(Event::Stop(id));
+    bench.effects();
+    bench.exited(id, 0);
+    bench.remains(id, 2, 1);
+    bench.expect(id, State::Stopping);
+    bench.pass(9_999);
+    assert_eq!(bench.effects(), []);
+    bench.pass(1);
+    assert_eq!(bench.deeds(), [kill(id, GROUP)]);
+    bench.remains(id, 0, 0);
+    bench.expect(id, State::Stopped);
+}
+
+#[test]
+fn stragglers_out_of_the_group_are_killed_at_once() {
+    let (mut bench, id) = Bench::running(same);
+    bench.event(Event::Stop(id));
+    bench.effects();
+    bench.exited(id, 0);
+    bench.remains(id, 2, 1);
+    bench.remains(id, 1, 0);
+    assert_eq!(bench.deeds(), [kill(id, GROUP)]);
+    bench.remains(id, 0, 0);
+    bench.expect(id, State::Stopped);
+}
+
+#[test]
+fn stragglers_of_a_crash_are_counted_then_swept_by_a_stop() {
+    let (mut bench, id) = Bench::running(same);
+    bench.exited(id, 0);
+    bench.remains(id, 2, 2);
+    bench.expect(id, State::Exited);
+    assert_eq!(bench.deeds(), []);
+    bench.event(Event::Stop(id));
+    bench.expect(id, State::Stopping);
+    assert_eq!(bench.deeds(), [kill(id, GROUP)]);
+    bench.remains(id, 1, 0);
+    assert_eq!(bench.deeds(), []);
+    bench.remains(id, 0, 0);
+    bench.expect(id, State::Stopped);
+}
+
+#[test]
+fn a_stop_between_exit_and_remains_waits_for_them() {
+    let (mut bench, id) = Bench::running(same);
+    bench.exited(id, 0);
+    bench.event(Event::Stop(id));
+    bench.expect(id, State::Stopping);
+    bench.effects();
+    bench.remains(id, 1, 1);
+    assert_eq!(bench.deeds(), [kill(id, GROUP)]);
+    bench.remains(id, 0, 0);
+    bench.expect(id, State::Stopped);
+}
+
+#[test]
+fn backoff_exited_and_fatal_stop_at_once() {
+    let (mut bench, id) = Bench::starting(|p| p.policy.startretries = 1);
+    bench.spawned(id, 1);
+    bench.exited(id, 1);
+    bench.remains(id, 0, 0);
+    bench.expect(id, State::Backoff);
+    bench.event(Event::Stop(id));
+    bench.expect(id, State::Stopped);
+    assert_eq!(bench.supervisor.poll_timeout(), None);
+
+    let (mut bench, id) = Bench::running(same);
+    bench.gone(id);
+    bench.expect(id, State::Exited);
+    bench.event(Event::Stop(id));
+    bench.expect(id, State::Stopped);
+
+    let (mut bench, id) = Bench::starting(|p| p.policy.startretries = 0);
+    bench.event(Event::SpawnFailed {
+        id,
+        failure: chdir_failure(),
+    });
+    bench.expect(id, State::Fatal);
+    bench.event(Event::Stop(id));
+    bench.expect(id, State::Stopped);
+    bench.effects();
+    bench.event(Event::Stop(id));
+    assert_eq!(bench.effects(), []);
+}
+
+#[test]
+fn a_stop_while_spawning_acts_on_the_answer() {
+    let (mut bench, id) = Bench::starting(same);
+    bench.event(Event::Stop(id));
+    bench.expect(id, State::Stopping);
+    assert_eq!(bench.deeds(), []);
+    bench.pass(50_000);
+    bench.spawned(id, 5);
+    assert_eq!(bench.deeds(), [signal(id, 15, GROUP)]);
+    bench.pass(10_000);
+    assert_eq!(bench.deeds(), [kill(id, GROUP)]);
+    bench.gone(id);
+    bench.expect(id, State::Stopped);
+
+    let (mut bench, id) = Bench::starting(same);
+    bench.event(Event::Stop(id));
+    bench.event(Event::SpawnFailed {
+        id,
+        failure: chdir_failure(),
+    });
+    bench.expect(id, State::Stopped);
+}
+
+#[test]
+fn a_kill_while_spawning_is_kept_for_the_answer() {
+    let (mut bench, id) = Bench::starting(same);
+    bench.event(Event::ShutdownNow);
+    assert_eq!(bench.deeds(), []);
+    bench.spawned(id, 5);
+    assert_eq!(bench.deeds(), [kill(id, GROUP)]);
+    bench.gone(id);
+    assert_eq!(bench.deeds(), [Effect::Finished]);
+}
+
+#[test]
+fn the_last_wish_decides_where_stopping_ends() {
+    let (mut bench, id) = Bench::running(same);
+    bench.event(Event::Stop(id));
+    bench.event(Event::Start(id));
+    bench.expect(id, State::Stopping);
+    bench.effects();
+    bench.gone(id);
+    bench.expect(id, State::Starting);
+    assert_eq!(bench.deeds(), [Effect::Spawn(id)]);
+
+    let (mut bench, id) = Bench::running(same);
+    bench.event(Event::Restart(id));
+    bench.event(Event::Stop(id));
+    bench.gone(id);
+    bench.expect(id, State::Stopped);
+}
+
+#[test]
+fn restart_stops_and_starts_and_starts_what_is_down() {
+    let (mut bench, id) = Bench::running(same);
+    bench.event(Event::Restart(id));
+    assert_eq!(bench.deeds(), [signal(id, 15, GROUP)]);
+    bench.gone(id);
+    assert_eq!(bench.deeds(), [Effect::Spawn(id)]);
+    assert_eq!(bench.process(id).restarts, 0);
+
+    let (mut bench, id) = Bench::starting(|p| p.autostart = Autostart::No);
+    bench.event(Event::Restart(id));
+    assert_eq!(bench.deeds(), [Effect::Spawn(id)]);
+}
+
+#[test]
+fn shutdown_stops_all_and_finishes_once() {
+    let mut bench = Bench::new(vec![program("a", |p| p.numprocs = 2)]);
+    let (a, b) = (bench.id("a:0"), bench.id("a:1"));
+    bench.spawned(a, 1);
+    bench.spawned(b, 2);
+    bench.pass(1000);
+    bench.effects();
+    bench.event(Event::Shutdown);
+    assert!(bench.supervisor.is_shutting_down() && !bench.supervisor.all_down());
+    assert_eq!(bench.deeds(), [signal(a, 15, GROUP), signal(b, 15, GROUP)]);
+    bench.event(Event::Start(a));
+    bench.event(Event::Restart(a));
+    bench.reload(vec![]);
+    bench.gone(a);
+    assert_eq!(bench.deeds(), []);
+    bench.event(Event::ShutdownNow);
+    assert_eq!(bench.deeds(), [kill(b, GROUP)]);
+    bench.gone(b);
+    assert_eq!(bench.deeds(), [Effect::Finished]);
+    bench.event(Event::Shutdown);
+    bench.event(Event::Start(a));
+    assert_eq!(bench.effects(), []);
+}
+
+#[test]
+fn shutdown_with_nothing_up_finishes_at_once() {
+    let mut bench = Bench::new(vec![]);
+    bench.event(Event::Shutdown);
+    assert_eq!(bench.effects(), [Effect::Finished]);
+}
+
+#[test]
+fn shutdown_sweeps_stragglers_before_it_finishes() {
+    let (mut bench, id) = Bench::running(same);
+    bench.exited(id, 0);
+    bench.remains(id, 1, 1);
+    bench.effects();
+    bench.event(Event::Shutdown);
+    assert_eq!(bench.deeds(), [kill(id, GROUP)]);
+    bench.remains(id, 0, 0);
+    assert_eq!(bench.deeds(), [Effect::Finished]);
+}

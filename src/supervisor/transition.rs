@@ -1,0 +1,456 @@
+//! What each state makes of each input: the whole life of one process.
+
+use super::describe;
+use super::{
+    Autorestart, Desired, Effect, Exit, KillMode, Policy, Process, RestartDelays, SignalScope,
+    SpawnFailure, State, Time, Transition,
+};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// What can happen to one process.
+#[derive(Debug, Clone)]
+pub(super) enum Input {
+    Start,
+    Restart,
+    Stop,
+    Kill,
+    Spawned(i32),
+    SpawnFailed(SpawnFailure),
+    Exited(Exit),
+    Remains {
+        stragglers: u32,
+        in_group: u32,
+    },
+    Deadline,
+    /// The policy has changed from one with this `stoptime`; `widened` when the kill mode went
+    /// from leader to group.
+    Retune {
+        stoptime: Duration,
+        widened: bool,
+    },
+}
+
+/// One process about to take one input.
+///
+/// ```text
+///             start                    alive for starttime
+///   STOPPED ─────────► STARTING ───────────────────────────► RUNNING
+///      ▲                 ▲  │                                  │ │
+///      │      delay over │  │ exits, or spawn fails    expected│ │ otherwise: STARTING again
+///      │                 │  ▼                                  ▼ │ (or BACKOFF for after_exit)
+///      │               BACKOFF ───────► FATAL               EXITED
+///      │                     no retry left
+///      │                                      stop
+///   STOPPING ◄──────────────────────────────────────────── STARTING, RUNNING
+///      │  stopsignal; after stoptime SIGKILL, until the leader
+///      │  has ended and (killmode group) nothing is left of it
+///      ▼
+///   STOPPED, or STARTING when it is wanted up again by then
+/// ```
+///
+/// `stop` takes BACKOFF, EXITED and FATAL to STOPPED at once, unless stragglers are to be
+/// swept: those are killed and the process is STOPPING until they are gone. `start` takes
+/// BACKOFF, EXITED and FATAL to STARTING.
+///
+/// `Process::desired` is what the user wants, `Process::state` what is: a start or stop that
+/// meets STOPPING changes only the former, and it decides where STOPPING ends. BACKOFF,
+/// STARTING, RUNNING, EXITED and FATAL are all wanted up, STOPPED is wanted down.
+///
+/// STARTING is entered when `Effect::Spawn` goes out, and `spawning` is true until its answer.
+/// What arrives in between changes the state, but acts on the leader only when it is known.
+pub(super) struct Step<'a> {
+    pub process: &'a mut Process,
+    pub policy: &'a Policy,
+    pub effects: &'a mut VecDeque<Effect>,
+    pub now: Time,
+}
+
+impl Step<'_> {
+    /// The table. An input that does not fit the state is ignored.
+    pub fn take(&mut self, input: Input) {
+        use Input as I;
+        use State as S;
+        match (self.process.state, input) {
+            (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Start) => self.begin(),
+            (S::Starting | S::Running, I::Start) => {}
+            (S::Stopping, I::Start | I::Restart) => self.process.desired = Desired::Up,
+
+            (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Restart) => {
+                self.sweep(Desired::Up);
+            }
+            (S::Starting | S::Running, I::Restart) => self.stop_leader(Desired::Up, false),
+
+            (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Stop | I::Kill) => {
+                self.sweep(Desired::Down);
+            }
+            (S::Starting | S::Running, I::Stop) => self.stop_leader(Desired::Down, false),
+            (S::Starting | S::Running, I::Kill) => self.stop_leader(Desired::Down, true),
+            (S::Stopping, I::Stop) => self.process.desired = Desired::Down,
+            (S::Stopping, I::Kill) => {
+                self.process.desired = Desired::Down;
+                self.kill();
+            }
+
+            (S::Starting, I::Spawned(pid)) => self.spawned(pid),
+            (S::Stopping, I::Spawned(pid)) => self.spawned_too_late(pid),
+            (S::Starting, I::SpawnFailed(failure)) => self.spawn_failed(failure),
+            (S::Stopping, I::SpawnFailed(failure)) => self.spawn_failed_too_late(failure),
+            (
+                S::Stopped | S::Waiting | S::Running | S::Backoff | S::Exited | S::Fatal,
+                I::Spawned(_) | I::SpawnFailed(_),
+            ) => {}
+
+            (S::Starting, I::Exited(exit)) => self.exited_starting(exit),
+            (S::Running, I::Exited(exit)) => self.exited_running(exit),
+            (S::Stopping, I::Exited(exit)) => self.exited_stopping(exit),
+            (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Exited(_)) => {}
+
+            (
+                state,
+                I::Remains {
+                    stragglers,
+                    in_group,
+                },
+            ) => self.remains(state, stragglers, in_group),
+
+            (S::Starting, I::Deadline) => self.started(),
+            (S::Backoff, I::Deadline) => self.begin_again(),
+            (S::Stopping, I::Deadline) => self.kill(),
+            (S::Stopped | S::Waiting | S::Running | S::Exited | S::Fatal, I::Deadline) => {}
+
+            (S::Starting, I::Retune { .. }) => self.retune_starting(),
+            (S::Stopping, I::Retune { stoptime, widened }) => {
+                self.retune_stopping(stoptime, widened);
+            }
+            (
+                S::Stopped | S::Waiting | S::Running | S::Backoff | S::Exited | S::Fatal,
+                I::Retune { .. },
+            ) => {}
+        }
+    }
+
+    /// A start that was asked for.
+    fn begin(&mut self) {
+        self.process.desired = Desired::Up;
+        self.process.failures = 0;
+        self.process.restarts = 0;
+        self.spawn();
+    }
+
+    /// A start that policy asks for.
+    fn begin_again(&mut self) {
+        self.process.restarts = self.process.restarts.saturating_add(1);
+        self.spawn();
+    }
+
+    fn spawn(&mut self) {
+        self.process.spawning = true;
+        self.enter(State::Starting, None);
+        self.effects.push_back(Effect::Spawn(self.process.id));
+    }
+
+    fn spawned(&mut self, pid: i32) {
+        if !self.process.spawning {
+            return;
+        }
+        self.leader(pid);
+        if self.policy.starttime.is_zero() {
+            self.started();
+        } else {
+            self.process.deadline = Some(self.now + self.policy.starttime);
+        }
+    }
+
+    fn leader(&mut self, pid: i32) {
+        self.process.spawning = false;
+        self.process.pid = Some(pid);
+        self.process.started_at = Some(self.now);
+        self.process.last_failure = None;
+    }
+
+    fn started(&mut self) {
+        self.process.failures = 0;
+        self.enter(State::Running, None);
+    }
+
+    fn spawn_failed(&mut self, failure: SpawnFailure) {
+        if self.process.spawning {
+            self.process.spawning = false;
+            self.process.last_failure = Some(failure);
+            self.start_failed();
+        }
+    }
+
+    fn start_failed(&mut self) {
+        self.process.failures = self.process.failures.saturating_add(1);
+        if self.process.failures > self.policy.startretries {
+            self.enter(State::Fatal, None);
+        } else {
+            let delay = self.policy.restart.delay(self.process.failures);
+            self.enter(State::Backoff, Some(self.now + delay));
+        }
+    }
+
+    /// It counts as started when its exit is seen after starttime, even if the deadline itself
+    /// was not handled yet.
+    fn exited_starting(&mut self, exit: Exit) {
+        if self.process.deadline.is_some_and(|due| due <= self.now) {
+            self.started();
+            self.exited_running(exit);
+        } else if self.leader_ended(exit) {
+            self.start_failed();
+        }
+    }
+
+    fn exited_running(&mut self, exit: Exit) {
+        if !self.leader_ended(exit) {
+            return;
+        }
+        let delay = self.policy.restart.after_exit;
+        if !self.policy.restarts_after(exit) {
+            self.enter(State::Exited, None);
+        } else if delay.is_zero() {
+            self.begin_again();
+        } else {
+            self.enter(State::Backoff, Some(self.now + delay));
+        }
+    }
+
+    fn exited_stopping(&mut self, exit: Exit) {
+        if self.leader_ended(exit) {
+            self.settle();
+        }
+    }
+
+    /// False when there is no leader that could have ended.
+    fn leader_ended(&mut self, exit: Exit) -> bool {
+        let Some(pid) = self.process.pid.take() else {
+            return false;
+        };
+        let started = self.process.started_at.take().unwrap_or(self.now);
+        self.process.ended_pid = Some(pid);
+        self.process.last_exit = Some(exit);
+        self.process.last_lifetime = Some(self.now.since(started));
+        self.process.remains_due = true;
+        true
+    }
+
+    fn remains(&mut self, state: State, stragglers: u32, in_group: u32) {
+        self.process.stragglers = stragglers;
+        self.process.remains_due = false;
+        if state != State::Stopping || !self.leader_gone() {
+            return;
+        }
+        // Those outside the group never got the stop signal: waiting for them is idle.
+        let pointless = in_group == 0 || self.process.deadline.is_none();
+        if stragglers > 0 && pointless && self.policy.killmode == KillMode::Group {
+            self.kill();
+        }
+        self.settle();
+    }
+
+    fn leader_gone(&self) -> bool {
+        self.process.pid.is_none() && !self.process.spawning
+    }
+
+    /// Ends STOPPING if nothing holds it any more.
+    fn settle(&mut self) {
+        if self.leader_gone() && !self.must_sweep() {
+            self.down();
+        }
+    }
+
+    /// Whether something of the process is left, or may be, that a stop has to end.
+    fn must_sweep(&self) -> bool {
+        let left = self.process.stragglers > 0 || self.process.remains_due;
+        left && self.policy.killmode == KillMode::Group
+    }
+
+    /// Nothing is left of it: STOPPED, or up again.
+    fn down(&mut self) {
+        match self.process.desired {
+            Desired::Up => self.begin(),
+            Desired::Down if self.process.state == State::Stopped => {}
+            Desired::Down => self.enter(State::Stopped, None),
+        }
+    }
+
+    /// Stops what has no leader: only stragglers can be in the way.
+    fn sweep(&mut self, desired: Desired) {
+        self.process.desired = desired;
+        if !self.must_sweep() {
+            return self.down();
+        }
+        self.enter(State::Stopping, None);
+        if self.process.stragglers > 0 {
+            self.kill();
+        }
+    }
+
+    fn stop_leader(&mut self, desired: Desired, at_once: bool) {
+        self.process.desired = desired;
+        let asked = !at_once && !self.process.spawning && !self.policy.stoptime.is_zero();
+        self.enter(
+            State::Stopping,
+            asked.then(|| self.now + self.policy.stoptime),
+        );
+        if at_once {
+            self.kill();
+        } else if !self.process.spawning {
+            self.ask_to_end();
+        }
+    }
+
+    fn spawned_too_late(&mut self, pid: i32) {
+        if !self.process.spawning {
+            return;
+        }
+        self.leader(pid);
+        if self.process.killed {
+            self.push_kill();
+        } else {
+            self.ask_to_end();
+        }
+    }
+
+    fn spawn_failed_too_late(&mut self, failure: SpawnFailure) {
+        if !self.process.spawning {
+            return;
+        }
+        self.process.spawning = false;
+        self.process.last_failure = Some(failure);
+        // A kill that met the unanswered spawn has only been noted, and nobody got it.
+        self.process.killed = false;
+        if self.process.stragglers > 0 && self.must_sweep() {
+            self.kill();
+        }
+        self.settle();
+    }
+
+    fn ask_to_end(&mut self) {
+        if self.policy.stoptime.is_zero() {
+            return self.kill();
+        }
+        self.process.deadline = Some(self.now + self.policy.stoptime);
+        self.effects.push_back(Effect::Signal {
+            id: self.process.id,
+            signal: self.policy.stopsignal,
+            scope: self.scope(),
+        });
+    }
+
+    /// From here on it is killed until it is gone. While a spawn is out there is nothing to
+    /// kill yet; the answer will find the note.
+    fn kill(&mut self) {
+        self.process.deadline = None;
+        if !self.process.killed {
+            self.process.killed = true;
+            if !self.process.spawning {
+                self.push_kill();
+            }
+        }
+    }
+
+    fn push_kill(&mut self) {
+        self.effects.push_back(Effect::Kill {
+            id: self.process.id,
+            scope: self.scope(),
+        });
+    }
+
+    fn scope(&self) -> SignalScope {
+        match self.policy.killmode {
+            KillMode::Group => SignalScope::Group,
+            KillMode::Process => SignalScope::Leader,
+        }
+    }
+
+    fn retune_starting(&mut self) {
+        let Some(started) = self.process.started_at else {
+            return;
+        };
+        let due = started + self.policy.starttime;
+        if due <= self.now {
+            self.started();
+        } else {
+            self.process.deadline = Some(due);
+        }
+    }
+
+    fn retune_stopping(&mut self, stoptime: Duration, widened: bool) {
+        if let Some(due) = self.process.deadline {
+            // When it was asked: later than the state's start if its spawn was answered late,
+            // and now if this very reload stopped it, by the new policy.
+            let asked = Time(due.0.saturating_sub(stoptime));
+            let asked = asked.max(self.process.since).min(self.now);
+            let due = asked + self.policy.stoptime;
+            if due <= self.now {
+                self.kill();
+            } else {
+                self.process.deadline = Some(due);
+            }
+        } else if widened && self.process.killed && !self.process.spawning {
+            self.push_kill();
+        } else if self.leader_gone() && self.process.stragglers > 0 && self.must_sweep() {
+            self.kill();
+        }
+        self.settle();
+    }
+
+    /// The only place where a state changes.
+    fn enter(&mut self, to: State, deadline: Option<Time>) {
+        let process = &mut *self.process;
+        let from = process.state;
+        let ended = process.ended_pid.take();
+        process.state = to;
+        process.since = self.now;
+        process.deadline = deadline;
+        process.killed = false;
+        self.effects.push_back(Effect::Notify(Transition {
+            id: process.id,
+            name: process.name.clone(),
+            from,
+            to,
+            pid: process.pid.or(ended),
+            exit: ended.and(process.last_exit),
+            detail: describe::detail(process, self.policy, self.now),
+        }));
+    }
+}
+
+impl Policy {
+    /// Whether a process that was RUNNING is started again after this exit.
+    pub fn restarts_after(&self, exit: Exit) -> bool {
+        match self.autorestart {
+            Autorestart::Always => true,
+            Autorestart::Never => false,
+            Autorestart::Unexpected => !self.expects(exit),
+        }
+    }
+
+    /// Whether the exit is one of `exitcodes`; death by a signal never is.
+    pub fn expects(&self, exit: Exit) -> bool {
+        match exit {
+            Exit::Code(code) => self.exitcodes.contains(&code),
+            Exit::Signal { .. } => false,
+        }
+    }
+}
+
+impl RestartDelays {
+    /// The delay before retry `n` of a failed start, from 1. Never more than `max`, whatever
+    /// the factor makes of it.
+    pub fn delay(&self, n: u32) -> Duration {
+        let exponent = i32::try_from(n.saturating_sub(1)).unwrap_or(i32::MAX);
+        let seconds = self.first.as_secs_f64() * self.factor.powi(exponent);
+        if self.first.is_zero() {
+            return Duration::ZERO;
+        }
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(delay) => delay.min(self.max),
+            // Not a number, negative or beyond any clock: the bound is the safe answer.
+            Err(_) => self.max,
+        }
+    }
+}

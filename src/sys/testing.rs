@@ -1,0 +1,208 @@
+//! Help for this folder's tests.
+
+use super::pidfd::{self, ExitStatus};
+use super::spawn::{Command, Spawned, Stdio, candidates};
+use super::{io, pty};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Longer than anything here takes on a loaded machine.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 30,
+    tv_nsec: 0,
+};
+
+/// Runs `body` in a process of its own, for what other tests would disturb or be disturbed by.
+/// `name` is the test's whole path below the crate.
+pub fn alone(name: &str, body: impl FnOnce()) {
+    const VARIABLE: &str = "TM_TEST_ALONE";
+    if std::env::var(VARIABLE).as_deref() == Ok(name) {
+        return body();
+    }
+    let test_binary = std::env::current_exe().expect("this program");
+    let output = std::process::Command::new(test_binary)
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(VARIABLE, name)
+        .output()
+        .expect("the test program starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}{errors}");
+    assert!(text.contains("1 passed"), "no test is called {name}");
+}
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A command with pipes, and our ends of them.
+pub struct Piped {
+    pub command: Command,
+    pub stdin: OwnedFd,
+    pub stdout: OwnedFd,
+}
+
+pub fn piped(argv: &[&str]) -> Piped {
+    let (child_in, stdin) = io::pipe_to_child().expect("a pipe");
+    let (stdout, child_out) = io::pipe().expect("a pipe");
+    let child_err = child_out.try_clone().expect("a descriptor");
+    let stdio = Stdio::Fds {
+        stdin: child_in,
+        stdout: child_out,
+        stderr: child_err,
+    };
+    Piped {
+        command: command(argv, stdio),
+        stdin,
+        stdout,
+    }
+}
+
+/// A command on a terminal, and its master.
+pub fn on_terminal(argv: &[&str]) -> (Command, OwnedFd) {
+    let pty = pty::open(31, 97).expect("a terminal");
+    (command(argv, Stdio::Tty(pty.slave)), pty.master)
+}
+
+fn command(argv: &[&str], stdio: Stdio) -> Command {
+    let text = |text: &&str| CString::new(*text).expect("no NUL");
+    Command {
+        argv: argv.iter().map(text).collect(),
+        candidates: argv
+            .first()
+            .map_or(Vec::new(), |program| candidates(program, None)),
+        envp: vec![c"PATH=/usr/bin:/bin".into(), c"LC_ALL=C".into()],
+        workingdir: c"/".into(),
+        umask: 0o022,
+        stdio,
+        session: true,
+        credentials: None,
+        nofile: None,
+        no_new_privs: false,
+        oom_score_adj: None,
+        nice: None,
+    }
+}
+
+/// Waits until the descriptor has something to say.
+pub fn readable(fd: BorrowedFd<'_>) {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    let ready = rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&PATIENCE)));
+    assert_eq!(ready, Ok(1), "nothing came");
+}
+
+/// Waits for the end of a child and reaps it.
+pub fn exit_of(child: &Spawned) -> ExitStatus {
+    readable(child.pidfd.as_fd());
+    pidfd::wait(child.pidfd.as_fd())
+        .expect("our child")
+        .expect("it has ended")
+        .exit
+}
+
+/// All output until the writers are gone.
+pub fn output_of(fd: &OwnedFd) -> String {
+    let mut output = Vec::new();
+    let mut buffer = [0_u8; 4096];
+    loop {
+        readable(fd.as_fd());
+        match io::read(fd.as_fd(), &mut buffer) {
+            Ok(0) => break,
+            Ok(length) => output.extend_from_slice(&buffer[..length]),
+            // A terminal without slaves.
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => break,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    String::from_utf8_lossy(&output).into_owned()
+}
+
+/// Output up to and including `end`.
+pub fn output_until(fd: &OwnedFd, end: &str) -> String {
+    let mut output = String::new();
+    let mut byte = [0_u8; 1];
+    while !output.ends_with(end) {
+        readable(fd.as_fd());
+        assert_eq!(
+            io::read(fd.as_fd(), &mut byte).expect("output"),
+            1,
+            "after {output:?}"
+        );
+        output.push(char::from(byte[0]));
+    }
+    output
+}
+
+/// Runs it to its end: its output and how it ended.
+pub fn run(piped: Piped) -> (String, ExitStatus) {
+    let child = super::spawn::spawn(&piped.command).expect("it starts");
+    let Piped {
+        command,
+        stdin,
+        stdout,
+    } = piped;
+    drop((command, stdin));
+    let output = output_of(&stdout);
+    (output, exit_of(&child))
+}
+
+/// A `cat` that has read something and waits for more, so that all of its start is over.
+pub struct Cat {
+    pub child: Spawned,
+    pub stdin: OwnedFd,
+    pub stdout: OwnedFd,
+}
+
+pub fn cat(change: impl FnOnce(&mut Command)) -> Cat {
+    let mut piped = piped(&["cat"]);
+    change(&mut piped.command);
+    let child = super::spawn::spawn(&piped.command).expect("cat starts");
+    let Piped {
+        command,
+        stdin,
+        stdout,
+    } = piped;
+    drop(command);
+    io::write(stdin.as_fd(), b"x").expect("a pipe takes a byte");
+    output_until(&stdout, "x");
+    Cat {
+        child,
+        stdin,
+        stdout,
+    }
+}
+
+impl Cat {
+    /// Lets it end.
+    pub fn end(self) {
+        drop(self.stdin);
+        assert_eq!(output_of(&self.stdout), "");
+        assert_eq!(exit_of(&self.child), ExitStatus::Code(0));
+    }
+
+    /// A line of its `/proc/PID/status`.
+    pub fn status(&self, name: &str) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.pid));
+        let status = status.expect("it lives");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.expect("the kernel tells")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// The numbers of its open descriptors, sorted.
+    pub fn descriptors(&self) -> Vec<i32> {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.child.pid)).expect("it lives");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let mut numbers: Vec<i32> = names
+            .map(|name| name.to_str().expect("a number").parse().expect("a number"))
+            .collect();
+        numbers.sort_unstable();
+        numbers
+    }
+}

@@ -1,0 +1,10 @@
+//! The requirements of the taskmaster subject, each with a test of the real binaries.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod launch;
+mod life;
+mod reload;
+mod shell;
+mod stop;

@@ -1,0 +1,123 @@
+//! The control shell: from a pipe, and on a terminal with editing, history and completion.
+
+use crate::support::Daemon;
+use rustix::process::Signal;
+
+const CONFIG: &str = "programs:\n  worker: {cmd: sleep 1000, numprocs: 2, starttime: 0}\n  \
+    zebra: {cmd: sleep 1000, autostart: false, starttime: 0}\n";
+
+#[test]
+fn verbs_come_from_a_pipe() {
+    let daemon = Daemon::start(CONFIG);
+    daemon.wait_state("worker:1", "RUNNING");
+    let output = daemon.tm_with_input(&[], "status\n");
+    assert!(
+        output.stdout.contains("worker:1") && output.stdout.contains("RUNNING"),
+        "{output:?}"
+    );
+    let output = daemon.tm_with_input(&[], "stop worker:0\nstart zebra\nstatus\nquit\n");
+    assert!(output.stdout.contains("STOPPED"), "{output:?}");
+    assert_eq!(daemon.status("worker:0")["state"], "STOPPED");
+    assert_eq!(daemon.status("zebra:0")["state"], "RUNNING");
+}
+
+#[test]
+fn an_unknown_verb_in_the_shell_is_named_and_the_shell_goes_on() {
+    let daemon = Daemon::start(CONFIG);
+    let output = daemon.tm_with_input(&[], "statsu\nversion\n");
+    let all = format!("{}{}", output.stdout, output.stderr);
+    assert!(
+        all.contains("statsu") && all.contains("status"),
+        "did you mean: {output:?}"
+    );
+    assert!(all.contains(env!("CARGO_PKG_VERSION")), "{output:?}");
+}
+
+#[test]
+fn a_line_can_be_edited() {
+    let daemon = Daemon::start(CONFIG);
+    daemon.wait_state("worker:0", "RUNNING");
+    let mut shell = daemon.terminal(&["tm"], 24, 100);
+    shell.expect("tm");
+    shell.send("statsu\x7f\x7fus worker:0");
+    shell.expect("status worker:0");
+    // To the start of the line, one word forward, and back to the end.
+    shell.send("\x01\x05\r");
+    shell.expect("RUNNING");
+    shell.send("quit\r");
+    assert_eq!(shell.wait_end(), 0);
+}
+
+#[test]
+fn history_comes_back_with_arrow_up_also_the_next_time() {
+    let daemon = Daemon::start(CONFIG);
+    daemon.wait_state("worker:0", "RUNNING");
+    let mut shell = daemon.terminal(&["tm"], 24, 100);
+    shell.expect("tm");
+    shell.send("status worker:0\r");
+    shell.expect("RUNNING");
+    shell.send("version\r");
+    shell.expect(env!("CARGO_PKG_VERSION"));
+    shell.send("\x1b[A\x1b[A");
+    shell.expect_screen("the first line again", |screen| {
+        screen
+            .trim_end()
+            .lines()
+            .last()
+            .is_some_and(|line| line.ends_with("status worker:0"))
+    });
+    shell.send("\r");
+    shell.send("quit\r");
+    assert_eq!(shell.wait_end(), 0);
+
+    let mut shell = daemon.terminal(&["tm"], 24, 100);
+    shell.expect("tm");
+    shell.send("\x1b[A\x1b[A");
+    shell.expect("status worker:0");
+}
+
+#[test]
+fn verbs_and_live_names_are_completed() {
+    let daemon = Daemon::start(CONFIG);
+    let mut shell = daemon.terminal(&["tm"], 24, 100);
+    shell.expect("tm");
+    shell.send("statu\t");
+    shell.expect("status");
+    shell.send(" zeb\t");
+    shell.expect("status zebra");
+    shell.send("\x15");
+    shell.send("quit\r");
+    assert_eq!(shell.wait_end(), 0);
+}
+
+#[test]
+fn events_appear_without_disturbing_the_line() {
+    let daemon = Daemon::start(CONFIG);
+    let mut shell = daemon.terminal(&["tm"], 24, 100);
+    shell.expect("tm");
+    shell.send("statu");
+    shell.expect("statu");
+    daemon.wait_state("worker:0", "RUNNING");
+    crate::support::kill(daemon.pid_of("worker:0"), Signal::KILL);
+    shell.expect("worker:0");
+    shell.send("s zebra\r");
+    shell.expect("STOPPED");
+    shell.send("quit\r");
+    assert_eq!(shell.wait_end(), 0);
+}
+
+#[test]
+fn quit_leaves_the_shell_and_shutdown_ends_the_daemon() {
+    let mut daemon = Daemon::start(CONFIG);
+    let mut shell = daemon.terminal(&["tm"], 24, 100);
+    shell.expect("tm");
+    shell.send("quit\r");
+    assert_eq!(shell.wait_end(), 0);
+    daemon.status("worker:0");
+
+    let mut shell = daemon.terminal(&["tm"], 24, 100);
+    shell.expect("tm");
+    shell.send("shutdown\r");
+    shell.wait_end();
+    assert_eq!(daemon.wait_end(), 0);
+}

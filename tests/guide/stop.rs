@@ -1,0 +1,161 @@
+//! Stopping: the stop signal, the time it gets, process trees, and the daemon's own end.
+
+use crate::support::{Daemon, kill, wait_for_line, wait_gone, wait_until_alive};
+use rustix::process::Signal;
+use serde_json::json;
+use std::time::Instant;
+
+/// Says its pid in a file, then lives on whatever SIGTERM says.
+const STUBBORN: &str = r#"
+    [sh, -c, "trap '' TERM; echo up > @DIR@/up; while :; do sleep 1000; done"]"#;
+
+/// A leader, a child in its group and a grandchild in a session of its own; pids in files.
+const TREE: &str = r"
+programs:
+  tree:
+    starttime: 0
+    stoptime: 500ms
+    cmd:
+    - sh
+    - -c
+    - |
+      sh -c 'echo $$ > @DIR@/child; exec sleep 1000' &
+      setsid sh -c 'echo $$ > @DIR@/escaped; exec sleep 1000' &
+      wait
+";
+
+#[test]
+fn the_stop_signal_is_the_configured_one() {
+    let daemon = Daemon::start(
+        r"
+programs:
+  polite:
+    stopsignal: USR1
+    starttime: 0
+    cmd:
+    - sh
+    - -c
+    - |
+      trap 'echo usr1 > @DIR@/got; exit 0' USR1
+      trap 'echo term > @DIR@/got; exit 0' TERM
+      echo up > @DIR@/up
+      while :; do sleep 1000 & wait; done
+",
+    );
+    wait_for_line(&daemon.path("up"));
+    let began = Instant::now();
+    let output = daemon.tm(&["stop", "polite"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(daemon.read("got"), "usr1\n");
+    assert_eq!(daemon.status("polite:0")["state"], "STOPPED");
+    assert!(began.elapsed().as_secs() < 5, "it did not need stoptime");
+}
+
+#[test]
+fn what_ignores_the_stop_signal_is_killed_after_stoptime() {
+    let daemon = Daemon::start(&format!(
+        "programs:\n  stubborn: {{cmd: {STUBBORN}, starttime: 0, stoptime: 700ms}}\n"
+    ));
+    wait_for_line(&daemon.path("up"));
+    let pid = daemon.pid_of("stubborn:0");
+    let began = Instant::now();
+    assert_eq!(daemon.tm(&["stop", "stubborn"]).code, 0);
+    let took = began.elapsed().as_millis();
+    assert!((650..6000).contains(&took), "{took} ms");
+    wait_gone(pid);
+    let row = daemon.status("stubborn:0");
+    assert_eq!(
+        (&row["state"], &row["exit"]["signal"]),
+        (&json!("STOPPED"), &json!(9)),
+        "{row}"
+    );
+}
+
+#[test]
+fn one_that_is_slow_to_stop_delays_nobody() {
+    let daemon = Daemon::start(&format!(
+        "programs:\n  stubborn: {{cmd: {STUBBORN}, starttime: 0, stoptime: 8}}\n  \
+         quick: {{cmd: sleep 1000, starttime: 0}}\n"
+    ));
+    wait_for_line(&daemon.path("up"));
+    daemon.rpc("stop", json!({"targets": ["stubborn"], "wait": false}));
+    let began = Instant::now();
+    assert_eq!(daemon.tm(&["restart", "quick"]).code, 0);
+    assert_eq!(daemon.status("stubborn:0")["state"], "STOPPING");
+    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_whole_tree_is_gone_after_stop_with_what_called_setsid() {
+    let daemon = Daemon::start(TREE);
+    let pid_in = |name| wait_for_line(&daemon.path(name)).parse().expect("a pid");
+    let (child, escaped): (i32, i32) = (pid_in("child"), pid_in("escaped"));
+    wait_until_alive(child);
+    wait_until_alive(escaped);
+    assert_eq!(daemon.tm(&["stop", "tree"]).code, 0);
+    assert_eq!(daemon.status("tree:0")["state"], "STOPPED");
+    wait_gone(child);
+    wait_gone(escaped);
+}
+
+#[test]
+fn a_leader_that_dies_is_seen_though_its_children_live() {
+    let daemon = Daemon::start(&TREE.replace("    cmd:", "    autorestart: never\n    cmd:"));
+    let escaped: i32 = wait_for_line(&daemon.path("escaped"))
+        .parse()
+        .expect("a pid");
+    daemon.wait_state("tree:0", "RUNNING");
+    let mut events = daemon.events();
+    kill(daemon.pid_of("tree:0"), Signal::KILL);
+    events.wait_for("tree:0", "EXITED");
+    assert_eq!(daemon.tm(&["stop", "tree"]).code, 0);
+    wait_gone(escaped);
+}
+
+#[test]
+fn a_stop_during_backoff_is_at_once_and_final() {
+    let daemon = Daemon::start("programs:\n  broken: {cmd: 'false', startretries: 10}\n");
+    daemon.wait_state("broken:0", "BACKOFF");
+    assert_eq!(daemon.tm(&["stop", "broken"]).code, 0);
+    assert_eq!(daemon.status("broken:0")["state"], "STOPPED");
+}
+
+#[test]
+fn sigterm_stops_everything_in_order_and_exits_0() {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+        let mut daemon =
+            Daemon::start("programs:\n  worker: {cmd: sleep 1000, numprocs: 5, starttime: 0}\n");
+        daemon.wait_state("worker:4", "RUNNING");
+        let pids: Vec<i32> = (0..5)
+            .map(|i| daemon.pid_of(&format!("worker:{i}")))
+            .collect();
+        daemon.signal(signal);
+        assert_eq!(daemon.wait_end(), 0, "{signal:?}\n{}", daemon.log());
+        pids.into_iter().for_each(wait_gone);
+        assert!(!daemon.socket().exists(), "the socket goes with the daemon");
+    }
+}
+
+#[test]
+fn a_second_sigterm_kills_at_once() {
+    let mut daemon = Daemon::start(&format!(
+        "programs:\n  stubborn: {{cmd: {STUBBORN}, starttime: 0, stoptime: 1000}}\n"
+    ));
+    wait_for_line(&daemon.path("up"));
+    let mut events = daemon.events();
+    daemon.signal(Signal::TERM);
+    events.wait_for("stubborn:0", "STOPPING");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait_end(), 0);
+}
+
+#[test]
+fn shutdown_ends_the_daemon_and_all_it_runs() {
+    let mut daemon = Daemon::start("programs:\n  worker: {cmd: sleep 1000, starttime: 0}\n");
+    let pid = daemon.wait_state("worker:0", "RUNNING")["pid"]
+        .as_i64()
+        .expect("it lives");
+    assert_eq!(daemon.tm(&["shutdown"]).code, 0);
+    assert_eq!(daemon.wait_end(), 0);
+    wait_gone(pid as i32);
+}

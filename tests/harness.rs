@@ -1,0 +1,83 @@
+//! The harness itself: what it says it waits for, it sees.
+
+mod support;
+
+use std::process::{Command, Stdio};
+use support::{Terminal, system};
+
+#[test]
+fn a_terminal_shows_types_resizes_and_ends() {
+    let folder = support::folder();
+    let mut shell = support::command("sh", folder.path());
+    shell.env("PS1", "ready$ ");
+    let mut terminal = Terminal::spawn_command(&shell, 24, 80);
+    terminal.expect("ready$");
+    let before = terminal.termios();
+    terminal.send("stty size; trap 'stty size' WINCH\r");
+    // Only at its prompt is the shell in the foreground again, and gets the signal.
+    terminal.expect("24 80\nready$");
+    terminal.resize(30, 90);
+    terminal.send(":\r");
+    terminal.expect("30 90");
+    assert_eq!(terminal.termios().local_modes, before.local_modes);
+    terminal.send("exit 7\r");
+    assert_eq!(terminal.wait_end(), 7);
+}
+
+#[test]
+fn the_end_of_a_process_is_seen() {
+    let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep");
+    let pid = child.id() as i32;
+    assert!(system::is_alive(pid));
+    assert_eq!(
+        support::wait_exit(&mut child, std::time::Duration::ZERO),
+        None
+    );
+    child.kill().expect("it is our child");
+    support::wait_gone(pid);
+    assert!(!system::is_alive(pid), "a zombie is not alive");
+    assert!(system::zombies_of(std::process::id() as i32).contains(&pid));
+    assert_eq!(
+        support::wait_exit(&mut child, support::PATIENCE),
+        Some(128 + 9)
+    );
+}
+
+#[test]
+fn what_a_daemon_would_leave_behind_is_found() {
+    let folder = support::folder();
+    let socket = folder.path().join("tmd.sock");
+    assert_eq!(system::processes_of(&socket), Vec::new());
+    let mut child = Command::new("setsid")
+        .args(["sleep", "1000"])
+        .env("TM_SOCKET", &socket)
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("setsid");
+    let found = system::processes_of(&socket);
+    assert_eq!(found.len(), 1, "{found:?}");
+    child
+        .kill()
+        .and_then(|()| child.wait())
+        .expect("it is our child");
+    assert_eq!(system::processes_of(&socket), Vec::new());
+}
+
+#[test]
+fn a_line_in_a_file_is_awaited() {
+    let folder = support::folder();
+    let file = folder.path().join("pid");
+    let script = format!(
+        "read line; printf 12 > {0}; printf '34\\n' >> {0}",
+        file.display()
+    );
+    let mut command = Command::new("sh");
+    let mut child = command
+        .args(["-c", &script])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("sh");
+    drop(child.stdin.take());
+    assert_eq!(support::wait_for_line(&file), "1234");
+    assert_eq!(support::wait_exit(&mut child, support::PATIENCE), Some(0));
+}

@@ -1,0 +1,129 @@
+//! The rules of a process's life, told a second time: what must come of what is known.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use taskmaster::supervisor::*;
+
+/// What the shadow knows of one process.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    pub name: String,
+    pub program: String,
+    pub instance: u32,
+    pub launch: Launch,
+    pub state: State,
+    pub wanted: bool,
+    pub removed: bool,
+    pub spawn_out: bool,
+    pub killed: bool,
+    pub failures: u32,
+    pub restarts: u32,
+    /// Spawns since RUNNING or an explicit start.
+    pub attempts: u32,
+    /// The policy stayed the same during those.
+    pub steady: bool,
+    pub stragglers: u32,
+    pub count_due: bool,
+    pub spawned_at: Option<Time>,
+    pub asked_at: Option<Time>,
+    pub backoff_until: Option<Time>,
+}
+
+pub fn policy<'a>(slot: &Slot, programs: &'a BTreeMap<String, Program>) -> &'a Policy {
+    &programs[&slot.program].policy
+}
+
+pub fn sweeps(slot: &Slot, programs: &BTreeMap<String, Program>) -> bool {
+    let group = policy(slot, programs).killmode == KillMode::Group;
+    group && (slot.stragglers > 0 || slot.count_due)
+}
+
+pub fn after_stop(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<State> {
+    match slot.state {
+        State::Starting | State::Running | State::Stopping => Some(State::Stopping),
+        _ if sweeps(slot, programs) => Some(State::Stopping),
+        _ => (!slot.removed).then_some(State::Stopped),
+    }
+}
+
+/// Where STOPPING is when something of it has been heard of.
+pub fn after_stopping(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<State> {
+    if slot.spawn_out || slot.spawned_at.is_some() || sweeps(slot, programs) {
+        return Some(State::Stopping);
+    }
+    if slot.wanted {
+        return Some(State::Starting);
+    }
+    (!slot.removed).then_some(State::Stopped)
+}
+
+pub fn after_failure(slot: &Slot, programs: &BTreeMap<String, Program>) -> State {
+    if slot.failures < policy(slot, programs).startretries {
+        State::Backoff
+    } else {
+        State::Fatal
+    }
+}
+
+pub fn after_exit(policy: &Policy, exit: Exit) -> State {
+    let expected = matches!(exit, Exit::Code(code) if policy.exitcodes.contains(&code));
+    let again = match policy.autorestart {
+        Autorestart::Always => true,
+        Autorestart::Never => false,
+        Autorestart::Unexpected => !expected,
+    };
+    match (again, policy.restart.after_exit.is_zero()) {
+        (true, true) => State::Starting,
+        (true, false) => State::Backoff,
+        (false, _) => State::Exited,
+    }
+}
+
+pub fn after_renewal(
+    slot: &mut Slot,
+    program: &Program,
+    programs: &BTreeMap<String, Program>,
+) -> State {
+    let launch = program.launch.expand(program, slot.instance);
+    let old = std::mem::replace(&mut slot.launch, launch);
+    if std::mem::take(&mut slot.removed) {
+        slot.wanted = program.autostart == Autostart::Yes;
+        return slot.state;
+    }
+    // Of the launch, the random edits touch the command and live keys of the log.
+    if old.argv == slot.launch.argv {
+        return slot.state;
+    }
+    match slot.state {
+        State::Starting | State::Running => State::Stopping,
+        State::Backoff | State::Fatal if sweeps(slot, programs) => State::Stopping,
+        State::Backoff | State::Fatal => State::Starting,
+        state => state,
+    }
+}
+
+/// The delay of the retry after so many failures, told without powers.
+pub fn delay(failures: u32, policy: &Policy) -> Duration {
+    let restart = policy.restart;
+    if failures == 0 {
+        return restart.after_exit;
+    }
+    let mut delay = restart.first;
+    for _ in 1..failures {
+        if restart.factor.is_nan() && !delay.is_zero() {
+            return restart.max;
+        }
+        delay *= restart.factor as u32;
+    }
+    delay.min(restart.max)
+}
+
+pub fn due(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<Time> {
+    let policy = policy(slot, programs);
+    match slot.state {
+        State::Starting => Some(slot.spawned_at? + policy.starttime),
+        State::Backoff => slot.backoff_until,
+        State::Stopping if !slot.killed => Some(slot.asked_at? + policy.stoptime),
+        _ => None,
+    }
+}

@@ -1,0 +1,429 @@
+//! What the supervisor must have done: a second, simpler telling of the rules, kept beside the
+//! first one and compared after every event.
+
+use super::rules::*;
+use super::world::World;
+use std::collections::BTreeMap;
+use taskmaster::supervisor::*;
+
+#[derive(Default)]
+pub struct Shadow {
+    slots: BTreeMap<ProcessId, Slot>,
+    programs: BTreeMap<String, Program>,
+    shutdown: bool,
+    pub finished: u32,
+}
+
+/// What must come of one process: a state, or that it is forgotten.
+type Expected = BTreeMap<ProcessId, Option<State>>;
+
+impl Shadow {
+    /// Takes in what is about to be handed to the supervisor; tells what must come of it.
+    pub fn expect(&mut self, event: &Event, now: Time) -> Expected {
+        let mut all = Expected::new();
+        let (id, expected) = match event {
+            Event::Shutdown | Event::ShutdownNow => {
+                for (id, slot) in &mut self.slots {
+                    slot.wanted = false;
+                    all.insert(*id, after_stop(slot, &self.programs));
+                }
+                self.shutdown = true;
+                return all;
+            }
+            Event::Configure(programs) if !self.shutdown => {
+                return self.expect_configure(programs, now);
+            }
+            Event::Scale { program, numprocs } if !self.shutdown => {
+                if let Some(mut program) = self.programs.get(program).cloned() {
+                    program.numprocs = *numprocs;
+                    self.expect_program(&program, &mut all, now);
+                }
+                return all;
+            }
+            Event::Configure(_) | Event::Scale { .. } => return all,
+            Event::Start(id) => (*id, self.request(*id, false)),
+            Event::Restart(id) => (*id, self.request(*id, true)),
+            Event::Stop(id) => (*id, self.stop(*id)),
+            Event::Spawned { id, .. } => (*id, self.spawned(*id, now)),
+            Event::SpawnFailed { id, .. } => (*id, self.spawn_failed(*id)),
+            Event::Exited { id, exit } => (*id, self.exited(*id, *exit, now)),
+            Event::Remains { id, stragglers, .. } => (*id, self.remains(*id, *stragglers)),
+        };
+        if let Some(expected) = expected {
+            all.insert(id, expected);
+        }
+        all
+    }
+
+    fn request(&mut self, id: ProcessId, restart: bool) -> Option<Option<State>> {
+        let slot = self.slots.get_mut(&id)?;
+        if slot.removed || self.shutdown {
+            return Some(Some(slot.state));
+        }
+        slot.wanted = true;
+        Some(Some(match slot.state {
+            State::Starting | State::Running if restart => State::Stopping,
+            State::Starting | State::Running | State::Stopping => slot.state,
+            _ if restart && sweeps(slot, &self.programs) => State::Stopping,
+            _ => State::Starting,
+        }))
+    }
+
+    fn stop(&mut self, id: ProcessId) -> Option<Option<State>> {
+        let slot = self.slots.get_mut(&id)?;
+        slot.wanted = false;
+        Some(after_stop(slot, &self.programs))
+    }
+
+    fn spawned(&mut self, id: ProcessId, now: Time) -> Option<Option<State>> {
+        let slot = self.slots.get_mut(&id)?;
+        assert!(
+            slot.spawn_out,
+            "{}: an answer that nobody waits for",
+            slot.name
+        );
+        slot.spawn_out = false;
+        slot.spawned_at = Some(now);
+        let at_once = policy(slot, &self.programs).starttime.is_zero();
+        Some(Some(match slot.state {
+            State::Starting if at_once => State::Running,
+            state => state,
+        }))
+    }
+
+    fn spawn_failed(&mut self, id: ProcessId) -> Option<Option<State>> {
+        let slot = self.slots.get_mut(&id)?;
+        assert!(
+            slot.spawn_out,
+            "{}: an answer that nobody waits for",
+            slot.name
+        );
+        slot.spawn_out = false;
+        Some(match slot.state {
+            State::Starting => Some(after_failure(slot, &self.programs)),
+            State::Stopping => after_stopping(slot, &self.programs),
+            state => Some(state),
+        })
+    }
+
+    fn exited(&mut self, id: ProcessId, exit: Exit, now: Time) -> Option<Option<State>> {
+        let slot = self.slots.get_mut(&id)?;
+        let policy = policy(slot, &self.programs);
+        slot.count_due = true;
+        let lived = now - slot.spawned_at.take().expect("an exit before a start");
+        let lived_long = lived >= policy.starttime;
+        Some(match slot.state {
+            State::Starting if !lived_long => Some(after_failure(slot, &self.programs)),
+            State::Starting | State::Running => Some(after_exit(policy, exit)),
+            State::Stopping => after_stopping(slot, &self.programs),
+            state => panic!("{}: a leader lived in {state}", slot.name),
+        })
+    }
+
+    fn remains(&mut self, id: ProcessId, stragglers: u32) -> Option<Option<State>> {
+        let slot = self.slots.get_mut(&id)?;
+        slot.stragglers = stragglers;
+        slot.count_due = false;
+        Some(match slot.state {
+            State::Stopping => after_stopping(slot, &self.programs),
+            state => Some(state),
+        })
+    }
+
+    fn expect_configure(&mut self, programs: &[Program], now: Time) -> Expected {
+        let mut all = Expected::new();
+        for (id, slot) in &mut self.slots {
+            if !programs.iter().any(|program| program.name == slot.program) {
+                (slot.wanted, slot.removed) = (false, true);
+                all.insert(*id, after_stop(slot, &self.programs));
+            }
+        }
+        for program in programs {
+            self.expect_program(program, &mut all, now);
+        }
+        all
+    }
+
+    fn expect_program(&mut self, program: &Program, all: &mut Expected, now: Time) {
+        let old = self.programs.insert(program.name.clone(), program.clone());
+        let retuned = old.is_some_and(|old| old.policy != program.policy);
+        for (id, slot) in &mut self.slots {
+            if slot.program != program.name {
+                continue;
+            }
+            slot.steady &= !retuned;
+            let mut expected = if slot.instance >= program.numprocs {
+                (slot.wanted, slot.removed) = (false, true);
+                after_stop(slot, &self.programs)
+            } else {
+                Some(after_renewal(slot, program, &self.programs))
+            };
+            if retuned && slot.state == State::Stopping && expected == Some(State::Stopping) {
+                expected = after_stopping(slot, &self.programs);
+            }
+            let young = slot
+                .spawned_at
+                .is_some_and(|at| at + program.policy.starttime > now);
+            if retuned && expected == Some(State::Starting) && !slot.spawn_out && !young {
+                // Only a leader that lives can have lived for the new starttime.
+                if slot.state == State::Starting {
+                    expected = Some(State::Running);
+                }
+            }
+            all.insert(*id, expected);
+        }
+    }
+
+    /// Takes in an effect; `by_timer` when a timeout caused it.
+    pub fn effect(
+        &mut self,
+        effect: &Effect,
+        supervisor: &Supervisor,
+        world: &World,
+        now: Time,
+        by_timer: bool,
+    ) {
+        match effect {
+            Effect::Notify(transition) => {
+                self.adopt(transition.id, supervisor, transition.from);
+                self.transition(transition, now, by_timer);
+                let down = transition.to.is_down() || transition.to == State::Backoff;
+                let pid = world.pid(transition.id);
+                assert!(
+                    !down || pid.is_none(),
+                    "{} is down, {pid:?} lives",
+                    transition.name
+                );
+                if transition.from == State::Stopping {
+                    let slot = &self.slots[&transition.id];
+                    world.expect_gone(transition.id, policy(slot, &self.programs));
+                }
+            }
+            Effect::Spawn(id) => {
+                let slot = self.slots.get_mut(id).expect("a spawn of a known process");
+                assert_eq!(slot.state, State::Starting, "{}: spawned", slot.name);
+                assert!(
+                    !slot.spawn_out,
+                    "{}: spawned while a spawn is out",
+                    slot.name
+                );
+                slot.spawn_out = true;
+                slot.attempts += 1;
+            }
+            Effect::Signal { id, signal, .. } => self.asked(*id, *signal, now, by_timer),
+            Effect::Kill { id, .. } => self.killed(*id, now, by_timer),
+            Effect::Release { id, name } => {
+                let slot = self.slots.remove(id).expect("a release of a known process");
+                assert!(
+                    slot.removed && slot.name == *name,
+                    "{name}: forgotten, yet wanted"
+                );
+                assert!(slot.state.is_down(), "{name}: forgotten in {}", slot.state);
+            }
+            Effect::Reconfigured(id) => {
+                assert!(supervisor.process(*id).is_some(), "{id:?} reconfigured");
+            }
+            Effect::Finished => {
+                self.finished += 1;
+                assert!(
+                    self.shutdown && self.finished == 1,
+                    "finished {} times",
+                    self.finished
+                );
+                assert!(
+                    self.slots.values().all(|slot| slot.state.is_down()),
+                    "finished early"
+                );
+            }
+        }
+    }
+
+    fn asked(&mut self, id: ProcessId, signal: i32, now: Time, by_timer: bool) {
+        let slot = self
+            .slots
+            .get_mut(&id)
+            .expect("a signal to a known process");
+        assert_eq!(slot.state, State::Stopping, "{}: signalled", slot.name);
+        assert_eq!(
+            signal,
+            policy(slot, &self.programs).stopsignal,
+            "{}",
+            slot.name
+        );
+        assert!(
+            !by_timer && slot.asked_at.is_none(),
+            "{}: asked twice",
+            slot.name
+        );
+        slot.asked_at = Some(now);
+    }
+
+    fn killed(&mut self, id: ProcessId, now: Time, by_timer: bool) {
+        let slot = self.slots.get_mut(&id).expect("a kill of a known process");
+        assert_eq!(slot.state, State::Stopping, "{}: killed", slot.name);
+        if by_timer {
+            let stoptime = policy(slot, &self.programs).stoptime;
+            let due = slot.asked_at.map(|asked| asked + stoptime);
+            assert_eq!(due, Some(now), "{}: SIGKILL not after stoptime", slot.name);
+        }
+        slot.killed = true;
+    }
+
+    /// The policy a program has or had last.
+    pub fn policy(&self, program: &str) -> &Policy {
+        &self.programs[program].policy
+    }
+
+    /// A process seen for the first time.
+    fn adopt(&mut self, id: ProcessId, supervisor: &Supervisor, state: State) {
+        let Some(process) = supervisor
+            .process(id)
+            .filter(|_| !self.slots.contains_key(&id))
+        else {
+            return;
+        };
+        assert_eq!(state, State::Stopped, "{}: new", process.name);
+        let twin = self.slots.values().find(|slot| slot.name == process.name);
+        assert!(twin.is_none(), "{}: two in one slot", process.name);
+        let program = &self.programs[&process.program];
+        let slot = Slot {
+            name: process.name.clone(),
+            program: process.program.clone(),
+            instance: process.instance,
+            launch: program.launch.expand(program, process.instance),
+            state,
+            wanted: program.autostart == Autostart::Yes,
+            removed: false,
+            spawn_out: false,
+            killed: false,
+            failures: 0,
+            restarts: 0,
+            attempts: 0,
+            steady: true,
+            stragglers: 0,
+            count_due: false,
+            spawned_at: None,
+            asked_at: None,
+            backoff_until: None,
+        };
+        self.slots.insert(id, slot);
+    }
+
+    fn transition(&mut self, transition: &Transition, now: Time, by_timer: bool) {
+        let slot = self.slots.get_mut(&transition.id).expect("a known process");
+        let policy = policy(slot, &self.programs);
+        let (name, from, to) = (&slot.name, transition.from, transition.to);
+        assert_eq!(from, slot.state, "{name}: the state it left");
+        assert_ne!(from, to, "{name}: a transition that is none");
+        match (from, to) {
+            (State::Starting, State::Running) if by_timer => {
+                let due = slot.spawned_at.map(|at| at + policy.starttime);
+                assert_eq!(due, Some(now), "{name}: RUNNING not after starttime");
+            }
+            (State::Backoff, State::Starting) if by_timer => {
+                assert_eq!(slot.backoff_until, Some(now), "{name}: not after its delay");
+            }
+            (State::Starting, State::Backoff | State::Fatal) => slot.failures += 1,
+            _ => assert!(!by_timer, "{name}: {from} to {to} by a timer"),
+        }
+        match to {
+            State::Starting if by_timer || from == State::Running => slot.restarts += 1,
+            State::Starting => {
+                (slot.failures, slot.restarts, slot.attempts) = (0, 0, 0);
+                slot.steady = true;
+            }
+            State::Running => {
+                (slot.failures, slot.attempts) = (0, 0);
+                slot.steady = true;
+            }
+            State::Backoff => slot.backoff_until = Some(now + delay(slot.failures, policy)),
+            State::Fatal => {
+                assert_eq!(
+                    slot.attempts, slot.failures,
+                    "{name}: attempts before FATAL"
+                );
+                let allowed = 1 + policy.startretries;
+                let exact = slot.attempts == allowed;
+                assert!(
+                    exact || !slot.steady,
+                    "{name}: FATAL after {}",
+                    slot.attempts
+                );
+            }
+            State::Stopped | State::Stopping | State::Exited | State::Waiting => {}
+        }
+        slot.state = to;
+        (slot.killed, slot.asked_at) = (false, None);
+        if to != State::Backoff {
+            slot.backoff_until = None;
+        }
+    }
+
+    /// Compares everything after an event has been dealt with.
+    pub fn compare(&mut self, supervisor: &Supervisor, expected: &Expected) {
+        let ids: Vec<ProcessId> = supervisor.processes().map(|process| process.id).collect();
+        for id in ids {
+            self.adopt(id, supervisor, State::Stopped);
+        }
+        for (id, state) in expected {
+            let found = supervisor.process(*id).map(|process| process.state);
+            assert_eq!(
+                found,
+                *state,
+                "{:?} came to another state",
+                self.slots.get(id)
+            );
+        }
+        assert_eq!(
+            self.slots.len(),
+            supervisor.processes().count(),
+            "a process too many"
+        );
+        for (id, slot) in &self.slots {
+            let process = supervisor.process(*id).expect("a known process");
+            let seen = (
+                process.state,
+                process.desired == Desired::Up,
+                process.removed,
+            );
+            assert_eq!(
+                seen,
+                (slot.state, slot.wanted, slot.removed),
+                "{}",
+                slot.name
+            );
+            let seen = (process.failures, process.restarts, process.spawning);
+            assert_eq!(
+                seen,
+                (slot.failures, slot.restarts, slot.spawn_out),
+                "{}",
+                slot.name
+            );
+            assert_eq!(process.launch, slot.launch, "{}", slot.name);
+        }
+        let due = self
+            .slots
+            .values()
+            .filter_map(|slot| due(slot, &self.programs))
+            .min();
+        assert_eq!(supervisor.poll_timeout(), due, "the next timeout");
+    }
+
+    /// With nothing left to happen, everything is as it is wanted.
+    pub fn expect_settled(&self, supervisor: &Supervisor) {
+        for process in supervisor.processes() {
+            let settled = match process.desired {
+                Desired::Up => {
+                    [State::Running, State::Exited, State::Fatal].contains(&process.state)
+                }
+                Desired::Down => process.state == State::Stopped,
+            };
+            let wanted = process.desired;
+            assert!(
+                settled,
+                "{}: wanted {wanted:?}, yet {}",
+                process.name, process.state
+            );
+        }
+    }
+}

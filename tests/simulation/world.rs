@@ -1,0 +1,312 @@
+//! A world of misbehaving processes: they die at any moment, ignore signals, fail to start,
+//! leave others behind, and are heard of late.
+
+use super::random::Random;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use taskmaster::supervisor::*;
+
+/// What the world still has to do or to tell, in order of time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// The answer to a spawn.
+    Answer(ProcessId),
+    /// The leader with this pid dies, if it still lives: with a code, or by a signal.
+    Death(ProcessId, i32, i32, bool),
+    /// The daemon hears of the death.
+    Notice(ProcessId),
+    /// The daemon counts what is left.
+    Count(ProcessId),
+    /// One that was left behind dies.
+    StragglerDeath(ProcessId, u64),
+}
+
+#[derive(Debug, Default)]
+struct Body {
+    spawning: bool,
+    leader: Option<Leader>,
+    /// The pid, and so the process group, of the latest leader.
+    group: i32,
+    stragglers: Vec<Straggler>,
+    count_due: bool,
+    /// Everything of it is being killed until nothing is left.
+    killing: bool,
+}
+
+#[derive(Debug)]
+struct Leader {
+    pid: i32,
+    dead: Option<Exit>,
+    ignores: bool,
+    /// What it will leave behind.
+    children: Vec<Straggler>,
+}
+
+#[derive(Debug, Clone)]
+struct Straggler {
+    number: u64,
+    group: i32,
+    ignores: bool,
+}
+
+#[derive(Default)]
+pub struct World {
+    bodies: BTreeMap<ProcessId, Body>,
+    due: BTreeSet<(Time, u64, Due)>,
+    count: u64,
+    /// From now on everything that starts behaves well.
+    pub calm: bool,
+}
+
+impl World {
+    pub fn next_due(&self) -> Option<Time> {
+        self.due.first().map(|(time, _, _)| *time)
+    }
+
+    /// Takes the next happening, and the events the daemon sees of it.
+    pub fn happen(&mut self, now: Time, random: &mut Random) -> Vec<Event> {
+        let Some((_, _, due)) = self.due.pop_first() else {
+            return Vec::new();
+        };
+        match due {
+            Due::Answer(id) => vec![self.answer(id, now, random)],
+            Due::Death(id, pid, number, by_signal) => {
+                let exit = match by_signal {
+                    true => Exit::Signal {
+                        signal: number,
+                        core: false,
+                    },
+                    false => Exit::Code(number),
+                };
+                self.death(id, pid, exit, now, random);
+                Vec::new()
+            }
+            Due::Notice(id) => self.notice(id, now, random),
+            Due::Count(id) => self.tell_count(id).into_iter().collect(),
+            Due::StragglerDeath(id, number) => self.straggler_death(id, number),
+        }
+    }
+
+    pub fn spawn(&mut self, id: ProcessId, now: Time, random: &mut Random) {
+        let body = self.bodies.entry(id).or_default();
+        assert!(!body.spawning, "{id:?} is spawned while its spawn is out");
+        assert!(
+            body.leader.is_none(),
+            "{id:?} is spawned beside its living leader"
+        );
+        body.spawning = true;
+        body.killing = false;
+        let delay = random.millis(40);
+        self.later(now + delay, Due::Answer(id));
+    }
+
+    pub fn signal(&mut self, id: ProcessId, scope: SignalScope, now: Time, random: &mut Random) {
+        let body = self.bodies.get(&id).expect("a signal to what never ran");
+        let leader = body.leader.as_ref().expect("a signal without a leader");
+        let mut deaths = Vec::new();
+        if !leader.ignores {
+            deaths.push(match random.percent(50) {
+                true => Due::Death(id, leader.pid, 15, true),
+                false => Due::Death(id, leader.pid, random.below(3) as i32, false),
+            });
+        }
+        if scope == SignalScope::Group {
+            let reached = body.stragglers.iter().chain(&leader.children);
+            let reached = reached.filter(|s| s.group == leader.pid && !s.ignores);
+            deaths.extend(reached.map(|s| Due::StragglerDeath(id, s.number)));
+        }
+        for death in deaths {
+            let delay = random.millis(1500);
+            self.later(now + delay, death);
+        }
+    }
+
+    pub fn kill(&mut self, id: ProcessId, scope: SignalScope, now: Time, random: &mut Random) {
+        let body = self.bodies.get_mut(&id).expect("a kill of what never ran");
+        let mut deaths = Vec::new();
+        if let Some(leader) = &body.leader {
+            deaths.push(Due::Death(id, leader.pid, 9, true));
+        }
+        if scope == SignalScope::Group {
+            body.killing = true;
+            deaths.extend(
+                body.stragglers
+                    .iter()
+                    .map(|s| Due::StragglerDeath(id, s.number)),
+            );
+        }
+        for death in deaths {
+            let delay = random.millis(30);
+            self.later(now + delay, death);
+        }
+    }
+
+    /// The daemon has forgotten the process: it must be gone.
+    pub fn release(&mut self, id: ProcessId, policy: &Policy) {
+        if self.bodies.contains_key(&id) {
+            self.expect_gone(id, policy);
+            self.bodies.remove(&id);
+            self.due.retain(|(_, _, due)| due.id() != id);
+        }
+    }
+
+    /// Nothing of it may be left, as far as its kill mode promises.
+    pub fn expect_gone(&self, id: ProcessId, policy: &Policy) {
+        let Some(body) = self.bodies.get(&id) else {
+            return;
+        };
+        assert!(!body.spawning, "{id:?} is down while its spawn is out");
+        assert!(
+            body.leader.is_none(),
+            "{id:?} is down while its leader lives"
+        );
+        if policy.killmode == KillMode::Group {
+            assert!(
+                body.stragglers.is_empty(),
+                "{id:?} is down, {:?} live",
+                body.stragglers
+            );
+        }
+    }
+
+    /// The pid the daemon has to know, if any.
+    pub fn pid(&self, id: ProcessId) -> Option<i32> {
+        self.bodies
+            .get(&id)?
+            .leader
+            .as_ref()
+            .map(|leader| leader.pid)
+    }
+
+    fn later(&mut self, time: Time, due: Due) {
+        self.count += 1;
+        self.due.insert((time, self.count, due));
+    }
+
+    fn answer(&mut self, id: ProcessId, now: Time, random: &mut Random) -> Event {
+        let calm = self.calm;
+        if !calm && random.percent(15) {
+            self.body(id).spawning = false;
+            let failure = SpawnFailure {
+                step: "exec /bin/a".to_string(),
+                error: "No such file or directory".to_string(),
+                errno: 2,
+            };
+            return Event::SpawnFailed { id, failure };
+        }
+        self.count += 1;
+        let pid = self.count as i32;
+        let mut children = Vec::new();
+        for _ in 0..random.below(3) {
+            self.count += 1;
+            children.push(Straggler {
+                number: self.count,
+                group: if random.percent(50) { pid } else { 0 },
+                ignores: random.percent(40),
+            });
+        }
+        let leader = Leader {
+            pid,
+            dead: None,
+            ignores: random.percent(30),
+            children: if random.percent(40) {
+                children
+            } else {
+                Vec::new()
+            },
+        };
+        let body = self.body(id);
+        body.spawning = false;
+        body.leader = Some(leader);
+        body.group = pid;
+        if !calm && random.percent(85) {
+            let longest = random.pick(&[0, 90, 150, 1500, 20_000]);
+            let lifetime = random.millis(longest);
+            let death = Due::Death(id, pid, random.below(3) as i32, random.percent(20));
+            self.later(now + lifetime, death);
+        }
+        Event::Spawned { id, pid }
+    }
+
+    fn death(&mut self, id: ProcessId, pid: i32, exit: Exit, now: Time, random: &mut Random) {
+        let Some(leader) = &mut self.body(id).leader else {
+            return;
+        };
+        if leader.pid == pid && leader.dead.is_none() {
+            leader.dead = Some(exit);
+            let delay = random.millis(30);
+            self.later(now + delay, Due::Notice(id));
+        }
+    }
+
+    fn notice(&mut self, id: ProcessId, now: Time, random: &mut Random) -> Vec<Event> {
+        // What is left of one leader is told before the end of the next.
+        let mut events: Vec<Event> = self.tell_count(id).into_iter().collect();
+        let body = self.body(id);
+        let Some(leader) = body.leader.take() else {
+            return events;
+        };
+        let exit = leader.dead.unwrap_or(Exit::Code(0));
+        events.push(Event::Exited { id, exit });
+        let killing = body.killing;
+        let numbers: Vec<u64> = leader.children.iter().map(|child| child.number).collect();
+        body.stragglers.extend(leader.children);
+        body.count_due = true;
+        if killing || random.percent(30) {
+            for number in numbers {
+                let delay = random.millis(if killing { 30 } else { 5000 });
+                self.later(now + delay, Due::StragglerDeath(id, number));
+            }
+        }
+        let delay: Duration = random.millis(50);
+        self.later(now + delay, Due::Count(id));
+        events
+    }
+
+    fn tell_count(&mut self, id: ProcessId) -> Option<Event> {
+        let body = self.body(id);
+        std::mem::take(&mut body.count_due).then(|| body.remains(id))
+    }
+
+    fn straggler_death(&mut self, id: ProcessId, number: u64) -> Vec<Event> {
+        let body = self.body(id);
+        if let Some(leader) = &mut body.leader {
+            leader.children.retain(|child| child.number != number);
+        }
+        let before = body.stragglers.len();
+        body.stragglers
+            .retain(|straggler| straggler.number != number);
+        if body.stragglers.len() == before || body.count_due {
+            return Vec::new();
+        }
+        vec![body.remains(id)]
+    }
+
+    fn body(&mut self, id: ProcessId) -> &mut Body {
+        self.bodies.entry(id).or_default()
+    }
+}
+
+impl Body {
+    fn remains(&self, id: ProcessId) -> Event {
+        let in_group = self
+            .stragglers
+            .iter()
+            .filter(|s| s.group == self.group)
+            .count();
+        Event::Remains {
+            id,
+            stragglers: self.stragglers.len() as u32,
+            in_group: in_group as u32,
+        }
+    }
+}
+
+impl Due {
+    fn id(&self) -> ProcessId {
+        match self {
+            Due::Answer(id) | Due::Notice(id) | Due::Count(id) => *id,
+            Due::Death(id, ..) | Due::StragglerDeath(id, _) => *id,
+        }
+    }
+}
