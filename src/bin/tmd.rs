@@ -1,2 +1,25 @@
-//! x
-fn main() {}
+//! The daemon.
+
+use clap::Parser;
+use std::process::ExitCode;
+use taskmaster::client::daemon_command::DaemonCli;
+use taskmaster::reactor::{DaemonOptions, daemon_main};
+
+/// Reads the arguments and runs the daemon.
+pub fn main() -> ExitCode {
+    let cli = DaemonCli::parse();
+    // The parser takes only names of levels.
+    let log_level = cli.log_level.and_then(|level| level.parse().ok());
+    exit_code(daemon_main(DaemonOptions {
+        config: cli.config,
+        daemonize: cli.daemonize,
+        check: cli.check,
+        socket: cli.socket,
+        log_level,
+    }))
+}
+
+/// What the system sees of a code: its last 8 bits.
+pub fn exit_code(code: i32) -> ExitCode {
+    ExitCode::from(code.to_le_bytes()[0])
+}

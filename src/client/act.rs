@@ -33,8 +33,15 @@ pub fn act(
 /// # Errors
 /// Of the connection, the request or the output.
 pub fn signal(context: &Context, args: &SignalArgs) -> Result<i32, ClientError> {
-    let signal = args.signal.strip_prefix('-').unwrap_or(&args.signal).to_string();
-    let call = Call::Signal(SignalParams { signal, targets: args.targets.clone() });
+    let signal = args
+        .signal
+        .strip_prefix('-')
+        .unwrap_or(&args.signal)
+        .to_string();
+    let call = Call::Signal(SignalParams {
+        signal,
+        targets: args.targets.clone(),
+    });
     let reply = context.ask(&call, |reply| rendered(context, reply))?;
     Ok(exit_code(&reply))
 }
@@ -52,7 +59,11 @@ pub fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientError> {
         Goal::Healthy => WaitFor::Healthy,
     };
     let timeout_s = args.timeout.map(|timeout| timeout.as_secs_f64());
-    let call = Call::Wait(WaitParams { targets: args.targets.clone(), wait_for, timeout_s });
+    let call = Call::Wait(WaitParams {
+        targets: args.targets.clone(),
+        wait_for,
+        timeout_s,
+    });
     let reply: ActReply = context.ask(&call, |reply| rendered(context, reply))?;
     if args.goal == Goal::Exited && !reply.timed_out {
         // Of several the first that did not end with 0.
@@ -72,7 +83,10 @@ pub fn send(context: &Context, args: &SendArgs) -> Result<i32, ClientError> {
     if !args.no_newline {
         text.push('\n');
     }
-    let call = Call::Send(SendParams { process: args.process.clone(), text });
+    let call = Call::Send(SendParams {
+        process: args.process.clone(),
+        text,
+    });
     let _: SendReply = context.ask(&call, |_| Vec::new())?;
     Ok(exit::DONE)
 }
@@ -82,7 +96,10 @@ pub fn send(context: &Context, args: &SendArgs) -> Result<i32, ClientError> {
 /// # Errors
 /// Of the connection, the request or the output.
 pub fn detach(context: &Context, args: &DetachArgs) -> Result<i32, ClientError> {
-    let call = Call::Detach(DetachParams { process: args.process.clone(), all: args.all });
+    let call = Call::Detach(DetachParams {
+        process: args.process.clone(),
+        all: args.all,
+    });
     let render = |reply: &DetachReply| match (context.global.quiet, reply.detached) {
         (true, _) => Vec::new(),
         (false, 0) => vec![format!("{}: nobody is attached", args.process)],
@@ -95,7 +112,10 @@ pub fn detach(context: &Context, args: &DetachArgs) -> Result<i32, ClientError> 
 
 /// 124 when the time was over, 1 when one failed.
 pub fn exit_code(reply: &ActReply) -> i32 {
-    match (reply.timed_out, reply.processes.iter().all(|process| process.ok)) {
+    match (
+        reply.timed_out,
+        reply.processes.iter().all(|process| process.ok),
+    ) {
         (true, _) => exit::TIMEOUT,
         (false, true) => exit::DONE,
         (false, false) => exit::FAILED,
@@ -104,10 +124,16 @@ pub fn exit_code(reply: &ActReply) -> i32 {
 
 /// A line for each process.
 pub fn render(style: Style, reply: &ActReply) -> Vec<String> {
-    let mut lines: Vec<String> =
-        reply.processes.iter().map(|outcome| outcome_line(style, outcome)).collect();
+    let mut lines: Vec<String> = reply
+        .processes
+        .iter()
+        .map(|outcome| outcome_line(style, outcome))
+        .collect();
     if reply.timed_out {
-        lines.push(style.paint(Paint::Yellow, "the time was over; what was asked for goes on"));
+        lines.push(style.paint(
+            Paint::Yellow,
+            "the time was over; what was asked for goes on",
+        ));
     }
     lines
 }
@@ -118,7 +144,9 @@ fn rendered(context: &Context, reply: &ActReply) -> Vec<String> {
         return render(context.style, reply);
     }
     let failed = reply.processes.iter().filter(|process| !process.ok);
-    failed.map(|outcome| outcome_line(context.style, outcome)).collect()
+    failed
+        .map(|outcome| outcome_line(context.style, outcome))
+        .collect()
 }
 
 fn outcome_line(style: Style, outcome: &Outcome) -> String {
@@ -136,7 +164,11 @@ fn outcome_line(style: Style, outcome: &Outcome) -> String {
     let mark = if outcome.ok { "" } else { "failed: " };
     let told = message.starts_with("failed") || message.contains("FATAL");
     let mark = if told { "" } else { mark };
-    format!("{}: {}", printable(&outcome.name), style.paint(paint, &format!("{mark}{message}")))
+    format!(
+        "{}: {}",
+        printable(&outcome.name),
+        style.paint(paint, &format!("{mark}{message}"))
+    )
 }
 
 #[cfg(test)]
@@ -156,10 +188,25 @@ mod tests {
             outcome("worker:0", true, "started", Some(123)),
             outcome("worker:1", false, "exit 1 after 0.2s", None),
         ];
-        let reply = ActReply { processes, timed_out: false };
+        let reply = ActReply {
+            processes,
+            timed_out: false,
+        };
         let lines = render(Style::plain(), &reply);
-        assert_eq!(lines, ["worker:0: started (pid 123)", "worker:1: failed: exit 1 after 0.2s"]);
+        assert_eq!(
+            lines,
+            [
+                "worker:0: started (pid 123)",
+                "worker:1: failed: exit 1 after 0.2s"
+            ]
+        );
         assert_eq!(exit_code(&reply), 1);
-        assert_eq!(exit_code(&ActReply { timed_out: true, ..ActReply::default() }), 124);
+        assert_eq!(
+            exit_code(&ActReply {
+                timed_out: true,
+                ..ActReply::default()
+            }),
+            124
+        );
     }
 }

@@ -33,11 +33,17 @@ pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
         greet = false;
         match ended {
             Ended::Detached(text) => {
-                tell(context, &format!("[detached from {name}{}]", after_colon(&text)));
+                tell(
+                    context,
+                    &format!("[detached from {name}{}]", after_colon(&text)),
+                );
                 return Ok(exit::DONE);
             }
             Ended::Exited(info) => {
-                tell(context, &format!("[{name} ended with code {}]", info.shell_code()));
+                tell(
+                    context,
+                    &format!("[{name} ended with code {}]", info.shell_code()),
+                );
                 return Ok(info.shell_code());
             }
             Ended::Lost => {
@@ -73,7 +79,9 @@ fn params(args: &AttachArgs) -> AttachParams {
 
 /// `--detach-keys`, `$TM_DETACH_KEYS`, else ctrl-a d.
 fn detach_keys(args: &AttachArgs) -> Result<DetachKeys, ClientError> {
-    let variable = std::env::var("TM_DETACH_KEYS").ok().filter(|keys| !keys.is_empty());
+    let variable = std::env::var("TM_DETACH_KEYS")
+        .ok()
+        .filter(|keys| !keys.is_empty());
     match args.detach_keys.clone().or(variable) {
         Some(text) => DetachKeys::parse(&text)
             .map_err(|error| ClientError::Usage(format!("detach keys: {error}"))),
@@ -109,7 +117,9 @@ fn terminal_device() -> u64 {
 
 /// The process with a terminal after (or before) this one, around the end.
 fn neighbour(context: &Context, name: &str, step: isize) -> Result<String, ClientError> {
-    let call = Call::Status(TargetsParams { targets: vec!["all".to_string()] });
+    let call = Call::Status(TargetsParams {
+        targets: vec!["all".to_string()],
+    });
     let reply: StatusReply = context.connect()?.call(&call)?;
     let processes = reply.processes.into_iter().filter(|process| process.tty);
     let names: Vec<String> = processes.map(|process| process.name).collect();
@@ -117,14 +127,20 @@ fn neighbour(context: &Context, name: &str, step: isize) -> Result<String, Clien
 }
 
 fn step_from(names: &[String], name: &str, step: isize) -> Option<String> {
-    let count = isize::try_from(names.len()).ok().filter(|count| *count > 0)?;
+    let count = isize::try_from(names.len())
+        .ok()
+        .filter(|count| *count > 0)?;
     let here = names.iter().position(|known| known == name).unwrap_or(0);
     let there = (isize::try_from(here).ok()? + step).rem_euclid(count);
     names.get(usize::try_from(there).ok()?).cloned()
 }
 
 fn after_colon(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!(": {text}") }
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
+    }
 }
 
 /// Says how it ended, on a line of its own below what the process left.

@@ -40,22 +40,32 @@ impl DetachKeys {
             return Ok(DetachKeys { keys: Vec::new() });
         }
         let keys = text.split(',').map(|item| parse_key(item.trim()));
-        Ok(DetachKeys { keys: keys.collect::<Result<_, _>>()? })
+        Ok(DetachKeys {
+            keys: keys.collect::<Result<_, _>>()?,
+        })
     }
 
     /// `ctrl-a d`.
     pub fn standard() -> DetachKeys {
-        DetachKeys { keys: vec![Key::ctrl('a'), Key::plain('d')] }
+        DetachKeys {
+            keys: vec![Key::ctrl('a'), Key::plain('d')],
+        }
     }
 
     /// As shown to people; empty for none.
     pub fn shown(&self) -> String {
-        self.keys.iter().map(|key| key.to_string()).collect::<Vec<_>>().join(" ")
+        self.keys
+            .iter()
+            .map(|key| key.to_string())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// The prefix that also leads to help, next, previous and suspend.
     pub fn prefix(&self) -> Option<String> {
-        self.has_commands().then(|| self.keys.first().map(Key::to_string)).flatten()
+        self.has_commands()
+            .then(|| self.keys.first().map(Key::to_string))
+            .flatten()
     }
 
     /// Two keys, the first with ctrl, make a prefix with further commands.
@@ -65,9 +75,8 @@ impl DetachKeys {
 }
 
 fn parse_key(item: &str) -> Result<Key, String> {
-    let refused = || {
-        format!("{item:?} is no key: write a character, ctrl- with one of a-z@[\\]^_, or DEL")
-    };
+    let refused =
+        || format!("{item:?} is no key: write a character, ctrl- with one of a-z@[\\]^_, or DEL");
     if item == "DEL" {
         return Ok(Key::plain('\u{7f}'));
     }
@@ -190,10 +199,19 @@ impl ChordDecoder {
         let Some(prefix) = self.keys.keys.first().copied() else {
             return false;
         };
-        let literal = key == prefix || key == (Key { ctrl: false, ..prefix });
+        let literal = key == prefix
+            || key
+                == (Key {
+                    ctrl: false,
+                    ..prefix
+                });
         if literal {
             // The prefix as it was typed, not what confirmed it.
-            let typed = if key == prefix { bytes.to_vec() } else { std::mem::take(&mut self.held) };
+            let typed = if key == prefix {
+                bytes.to_vec()
+            } else {
+                std::mem::take(&mut self.held)
+            };
             self.matched = 0;
             self.held.clear();
             self.forward(&typed);

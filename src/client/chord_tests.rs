@@ -9,8 +9,10 @@ fn decoder(keys: &str) -> ChordDecoder {
 /// All actions for these bytes, forwarded bytes joined.
 fn actions(decoder: &mut ChordDecoder, chunks: &[&[u8]], paste: bool) -> Vec<Action> {
     let mut joined: Vec<Action> = Vec::new();
-    let mut all: Vec<Action> =
-        chunks.iter().flat_map(|chunk| decoder.feed(chunk, paste)).collect();
+    let mut all: Vec<Action> = chunks
+        .iter()
+        .flat_map(|chunk| decoder.feed(chunk, paste))
+        .collect();
     all.extend(decoder.flush());
     for action in all {
         match (joined.last_mut(), action) {
@@ -27,7 +29,12 @@ fn at_every_split(keys: &str, bytes: &[u8], paste: bool) -> Vec<Action> {
     for at in 0..=bytes.len() {
         let (left, right) = bytes.split_at(at);
         let cut = actions(&mut decoder(keys), &[left, right], paste);
-        assert_eq!(cut, whole, "{:?} cut at {at}", String::from_utf8_lossy(bytes));
+        assert_eq!(
+            cut,
+            whole,
+            "{:?} cut at {at}",
+            String::from_utf8_lossy(bytes)
+        );
     }
     let single: Vec<&[u8]> = bytes.chunks(1).collect();
     assert_eq!(actions(&mut decoder(keys), &single, paste), whole);
@@ -69,13 +76,22 @@ fn the_prefix_twice_or_with_its_letter_is_literal() {
         let twice = [prefix, prefix].concat();
         assert_eq!(at_every_split("ctrl-a,d", &twice, false), [forward(prefix)]);
         let letter = [prefix, b"a"].concat();
-        assert_eq!(at_every_split("ctrl-a,d", &letter, false), [forward(prefix)]);
+        assert_eq!(
+            at_every_split("ctrl-a,d", &letter, false),
+            [forward(prefix)]
+        );
     }
 }
 
 #[test]
 fn an_unknown_key_sends_both_as_they_came() {
-    for typed in [&b"\x01x"[..], b"\x01\x1b[A", b"\x1b[97;5ux", b"\x01\r", b"\x01\x1b[1;5C"] {
+    for typed in [
+        &b"\x01x"[..],
+        b"\x01\x1b[A",
+        b"\x1b[97;5ux",
+        b"\x01\r",
+        b"\x01\x1b[1;5C",
+    ] {
         assert_eq!(at_every_split("ctrl-a,d", typed, false), [forward(typed)]);
     }
 }
@@ -124,7 +140,10 @@ fn docker_keys_and_none() {
     let found = at_every_split("ctrl-p,ctrl-q", b"\x10\x10\x10\x11", false);
     assert_eq!(found, [forward(b"\x10"), Action::Detach]);
     assert_eq!(at_every_split("none", b"\x01d", false), [forward(b"\x01d")]);
-    assert_eq!(at_every_split("ctrl-\\", b"x\x1c", false), [forward(b"x"), Action::Detach]);
+    assert_eq!(
+        at_every_split("ctrl-\\", b"x\x1c", false),
+        [forward(b"x"), Action::Detach]
+    );
     let found = at_every_split("ctrl-\\", b"\x1b[92;133u", false);
     assert_eq!(found, [Action::Detach]);
     let found = at_every_split("x,y,z", b"xyxyz", false);
@@ -138,7 +157,10 @@ fn keys_that_are_none_are_refused() {
     }
     assert_eq!(DetachKeys::parse("ctrl-a,d"), Ok(DetachKeys::standard()));
     assert_eq!(DetachKeys::standard().shown(), "ctrl-a d");
-    assert_eq!(DetachKeys::parse("none").map(|keys| keys.shown()), Ok(String::new()));
+    assert_eq!(
+        DetachKeys::parse("none").map(|keys| keys.shown()),
+        Ok(String::new())
+    );
 }
 
 #[test]

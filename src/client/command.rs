@@ -1,6 +1,6 @@
 //! The one table of verbs: parser, help, completions, man pages and the shell derive from it.
 
-use super::time::parse_duration;
+use crate::config::parse_duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
@@ -13,9 +13,29 @@ pub const NAMES: ValueHint = ValueHint::Username;
 /// The verbs by what people want to do; the order of `tm --help`.
 pub const GROUPS: [(&str, &[&str]); 4] = [
     ("The whole", &["up", "down", "shutdown", "reload", "scale"]),
-    ("Processes", &["status", "start", "stop", "restart", "signal", "wait", "why"]),
-    ("Output and consoles", &["logs", "attach", "detach", "clients", "peek", "send", "events"]),
-    ("Around it", &["check", "daemons", "doctor", "version", "completions", "help"]),
+    (
+        "Processes",
+        &[
+            "status", "start", "stop", "restart", "signal", "wait", "why",
+        ],
+    ),
+    (
+        "Output and consoles",
+        &[
+            "logs", "attach", "detach", "clients", "peek", "send", "events",
+        ],
+    ),
+    (
+        "Around it",
+        &[
+            "check",
+            "daemons",
+            "doctor",
+            "version",
+            "completions",
+            "help",
+        ],
+    ),
 ];
 
 const EXAMPLES: &str = "\
@@ -38,7 +58,12 @@ quit leaves the shell, shutdown ends the daemon, help VERB tells more.";
 
 /// Keep programs alive, and attach to any of them.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "tm", version, disable_help_subcommand = true, propagate_version = false)]
+#[command(
+    name = "tm",
+    version,
+    disable_help_subcommand = true,
+    propagate_version = false
+)]
 pub struct Cli {
     /// What holds for every verb.
     #[command(flatten)]
@@ -52,16 +77,16 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Global {
     /// The config whose daemon is meant
-    #[arg(short, long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(short, long, global = true, display_order = 900, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// The daemon's socket
-    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    #[arg(long, global = true, display_order = 901, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
     /// Answer in JSON (docs/json.md)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 902)]
     pub json: bool,
     /// Only what is asked for; no notices
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 903)]
     pub quiet: bool,
 }
 
@@ -225,7 +250,12 @@ pub struct WaitArgs {
     #[arg(required = true, value_name = "TARGET", value_hint = NAMES)]
     pub targets: Vec<String>,
     /// Where to
-    #[arg(long = "for", value_name = "STATE", value_enum, default_value = "running")]
+    #[arg(
+        long = "for",
+        value_name = "STATE",
+        value_enum,
+        default_value = "running"
+    )]
     pub goal: Goal,
     /// Wait at most so long (5s, 1m30s); then exit 124
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -382,28 +412,6 @@ pub struct ManArgs {
     pub directory: PathBuf,
 }
 
-/// Keep programs alive: the daemon behind tm.
-#[derive(Debug, Clone, Default, Parser)]
-#[command(name = "tmd", version)]
-pub struct DaemonCli {
-    /// The config [default: taskmaster.yaml here, in $XDG_CONFIG_HOME/taskmaster or in
-    /// /etc/taskmaster]
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
-    /// Go to the background; returns when the socket answers
-    #[arg(short, long)]
-    pub daemonize: bool,
-    /// Check the config and exit: 0 sound, 1 not
-    #[arg(short = 't', long)]
-    pub check: bool,
-    /// The control socket instead of the config's or the default
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
-    pub socket: Option<PathBuf>,
-    /// The least that is logged
-    #[arg(long, value_name = "LEVEL", value_parser = log_levels())]
-    pub log_level: Option<String>,
-}
-
 /// The parser of `tm`, its help grouped.
 pub fn tm_command() -> clap::Command {
     let command = Cli::command();
@@ -435,7 +443,8 @@ pub fn visible_verbs() -> Vec<String> {
 pub fn verbs_of_targets() -> Vec<String> {
     let command = Cli::command();
     let takes_names = |verb: &&clap::Command| {
-        verb.get_positionals().any(|argument| argument.get_value_hint() == NAMES)
+        verb.get_positionals()
+            .any(|argument| argument.get_value_hint() == NAMES)
     };
     let verbs = command.get_subcommands().filter(takes_names);
     verbs
@@ -450,7 +459,9 @@ fn verb_list(command: &clap::Command) -> String {
         text.push_str(&format!("{heading}:\n"));
         for name in names {
             let verb = command.find_subcommand(name);
-            let about = verb.and_then(clap::Command::get_about).map(ToString::to_string);
+            let about = verb
+                .and_then(clap::Command::get_about)
+                .map(ToString::to_string);
             let about = about.unwrap_or_default();
             text.push_str(&format!("  {name:<12} {about}\n"));
         }
@@ -464,57 +475,17 @@ fn verb_names() -> PossibleValuesParser {
     PossibleValuesParser::new(names.chain(["tail"]))
 }
 
-fn log_levels() -> PossibleValuesParser {
-    PossibleValuesParser::new(["off", "error", "warn", "info", "debug", "trace"])
-}
-
 fn parse_scale(text: &str) -> Result<(String, u32), String> {
     let (program, number) = text
         .split_once('=')
         .filter(|(program, _)| !program.is_empty())
         .ok_or("write it as PROGRAM=N, such as worker=4")?;
-    let number = number.parse().map_err(|_| format!("{number:?} is not a number of processes"))?;
+    let number = number
+        .parse()
+        .map_err(|_| format!("{number:?} is not a number of processes"))?;
     Ok((program.to_string(), number))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_is_sound() {
-        tm_command().debug_assert();
-        DaemonCli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_verb_has_a_group_and_every_group_only_verbs() {
-        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
-        let command = Cli::command();
-        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-            let times = grouped.iter().filter(|name| **name == verb.get_name()).count();
-            assert_eq!(times, 1, "{}", verb.get_name());
-            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
-            assert!(!about.is_empty() && about.len() < 72, "{}: {about}", verb.get_name());
-        }
-        for name in grouped {
-            assert!(command.find_subcommand(name).is_some(), "{name}");
-        }
-    }
-
-    #[test]
-    fn what_scale_takes() {
-        assert_eq!(parse_scale("worker=4"), Ok(("worker".to_string(), 4)));
-        assert!(parse_scale("worker").is_err());
-        assert!(parse_scale("=4").is_err());
-        assert!(parse_scale("worker=many").is_err());
-    }
-
-    #[test]
-    fn flags_of_all_verbs_may_stand_anywhere() {
-        let cli = Cli::try_parse_from(["tm", "status", "--json", "-q", "a", "b:0"]).expect("sound");
-        assert!(cli.global.json && cli.global.quiet);
-        assert!(Cli::try_parse_from(["tm", "start"]).is_err());
-        assert!(Cli::try_parse_from(["tm", "tail", "-f", "a"]).is_ok());
-    }
-}
+#[path = "command_tests.rs"]
+mod tests;

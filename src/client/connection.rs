@@ -26,6 +26,7 @@ pub struct Connection {
     lines: LineDecoder,
     next_id: i64,
     hello: Option<HelloReply>,
+    guard: Option<InterruptGuard>,
 }
 
 impl Connection {
@@ -40,7 +41,9 @@ impl Connection {
             }
             ErrorKind::PermissionDenied => {
                 let path = path.display();
-                ClientError::Denied(format!("{path}: permission denied; the daemon is another's"))
+                ClientError::Denied(format!(
+                    "{path}: permission denied; the daemon is another's"
+                ))
             }
             _ => ClientError::NoDaemon(format!("{}: {error}", path.display())),
         })?;
@@ -50,6 +53,7 @@ impl Connection {
             lines: LineDecoder::with_limit(MAX_ANSWER),
             next_id: 1,
             hello: None,
+            guard: None,
         })
     }
 
@@ -111,10 +115,11 @@ impl Connection {
         }
     }
 
-    /// Makes Ctrl-C close the connection, as long as the returned guard lives, instead of ending
-    /// the client.
-    pub fn end_at_interrupt(&self) -> Option<InterruptGuard> {
-        end_at_interrupt(&self.stream)
+    /// Makes Ctrl-C close the connection, as long as it lives, instead of ending the client.
+    pub fn guard(&mut self) {
+        if self.guard.is_none() {
+            self.guard = end_at_interrupt(&self.stream);
+        }
     }
 
     /// After a call that switched to frames: the stream, and the decoder with what came already.
@@ -128,12 +133,19 @@ impl Connection {
         let id = Id::Number(self.next_id);
         self.next_id += 1;
         let (method, params) = call.to_parts();
-        let request = Message::Request { id: Some(id.clone()), method, params };
+        let request = Message::Request {
+            id: Some(id.clone()),
+            method,
+            params,
+        };
         // A daemon that refuses at once may close before it reads: its answer says why.
         let sent = self.stream.write_all(&request.to_line());
         loop {
             match self.next_message() {
-                Ok(Message::Answer { id: answered, outcome }) => {
+                Ok(Message::Answer {
+                    id: answered,
+                    outcome,
+                }) => {
                     // An answer without an id means that the request could not be read.
                     if answered.is_none() || answered.as_ref() == Some(&id) {
                         return outcome.map_err(ClientError::Rpc);
@@ -148,7 +160,10 @@ impl Connection {
     fn next_message(&mut self) -> Result<Message, ClientError> {
         let broken = |error: String| ClientError::Protocol(format!("not a tmd: {error}"));
         loop {
-            let line = self.lines.next_line().map_err(|error| broken(error.to_string()))?;
+            let line = self
+                .lines
+                .next_line()
+                .map_err(|error| broken(error.to_string()))?;
             if let Some(line) = line {
                 return Message::parse(&line).map_err(|error: RpcError| broken(error.message));
             }
@@ -159,7 +174,9 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(error.kind()) => {
                     let path = self.path.display();
-                    return Err(ClientError::NoDaemon(format!("{path}: the daemon is silent")));
+                    return Err(ClientError::NoDaemon(format!(
+                        "{path}: the daemon is silent"
+                    )));
                 }
                 Err(_) => return Err(ClientError::Lost),
             }
@@ -182,9 +199,15 @@ fn check_protocol(reply: &HelloReply) -> Result<(), ClientError> {
         return Ok(());
     }
     if reply.protocol == 0 {
-        return Err(ClientError::Protocol("not a tmd: it does not say its protocol".to_string()));
+        return Err(ClientError::Protocol(
+            "not a tmd: it does not say its protocol".to_string(),
+        ));
     }
-    let age = if reply.protocol > PROTOCOL { "newer" } else { "older" };
+    let age = if reply.protocol > PROTOCOL {
+        "newer"
+    } else {
+        "older"
+    };
     Err(ClientError::Protocol(format!(
         "the daemon (tmd {}, pid {}) is {age}: it speaks protocol {}, this tm {PROTOCOL}; \
          use the tm that came with it",
@@ -209,9 +232,16 @@ mod tests {
 
     #[test]
     fn another_protocol_is_refused_by_its_age() {
-        let reply = |protocol| HelloReply { protocol, ..HelloReply::default() };
+        let reply = |protocol| HelloReply {
+            protocol,
+            ..HelloReply::default()
+        };
         assert!(check_protocol(&reply(PROTOCOL)).is_ok());
-        let refused = |protocol| check_protocol(&reply(protocol)).expect_err("refused").to_string();
+        let refused = |protocol| {
+            check_protocol(&reply(protocol))
+                .expect_err("refused")
+                .to_string()
+        };
         assert!(refused(PROTOCOL + 1).contains("newer"));
         assert!(refused(0).contains("not a tmd"));
     }

@@ -20,20 +20,44 @@ pub struct Context {
     pub style: Style,
     /// Whether the verb was typed in the control shell.
     pub in_shell: bool,
+    /// Whether the control shell shows events already.
+    pub events_shown: bool,
 }
 
 impl Context {
     /// From the flags and the terminal.
     pub fn new(global: Global) -> Context {
-        let style = if global.json { Style::plain() } else { Style::stdout() };
-        Context { global, style, in_shell: false }
+        let style = if global.json {
+            Style::plain()
+        } else {
+            Style::stdout()
+        };
+        Context {
+            global,
+            style,
+            in_shell: false,
+            events_shown: false,
+        }
     }
 
-    /// Connects to the daemon that is meant.
+    /// Connects to the daemon that is meant. In the control shell Ctrl-C ends the connection and
+    /// so the verb, not the shell.
     ///
     /// # Errors
     /// When there is none, or more than one.
     pub fn connect(&self) -> Result<Connection, ClientError> {
+        let mut connection = self.connect_unguarded()?;
+        if self.in_shell {
+            connection.guard();
+        }
+        Ok(connection)
+    }
+
+    /// The same for what goes on beside the verbs.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn connect_unguarded(&self) -> Result<Connection, ClientError> {
         discovery::connect(&self.global)
     }
 
@@ -123,7 +147,11 @@ pub fn write_stdout(bytes: &[u8]) -> Result<(), ClientError> {
 
 /// The targets, `all` when there are none.
 pub fn or_all(targets: &[String]) -> Vec<String> {
-    if targets.is_empty() { vec!["all".to_string()] } else { targets.to_vec() }
+    if targets.is_empty() {
+        vec!["all".to_string()]
+    } else {
+        targets.to_vec()
+    }
 }
 
 /// An answer in its type.

@@ -66,7 +66,10 @@ pub fn socket_of_config(path: &Path) -> Result<PathBuf, ClientError> {
         .map_err(|error| ClientError::Failed(format!("{}: {error}", path.display())))?;
     let environment = Environment::current();
     let loaded = config::load(&canonical, &environment).ok();
-    Ok(socket_of(loaded.as_ref().map(|config| &config.daemon), &canonical))
+    Ok(socket_of(
+        loaded.as_ref().map(|config| &config.daemon),
+        &canonical,
+    ))
 }
 
 /// The socket for these settings. A root that drops to `daemon.user` has it in that user's
@@ -76,7 +79,9 @@ pub fn socket_of(settings: Option<&config::DaemonSettings>, canonical: &Path) ->
         return socket;
     }
     let own = effective_uid();
-    let user = settings.and_then(|settings| settings.user.as_ref()).map(|user| user.uid);
+    let user = settings
+        .and_then(|settings| settings.user.as_ref())
+        .map(|user| user.uid);
     let directory = match user {
         Some(uid) if uid != own => runtime::runtime_dir(uid, None),
         _ => own_runtime_dir(),
@@ -87,7 +92,10 @@ pub fn socket_of(settings: Option<&config::DaemonSettings>, canonical: &Path) ->
 /// Every daemon of this user that answers (for root: also those that dropped to a user), by
 /// socket.
 pub fn running() -> Vec<Daemon> {
-    let mut sockets: Vec<PathBuf> = runtime_dirs().iter().flat_map(|dir| sockets_in(dir)).collect();
+    let mut sockets: Vec<PathBuf> = runtime_dirs()
+        .iter()
+        .flat_map(|dir| sockets_in(dir))
+        .collect();
     sockets.sort();
     sockets.dedup();
     sockets.into_iter().filter_map(greet).collect()
@@ -141,7 +149,9 @@ fn runtime_dirs() -> Vec<PathBuf> {
         let entries = std::fs::read_dir("/tmp").into_iter().flatten().flatten();
         let named = entries.filter(|entry| {
             let name = entry.file_name();
-            name.to_str().and_then(|name| name.strip_prefix("tmd-")).is_some_and(is_number)
+            name.to_str()
+                .and_then(|name| name.strip_prefix("tmd-"))
+                .is_some_and(is_number)
         });
         directories.extend(named.map(|entry| entry.path()));
     }
@@ -155,7 +165,12 @@ fn is_number(text: &str) -> bool {
 fn sockets_in(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
-    paths.filter(|path| path.extension().is_some_and(|extension| extension == "sock")).collect()
+    paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "sock")
+        })
+        .collect()
 }
 
 fn no_daemon() -> String {
@@ -170,7 +185,10 @@ fn no_daemon() -> String {
 fn candidates(daemons: &[Daemon]) -> String {
     let mut text = "more than one daemon runs; choose one with -c:".to_string();
     for daemon in daemons {
-        text.push_str(&format!("\n  -c {}  (pid {})", daemon.hello.config, daemon.hello.pid));
+        text.push_str(&format!(
+            "\n  -c {}  (pid {})",
+            daemon.hello.config, daemon.hello.pid
+        ));
     }
     text
 }
@@ -203,7 +221,13 @@ mod tests {
         }
         let mut found = sockets_in(directory.path());
         found.sort();
-        assert_eq!(found, [directory.path().join("a.sock"), directory.path().join("b.sock")]);
+        assert_eq!(
+            found,
+            [
+                directory.path().join("a.sock"),
+                directory.path().join("b.sock")
+            ]
+        );
         assert!(sockets_in(Path::new("/nonexistent")).is_empty());
     }
 }

@@ -88,7 +88,11 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ClientError::NotRunning(path) => {
-                write!(f, "no daemon runs at {}; start one with tm up", path.display())
+                write!(
+                    f,
+                    "no daemon runs at {}; start one with tm up",
+                    path.display()
+                )
             }
             ClientError::NoDaemon(text)
             | ClientError::Denied(text)

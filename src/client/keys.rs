@@ -109,7 +109,12 @@ impl Tokenizer {
 }
 
 fn byte_token(byte: u8) -> Token {
-    Token { bytes: vec![byte], key: Some(Key::from_byte(byte)), is_key: true, is_release: false }
+    Token {
+        bytes: vec![byte],
+        key: Some(Key::from_byte(byte)),
+        is_key: true,
+        is_release: false,
+    }
 }
 
 /// Reads `CSI code[:shifted[:base]];1+modifiers[:event];text u` and
@@ -122,11 +127,16 @@ fn sequence_token(bytes: Vec<u8>) -> Token {
         let value = fields.get(index).and_then(|field| field.get(part)).copied();
         value.filter(|value| *value != 0).unwrap_or(default)
     };
-    let private = inner.first().is_some_and(|byte| matches!(byte, b'<'..=b'?'));
+    let private = inner
+        .first()
+        .is_some_and(|byte| matches!(byte, b'<'..=b'?'));
     let report = private || !matches!(last, b'u' | b'~' | b'A'..=b'H' | b'P'..=b'S' | b'Z');
     let is_release = !report && field(1, 1, 1) == 3;
     let (code, modifiers) = match last {
-        b'u' => (character(field(0, 0, 0), field(0, 1, 0), field(0, 2, 0)), field(1, 0, 1)),
+        b'u' => (
+            character(field(0, 0, 0), field(0, 1, 0), field(0, 2, 0)),
+            field(1, 0, 1),
+        ),
         b'~' if field(0, 0, 0) == 27 => (field(2, 0, 0), field(1, 0, 1)),
         _ => (0, 1),
     };
@@ -143,7 +153,11 @@ fn sequence_token(bytes: Vec<u8>) -> Token {
 
 /// The key as it would be on a Latin keyboard.
 fn character(code: u32, _shifted: u32, base: u32) -> u32 {
-    if code > 127 && code < 57_344 && base != 0 { base } else { code }
+    if code > 127 && code < 57_344 && base != 0 {
+        base
+    } else {
+        code
+    }
 }
 
 fn key_of(code: u32, shifted: u32, modifiers: u32) -> Option<Key> {

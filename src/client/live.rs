@@ -40,8 +40,13 @@ impl Keyboard {
         let terminal = tty::open().map_err(failed)?;
         let raw = tty::RawMode::enter(terminal.as_fd()).map_err(failed)?;
         let (sender, receiver) = mpsc::channel();
-        let keyboard =
-            Keyboard { terminal, raw, sender, receiver, in_shell: context.in_shell };
+        let keyboard = Keyboard {
+            terminal,
+            raw,
+            sender,
+            receiver,
+            in_shell: context.in_shell,
+        };
         keyboard.read_keys().map_err(failed)?;
         keyboard.end_at_signals().map_err(failed)?;
         write_stdout(b"\x1b[?1049h\x1b[?25l")?;
@@ -100,7 +105,10 @@ impl Keyboard {
         let mut changed = false;
         loop {
             let until = if changed { LEAST_PAUSE } else { TICK };
-            match self.receiver.recv_timeout(until.saturating_sub(begin.elapsed())) {
+            match self
+                .receiver
+                .recv_timeout(until.saturating_sub(begin.elapsed()))
+            {
                 Ok(Wake::Changed) => changed = true,
                 Ok(Wake::Key(b'q' | b'Q' | 0x03 | 0x04 | 0x1b)) => return Ok(false),
                 Ok(Wake::Key(_)) => return Ok(true),

@@ -5,9 +5,7 @@ use super::context::{Context, or_all, write_stdout};
 use super::error::{ClientError, exit};
 use super::frames::{Filled, Frames};
 use super::merge::{MergeOptions, Merger};
-use crate::wire::{
-    Call, Frame, Kind, LogsParams, SourceInfo, StatusReply, TargetsParams,
-};
+use crate::wire::{Call, Frame, Kind, LogsParams, SourceInfo, StatusReply, TargetsParams};
 use serde_json::Value;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -22,8 +20,9 @@ pub const PARTIAL_LINE_DELAY: Duration = Duration::from_millis(100);
 pub fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
     let targets = or_all(&args.targets);
     let mut connection = context.connect()?;
-    let status: StatusReply =
-        connection.call(&Call::Status(TargetsParams { targets: targets.clone() }))?;
+    let status: StatusReply = connection.call(&Call::Status(TargetsParams {
+        targets: targets.clone(),
+    }))?;
     let stream = match (args.stdout, args.stderr) {
         (true, _) => Some("stdout".to_string()),
         (_, true) => Some("stderr".to_string()),
@@ -40,7 +39,11 @@ pub fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
     let _: Value = connection.call(&Call::Logs(params))?;
     let mut merger = Merger::new(MergeOptions {
         style: context.style,
-        names: status.processes.into_iter().map(|process| process.name).collect(),
+        names: status
+            .processes
+            .into_iter()
+            .map(|process| process.name)
+            .collect(),
         always_prefix: false,
         timestamps: args.timestamps,
         strip: !args.raw && !context.global.json && std::io::stdout().is_terminal(),

@@ -58,7 +58,14 @@ impl Merger {
         let widths = options.names.iter().map(|name| name.chars().count());
         let width = widths.max().unwrap_or(0);
         let prefixed = options.always_prefix || options.names.len() != 1;
-        Merger { options, width, prefixed, sources: Vec::new(), current: 0, open: None }
+        Merger {
+            options,
+            width,
+            prefixed,
+            sources: Vec::new(),
+            current: 0,
+            open: None,
+        }
     }
 
     /// The data that follows is of this source.
@@ -76,7 +83,11 @@ impl Merger {
     pub fn data(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         if self.sources.is_empty() {
             let process = self.options.names.first().cloned().unwrap_or_default();
-            self.source(&SourceInfo { process, stream: "stdout".to_string(), time_ns: 0 });
+            self.source(&SourceInfo {
+                process,
+                stream: "stdout".to_string(),
+                time_ns: 0,
+            });
         }
         let options = &self.options;
         let verbatim = !(self.prefixed || options.timestamps || options.strip || options.json);
@@ -106,14 +117,21 @@ impl Merger {
 
     /// A line of ours about the current source: bytes that were lost.
     pub fn skipped(&mut self, bytes: u64, out: &mut Vec<u8>) {
-        let label = self.sources.get(self.current).map(|source| source.label.clone());
+        let label = self
+            .sources
+            .get(self.current)
+            .map(|source| source.label.clone());
         let text = format!("[{bytes} bytes skipped]");
         self.own_line(label.as_deref().unwrap_or(""), &text, out);
     }
 
     /// A line of ours about a process.
     pub fn notice(&mut self, process: &str, text: &str, out: &mut Vec<u8>) {
-        let label = if self.prefixed { self.label(process) } else { String::new() };
+        let label = if self.prefixed {
+            self.label(process)
+        } else {
+            String::new()
+        };
         self.own_line(&label, text, out);
     }
 
@@ -147,7 +165,11 @@ impl Merger {
     fn add_source(&mut self, info: &SourceInfo) -> usize {
         let strip = self.options.strip;
         let keep_colours = self.options.style.is_coloured();
-        let label = if self.prefixed { self.label(&info.process) } else { String::new() };
+        let label = if self.prefixed {
+            self.label(&info.process)
+        } else {
+            String::new()
+        };
         self.sources.push(Source {
             process: info.process.clone(),
             stream: info.stream.clone(),
@@ -168,7 +190,10 @@ impl Merger {
         });
         self.width = self.width.max(process.chars().count());
         let padded = format!("{process:width$} |", width = self.width);
-        format!("{} ", self.options.style.paint(Paint::Source(index), &padded))
+        format!(
+            "{} ",
+            self.options.style.paint(Paint::Source(index), &padded)
+        )
     }
 
     /// Prints the line of a source, finished or not.
@@ -192,7 +217,11 @@ impl Merger {
         }
         let finished = line.ends_with(b"\n");
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let text = if self.options.strip { last_version(text) } else { text };
+        let text = if self.options.strip {
+            last_version(text)
+        } else {
+            text
+        };
         out.extend_from_slice(text);
         if self.options.strip && text.contains(&0x1b) {
             out.extend_from_slice(b"\x1b[0m");
@@ -239,7 +268,9 @@ impl Merger {
 /// return that has some.
 fn last_version(line: &[u8]) -> &[u8] {
     let mut versions = line.rsplit(|byte| *byte == b'\r');
-    versions.find(|version| !version.is_empty()).unwrap_or_default()
+    versions
+        .find(|version| !version.is_empty())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -258,7 +289,11 @@ mod tests {
     }
 
     fn source(process: &str) -> SourceInfo {
-        SourceInfo { process: process.to_string(), stream: "stdout".to_string(), time_ns: 0 }
+        SourceInfo {
+            process: process.to_string(),
+            stream: "stdout".to_string(),
+            time_ns: 0,
+        }
     }
 
     #[test]

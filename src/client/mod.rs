@@ -1,1 +1,112 @@
-//! client
+//! `tm`: the verbs, the control shell, attach, and how they are shown.
+
+mod act;
+mod attach;
+mod chord;
+pub mod command;
+mod complete;
+mod connection;
+mod context;
+pub mod daemon_command;
+mod discovery;
+mod error;
+mod follow;
+mod frames;
+mod keys;
+mod live;
+mod logs;
+mod merge;
+mod plan;
+mod progress;
+mod sanitise;
+mod screen_care;
+mod session;
+mod shell;
+mod status;
+mod stream;
+mod style;
+mod table;
+mod tell;
+mod time;
+mod up;
+
+use crate::wire::Call;
+use clap::FromArgMatches;
+use command::{Cli, Verb};
+pub use connection::Connection;
+use context::Context;
+pub use error::{ClientError, exit};
+
+/// Runs `tm` with the arguments of this process; returns its exit code.
+pub fn main() -> i32 {
+    let matches = command::tm_command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let context = Context::new(cli.global);
+    match cli.verb {
+        Some(verb) => run_verb(&context, &verb),
+        None => finish(&context, shell::run(&context)),
+    }
+}
+
+/// Runs a verb, prints its error, returns its exit code.
+fn run_verb(context: &Context, verb: &Verb) -> i32 {
+    finish(context, dispatch(context, verb))
+}
+
+fn finish(context: &Context, result: Result<i32, ClientError>) -> i32 {
+    result.unwrap_or_else(|error| {
+        context.report(&error);
+        error.exit_code()
+    })
+}
+
+fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
+    match verb {
+        Verb::Up(args) => up::up(context, args),
+        Verb::Down(args) => up::down(context, args, true),
+        Verb::Shutdown(args) => up::down(context, args, false),
+        Verb::Reload(args) => plan::reload(context, args),
+        Verb::Scale(args) => plan::scale(context, args),
+        Verb::Status(args) => status::run(context, args),
+        Verb::Start(args) => act::act(context, args, Call::Start),
+        Verb::Stop(args) => act::act(context, args, Call::Stop),
+        Verb::Restart(args) => act::act(context, args, Call::Restart),
+        Verb::Signal(args) => act::signal(context, args),
+        Verb::Wait(args) => act::wait(context, args),
+        Verb::Why(args) => tell::why(context, args),
+        Verb::Logs(args) => logs::run(context, args),
+        Verb::Attach(args) => attach::run(context, args),
+        Verb::Detach(args) => act::detach(context, args),
+        Verb::Clients(args) => tell::clients(context, args),
+        Verb::Peek(args) => tell::peek(context, args),
+        Verb::Send(args) => act::send(context, args),
+        Verb::Events(args) => tell::events(context, args),
+        Verb::Check(args) => tell::check(context, args),
+        Verb::Daemons => tell::daemons(context),
+        Verb::Doctor => tell::doctor(context),
+        Verb::Version => tell::version(context),
+        Verb::Completions(args) => complete::completions(args.shell),
+        Verb::Help(args) => help(context, args.verb.as_deref()),
+        Verb::CompleteNames => complete::complete_names(context),
+        Verb::Man(args) => complete::man(&args.directory),
+    }
+}
+
+fn help(context: &Context, verb: Option<&str>) -> Result<i32, ClientError> {
+    let mut command = command::tm_command();
+    command.build();
+    let text = match verb.and_then(|verb| command.find_subcommand_mut(verb)) {
+        Some(verb) => verb.render_help(),
+        None => command.render_help(),
+    };
+    let text = if context.style.is_coloured() {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    context.print_lines(&[text.trim_end()])?;
+    Ok(exit::DONE)
+}

@@ -12,10 +12,19 @@ use crate::wire::{Call, ChangeInfo, PlanEntryInfo, PlanReply, ReloadParams, Scal
 /// # Errors
 /// Of the connection, the config or the output.
 pub fn reload(context: &Context, args: &ReloadArgs) -> Result<i32, ClientError> {
-    let call = Call::Reload(ReloadParams { dry_run: args.dry_run });
+    let call = Call::Reload(ReloadParams {
+        dry_run: args.dry_run,
+    });
     let reply: PlanReply = context.ask(&call, |reply: &PlanReply| rendered(context, reply))?;
-    let changes = reply.entries.iter().any(|entry| entry.action != "unchanged");
-    if args.dry_run && changes { Ok(exit::USAGE) } else { Ok(exit::DONE) }
+    let changes = reply
+        .entries
+        .iter()
+        .any(|entry| entry.action != "unchanged");
+    if args.dry_run && changes {
+        Ok(exit::USAGE)
+    } else {
+        Ok(exit::DONE)
+    }
 }
 
 /// Runs `scale`.
@@ -24,7 +33,10 @@ pub fn reload(context: &Context, args: &ReloadArgs) -> Result<i32, ClientError> 
 /// Of the connection, the request or the output.
 pub fn scale(context: &Context, args: &ScaleArgs) -> Result<i32, ClientError> {
     for (program, numprocs) in &args.scales {
-        let params = ScaleParams { program: program.clone(), numprocs: *numprocs };
+        let params = ScaleParams {
+            program: program.clone(),
+            numprocs: *numprocs,
+        };
         let render = |reply: &PlanReply| rendered(context, reply);
         let _: PlanReply = context.ask(&Call::Scale(params), render)?;
     }
@@ -43,9 +55,17 @@ fn rendered(context: &Context, reply: &PlanReply) -> Vec<String> {
 
 /// A line for each process and one with the counts.
 pub fn render(style: Style, reply: &PlanReply) -> Vec<String> {
-    let width = reply.entries.iter().map(|entry| entry.process.chars().count()).max().unwrap_or(0);
-    let mut lines: Vec<String> =
-        reply.entries.iter().map(|entry| entry_line(style, entry, width)).collect();
+    let width = reply
+        .entries
+        .iter()
+        .map(|entry| entry.process.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut lines: Vec<String> = reply
+        .entries
+        .iter()
+        .map(|entry| entry_line(style, entry, width))
+        .collect();
     lines.push(summary(reply));
     lines
 }
@@ -60,7 +80,11 @@ fn entry_line(style: Style, entry: &PlanEntryInfo, width: usize) -> String {
         other => ("?", other, Paint::Bold),
     };
     let changes: Vec<String> = entry.changes.iter().map(change).collect();
-    let changes = if changes.is_empty() { String::new() } else { format!(" ({})", changes.join(", ")) };
+    let changes = if changes.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", changes.join(", "))
+    };
     let name = printable(&entry.process);
     style.paint(paint, &format!("{sign} {name:width$}  {word}{changes}"))
 }
@@ -76,8 +100,18 @@ fn change(change: &ChangeInfo) -> String {
 }
 
 fn summary(reply: &PlanReply) -> String {
-    let count = |action: &str| reply.entries.iter().filter(|entry| entry.action == action).count();
-    if reply.entries.iter().all(|entry| entry.action == "unchanged") {
+    let count = |action: &str| {
+        reply
+            .entries
+            .iter()
+            .filter(|entry| entry.action == action)
+            .count()
+    };
+    if reply
+        .entries
+        .iter()
+        .all(|entry| entry.action == "unchanged")
+    {
         return format!("No change: {} unchanged.", count("unchanged"));
     }
     let (begin, [add, remove, restart]) = match reply.applied {
@@ -135,14 +169,26 @@ mod tests {
                 "Plan: 1 to add, 1 to remove, 1 to restart, 1 live, 1 unchanged.",
             ]
         );
-        let applied = PlanReply { applied: true, ..reply };
+        let applied = PlanReply {
+            applied: true,
+            ..reply
+        };
         let last = "Applied: 1 added, 1 removed, 1 restarted, 1 live, 1 unchanged.";
-        assert_eq!(render(Style::plain(), &applied).last().map(String::as_str), Some(last));
+        assert_eq!(
+            render(Style::plain(), &applied).last().map(String::as_str),
+            Some(last)
+        );
     }
 
     #[test]
     fn nothing_to_do_is_said() {
-        let reply = PlanReply { entries: vec![entry("a:0", "unchanged", &[])], ..PlanReply::default() };
-        assert_eq!(render(Style::plain(), &reply), ["= a:0  unchanged", "No change: 1 unchanged."]);
+        let reply = PlanReply {
+            entries: vec![entry("a:0", "unchanged", &[])],
+            ..PlanReply::default()
+        };
+        assert_eq!(
+            render(Style::plain(), &reply),
+            ["= a:0  unchanged", "No change: 1 unchanged."]
+        );
     }
 }

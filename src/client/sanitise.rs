@@ -29,7 +29,11 @@ enum State {
 impl Sanitiser {
     /// With colours left in or not.
     pub fn new(keep_colours: bool) -> Sanitiser {
-        Sanitiser { keep_colours, state: State::Ground, sequence: Vec::new() }
+        Sanitiser {
+            keep_colours,
+            state: State::Ground,
+            sequence: Vec::new(),
+        }
     }
 
     /// Appends to `out` what is left of `bytes`.
@@ -147,7 +151,10 @@ mod tests {
 
     #[test]
     fn text_in_any_script_stays_and_c1_goes() {
-        assert_eq!(clean(true, "Grüße 日本 ¢\u{9b}31mx\u{85}".as_bytes()), "Grüße 日本 ¢\x1b[31mx");
+        assert_eq!(
+            clean(true, "Grüße 日本 ¢\u{9b}31mx\u{85}".as_bytes()),
+            "Grüße 日本 ¢\x1b[31mx"
+        );
     }
 
     #[test]

@@ -77,11 +77,6 @@ impl Screen {
         self.tracker.mode(BRACKETED_PASTE)
     }
 
-    /// Whether the process shows the alternate screen.
-    pub fn is_alternate(&self) -> bool {
-        self.tracker.alternate()
-    }
-
     /// Output to be written.
     pub fn queue(&mut self, bytes: &[u8]) {
         if self.written == self.queue.len() {
@@ -158,7 +153,9 @@ impl Screen {
         }
         // A terminal that is gone needs no restoring.
         let _ = self.raw.restore();
-        *ON_PANIC.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        *ON_PANIC
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     }
 
     fn write_last(&self, bytes: &[u8]) {
@@ -193,7 +190,9 @@ impl Drop for Screen {
 /// [`Screen`], which does the rest.
 fn restore_on_panic(restorer: tty::Restorer) {
     static HOOK: Once = Once::new();
-    *ON_PANIC.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(restorer);
+    *ON_PANIC
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(restorer);
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {

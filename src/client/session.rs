@@ -91,14 +91,19 @@ impl Session {
         connection: Connection,
     ) -> Result<Session, ClientError> {
         let (socket, decoder) = connection.into_frames();
-        let socket = socket.set_nonblocking(true).map(|()| UnixStream::from_std(socket));
+        let socket = socket
+            .set_nonblocking(true)
+            .map(|()| UnixStream::from_std(socket));
         Ok(Session {
             process: reply.process.clone(),
             read_only: args.read_only,
             quiet: context.global.quiet,
             style: context.style,
             keys: keys.clone(),
-            role: RoleInfo { driver: reply.driver, clients: 1 },
+            role: RoleInfo {
+                driver: reply.driver,
+                clients: 1,
+            },
             screen: Screen::enter().map_err(terminal_error)?,
             chord: ChordDecoder::new(keys),
             key_deadline: None,
@@ -124,7 +129,10 @@ impl Session {
             keys if keys.is_empty() => "tm detach leaves, from elsewhere".to_string(),
             keys => format!("{keys} leaves"),
         };
-        let help = self.keys.prefix().map_or(String::new(), |prefix| format!(", {prefix} ? helps"));
+        let help = self
+            .keys
+            .prefix()
+            .map_or(String::new(), |prefix| format!(", {prefix} ? helps"));
         let watching = if self.read_only { " read-only" } else { "" };
         let line = format!("[attached{watching} to {} — {leave}{help}]", self.process);
         let line = self.style.paint(Paint::Dim, &line);
@@ -179,14 +187,19 @@ impl Session {
     fn send_input(&mut self, bytes: &[u8]) {
         if !self.read_only {
             for chunk in bytes.chunks(MAX_PAYLOAD) {
-                self.outgoing.extend(Frame::new(Kind::Input, chunk).to_bytes());
+                self.outgoing
+                    .extend(Frame::new(Kind::Input, chunk).to_bytes());
             }
         }
     }
 
     fn help(&self) -> String {
         let prefix = self.keys.prefix().unwrap_or_default();
-        let role = if self.role.driver { "driving" } else { "watching" };
+        let role = if self.role.driver {
+            "driving"
+        } else {
+            "watching"
+        };
         format!(
             "{}: {role}, {} attached in all\r\n  {} leaves\r\n  \
              {prefix} {prefix}  sends {prefix} itself\r\n  {prefix} n / p  next / previous process\
@@ -263,7 +276,11 @@ impl Session {
     /// A line about the process among what it draws.
     fn notice(&mut self, text: &str) {
         let text = super::table::printable(text.trim());
-        let text = if text.starts_with('[') { text } else { format!("[{text}]") };
+        let text = if text.starts_with('[') {
+            text
+        } else {
+            format!("[{text}]")
+        };
         let line = self.style.paint(Paint::Dim, &text);
         self.screen.queue(format!("\r\n{line}\r\n").as_bytes());
     }
@@ -282,7 +299,10 @@ impl Session {
         if self.ready.terminal_readable && self.outgoing.len() < INPUT_BOUND {
             self.read_terminal().or_else(|_| self.hung_up())?;
         }
-        if self.key_deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        if self
+            .key_deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
             self.key_deadline = None;
             let actions = self.chord.flush();
             self.act(actions);
@@ -341,9 +361,15 @@ pub fn run(mut session: Session, greet: bool) -> Result<Ended, ClientError> {
     let both = Interest::READABLE | Interest::WRITABLE;
     let registry = poll.registry();
     let fd = session.screen.raw_fd();
-    registry.register(&mut SourceFd(&fd), TERMINAL, both).map_err(terminal_error)?;
-    registry.register(&mut session.socket, SOCKET, both).map_err(terminal_error)?;
-    registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(terminal_error)?;
+    registry
+        .register(&mut SourceFd(&fd), TERMINAL, both)
+        .map_err(terminal_error)?;
+    registry
+        .register(&mut session.socket, SOCKET, both)
+        .map_err(terminal_error)?;
+    registry
+        .register(&mut signals, SIGNALS, Interest::READABLE)
+        .map_err(terminal_error)?;
     if greet {
         session.greet();
     }
@@ -351,8 +377,14 @@ pub fn run(mut session: Session, greet: bool) -> Result<Ended, ClientError> {
     session.take_frames()?;
     let mut events = Events::with_capacity(16);
     while !session.is_over() {
-        let hold = session.key_deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        let timeout = if session.is_busy() { Some(Duration::ZERO) } else { hold };
+        let hold = session
+            .key_deadline
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = if session.is_busy() {
+            Some(Duration::ZERO)
+        } else {
+            hold
+        };
         match poll.poll(&mut events, timeout) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
                 return Err(terminal_error(error));
@@ -370,7 +402,9 @@ pub fn run(mut session: Session, greet: bool) -> Result<Ended, ClientError> {
                     ready.socket_readable |= event.is_readable() || event.is_read_closed();
                     ready.socket_writable |= event.is_writable() || event.is_write_closed();
                 }
-                _ => signals.pending().for_each(|signal| session.take_signal(signal)),
+                _ => signals
+                    .pending()
+                    .for_each(|signal| session.take_signal(signal)),
             }
         }
         session.turn()?;

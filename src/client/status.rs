@@ -19,7 +19,9 @@ const RIGHT: [usize; 3] = [2, 3, 4];
 /// # Errors
 /// Of the connection, the request or the output.
 pub fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientError> {
-    let call = Call::Status(TargetsParams { targets: or_all(&args.targets) });
+    let call = Call::Status(TargetsParams {
+        targets: or_all(&args.targets),
+    });
     if args.watch {
         return watch(context, &call);
     }
@@ -40,8 +42,15 @@ pub fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientError> {
 
 /// 0 when everything asked for is RUNNING.
 pub fn exit_code(reply: &StatusReply) -> i32 {
-    let running = reply.processes.iter().all(|process| process.state == "RUNNING");
-    if running { exit::DONE } else { exit::NOT_RUNNING }
+    let running = reply
+        .processes
+        .iter()
+        .all(|process| process.state == "RUNNING");
+    if running {
+        exit::DONE
+    } else {
+        exit::NOT_RUNNING
+    }
 }
 
 /// The table. `width` cuts lines that would wrap.
@@ -74,14 +83,20 @@ fn detail(process: &ProcessStatus) -> String {
     }
     let attached = process.clients.len();
     if attached > 0 && !process.detail.contains("attached") {
-        let pids: Vec<String> =
-            process.clients.iter().map(|client| format!("pid {}", client.pid)).collect();
+        let pids: Vec<String> = process
+            .clients
+            .iter()
+            .map(|client| format!("pid {}", client.pid))
+            .collect();
         parts.push(format!("{attached} attached: {}", pids.join(", ")));
     }
     let left = process.stragglers.len();
     if left > 0 && !process.detail.contains("straggler") {
         let plural = if left == 1 { "" } else { "s" };
-        parts.push(format!("{left} straggler{plural}: {}", process.stragglers.join(", ")));
+        parts.push(format!(
+            "{left} straggler{plural}: {}",
+            process.stragglers.join(", ")
+        ));
     }
     parts.join("; ")
 }
@@ -92,7 +107,7 @@ fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
     if !context.is_terminal() {
         return watch_lines(context, &mut connection, call);
     }
-    let mut keyboard = Keyboard::open(context)?;
+    let keyboard = Keyboard::open(context)?;
     // Everything that happens wakes the table; what it says is asked for anew.
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
@@ -159,7 +174,9 @@ mod tests {
         let mut down = process("worker:1", "BACKOFF");
         down.restarts = 2;
         down.detail = "exit 1 after 0.2s, retry 3 of 3 in 1.8s".to_string();
-        let reply = StatusReply { processes: vec![up, down] };
+        let reply = StatusReply {
+            processes: vec![up, down],
+        };
         let lines = render(Style::plain(), &reply, None);
         assert_eq!(
             lines,
@@ -175,9 +192,20 @@ mod tests {
     #[test]
     fn clients_and_stragglers_are_named() {
         let mut shell = process("shell:0", "RUNNING");
-        shell.clients = vec![ClientInfo { pid: 7, ..ClientInfo::default() }];
+        shell.clients = vec![ClientInfo {
+            pid: 7,
+            ..ClientInfo::default()
+        }];
         shell.stragglers = vec!["4121 node server.js".to_string()];
-        assert_eq!(detail(&shell), "1 attached: pid 7; 1 straggler: 4121 node server.js");
-        assert_eq!(exit_code(&StatusReply { processes: vec![shell] }), 0);
+        assert_eq!(
+            detail(&shell),
+            "1 attached: pid 7; 1 straggler: 4121 node server.js"
+        );
+        assert_eq!(
+            exit_code(&StatusReply {
+                processes: vec![shell]
+            }),
+            0
+        );
     }
 }

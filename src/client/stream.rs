@@ -44,12 +44,19 @@ pub fn run(
         context.notice(&format!("[attached to {name} — {to_write}, ctrl-c leaves]"));
     } else if !input.accepted {
         let name = &reply.process;
-        context.notice(&format!("[{name} takes no input (set stdin: pipe): it is dropped]"));
+        context.notice(&format!(
+            "[{name} takes no input (set stdin: pipe): it is dropped]"
+        ));
     }
     let left = Arc::clone(&input.left);
     leave_at_signals(&socket, &left)?;
-    thread::Builder::new().spawn(move || input.forward()).map_err(failed)?;
-    let mut output = Output { context, tracker: std::io::stdout().is_terminal().then(|| Tracker::new(0)) };
+    thread::Builder::new()
+        .spawn(move || input.forward())
+        .map_err(failed)?;
+    let mut output = Output {
+        context,
+        tracker: std::io::stdout().is_terminal().then(|| Tracker::new(0)),
+    };
     let ended = output.show(&mut Frames::new((socket, decoder)));
     output.restore();
     match ended? {
@@ -159,7 +166,11 @@ impl Output<'_> {
             }
             Kind::Notice => {
                 let text = super::table::printable(String::from_utf8_lossy(&frame.payload).trim());
-                let text = if text.starts_with('[') { text } else { format!("[{text}]") };
+                let text = if text.starts_with('[') {
+                    text
+                } else {
+                    format!("[{text}]")
+                };
                 self.context.notice(&text);
             }
             Kind::Exit => {
@@ -170,12 +181,8 @@ impl Output<'_> {
                 let reason = String::from_utf8_lossy(&frame.payload).into_owned();
                 return Ok(Some(End::Detached(reason)));
             }
-            Kind::Role
-            | Kind::Source
-            | Kind::End
-            | Kind::Input
-            | Kind::Resize
-            | Kind::InputEnd => {}
+            Kind::Role | Kind::Source | Kind::End | Kind::Input | Kind::Resize | Kind::InputEnd => {
+            }
         }
         Ok(None)
     }

@@ -37,17 +37,13 @@ impl Style {
         Style::of_terminal(std::io::stdout().is_terminal())
     }
 
-    /// For standard error.
-    pub fn stderr() -> Style {
-        Style::of_terminal(std::io::stderr().is_terminal())
-    }
-
     /// Without colour.
     pub fn plain() -> Style {
         Style { coloured: false }
     }
 
     /// With colour.
+    #[cfg(test)]
     pub fn coloured() -> Style {
         Style { coloured: true }
     }
@@ -73,7 +69,9 @@ impl Style {
     fn of_terminal(is_terminal: bool) -> Style {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Style { coloured: is_terminal && !no_color && !dumb }
+        Style {
+            coloured: is_terminal && !no_color && !dumb,
+        }
     }
 }
 

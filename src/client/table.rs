@@ -12,13 +12,19 @@ pub struct Cell {
 impl Cell {
     /// Painted text.
     pub fn painted(text: impl Into<String>, paint: Paint) -> Cell {
-        Cell { text: printable(&text.into()), paint: Some(paint) }
+        Cell {
+            text: printable(&text.into()),
+            paint: Some(paint),
+        }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Cell {
-        Cell { text: printable(&text.into()), paint: None }
+        Cell {
+            text: printable(&text.into()),
+            paint: None,
+        }
     }
 }
 
@@ -31,7 +37,10 @@ pub fn render(
     right: &[usize],
     width: Option<usize>,
 ) -> Vec<String> {
-    let heading: Vec<Cell> = header.iter().map(|text| Cell::painted(*text, Paint::Bold)).collect();
+    let heading: Vec<Cell> = header
+        .iter()
+        .map(|text| Cell::painted(*text, Paint::Bold))
+        .collect();
     let mut widths = vec![0; header.len()];
     for row in std::iter::once(&heading).chain(rows) {
         for (cell, width) in row.iter().zip(&mut widths) {
@@ -39,7 +48,8 @@ pub fn render(
         }
     }
     let all = std::iter::once(&heading).chain(rows);
-    all.map(|row| render_row(style, row, &widths, right, width)).collect()
+    all.map(|row| render_row(style, row, &widths, right, width))
+        .collect()
 }
 
 fn render_row(
@@ -62,7 +72,11 @@ fn render_row(
         if !text.is_empty() {
             line.push_str(&" ".repeat(blanks));
             used += blanks + text.chars().count();
-            line.push_str(&cell.paint.map_or(text.clone(), |paint| style.paint(paint, &text)));
+            line.push_str(
+                &cell
+                    .paint
+                    .map_or(text.clone(), |paint| style.paint(paint, &text)),
+            );
             blanks = 0;
         }
         blanks += 2;
@@ -87,7 +101,9 @@ pub fn cut(text: &str, room: usize) -> String {
 
 /// Control characters made visible, so that no name or command can steer the terminal.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -100,8 +116,17 @@ mod tests {
             vec!["a".into(), "1".into(), "".into()],
             vec!["longer".into(), "22".into(), "x y".into()],
         ];
-        let lines = render(Style::plain(), &["NAME", "PID", "DETAIL"], &rows, &[1], None);
-        assert_eq!(lines, ["NAME    PID  DETAIL", "a         1", "longer   22  x y"]);
+        let lines = render(
+            Style::plain(),
+            &["NAME", "PID", "DETAIL"],
+            &rows,
+            &[1],
+            None,
+        );
+        assert_eq!(
+            lines,
+            ["NAME    PID  DETAIL", "a         1", "longer   22  x y"]
+        );
     }
 
     #[test]

@@ -20,7 +20,9 @@ use serde_json::json;
 /// # Errors
 /// Of the connection, the request or the output.
 pub fn why(context: &Context, args: &ProcessArgs) -> Result<i32, ClientError> {
-    let call = Call::Why(ProcessParams { process: args.process.clone() });
+    let call = Call::Why(ProcessParams {
+        process: args.process.clone(),
+    });
     let _: WhyReply = context.ask(&call, |reply| render_why(context.style, reply))?;
     Ok(exit::DONE)
 }
@@ -35,7 +37,11 @@ pub fn render_why(style: Style, reply: &WhyReply) -> Vec<String> {
     let mut part = |heading: &str, texts: &[String]| {
         for (index, text) in texts.iter().enumerate() {
             let heading = if index == 0 { heading } else { "" };
-            lines.push(format!("{} {}", style.paint(Paint::Bold, &format!("{heading:<8}")), text));
+            lines.push(format!(
+                "{} {}",
+                style.paint(Paint::Bold, &format!("{heading:<8}")),
+                text
+            ));
         }
     };
     let clean = |texts: &[String]| texts.iter().map(|text| printable(text)).collect::<Vec<_>>();
@@ -43,8 +49,12 @@ pub fn render_why(style: Style, reply: &WhyReply) -> Vec<String> {
     if !reply.next.is_empty() {
         part("next", &[printable(&reply.next)]);
     }
-    let pids: Vec<String> =
-        reply.process.clients.iter().map(|client| format!("client pid {}", client.pid)).collect();
+    let pids: Vec<String> = reply
+        .process
+        .clients
+        .iter()
+        .map(|client| format!("client pid {}", client.pid))
+        .collect();
     part("attached", &pids);
     part("left", &clean(&reply.process.stragglers));
     if let Some(remedy) = &reply.remedy {
@@ -61,7 +71,9 @@ pub fn render_why(style: Style, reply: &WhyReply) -> Vec<String> {
 /// Of the connection, the request or the output.
 pub fn events(context: &Context, args: &EventsArgs) -> Result<i32, ClientError> {
     let mut connection = context.connect()?;
-    let call = Call::Events(EventsParams { follow: args.follow });
+    let call = Call::Events(EventsParams {
+        follow: args.follow,
+    });
     let reply: EventsReply = connection.call(&call)?;
     for event in &reply.events {
         print_event(context, event)?;
@@ -69,7 +81,7 @@ pub fn events(context: &Context, args: &EventsArgs) -> Result<i32, ClientError> 
     if !args.follow {
         return Ok(exit::DONE);
     }
-    let _guard = connection.end_at_interrupt();
+    connection.guard();
     while let Some((_, params)) = connection.next_notification()? {
         print_event(context, &parse(params)?)?;
     }
@@ -114,9 +126,15 @@ pub fn event_line(style: Style, event: &EventInfo) -> String {
 /// # Errors
 /// Of the connection, the request or the output.
 pub fn clients(context: &Context, args: &TargetsArgs) -> Result<i32, ClientError> {
-    let call = Call::Clients(TargetsParams { targets: or_all(&args.targets) });
+    let call = Call::Clients(TargetsParams {
+        targets: or_all(&args.targets),
+    });
     let reply: ClientsReply = context.ask(&call, |reply: &ClientsReply| {
-        if reply.clients.is_empty() { Vec::new() } else { render_clients(context.style, reply) }
+        if reply.clients.is_empty() {
+            Vec::new()
+        } else {
+            render_clients(context.style, reply)
+        }
     })?;
     if reply.clients.is_empty() {
         context.notice("nobody is attached");
@@ -150,11 +168,22 @@ fn render_clients(style: Style, reply: &ClientsReply) -> Vec<String> {
 /// # Errors
 /// Of the connection, the request or the output.
 pub fn peek(context: &Context, args: &PeekArgs) -> Result<i32, ClientError> {
-    let call = Call::Peek(PeekParams { process: args.process.clone(), ansi: args.ansi });
+    let call = Call::Peek(PeekParams {
+        process: args.process.clone(),
+        ansi: args.ansi,
+    });
     let render = |reply: &PeekReply| {
-        let last = reply.lines.iter().rposition(|line| !line.is_empty()).map_or(0, |at| at + 1);
+        let last = reply
+            .lines
+            .iter()
+            .rposition(|line| !line.is_empty())
+            .map_or(0, |at| at + 1);
         let lines = &reply.lines[..last];
-        if args.ansi { lines.to_vec() } else { lines.iter().map(|line| printable(line)).collect() }
+        if args.ansi {
+            lines.to_vec()
+        } else {
+            lines.iter().map(|line| printable(line)).collect()
+        }
     };
     let _: PeekReply = context.ask(&call, render)?;
     Ok(exit::DONE)
@@ -165,14 +194,22 @@ pub fn peek(context: &Context, args: &PeekArgs) -> Result<i32, ClientError> {
 /// # Errors
 /// Of the connection, the request or the output.
 pub fn doctor(context: &Context) -> Result<i32, ClientError> {
-    let call = Call::Doctor(HelloParams { protocol: PROTOCOL, client: "tm".to_string() });
+    let call = Call::Doctor(HelloParams {
+        protocol: PROTOCOL,
+        client: "tm".to_string(),
+    });
     let _: DoctorReply = context.ask(&call, |reply| render_doctor(context.style, reply))?;
     Ok(exit::DONE)
 }
 
 fn render_doctor(style: Style, reply: &DoctorReply) -> Vec<String> {
     let mut lines = vec![format!("kernel {}", reply.kernel)];
-    let width = reply.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
+    let width = reply
+        .checks
+        .iter()
+        .map(|check| check.name.chars().count())
+        .max()
+        .unwrap_or(0);
     lines.extend(reply.checks.iter().map(|check| {
         let mark = match check.ok {
             true => style.paint(Paint::Green, "ok      "),
@@ -225,7 +262,10 @@ pub fn daemons(context: &Context) -> Result<i32, ClientError> {
 /// Of the output.
 pub fn version(context: &Context) -> Result<i32, ClientError> {
     let own = env!("CARGO_PKG_VERSION");
-    let hello = context.connect().and_then(|mut connection| connection.hello()).ok();
+    let hello = context
+        .connect()
+        .and_then(|mut connection| connection.hello())
+        .ok();
     if context.global.json {
         let daemon = hello.map(|hello| json!(hello));
         let value = json!({"client": {"version": own, "protocol": PROTOCOL}, "daemon": daemon});
@@ -236,7 +276,9 @@ pub fn version(context: &Context) -> Result<i32, ClientError> {
     if let Some(hello) = hello {
         let (version, protocol) = (hello.version, hello.protocol);
         let (pid, config) = (hello.pid, hello.config);
-        lines.push(format!("tmd {version} (protocol {protocol}), pid {pid}, {config}"));
+        lines.push(format!(
+            "tmd {version} (protocol {protocol}), pid {pid}, {config}"
+        ));
     }
     context.print_lines(&lines)?;
     Ok(exit::DONE)
@@ -278,7 +320,10 @@ mod tests {
                 ..ProcessStatus::default()
             },
             summary: "gave up after 4 attempts".to_string(),
-            causes: vec!["exit 0 after 0.1s".to_string(), "starttime is 1s".to_string()],
+            causes: vec![
+                "exit 0 after 0.1s".to_string(),
+                "starttime is 1s".to_string(),
+            ],
             next: "nothing until you start it".to_string(),
             remedy: Some("for a one-shot set starttime: 0".to_string()),
             output: vec!["done\x1b[2J".to_string()],

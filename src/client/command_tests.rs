@@ -1,0 +1,52 @@
+use super::super::daemon_command::DaemonCli;
+use super::*;
+
+#[test]
+fn the_table_is_sound() {
+    tm_command().debug_assert();
+    DaemonCli::command().debug_assert();
+}
+
+#[test]
+fn every_verb_has_a_group_and_every_group_only_verbs() {
+    let grouped: Vec<&str> = GROUPS
+        .iter()
+        .flat_map(|(_, names)| names.iter().copied())
+        .collect();
+    let command = Cli::command();
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let times = grouped
+            .iter()
+            .filter(|name| **name == verb.get_name())
+            .count();
+        assert_eq!(times, 1, "{}", verb.get_name());
+        let about = verb
+            .get_about()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        assert!(
+            !about.is_empty() && about.len() < 72,
+            "{}: {about}",
+            verb.get_name()
+        );
+    }
+    for name in grouped {
+        assert!(command.find_subcommand(name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn what_scale_takes() {
+    assert_eq!(parse_scale("worker=4"), Ok(("worker".to_string(), 4)));
+    assert!(parse_scale("worker").is_err());
+    assert!(parse_scale("=4").is_err());
+    assert!(parse_scale("worker=many").is_err());
+}
+
+#[test]
+fn flags_of_all_verbs_may_stand_anywhere() {
+    let cli = Cli::try_parse_from(["tm", "status", "--json", "-q", "a", "b:0"]).expect("sound");
+    assert!(cli.global.json && cli.global.quiet);
+    assert!(Cli::try_parse_from(["tm", "start"]).is_err());
+    assert!(Cli::try_parse_from(["tm", "tail", "-f", "a"]).is_ok());
+}

@@ -1,0 +1,164 @@
+//! Completion scripts, live names for them, and man pages: all from the table of verbs.
+
+use super::command::{Cli, ShellName, tm_command, verbs_of_targets};
+use super::context::{Context, write_stdout};
+use super::daemon_command::DaemonCli;
+use super::error::{ClientError, exit};
+use crate::wire::{Call, StatusReply, TargetsParams};
+use clap::CommandFactory;
+use clap_complete::Shell;
+use std::path::Path;
+
+/// Runs `completions`.
+///
+/// # Errors
+/// Of the output.
+pub fn completions(shell: ShellName) -> Result<i32, ClientError> {
+    write_stdout(script(shell).as_bytes())?;
+    Ok(exit::DONE)
+}
+
+/// Runs `__complete-names`: names of processes and programs, one a line; nothing without a daemon.
+///
+/// # Errors
+/// Of the output.
+pub fn complete_names(context: &Context) -> Result<i32, ClientError> {
+    if let Ok(names) = live_names(context) {
+        context.print_lines(&names)?;
+    }
+    Ok(exit::DONE)
+}
+
+/// `all`, programs with more than one process, and processes.
+///
+/// # Errors
+/// Of the connection.
+pub fn live_names(context: &Context) -> Result<Vec<String>, ClientError> {
+    let call = Call::Status(TargetsParams {
+        targets: vec!["all".to_string()],
+    });
+    let reply: StatusReply = context.connect()?.call(&call)?;
+    let mut names: Vec<String> = Vec::new();
+    for process in reply.processes {
+        if names.last() != Some(&process.program) && !names.contains(&process.program) {
+            names.push(process.program);
+        }
+        names.push(process.name);
+    }
+    names.push("all".to_string());
+    Ok(names)
+}
+
+/// Runs `__man`: tm.1, tmd.1 and a page for each verb.
+///
+/// # Errors
+/// When the directory cannot be written to.
+pub fn man(directory: &Path) -> Result<i32, ClientError> {
+    let failed =
+        |error: std::io::Error| ClientError::Failed(format!("{}: {error}", directory.display()));
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    clap_mangen::generate_to(DaemonCli::command(), directory).map_err(failed)?;
+    clap_mangen::generate_to(Cli::command(), directory).map_err(failed)?;
+    Ok(exit::DONE)
+}
+
+/// The whole script: what clap generates, and live names on top of it.
+fn script(shell: ShellName) -> String {
+    let generator = match shell {
+        ShellName::Bash => Shell::Bash,
+        ShellName::Zsh => Shell::Zsh,
+        ShellName::Fish => Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(generator, &mut tm_command(), "tm", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    let verbs = verbs_of_targets();
+    match shell {
+        ShellName::Bash => format!(
+            "{script}\n{}",
+            BASH_NAMES.replace("VERBS", &verbs.join("|"))
+        ),
+        // The hint of names is the one clap turns into login names.
+        ShellName::Zsh => script.replace(":_users", ":_tm_names").replacen(
+            "#compdef tm\n",
+            &format!("#compdef tm\n{ZSH_NAMES}"),
+            1,
+        ),
+        ShellName::Fish => {
+            let script = script.replace("(__fish_complete_users)", FISH_NAMES);
+            let condition = verbs.join(" ");
+            format!(
+                "{script}complete -c tm -n \"__fish_seen_subcommand_from {condition}\" \
+                 -f -a \"{FISH_NAMES}\"\n"
+            )
+        }
+    }
+}
+
+const FISH_NAMES: &str = "(tm __complete-names 2>/dev/null)";
+
+const ZSH_NAMES: &str = r#"
+_tm_names() {
+    local -a names
+    names=(${(f)"$(tm __complete-names 2>/dev/null)"})
+    # A colon is part of a name here.
+    compadd -M 'r:|:=* r:|=*' -a names
+}
+"#;
+
+/// Readline breaks words at colons; what stands before the last one must not be repeated.
+const BASH_NAMES: &str = r#"
+_tm_with_names() {
+    _tm "$@"
+    local word verb="" current="${COMP_LINE:0:COMP_POINT}"
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case "$word" in
+            VERBS) verb="$word" ;;
+        esac
+    done
+    current="${current##*[[:space:]]}"
+    if [[ -n "$verb" && "$current" != -* ]]; then
+        local names prefix=""
+        names="$(tm __complete-names 2>/dev/null)"
+        [[ "$current" == *:* && "$COMP_WORDBREAKS" == *:* ]] && prefix="${current%"${current##*:}"}"
+        COMPREPLY=()
+        while IFS= read -r word; do
+            COMPREPLY+=("${word#"$prefix"}")
+        done < <(compgen -W "$names" -- "$current")
+    fi
+}
+complete -F _tm_with_names -o nosort -o bashdefault tm 2>/dev/null ||
+    complete -F _tm_with_names -o bashdefault tm
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_asks_for_live_names() {
+        for shell in [ShellName::Bash, ShellName::Zsh, ShellName::Fish] {
+            let script = script(shell);
+            assert!(script.contains("tm __complete-names"), "{shell:?}");
+            assert!(
+                script.contains("attach") && script.contains("dry-run"),
+                "{shell:?}"
+            );
+            assert!(
+                !script.contains("_users"),
+                "{shell:?} completes login names"
+            );
+        }
+        assert!(script(ShellName::Zsh).contains(":_tm_names"));
+        assert!(script(ShellName::Bash).contains("attach|"));
+    }
+
+    #[test]
+    fn pages_are_written_for_both_programs_and_every_verb() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        man(directory.path()).expect("writable");
+        for page in ["tm.1", "tmd.1", "tm-attach.1", "tm-logs.1"] {
+            assert!(directory.path().join(page).is_file(), "{page}");
+        }
+    }
+}

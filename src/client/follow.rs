@@ -1,0 +1,338 @@
+//! `up` in the foreground: the start, then all output, until Ctrl-C stops everything.
+
+use super::connection::Connection;
+use super::context::{Context, parse, write_stdout};
+use super::error::{ClientError, exit};
+use super::frames::{Filled, Frames};
+use super::logs::{PARTIAL_LINE_DELAY, take_frame};
+use super::merge::{MergeOptions, Merger};
+use super::progress::Progress;
+use super::style::Paint;
+use super::up::wait_for_end;
+use crate::sys::{pidfd, tty};
+use crate::wire::{Call, EventInfo, Frame, LogsParams, ProcessStatus, ShutdownParams};
+use serde_json::Value;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::IsTerminal;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
+
+/// How much waits between the readers and the printer: back-pressure, not a buffer.
+const CHANNEL_BOUND: usize = 64;
+
+enum Incoming {
+    Frame(Frame),
+    FramesEnd,
+    Event(EventInfo),
+    EventsEnd,
+    Signal,
+    Failed(ClientError),
+}
+
+/// Follows a daemon that has just been started (`fresh`) or ran before.
+///
+/// # Errors
+/// Of the daemon or the output.
+pub fn run(
+    context: &Context,
+    progress: Progress,
+    processes: &[ProcessStatus],
+    mut events: Connection,
+    fresh: bool,
+) -> Result<i32, ClientError> {
+    let hello = events.hello()?;
+    let (sender, receiver) = mpsc::sync_channel(CHANNEL_BOUND);
+    forward_signals(sender.clone())?;
+    forward_events(events, sender.clone())?;
+    let merger = Merger::new(MergeOptions {
+        style: context.style,
+        names: processes
+            .iter()
+            .map(|process| process.name.clone())
+            .collect(),
+        always_prefix: true,
+        timestamps: false,
+        strip: std::io::stdout().is_terminal() && !context.global.json,
+        json: context.global.json,
+    });
+    let mut follower = Follower {
+        context,
+        daemon: pidfd::open(hello.pid).ok(),
+        progress,
+        merger,
+        sender,
+        receiver,
+        phase: Phase::Starting,
+        live: false,
+        orders: 0,
+        announced: false,
+        open_streams: 1,
+    };
+    let lines = follower.progress.first_lines(processes);
+    follower.say(&lines)?;
+    follower.run(fresh)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Following,
+    Stopping,
+}
+
+struct Follower<'a> {
+    context: &'a Context,
+    daemon: Option<OwnedFd>,
+    progress: Progress,
+    merger: Merger,
+    sender: SyncSender<Incoming>,
+    receiver: Receiver<Incoming>,
+    phase: Phase,
+    /// Whether a live line is on the screen.
+    live: bool,
+    /// How often we asked for the end.
+    orders: usize,
+    /// The daemon said that it ends, or we asked for it.
+    announced: bool,
+    open_streams: usize,
+}
+
+impl Follower<'_> {
+    fn run(mut self, fresh: bool) -> Result<i32, ClientError> {
+        self.begin_to_follow(fresh)?;
+        self.draw_live()?;
+        while self.open_streams > 0 {
+            let incoming = match self.merger.has_partial() {
+                true => self.receiver.recv_timeout(PARTIAL_LINE_DELAY),
+                false => self.receiver.recv().map_err(RecvTimeoutError::from),
+            };
+            let mut out = Vec::new();
+            match incoming {
+                Ok(Incoming::Frame(frame)) => take_frame(&mut self.merger, &frame, &mut out),
+                Ok(Incoming::Event(event)) => self.take_event(&event, &mut out)?,
+                Ok(Incoming::Signal) => self.stop()?,
+                Ok(Incoming::FramesEnd | Incoming::EventsEnd) => self.open_streams -= 1,
+                Ok(Incoming::Failed(error)) => return Err(error),
+                Err(RecvTimeoutError::Timeout) => self.merger.flush(&mut out),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.print(&out)?;
+            self.begin_to_follow(fresh)?;
+            self.draw_live()?;
+        }
+        self.finish()
+    }
+
+    /// Once everything has settled: from now on output is shown, from its begin when the daemon
+    /// is new.
+    fn begin_to_follow(&mut self, fresh: bool) -> Result<(), ClientError> {
+        if self.phase != Phase::Starting || !self.progress.pending(false).is_empty() {
+            return Ok(());
+        }
+        self.phase = Phase::Following;
+        self.say(&[format!(
+            "{}; ctrl-c stops everything",
+            self.progress.summary()
+        )])?;
+        let mut connection = self.context.connect()?;
+        let params = LogsParams {
+            targets: vec!["all".to_string()],
+            follow: true,
+            frames: true,
+            lines: (!fresh).then_some(10),
+            since_s: None,
+            stream: None,
+        };
+        let _: Value = connection.call(&Call::Logs(params))?;
+        self.open_streams += 1;
+        forward_frames(Frames::new(connection.into_frames()), self.sender.clone())
+    }
+
+    fn take_event(&mut self, event: &EventInfo, out: &mut Vec<u8>) -> Result<(), ClientError> {
+        let settled = self.progress.take(event);
+        if event.event == "daemon" && event.detail.contains("shut") {
+            self.announced = true;
+        }
+        match (self.phase, settled) {
+            (Phase::Starting, Some(line)) => self.say(&[line]),
+            (Phase::Starting, None) => Ok(()),
+            (Phase::Following | Phase::Stopping, _) => {
+                if let Some(process) = &event.process {
+                    self.merger.notice(process, &notice_text(event), out);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The first time orderly, the second time at once.
+    fn stop(&mut self) -> Result<(), ClientError> {
+        self.orders += 1;
+        self.announced = true;
+        let now = match self.orders {
+            1 => false,
+            2 => true,
+            _ => return Ok(()),
+        };
+        let alive = self.progress.alive();
+        let text = match now {
+            false => format!("stopping {alive}… (ctrl-c again kills at once)"),
+            true => format!("killing {alive}…"),
+        };
+        let mut out = Vec::new();
+        self.merger.finish(&mut out);
+        self.print(&out)?;
+        self.say(&[text])?;
+        self.phase = Phase::Stopping;
+        let mut connection = match self.context.connect() {
+            Ok(connection) => connection,
+            // It is gone already.
+            Err(_) => return Ok(()),
+        };
+        let sender = self.sender.clone();
+        spawn(move || {
+            match connection.call_value(&Call::Shutdown(ShutdownParams { now })) {
+                Ok(_) | Err(ClientError::Lost) => {}
+                // Nobody listens any more when this fails.
+                Err(error) => drop(sender.send(Incoming::Failed(error))),
+            }
+        })
+    }
+
+    fn finish(mut self) -> Result<i32, ClientError> {
+        let mut out = Vec::new();
+        self.merger.finish(&mut out);
+        self.print(&out)?;
+        if !self.announced {
+            self.context
+                .report(&ClientError::Failed("the daemon died".to_string()));
+            return Ok(exit::FAILED);
+        }
+        wait_for_end(self.daemon.take())?;
+        let text = if self.orders > 0 {
+            "all stopped"
+        } else {
+            "the daemon was shut down"
+        };
+        self.say(&[text])?;
+        Ok(exit::DONE)
+    }
+
+    /// Prints lines of our own.
+    fn say<S: AsRef<str>>(&mut self, lines: &[S]) -> Result<(), ClientError> {
+        if self.context.global.quiet || self.context.global.json || lines.is_empty() {
+            return Ok(());
+        }
+        self.clear_live()?;
+        self.context.print_lines(lines)
+    }
+
+    fn print(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.clear_live()?;
+        write_stdout(bytes)
+    }
+
+    /// While everything starts or stops, one line at the bottom says how far it is.
+    fn draw_live(&mut self) -> Result<(), ClientError> {
+        if self.phase == Phase::Following
+            || !self.context.is_terminal()
+            || self.context.global.quiet
+        {
+            return Ok(());
+        }
+        let width = tty::window_size(std::io::stdout().as_fd()).map_or(80, |(_, cols)| cols);
+        let line = match self.phase {
+            Phase::Starting => self.progress.live_line(usize::from(width)),
+            Phase::Following | Phase::Stopping => {
+                let alive = format!("stopping {}…", self.progress.alive());
+                self.context.style.paint(Paint::Dim, &alive)
+            }
+        };
+        self.live = true;
+        write_stdout(format!("\r\x1b[K{line}").as_bytes())
+    }
+
+    fn clear_live(&mut self) -> Result<(), ClientError> {
+        match std::mem::take(&mut self.live) {
+            true => write_stdout(b"\r\x1b[K"),
+            false => Ok(()),
+        }
+    }
+}
+
+fn notice_text(event: &EventInfo) -> String {
+    let mut parts = Vec::new();
+    match &event.to {
+        Some(to) => parts.push(to.clone()),
+        None => parts.push(event.event.clone()),
+    }
+    if let Some(pid) = event.pid.filter(|_| event.to.as_deref() == Some("RUNNING")) {
+        parts.push(format!("pid {pid}"));
+    }
+    if !event.detail.is_empty() {
+        parts.push(super::table::printable(&event.detail));
+    }
+    format!("[{}]", parts.join(", "))
+}
+
+fn forward_signals(sender: SyncSender<Incoming>) -> Result<(), ClientError> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .map_err(|error| ClientError::Failed(format!("signals: {error}")))?;
+    spawn(move || {
+        for _ in signals.forever() {
+            if sender.send(Incoming::Signal).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+fn forward_events(mut events: Connection, sender: SyncSender<Incoming>) -> Result<(), ClientError> {
+    spawn(move || {
+        loop {
+            let incoming = match events.next_notification() {
+                Ok(Some((_, params))) => match parse(params) {
+                    Ok(event) => Incoming::Event(event),
+                    Err(error) => Incoming::Failed(error),
+                },
+                Ok(None) => Incoming::EventsEnd,
+                Err(error) => Incoming::Failed(error),
+            };
+            let last = !matches!(incoming, Incoming::Event(_));
+            if sender.send(incoming).is_err() || last {
+                return;
+            }
+        }
+    })
+}
+
+fn forward_frames(mut frames: Frames, sender: SyncSender<Incoming>) -> Result<(), ClientError> {
+    spawn(move || {
+        loop {
+            let incoming = match frames.next_frame() {
+                Ok(Some(frame)) => Incoming::Frame(frame),
+                Ok(None) => match frames.fill(None) {
+                    Filled::Bytes | Filled::Idle => continue,
+                    Filled::End => Incoming::FramesEnd,
+                },
+                Err(error) => Incoming::Failed(error),
+            };
+            let last = !matches!(incoming, Incoming::Frame(_));
+            if sender.send(incoming).is_err() || last {
+                return;
+            }
+        }
+    })
+}
+
+fn spawn(run: impl FnOnce() + Send + 'static) -> Result<(), ClientError> {
+    let spawned = thread::Builder::new().spawn(run);
+    spawned
+        .map(drop)
+        .map_err(|error| ClientError::Failed(format!("a thread: {error}")))
+}

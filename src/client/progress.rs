@@ -1,0 +1,279 @@
+//! How the start of everything goes: from `STARTING` to up or failed, process by process.
+
+use super::style::{Paint, Style};
+use super::table::{cut, printable};
+use crate::config::Config;
+use crate::wire::{EventInfo, ExitInfo, ProcessStatus};
+use std::collections::BTreeMap;
+
+/// Follows the states of all processes.
+#[derive(Debug)]
+pub struct Progress {
+    style: Style,
+    /// Expected exit codes by program.
+    expected: BTreeMap<String, Vec<i32>>,
+    /// In the order of the config.
+    names: Vec<String>,
+    states: BTreeMap<String, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    state: String,
+    wanted: bool,
+    verdict: Verdict,
+}
+
+/// What has become of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing yet.
+    Pending,
+    /// Up, or done as expected.
+    Up,
+    /// Failed, and tried again.
+    Retrying,
+    /// Failed for good.
+    Failed,
+}
+
+impl Progress {
+    /// From the config and the states at the begin.
+    pub fn new(style: Style, config: &Config, processes: &[ProcessStatus]) -> Progress {
+        let programs = config.programs.iter();
+        let codes = programs.map(|p| (p.name.clone(), p.policy.exitcodes.clone()));
+        let mut progress = Progress {
+            style,
+            expected: codes.collect(),
+            names: processes
+                .iter()
+                .map(|process| process.name.clone())
+                .collect(),
+            states: BTreeMap::new(),
+        };
+        for process in processes {
+            let wanted = process.desired == "up" || process.state == "EXITED";
+            let seen = Seen {
+                state: process.state.clone(),
+                wanted,
+                verdict: Verdict::Pending,
+            };
+            progress.states.insert(process.name.clone(), seen);
+        }
+        progress
+    }
+
+    /// The lines for what the first states tell already.
+    pub fn first_lines(&mut self, processes: &[ProcessStatus]) -> Vec<String> {
+        let lines = processes.iter().filter_map(|process| {
+            let verdict = self.verdict(&process.program, &process.state, process.exit);
+            self.settle(&process.name, verdict, process.pid, &process.detail)
+        });
+        lines.collect()
+    }
+
+    /// Takes note of an event; a line when it settles a start.
+    pub fn take(&mut self, event: &EventInfo) -> Option<String> {
+        let (Some(process), Some(to)) = (&event.process, &event.to) else {
+            return None;
+        };
+        let program = process.split(':').next().unwrap_or_default();
+        let verdict = self.verdict(program, to, event.exit);
+        match self.states.get_mut(process) {
+            Some(seen) => {
+                seen.state = to.clone();
+                seen.wanted |= to == "STARTING";
+            }
+            None => {
+                let wanted = to == "STARTING";
+                let seen = Seen {
+                    state: to.clone(),
+                    wanted,
+                    verdict: Verdict::Pending,
+                };
+                self.names.push(process.clone());
+                self.states.insert(process.clone(), seen);
+            }
+        }
+        self.settle(process, verdict, event.pid, &event.detail)
+    }
+
+    /// Names of the processes that are wanted up and not settled.
+    pub fn pending(&self, or_retrying: bool) -> Vec<&str> {
+        let pending = |name: &&String| {
+            self.states.get(*name).is_some_and(|seen| {
+                let retrying = or_retrying && seen.verdict == Verdict::Retrying;
+                seen.wanted && (seen.verdict == Verdict::Pending || retrying)
+            })
+        };
+        self.names
+            .iter()
+            .filter(pending)
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// How many have this verdict.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.states
+            .values()
+            .filter(|seen| seen.wanted && seen.verdict == verdict)
+            .count()
+    }
+
+    /// How many processes are not down.
+    pub fn alive(&self) -> usize {
+        let down = |state: &str| matches!(state, "STOPPED" | "EXITED" | "FATAL");
+        self.states
+            .values()
+            .filter(|seen| !down(&seen.state))
+            .count()
+    }
+
+    /// One line for a live display.
+    pub fn live_line(&self, width: usize) -> String {
+        let pending = self.pending(false);
+        let wanted = self.states.values().filter(|seen| seen.wanted).count();
+        let done = wanted - pending.len();
+        let line = format!("starting {done}/{wanted}: {}", pending.join(" "));
+        self.style
+            .paint(Paint::Dim, &cut(&line, width.saturating_sub(1)))
+    }
+
+    /// The last line of a start.
+    pub fn summary(&self) -> String {
+        let mut parts = vec![format!("{} up", self.count(Verdict::Up))];
+        for (verdict, word) in [(Verdict::Retrying, "retrying"), (Verdict::Failed, "failed")] {
+            match self.count(verdict) {
+                0 => {}
+                count => parts.push(format!("{count} {word}")),
+            }
+        }
+        parts.join(", ")
+    }
+
+    fn verdict(&self, program: &str, state: &str, exit: Option<ExitInfo>) -> Verdict {
+        match state {
+            "RUNNING" => Verdict::Up,
+            "FATAL" => Verdict::Failed,
+            "BACKOFF" => Verdict::Retrying,
+            "EXITED" => {
+                let code = exit.and_then(|exit| exit.code);
+                let codes = self.expected.get(program);
+                let expected = |code| codes.map_or(code == 0, |codes| codes.contains(&code));
+                if code.is_some_and(expected) {
+                    Verdict::Up
+                } else {
+                    Verdict::Failed
+                }
+            }
+            _ => Verdict::Pending,
+        }
+    }
+
+    /// A line when this is news.
+    fn settle(
+        &mut self,
+        name: &str,
+        verdict: Verdict,
+        pid: Option<i32>,
+        detail: &str,
+    ) -> Option<String> {
+        let seen = self.states.get_mut(name)?;
+        let news = verdict != Verdict::Pending && seen.verdict != verdict && seen.wanted;
+        if !news {
+            return None;
+        }
+        seen.verdict = verdict;
+        let (mark, paint) = match verdict {
+            Verdict::Up => ("✓", Paint::Green),
+            Verdict::Retrying => ("!", Paint::Yellow),
+            Verdict::Failed | Verdict::Pending => ("✗", Paint::Red),
+        };
+        let width = self
+            .names
+            .iter()
+            .map(|name| name.chars().count())
+            .max()
+            .unwrap_or(0);
+        let state = self.style.state(&seen.state);
+        let pid = pid.map_or(String::new(), |pid| format!("  pid {pid}"));
+        let detail = if verdict == Verdict::Up {
+            String::new()
+        } else {
+            printable(detail)
+        };
+        let mark = self.style.paint(paint, mark);
+        Some(
+            format!("{mark} {name:width$}  {state}{pid}  {detail}")
+                .trim_end()
+                .to_string(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DaemonSettings;
+
+    fn config() -> Config {
+        Config {
+            path: "/x.yaml".into(),
+            daemon: DaemonSettings::default(),
+            programs: Vec::new(),
+            groups: BTreeMap::new(),
+            warnings: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    fn process(name: &str, state: &str, desired: &str) -> ProcessStatus {
+        ProcessStatus {
+            name: name.to_string(),
+            program: name.split(':').next().unwrap_or_default().to_string(),
+            state: state.to_string(),
+            desired: desired.to_string(),
+            ..ProcessStatus::default()
+        }
+    }
+
+    fn event(name: &str, to: &str, code: Option<i32>) -> EventInfo {
+        EventInfo {
+            event: "process_state".to_string(),
+            process: Some(name.to_string()),
+            from: Some("STARTING".to_string()),
+            to: Some(to.to_string()),
+            exit: code.map(|code| ExitInfo {
+                code: Some(code),
+                signal: None,
+            }),
+            detail: "why".to_string(),
+            ..EventInfo::default()
+        }
+    }
+
+    #[test]
+    fn a_start_is_followed_to_its_end() {
+        let processes = [
+            process("a:0", "STARTING", "up"),
+            process("off:0", "STOPPED", "down"),
+            process("bad:0", "STARTING", "up"),
+            process("once:0", "STARTING", "up"),
+        ];
+        let mut progress = Progress::new(Style::plain(), &config(), &processes);
+        assert!(progress.first_lines(&processes).is_empty());
+        assert_eq!(progress.pending(false), ["a:0", "bad:0", "once:0"]);
+        let line = progress.take(&event("a:0", "RUNNING", None));
+        assert_eq!(line.as_deref(), Some("✓ a:0     RUNNING"));
+        let line = progress.take(&event("bad:0", "BACKOFF", Some(1)));
+        assert_eq!(line.as_deref(), Some("! bad:0   BACKOFF  why"));
+        assert!(progress.take(&event("once:0", "EXITED", Some(0))).is_some());
+        assert!(progress.pending(false).is_empty());
+        assert_eq!(progress.pending(true), ["bad:0"]);
+        assert!(progress.take(&event("bad:0", "FATAL", Some(1))).is_some());
+        assert_eq!(progress.count(Verdict::Failed), 1);
+        assert_eq!(progress.summary(), "2 up, 1 failed");
+        assert_eq!(progress.alive(), 1);
+    }
+}

@@ -1,0 +1,382 @@
+//! The control shell: the same verbs with editing, history, completion and events.
+
+use super::command::{Cli, shell_help, visible_verbs};
+use super::complete::live_names;
+use super::context::{Context, parse};
+use super::error::{ClientError, exit};
+use super::style::{Paint, Style};
+use super::tell::event_line;
+use super::{discovery, run_verb};
+use crate::wire::{Call, EventsParams};
+use clap::{CommandFactory, Parser};
+use rustyline::completion::Completer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::DefaultHistory;
+use rustyline::validate::Validator;
+use rustyline::{Config, Editor, ExternalPrinter, Helper};
+use serde_json::Value;
+use std::io::{BufRead, IsTerminal};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::thread;
+
+/// How many lines the history keeps.
+const HISTORY_LINES: usize = 2_000;
+
+/// Runs the shell: with an editor on a terminal, line by line from a pipe.
+///
+/// # Errors
+/// Of the terminal, or of the input.
+pub fn run(context: &Context) -> Result<i32, ClientError> {
+    let mut context = context.clone();
+    context.in_shell = true;
+    if std::io::stdin().is_terminal() {
+        interactive(&mut context)
+    } else {
+        from_pipe(&mut context)
+    }
+}
+
+/// What a line leads to.
+enum After {
+    /// On with this exit code of the line.
+    On(i32),
+    /// The shell ends.
+    Quit,
+}
+
+fn from_pipe(context: &mut Context) -> Result<i32, ClientError> {
+    let mut failed = exit::DONE;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|error| ClientError::Failed(format!("input: {error}")))?;
+        match run_line(context, &line) {
+            After::On(exit::DONE) => {}
+            After::On(code) => failed = code,
+            After::Quit => break,
+        }
+    }
+    Ok(failed)
+}
+
+fn interactive(context: &mut Context) -> Result<i32, ClientError> {
+    let mut editor = new_editor(context)?;
+    let history = history_file();
+    if let Some(history) = &history {
+        // The first time there is none.
+        let _ = editor.load_history(history);
+    }
+    greet(context);
+    let prompt_style = Style::stdout();
+    loop {
+        show_events_above(context, &mut editor);
+        let prompt = "tm> ";
+        if let Some(helper) = editor.helper_mut() {
+            helper.prompt = prompt_style.paint(Paint::Bold, prompt);
+        }
+        let line = match editor.readline(prompt) {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(ClientError::Failed(format!("the terminal: {error}"))),
+        };
+        if !line.trim().is_empty() {
+            let _ = editor.add_history_entry(line.as_str());
+        }
+        if matches!(run_line(context, &line), After::Quit) {
+            break;
+        }
+        if let Some(history) = &history {
+            // A history that cannot be kept is not worth a word at each line.
+            let _ = editor.append_history(history);
+        }
+    }
+    Ok(exit::DONE)
+}
+
+/// Runs one line; errors are printed and leave the shell alone.
+fn run_line(context: &mut Context, line: &str) -> After {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return After::On(exit::DONE);
+    }
+    let Some(words) = shlex::split(line) else {
+        context.report(&ClientError::Usage("a quote is not closed".to_string()));
+        return After::On(exit::USAGE);
+    };
+    match words
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["quit" | "exit"] => return After::Quit,
+        ["help" | "?"] => {
+            let printed = context.print_lines(&[shell_help().trim_end()]);
+            return After::On(printed.map_or_else(|error| error.exit_code(), |()| exit::DONE));
+        }
+        _ => {}
+    }
+    let arguments = std::iter::once("tm".to_string()).chain(words);
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return After::On(error.exit_code());
+        }
+    };
+    let Some(verb) = cli.verb else {
+        return After::On(exit::DONE);
+    };
+    let mut line_context = context.clone();
+    line_context.global.json |= cli.global.json;
+    line_context.global.quiet |= cli.global.quiet;
+    if cli.global.config.is_some() || cli.global.socket.is_some() {
+        line_context.global.config = cli.global.config;
+        line_context.global.socket = cli.global.socket;
+    }
+    if line_context.global.json {
+        line_context.style = Style::plain();
+    }
+    After::On(run_verb(&line_context, &verb))
+}
+
+fn greet(context: &Context) {
+    match context
+        .connect()
+        .and_then(|mut connection| connection.hello())
+    {
+        Ok(hello) => {
+            let (version, pid, config) = (hello.version, hello.pid, hello.config);
+            context.notice(&format!(
+                "tmd {version}, pid {pid}, {config}; help lists the verbs"
+            ));
+        }
+        Err(error) => context.report(&error),
+    }
+}
+
+/// The history file in the state directory, which is made if need be.
+fn history_file() -> Option<PathBuf> {
+    let directory = discovery::state_dir();
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&directory)
+        .ok()?;
+    let file = directory.join("history");
+    let open = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&file);
+    open.ok().map(|_| file)
+}
+
+type ShellEditor = Editor<ShellHelper, DefaultHistory>;
+
+fn new_editor(context: &Context) -> Result<ShellEditor, ClientError> {
+    let failed = |error: ReadlineError| ClientError::Failed(format!("the terminal: {error}"));
+    let config = Config::builder()
+        .max_history_size(HISTORY_LINES)
+        .and_then(|builder| builder.history_ignore_dups(true))
+        .map_err(failed)?
+        .history_ignore_space(true)
+        .completion_type(rustyline::CompletionType::List)
+        .build();
+    let mut editor = ShellEditor::with_config(config).map_err(failed)?;
+    editor.set_helper(Some(ShellHelper {
+        context: context.clone(),
+        prompt: String::new(),
+    }));
+    Ok(editor)
+}
+
+/// Prints events above the prompt while a line is edited, in a thread that ends with the
+/// connection or the editor's line.
+fn show_events_above(context: &mut Context, editor: &mut ShellEditor) {
+    if context.events_shown || context.global.quiet {
+        return;
+    }
+    let Ok(mut printer) = editor.create_external_printer() else {
+        return;
+    };
+    let follow = || -> Result<_, ClientError> {
+        let mut events = context.connect_unguarded()?;
+        let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
+        Ok(events)
+    };
+    let Ok(mut events) = follow() else {
+        return;
+    };
+    context.events_shown = true;
+    let style = context.style;
+    thread::spawn(move || {
+        while let Ok(Some((_, params))) = events.next_notification() {
+            if let Ok(event) = parse(params)
+                && printer
+                    .print(format!("{}\n", event_line(style, &event)))
+                    .is_err()
+            {
+                return;
+            }
+        }
+        let text = style.paint(Paint::Yellow, "the daemon went away");
+        let _ = printer.print(format!("{text}\n"));
+    });
+}
+
+/// Completion, hints and colours.
+struct ShellHelper {
+    context: Context,
+    prompt: String,
+}
+
+impl Helper for ShellHelper {}
+
+impl Validator for ShellHelper {}
+
+impl Highlighter for ShellHelper {
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
+        &'s self,
+        prompt: &'p str,
+        default: bool,
+    ) -> std::borrow::Cow<'b, str> {
+        match default && !self.prompt.is_empty() {
+            true => self.prompt.as_str().into(),
+            false => prompt.into(),
+        }
+    }
+
+    fn highlight_hint<'h>(&self, hint: &'h str) -> std::borrow::Cow<'h, str> {
+        Style::stdout().paint(Paint::Dim, hint).into()
+    }
+}
+
+impl Completer for ShellHelper {
+    type Candidate = String;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &rustyline::Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
+        let typed = line.get(..position).unwrap_or(line);
+        let names = || live_names(&self.context).unwrap_or_default();
+        Ok(candidates(typed, names))
+    }
+}
+
+impl Hinter for ShellHelper {
+    type Hint = String;
+
+    fn hint(&self, line: &str, position: usize, _: &rustyline::Context<'_>) -> Option<String> {
+        if position < line.len() {
+            return None;
+        }
+        hint(line)
+    }
+}
+
+/// Where the last word begins, and what it can become.
+fn candidates(typed: &str, names: impl FnOnce() -> Vec<String>) -> (usize, Vec<String>) {
+    let begin = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+    let (before, word) = typed.split_at(begin);
+    let words: Vec<&str> = before.split_whitespace().collect();
+    let all: Vec<String> = match words.as_slice() {
+        [] => shell_verbs(),
+        [verb, ..] => arguments_of(verb, word, names),
+    };
+    let fitting = all
+        .into_iter()
+        .filter(|candidate| candidate.starts_with(word));
+    (
+        begin,
+        fitting.map(|candidate| format!("{candidate} ")).collect(),
+    )
+}
+
+fn arguments_of(verb: &str, word: &str, names: impl FnOnce() -> Vec<String>) -> Vec<String> {
+    if verb == "help" {
+        return visible_verbs();
+    }
+    let command = Cli::command();
+    let Some(verb) = command.find_subcommand(verb) else {
+        return Vec::new();
+    };
+    if word.starts_with('-') {
+        let flags = verb
+            .get_arguments()
+            .filter_map(|argument| argument.get_long());
+        return flags
+            .chain(["json", "quiet"])
+            .map(|flag| format!("--{flag}"))
+            .collect();
+    }
+    let takes = |argument: &clap::Arg| argument.get_value_hint() == super::command::NAMES;
+    if verb.get_positionals().any(takes) {
+        names()
+    } else {
+        Vec::new()
+    }
+}
+
+fn shell_verbs() -> Vec<String> {
+    let mut verbs = visible_verbs();
+    verbs.extend(["quit".to_string(), "exit".to_string()]);
+    verbs
+}
+
+/// The rest of the only verb that fits, or what the verb takes.
+fn hint(line: &str) -> Option<String> {
+    if line.is_empty() {
+        return None;
+    }
+    if let Some(verb) = line.strip_suffix(' ').filter(|verb| !verb.contains(' ')) {
+        let command = Cli::command();
+        let positionals = command.find_subcommand(verb)?.get_positionals();
+        let names: Vec<&str> = positionals
+            .filter_map(|p| p.get_value_names()?.first().map(|s| s.as_str()))
+            .collect();
+        return (!names.is_empty()).then(|| names.join(" "));
+    }
+    let mut fitting = shell_verbs()
+        .into_iter()
+        .filter(|verb| verb.starts_with(line));
+    match (fitting.next(), fitting.next()) {
+        (Some(verb), None) => verb.strip_prefix(line).map(str::to_string),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Vec<String> {
+        ["worker", "worker:0", "web:0", "all"]
+            .map(str::to_string)
+            .to_vec()
+    }
+
+    #[test]
+    fn verbs_names_and_flags_are_completed() {
+        assert_eq!(candidates("att", names), (0, vec!["attach ".to_string()]));
+        let found = candidates("start worker:0 w", names);
+        assert_eq!(found.0, 15);
+        assert_eq!(found.1, ["worker ", "worker:0 ", "web:0 "]);
+        assert_eq!(candidates("reload --d", names).1, ["--dry-run "]);
+        assert_eq!(candidates("nothing w", names).1, Vec::<String>::new());
+        assert_eq!(candidates("help relo", names).1, ["reload "]);
+    }
+
+    #[test]
+    fn hints_finish_the_only_verb_and_name_what_it_takes() {
+        assert_eq!(hint("att").as_deref(), Some("ach"));
+        assert_eq!(hint("s"), None);
+        assert_eq!(hint("attach ").as_deref(), Some("PROCESS"));
+        assert_eq!(hint(""), None);
+    }
+}

@@ -1,0 +1,239 @@
+//! `up`, `down` and `shutdown`: the daemon from its start to its end.
+
+use super::command::{DownArgs, UpArgs};
+use super::connection::Connection;
+use super::context::Context;
+use super::discovery;
+use super::error::{ClientError, exit};
+use super::follow;
+use super::progress::{Progress, Verdict};
+use crate::config::{self, Autostart, Config, Environment};
+
+use crate::sys::pidfd;
+use crate::wire::{
+    ActParams, ActReply, Call, EventsParams, ProcessStatus, ReloadParams, ShutdownParams,
+    StatusReply, TargetsParams,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::Value;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// How long the daemon may take to end after its last process, in seconds.
+const END_SECONDS: i64 = 30;
+
+/// Runs `up`.
+///
+/// # Errors
+/// Of the config, the daemon's start or the connection.
+pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
+    let path = discovery::find_config(context.global.config.as_deref())?;
+    let config = load(context, &path)?;
+    let mut context = context.clone();
+    let socket = context.global.socket.clone();
+    let socket = socket.unwrap_or_else(|| discovery::socket_of(Some(&config.daemon), &config.path));
+    let fresh = match Connection::open(&socket) {
+        Ok(mut connection) => {
+            let pid = connection.hello()?.pid;
+            context.notice(&format!("the daemon already runs (pid {pid})"));
+            false
+        }
+        Err(ClientError::NotRunning(_)) => {
+            start_daemon(&context, &config)?;
+            true
+        }
+        Err(error) => return Err(error),
+    };
+    context.global.socket = Some(socket);
+    // Before the first look, so that nothing falls between the two.
+    let mut events = context.connect()?;
+    let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
+    if !fresh {
+        start_what_is_down(&context, &config)?;
+    }
+    let processes = status(&context)?.processes;
+    let mut progress = Progress::new(context.style, &config, &processes);
+    if args.detach {
+        return wait_for_all(&context, &mut progress, &processes, events);
+    }
+    follow::run(&context, progress, &processes, events, fresh)
+}
+
+/// Runs `down` (with `until_end`) and `shutdown`.
+///
+/// # Errors
+/// Of the connection or the request.
+pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, ClientError> {
+    let mut connection = match context.connect() {
+        Err(error @ (ClientError::NotRunning(_) | ClientError::NoDaemon(_))) => {
+            context.notice("not running");
+            return if context.global.json {
+                Err(error)
+            } else {
+                Ok(exit::NO_DAEMON)
+            };
+        }
+        connection => connection?,
+    };
+    let hello = connection.hello()?;
+    let daemon = pidfd::open(hello.pid).ok();
+    let alive = status(context)?
+        .processes
+        .iter()
+        .filter(|process| process.pid.is_some())
+        .count();
+    context.notice(&format!(
+        "stopping {alive} and the daemon (pid {})…",
+        hello.pid
+    ));
+    match connection.call_value(&Call::Shutdown(ShutdownParams { now: args.now })) {
+        // The end may be faster than its announcement.
+        Ok(_) | Err(ClientError::Lost) => {}
+        Err(error) => return Err(error),
+    }
+    if until_end {
+        wait_for_end(daemon)?;
+        context.notice("down");
+    }
+    if context.global.json {
+        context.print_json(&serde_json::json!({ "stopped": alive, "pid": hello.pid }))?;
+    }
+    Ok(exit::DONE)
+}
+
+/// Waits until the daemon's process is gone.
+///
+/// # Errors
+/// When it does not end.
+pub fn wait_for_end(daemon: Option<OwnedFd>) -> Result<(), ClientError> {
+    let Some(daemon) = daemon else {
+        return Ok(());
+    };
+    let timeout = Timespec {
+        tv_sec: END_SECONDS,
+        tv_nsec: 0,
+    };
+    let mut fds = [PollFd::new(&daemon, PollFlags::IN)];
+    match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout))) {
+        Ok(0) => Err(ClientError::Failed("the daemon does not end".to_string())),
+        _ => Ok(()),
+    }
+}
+
+/// The state of everything.
+///
+/// # Errors
+/// Of the connection.
+pub fn status(context: &Context) -> Result<StatusReply, ClientError> {
+    context.connect()?.call(&Call::Status(TargetsParams {
+        targets: vec!["all".to_string()],
+    }))
+}
+
+/// Loads the config; prints its errors, or its warnings.
+fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
+    match config::load(path, &Environment::current()) {
+        Ok(config) => {
+            if !config.warnings.is_empty() {
+                context.notice(&config::render(&config.warnings));
+            }
+            Ok(config)
+        }
+        Err(error) if context.global.json => Err(ClientError::Failed(error.to_string())),
+        Err(error) => {
+            eprintln!("{error}");
+            Err(ClientError::Silent(exit::FAILED))
+        }
+    }
+}
+
+/// Starts `tmd` from our own executable, in the background; it answers when this returns.
+fn start_daemon(context: &Context, config: &Config) -> Result<(), ClientError> {
+    let own = std::env::current_exe()
+        .map_err(|error| ClientError::Failed(format!("our own executable: {error}")))?;
+    let mut command = Command::new(own);
+    command
+        .arg0("tmd")
+        .arg("-d")
+        .arg("-c")
+        .arg(&config.path)
+        .stdin(Stdio::null());
+    if let Some(socket) = &context.global.socket {
+        command.arg("--socket").arg(socket);
+    }
+    let started = command
+        .status()
+        .map_err(|error| ClientError::Failed(format!("starting the daemon: {error}")))?;
+    if started.success() {
+        return Ok(());
+    }
+    // It has said why on standard error.
+    Err(ClientError::Silent(exit::FAILED))
+}
+
+/// Starts what the config wants up and what is not; tells when the config has changed.
+fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientError> {
+    let mut connection = context.connect()?;
+    let call = Call::Reload(ReloadParams { dry_run: true });
+    let plan: Result<crate::wire::PlanReply, _> = connection.call(&call);
+    let changed = |plan: &crate::wire::PlanReply| {
+        plan.entries.iter().any(|entry| entry.action != "unchanged")
+    };
+    if plan.as_ref().is_ok_and(changed) {
+        context.notice("the config has changed since; tm reload applies it");
+    }
+    let wanted = |program: &str| {
+        let mut programs = config.programs.iter();
+        programs.any(|p| p.name == program && p.autostart != Autostart::No)
+    };
+    let down =
+        |process: &ProcessStatus| matches!(process.state.as_str(), "STOPPED" | "EXITED" | "FATAL");
+    let processes = status(context)?.processes.into_iter();
+    let targets: Vec<String> = processes
+        .filter(|process| down(process) && wanted(&process.program))
+        .map(|process| process.name)
+        .collect();
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let params = ActParams {
+        targets,
+        wait: false,
+        timeout_s: None,
+    };
+    let _: ActReply = connection.call(&Call::Start(params))?;
+    Ok(())
+}
+
+/// Returns when all are up or one failed.
+fn wait_for_all(
+    context: &Context,
+    progress: &mut Progress,
+    processes: &[ProcessStatus],
+    mut events: Connection,
+) -> Result<i32, ClientError> {
+    let say = |line: &str| match context.global.quiet || context.global.json {
+        true => Ok(()),
+        false => context.print_lines(&[line]),
+    };
+    for line in progress.first_lines(processes) {
+        say(&line)?;
+    }
+    while !progress.pending(true).is_empty() && progress.count(Verdict::Failed) == 0 {
+        let Some((_, params)) = events.next_notification()? else {
+            return Err(ClientError::Lost);
+        };
+        if let Some(line) = progress.take(&super::context::parse(params)?) {
+            say(&line)?;
+        }
+    }
+    if context.global.json {
+        context.print_json(&status(context)?)?;
+    } else {
+        say(&progress.summary())?;
+    }
+    let failed = progress.count(Verdict::Failed) > 0;
+    Ok(if failed { exit::FAILED } else { exit::DONE })
+}
