@@ -34,7 +34,7 @@ pub trait Sink {
     /// was skipped.
     fn string(&mut self, _kind: u8, _data: &[u8], _whole: bool) {}
 
-    /// Where in the present chunk the next report ends; comes before each report but text.
+    /// Where in the present chunk the next report ends; comes before each report.
     fn at(&mut self, _end: usize) {}
 }
 
@@ -102,6 +102,7 @@ impl Scanner {
         let rest = &bytes[at..];
         let end = memchr3(ESC, SO, SI, rest).unwrap_or(rest.len());
         if end > 0 {
+            sink.at(at + end);
             sink.text(&rest[..end]);
         }
         let Some(&byte) = rest.get(end) else {

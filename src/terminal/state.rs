@@ -301,6 +301,16 @@ impl TerminalState {
         }
     }
 
+    /// Colours from this one on; a question mark asks for one instead.
+    fn set_colours(&mut self, first: usize, values: &[u8]) {
+        let values = values.split(|byte| *byte == b';');
+        for (colour, value) in self.colours.iter_mut().skip(first).zip(values) {
+            if !value.is_empty() && !value.contains(&b'?') {
+                *colour = printable(value);
+            }
+        }
+    }
+
     fn operating_system_command(&mut self, data: &[u8], whole: bool) {
         let cut = data
             .iter()
@@ -319,8 +329,9 @@ impl TerminalState {
                 // A link too long to be remembered has still to be closed.
                 self.link = open.then(|| link.unwrap_or_else(|| b";".to_vec()));
             }
-            b"10" | b"11" | b"12" if value != b"?" && whole => {
-                self.colours[usize::from(number[1] - b'0')] = printable(value);
+            b"10" | b"11" | b"12" if whole => {
+                let first = usize::from(number[1] - b'0');
+                self.set_colours(first, value);
             }
             b"110" | b"111" | b"112" => self.colours[usize::from(number[2] - b'0')] = None,
             _ => {}

@@ -54,6 +54,7 @@ impl Query {
 /// What is known of a process's terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tracker {
+    start: u64,
     scanner: Scanner,
     pub(super) state: TerminalState,
 }
@@ -63,6 +64,7 @@ impl Tracker {
     pub fn new(offset: u64) -> Tracker {
         let state = TerminalState::new(offset);
         Tracker {
+            start: offset,
             scanner: Scanner::default(),
             state,
         }
@@ -73,6 +75,11 @@ impl Tracker {
         self.scanner.feed(bytes, &mut self.state);
         self.state.offset += bytes.len() as u64;
         self.state.at = 0;
+    }
+
+    /// The ring offset of the first byte fed.
+    pub fn start(&self) -> u64 {
+        self.start
     }
 
     /// The ring offset after the last byte fed.
