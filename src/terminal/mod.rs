@@ -4,12 +4,14 @@
 //! somebody attaches, from the bytes that are kept and what the tracker knows.
 
 mod modes;
+mod peek;
 mod replay;
 mod scan;
 mod snapshot;
 mod state;
 mod tracker;
 
+pub use peek::{Screen, answers, peek};
 pub use scan::{Scanner, Sink};
 pub use snapshot::{cursor, plain_text, snapshot};
 pub use tracker::{Query, Tracker};
