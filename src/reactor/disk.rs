@@ -76,6 +76,13 @@ pub enum Completion {
         /// The batch's buffer: empty for reuse, or, if refused, with its bytes.
         bytes: Vec<u8>,
     },
+    /// An action is done with.
+    Ran {
+        /// What it was given.
+        tag: u32,
+        /// How it failed.
+        error: Option<DiskError>,
+    },
     /// A log outgrew its size and could not be rotated; it goes on growing until that works.
     RotationFailed {
         /// The log.
@@ -84,6 +91,9 @@ pub enum Completion {
         error: DiskError,
     },
 }
+
+/// Something else that touches the disk, such as writing a pidfile.
+pub type Action = Box<dyn FnOnce() -> Result<(), DiskError> + Send>;
 
 /// The reactor's end of the disk thread.
 pub struct Disk {
@@ -106,6 +116,7 @@ pub(super) enum Message {
     Configure(LogId, FileSink),
     Append(LogId, Batch),
     Line(LogId, String),
+    Run(u32, Action),
     ReopenAll,
     Close(LogId),
     Stop,
@@ -123,6 +134,27 @@ pub(super) struct Shared {
     completions: Mutex<Vec<Completion>>,
     stopped: (Mutex<bool>, Condvar),
     waker: Mutex<Box<dyn Fn() + Send>>,
+}
+
+/// Appends lines to one log, from any thread.
+pub struct LineSender {
+    id: LogId,
+    lines: Arc<LineQueue>,
+    sender: Sender<Message>,
+}
+
+impl LineSender {
+    /// See [`Disk::append_line`].
+    pub fn send(&self, line: String) {
+        let LineQueue { waiting, dropped } = &*self.lines;
+        if waiting.load(Ordering::Relaxed) + line.len() > LINES_MAX {
+            dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        waiting.fetch_add(line.len(), Ordering::Relaxed);
+        // Without the thread there is nobody to write it.
+        let _ = self.sender.send(Message::Line(self.id, line));
+    }
 }
 
 impl Disk {
@@ -190,19 +222,26 @@ impl Disk {
     /// Appends a line (the newline is added) and forgets about it. When [`LINES_MAX`] bytes wait
     /// already the line is dropped, counted, and the log says so when it can.
     pub fn append_line(&self, id: LogId, line: String) {
-        let Some(opened) = self.logs.get(&id) else {
-            return;
-        };
-        let waiting = opened.lines.waiting.load(Ordering::Relaxed);
-        if waiting + line.len() > LINES_MAX {
-            opened.lines.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
+        if let Some(sender) = self.line_sender(id) {
+            sender.send(line);
         }
-        opened
-            .lines
-            .waiting
-            .fetch_add(line.len(), Ordering::Relaxed);
-        self.send(Message::Line(id, line));
+    }
+
+    /// A handle to [`append_line`](Self::append_line) from anywhere; none for a log that is not
+    /// open.
+    pub fn line_sender(&self, id: LogId) -> Option<LineSender> {
+        let opened = self.logs.get(&id)?;
+        let lines = Arc::clone(&opened.lines);
+        Some(LineSender {
+            id,
+            lines,
+            sender: self.sender.clone(),
+        })
+    }
+
+    /// Has an action carried out, in its turn. Answered by exactly one [`Completion::Ran`].
+    pub fn run(&self, tag: u32, action: Action) {
+        self.send(Message::Run(tag, action));
     }
 
     /// Opens every log file anew by its path, each at the end of its present line.

@@ -62,16 +62,17 @@ impl Worker {
         }
     }
 
-    pub fn run(mut self) {
-        // However it ends, nobody waits for it for ever.
-        let shared = Arc::clone(&self.shared);
-        let _stopped = Stopped(shared);
-        while let Some(message) = self.next_message() {
-            if self.handle(message).is_break() {
+    pub fn run(self) {
+        // However it ends, nobody waits for it for ever. Dropped last: what is sent once it is
+        // known to have stopped is refused, not swallowed.
+        let _stopped = Stopped(Arc::clone(&self.shared));
+        let mut worker = self;
+        while let Some(message) = worker.next_message() {
+            if worker.handle(message).is_break() {
                 break;
             }
         }
-        for log in self.logs.values_mut() {
+        for log in worker.logs.values_mut() {
             log.last_words();
         }
     }
@@ -103,6 +104,10 @@ impl Worker {
             Message::Configure(id, sink) => self.configure(id, sink),
             Message::Append(id, batch) => self.append(id, batch),
             Message::Line(id, line) => self.line(id, &line),
+            Message::Run(tag, action) => {
+                let error = action().err();
+                self.shared.complete(Completion::Ran { tag, error });
+            }
             Message::ReopenAll => self.reopen_all(),
             Message::Close(id) => self.close(id),
             Message::Stop => return std::ops::ControlFlow::Break(()),

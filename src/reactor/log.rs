@@ -177,6 +177,12 @@ impl LogFeed {
         self.is_idle() && self.unsent(output) == output.head() && self.lost == 0
     }
 
+    /// Whether everything before `offset` of the ring is in the log, or cannot be got there
+    /// because appending fails.
+    pub fn has_reached(&self, output: &Output, offset: u64) -> bool {
+        self.failing || self.stalled || (self.is_idle() && self.unsent(output) >= offset)
+    }
+
     /// When to call [`next_batch`](Self::next_batch) or [`gate`](Self::gate) again at the latest.
     pub fn deadline(&self) -> Option<Time> {
         match (self.retry_at, self.paused_until) {

@@ -1,7 +1,266 @@
-//! reactor
+//! The reactor: one thread, one epoll, every system call of the daemon.
+//!
+//! A turn has phases: poll, dispatch (signals, exits, new clients first, then requests), timeouts,
+//! apply (what the supervisor decided), output under a budget, flush. What was left over goes on
+//! a list and makes the next poll wait zero, since mio is edge-triggered and never reminds.
+
+mod access;
+mod act;
+mod apply;
+mod attach;
+mod child;
+mod clock;
+mod connection;
+mod console;
+mod control;
 pub mod disk;
 pub mod disk_file;
 pub mod disk_format;
 mod disk_worker;
+mod environment;
+mod events;
+mod flush;
+mod follow;
+mod listener;
 pub mod log;
+mod logging;
+mod logs;
 pub mod output;
+mod pidfile;
+mod read;
+mod reload;
+mod remains;
+mod signals;
+mod spawn;
+mod startup;
+mod status;
+mod token;
+
+pub use startup::{DaemonOptions, daemon_main};
+
+use crate::config::Config;
+use crate::supervisor::{ProcessId, Supervisor};
+use crate::sys;
+use child::Child;
+use clock::{Clock, Timer, Timers};
+use connection::{Connection, ConnectionId};
+use mio::Events;
+use slab::Slab;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+use token::{Source, WAKE, Watch};
+
+/// The daemon.
+pub struct Reactor {
+    watch: Watch,
+    clock: Clock,
+    timers: Timers,
+    supervisor: Supervisor,
+    config: Config,
+    inherited: environment::Inherited,
+    nofile: (u64, u64),
+    log_level: Option<::log::LevelFilter>,
+    signals: sys::signalfd::SignalFd,
+    listener: sys::socket::Listener,
+    disk: disk::Disk,
+    /// Whose log feed a tag is.
+    feeds: HashMap<u64, ProcessId>,
+    feeds_opened: u64,
+    children: HashMap<ProcessId, Child>,
+    /// Whose living leader a pid is.
+    leaders: HashMap<i32, ProcessId>,
+    connections: Slab<Connection>,
+    connections_accepted: u64,
+    /// Outputs with something to read, each once.
+    outputs_ready: VecDeque<(ProcessId, u32)>,
+    /// Connections with something to read, each once.
+    connections_ready: VecDeque<usize>,
+    /// Connections with something to write.
+    unflushed: BTreeSet<usize>,
+    /// Processes with new output to hand on.
+    dirty: Vec<ProcessId>,
+    /// Processes of which something may be left over.
+    remains_due: BTreeSet<ProcessId>,
+    waiters: act::Waiters,
+    history: events::History,
+    started_ns: u64,
+    finished: bool,
+    /// A client was not served to the end, only because its turn was over.
+    flush_again: bool,
+    idle_armed: bool,
+    scratch: Vec<u8>,
+}
+
+impl Reactor {
+    /// Turns until a shutdown is complete.
+    ///
+    /// # Errors
+    /// When epoll itself fails.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        while !self.finished {
+            let timeout = self.timeout();
+            match self.watch.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => other?,
+            }
+            self.clock.tick();
+            self.turn(&events);
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, events: &Events) {
+        self.dispatch(events);
+        self.expire();
+        self.apply();
+        self.serve_connections();
+        self.apply();
+        self.read_outputs();
+        self.collect_disk();
+        self.hand_on_output();
+        self.look_for_remains();
+        self.apply();
+        self.flush();
+    }
+
+    /// How long the next poll may wait: not at all while something was left over.
+    fn timeout(&self) -> Option<Duration> {
+        let ready = !self.outputs_ready.is_empty() || !self.connections_ready.is_empty();
+        if ready || self.flush_again {
+            return Some(Duration::ZERO);
+        }
+        let own = self.timers.next();
+        let theirs = self.supervisor.poll_timeout();
+        let nearest = own.into_iter().chain(theirs).min()?;
+        Some(
+            nearest
+                .since(self.clock.now())
+                .saturating_sub(self.clock.spent()),
+        )
+    }
+
+    /// Signals, exits and new clients are served at once; the rest is put on lists.
+    fn dispatch(&mut self, events: &Events) {
+        let mut signalled = false;
+        let mut ended = Vec::new();
+        let mut arriving = false;
+        for event in events {
+            if event.token() == WAKE {
+                continue;
+            }
+            match self.watch.source(event.token()) {
+                None => {}
+                Some(Source::Signals) => signalled = true,
+                Some(Source::Listener) => arriving = true,
+                Some(Source::Leader(id)) => ended.push(id),
+                Some(Source::Straggler(id)) => drop(self.remains_due.insert(id)),
+                Some(Source::Output(id, number)) => {
+                    if event.is_writable() {
+                        self.input_writable(id);
+                    }
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        self.queue_output(id, number);
+                    }
+                }
+                Some(Source::Input(id)) => self.input_writable(id),
+                Some(Source::Connection(slot)) => self.connection_event(slot, event),
+            }
+        }
+        for id in ended {
+            self.leader_readable(id);
+        }
+        if signalled {
+            self.read_signals();
+        }
+        if arriving {
+            self.accept();
+        }
+    }
+
+    fn connection_event(&mut self, slot: usize, event: &mio::event::Event) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        if event.is_writable() {
+            connection.set_writable();
+            self.unflushed.insert(slot);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.queue_connection(slot);
+        }
+    }
+
+    /// Puts a connection on the list of those to read.
+    fn queue_connection(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && !connection.queued
+        {
+            connection.queued = true;
+            self.connections_ready.push_back(slot);
+        }
+    }
+
+    /// Puts an output on the list of those to read.
+    fn queue_output(&mut self, id: ProcessId, number: u32) {
+        if let Some(child) = self.children.get_mut(&id)
+            && let Some(channel) = child.channel(number)
+            && !channel.queued
+        {
+            channel.queued = true;
+            self.outputs_ready.push_back((id, number));
+        }
+    }
+
+    /// The process reads its input again.
+    fn input_writable(&mut self, id: ProcessId) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        if let Some(input) = &mut child.input {
+            input.writable = true;
+        }
+        child.flush_input(&mut self.watch);
+        if child.takes_input() || child.input.is_none() {
+            for client in child.clients.clone() {
+                self.release(client);
+            }
+        }
+    }
+
+    /// Reads a connection on that was held back.
+    fn release(&mut self, client: ConnectionId) {
+        if let Some(connection) = self.connection_mut(client)
+            && connection.held
+        {
+            connection.held = false;
+            self.queue_connection(client.slot);
+        }
+    }
+
+    /// Everything that is due by the clock.
+    fn expire(&mut self) {
+        let now = self.clock.now();
+        if self.supervisor.poll_timeout().is_some_and(|due| due <= now) {
+            self.supervisor.handle_timeout(now);
+        }
+        while let Some(timer) = self.timers.due(now) {
+            match timer {
+                Timer::Waiter(number) => self.waiter_timed_out(number),
+                Timer::Idle => self.close_idle(),
+                Timer::Log(id) => self.log_due(id),
+                Timer::Accept => self.accept(),
+                Timer::Remains(id) => drop(self.remains_due.insert(id)),
+                Timer::Barrier(id) => self.announce(id),
+            }
+        }
+    }
+
+    /// The connection, unless it is gone and its slot used again.
+    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections
+            .get_mut(id.slot)
+            .filter(|connection| connection.id == id)
+    }
+}

@@ -28,6 +28,13 @@ pub struct Stat {
     pub starttime: u64,
 }
 
+impl Stat {
+    /// Whether it has ended and only waits to be reaped.
+    pub fn is_dead(&self) -> bool {
+        matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
 /// A process that outlived its leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Straggler {

@@ -19,6 +19,16 @@ pub fn runtime_dir(euid: u32, xdg_runtime_dir: Option<&str>) -> PathBuf {
     }
 }
 
+/// This process's id.
+pub fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_pid()
+}
+
+/// The user this process acts as.
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// The state directory: `/var/lib/tmd` for root, else `$XDG_STATE_HOME/tmd`, else
 /// `~/.local/state/tmd`; without a home, the runtime directory of last resort.
 pub fn state_dir(euid: u32, xdg_state_home: Option<&str>, home: Option<&str>) -> PathBuf {

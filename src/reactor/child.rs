@@ -1,0 +1,381 @@
+//! What the reactor holds of one process: descriptors, output, input, logs, clients. It outlives
+//! the runs of the process, so that its console and its output do too.
+
+use super::connection::ConnectionId;
+use super::disk::LogId;
+use super::log::LogFeed;
+use super::output::{Output, Stream};
+use super::token::{Source, Watch};
+use crate::supervisor::{Launch, ProcessId, Time, Transition};
+use crate::sys;
+use crate::terminal::Tracker;
+use mio::{Interest, Token};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Input that waits for the process to read it; above this its senders are not read any more.
+const INPUT_HIGH: usize = 64 * 1024;
+
+/// One read of a terminal or pipe, in bytes.
+const READ_SIZE: usize = 64 * 1024;
+
+/// One process.
+pub struct Child {
+    /// Its identity.
+    pub id: ProcessId,
+    /// `PROGRAM:INDEX`.
+    pub name: String,
+    /// What it printed, and when.
+    pub output: Output,
+    /// The log files its output goes to.
+    pub feeds: Vec<Feed>,
+    /// The living leader.
+    pub leader: Option<Leader>,
+    /// Where its output comes from; those of earlier runs as long as somebody holds them.
+    pub channels: Vec<Channel>,
+    /// Numbers the channels.
+    channels_opened: u32,
+    /// Where its input goes.
+    pub input: Option<Input>,
+    /// The modes of its terminal.
+    pub tracker: Option<Box<Tracker>>,
+    /// Rows and columns of its terminal.
+    pub size: (u16, u16),
+    /// Attached clients, in order of attaching.
+    pub clients: Vec<ConnectionId>,
+    /// Who drives: typed last, or took it.
+    pub driver: Option<ConnectionId>,
+    /// `logs` clients, with their cursor's index.
+    pub followers: Vec<(ConnectionId, usize)>,
+    /// Ended leaders that may have left something alive: their pids are groups and sessions.
+    pub former: Vec<i32>,
+    /// What they left, as far as it was found.
+    pub stragglers: Vec<Straggler>,
+    /// SIGKILL goes to everything that is found of it.
+    pub killing: bool,
+    /// Changes of state not announced yet: the log has to be written first.
+    pub announcements: VecDeque<Announcement>,
+    /// There is new output to hand on.
+    pub dirty: bool,
+    /// The pidfile that was written for this run.
+    pub pidfile: Option<String>,
+    /// Files that the disk thread is writing or removing for it.
+    pub files_pending: u32,
+    /// Gone from the config; freed as soon as its logs are written.
+    pub released: bool,
+}
+
+/// A log file of a process.
+pub struct Feed {
+    /// Cursor and policy.
+    pub feed: LogFeed,
+    /// The file.
+    pub log: LogId,
+    /// Its path, to see whether a new launch wants another.
+    pub path: String,
+    /// What goes there; both streams when one file takes both.
+    pub stream: Option<Stream>,
+}
+
+/// A living leader.
+#[derive(Debug)]
+pub struct Leader {
+    /// Its process id, and that of its group and session.
+    pub pid: i32,
+    /// Becomes readable when it ends.
+    pub pidfd: OwnedFd,
+    /// In the poll.
+    pub token: Token,
+}
+
+/// Where output comes from.
+#[derive(Debug)]
+pub struct Channel {
+    /// Names it within the child.
+    pub number: u32,
+    /// A terminal's master or a pipe's read end.
+    pub fd: OwnedFd,
+    /// In the poll.
+    pub token: Token,
+    /// What it carries.
+    pub stream: Stream,
+    /// A terminal's master.
+    pub tty: bool,
+    /// On the list of those to read.
+    pub queued: bool,
+    /// The log has to catch up before it is read on.
+    pub paused: bool,
+}
+
+/// Where input goes.
+#[derive(Debug)]
+pub struct Input {
+    /// The write end of the pipe; none when it is the terminal of this channel.
+    pub pipe: Option<(OwnedFd, Token)>,
+    /// The terminal's channel.
+    pub channel: u32,
+    /// What waits.
+    pub queue: VecDeque<u8>,
+    /// The last write did not come back short.
+    pub writable: bool,
+    /// The pipe is closed when the queue is empty.
+    pub ending: bool,
+}
+
+/// Something that an ended leader left alive.
+#[derive(Debug)]
+pub struct Straggler {
+    /// Its process id.
+    pub pid: i32,
+    /// Becomes readable when it ends.
+    pub pidfd: OwnedFd,
+    /// In the poll.
+    pub token: Token,
+    /// Its command line, shortened.
+    pub command: String,
+    /// In the leader's process group.
+    pub in_group: bool,
+}
+
+/// A change of state that waits for the log.
+#[derive(Debug)]
+pub struct Announcement {
+    /// What to announce.
+    pub transition: Transition,
+    /// When the log has got this far.
+    pub offset: u64,
+    /// Or at this time at the latest.
+    pub deadline: Time,
+}
+
+/// What one read of a channel brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// Bytes; there may be more.
+    More(usize),
+    /// Nothing now.
+    Drained,
+    /// The log has to catch up first.
+    Paused,
+    /// The other side is closed.
+    Closed,
+}
+
+impl Child {
+    /// A process that has not been started.
+    pub fn new(id: ProcessId, name: &str, launch: &Launch) -> Self {
+        Child {
+            id,
+            name: name.to_string(),
+            output: Output::new(launch.buffer),
+            feeds: Vec::new(),
+            leader: None,
+            channels: Vec::new(),
+            channels_opened: 0,
+            input: None,
+            tracker: None,
+            size: launch.tty.map_or((24, 80), |tty| (tty.rows, tty.cols)),
+            clients: Vec::new(),
+            driver: None,
+            followers: Vec::new(),
+            former: Vec::new(),
+            stragglers: Vec::new(),
+            killing: false,
+            announcements: VecDeque::new(),
+            dirty: false,
+            pidfile: None,
+            files_pending: 0,
+            released: false,
+        }
+    }
+
+    /// A new run gets a new terminal. What the last one left turned on is undone for those who
+    /// look on, as part of the output.
+    pub fn renew_terminal(&mut self, wall_ns: u64) {
+        let head = self.output.head();
+        let tracker = self
+            .tracker
+            .get_or_insert_with(|| Box::new(Tracker::new(head)));
+        let reset = tracker.reset_sequence();
+        tracker.feed(&reset);
+        self.output.write(Stream::Stdout, &reset, wall_ns);
+    }
+
+    /// Watches a new source of output.
+    ///
+    /// # Errors
+    /// When the poll refuses it.
+    pub fn open_channel(
+        &mut self,
+        fd: OwnedFd,
+        stream: Stream,
+        tty: bool,
+        watch: &mut Watch,
+    ) -> io::Result<u32> {
+        let number = self.channels_opened;
+        self.channels_opened = number.wrapping_add(1);
+        let interest = if tty {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
+        let token = watch.add(&fd, Source::Output(self.id, number), interest)?;
+        let channel = Channel {
+            number,
+            fd,
+            token,
+            stream,
+            tty,
+            queued: false,
+            paused: false,
+        };
+        self.channels.push(channel);
+        Ok(number)
+    }
+
+    /// The channel of this number, unless it is closed.
+    pub fn channel(&mut self, number: u32) -> Option<&mut Channel> {
+        self.channels
+            .iter_mut()
+            .find(|channel| channel.number == number)
+    }
+
+    /// Closes a channel, and the input that went through it.
+    pub fn close_channel(&mut self, number: u32, watch: &mut Watch) {
+        let Some(at) = self
+            .channels
+            .iter()
+            .position(|channel| channel.number == number)
+        else {
+            return;
+        };
+        let channel = self.channels.swap_remove(at);
+        watch.remove(&channel.fd, channel.token);
+        if self
+            .input
+            .as_ref()
+            .is_some_and(|input| input.pipe.is_none() && input.channel == number)
+        {
+            self.input = None;
+        }
+    }
+
+    /// One read of a channel into the ring, of at most `max` bytes. `wall_ns` is the time the bytes are marked with.
+    pub fn read_channel(&mut self, number: u32, max: usize, wall_ns: u64) -> ReadOutcome {
+        let Some(channel) = self
+            .channels
+            .iter_mut()
+            .find(|channel| channel.number == number)
+        else {
+            return ReadOutcome::Closed;
+        };
+        let spare = self.output.spare(READ_SIZE.min(max));
+        match sys::io::read(channel.fd.as_fd(), spare) {
+            Ok(0) => ReadOutcome::Closed,
+            Ok(n) => {
+                if let Some(tracker) = &mut self.tracker
+                    && channel.tty
+                {
+                    tracker.feed(&spare[..n]);
+                }
+                self.output.commit(channel.stream, n, wall_ns);
+                ReadOutcome::More(n)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => ReadOutcome::Drained,
+            // A terminal whose last holder closed it says EIO.
+            Err(_) => ReadOutcome::Closed,
+        }
+    }
+
+    /// Whether more input may be queued.
+    pub fn takes_input(&self) -> bool {
+        self.input
+            .as_ref()
+            .is_some_and(|input| input.queue.len() < INPUT_HIGH && !input.ending)
+    }
+
+    /// Queues input and writes what goes; `false` when there is nowhere to write to.
+    pub fn write_input(&mut self, bytes: &[u8], watch: &mut Watch) -> bool {
+        let Some(input) = &mut self.input else {
+            return false;
+        };
+        if input.ending {
+            return false;
+        }
+        input.queue.extend(bytes);
+        self.flush_input(watch);
+        true
+    }
+
+    /// Writes queued input as far as the process takes it.
+    pub fn flush_input(&mut self, watch: &mut Watch) {
+        let Some(input) = &mut self.input else { return };
+        let terminal = self
+            .channels
+            .iter()
+            .find(|channel| channel.number == input.channel);
+        let mut broken = false;
+        while input.writable && !input.queue.is_empty() && !broken {
+            let fd = match (&input.pipe, terminal) {
+                (Some((fd, _)), _) => fd,
+                (None, Some(channel)) => &channel.fd,
+                (None, None) => break,
+            };
+            match sys::io::write(fd.as_fd(), input.queue.as_slices().0) {
+                Ok(n) => drop(input.queue.drain(..n)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => input.writable = false,
+                Err(_) => broken = true,
+            }
+        }
+        if input.queue.is_empty() && input.queue.capacity() > INPUT_HIGH {
+            input.queue = VecDeque::new();
+        }
+        if broken || (input.ending && input.queue.is_empty()) {
+            self.close_input(watch);
+        }
+    }
+
+    /// Closes the input pipe; a terminal stays open.
+    pub fn close_input(&mut self, watch: &mut Watch) {
+        if let Some(Input {
+            pipe: Some((fd, token)),
+            ..
+        }) = self.input.take()
+        {
+            watch.remove(&fd, token);
+        }
+    }
+
+    /// The end of input: the pipe is closed when everything is written.
+    pub fn end_input(&mut self, watch: &mut Watch) {
+        if let Some(input) = &mut self.input
+            && input.pipe.is_some()
+        {
+            input.ending = true;
+            self.flush_input(watch);
+        }
+    }
+
+    /// The leader has ended: forgets it, remembers its group.
+    pub fn leader_ended(&mut self, watch: &mut Watch) -> Option<i32> {
+        let leader = self.leader.take()?;
+        watch.remove(&leader.pidfd, leader.token);
+        if !self.former.contains(&leader.pid) {
+            self.former.push(leader.pid);
+        }
+        Some(leader.pid)
+    }
+
+    /// Frees every descriptor.
+    pub fn close(&mut self, watch: &mut Watch) {
+        for channel in self.channels.drain(..) {
+            watch.remove(&channel.fd, channel.token);
+        }
+        self.close_input(watch);
+        self.leader_ended(watch);
+        for straggler in self.stragglers.drain(..) {
+            watch.remove(&straggler.pidfd, straggler.token);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The reactor's clock and its own deadlines; the supervisor keeps its own.
+
+use crate::supervisor::{ProcessId, Time};
+use jiff::Timestamp;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Monotonic time since the daemon's start, read once a turn.
+#[derive(Debug)]
+pub struct Clock {
+    origin: Instant,
+    now: Time,
+}
+
+impl Clock {
+    /// Starts at zero.
+    pub fn start() -> Self {
+        Clock {
+            origin: Instant::now(),
+            now: Time::default(),
+        }
+    }
+
+    /// Reads the clock; everything of one turn happens at the same time.
+    pub fn tick(&mut self) -> Time {
+        self.now = Time(self.origin.elapsed());
+        self.now
+    }
+
+    /// The time of this turn.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// How long ago the turn's time was read.
+    pub fn spent(&self) -> Duration {
+        self.origin.elapsed().saturating_sub(self.now.0)
+    }
+
+    /// The wall clock's time of a point in monotonic time, as RFC 3339 with milliseconds.
+    pub fn rfc3339(&self, time: Time) -> String {
+        let back = Time(self.origin.elapsed()).since(time);
+        let now = unix_ns();
+        rfc3339_of(now.saturating_sub(back.as_nanos() as u64))
+    }
+}
+
+/// Unix time in nanoseconds; 0 when the wall clock is before 1970.
+pub fn unix_ns() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// RFC 3339 in UTC with milliseconds.
+pub fn rfc3339_of(unix_ns: u64) -> String {
+    let time = Timestamp::from_nanosecond(i128::from(unix_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
+    format!("{time:.3}")
+}
+
+/// What the reactor itself waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// A request whose time is over, by its number.
+    Waiter(u64),
+    /// A look at connections that never said anything sensible.
+    Idle,
+    /// A process's log may try again, or has stalled for long enough.
+    Log(ProcessId),
+    /// Another try to accept after running out of descriptors.
+    Accept,
+    /// Another look for what a process left behind.
+    Remains(ProcessId),
+    /// The end of the wait for an output that should have been written.
+    Barrier(ProcessId),
+}
+
+/// Deadlines, the nearest first.
+#[derive(Debug, Default)]
+pub struct Timers {
+    heap: BinaryHeap<Reverse<(Time, Timer)>>,
+}
+
+impl Timers {
+    /// Adds one.
+    pub fn add(&mut self, at: Time, timer: Timer) {
+        self.heap.push(Reverse((at, timer)));
+    }
+
+    /// The nearest deadline.
+    pub fn next(&self) -> Option<Time> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Takes one that is due.
+    pub fn due(&mut self, now: Time) -> Option<Timer> {
+        if self.next()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse((_, timer))| timer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_come_due_in_order() {
+        let at = |seconds| Time(Duration::from_secs(seconds));
+        let mut timers = Timers::default();
+        timers.add(at(2), Timer::Idle);
+        timers.add(at(1), Timer::Accept);
+        assert_eq!(timers.next(), Some(at(1)));
+        assert_eq!(timers.due(at(0)), None);
+        assert_eq!(timers.due(at(2)), Some(Timer::Accept));
+        assert_eq!(timers.due(at(2)), Some(Timer::Idle));
+        assert_eq!(timers.due(at(9)), None);
+    }
+
+    #[test]
+    fn times_are_printed_with_milliseconds() {
+        assert_eq!(rfc3339_of(1_500_000_000), "1970-01-01T00:00:01.500Z");
+    }
+}

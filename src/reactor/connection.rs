@@ -1,0 +1,291 @@
+//! A control connection: bytes in, bytes out, both bounded. What the bytes mean is decided in
+//! `control`, `attach` and `follow`.
+
+use super::output::Stream;
+use super::token::{Source, Watch};
+use crate::supervisor::{ProcessId, Time};
+use crate::sys::socket::Peer;
+use crate::wire::{Frame, FrameDecoder, LineDecoder, Message};
+use mio::{Interest, Token};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Answers that wait for a slow reader; above this its requests are not read any more.
+const OUTGOING_HIGH: usize = 256 * 1024;
+
+/// Above this an event follower misses events rather than growing the daemon.
+pub const EVENTS_HIGH: usize = 1024 * 1024;
+
+/// One read of a connection, in bytes.
+const READ_SIZE: usize = 64 * 1024;
+
+/// A connection for as long as it lives; the serial makes a reused slot distinguishable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId {
+    /// Slot in the slab.
+    pub slot: usize,
+    /// Counts all connections ever accepted.
+    pub serial: u64,
+}
+
+/// What a connection is used for.
+#[derive(Debug)]
+pub enum Mode {
+    /// Requests and answers, a line each.
+    Lines,
+    /// Requests and answers, and a notification for each event.
+    Events,
+    /// Frames of one process's console.
+    Attached(Attachment),
+    /// Frames of the output of any number of processes.
+    Following(Following),
+}
+
+/// One attached client.
+#[derive(Debug)]
+pub struct Attachment {
+    /// To this process.
+    pub process: ProcessId,
+    /// Ring offset of the next byte to send.
+    pub cursor: u64,
+    /// Never writes, never sizes.
+    pub read_only: bool,
+    /// Ends with the run instead of the process.
+    pub until_exit: bool,
+    /// A whole picture is due before the stream goes on.
+    pub needs_snapshot: bool,
+    /// It has not been drawn anything yet.
+    pub fresh: bool,
+    /// Slow the process down, within a bound, rather than skip.
+    pub lossless: bool,
+    /// Since when the process waits for this client.
+    pub waited_for: Option<Time>,
+    /// Rows of its terminal, 0 if it has none.
+    pub rows: u16,
+    /// Columns of its terminal, 0 if it has none.
+    pub cols: u16,
+    /// Unix time of attaching, in nanoseconds.
+    pub since_ns: u64,
+    /// What it was told of its role: driver or not, and the number of clients.
+    pub told: Option<(bool, usize)>,
+    /// Frames to send when the stream has reached an offset.
+    pub marks: VecDeque<(u64, Frame)>,
+    /// It goes when the last mark is sent.
+    pub ending: bool,
+}
+
+/// One `logs` client.
+#[derive(Debug)]
+pub struct Following {
+    /// Whose output.
+    pub cursors: Vec<FollowCursor>,
+    /// Those of `cursors` that have something to send, in order of arrival.
+    pub ready: VecDeque<usize>,
+    /// Only this stream.
+    pub stream: Option<Stream>,
+    /// Goes on with what comes; otherwise each cursor has its end.
+    pub follow: bool,
+    /// Whose data was sent last.
+    pub current: Option<(usize, Stream)>,
+}
+
+/// Where a `logs` client is in the output of one process.
+#[derive(Debug)]
+pub struct FollowCursor {
+    /// Whose.
+    pub process: ProcessId,
+    /// `PROGRAM:INDEX`.
+    pub name: String,
+    /// Ring offset of the next byte to send.
+    pub cursor: u64,
+    /// Where it ends, without `follow`.
+    pub end: u64,
+    /// On the list of those that are ready.
+    pub ready: bool,
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its identity.
+    pub id: ConnectionId,
+    fd: OwnedFd,
+    token: Token,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// What it is used for.
+    pub mode: Mode,
+    /// Requests.
+    pub lines: LineDecoder,
+    /// Frames, after a switch.
+    pub frames: FrameDecoder,
+    out: Vec<u8>,
+    out_start: usize,
+    writable: bool,
+    /// On the list of those that have something to read.
+    pub queued: bool,
+    /// Reading waits: its process takes no input now, or it does not read its answers.
+    pub held: bool,
+    /// It sent at least one valid request.
+    pub spoke: bool,
+    /// When it was accepted, or last heard of.
+    pub heard: Time,
+    /// It goes as soon as everything is written.
+    pub closing: bool,
+    /// It goes now.
+    pub broken: bool,
+}
+
+/// What one read brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// This many bytes; there may be more.
+    Bytes(usize),
+    /// Nothing now.
+    Drained,
+    /// The end, or an error.
+    Closed,
+}
+
+impl Connection {
+    /// Takes over an accepted socket.
+    ///
+    /// # Errors
+    /// When it cannot be watched.
+    pub fn new(
+        id: ConnectionId,
+        fd: OwnedFd,
+        peer: Peer,
+        now: Time,
+        watch: &mut Watch,
+    ) -> io::Result<Self> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = watch.add(&fd, Source::Connection(id.slot), interest)?;
+        Ok(Connection {
+            id,
+            fd,
+            token,
+            peer,
+            mode: Mode::Lines,
+            lines: LineDecoder::default(),
+            frames: FrameDecoder::default(),
+            out: Vec::new(),
+            out_start: 0,
+            writable: true,
+            queued: false,
+            held: false,
+            spoke: false,
+            heard: now,
+            closing: false,
+            broken: false,
+        })
+    }
+
+    /// Leaves the poll; to be called before it is dropped.
+    pub fn unwatch(&self, watch: &mut Watch) {
+        watch.remove(&self.fd, self.token);
+    }
+
+    /// One read, into the decoder of the mode.
+    pub fn read_once(&mut self, scratch: &mut Vec<u8>) -> Incoming {
+        scratch.resize(READ_SIZE, 0);
+        match crate::sys::io::read(self.fd.as_fd(), scratch) {
+            Ok(0) => Incoming::Closed,
+            Ok(n) => {
+                match self.mode {
+                    Mode::Lines | Mode::Events => self.lines.push(&scratch[..n]),
+                    Mode::Attached(_) | Mode::Following(_) => self.frames.push(&scratch[..n]),
+                }
+                Incoming::Bytes(n)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Incoming::Drained,
+            Err(_) => Incoming::Closed,
+        }
+    }
+
+    /// Goes over to frames, with what came behind the request.
+    pub fn switch(&mut self, mode: Mode) {
+        let rest = self.lines.take_rest();
+        self.frames.push(&rest);
+        self.mode = mode;
+    }
+
+    /// Queues a message.
+    pub fn send(&mut self, message: &Message) {
+        self.send_bytes(&message.to_line());
+    }
+
+    /// Queues bytes.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        if self.out_start == self.out.len() {
+            self.out.clear();
+            self.out_start = 0;
+        }
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Bytes that wait to be written.
+    pub fn outgoing(&self) -> usize {
+        self.out.len() - self.out_start
+    }
+
+    /// Too many answers wait: no more requests are taken from it.
+    pub fn is_clogged(&self) -> bool {
+        self.outgoing() > OUTGOING_HIGH
+    }
+
+    /// The socket took bytes again.
+    pub fn set_writable(&mut self) {
+        self.writable = true;
+    }
+
+    /// Whether another write may bring something.
+    pub fn can_write(&self) -> bool {
+        self.writable && !self.broken
+    }
+
+    /// Writes what waits; `true` when nothing is left.
+    pub fn flush(&mut self) -> bool {
+        while self.outgoing() > 0 && self.can_write() {
+            let rest = &self.out[self.out_start..];
+            match crate::sys::io::write(self.fd.as_fd(), rest) {
+                Ok(n) => self.out_start += n,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
+                Err(_) => self.broken = true,
+            }
+        }
+        if self.outgoing() > 0 {
+            return false;
+        }
+        self.out_start = 0;
+        if self.out.capacity() > READ_SIZE {
+            self.out = Vec::new();
+        }
+        self.out.clear();
+        true
+    }
+
+    /// Writes a frame from pieces that stay where they are; only what the socket does not take
+    /// of a frame begun is copied. To be called with nothing outgoing.
+    pub fn send_pieces(&mut self, pieces: &[IoSlice<'_>]) {
+        debug_assert_eq!(self.outgoing(), 0);
+        let written = match crate::sys::io::write_vectored(self.fd.as_fd(), pieces) {
+            Ok(n) => n,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.writable = false;
+                0
+            }
+            Err(_) => {
+                self.broken = true;
+                return;
+            }
+        };
+        let mut skip = written;
+        for piece in pieces {
+            let from = skip.min(piece.len());
+            skip -= from;
+            self.send_bytes(&piece[from..]);
+        }
+    }
+}

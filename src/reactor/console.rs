@@ -1,0 +1,141 @@
+//! The console outlives the process: what attached clients are told of ends and new starts.
+
+use super::Reactor;
+use super::connection::Mode;
+use super::events::exit_info;
+use crate::supervisor::{Exit, Process, ProcessId, State, Transition};
+use crate::wire::{ExitInfo, Frame, Kind, flags};
+use serde_json::json;
+
+/// Notices that wait for a client that does not read; older ones are given up.
+const NOTICES_MAX: usize = 32;
+
+impl Reactor {
+    /// Tells attached clients about a change of state.
+    pub(super) fn console_transition(&mut self, transition: &Transition) {
+        let id = transition.id;
+        let watched = self
+            .children
+            .get(&id)
+            .is_some_and(|child| !child.clients.is_empty());
+        if !watched {
+            return;
+        }
+        let Some(process) = self.supervisor.process(id).cloned() else {
+            return;
+        };
+        let ended = transition.exit.is_some();
+        if ended {
+            let exit = transition.exit.map(exit_info);
+            self.end_consoles(id, exit.unwrap_or_default(), true);
+        }
+        match notice(transition, &process, self.clock.now()) {
+            Some(text) => self.console_notice(id, &text),
+            None => return,
+        }
+        if self.is_at_rest(id) {
+            let exit = transition.exit.or(process.last_exit).map(exit_info);
+            let fallback = ExitInfo {
+                code: Some(i32::from(transition.to == State::Fatal)),
+                signal: None,
+            };
+            self.end_consoles(id, exit.unwrap_or(fallback), false);
+        }
+    }
+
+    /// The process is no longer in the config.
+    pub(super) fn console_removed(&mut self, id: ProcessId) {
+        let name = self
+            .children
+            .get(&id)
+            .map(|child| child.name.clone())
+            .unwrap_or_default();
+        self.console_notice(id, &format!("[{name} removed from the config]"));
+        self.end_consoles(
+            id,
+            ExitInfo {
+                code: Some(0),
+                signal: None,
+            },
+            false,
+        );
+    }
+
+    /// A line for every attached client, behind the output that came before it.
+    fn console_notice(&mut self, id: ProcessId, text: &str) {
+        let Some(child) = self.children.get(&id) else {
+            return;
+        };
+        let offset = child.output.head();
+        let clients = child.clients.clone();
+        let mut frame = Frame::new(Kind::Notice, text.as_bytes());
+        frame.flags = flags::IGNORABLE;
+        for client in clients {
+            let Some(connection) = self.connection_mut(client) else {
+                continue;
+            };
+            let Mode::Attached(attachment) = &mut connection.mode else {
+                continue;
+            };
+            if attachment.marks.len() >= NOTICES_MAX {
+                attachment.marks.pop_front();
+            }
+            attachment.marks.push_back((offset, frame.clone()));
+            self.unflushed.insert(client.slot);
+        }
+    }
+
+    /// Ends the consoles with the exit: of all, or of those who wanted only this run.
+    fn end_consoles(&mut self, id: ProcessId, exit: ExitInfo, only_until_exit: bool) {
+        let Some(child) = self.children.get(&id) else {
+            return;
+        };
+        let offset = child.output.head();
+        let frame = Frame::new(Kind::Exit, json!(exit).to_string());
+        for client in child.clients.clone() {
+            let Some(connection) = self.connection_mut(client) else {
+                continue;
+            };
+            let Mode::Attached(attachment) = &mut connection.mode else {
+                continue;
+            };
+            if attachment.ending || (only_until_exit && !attachment.until_exit) {
+                continue;
+            }
+            attachment.marks.push_back((offset, frame.clone()));
+            attachment.ending = true;
+            self.unflushed.insert(client.slot);
+        }
+    }
+}
+
+/// What a console says about a change of state; nothing about those that follow by themselves.
+fn notice(
+    transition: &Transition,
+    process: &Process,
+    now: crate::supervisor::Time,
+) -> Option<String> {
+    let name = &transition.name;
+    let how = match transition.exit {
+        Some(Exit::Code(code)) => format!("exited with code {code}"),
+        Some(exit @ Exit::Signal { .. }) => exit.to_string(),
+        None => transition.detail.clone(),
+    };
+    match (transition.from, transition.to) {
+        (_, State::Backoff) => {
+            let delay = process
+                .deadline
+                .map(|at| at.since(now).as_secs_f64())
+                .unwrap_or(0.0);
+            Some(format!("[{name} {how}; restart in {delay:.1}s]"))
+        }
+        (State::Running, State::Starting) => Some(format!("[{name} {how}; restarting]")),
+        (State::Backoff, State::Starting) => Some(format!("[{name} starting again]")),
+        (_, State::Exited) => Some(format!("[{name} {how}]")),
+        (_, State::Fatal) => Some(format!("[{name} gave up: {}]", transition.detail)),
+        (_, State::Stopping) => Some(format!("[{name} is being stopped]")),
+        (_, State::Stopped) => Some(format!("[{name} stopped]")),
+        (State::Stopping, State::Starting) => Some(format!("[{name} restarted]")),
+        (_, State::Starting | State::Running | State::Waiting) => None,
+    }
+}

@@ -1,0 +1,194 @@
+//! The environment children get.
+
+use crate::supervisor::{Identity, Process};
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Never inherited: they speak of the daemon's own surroundings.
+const PRIVATE: [&str; 14] = [
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "TMUX",
+    "TMUX_PANE",
+    "STY",
+    "WINDOW",
+    "COLUMNS",
+    "LINES",
+];
+
+/// What children inherit, worked out once.
+#[derive(Debug, Clone)]
+pub struct Inherited {
+    variables: BTreeMap<Vec<u8>, Vec<u8>>,
+    path: Option<Vec<u8>>,
+    socket: Vec<u8>,
+}
+
+impl Inherited {
+    /// From the daemon's environment, its own user and its socket.
+    pub fn new(
+        variables: impl Iterator<Item = (OsString, OsString)>,
+        own: Option<&Identity>,
+        socket: &Path,
+    ) -> Self {
+        let mut kept = BTreeMap::new();
+        for (name, value) in variables {
+            let name = name.as_bytes();
+            if !PRIVATE.iter().any(|private| private.as_bytes() == name) {
+                kept.insert(name.to_vec(), value.as_bytes().to_vec());
+            }
+        }
+        let path = kept.get(b"PATH".as_slice()).cloned();
+        if let Some(own) = own {
+            describe_user(&mut kept, own);
+        }
+        let socket = socket.as_os_str().as_bytes().to_vec();
+        Inherited {
+            variables: kept,
+            path,
+            socket,
+        }
+    }
+
+    /// The environment of one process, and its `PATH`.
+    pub fn of(&self, process: &Process) -> (Vec<CString>, Option<String>) {
+        let launch = &process.launch;
+        let mut variables = if launch.inherit_env {
+            self.variables.clone()
+        } else {
+            self.clean()
+        };
+        if let Some(identity) = &launch.identity {
+            describe_user(&mut variables, identity);
+        }
+        let mut set = |name: &str, value: &[u8]| {
+            variables.insert(name.as_bytes().to_vec(), value.to_vec());
+        };
+        if launch.tty.is_some() {
+            // What the daemon was started under says nothing about the terminal it makes.
+            set("TERM", b"xterm-256color");
+            set("COLORTERM", b"truecolor");
+        }
+        for (name, value) in &launch.env {
+            set(name, value.as_bytes());
+        }
+        set("TM_PROGRAM", process.program.as_bytes());
+        set("TM_INSTANCE", process.instance.to_string().as_bytes());
+        set("TM_PROCESS", process.name.as_bytes());
+        set("TM_SOCKET", &self.socket);
+        let path = variables.get(b"PATH".as_slice());
+        let path = path.map(|path| String::from_utf8_lossy(path).into_owned());
+        let pairs = variables.into_iter().map(|(mut pair, value)| {
+            pair.push(b'=');
+            pair.extend(value);
+            pair
+        });
+        // A NUL cannot come from an environment, and the config refuses it.
+        (
+            pairs.filter_map(|pair| CString::new(pair).ok()).collect(),
+            path,
+        )
+    }
+
+    /// What remains with `inherit_env: false`: the user and a way to find programs.
+    fn clean(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut kept = BTreeMap::new();
+        for name in ["HOME", "USER", "LOGNAME", "SHELL"] {
+            if let Some(value) = self.variables.get(name.as_bytes()) {
+                kept.insert(name.as_bytes().to_vec(), value.clone());
+            }
+        }
+        let path = self.path.clone();
+        let path = path.unwrap_or_else(|| crate::sys::spawn::DEFAULT_PATH.as_bytes().to_vec());
+        kept.insert(b"PATH".to_vec(), path);
+        kept
+    }
+}
+
+fn describe_user(variables: &mut BTreeMap<Vec<u8>, Vec<u8>>, identity: &Identity) {
+    let described = [
+        ("HOME", &identity.home),
+        ("USER", &identity.user),
+        ("LOGNAME", &identity.user),
+        ("SHELL", &identity.shell),
+    ];
+    for (name, value) in described {
+        variables.insert(name.as_bytes().to_vec(), value.as_bytes().to_vec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::{Autostart, Launch, Policy, ProcessId, Program, Time};
+
+    fn process(launch: Launch) -> Process {
+        let program = Program {
+            name: "web".to_string(),
+            numprocs: 1,
+            autostart: Autostart::Yes,
+            policy: Policy::default(),
+            launch,
+            vars: BTreeMap::new(),
+        };
+        Process::new(ProcessId(0), &program, 0, Time::default())
+    }
+
+    fn text(pairs: &[CString]) -> Vec<String> {
+        pairs
+            .iter()
+            .map(|pair| pair.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    fn inherited() -> Inherited {
+        let variables = [
+            ("PATH", "/bin"),
+            ("TMUX", "x"),
+            ("LANG", "C"),
+            ("NOTIFY_SOCKET", "y"),
+        ];
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        Inherited::new(variables.into_iter(), None, Path::new("/run/x.sock"))
+    }
+
+    #[test]
+    fn the_daemons_own_surroundings_are_not_inherited() {
+        let (pairs, path) = inherited().of(&process(Launch::default()));
+        let expected = [
+            "LANG=C",
+            "PATH=/bin",
+            "TM_INSTANCE=0",
+            "TM_PROCESS=web:0",
+            "TM_PROGRAM=web",
+            "TM_SOCKET=/run/x.sock",
+        ];
+        assert_eq!(text(&pairs), expected);
+        assert_eq!(path.as_deref(), Some("/bin"));
+    }
+
+    #[test]
+    fn a_clean_environment_still_finds_programs() {
+        let launch = Launch {
+            inherit_env: false,
+            env: BTreeMap::from([("A".to_string(), "1".to_string())]),
+            ..Launch::default()
+        };
+        let (pairs, _) = inherited().of(&process(launch));
+        let pairs = text(&pairs);
+        assert!(pairs.contains(&"PATH=/bin".to_string()), "{pairs:?}");
+        assert!(pairs.contains(&"A=1".to_string()), "{pairs:?}");
+        assert!(
+            !pairs.iter().any(|pair| pair.starts_with("LANG=")),
+            "{pairs:?}"
+        );
+    }
+}

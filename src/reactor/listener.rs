@@ -1,0 +1,138 @@
+//! New clients.
+
+use super::Reactor;
+use super::clock::Timer;
+use super::connection::{Connection, ConnectionId, Mode};
+use crate::sys;
+use crate::wire::{Message, RpcError, code};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// How many clients there may be at once.
+const CLIENTS_MAX: usize = 1024;
+
+/// How many are accepted in one turn.
+const ACCEPTS_A_TURN: usize = 64;
+
+/// When to try again after running out of descriptors.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How long a client may be silent before its first request, or in the middle of one.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+impl Reactor {
+    /// Accepts who is waiting, within the turn's budget.
+    pub(super) fn accept(&mut self) {
+        for _ in 0..ACCEPTS_A_TURN {
+            match self.listener.accept() {
+                Ok(Some(stream)) => self.welcome(OwnedFd::from(stream)),
+                Ok(None) => return,
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    log::warn!("cannot accept a client: {error}");
+                    self.timers.add(self.clock.now() + RETRY, Timer::Accept);
+                    return;
+                }
+            }
+        }
+        self.timers.add(self.clock.now(), Timer::Accept);
+    }
+
+    fn welcome(&mut self, fd: OwnedFd) {
+        let peer = match sys::socket::peer(fd.as_fd()) {
+            Ok(peer) => peer,
+            Err(error) => return log::warn!("a client without credentials: {error}"),
+        };
+        if self.connections.len() >= CLIENTS_MAX {
+            let error = RpcError::new(code::INTERNAL, format!("{CLIENTS_MAX} clients already"));
+            let answer = Message::Answer {
+                id: None,
+                outcome: Err(error),
+            };
+            // It may not even read it; it is not waited for.
+            let _ = sys::io::write(fd.as_fd(), &answer.to_line());
+            return;
+        }
+        self.connections_accepted += 1;
+        let entry = self.connections.vacant_entry();
+        let id = ConnectionId {
+            slot: entry.key(),
+            serial: self.connections_accepted,
+        };
+        match Connection::new(id, fd, peer, self.clock.now(), &mut self.watch) {
+            Ok(connection) => {
+                entry.insert(connection);
+                self.arm_idle();
+            }
+            Err(error) => log::warn!("cannot watch a client: {error}"),
+        }
+    }
+
+    /// Has the clients looked at after a while, if that is not planned already.
+    pub(super) fn arm_idle(&mut self) {
+        if !self.idle_armed {
+            self.idle_armed = true;
+            self.timers.add(self.clock.now() + IDLE_MAX, Timer::Idle);
+        }
+    }
+
+    /// Closes who never said a whole request, or does not take the last answer.
+    pub(super) fn close_idle(&mut self) {
+        self.idle_armed = false;
+        let now = self.clock.now();
+        let is_idle = |connection: &Connection| {
+            let mid_line = matches!(connection.mode, Mode::Lines | Mode::Events)
+                && connection.lines.pending() > 0;
+            let silent = now.since(connection.heard) >= IDLE_MAX;
+            silent && !connection.held && (mid_line || !connection.spoke || connection.closing)
+        };
+        let idle: Vec<usize> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| is_idle(connection))
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in idle {
+            log::debug!("closing a client that said nothing sensible for {IDLE_MAX:?}");
+            self.close_connection(slot);
+        }
+        let suspect = |connection: &Connection| {
+            !connection.spoke || connection.closing || connection.lines.pending() > 0
+        };
+        if self
+            .connections
+            .iter()
+            .any(|(_, connection)| suspect(connection))
+        {
+            self.arm_idle();
+        }
+    }
+
+    /// Forgets a client and everything that waits for it.
+    pub(super) fn close_connection(&mut self, slot: usize) {
+        let Some(connection) = self.connections.try_remove(slot) else {
+            return;
+        };
+        connection.unwatch(&mut self.watch);
+        self.unflushed.remove(&slot);
+        self.connections_ready.retain(|ready| *ready != slot);
+        self.waiters.forget(connection.id);
+        match &connection.mode {
+            Mode::Lines | Mode::Events => {}
+            Mode::Attached(attachment) => {
+                let process = attachment.process;
+                self.left(connection.id, process);
+            }
+            Mode::Following(following) => {
+                for cursor in &following.cursors {
+                    if let Some(child) = self.children.get_mut(&cursor.process) {
+                        child
+                            .followers
+                            .retain(|(client, _)| *client != connection.id);
+                    }
+                }
+            }
+        }
+    }
+}

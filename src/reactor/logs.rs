@@ -1,0 +1,352 @@
+//! Between the rings and the disk thread: which log each stream goes to, batches out, completions
+//! in, and what people are told about it.
+
+use super::Reactor;
+use super::child::{Child, Feed};
+use super::clock::{Timer, unix_ns};
+use super::disk::Completion;
+use super::disk_file::{DiskError, FileAccess, Owner};
+use super::events;
+use super::log::{FeedEvent, Gate, LogFeed};
+use super::output::Stream;
+use crate::supervisor::{FileSink, Identity, Launch, Process, ProcessId, Sink};
+use crate::sys;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long the last output may take to reach the disk when the daemon ends.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
+
+/// File access with the rights of whom a file belongs to: root's are never used for a path that
+/// a user named.
+pub struct UserAccess;
+
+impl FileAccess for UserAccess {
+    fn run_as(&self, owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        if sys::runtime::effective_uid() != 0 {
+            return action();
+        }
+        sys::privileges::as_user(owner.uid, owner.gid, &owner.groups, action)?
+    }
+}
+
+/// Opens a file that a process writes to itself.
+///
+/// # Errors
+/// When it cannot be opened as that user, or is no regular file.
+pub fn open_as(path: &Path, identity: Option<&Identity>) -> io::Result<OwnedFd> {
+    let mut opened: Option<File> = None;
+    let mut open = || {
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+        let mut options = OpenOptions::new();
+        let options = options
+            .append(true)
+            .create(true)
+            .mode(0o644)
+            .custom_flags(flags);
+        opened = Some(options.open(path)?);
+        Ok(())
+    };
+    match identity {
+        Some(identity) => UserAccess.run_as(&Owner::from(identity), &mut open)?,
+        None => open()?,
+    }
+    let Some(file) = opened else {
+        return Err(io::Error::from(io::ErrorKind::NotFound));
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    let fd = OwnedFd::from(file);
+    sys::io::set_nonblocking(std::os::fd::AsFd::as_fd(&fd), false)?;
+    Ok(fd)
+}
+
+impl Reactor {
+    /// The child's record, also of a process that was never started.
+    pub(super) fn ensure_child(&mut self, process: &Process) {
+        self.children
+            .entry(process.id)
+            .or_insert_with(|| Child::new(process.id, &process.name, &process.launch));
+    }
+
+    /// Opens the logs of a new run, or goes on with those of the last.
+    pub(super) fn open_logs(&mut self, process: &Process) {
+        let Some(child) = self.children.get_mut(&process.id) else {
+            return;
+        };
+        let wanted = wanted_logs(&process.launch);
+        let same = child.feeds.len() == wanted.len()
+            && child
+                .feeds
+                .iter()
+                .zip(&wanted)
+                .all(|(feed, (sink, stream))| feed.path == sink.path && feed.stream == *stream);
+        if same {
+            child.feeds.iter_mut().for_each(|feed| feed.feed.resume());
+            return self.configure_logs(process.id);
+        }
+        let old = std::mem::take(&mut child.feeds);
+        for feed in old {
+            self.disk.close(feed.log);
+        }
+        let owner = process.launch.identity.as_ref().map(Owner::from);
+        for (sink, stream) in wanted {
+            let log = self.disk.open(sink, owner.as_ref());
+            let shared = self.disk.users(log) > 1;
+            self.feeds_opened += 1;
+            let tag = self.feeds_opened;
+            self.feeds.insert(tag, process.id);
+            let Some(child) = self.children.get_mut(&process.id) else {
+                return;
+            };
+            let feed = LogFeed::new(log, tag, &child.output, stream, shared, sink.stall);
+            child.feeds.push(Feed {
+                feed,
+                log,
+                path: sink.path.clone(),
+                stream,
+            });
+            if self.disk.users(log) == 2 {
+                self.configure_sharers(&sink.path);
+            }
+        }
+    }
+
+    /// A log that had one user has two now: its feeds append whole lines from here on.
+    fn configure_sharers(&mut self, path: &str) {
+        let sharing = |child: &&Child| child.feeds.iter().any(|feed| feed.path == path);
+        let ids: Vec<ProcessId> = self
+            .children
+            .values()
+            .filter(sharing)
+            .map(|child| child.id)
+            .collect();
+        for id in ids {
+            self.configure_logs(id);
+        }
+    }
+
+    /// Applies the keys that a reload may change.
+    pub(super) fn configure_logs(&mut self, id: ProcessId) {
+        let Some(process) = self.supervisor.process(id) else {
+            return;
+        };
+        let wanted = wanted_logs(&process.launch);
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        for feed in &mut child.feeds {
+            let sink = wanted.iter().find(|(sink, _)| sink.path == feed.path);
+            if let Some((sink, _)) = sink {
+                let shared = self.disk.users(feed.log) > 1;
+                feed.feed.configure(shared, sink.stall);
+                self.disk.configure(feed.log, sink);
+            }
+        }
+    }
+
+    /// Gives the disk thread what it can take.
+    pub(super) fn pump_logs(&mut self, id: ProcessId) {
+        let now = self.clock.now();
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        let mut told = Vec::new();
+        let mut deadline = None;
+        for Feed {
+            feed, log, path, ..
+        } in &mut child.feeds
+        {
+            if let Some(batch) = feed.next_batch(&child.output, now, unix_ns()) {
+                self.disk.append(*log, batch);
+            }
+            while let Some(event) = feed.poll_event() {
+                told.push((path.clone(), event));
+            }
+            deadline = deadline.into_iter().chain(feed.deadline()).min();
+        }
+        if let Some(deadline) = deadline {
+            self.timers.add(deadline, Timer::Log(id));
+        }
+        let name = child.name.clone();
+        for (path, event) in told {
+            self.tell_of_log(&name, &path, event);
+        }
+    }
+
+    fn tell_of_log(&mut self, name: &str, path: &str, event: FeedEvent) {
+        let (kind, detail) = match event {
+            FeedEvent::Stalled => (
+                "output_stalled",
+                format!("{path}: the disk is stalled; output is being lost"),
+            ),
+            FeedEvent::Recovered { lost } => (
+                "output_lost",
+                format!("{path}: {lost} bytes lost: disk stalled"),
+            ),
+            FeedEvent::Failing(DiskError { text, .. }) => ("log_failing", text),
+            FeedEvent::Working => ("log_working", format!("{path}: written again")),
+        };
+        log::warn!("{name}: {detail}");
+        self.publish(events::plain(kind, Some(name), detail, unix_ns()));
+    }
+
+    /// How many bytes of a process may be read now; none while its log has to catch up.
+    pub(super) fn may_read(&mut self, id: ProcessId) -> Option<usize> {
+        if self.lossless_waits(id) {
+            return None;
+        }
+        let now = self.clock.now();
+        let child = self.children.get_mut(&id)?;
+        let mut gate = Gate::Read(usize::MAX);
+        for feed in &mut child.feeds {
+            gate = gate.and(feed.feed.gate(&child.output, now));
+        }
+        match gate {
+            Gate::Read(max) => Some(max),
+            Gate::Pause(until) => {
+                if let Some(until) = until {
+                    self.timers.add(until, Timer::Log(id));
+                }
+                None
+            }
+        }
+    }
+
+    /// A log may try again, or has stalled for long enough.
+    pub(super) fn log_due(&mut self, id: ProcessId) {
+        self.pump_logs(id);
+        self.resume_outputs(id);
+        self.announce(id);
+    }
+
+    /// What the disk thread reports.
+    pub(super) fn collect_disk(&mut self) {
+        for completion in self.disk.completions() {
+            match completion {
+                Completion::Appended {
+                    feed: tag,
+                    outcome,
+                    bytes,
+                    ..
+                } => {
+                    let now = self.clock.now();
+                    let Some(&id) = self.feeds.get(&tag) else {
+                        continue;
+                    };
+                    let Some(child) = self.children.get_mut(&id) else {
+                        continue;
+                    };
+                    let feed = child.feeds.iter_mut().find(|feed| feed.feed.tag() == tag);
+                    if let Some(feed) = feed {
+                        feed.feed.completed(outcome, bytes, now);
+                    }
+                    self.log_due(id);
+                    self.finish_release(id);
+                }
+                Completion::Opened { result: Ok(()), .. } => {}
+                Completion::Opened {
+                    result: Err(error), ..
+                } => log::warn!("{}", error.text),
+                Completion::RotationFailed { error, .. } => log::warn!("{}", error.text),
+                Completion::Ran { tag, error } => self.file_done(ProcessId(tag), error),
+            }
+        }
+    }
+
+    /// Whether everything up to an offset of the ring is in the logs, or cannot be got there.
+    pub(super) fn log_reached(&self, id: ProcessId, offset: u64) -> bool {
+        let Some(child) = self.children.get(&id) else {
+            return true;
+        };
+        child.files_pending == 0
+            && child
+                .feeds
+                .iter()
+                .all(|feed| feed.feed.has_reached(&child.output, offset))
+    }
+
+    /// Nothing more comes: the last line goes to the log as it is.
+    pub(super) fn finish_logs(&mut self, id: ProcessId) {
+        if let Some(child) = self.children.get_mut(&id) {
+            child.feeds.iter_mut().for_each(|feed| feed.feed.finish());
+        }
+        self.pump_logs(id);
+    }
+
+    /// Frees a process that is gone from the config, once its logs are written.
+    pub(super) fn finish_release(&mut self, id: ProcessId) {
+        let Some(child) = self.children.get(&id) else {
+            return;
+        };
+        if !child.released || !self.log_reached(id, child.output.head()) {
+            return;
+        }
+        let Some(mut child) = self.children.remove(&id) else {
+            return;
+        };
+        for feed in &child.feeds {
+            self.disk.close(feed.log);
+            self.feeds.remove(&feed.feed.tag());
+        }
+        child.close(&mut self.watch);
+    }
+
+    /// The daemon ends: waits, within a bound, until all output is in the logs.
+    pub(super) fn drain_logs(&mut self) {
+        let ids: Vec<ProcessId> = self.children.keys().copied().collect();
+        for id in &ids {
+            self.finish_logs(*id);
+        }
+        let limit = self.clock.tick() + LAST_FLUSH;
+        let mut events = mio::Events::with_capacity(64);
+        loop {
+            let open = ids.iter().any(|id| {
+                let head = self.children.get(id).map_or(0, |child| child.output.head());
+                !self.log_reached(*id, head)
+            });
+            let now = self.clock.tick();
+            if !open || now >= limit {
+                break;
+            }
+            let wait = Some(limit.since(now).min(Duration::from_millis(100)));
+            if self.watch.poll.poll(&mut events, wait).is_err() {
+                break;
+            }
+            self.collect_disk();
+        }
+        if !self.disk.flush_and_stop(LAST_FLUSH) {
+            eprintln!("tmd: the disk did not take the last output within {LAST_FLUSH:?}");
+        }
+    }
+}
+
+/// The log files of a launch, and what of its output goes there. One file for both streams is
+/// one feed, so that their order is kept.
+fn wanted_logs(launch: &Launch) -> Vec<(&FileSink, Option<Stream>)> {
+    let file = |sink| match sink {
+        &Sink::File(ref file) if !file.direct => Some(file),
+        Sink::File(_) | Sink::Ring | Sink::Discard | Sink::Stdout => None,
+    };
+    let stdout = file(&launch.stdout);
+    if launch.tty.is_some() {
+        return stdout.map(|sink| (sink, None)).into_iter().collect();
+    }
+    let stderr = file(&launch.stderr);
+    match (stdout, stderr) {
+        (Some(out), Some(err)) if out.path == err.path => vec![(out, None)],
+        _ => {
+            let out = stdout.map(|sink| (sink, Some(Stream::Stdout)));
+            let err = stderr.map(|sink| (sink, Some(Stream::Stderr)));
+            out.into_iter().chain(err).collect()
+        }
+    }
+}

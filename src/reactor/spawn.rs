@@ -1,0 +1,263 @@
+//! `Effect::Spawn`: from a launch to a living leader, and exactly one answer.
+
+use super::Reactor;
+use super::child::{Child, Input, Leader};
+use super::clock::unix_ns;
+use super::output::Stream;
+use super::token::Source;
+use crate::supervisor::{Event, Process, ProcessId, Sink, SpawnFailure, Stdin};
+use crate::sys;
+use crate::sys::spawn::{Command, Credentials, Stdio};
+use mio::Interest;
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// The daemon's side of a child's descriptors.
+#[derive(Default)]
+struct OurEnds {
+    terminal: Option<OwnedFd>,
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+}
+
+impl Reactor {
+    /// Starts the leader of a process and answers the supervisor.
+    pub(super) fn spawn(&mut self, id: ProcessId) {
+        let Some(process) = self.supervisor.process(id) else {
+            return;
+        };
+        let process = process.clone();
+        let event = match self.try_spawn(&process) {
+            Ok(pid) => Event::Spawned { id, pid },
+            Err(failure) => {
+                log::warn!("{}: {failure}", process.name);
+                Event::SpawnFailed { id, failure }
+            }
+        };
+        self.supervisor.handle_event(event, self.clock.now());
+    }
+
+    fn try_spawn(&mut self, process: &Process) -> Result<i32, SpawnFailure> {
+        self.prepare_child(process);
+        let (stdio, ends) = self.open_stdio(process)?;
+        let command = self.command(process, stdio)?;
+        let spawned = sys::spawn::spawn(&command).map_err(|error| {
+            let step = sys::spawn::step_text(error.step, &command);
+            failed(step, &io::Error::from_raw_os_error(error.errno))
+        })?;
+        drop(command);
+        let pid = spawned.pid;
+        let pidfd = spawned.pidfd;
+        let Some(child) = self.children.get_mut(&process.id) else {
+            return Ok(pid);
+        };
+        let source = Source::Leader(process.id);
+        let token = match self.watch.add(&pidfd, source, Interest::READABLE) {
+            Ok(token) => token,
+            Err(error) => {
+                // A leader that cannot be watched must not live.
+                let _ = sys::pidfd::signal(pidfd.as_fd(), libc::SIGKILL);
+                let _ = sys::pidfd::wait_blocking(pidfd.as_fd());
+                return Err(failed("watch the process".to_string(), &error));
+            }
+        };
+        child.leader = Some(Leader { pid, pidfd, token });
+        self.leaders.insert(pid, process.id);
+        self.adopt_ends(process.id, ends);
+        self.write_pidfile(process, pid);
+        Ok(pid)
+    }
+
+    /// The child's record for a new run: its ring, its logs, its terminal.
+    fn prepare_child(&mut self, process: &Process) {
+        let child = self
+            .children
+            .entry(process.id)
+            .or_insert_with(|| Child::new(process.id, &process.name, &process.launch));
+        if child.output.capacity() != process.launch.buffer {
+            child.output.resize(process.launch.buffer);
+        }
+        child.close_input(&mut self.watch);
+        match process.launch.tty {
+            Some(tty) => {
+                // The size stays as the attached clients made it.
+                if child.driver.is_none() {
+                    child.size = (tty.rows, tty.cols);
+                }
+                child.renew_terminal(unix_ns());
+            }
+            None => child.tracker = None,
+        }
+        self.open_logs(process);
+    }
+
+    fn open_stdio(&mut self, process: &Process) -> Result<(Stdio, OurEnds), SpawnFailure> {
+        let launch = &process.launch;
+        let mut ends = OurEnds::default();
+        if launch.tty.is_some() {
+            let (rows, cols) = self
+                .children
+                .get(&process.id)
+                .map_or((24, 80), |child| child.size);
+            let pty = sys::pty::open(rows, cols)
+                .map_err(|error| failed("open a terminal".to_string(), &error))?;
+            ends.terminal = Some(pty.master);
+            return Ok((Stdio::Tty(pty.slave), ends));
+        }
+        let step = |what: &str| {
+            let what = what.to_string();
+            move |error: io::Error| failed(what, &error)
+        };
+        let stdin = match &launch.stdin {
+            Stdin::Null => sys::io::open_null(true).map_err(step("stdin: open /dev/null"))?,
+            Stdin::Pipe => {
+                let (theirs, ours) = sys::io::pipe_to_child().map_err(step("stdin: pipe"))?;
+                ends.stdin = Some(ours);
+                theirs
+            }
+            Stdin::File(path) => sys::io::open_input(Path::new(path))
+                .map_err(step(&format!("stdin: open {path}")))?,
+        };
+        let (stdout, ours) = self.open_output(process, &launch.stdout, "stdout")?;
+        ends.stdout = ours;
+        let (stderr, ours) = match &launch.stderr {
+            Sink::Stdout => {
+                let copy = stdout.try_clone().map_err(step("stderr: share stdout"))?;
+                (copy, None)
+            }
+            sink => self.open_output(process, sink, "stderr")?,
+        };
+        ends.stderr = ours;
+        Ok((
+            Stdio::Fds {
+                stdin,
+                stdout,
+                stderr,
+            },
+            ends,
+        ))
+    }
+
+    /// The child's end of one output, and ours if it passes through the ring.
+    fn open_output(
+        &self,
+        process: &Process,
+        sink: &Sink,
+        name: &str,
+    ) -> Result<(OwnedFd, Option<OwnedFd>), SpawnFailure> {
+        match sink {
+            Sink::Discard => {
+                let null = sys::io::open_null(false)
+                    .map_err(|error| failed(format!("{name}: open /dev/null"), &error))?;
+                Ok((null, None))
+            }
+            Sink::File(file) if file.direct => {
+                let path = Path::new(&file.path);
+                let opened = super::logs::open_as(path, process.launch.identity.as_ref())
+                    .map_err(|error| failed(format!("{name}: open {}", file.path), &error))?;
+                Ok((opened, None))
+            }
+            Sink::Ring | Sink::File(_) | Sink::Stdout => {
+                let (ours, theirs) =
+                    sys::io::pipe().map_err(|error| failed(format!("{name}: pipe"), &error))?;
+                Ok((theirs, Some(ours)))
+            }
+        }
+    }
+
+    fn command(&self, process: &Process, stdio: Stdio) -> Result<Command, SpawnFailure> {
+        let launch = &process.launch;
+        let (envp, path) = self.inherited.of(process);
+        let program = launch.argv.first().map_or("", String::as_str);
+        let argv = launch.argv.iter().map(|word| c_string(word, "cmd"));
+        Ok(Command {
+            argv: argv.collect::<Result<_, _>>()?,
+            candidates: sys::spawn::candidates(program, path.as_deref()),
+            envp,
+            workingdir: c_string(&launch.workingdir, "workingdir")?,
+            umask: launch.umask,
+            stdio,
+            session: true,
+            credentials: launch.identity.as_ref().map(|identity| Credentials {
+                uid: identity.uid,
+                gid: identity.gid,
+                groups: identity.groups.clone(),
+            }),
+            nofile: Some(self.nofile),
+            no_new_privs: false,
+            oom_score_adj: None,
+            nice: None,
+        })
+    }
+
+    /// Puts the daemon's ends of a new leader's descriptors into the poll.
+    fn adopt_ends(&mut self, id: ProcessId, ends: OurEnds) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        let mut opened = Vec::new();
+        let outputs = [
+            (ends.terminal, Stream::Stdout, true),
+            (ends.stdout, Stream::Stdout, false),
+            (ends.stderr, Stream::Stderr, false),
+        ];
+        for (fd, stream, tty) in outputs {
+            let Some(fd) = fd else { continue };
+            match child.open_channel(fd, stream, tty, &mut self.watch) {
+                Ok(number) if tty => {
+                    child.input = Some(input_to(None, number));
+                    opened.push(number);
+                }
+                Ok(number) => opened.push(number),
+                Err(error) => log::error!("{}: cannot watch its output: {error}", child.name),
+            }
+        }
+        if let Some(fd) = ends.stdin {
+            match self.watch.add(&fd, Source::Input(id), Interest::WRITABLE) {
+                Ok(token) => child.input = Some(input_to(Some((fd, token)), u32::MAX)),
+                Err(error) => log::error!("{}: cannot watch its input: {error}", child.name),
+            }
+        }
+        for number in opened {
+            self.queue_output(id, number);
+        }
+    }
+}
+
+fn input_to(pipe: Option<(OwnedFd, mio::Token)>, channel: u32) -> Input {
+    Input {
+        pipe,
+        channel,
+        queue: VecDeque::new(),
+        writable: true,
+        ending: false,
+    }
+}
+
+fn c_string(text: &str, key: &str) -> Result<CString, SpawnFailure> {
+    CString::new(text).map_err(|_| SpawnFailure {
+        step: key.to_string(),
+        error: "a NUL character inside".to_string(),
+        errno: libc::EINVAL,
+    })
+}
+
+fn failed(step: String, error: &io::Error) -> SpawnFailure {
+    let errno = error.raw_os_error().unwrap_or(0);
+    let text = error.to_string();
+    // The number says nothing to people that the words do not.
+    let text = text
+        .split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_string();
+    SpawnFailure {
+        step,
+        error: text,
+        errno,
+    }
+}

@@ -1,0 +1,313 @@
+//! From the command line to the first turn, and from the last turn to the end.
+
+use super::disk::Disk;
+use super::logs::UserAccess;
+use super::pidfile::write_atomically;
+use super::token::{Source, WAKE, Watch};
+use super::{Reactor, clock, environment, logging, signals};
+use crate::config::{self, Config, Environment};
+use crate::supervisor::{Event, FileSink, Identity, Stall, Supervisor};
+use crate::sys;
+use crate::sys::daemonize::{ReadyPipe, Role};
+use crate::sys::socket::{Listener, LockFile};
+use log::LevelFilter;
+use mio::{Interest, Waker};
+use slab::Slab;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the command line says.
+#[derive(Debug, Clone, Default)]
+pub struct DaemonOptions {
+    /// The config file; searched for when not given.
+    pub config: Option<PathBuf>,
+    /// Go to the background.
+    pub daemonize: bool,
+    /// Only check the config.
+    pub check: bool,
+    /// The control socket, whatever the config says.
+    pub socket: Option<PathBuf>,
+    /// The log's level, whatever the config says.
+    pub log_level: Option<LevelFilter>,
+}
+
+/// The daemon from start to end; returns its exit code.
+pub fn daemon_main(options: &DaemonOptions) -> i32 {
+    match start(options) {
+        Ok(code) => code,
+        Err(text) => {
+            eprintln!("{}", text.trim_end());
+            1
+        }
+    }
+}
+
+fn start(options: &DaemonOptions) -> Result<i32, String> {
+    let config = load(options)?;
+    for warning in &config.warnings {
+        eprintln!("{warning}");
+    }
+    if options.check {
+        let programs = config.programs.len();
+        println!("{}: ok, {programs} programs", config.path.display());
+        return Ok(0);
+    }
+    if !options.daemonize {
+        return serve(options, config, None);
+    }
+    // Before any thread, poll or signalfd: none of them survives a fork.
+    match sys::daemonize::daemonize().map_err(|error| format!("tmd: fork: {error}"))? {
+        Role::Parent(outcome) => outcome.wait().map(|_| 0),
+        Role::Child(ready) => Ok(serve_in_background(options, config, ready)),
+    }
+}
+
+fn load(options: &DaemonOptions) -> Result<Config, String> {
+    let environment = Environment::current();
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    config::find(options.config.as_deref(), &here, &environment)
+        .and_then(|path| config::load(&path, &environment))
+        .map_err(|error| error.to_string())
+}
+
+fn serve_in_background(options: &DaemonOptions, config: Config, ready: ReadyPipe) -> i32 {
+    // What went wrong before it was ready, the parent has told.
+    serve(options, config, Some(ready)).unwrap_or(1)
+}
+
+/// Gives up root if the config says so, takes the socket, and turns until the end.
+fn serve(options: &DaemonOptions, config: Config, ready: Option<ReadyPipe>) -> Result<i32, String> {
+    let prepared = prepare(options, config, ready.is_some());
+    let (mut reactor, lock) = match prepared {
+        Ok(prepared) => prepared,
+        Err(text) => {
+            if let Some(ready) = ready {
+                // The parent tells; it waits for exactly this.
+                let _ = ready.failed(&text);
+            }
+            return Err(text);
+        }
+    };
+    let programs = reactor.config.programs.clone();
+    reactor.clock.tick();
+    reactor
+        .supervisor
+        .handle_event(Event::Configure(programs), reactor.clock.now());
+    reactor.apply();
+    if let Some(ready) = ready {
+        let detached = sys::daemonize::detach_stdio().and_then(|()| ready.ready());
+        if let Err(error) = detached {
+            log::warn!("cannot go to the background properly: {error}");
+        }
+    }
+    let result = reactor.run();
+    finish(reactor, &lock);
+    match result {
+        Ok(()) => Ok(0),
+        Err(error) => Err(format!("tmd: epoll: {error}")),
+    }
+}
+
+fn prepare(
+    options: &DaemonOptions,
+    config: Config,
+    background: bool,
+) -> Result<(Reactor, LockFile), String> {
+    let (config, dropped) = drop_privileges(config)?;
+    let socket = socket_path(options, &config, dropped)?;
+    let lock = LockFile::acquire(&sys::runtime::lock_path(&socket))
+        .map_err(|error| format!("tmd: {}: {error}", config.path.display()))?;
+    let settings = &config.daemon;
+    let listener = Listener::bind(&socket, settings.socket_mode, settings.socket_group)
+        .map_err(|error| format!("tmd: {error}"))?;
+    if let Some(path) = &settings.pidfile {
+        write_atomically(path, sys::runtime::own_pid())
+            .map_err(|error| format!("tmd: daemon.pidfile {}: {error}", path.display()))?;
+    }
+    let reactor = build(options, config, listener, background)?;
+    Ok((reactor, lock))
+}
+
+/// `daemon.user`: everything after this, reloads too, happens as that user.
+fn drop_privileges(config: Config) -> Result<(Config, bool), String> {
+    let Some(user) = config.daemon.user.clone() else {
+        return Ok((config, false));
+    };
+    if sys::runtime::effective_uid() != 0 || user.uid == 0 {
+        return Ok((config, false));
+    }
+    sys::privileges::drop_for_good(user.uid, user.gid, &user.groups)
+        .map_err(|error| format!("tmd: daemon.user {}: {error}", user.user))?;
+    // What root could do with the programs' users, this user cannot: the config says so.
+    let config = config::load(&config.path, &Environment::current())
+        .map_err(|error| format!("as daemon.user {}:\n{error}", user.user))?;
+    Ok((config, true))
+}
+
+fn socket_path(options: &DaemonOptions, config: &Config, dropped: bool) -> Result<PathBuf, String> {
+    if let Some(path) = options.socket.as_ref().or(config.daemon.socket.as_ref()) {
+        let absolute = std::path::absolute(path);
+        return absolute.map_err(|error| format!("tmd: {}: {error}", path.display()));
+    }
+    // Root's runtime directory in the environment is not that of the user it became.
+    let xdg = std::env::var("XDG_RUNTIME_DIR").ok().filter(|_| !dropped);
+    let runtime = sys::runtime::runtime_dir(sys::runtime::effective_uid(), xdg.as_deref());
+    sys::runtime::prepare_dir(&runtime).map_err(|error| format!("tmd: {error}"))?;
+    Ok(sys::runtime::socket_path(&runtime, &config.path))
+}
+
+fn build(
+    options: &DaemonOptions,
+    config: Config,
+    listener: Listener,
+    background: bool,
+) -> Result<Reactor, String> {
+    let failed = |what: &'static str| move |error| format!("tmd: {what}: {error}");
+    let nofile = sys::rlimit::raise_nofile().map_err(failed("RLIMIT_NOFILE"))?;
+    sys::descendants::become_subreaper().map_err(failed("become subreaper"))?;
+    // Blocked before any other thread exists, so that none of them takes a signal.
+    let signals = sys::signalfd::SignalFd::new(&signals::HANDLED).map_err(failed("signalfd"))?;
+    let mut watch = Watch::new().map_err(failed("epoll"))?;
+    let interest = Interest::READABLE;
+    watch
+        .add(signals.as_fd(), Source::Signals, interest)
+        .map_err(failed("signalfd"))?;
+    watch
+        .add(listener.as_fd(), Source::Listener, interest)
+        .map_err(failed("socket"))?;
+    let waker = Waker::new(watch.poll.registry(), WAKE).map_err(failed("eventfd"))?;
+    let wake = move || {
+        // The counter of an eventfd does not overflow by one wake a completion.
+        let _ = waker.wake();
+    };
+    let mut disk =
+        Disk::start(Arc::new(UserAccess), Box::new(wake)).map_err(failed("disk thread"))?;
+    start_logging(options, &config, &listener, &mut disk, background);
+    let own = own_identity();
+    let socket = listener.path().to_path_buf();
+    let inherited = environment::Inherited::new(std::env::vars_os(), own.as_ref(), &socket);
+    log::info!(
+        "tmd {} pid {} started: {}, socket {}",
+        env!("CARGO_PKG_VERSION"),
+        sys::runtime::own_pid(),
+        config.path.display(),
+        socket.display()
+    );
+    Ok(Reactor {
+        watch,
+        clock: clock::Clock::start(),
+        timers: clock::Timers::default(),
+        supervisor: Supervisor::new(),
+        config,
+        inherited,
+        nofile,
+        log_level: options.log_level,
+        signals,
+        listener,
+        disk,
+        feeds: HashMap::new(),
+        feeds_opened: 0,
+        children: HashMap::new(),
+        leaders: HashMap::new(),
+        connections: Slab::new(),
+        connections_accepted: 0,
+        outputs_ready: VecDeque::new(),
+        connections_ready: VecDeque::new(),
+        unflushed: BTreeSet::new(),
+        dirty: Vec::new(),
+        remains_due: BTreeSet::new(),
+        waiters: super::act::Waiters::default(),
+        history: super::events::History::default(),
+        started_ns: clock::unix_ns(),
+        finished: false,
+        flush_again: false,
+        idle_armed: false,
+        scratch: Vec::new(),
+    })
+}
+
+/// The daemon's log goes to its file and, in the foreground, to standard error; in the
+/// background without a file, to the state directory.
+fn start_logging(
+    options: &DaemonOptions,
+    config: &Config,
+    listener: &Listener,
+    disk: &mut Disk,
+    background: bool,
+) {
+    let settings = &config.daemon.log;
+    let file = match &settings.file {
+        Some(file) => Some(file.clone()),
+        None if background => state_log(listener.path()),
+        None => None,
+    };
+    let mut sinks = Vec::new();
+    if let Some(file) = file {
+        let sink = FileSink {
+            path: file.display().to_string(),
+            direct: false,
+            max_size: 10 * 1024 * 1024,
+            keep: 5,
+            compress: false,
+            timestamps: false,
+            strip_ansi: false,
+            stall: Stall::After(Duration::from_secs(1)),
+        };
+        let log = disk.open(&sink, None);
+        sinks.extend(disk.line_sender(log));
+    }
+    if !background && let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() {
+        let log = disk.open_fd(stderr);
+        sinks.extend(disk.line_sender(log));
+    }
+    logging::start(settings, options.log_level, sinks);
+}
+
+fn state_log(socket: &Path) -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let state = sys::runtime::state_dir(
+        sys::runtime::effective_uid(),
+        variable("XDG_STATE_HOME").as_deref(),
+        variable("HOME").as_deref(),
+    );
+    if let Err(error) = sys::runtime::prepare_state_dir(&state) {
+        eprintln!("tmd: no log: {error}");
+        return None;
+    }
+    Some(state.join(socket.with_extension("log").file_name()?))
+}
+
+/// The user the daemon runs as, if the user database knows it.
+fn own_identity() -> Option<Identity> {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid())
+        .ok()
+        .flatten()?;
+    Some(Identity {
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+        groups: Vec::new(),
+        home: user.dir.to_string_lossy().into_owned(),
+        shell: user.shell.to_string_lossy().into_owned(),
+        user: user.name,
+    })
+}
+
+/// Everything is down: the last output goes to the disk, the socket goes away.
+fn finish(mut reactor: Reactor, lock: &LockFile) {
+    reactor.sweep_all();
+    log::info!("tmd pid {} ended", sys::runtime::own_pid());
+    reactor.drain_logs();
+    if let Some(path) = &reactor.config.daemon.pidfile {
+        // Somebody may have removed it already.
+        let _ = fs::remove_file(path);
+    }
+    if let Err(error) = reactor.listener.unlink() {
+        eprintln!("tmd: {}: {error}", reactor.listener.path().display());
+    }
+    // The lock goes last, and with it the right to take the socket's path.
+    let _ = lock;
+}

@@ -1,0 +1,213 @@
+//! What a process looks like to a client.
+
+use super::Reactor;
+use super::child::Child;
+use super::clock::rfc3339_of;
+use super::connection::Mode;
+use super::disk_format::Strip;
+use super::events::exit_info;
+use super::output::Stream;
+use crate::supervisor::{self, Desired, Process, ProcessId, State};
+use crate::wire::{ClientInfo, ClientsReply, ProcessStatus, RpcError, StatusReply, WhyReply, code};
+
+/// How many lines of output `why` shows.
+const WHY_LINES: usize = 10;
+
+impl Reactor {
+    /// The rows of `status`.
+    pub(super) fn status(&self, targets: &[ProcessId]) -> StatusReply {
+        let processes = targets.iter().filter_map(|id| self.supervisor.process(*id));
+        StatusReply {
+            processes: processes.map(|process| self.row(process)).collect(),
+        }
+    }
+
+    fn row(&self, process: &Process) -> ProcessStatus {
+        let now = self.clock.now();
+        let child = self.children.get(&process.id);
+        let stragglers = child.map(|child| &child.stragglers[..]).unwrap_or_default();
+        let name_of = |straggler: &super::child::Straggler| {
+            format!("{} {}", straggler.pid, straggler.command)
+        };
+        let started_at = process.started_at.filter(|_| process.pid.is_some());
+        ProcessStatus {
+            name: process.name.clone(),
+            program: process.program.clone(),
+            instance: process.instance,
+            state: process.state.name().to_string(),
+            desired: match process.desired {
+                Desired::Up => "up".to_string(),
+                Desired::Down => "down".to_string(),
+            },
+            pid: process.pid,
+            uptime_s: started_at.map(|at| (now.since(at).as_secs_f64() * 1000.0).round() / 1000.0),
+            restarts: process.restarts,
+            started_at: started_at.map(|at| self.clock.rfc3339(at)),
+            exit: process
+                .last_exit
+                .filter(|_| process.pid.is_none())
+                .map(exit_info),
+            detail: self.detail(process),
+            tty: process.launch.tty.is_some(),
+            clients: child
+                .map(|child| self.clients_of(child))
+                .unwrap_or_default(),
+            stragglers: stragglers.iter().map(name_of).collect(),
+        }
+    }
+
+    /// The DETAIL column, stragglers named.
+    pub(super) fn detail(&self, process: &Process) -> String {
+        let Some(policy) = self.supervisor.policy(process.id) else {
+            return String::new();
+        };
+        let now = self.clock.now();
+        let child = self.children.get(&process.id);
+        let Some((child, first)) = child.and_then(|child| Some((child, child.stragglers.first()?)))
+        else {
+            return supervisor::detail(process, policy, now);
+        };
+        // They are named here instead of only counted.
+        let counted = Process {
+            stragglers: 0,
+            ..process.clone()
+        };
+        let text = supervisor::detail(&counted, policy, now);
+        let count = process.stragglers.max(child.stragglers.len() as u32);
+        let plural = if count == 1 { "" } else { "s" };
+        let more = if count > 1 { " …" } else { "" };
+        let named = format!(
+            "{count} straggler{plural}: pid {} {}{more}",
+            first.pid, first.command
+        );
+        if text.is_empty() {
+            named
+        } else {
+            format!("{text}; {named}")
+        }
+    }
+
+    /// Who is attached to a process.
+    fn clients_of(&self, child: &Child) -> Vec<ClientInfo> {
+        let known = child.clients.iter().filter_map(|client| {
+            let connection = self.connections.get(client.slot)?;
+            let Mode::Attached(attachment) = &connection.mode else {
+                return None;
+            };
+            Some(ClientInfo {
+                process: child.name.clone(),
+                pid: connection.peer.pid,
+                uid: connection.peer.uid,
+                driver: child.driver == Some(*client),
+                read_only: attachment.read_only,
+                rows: attachment.rows,
+                cols: attachment.cols,
+                since: rfc3339_of(attachment.since_ns),
+            })
+        });
+        known.collect()
+    }
+
+    /// Who is attached to any of these.
+    pub(super) fn clients(&self, targets: &[ProcessId]) -> ClientsReply {
+        let children = targets.iter().filter_map(|id| self.children.get(id));
+        ClientsReply {
+            clients: children.flat_map(|child| self.clients_of(child)).collect(),
+        }
+    }
+
+    /// Why a process is in its state.
+    pub(super) fn why(&self, id: ProcessId) -> Result<WhyReply, RpcError> {
+        let gone = || RpcError::new(code::NOT_FOUND, "the process is gone");
+        let process = self.supervisor.process(id).ok_or_else(gone)?;
+        let policy = self.supervisor.policy(id).ok_or_else(gone)?;
+        let why = supervisor::why(process, policy, self.clock.now());
+        let mut causes = why.causes;
+        let child = self.children.get(&id);
+        for straggler in child.map(|child| &child.stragglers[..]).unwrap_or_default() {
+            let super::child::Straggler {
+                pid,
+                command,
+                in_group,
+                ..
+            } = straggler;
+            let place = if *in_group {
+                "in its process group"
+            } else {
+                "in a session of its own"
+            };
+            causes.push(format!("left behind: pid {pid} {command} ({place})"));
+        }
+        for client in child
+            .map(|child| self.clients_of(child))
+            .unwrap_or_default()
+        {
+            let role = if client.driver { "driving" } else { "watching" };
+            causes.push(format!(
+                "attached: uid {} pid {}, {role}",
+                client.uid, client.pid
+            ));
+        }
+        let history = self.history.all().filter(|event| {
+            event.process.as_ref() == Some(&process.name) && event.event == "process_state"
+        });
+        let mut changes: Vec<String> = history
+            .map(|event| {
+                let from = event.from.as_deref().unwrap_or_default();
+                let to = event.to.as_deref().unwrap_or_default();
+                let detail = match event.detail.as_str() {
+                    "" => String::new(),
+                    detail => format!(" ({detail})"),
+                };
+                format!("{} {from} -> {to}{detail}", event.ts)
+            })
+            .collect();
+        let first = changes.len().saturating_sub(5);
+        causes.extend(changes.drain(first..).rev());
+        Ok(WhyReply {
+            process: self.row(process),
+            summary: why.summary,
+            causes,
+            next: why.next,
+            remedy: why.remedy,
+            output: self.last_lines(id, WHY_LINES, None),
+        })
+    }
+
+    /// The last lines of a process's output as text.
+    pub(super) fn last_lines(
+        &self,
+        id: ProcessId,
+        lines: usize,
+        stream: Option<Stream>,
+    ) -> Vec<String> {
+        let Some(child) = self.children.get(&id) else {
+            return Vec::new();
+        };
+        let from = child.output.line_start_back(lines, stream);
+        let mut bytes = Vec::new();
+        for segment in child.output.segments(from, stream) {
+            bytes.extend_from_slice(segment.bytes);
+        }
+        let mut clean = Vec::new();
+        Strip::default().apply(&bytes, &mut clean);
+        String::from_utf8_lossy(&clean)
+            .lines()
+            .map(str::to_string)
+            .collect()
+    }
+
+    /// Whether nothing more will happen to a process by itself.
+    pub(super) fn is_at_rest(&self, id: ProcessId) -> bool {
+        self.supervisor
+            .process(id)
+            .is_none_or(|process| match process.state {
+                State::Stopped | State::Exited | State::Fatal => true,
+                State::Waiting
+                | State::Starting
+                | State::Running
+                | State::Backoff
+                | State::Stopping => false,
+            })
+    }
+}

@@ -1,0 +1,238 @@
+//! The terminal modes that programs turn on and forget to turn off, as one small value.
+
+/// What a DEC private mode is like.
+struct Known {
+    mode: u16,
+    /// On in a fresh terminal.
+    default: bool,
+    group: Group,
+}
+
+/// Modes of which setting one replaces the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Alone,
+    Mouse,
+    Encoding,
+}
+
+const fn known(mode: u16, default: bool, group: Group) -> Known {
+    Known {
+        mode,
+        default,
+        group,
+    }
+}
+
+/// In the order in which they are undone. Not among them: alternate screens (47, 1047, 1049), the
+/// keypad (66), the column mode (3) and synchronised output (2026).
+const KNOWN: [Known; 22] = [
+    known(9, false, Group::Mouse),
+    known(1000, false, Group::Mouse),
+    known(1001, false, Group::Mouse),
+    known(1002, false, Group::Mouse),
+    known(1003, false, Group::Mouse),
+    known(1005, false, Group::Encoding),
+    known(1006, false, Group::Encoding),
+    known(1015, false, Group::Encoding),
+    known(1016, false, Group::Encoding),
+    known(1004, false, Group::Alone),
+    known(2004, false, Group::Alone),
+    known(2027, false, Group::Alone),
+    known(2031, false, Group::Alone),
+    known(2048, false, Group::Alone),
+    known(1, false, Group::Alone),
+    known(69, false, Group::Alone),
+    known(6, false, Group::Alone),
+    known(5, false, Group::Alone),
+    known(45, false, Group::Alone),
+    known(7, true, Group::Alone),
+    known(12, false, Group::Alone),
+    known(25, true, Group::Alone),
+];
+
+/// DEC private modes, as those that differ from a fresh terminal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct PrivateModes {
+    differ: u32,
+    /// The last mouse mode and the last encoding that were set: of several, these count.
+    mouse: u16,
+    encoding: u16,
+}
+
+impl PrivateModes {
+    pub fn set(&mut self, mode: u16, on: bool) {
+        let Some(index) = KNOWN.iter().position(|known| known.mode == mode) else {
+            return;
+        };
+        let known = &KNOWN[index];
+        match on == known.default {
+            true => self.differ &= !(1 << index),
+            false => self.differ |= 1 << index,
+        }
+        match known.group {
+            Group::Mouse if on => self.mouse = mode,
+            Group::Encoding if on => self.encoding = mode,
+            Group::Alone | Group::Mouse | Group::Encoding => {}
+        }
+    }
+
+    pub fn is_set(&self, mode: u16) -> bool {
+        let index = KNOWN.iter().position(|known| known.mode == mode);
+        index.is_some_and(|index| (self.differ & 1 << index != 0) != KNOWN[index].default)
+    }
+
+    /// Makes a fresh terminal's modes these, but for `except`.
+    pub fn write_set(&self, except: &[u16], out: &mut Vec<u8>) {
+        let differing = self
+            .differing()
+            .filter(|known| !except.contains(&known.mode));
+        for known in differing {
+            write_mode(known.mode, !known.default, out);
+        }
+        // Set last what was set last, since it replaces the others.
+        for mode in [self.mouse, self.encoding] {
+            if self.is_set(mode) && self.others_of_group(mode) {
+                write_mode(mode, true, out);
+            }
+        }
+    }
+
+    /// Undoes those of `modes` that differ.
+    pub fn write_undone(&self, wanted: impl Fn(u16) -> bool, out: &mut Vec<u8>) {
+        for known in self.differing().filter(|known| wanted(known.mode)) {
+            write_mode(known.mode, known.default, out);
+        }
+    }
+
+    fn differing(&self) -> impl Iterator<Item = &'static Known> {
+        let differ = self.differ;
+        let all = KNOWN.iter().enumerate();
+        all.filter(move |(index, _)| differ & 1 << index != 0)
+            .map(|(_, known)| known)
+    }
+
+    fn others_of_group(&self, mode: u16) -> bool {
+        let group = KNOWN
+            .iter()
+            .find(|known| known.mode == mode)
+            .map(|known| known.group);
+        self.differing()
+            .any(|known| Some(known.group) == group && known.mode != mode)
+    }
+}
+
+fn write_mode(mode: u16, on: bool, out: &mut Vec<u8>) {
+    let letter = if on { 'h' } else { 'l' };
+    out.extend_from_slice(format!("\x1b[?{mode}{letter}").as_bytes());
+}
+
+/// The kitty keyboard protocol's flags and stack of one screen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Keyboard {
+    flags: u8,
+    stack: Vec<u8>,
+}
+
+/// As deep as terminals keep it.
+const KEYBOARD_DEPTH: usize = 16;
+
+impl Keyboard {
+    pub fn push(&mut self, flags: u16) {
+        if self.stack.len() == KEYBOARD_DEPTH {
+            self.stack.remove(0);
+        }
+        self.stack.push(self.flags);
+        self.flags = (flags & 0x1f) as u8;
+    }
+
+    pub fn pop(&mut self, count: u16) {
+        for _ in 0..count.max(1).min(KEYBOARD_DEPTH as u16 + 1) {
+            self.flags = self.stack.pop().unwrap_or(0);
+        }
+    }
+
+    pub fn assign(&mut self, flags: u16, how: u16) {
+        let flags = (flags & 0x1f) as u8;
+        match how {
+            2 => self.flags |= flags,
+            3 => self.flags &= !flags,
+            _ => self.flags = flags,
+        }
+    }
+
+    pub fn write_set(&self, out: &mut Vec<u8>) {
+        let mut levels = self.stack.iter().chain([&self.flags]);
+        let base = levels.next().copied().unwrap_or(0);
+        if base != 0 {
+            out.extend_from_slice(format!("\x1b[={base};1u").as_bytes());
+        }
+        for flags in levels {
+            out.extend_from_slice(format!("\x1b[>{flags}u").as_bytes());
+        }
+    }
+
+    pub fn write_undone(&self, out: &mut Vec<u8>) {
+        if !self.stack.is_empty() {
+            out.extend_from_slice(format!("\x1b[<{}u", self.stack.len()).as_bytes());
+        }
+        if self.stack.first().unwrap_or(&self.flags) != &0 {
+            out.extend_from_slice(b"\x1b[=0;1u");
+        }
+    }
+}
+
+/// Character sets: what G0 and G1 are, and which of them is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Charsets {
+    pub g: [u8; 2],
+    pub shifted: bool,
+}
+
+impl Default for Charsets {
+    fn default() -> Self {
+        Charsets {
+            g: [b'B', b'B'],
+            shifted: false,
+        }
+    }
+}
+
+impl Charsets {
+    /// Takes note of `ESC ( x` and `ESC ) x`. Whether it was one of them.
+    pub fn designate(&mut self, intermediates: &[u8], last: u8) -> bool {
+        match intermediates {
+            b"(" => self.g[0] = last,
+            b")" => self.g[1] = last,
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whether letters show as lines.
+    pub fn draws_lines(&self) -> bool {
+        self.g[usize::from(self.shifted)] == b'0'
+    }
+
+    pub fn write_set(&self, out: &mut Vec<u8>) {
+        for (slot, set) in [b'(', b')'].into_iter().zip(self.g) {
+            if set != b'B' {
+                out.extend_from_slice(&[0x1b, slot, set]);
+            }
+        }
+        if self.shifted {
+            out.push(0x0e);
+        }
+    }
+
+    pub fn write_undone(&self, out: &mut Vec<u8>) {
+        for (slot, set) in [b'(', b')'].into_iter().zip(self.g) {
+            if set != b'B' {
+                out.extend_from_slice(&[0x1b, slot, b'B']);
+            }
+        }
+        if self.shifted {
+            out.push(0x0f);
+        }
+    }
+}

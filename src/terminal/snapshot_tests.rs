@@ -1,0 +1,390 @@
+use super::*;
+use crate::ring::Ring;
+use std::num::NonZeroU16;
+
+const ROWS: u16 = 24;
+const COLS: u16 = 80;
+
+fn parser(rows: u16, cols: u16) -> vt100::Parser {
+    let size = |n| NonZeroU16::new(n).expect("not zero");
+    vt100::Parser::new(size(rows), size(cols), 500)
+}
+
+/// Everything of a screen that can be seen or that input depends on.
+fn look(parser: &mut vt100::Parser) -> (String, String, (u16, u16), bool, String, String) {
+    let screen = parser.screen();
+    let state = screen.contents_formatted();
+    let text = screen.contents();
+    let alternate = screen.alternate_screen();
+    let modes = screen.input_mode_formatted();
+    let attributes = screen.attributes_formatted();
+    (
+        text,
+        state,
+        screen.cursor_position(),
+        alternate,
+        modes,
+        attributes,
+    )
+}
+
+/// A ring, a tracker and a reference terminal that saw everything.
+struct World {
+    ring: Ring,
+    tracker: Tracker,
+    reference: vt100::Parser,
+    size: (u16, u16),
+}
+
+impl World {
+    fn new(rows: u16, cols: u16, capacity: usize) -> World {
+        World {
+            ring: Ring::new(capacity),
+            tracker: Tracker::new(0),
+            reference: parser(rows, cols),
+            size: (rows, cols),
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        self.ring.write(bytes);
+        self.tracker.feed(bytes);
+        self.reference.process(bytes);
+    }
+
+    fn snapshot(&self, history: usize) -> Vec<u8> {
+        let read = self.ring.read(self.ring.tail());
+        snapshot(
+            read.slices,
+            &self.tracker,
+            self.size.0,
+            self.size.1,
+            history,
+        )
+    }
+
+    fn attached(&self, history: usize) -> vt100::Parser {
+        let mut fresh = parser(self.size.0, self.size.1);
+        fresh.process(b"\x1b[31muser's shell\r\n$ tm attach\r\n");
+        fresh.process(&self.snapshot(history));
+        fresh
+    }
+
+    fn check(&mut self, what: &str) {
+        for history in [0, 200] {
+            let mut fresh = self.attached(history);
+            assert_eq!(
+                look(&mut fresh),
+                look(&mut self.reference),
+                "{what}, {history}"
+            );
+        }
+    }
+}
+
+fn shell_session(n: usize) -> String {
+    let mut text = String::new();
+    for i in 0..n {
+        text.push_str(&format!(
+            "\x1b]0;me@host: ~\x07\x1b[?2004h\x1b[01;32mme@host\x1b[00m:\x1b[01;34m~\x1b[00m$ "
+        ));
+        text.push_str(&format!("ls -l\x1b[4D\x1b[K{i}\x1b[?2004l\r\r\n"));
+        text.push_str("\x1b[0m\x1b[01;34mdir\x1b[0m\tfile\t\x1b[41;30mset\x1b[0m\t日本語\r\n");
+        text.push_str(&format!(
+            "a long line {} wraps\r\n",
+            "0123456789".repeat(i % 23)
+        ));
+    }
+    text
+}
+
+fn progress(n: usize) -> String {
+    (0..n)
+        .map(|i| {
+            format!(
+                "\r\x1b[K[{}>{}] {i}%",
+                "=".repeat(i % 50),
+                " ".repeat(50 - i % 50)
+            )
+        })
+        .collect()
+}
+
+fn full_screen(n: usize) -> String {
+    let mut text = "before\r\n\x1b[?1049h\x1b[22;0;0t\x1b[1;24r\x1b[?1h\x1b=\x1b[?25l".to_string();
+    text.push_str("\x1b[?1006;1000h\x1b[H\x1b[2J");
+    for i in 0..n {
+        text.push_str(&format!("\x1b[{};{}H", i % 23 + 1, i * 7 % 70 + 1));
+        text.push_str(&format!(
+            "\x1b[38;5;{}m\x1b[4{}mcell {i} ✓\x1b[m",
+            i % 256,
+            i % 8
+        ));
+        if i % 40 == 39 {
+            text.push_str("\x1b[H\x1b[2J\x1b[24;1H\x1b[7mstatus line\x1b[K\x1b[m");
+        }
+    }
+    text
+}
+
+#[test]
+fn every_kind_of_program_is_restored_exactly_at_every_cut() {
+    let leave = "\x1b[?1006;1000l\x1b[?1l\x1b>\x1b[?1049l\x1b[?25h$ ";
+    let streams = [
+        ("shell", shell_session(12)),
+        ("progress", format!("{}{}", shell_session(2), progress(60))),
+        ("tui", full_screen(60)),
+        (
+            "tui and back",
+            format!(
+                "{}{}{leave}{}",
+                shell_session(9),
+                full_screen(20),
+                shell_session(2)
+            ),
+        ),
+        ("wide", "日本語テキスト🎉e\u{301}👩‍👩‍👧x".repeat(40)),
+    ];
+    for (name, stream) in streams {
+        let bytes = stream.as_bytes();
+        let step = 1 + bytes.len() / 150;
+        for cut in (0..=bytes.len()).step_by(step) {
+            let mut world = World::new(ROWS, COLS, 1 << 20);
+            world.feed(&bytes[..cut]);
+            let what = format!("{name} cut at {cut}");
+            world.check(&what);
+            // The stream that follows shows the same on both.
+            let mut fresh = world.attached(100);
+            fresh.process(&bytes[cut..]);
+            world.reference.process(&bytes[cut..]);
+            assert_eq!(
+                look(&mut fresh),
+                look(&mut world.reference),
+                "{what}, then the rest"
+            );
+            for parser in [&mut fresh, &mut world.reference] {
+                parser.process(b"\x1b[?1049l");
+            }
+            assert_eq!(
+                look(&mut fresh),
+                look(&mut world.reference),
+                "{what}, then left"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_ring_that_forgot_the_beginning_is_enough() {
+    let mut world = World::new(ROWS, COLS, 16 * 1024);
+    world.feed(shell_session(400).as_bytes());
+    world.check("shell");
+    world.feed(full_screen(2000).as_bytes());
+    assert!(world.ring.tail() > 0 && world.tracker.alternate());
+    world.check("entered the alternate screen long ago");
+    world.feed(b"\x1b[?1006;1000l\x1b[?1l\x1b>\x1b[?25h\x1b[?1049l");
+    world.feed(shell_session(5).as_bytes());
+    let shown = plain_text(world.ring.read(0).slices, &world.tracker, ROWS, COLS);
+    assert!(
+        !shown.contains("cell"),
+        "what the full screen program drew is gone: {shown}"
+    );
+    world.feed(shell_session(9).as_bytes());
+    world.check("left it again");
+}
+
+#[test]
+fn history_lands_above_the_screen_once_and_in_order() {
+    let mut world = World::new(10, 40, 1 << 20);
+    for n in 0..300 {
+        world.feed(format!("\x1b[3{}mline {n}\x1b[m\r\n", n % 8).as_bytes());
+    }
+    world.feed(format!("{}\r\nend", "wrapped ".repeat(20)).as_bytes());
+    for (attached, lines) in [(0, 0), (50, 50), (1000, 300)] {
+        let mut fresh = parser(10, 40);
+        let snapshot = world.snapshot(attached);
+        fresh.process(&snapshot);
+        let screen = fresh.screen_mut();
+        screen.set_scrollback(usize::MAX);
+        let len = screen.scrollback_len();
+        let mut found = Vec::new();
+        for back in (1..=len).rev() {
+            screen.set_scrollback(back);
+            found.extend(screen.rows(0, 40).next());
+        }
+        let numbered = found
+            .iter()
+            .filter(|line| line.starts_with("line "))
+            .count();
+        assert!(
+            numbered + 10 >= lines && numbered <= lines,
+            "{attached}: {numbered}"
+        );
+        let numbers: Vec<u32> = found
+            .iter()
+            .filter_map(|line| line.strip_prefix("line ")?.parse().ok())
+            .collect();
+        assert!(numbers.is_sorted_by(|a, b| a + 1 == *b), "{numbers:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_never_asks_the_terminal_anything() {
+    let mut world = World::new(ROWS, COLS, 1 << 20);
+    let asking = "\x1b[c\x1b[>c\x1b[5n\x1b[6n\x1b[?6n\x1b[?25$p\x1b[>q\x1b]11;?\x07\x1b]10;#fff;?\x07\
+                  \x1b]4;1;?\x07\x1b]52;c;?\x07\x1bP+q544e\x1b\\\x1bP$qm\x1b\\\x1b[?u\x1b[18t\x05\x07\
+                  \x1b]2;\x1b[6n\x07\x1b_Gi=1,a=q;\x1b\\";
+    world.feed(asking.as_bytes());
+    world.feed(shell_session(3).as_bytes());
+    for history in [0, 100] {
+        let snapshot = world.snapshot(history);
+        let mut asked = Tracker::new(0);
+        asked.feed(&snapshot);
+        assert_eq!(asked.take_queries(), []);
+        let text = String::from_utf8_lossy(&snapshot).into_owned();
+        for other in ["?\x07", "\x1bP", "[?u", "[18t", "\x05", ";?"] {
+            assert!(!text.contains(other), "{other:?} in {text:?}");
+        }
+    }
+}
+
+#[test]
+fn modes_that_the_model_does_not_know_come_from_the_tracker() {
+    let mut world = World::new(ROWS, COLS, 1 << 20);
+    world.feed(
+        b"\x1b[>1u\x1b[?1004h\x1b[?1047h\x1b[>5u\x1b]2;title\x07\x1b[5 q\x1b[3;9rtext\x1b[?2026h",
+    );
+    let mut again = Tracker::new(0);
+    again.feed(&world.snapshot(10));
+    again.take_queries();
+    let mut expected = Tracker::new(0);
+    expected.feed(&world.tracker.restore_sequence());
+    assert_eq!(again.restore_sequence(), expected.restore_sequence());
+}
+
+#[test]
+fn line_drawing_shows_as_lines() {
+    let mut world = World::new(5, 20, 1 << 20);
+    world.feed(b"\x1b(0lqk\x1b(B\r\n\x1b)0\x0ex\x0fax");
+    let text = plain_text(world.ring.read(0).slices, &world.tracker, 5, 20);
+    assert_eq!(text, "┌─┐\n│ax");
+    assert_eq!(
+        cursor(world.ring.read(0).slices, &world.tracker, 5, 20),
+        (1, 3)
+    );
+}
+
+#[test]
+fn no_output_and_no_size_is_too_odd() {
+    for (rows, cols) in [
+        (0, 0),
+        (1, 1),
+        (1, 80),
+        (24, 1),
+        (2, 2),
+        (1000, 1000),
+        (65535, 65535),
+    ] {
+        for stream in [
+            "",
+            "x",
+            "日本\r\nabc\u{301}\x1b[5S\x1b[9999b\x1b[2;1r\x1b[L\x1b[?6h\x1b[9;9H",
+        ] {
+            let mut tracker = Tracker::new(0);
+            tracker.feed(stream.as_bytes());
+            let bytes = (stream.as_bytes(), &b""[..]);
+            assert!(!snapshot(bytes, &tracker, rows, cols, 10).is_empty());
+            plain_text(bytes, &tracker, rows, cols);
+            cursor(bytes, &tracker, rows, cols);
+        }
+    }
+}
+
+#[test]
+fn noise_is_shown_as_the_model_would_or_as_text() {
+    const PIECES: [&str; 24] = [
+        "text",
+        "日本",
+        "e\u{301}",
+        "\r\n",
+        "\r",
+        "\t",
+        "\x08",
+        "\x1b[H",
+        "\x1b[5;70H",
+        "\x1b[2J",
+        "\x1b[K",
+        "\x1b[L",
+        "\x1b[3M",
+        "\x1b[2P",
+        "\x1b[4@",
+        "\x1b[3;9r",
+        "\x1bM",
+        "\x1b[7m",
+        "\x1b[41m",
+        "\x1b[m",
+        "\x1b[300b",
+        "\x1b7",
+        "\x1b8",
+        "\x1b[6X",
+    ];
+    for seed in 1..150u64 {
+        let mut state = seed;
+        let mut next = move |n: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(5);
+            (state >> 33) as usize % n
+        };
+        let mut world = World::new(2 + next(20) as u16, 2 + next(90) as u16, 1 << 20);
+        for _ in 0..next(400) {
+            world.feed(PIECES[next(PIECES.len())].as_bytes());
+        }
+        let text = plain_text(
+            world.ring.read(0).slices,
+            &world.tracker,
+            world.size.0,
+            world.size.1,
+        );
+        let expected: Vec<String> = world
+            .reference
+            .screen()
+            .rows(0, world.size.1)
+            .map(|line| line.trim_end().to_string())
+            .collect();
+        assert_eq!(text, expected.join("\n").trim_end(), "seed {seed}");
+        let fresh = world.attached(50);
+        let rows = |parser: &vt100::Parser| -> Vec<String> {
+            parser
+                .screen()
+                .rows(0, world.size.1)
+                .map(|row| row.trim_end().to_string())
+                .collect()
+        };
+        assert_eq!(rows(&fresh), rows(&world.reference), "seed {seed}");
+        let (row, col) = world.reference.screen().cursor_position();
+        let (found_row, found_col) = fresh.screen().cursor_position();
+        assert_eq!(
+            (found_row, found_col),
+            (row, col.min(found_col.max(world.size.1 - 1))),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn a_few_bytes_cannot_ask_for_much_work() {
+    for piece in [
+        "\x1b[2J",
+        "\x1b[65535b",
+        "x\x1b[65535b",
+        "\x1b[999S",
+        "\n",
+        "\x1bc",
+        "\x1b[?1049h\x1b[?1049l",
+    ] {
+        let mut tracker = Tracker::new(0);
+        let stream = piece.repeat((64 << 10) / piece.len());
+        tracker.feed(stream.as_bytes());
+        let replay = Replay::new((stream.as_bytes(), b""), &tracker, 300, 300, 10);
+        assert_eq!(replay.rows, 300, "{piece:?}");
+    }
+}

@@ -1,0 +1,189 @@
+//! Watches all that a process writes to its terminal, and knows what it left turned on.
+//!
+//! Text is skipped at memory speed; only sequences are looked at. The state is small and bounded,
+//! and does not depend on how the stream was cut into chunks.
+
+use super::scan::Scanner;
+use super::state::TerminalState;
+
+/// A question to the terminal, for which the program waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Query {
+    /// DA1.
+    PrimaryAttributes,
+    /// DA2.
+    SecondaryAttributes,
+    /// DSR 5.
+    Status,
+    /// CPR (DSR 6), or with `private` DECXCPR.
+    CursorPosition {
+        /// `CSI ? 6 n`.
+        private: bool,
+    },
+    /// DECRQM.
+    Mode {
+        /// Of a DEC private mode.
+        private: bool,
+        /// Its number.
+        mode: u16,
+    },
+    /// XTVERSION.
+    Version,
+}
+
+impl Query {
+    /// What a plain terminal answers. `cursor` is row and column from 0.
+    pub fn answer(self, cursor: (u16, u16)) -> Vec<u8> {
+        let (row, col) = (u32::from(cursor.0) + 1, u32::from(cursor.1) + 1);
+        let text = match self {
+            Query::PrimaryAttributes => "\x1b[?62;22c".to_string(),
+            Query::SecondaryAttributes => "\x1b[>1;10;0c".to_string(),
+            Query::Status => "\x1b[0n".to_string(),
+            Query::CursorPosition { private: false } => format!("\x1b[{row};{col}R"),
+            Query::CursorPosition { private: true } => format!("\x1b[?{row};{col}R"),
+            Query::Mode { private, mode } => {
+                let mark = if private { "?" } else { "" };
+                format!("\x1b[{mark}{mode};0$y")
+            }
+            Query::Version => format!("\x1bP>|tm {}\x1b\\", env!("CARGO_PKG_VERSION")),
+        };
+        text.into_bytes()
+    }
+}
+
+/// What is known of a process's terminal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tracker {
+    start: u64,
+    scanner: Scanner,
+    pub(super) state: TerminalState,
+}
+
+impl Tracker {
+    /// A fresh terminal, whose first byte will be at this offset of the ring.
+    pub fn new(offset: u64) -> Tracker {
+        let state = TerminalState::new(offset);
+        Tracker {
+            start: offset,
+            scanner: Scanner::default(),
+            state,
+        }
+    }
+
+    /// Takes note of the next bytes.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.scanner.feed(bytes, &mut self.state);
+        self.state.offset += bytes.len() as u64;
+        self.state.at = 0;
+    }
+
+    /// The ring offset of the first byte fed.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// The ring offset after the last byte fed.
+    pub fn offset(&self) -> u64 {
+        self.state.offset
+    }
+
+    /// Whether the stream is between sequences and characters.
+    pub fn ground(&self) -> bool {
+        self.scanner.is_ground()
+    }
+
+    /// How many of the last bytes belong to a sequence or character that has not ended.
+    pub fn pending(&self) -> u64 {
+        self.scanner.pending()
+    }
+
+    /// Whether the stream is inside an OSC, DCS or similar string.
+    pub fn in_string(&self) -> bool {
+        self.scanner.in_string()
+    }
+
+    /// Whether the alternate screen is on.
+    pub fn alternate(&self) -> bool {
+        self.state.alternate.is_some()
+    }
+
+    /// Whether a DEC private mode is set.
+    pub fn mode(&self, mode: u16) -> bool {
+        self.state.modes.is_set(mode)
+    }
+
+    /// The title last set, printable UTF-8.
+    pub fn title(&self) -> Option<&str> {
+        let title = self.state.title.as_deref()?;
+        std::str::from_utf8(title).ok()
+    }
+
+    /// The ring offset after the last time that the whole screen was cleared or the alternate
+    /// screen entered: what is shown was painted from there on.
+    pub fn painted_at(&self) -> u64 {
+        self.state.painted_at
+    }
+
+    /// The questions asked since the last call, in order.
+    pub fn take_queries(&mut self) -> Vec<Query> {
+        std::mem::take(&mut self.state.queries)
+    }
+
+    /// Whether the alternate screen was on at a ring offset, as far back as is remembered.
+    pub(super) fn alternate_at(&self, offset: u64) -> bool {
+        let switches = &self.state.switches;
+        match switches.iter().rfind(|(at, _)| *at <= offset) {
+            Some((_, on)) => *on,
+            None => switches.front().map_or(self.alternate(), |(_, on)| !on),
+        }
+    }
+
+    /// What turns a fresh terminal into this one, but for what is on its screens.
+    pub fn restore_sequence(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.state.keyboards[0].write_set(&mut out);
+        if let Some(mode) = self.state.alternate {
+            out.extend_from_slice(format!("\x1b[?{mode}h").as_bytes());
+            self.state.keyboards[1].write_set(&mut out);
+        }
+        self.state.write_margins(&mut out);
+        if self.mode(6) {
+            out.extend_from_slice(b"\x1b[?6h");
+        }
+        self.state.write_modes(&mut out);
+        out
+    }
+
+    /// What undoes everything that is on, for the terminal of whoever stops watching. Leaves what
+    /// was never turned on alone.
+    pub fn reset_sequence(&self) -> Vec<u8> {
+        let state = &self.state;
+        let mut out = Vec::new();
+        if self.in_string() || !self.ground() {
+            // Ends a sequence that the terminal is in the midst of.
+            out.push(0x18);
+        }
+        if state.sync {
+            out.extend_from_slice(b"\x1b[?2026l");
+        }
+        let input = |mode| mode == 1 || mode == 9 || mode >= 1000;
+        state.modes.write_undone(input, &mut out);
+        if state.keypad {
+            out.extend_from_slice(b"\x1b>");
+        }
+        if state.other_keys != 0 {
+            out.extend_from_slice(b"\x1b[>4m");
+        }
+        if let Some(mode) = state.alternate {
+            state.keyboards[1].write_undone(&mut out);
+            out.extend_from_slice(format!("\x1b[?{mode}l").as_bytes());
+        }
+        state.keyboards[0].write_undone(&mut out);
+        state.undo_display(&mut out);
+        out
+    }
+}
+
+#[cfg(test)]
+#[path = "tracker_tests.rs"]
+mod tests;

@@ -1,0 +1,233 @@
+use super::*;
+
+fn fed(text: &str) -> Tracker {
+    let mut tracker = Tracker::new(0);
+    tracker.feed(text.as_bytes());
+    tracker
+}
+
+fn restored(text: &str) -> String {
+    String::from_utf8(fed(text).restore_sequence()).expect("text")
+}
+
+fn reset(text: &str) -> String {
+    String::from_utf8(fed(text).reset_sequence()).expect("text")
+}
+
+#[test]
+fn a_fresh_terminal_needs_nothing() {
+    assert_eq!(restored("plain \x1b[1;31mtext\x1b[m\r\n\x1b[2J\x1b[H"), "");
+    assert_eq!(reset("plain text\r\n"), "\x1b[m");
+    assert_eq!(
+        restored("\x1b[?1000h\x1b[?1000l\x1b[?25l\x1b[?25h\x1b[?7l\x1b[?7h"),
+        ""
+    );
+}
+
+#[test]
+fn modes_are_remembered_and_undone() {
+    let on = "\x1b[?1049h\x1b[?1;2004;1002;1006h\x1b[?25l\x1b=\x1b[5 q\x1b[>4;2m\x1b[2;9r";
+    assert_eq!(
+        restored(on),
+        "\x1b[?1049h\x1b[2;9r\x1b[?1002h\x1b[?1006h\x1b[?2004h\x1b[?1h\x1b[?25l\x1b=\x1b[>4;2m\x1b[5 q"
+    );
+    assert_eq!(
+        reset(on),
+        "\x1b[?1002l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[>4m\x1b[?1049l\
+         \x1b7\x1b[r\x1b8\x1b[0 q\x1b[?25h\x1b[m"
+    );
+    let off = "\x1b[?1049l\x1b[?1;2004;1002;1006l\x1b[?25h\x1b>\x1b[0 q\x1b[>4m\x1b[r";
+    assert_eq!(restored(&format!("{on}{off}")), "");
+}
+
+#[test]
+fn what_was_restored_gives_the_same_tracker() {
+    let on = "\x1b[>1u\x1b[?1049h\x1b[>5u\x1b[>3u\x1b[=2;2u\x1b[?1000;1003;1006;1016;1004;2048h\
+              \x1b[?69h\x1b[3;20r\x1b[5;40s\x1b[4h\x1b[20h\x1b(0\x0e\x1b]2;títle\x07\
+              \x1b]11;#112233\x07\x1b]8;id=1;http://x/\x07\x1b[?6h\x1b[?7;12;25l\x1b[?45h";
+    let first = fed(on);
+    let mut second = Tracker::new(0);
+    second.feed(&first.restore_sequence());
+    assert_eq!(second.restore_sequence(), first.restore_sequence());
+    assert_eq!(second.reset_sequence(), first.reset_sequence());
+    let mut third = first.clone();
+    third.feed(&first.reset_sequence());
+    assert_eq!(
+        String::from_utf8_lossy(&third.restore_sequence()),
+        "\x1b]2;títle\x07"
+    );
+    assert_eq!(third.reset_sequence(), b"\x1b[m");
+}
+
+#[test]
+fn of_several_mouse_modes_the_last_one_counts() {
+    assert_eq!(
+        restored("\x1b[?1003h\x1b[?1000h"),
+        "\x1b[?1000h\x1b[?1003h\x1b[?1000h"
+    );
+    assert_eq!(
+        restored("\x1b[?1000h\x1b[?1003h"),
+        "\x1b[?1000h\x1b[?1003h\x1b[?1003h"
+    );
+}
+
+#[test]
+fn keyboard_stacks_belong_to_their_screens() {
+    let text = "\x1b[>1u\x1b[?1049h\x1b[>7u\x1b[>15u\x1b[<1u";
+    assert_eq!(restored(text), "\x1b[>1u\x1b[?1049h\x1b[>7u");
+    assert_eq!(reset(text), "\x1b[<1u\x1b[?1049l\x1b[<1u\x1b[m");
+    assert_eq!(restored("\x1b[>1u\x1b[<u\x1b[<9u"), "");
+    assert_eq!(restored("\x1b[=5u"), "\x1b[=5;1u");
+    let deep = "\x1b[>1u".repeat(1000);
+    assert!(restored(&deep).len() < 200);
+}
+
+#[test]
+fn resets_reset() {
+    assert_eq!(restored("\x1b[?1049;1000;2004h\x1b[>1u\x1b[?25l\x1bc"), "");
+    assert_eq!(
+        restored("\x1b[?25l\x1b[?1h\x1b[4h\x1b(0\x1b[2;5r\x1b[!p"),
+        ""
+    );
+    assert!(!fed("\x1b[?1049h\x1bc").alternate());
+}
+
+#[test]
+fn titles_are_bounded_and_printable() {
+    assert_eq!(fed("\x1b]0;a\x01b\x07").title(), Some("ab"));
+    assert_eq!(fed("\x1b]2;a\x1b\\\x1b]1;icon\x07").title(), Some("a"));
+    assert_eq!(fed("\x1b]2;\x07").title(), None);
+    let long = format!("\x1b]2;{}\x07", "é".repeat(5000));
+    assert!(fed(&long).title().is_some_and(|title| title.len() <= 512));
+}
+
+#[test]
+fn a_terminal_in_the_midst_of_something_is_freed_from_it() {
+    assert_eq!(reset("\x1b]0;half a title"), "\x18\x1b[m");
+    assert_eq!(reset("\x1b[?2026h"), "\x1b[?2026l\x1b[m");
+    assert_eq!(restored("\x1b[?2026h"), "");
+}
+
+#[test]
+fn queries_are_reported_once_in_order() {
+    let text = "\x1b[c\x1b[0c\x1b[>c\x1b[5n\x1b[6n\x1b[?6n\x1b[?2026$p\x1b[4$p\x1b[>q\x1b[>0q\
+                \x1b[?1;2c\x1b[0n\x1b[3;4R\x1b]11;?\x07\x1b[ q";
+    let mut tracker = fed(text);
+    let queries = tracker.take_queries();
+    use Query::*;
+    let mode = |private, mode| Mode { private, mode };
+    assert_eq!(
+        queries,
+        [
+            PrimaryAttributes,
+            PrimaryAttributes,
+            SecondaryAttributes,
+            Status,
+            CursorPosition { private: false },
+            CursorPosition { private: true },
+            mode(true, 2026),
+            mode(false, 4),
+            Version,
+            Version
+        ]
+    );
+    assert_eq!(tracker.take_queries(), []);
+    assert_eq!(tracker.restore_sequence(), b"");
+    assert_eq!(
+        CursorPosition { private: false }.answer((2, 7)),
+        b"\x1b[3;8R"
+    );
+    assert_eq!(mode(true, 2026).answer((0, 0)), b"\x1b[?2026;0$y");
+    let mut flooded = fed(&"\x1b[c".repeat(1000));
+    assert_eq!(flooded.take_queries().len(), 64);
+}
+
+#[test]
+fn switches_between_screens_are_found_by_offset() {
+    let mut tracker = Tracker::new(100);
+    tracker.feed(b"0123456789\x1b[?1049h");
+    tracker.feed(b"tui\x1b[2Jmore\x1b[?1049l");
+    assert_eq!(tracker.offset(), 137);
+    assert!(!tracker.alternate_at(117));
+    assert!(tracker.alternate_at(118));
+    assert!(!tracker.alternate_at(137));
+    assert_eq!(tracker.painted_at(), 125);
+}
+
+#[test]
+fn cuts_anywhere_change_nothing() {
+    for seed in 1..40u64 {
+        let mut state = seed;
+        let mut next = move |n: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(31);
+            (state >> 33) as usize % n
+        };
+        const PIECES: [&str; 30] = [
+            "plain text\r\n",
+            "é✓🎉",
+            "\x1b[1;31m",
+            "\x1b[?1049h",
+            "\x1b[?1049l",
+            "\x1b[?25l",
+            "\x1b[?1000;1006h",
+            "\x1b[>1u",
+            "\x1b[<u",
+            "\x1b]0;tïtle\x07",
+            "\x1b]8;;http://x\x1b\\",
+            "\x1b]8;;\x07",
+            "\x1b(0",
+            "\x1b(B",
+            "\x0e",
+            "\x0f",
+            "\x1b[2J",
+            "\x1b[3;9r",
+            "\x1b7",
+            "\x1b8",
+            "\x1b=",
+            "\x1b[6n",
+            "\x1bPq#1\x1b\\",
+            "\x1b[4",
+            "\x1b[!p",
+            "\x18",
+            "\x1b]2;cut",
+            "\x1b[>4;2m",
+            "\x1b[?2026h",
+            "\x1b",
+        ];
+        let stream: String = (0..60).map(|_| PIECES[next(PIECES.len())]).collect();
+        let bytes = stream.as_bytes();
+        let mut whole = Tracker::new(9);
+        whole.feed(bytes);
+        for cut in 0..=bytes.len() {
+            let mut tracker = Tracker::new(9);
+            tracker.feed(&bytes[..cut]);
+            tracker.feed(&bytes[cut..]);
+            assert_eq!(tracker, whole, "seed {seed} cut at {cut}");
+        }
+        let mut tracker = Tracker::new(9);
+        bytes.iter().for_each(|byte| tracker.feed(&[*byte]));
+        assert_eq!(tracker, whole, "seed {seed}");
+    }
+}
+
+#[test]
+fn noise_is_survived_and_bounded() {
+    let mut state = 1u64;
+    let mut tracker = Tracker::new(0);
+    for _ in 0..200 {
+        let noise: Vec<u8> = (0..4096)
+            .map(|_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(17);
+                let byte = (state >> 40) as u8;
+                if byte.is_multiple_of(7) {
+                    0x1b
+                } else {
+                    byte & 0x7f
+                }
+            })
+            .collect();
+        tracker.feed(&noise);
+    }
+    assert!(tracker.restore_sequence().len() < 4096);
+    assert!(tracker.reset_sequence().len() < 1024);
+}
