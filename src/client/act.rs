@@ -154,7 +154,9 @@ fn outcome_line(style: Style, outcome: &Outcome) -> String {
     if message.is_empty() {
         message = outcome.state.clone();
     }
+    let alive = matches!(outcome.state.as_str(), "RUNNING" | "STARTING" | "");
     if let Some(pid) = outcome.pid
+        && alive
         && !message.contains("pid ")
     {
         message.push_str(&format!(" (pid {pid})"));

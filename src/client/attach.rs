@@ -68,7 +68,8 @@ fn params(args: &AttachArgs) -> AttachParams {
         process: args.process.clone(),
         read_only: args.read_only,
         steal: args.steal,
-        replay: !args.no_replay,
+        // A drawn screen is of no use in a pipe.
+        replay: !args.no_replay && std::io::stdout().is_terminal(),
         until_exit: args.until_exit,
         lossless: args.lossless,
         rows,

@@ -12,6 +12,7 @@ mod discovery;
 mod error;
 mod follow;
 mod frames;
+mod hint;
 mod keys;
 mod live;
 mod logs;

@@ -197,7 +197,8 @@ impl Progress {
             .max()
             .unwrap_or(0);
         let state = self.style.state(&seen.state);
-        let pid = pid.map_or(String::new(), |pid| format!("  pid {pid}"));
+        let up = pid.filter(|_| verdict == Verdict::Up);
+        let pid = up.map_or(String::new(), |pid| format!("  pid {pid}"));
         let detail = if verdict == Verdict::Up {
             String::new()
         } else {

@@ -5,6 +5,7 @@ use super::command::AttachArgs;
 use super::connection::Connection;
 use super::context::Context;
 use super::error::ClientError;
+use super::hint::Hint;
 use super::screen_care::Screen;
 use super::style::{Paint, Style};
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, MAX_PAYLOAD, RoleInfo};
@@ -59,6 +60,8 @@ pub struct Session {
     style: Style,
     keys: DetachKeys,
     role: RoleInfo,
+    replay: bool,
+    hint: Option<Hint>,
     screen: Screen,
     chord: ChordDecoder,
     key_deadline: Option<Instant>,
@@ -97,6 +100,8 @@ impl Session {
         Ok(Session {
             process: reply.process.clone(),
             read_only: args.read_only,
+            replay: !args.no_replay,
+            hint: None,
             quiet: context.global.quiet,
             style: context.style,
             keys: keys.clone(),
@@ -120,7 +125,7 @@ impl Session {
         })
     }
 
-    /// One line about how to leave, before anything of the process is drawn.
+    /// One line about how to leave: over what is drawn, or before it when nothing is.
     fn greet(&mut self) {
         if self.quiet {
             return;
@@ -135,8 +140,28 @@ impl Session {
             .map_or(String::new(), |prefix| format!(", {prefix} ? helps"));
         let watching = if self.read_only { " read-only" } else { "" };
         let line = format!("[attached{watching} to {} — {leave}{help}]", self.process);
-        let line = self.style.paint(Paint::Dim, &line);
-        self.screen.queue(format!("{line}\r\n").as_bytes());
+        let hint = Hint::new(line, self.style, self.screen.size());
+        if self.replay {
+            self.hint = Some(hint);
+        } else {
+            self.screen.queue(&hint.line());
+        }
+    }
+
+    fn show_hint(&mut self) {
+        if let Some(hint) = &mut self.hint {
+            let bytes = hint.show();
+            self.screen.queue(&bytes);
+        }
+    }
+
+    /// The process draws: the hint, shown or not, has had its time.
+    fn hide_hint(&mut self) {
+        if let Some(mut hint) = self.hint.take()
+            && hint.is_shown()
+        {
+            self.screen.queue(&hint.hide());
+        }
     }
 
     /// Tells the daemon the size of the terminal.
@@ -200,14 +225,24 @@ impl Session {
         } else {
             "watching"
         };
-        format!(
-            "{}: {role}, {} attached in all\r\n  {} leaves\r\n  \
-             {prefix} {prefix}  sends {prefix} itself\r\n  {prefix} n / p  next / previous process\
-             \r\n  {prefix} ctrl-z  suspends tm",
-            self.process,
-            self.role.clients.max(1),
-            self.keys.shown(),
-        )
+        let clients = self.role.clients.max(1);
+        let leave = self.keys.shown();
+        let mut text = format!("{}: {role}, {clients} attached in all", self.process);
+        for (keys, does) in [
+            (leave, "leaves; the process goes on".to_string()),
+            (
+                format!("{prefix} {prefix}"),
+                format!("sends {prefix} itself"),
+            ),
+            (
+                format!("{prefix} n, p"),
+                "goes to the next or previous process".to_string(),
+            ),
+            (format!("{prefix} ctrl-z"), "suspends tm".to_string()),
+        ] {
+            text.push_str(&format!("\r\n  {keys:<16} {does}"));
+        }
+        text
     }
 
     /// Writes to the daemon, once.
@@ -243,13 +278,24 @@ impl Session {
         while let Some(frame) = self.decoder.next_frame().map_err(broken)? {
             self.take_frame(&frame);
         }
+        self.show_hint();
         Ok(())
     }
 
     fn take_frame(&mut self, frame: &Frame) {
         match frame.kind {
-            Kind::Data | Kind::Snapshot => {
+            Kind::Data => {
+                if let Some((_, bytes)) = frame.offset_and_bytes().filter(|data| !data.1.is_empty())
+                {
+                    self.hide_hint();
+                    self.screen.queue(bytes);
+                }
+            }
+            Kind::Snapshot => {
                 if let Some((_, bytes)) = frame.offset_and_bytes() {
+                    if let Some(hint) = &mut self.hint {
+                        hint.drawn(bytes);
+                    }
                     self.screen.queue(bytes);
                 }
             }
@@ -275,6 +321,7 @@ impl Session {
 
     /// A line about the process among what it draws.
     fn notice(&mut self, text: &str) {
+        self.hide_hint();
         let text = super::table::printable(text.trim());
         let text = if text.starts_with('[') {
             text
@@ -287,7 +334,10 @@ impl Session {
 
     fn take_signal(&mut self, signal: i32) {
         match signal {
-            SIGWINCH => self.resize(),
+            SIGWINCH => {
+                self.hide_hint();
+                self.resize();
+            }
             SIGTSTP => self.ended = Some(Ended::Suspended),
             SIGCONT => self.ended = Some(Ended::Resync),
             _ => self.ended = Some(Ended::Signalled(signal)),
@@ -325,6 +375,15 @@ impl Session {
     fn hung_up(&mut self) -> Result<(), ClientError> {
         self.ended = Some(Ended::Signalled(SIGHUP));
         Ok(())
+    }
+
+    /// Takes the hint away again; nothing else waits when it is still there.
+    fn last_words(&mut self) {
+        if self.screen.queued() == 0 {
+            self.hide_hint();
+            // What the terminal does not take now is dropped.
+            let _ = self.screen.write_some();
+        }
     }
 
     /// Whether there is something to do that no event will tell.
@@ -409,6 +468,7 @@ pub fn run(mut session: Session, greet: bool) -> Result<Ended, ClientError> {
         }
         session.turn()?;
     }
+    session.last_words();
     session.screen.leave();
     Ok(session.ended.take().unwrap_or(Ended::Lost))
 }
