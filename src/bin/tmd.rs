@@ -10,7 +10,7 @@ pub fn main() -> ExitCode {
     let cli = DaemonCli::parse();
     // The parser takes only names of levels.
     let log_level = cli.log_level.and_then(|level| level.parse().ok());
-    exit_code(daemon_main(DaemonOptions {
+    exit_code(daemon_main(&DaemonOptions {
         config: cli.config,
         daemonize: cli.daemonize,
         check: cli.check,
