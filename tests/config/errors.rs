@@ -155,7 +155,8 @@ fn five_thousand_programs() {
         text.push_str(&format!(
             "  program-{n}:\n    cmd: /usr/bin/run --port {n} --name \"number {n}\"\n    \
              numprocs: 2\n    umask: 022\n    workingdir: /tmp\n    autorestart: unexpected\n    \
-             exitcodes: [0, 2]\n    starttime: 5\n    stopsignal: TERM\n    stdout: /tmp/{n}.log\n    \
+             exitcodes: [0, 2]\n    starttime: 5\n    stopsignal: TERM\n    \
+             stdout: /tmp/{n}.log\n    \
              user: web\n    env:\n      NUMBER: {n}\n      HOST: ${{PORT}}\n"
         ));
     }

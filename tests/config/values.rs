@@ -44,7 +44,8 @@ fn every_key_reaches_the_program() {
     let config = project.load_as(
         0,
         "programs:\n  a:\n    cmd: [run, '1', 2, true]\n    numprocs: 3\n    autostart: false\n    \
-         autorestart: always\n    exitcodes: [2, 0, 2]\n    startretries: 0\n    starttime: 1m30s\n    \
+         autorestart: always\n    exitcodes: [2, 0, 2]\n    startretries: 0\n    \
+         starttime: 1m30s\n    \
          stopsignal: sigrtmin+3\n    stoptime: 500ms\n    killmode: process\n    stdout:\n      \
          {file: logs/{program}.log, max_size: 0, keep: 0, compress: true, timestamps: true, \
          strip_ansi: true, stall: never}\n    stderr: stdout\n    inherit_env: false\n    \
@@ -306,7 +307,8 @@ fn defaults_lie_beneath_and_maps_are_merged() {
 fn anchors_merge_keys_and_ignored_keys() {
     let config = good(
         "x-base: &base\n  cmd: one\n  stoptime: 3\n  x-note: {any: [thing]}\nx-more: &more\n  \
-         stoptime: 4\n  numprocs: 2\nprograms:\n  x-skipped: 1\n  a:\n    <<: *base\n    cmd: two\n  \
+         stoptime: 4\n  numprocs: 2\nprograms:\n  x-skipped: 1\n  \
+         a:\n    <<: *base\n    cmd: two\n  \
          b: *base\n  c:\n    <<: [*base, *more]\n",
     );
     let names: Vec<&str> = config
