@@ -1,5 +1,9 @@
 //! `die_after MS [CODE|SIGNAL]`: says `ready`, lives so many milliseconds, then exits with CODE
 //! (1), or dies of a signal given as `-9`.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it ends and waits as told, for tests"
+)]
 #![allow(unsafe_code)]
 
 use std::time::Duration;

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static RESIZED: AtomicBool = AtomicBool::new(true);
@@ -15,56 +15,86 @@ extern "C" fn resized(_signal: libc::c_int) {
 
 fn main() -> io::Result<()> {
     let raw = std::env::args().nth(1).as_deref() == Some("raw");
-    // SAFETY: the handler only stores to an atomic; no SA_RESTART, so that read returns.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = resized as *const () as usize;
-        libc::sigaction(libc::SIGWINCH, &raw const action, std::ptr::null_mut());
-    }
+    listen_for_resize();
     if raw && let Ok(mut modes) = rustix::termios::tcgetattr(io::stdin()) {
         modes.make_raw();
-        rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &modes)?;
+        let now = rustix::termios::OptionalActions::Now;
+        rustix::termios::tcsetattr(io::stdin(), now, &modes)?;
     }
-    print("ready\r\n")?;
+    // A raw terminal does not turn a newline into both.
+    let end = if raw { "\r\n" } else { "\n" };
+    print(format!("ready{end}").as_bytes())?;
     let mut line = Vec::new();
     let mut buffer = [0_u8; 4096];
     loop {
         if RESIZED.swap(false, Ordering::Relaxed) {
-            print_size()?;
+            print_size(end)?;
         }
-        let read = match rustix::io::read(io::stdin().as_fd(), &mut buffer) {
+        if !wait_for_input() {
+            continue;
+        }
+        let typed = match rustix::io::read(io::stdin(), &mut buffer) {
             Ok(0) | Err(rustix::io::Errno::IO) => return Ok(()),
-            Ok(read) => &buffer[..read],
-            Err(rustix::io::Errno::INTR) => continue,
+            Ok(length) => &buffer[..length],
             Err(error) => return Err(error.into()),
         };
         if raw {
-            io::stdout().write_all(read)?;
-            io::stdout().flush()?;
-            if read.contains(&3) {
+            print(typed)?;
+            if typed.contains(&3) {
                 return Ok(());
             }
             continue;
         }
-        for byte in read {
+        for byte in typed {
             line.push(*byte);
             if *byte == b'\n' {
-                print(&format!("echo: {}", String::from_utf8_lossy(&line)))?;
+                print(&[b"echo: ", line.as_slice()].concat())?;
                 line.clear();
             }
         }
     }
 }
 
-fn print_size() -> io::Result<()> {
-    match rustix::termios::tcgetwinsize(io::stdout()) {
-        Ok(size) => print(&format!("size {} {}\r\n", size.ws_row, size.ws_col)),
-        Err(_) => print("no terminal\r\n"),
+/// SIGWINCH is handled, but only while waiting: see `wait_for_input`.
+fn listen_for_resize() {
+    // SAFETY: the handler only stores to an atomic; the action and the set are initialised before
+    // they are used.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = resized as *const () as usize;
+        libc::sigaction(libc::SIGWINCH, &raw const action, std::ptr::null_mut());
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGWINCH);
+        libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
     }
 }
 
-fn print(text: &str) -> io::Result<()> {
+/// Waits for input (true) or a change of size (false), whichever comes first; neither is missed.
+fn wait_for_input() -> bool {
+    let mut fds = [libc::pollfd {
+        fd: 0,
+        events: libc::POLLIN,
+        revents: 0,
+    }];
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: one live pollfd; the set is initialised before it is used; no timeout.
+    let ready = unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::ppoll(fds.as_mut_ptr(), 1, std::ptr::null(), none.as_ptr())
+    };
+    ready > 0
+}
+
+fn print_size(end: &str) -> io::Result<()> {
+    match rustix::termios::tcgetwinsize(io::stdout()) {
+        Ok(size) => print(format!("size {} {}{end}", size.ws_row, size.ws_col).as_bytes()),
+        Err(_) => print(format!("no terminal{end}").as_bytes()),
+    }
+}
+
+fn print(bytes: &[u8]) -> io::Result<()> {
     let mut output = io::stdout().lock();
-    output.write_all(text.as_bytes())?;
+    output.write_all(bytes)?;
     output.flush()
 }

@@ -1,4 +1,8 @@
 //! `exit_code [CODE] [AFTER_MS]`: exits with this code (0), after so many milliseconds (0).
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it ends and waits as told, for tests"
+)]
 
 use std::time::Duration;
 

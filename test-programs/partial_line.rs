@@ -1,5 +1,9 @@
 //! `partial_line [TEXT] [CODE]`: prints one whole line, then TEXT (`no newline`) without a final
 //! newline, and exits with CODE (0).
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it ends and waits as told, for tests"
+)]
 
 use std::io::Write;
 

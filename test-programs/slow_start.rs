@@ -1,5 +1,9 @@
 //! `slow_start [MS]`: says `starting`, so many milliseconds (1000) later `ready`, then waits to be
 //! killed.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it ends and waits as told, for tests"
+)]
 #![allow(unsafe_code)]
 
 use std::time::Duration;

@@ -1,5 +1,9 @@
 //! `trap_signal [NAME] [CODE] [AFTER_MS]`: says `ready` and waits for the signal (TERM; names
 //! without SIG or numbers), then says `got NAME`, and AFTER_MS (0) later exits with CODE (0).
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it ends and waits as told, for tests"
+)]
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;

@@ -290,7 +290,7 @@ fn no_config_and_unreadable_config() {
     let output = tmd(folder.path(), &["-c", "missing.yaml"]);
     assert_eq!(output.code, 1, "{output:?}");
     assert!(
-        output.stderr.contains("missing.yaml: No such file"),
+        output.stderr.contains("missing.yaml") && output.stderr.contains("No such file"),
         "{output:?}"
     );
 

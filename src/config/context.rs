@@ -9,8 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// No more findings than this are kept.
+/// No more findings than this are told.
 const MAX_DIAGNOSTICS: usize = 1000;
+/// No more findings than this are kept until it is known which come first.
+const MAX_KEPT: usize = 10 * MAX_DIAGNOSTICS;
+/// Lines longer than this, in bytes, are not quoted: finding a column in them takes long.
+const MAX_QUOTED: usize = 256 * 1024;
 
 /// Reads the files a config refers to.
 pub(super) trait Files {
@@ -61,8 +65,15 @@ impl Source {
 
     fn line(&self, at: Place) -> Option<SourceLine> {
         let index = usize::try_from(at.line).ok()?.checked_sub(1)?;
-        let line = self.text.get(*self.starts.get(index)?..)?.lines().next()?;
-        self.quotable.then(|| SourceLine::around(line, at.column))
+        let start = *self.starts.get(index)?;
+        let end = self
+            .starts
+            .get(index + 1)
+            .copied()
+            .unwrap_or(self.text.len());
+        let line = self.text.get(start..end)?;
+        let quoted = self.quotable && !line.trim().is_empty() && line.len() <= MAX_QUOTED;
+        quoted.then(|| SourceLine::around(line, at.column))
     }
 }
 
@@ -148,6 +159,9 @@ pub(super) struct Context<'a> {
     pub env_files: BTreeMap<PathBuf, Option<Rc<dotenv::Pairs>>>,
     diagnostics: Vec<(Place, Diagnostic)>,
     reported: BTreeSet<(Place, String)>,
+    errors: usize,
+    /// Findings that are not kept.
+    dropped: usize,
 }
 
 impl<'a> Context<'a> {
@@ -170,6 +184,8 @@ impl<'a> Context<'a> {
             env_files: BTreeMap::new(),
             diagnostics: Vec::new(),
             reported: BTreeSet::new(),
+            errors: 0,
+            dropped: 0,
         }
     }
 
@@ -225,9 +241,12 @@ impl<'a> Context<'a> {
 
     /// Whether there is an error among the findings.
     pub fn failed(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .any(|(_, d)| d.severity == Severity::Error)
+        self.errors > 0
+    }
+
+    /// Whether there are so many findings that suggestions no longer help.
+    pub fn crowded(&self) -> bool {
+        self.diagnostics.len() >= MAX_DIAGNOSTICS
     }
 
     /// The same place says the same thing once, however often it is used (anchors, defaults).
@@ -239,9 +258,15 @@ impl<'a> Context<'a> {
         message: String,
         help: Option<String>,
     ) {
+        let first_error = severity == Severity::Error && self.errors == 0;
+        if self.diagnostics.len() >= MAX_KEPT && !first_error {
+            self.dropped += 1;
+            return;
+        }
         if !self.reported.insert((at, message.clone())) {
             return;
         }
+        self.errors += usize::from(severity == Severity::Error);
         let source = self.sources.get(at.file);
         let diagnostic = Diagnostic {
             severity,
@@ -251,37 +276,42 @@ impl<'a> Context<'a> {
             key: key.to_string(),
             message,
             help,
-            source: source.and_then(|source| source.line(at)),
+            source: None,
         };
         self.diagnostics.push((at, diagnostic));
     }
 
-    /// Every finding, in the order of the files.
+    /// Every finding, in the order of the files; of very many the first, errors before warnings.
     pub fn finish(mut self) -> Vec<Diagnostic> {
-        self.diagnostics
-            .sort_by_key(|(at, diagnostic)| (*at, diagnostic.severity));
-        let more = self.diagnostics.len().saturating_sub(MAX_DIAGNOSTICS);
-        // Errors are never pushed out by warnings.
-        if more > 0 {
+        let found = self.diagnostics.len();
+        if found > MAX_DIAGNOSTICS {
             self.diagnostics
                 .sort_by_key(|(at, diagnostic)| (diagnostic.severity, *at));
             self.diagnostics.truncate(MAX_DIAGNOSTICS);
         }
-        let mut found: Vec<Diagnostic> = self.diagnostics.into_iter().map(|(_, d)| d).collect();
-        if more > 0 {
+        self.diagnostics
+            .sort_by_key(|(at, diagnostic)| (*at, diagnostic.severity));
+        let hidden = self.dropped + found - self.diagnostics.len();
+        let sources = &self.sources;
+        let quoted = |(at, diagnostic): (Place, Diagnostic)| Diagnostic {
+            source: sources.get(at.file).and_then(|source| source.line(at)),
+            ..diagnostic
+        };
+        let mut all: Vec<Diagnostic> = self.diagnostics.into_iter().map(quoted).collect();
+        if hidden > 0 {
             let name = self
                 .sources
                 .first()
                 .map(|source| source.name.clone())
                 .unwrap_or_default();
-            let message = format!("{more} more findings are not shown");
+            let message = format!("{hidden} more findings are not shown");
             let severity = Severity::Warning;
-            found.push(Diagnostic {
+            all.push(Diagnostic {
                 severity,
                 ..Diagnostic::of_file(name, message)
             });
         }
-        found
+        all
     }
 
     /// The map of a value, each key of which must be one of `known`.

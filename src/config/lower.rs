@@ -10,7 +10,7 @@ use super::suggest::did_you_mean;
 use super::yaml::{self, MAX_NODES};
 use super::{DaemonSettings, daemon, schema};
 use crate::supervisor::Program;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -313,19 +313,25 @@ fn groups(
             Kind::Scalar(_) | Kind::List(_) => None,
         });
     // Also of those that are faulty: their group is not to blame.
-    let names: std::collections::BTreeSet<&str> = names.flatten().collect();
+    let names: BTreeSet<&str> = names.flatten().collect();
     let mut groups = BTreeMap::new();
     for Named { name, value, .. } in named(cx, &sections.groups, "group") {
         let mut members: Vec<String> = Vec::new();
+        let mut seen: BTreeSet<String> = BTreeSet::new();
         for item in cx.list(&value, "a list of programs").unwrap_or_default() {
             let Some(member) = cx.nonempty(&item, "a program's name") else {
                 continue;
             };
             if !names.contains(member.as_str()) {
-                let help = did_you_mean(&member, names.iter().copied());
+                let known = names.iter().copied();
+                let help = if cx.crowded() {
+                    None
+                } else {
+                    did_you_mean(&member, known)
+                };
                 let message = format!("there is no program {}", shown(&member));
                 cx.refuse::<()>(&item, message, help.as_deref());
-            } else if members.contains(&member) {
+            } else if !seen.insert(member.clone()) {
                 cx.warning(item.at(), &item.key, "named twice", None);
             } else {
                 members.push(member);

@@ -50,6 +50,9 @@ where
             return Some(candidate);
         }
         let tolerated = (lower.chars().count().max(candidate.chars().count()) / 3).clamp(1, 3);
+        if lower.len().abs_diff(candidate.len()) > 4 * tolerated {
+            continue;
+        }
         let distance = distance(&lower, &candidate.to_lowercase());
         if distance <= tolerated && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));

@@ -30,6 +30,8 @@ pub struct Child {
     pub output: Output,
     /// The log files its output goes to.
     pub feeds: Vec<Feed>,
+    /// A start waits for its logs to be opened.
+    pub opening: bool,
     /// The living leader.
     pub leader: Option<Leader>,
     /// Where its output comes from; those of earlier runs as long as somebody holds them.
@@ -170,6 +172,7 @@ impl Child {
             name: name.to_string(),
             output: Output::new(launch.buffer),
             feeds: Vec::new(),
+            opening: false,
             leader: None,
             channels: Vec::new(),
             channels_opened: 0,

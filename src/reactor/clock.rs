@@ -69,6 +69,8 @@ pub enum Timer {
     Idle,
     /// A process's log may try again, or has stalled for long enough.
     Log(ProcessId),
+    /// A start has waited for its logs for long enough.
+    Opening(ProcessId),
     /// Another try to accept after running out of descriptors.
     Accept,
     /// Another look for what a process left behind.

@@ -44,7 +44,7 @@ impl Reactor {
             Ok(peer) => peer,
             Err(error) => return log::warn!("a client without credentials: {error}"),
         };
-        if self.connections.len() >= CLIENTS_MAX {
+        if self.connections.len() >= CLIENTS_MAX && !self.evict_silent() {
             let error = RpcError::new(code::INTERNAL, format!("{CLIENTS_MAX} clients already"));
             let answer = Message::Answer {
                 id: None,
@@ -67,6 +67,18 @@ impl Reactor {
             }
             Err(error) => log::warn!("cannot watch a client: {error}"),
         }
+    }
+
+    /// Makes room by closing the client that has been connected the longest without ever saying
+    /// anything sensible; `false` when there is none.
+    fn evict_silent(&mut self) -> bool {
+        let silent = self.connections.iter().filter(|(_, other)| !other.spoke);
+        let oldest = silent.min_by_key(|(_, other)| other.id.serial);
+        let Some((slot, _)) = oldest else {
+            return false;
+        };
+        self.close_connection(slot);
+        true
     }
 
     /// Has the clients looked at after a while, if that is not planned already.

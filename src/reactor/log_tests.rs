@@ -216,65 +216,91 @@ impl FakeDisk {
     }
 }
 
+/// A process, its output, its log and its disk, and the dice that move them.
+struct World {
+    state: u64,
+    output: Output,
+    feed: LogFeed,
+    disk: FakeDisk,
+    wrote: Vec<u8>,
+    announced: u64,
+    now: u64,
+}
+
+impl World {
+    fn new(seed: u64, shared: bool, stall: Stall) -> World {
+        let output = Output::new(CAPACITY);
+        World {
+            state: seed,
+            feed: feed(&output, shared, stall),
+            output,
+            disk: FakeDisk::default(),
+            wrote: Vec::new(),
+            announced: 0,
+            now: 0,
+        }
+    }
+
+    fn next(&mut self, n: u64) -> u64 {
+        self.state = self
+            .state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(4321);
+        (self.state >> 33) % n
+    }
+
+    fn write(&mut self) {
+        let Gate::Read(room) = self.feed.gate(&self.output, at(self.now)) else {
+            return;
+        };
+        let n = self.next(1500).min(room as u64);
+        let byte = |world: &mut World| match world.next(40) {
+            0 => b'\n',
+            _ => b'a' + world.next(26) as u8,
+        };
+        let bytes: Vec<u8> = (0..n).map(|_| byte(self)).collect();
+        let stream = if self.next(4) == 0 { Stderr } else { Stdout };
+        self.output.write(stream, &bytes, self.now * 1_000_000);
+        if stream == Stdout {
+            self.wrote.extend(bytes);
+        }
+    }
+
+    fn step(&mut self, ending: bool) {
+        self.now += self.next(300);
+        match ending {
+            true => self.feed.finish(),
+            false => self.write(),
+        }
+        if let Some(batch) = self.feed.next_batch(&self.output, at(self.now), 0) {
+            assert!(self.disk.under_way.replace(batch).is_none(), "two at once");
+        }
+        if self.next(4) == 0 || ending {
+            let luck = if ending { 9 } else { self.next(6) };
+            if let Some((outcome, bytes)) = self.disk.answer(luck) {
+                self.feed.completed(outcome, bytes, at(self.now));
+            }
+        }
+        for event in events(&mut self.feed) {
+            if let FeedEvent::Recovered { lost } = event {
+                self.announced += lost;
+            }
+        }
+    }
+}
+
 #[test]
 fn every_byte_is_written_once_in_order_or_counted_as_lost() {
     for seed in 1..300u64 {
-        let mut state = seed;
-        let mut next = move |n: u64| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(4321);
-            (state >> 33) % n
-        };
         let stall = match seed % 3 {
             0 => Stall::Never,
             1 => Stall::After(Duration::ZERO),
             _ => SECOND,
         };
-        let mut output = Output::new(CAPACITY);
-        let mut feed = feed(&output, seed % 2 == 0, stall);
-        let mut disk = FakeDisk::default();
-        let (mut wrote, mut announced) = (Vec::new(), 0);
-        let mut now = 0;
-        for step in 0..4000 {
-            now += next(300);
-            let last = step > 2000;
-            if last {
-                feed.finish();
-            } else if let Gate::Read(room) = feed.gate(&output, at(now)) {
-                let n = next(1500).min(room as u64);
-                let bytes: Vec<u8> = (0..n)
-                    .map(|_| {
-                        if next(40) == 0 {
-                            b'\n'
-                        } else {
-                            b'a' + next(26) as u8
-                        }
-                    })
-                    .collect();
-                let stream = if next(4) == 0 { Stderr } else { Stdout };
-                output.write(stream, &bytes, now * 1_000_000);
-                if stream == Stdout {
-                    wrote.extend(bytes);
-                }
-            }
-            if let Some(batch) = feed.next_batch(&output, at(now), 0) {
-                assert!(
-                    disk.under_way.replace(batch).is_none(),
-                    "seed {seed}: two at once"
-                );
-            }
-            if next(4) == 0 || last {
-                let luck = if last { 9 } else { next(6) };
-                if let Some((outcome, bytes)) = disk.answer(luck) {
-                    feed.completed(outcome, bytes, at(now));
-                }
-            }
-            for event in events(&mut feed) {
-                if let FeedEvent::Recovered { lost } = event {
-                    announced += lost;
-                }
-            }
-        }
-        assert!(feed.is_drained(&output), "seed {seed}");
+        let mut world = World::new(seed, seed % 2 == 0, stall);
+        (0..4000).for_each(|step| world.step(step > 2000));
+        assert!(world.feed.is_drained(&world.output), "seed {seed}");
+        let (wrote, disk) = (&world.wrote, &mut world.disk);
         if disk.written.len() as u64 + disk.lost > wrote.len() as u64 {
             assert_eq!(
                 disk.written.pop(),
@@ -287,7 +313,7 @@ fn every_byte_is_written_once_in_order_or_counted_as_lost() {
             wrote.len() as u64,
             "seed {seed}"
         );
-        assert_eq!(announced, disk.lost, "seed {seed}");
+        assert_eq!(world.announced, disk.lost, "seed {seed}");
         let mut rest = wrote.iter();
         let in_order = disk
             .written
@@ -295,7 +321,7 @@ fn every_byte_is_written_once_in_order_or_counted_as_lost() {
             .all(|byte| rest.any(|other| other == byte));
         assert!(in_order, "seed {seed}");
         if stall == Stall::Never {
-            assert_eq!(disk.written, wrote, "seed {seed}");
+            assert_eq!(&disk.written, wrote, "seed {seed}");
         }
     }
 }

@@ -4,12 +4,12 @@
 use super::Reactor;
 use super::child::{Child, Feed};
 use super::clock::{Timer, unix_ns};
-use super::disk::Completion;
+use super::disk::{Completion, LogId};
 use super::disk_file::{DiskError, FileAccess, Owner};
 use super::events;
 use super::log::{FeedEvent, Gate, LogFeed};
 use super::output::Stream;
-use crate::supervisor::{FileSink, Identity, Launch, Process, ProcessId, Sink};
+use crate::supervisor::{FileSink, Identity, Launch, Process, ProcessId, Sink, SpawnFailure};
 use crate::sys;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -20,6 +20,25 @@ use std::time::Duration;
 
 /// How long the last output may take to reach the disk when the daemon ends.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
+
+/// Whether the logs of a process are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logs {
+    /// All of them.
+    Open,
+    /// The disk thread is at it.
+    Opening,
+}
+
+impl From<DiskError> for SpawnFailure {
+    fn from(error: DiskError) -> SpawnFailure {
+        SpawnFailure {
+            step: "open log".to_string(),
+            error: error.text,
+            errno: error.errno,
+        }
+    }
+}
 
 /// File access with the rights of whom a file belongs to: root's are never used for a path that
 /// a user named.
@@ -78,9 +97,12 @@ impl Reactor {
     }
 
     /// Opens the logs of a new run, or goes on with those of the last.
-    pub(super) fn open_logs(&mut self, process: &Process) {
+    ///
+    /// # Errors
+    /// When one of them is known not to open. None is kept then: the next start tries anew.
+    pub(super) fn open_logs(&mut self, process: &Process) -> Result<Logs, DiskError> {
         let Some(child) = self.children.get_mut(&process.id) else {
-            return;
+            return Ok(Logs::Open);
         };
         let wanted = wanted_logs(&process.launch);
         let same = child.feeds.len() == wanted.len()
@@ -91,31 +113,124 @@ impl Reactor {
                 .all(|(feed, (sink, stream))| feed.path == sink.path && feed.stream == *stream);
         if same {
             child.feeds.iter_mut().for_each(|feed| feed.feed.resume());
-            return self.configure_logs(process.id);
+            self.configure_logs(process.id);
+            return Ok(Logs::Open);
         }
-        let old = std::mem::take(&mut child.feeds);
-        for feed in old {
-            self.disk.close(feed.log);
-        }
+        self.close_logs(process.id);
         let owner = process.launch.identity.as_ref().map(Owner::from);
         for (sink, stream) in wanted {
-            let log = self.disk.open(sink, owner.as_ref());
-            let shared = self.disk.users(log) > 1;
-            self.feeds_opened += 1;
-            let tag = self.feeds_opened;
-            self.feeds.insert(tag, process.id);
-            let Some(child) = self.children.get_mut(&process.id) else {
-                return;
-            };
-            let feed = LogFeed::new(log, tag, &child.output, stream, shared, sink.stall);
-            child.feeds.push(Feed {
-                feed,
-                log,
-                path: sink.path.clone(),
-                stream,
-            });
-            if self.disk.users(log) == 2 {
-                self.configure_sharers(&sink.path);
+            self.open_log(process.id, sink, stream, owner.as_ref());
+        }
+        self.logs_state(process.id)
+    }
+
+    fn open_log(
+        &mut self,
+        id: ProcessId,
+        sink: &FileSink,
+        stream: Option<Stream>,
+        owner: Option<&Owner>,
+    ) {
+        let log = self.disk.open(sink, owner);
+        let users = self.disk.users(log);
+        self.opened.entry(log).or_insert(None);
+        self.feeds_opened += 1;
+        let tag = self.feeds_opened;
+        self.feeds.insert(tag, id);
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        let feed = LogFeed::new(log, tag, &child.output, stream, users > 1, sink.stall);
+        let path = sink.path.clone();
+        child.feeds.push(Feed {
+            feed,
+            log,
+            path,
+            stream,
+        });
+        if users == 2 {
+            self.configure_sharers(&sink.path);
+        }
+    }
+
+    /// Whether all logs of a process are open.
+    fn logs_state(&mut self, id: ProcessId) -> Result<Logs, DiskError> {
+        let Some(child) = self.children.get_mut(&id) else {
+            return Ok(Logs::Open);
+        };
+        let mut opening = false;
+        let mut failed = None;
+        for feed in &child.feeds {
+            match self.opened.get(&feed.log) {
+                Some(Some(Ok(()))) => {}
+                Some(Some(Err(error))) => failed = Some(error.clone()),
+                Some(None) | None => opening = true,
+            }
+        }
+        child.opening = opening && failed.is_none();
+        match failed {
+            Some(error) => {
+                self.close_logs(id);
+                Err(error)
+            }
+            None if opening => Ok(Logs::Opening),
+            None => Ok(Logs::Open),
+        }
+    }
+
+    /// The disk thread opened a log, or could not; who waited for it goes on.
+    fn log_opened(&mut self, log: LogId, result: Result<(), DiskError>) {
+        let waiting: Vec<ProcessId> = self
+            .children
+            .values()
+            .filter(|child| child.opening && child.feeds.iter().any(|feed| feed.log == log))
+            .map(|child| child.id)
+            .collect();
+        if let Err(error) = &result
+            && waiting.is_empty()
+        {
+            log::warn!("{}", error.text);
+        }
+        if let Some(state) = self.opened.get_mut(&log) {
+            *state = Some(result);
+        }
+        for id in waiting {
+            match self.logs_state(id) {
+                Ok(Logs::Opening) => {}
+                Ok(Logs::Open) => self.logs_are_open(id),
+                Err(error) => self.spawn_failed(id, error.into()),
+            }
+        }
+    }
+
+    /// A start that waited for its logs goes on, also when the disk takes too long.
+    pub(super) fn logs_are_open(&mut self, id: ProcessId) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        child.opening = false;
+        if let Some(process) = self.supervisor.process(id).cloned() {
+            self.spawn_leader(&process);
+        }
+    }
+
+    /// A start has waited for its logs for long enough.
+    pub(super) fn opening_timed_out(&mut self, id: ProcessId) {
+        if self.children.get(&id).is_some_and(|child| child.opening) {
+            self.logs_are_open(id);
+        }
+    }
+
+    /// Gives up the logs of a process.
+    fn close_logs(&mut self, id: ProcessId) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        for feed in std::mem::take(&mut child.feeds) {
+            self.feeds.remove(&feed.feed.tag());
+            self.disk.close(feed.log);
+            if self.disk.users(feed.log) == 0 {
+                self.opened.remove(&feed.log);
             }
         }
     }
@@ -252,10 +367,7 @@ impl Reactor {
                     self.log_due(id);
                     self.finish_release(id);
                 }
-                Completion::Opened { result: Ok(()), .. } => {}
-                Completion::Opened {
-                    result: Err(error), ..
-                } => log::warn!("{}", error.text),
+                Completion::Opened { id, result } => self.log_opened(id, result),
                 Completion::RotationFailed { error, .. } => log::warn!("{}", error.text),
                 Completion::Ran { tag, error } => self.file_done(ProcessId(tag), error),
             }
@@ -290,14 +402,10 @@ impl Reactor {
         if !child.released || !self.log_reached(id, child.output.head()) {
             return;
         }
-        let Some(mut child) = self.children.remove(&id) else {
-            return;
-        };
-        for feed in &child.feeds {
-            self.disk.close(feed.log);
-            self.feeds.remove(&feed.feed.tag());
+        self.close_logs(id);
+        if let Some(mut child) = self.children.remove(&id) {
+            child.close(&mut self.watch);
         }
-        child.close(&mut self.watch);
     }
 
     /// The daemon ends: waits, within a bound, until all output is in the logs.
@@ -332,15 +440,11 @@ impl Reactor {
 /// The log files of a launch, and what of its output goes there. One file for both streams is
 /// one feed, so that their order is kept.
 fn wanted_logs(launch: &Launch) -> Vec<(&FileSink, Option<Stream>)> {
-    let file = |sink| match sink {
-        &Sink::File(ref file) if !file.direct => Some(file),
-        Sink::File(_) | Sink::Ring | Sink::Discard | Sink::Stdout => None,
-    };
-    let stdout = file(&launch.stdout);
+    let stdout = appended_file(&launch.stdout);
     if launch.tty.is_some() {
         return stdout.map(|sink| (sink, None)).into_iter().collect();
     }
-    let stderr = file(&launch.stderr);
+    let stderr = appended_file(&launch.stderr);
     match (stdout, stderr) {
         (Some(out), Some(err)) if out.path == err.path => vec![(out, None)],
         _ => {
@@ -348,5 +452,13 @@ fn wanted_logs(launch: &Launch) -> Vec<(&FileSink, Option<Stream>)> {
             let err = stderr.map(|sink| (sink, Some(Stream::Stderr)));
             out.into_iter().chain(err).collect()
         }
+    }
+}
+
+/// The file that the daemon appends a stream to.
+fn appended_file(sink: &Sink) -> Option<&FileSink> {
+    match sink {
+        Sink::File(file) if !file.direct => Some(file),
+        Sink::File(_) | Sink::Ring | Sink::Discard | Sink::Stdout => None,
     }
 }

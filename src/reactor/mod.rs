@@ -67,6 +67,8 @@ pub struct Reactor {
     /// Whose log feed a tag is.
     feeds: HashMap<u64, ProcessId>,
     feeds_opened: u64,
+    /// How opening each log went; none while the disk thread is at it.
+    opened: HashMap<disk::LogId, Option<Result<(), disk_file::DiskError>>>,
     children: HashMap<ProcessId, Child>,
     /// Whose living leader a pid is.
     leaders: HashMap<i32, ProcessId>,
@@ -128,7 +130,7 @@ impl Reactor {
     /// How long the next poll may wait: not at all while something was left over.
     fn timeout(&self) -> Option<Duration> {
         let ready = !self.outputs_ready.is_empty() || !self.connections_ready.is_empty();
-        if ready || self.flush_again {
+        if ready || self.flush_again || !self.remains_due.is_empty() {
             return Some(Duration::ZERO);
         }
         let own = self.timers.next();
@@ -250,6 +252,7 @@ impl Reactor {
                 Timer::Waiter(number) => self.waiter_timed_out(number),
                 Timer::Idle => self.close_idle(),
                 Timer::Log(id) => self.log_due(id),
+                Timer::Opening(id) => self.opening_timed_out(id),
                 Timer::Accept => self.accept(),
                 Timer::Remains(id) => drop(self.remains_due.insert(id)),
                 Timer::Barrier(id) => self.announce(id),

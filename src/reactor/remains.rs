@@ -4,9 +4,9 @@
 //! it costs one read of /proc.
 
 use super::Reactor;
-use super::child::Straggler;
+use super::child::{Child, Straggler};
 use super::clock::Timer;
-use super::token::Source;
+use super::token::{Source, Watch};
 use crate::supervisor::{Event, ProcessId};
 use crate::sys;
 use crate::sys::descendants::{self, Stat};
@@ -89,77 +89,32 @@ impl Reactor {
         (socket == self.listener.path().to_string_lossy()).then_some(id)
     }
 
-    /// Kills what is to be killed, watches the rest, and tells the supervisor.
+    /// Watches what is left of a process, kills it if that is decided, and tells the supervisor.
     fn settle_remains(&mut self, id: ProcessId, stats: &[Stat]) {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        let alive: BTreeSet<i32> = stats.iter().map(|stat| stat.pid).collect();
-        let (kept, gone) = child
-            .stragglers
-            .drain(..)
-            .partition(|straggler| alive.contains(&straggler.pid));
-        child.stragglers = kept;
-        let gone: Vec<Straggler> = gone;
-        for straggler in gone {
-            self.watch.remove(&straggler.pidfd, straggler.token);
-        }
-        let mut in_group = 0;
-        for stat in stats {
-            let grouped = child.former.contains(&stat.pgid);
-            in_group += u32::from(grouped);
-            let known = child
-                .stragglers
-                .iter()
-                .any(|straggler| straggler.pid == stat.pid);
-            if !known && child.stragglers.len() < WATCHED_MAX {
-                let Ok(pidfd) = sys::pidfd::open(stat.pid) else {
-                    continue;
-                };
-                // The pid may have been used again between the look and the open.
-                if descendants::stat(stat.pid).is_none_or(|now| now.starttime != stat.starttime) {
-                    continue;
-                }
-                let source = Source::Straggler(id);
-                let Ok(token) = self.watch.add(&pidfd, source, Interest::READABLE) else {
-                    continue;
-                };
-                let command = descendants::command(stat.pid);
-                let pid = stat.pid;
-                child.stragglers.push(Straggler {
-                    pid,
-                    pidfd,
-                    token,
-                    command,
-                    in_group: grouped,
-                });
-            }
-        }
+        watch_stragglers(child, stats, &mut self.watch);
         if child.killing {
-            for straggler in &child.stragglers {
-                let sent = sys::pidfd::signal(straggler.pidfd.as_fd(), libc::SIGKILL);
-                if let Err(error) = sent
-                    && error.raw_os_error() != Some(libc::ESRCH)
-                {
-                    let Straggler { pid, command, .. } = straggler;
-                    log::error!("{}: cannot kill pid {pid} ({command}): {error}", child.name);
-                }
-            }
+            kill_stragglers(child);
         }
-        if child.killing && !alive.is_empty() {
+        if child.killing && !stats.is_empty() {
             // Not every one of them may be watched.
-            self.timers
-                .add(self.clock.now() + KILL_AGAIN, Timer::Remains(id));
+            let again = self.clock.now() + KILL_AGAIN;
+            self.timers.add(again, Timer::Remains(id));
         }
-        if alive.is_empty() {
+        let grouped = stats
+            .iter()
+            .filter(|stat| child.former.contains(&stat.pgid));
+        let event = Event::Remains {
+            id,
+            stragglers: stats.len() as u32,
+            in_group: grouped.count() as u32,
+        };
+        if stats.is_empty() {
             child.former.clear();
             child.killing &= child.leader.is_some();
         }
-        let event = Event::Remains {
-            id,
-            stragglers: alive.len() as u32,
-            in_group,
-        };
         self.supervisor.handle_event(event, self.clock.now());
     }
 
@@ -170,6 +125,54 @@ impl Reactor {
                 kill_by_pid(stat.pid);
             }
             kill_by_pid(pid);
+        }
+    }
+}
+
+/// Brings the list of watched stragglers up to what was found.
+fn watch_stragglers(child: &mut Child, stats: &[Stat], watch: &mut Watch) {
+    let alive: BTreeSet<i32> = stats.iter().map(|stat| stat.pid).collect();
+    let (kept, gone): (Vec<Straggler>, Vec<Straggler>) = child
+        .stragglers
+        .drain(..)
+        .partition(|straggler| alive.contains(&straggler.pid));
+    child.stragglers = kept;
+    for straggler in gone {
+        watch.remove(&straggler.pidfd, straggler.token);
+    }
+    for stat in stats {
+        let known = child.stragglers.iter().any(|other| other.pid == stat.pid);
+        if known || child.stragglers.len() >= WATCHED_MAX {
+            continue;
+        }
+        let Ok(pidfd) = sys::pidfd::open(stat.pid) else {
+            continue;
+        };
+        // The pid may have been used again between the look and the open.
+        if descendants::stat(stat.pid).is_none_or(|now| now.starttime != stat.starttime) {
+            continue;
+        }
+        let source = Source::Straggler(child.id);
+        if let Ok(token) = watch.add(&pidfd, source, Interest::READABLE) {
+            child.stragglers.push(Straggler {
+                pid: stat.pid,
+                pidfd,
+                token,
+                command: descendants::command(stat.pid),
+                in_group: child.former.contains(&stat.pgid),
+            });
+        }
+    }
+}
+
+fn kill_stragglers(child: &Child) {
+    for straggler in &child.stragglers {
+        let sent = sys::pidfd::signal(straggler.pidfd.as_fd(), libc::SIGKILL);
+        if let Err(error) = sent
+            && error.raw_os_error() != Some(libc::ESRCH)
+        {
+            let Straggler { pid, command, .. } = straggler;
+            log::error!("{}: cannot kill pid {pid} ({command}): {error}", child.name);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::Reactor;
 use super::child::{Child, Input, Leader};
-use super::clock::unix_ns;
+use super::clock::{Timer, unix_ns};
+use super::logs::Logs;
 use super::output::Stream;
 use super::token::Source;
 use crate::supervisor::{Event, Process, ProcessId, Sink, SpawnFailure, Stdin};
@@ -14,6 +15,10 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
+
+/// How long a start waits for a disk that does not open its logs.
+const OPEN_MAX: Duration = Duration::from_secs(1);
 
 /// The daemon's side of a child's descriptors.
 #[derive(Default)]
@@ -25,24 +30,45 @@ struct OurEnds {
 }
 
 impl Reactor {
-    /// Starts the leader of a process and answers the supervisor.
+    /// Starts the leader of a process and answers the supervisor; when its log files are to be
+    /// opened first, as soon as they are.
     pub(super) fn spawn(&mut self, id: ProcessId) {
-        let Some(process) = self.supervisor.process(id) else {
+        let Some(process) = self.supervisor.process(id).cloned() else {
             return;
         };
-        let process = process.clone();
-        let event = match self.try_spawn(&process) {
-            Ok(pid) => Event::Spawned { id, pid },
-            Err(failure) => {
-                log::warn!("{}: {failure}", process.name);
-                Event::SpawnFailed { id, failure }
+        self.prepare_child(&process);
+        match self.open_logs(&process) {
+            Err(error) => self.spawn_failed(id, error.into()),
+            Ok(Logs::Open) => self.spawn_leader(&process),
+            Ok(Logs::Opening) => {
+                let until = self.clock.now() + OPEN_MAX;
+                self.timers.add(until, Timer::Opening(id));
             }
-        };
+        }
+    }
+
+    /// The second half, with the logs open.
+    pub(super) fn spawn_leader(&mut self, process: &Process) {
+        let id = process.id;
+        match self.try_spawn(process) {
+            Ok(pid) => {
+                let event = Event::Spawned { id, pid };
+                self.supervisor.handle_event(event, self.clock.now());
+            }
+            Err(failure) => self.spawn_failed(id, failure),
+        }
+    }
+
+    /// Answers the supervisor that there is no leader.
+    pub(super) fn spawn_failed(&mut self, id: ProcessId, failure: SpawnFailure) {
+        if let Some(process) = self.supervisor.process(id) {
+            log::warn!("{}: {failure}", process.name);
+        }
+        let event = Event::SpawnFailed { id, failure };
         self.supervisor.handle_event(event, self.clock.now());
     }
 
     fn try_spawn(&mut self, process: &Process) -> Result<i32, SpawnFailure> {
-        self.prepare_child(process);
         let (stdio, ends) = self.open_stdio(process)?;
         let command = self.command(process, stdio)?;
         let spawned = sys::spawn::spawn(&command).map_err(|error| {
@@ -72,7 +98,7 @@ impl Reactor {
         Ok(pid)
     }
 
-    /// The child's record for a new run: its ring, its logs, its terminal.
+    /// The child's record for a new run: its ring and its terminal.
     fn prepare_child(&mut self, process: &Process) {
         let child = self
             .children
@@ -92,7 +118,6 @@ impl Reactor {
             }
             None => child.tracker = None,
         }
-        self.open_logs(process);
     }
 
     fn open_stdio(&mut self, process: &Process) -> Result<(Stdio, OurEnds), SpawnFailure> {

@@ -211,6 +211,7 @@ fn build(
         disk,
         feeds: HashMap::new(),
         feeds_opened: 0,
+        opened: HashMap::new(),
         children: HashMap::new(),
         leaders: HashMap::new(),
         connections: Slab::new(),

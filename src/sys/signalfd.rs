@@ -38,9 +38,8 @@ impl SignalFd {
         // SAFETY: the set is initialised; -1 asks for a new descriptor.
         let fd = retry(|| unsafe { libc::signalfd(-1, &raw const set, flags) })?;
         // SAFETY: the call made this descriptor and nobody else owns it.
-        Ok(SignalFd {
-            fd: unsafe { OwnedFd::from_raw_fd(fd) },
-        })
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(SignalFd { fd })
     }
 
     /// The next signal, `None` when there is none. Equal signals that came meanwhile are one.

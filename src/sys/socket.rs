@@ -41,7 +41,7 @@ impl fmt::Display for BindError {
         match self {
             BindError::TooLong(path, bytes) => write!(
                 f,
-                "{}: a socket path has at most {PATH_BYTES_MAX} bytes, this one {bytes}; \
+                "{}: too long for a socket path: {bytes} bytes, {PATH_BYTES_MAX} at most; \
                  choose a shorter one with daemon.socket or --socket",
                 path.display()
             ),

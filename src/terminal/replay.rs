@@ -7,7 +7,7 @@
 use super::modes::Charsets;
 use super::scan::{Scanner, Sink};
 use super::tracker::Tracker;
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memrchr_iter};
 use std::num::NonZeroU16;
 
 /// Cells that a replay may touch beyond plain text; what is older is left out.
@@ -15,6 +15,9 @@ const WORK_MAX: u64 = 8 << 20;
 
 /// The smallest size that the model stands, and the largest that is worth its memory.
 const SIZES: std::ops::RangeInclusive<u16> = 2..=1000;
+
+/// Output that settles what a main screen shows.
+const ENOUGH: usize = 64 * 1024;
 
 /// Lines of text that are counted as one piece of work.
 const LINES: usize = 16;
@@ -41,6 +44,8 @@ impl Replay {
         let (rows, cols) = (clamp(rows), clamp(cols));
         let parser = vt100::Parser::new(rows, cols, history);
         let (rows, cols) = (rows.get(), cols.get());
+        let lines = history + usize::from(rows) * 2;
+        let bytes = skip(bytes, surplus(bytes, tracker, lines));
         let kept = (bytes.0.len() + bytes.1.len()) as u64;
         let oldest = tracker.offset().saturating_sub(kept);
         let whole = oldest == 0 || oldest == tracker.start();
@@ -74,6 +79,22 @@ fn clamp(size: u16) -> NonZeroU16 {
 fn skip<'a>(bytes: (&'a [u8], &'a [u8]), n: usize) -> (&'a [u8], &'a [u8]) {
     let cut = n.min(bytes.0.len());
     (&bytes.0[cut..], &bytes.1[n - cut..])
+}
+
+/// How many of the oldest bytes cannot show any more: on the main screen all but so many lines
+/// (and never less than [`ENOUGH`] bytes). Where the alternate screen was used all is looked at.
+fn surplus(bytes: (&[u8], &[u8]), tracker: &Tracker, lines: usize) -> usize {
+    let kept = bytes.0.len() + bytes.1.len();
+    let newlines = memrchr_iter(b'\n', bytes.1)
+        .map(|at| bytes.0.len() + at)
+        .chain(memrchr_iter(b'\n', bytes.0));
+    let first = newlines.take(lines + 1).last().unwrap_or(0);
+    let surplus = first.min(kept.saturating_sub(ENOUGH));
+    let offset = tracker.offset().saturating_sub((kept - surplus) as u64);
+    match tracker.alternate() || tracker.switched_since(offset) {
+        true => 0,
+        false => surplus,
+    }
 }
 
 /// How many of the oldest bytes to leave out: up to a clean point, and so that the work is bounded.

@@ -103,6 +103,12 @@ struct Shown {
     attributes: String,
 }
 
+/// What restoring the cursor would restore.
+struct Saved {
+    position: (u16, u16),
+    attributes: String,
+}
+
 impl Shown {
     fn of(screen: &vt100::Screen) -> Shown {
         let mut shown = Shown {
@@ -159,7 +165,10 @@ fn render(replay: &mut Replay, tracker: &Tracker) -> Vec<u8> {
     let shown = Shown::of(parser.screen());
     // Whatever sequence has begun is cancelled, then the saved cursor shows itself.
     parser.process(b"\x18\x1b8");
-    let saved = Shown::of(parser.screen());
+    let saved = Saved {
+        position: parser.screen().cursor_position(),
+        attributes: parser.screen().attributes_formatted(),
+    };
     let mut out = Vec::new();
     if parser.screen().alternate_screen() {
         // As the program left the main screen, so it will find it.
@@ -188,7 +197,7 @@ fn render(replay: &mut Replay, tracker: &Tracker) -> Vec<u8> {
 }
 
 /// Margins, the saved cursor, the cursor: in this order, since each moves the next.
-fn write_cursor(tracker: &Tracker, shown: &Shown, saved: &Shown, out: &mut Vec<u8>) {
+fn write_cursor(tracker: &Tracker, shown: &Shown, saved: &Saved, out: &mut Vec<u8>) {
     tracker.state.write_margins(out);
     let (row, col) = saved.position;
     out.extend_from_slice(format!("\x1b[{};{}H", row + 1, col + 1).as_bytes());

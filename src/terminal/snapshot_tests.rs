@@ -85,9 +85,8 @@ impl World {
 fn shell_session(n: usize) -> String {
     let mut text = String::new();
     for i in 0..n {
-        text.push_str(&format!(
-            "\x1b]0;me@host: ~\x07\x1b[?2004h\x1b[01;32mme@host\x1b[00m:\x1b[01;34m~\x1b[00m$ "
-        ));
+        text.push_str("\x1b]0;me@host: ~\x07\x1b[?2004h\x1b[01;32mme@host\x1b[00m:");
+        text.push_str("\x1b[01;34m~\x1b[00m$ ");
         text.push_str(&format!("ls -l\x1b[4D\x1b[K{i}\x1b[?2004l\r\r\n"));
         text.push_str("\x1b[0m\x1b[01;34mdir\x1b[0m\tfile\t\x1b[41;30mset\x1b[0m\t日本語\r\n");
         text.push_str(&format!(
@@ -231,9 +230,10 @@ fn history_lands_above_the_screen_once_and_in_order() {
 #[test]
 fn a_snapshot_never_asks_the_terminal_anything() {
     let mut world = World::new(ROWS, COLS, 1 << 20);
-    let asking = "\x1b[c\x1b[>c\x1b[5n\x1b[6n\x1b[?6n\x1b[?25$p\x1b[>q\x1b]11;?\x07\x1b]10;#fff;?\x07\
-                  \x1b]4;1;?\x07\x1b]52;c;?\x07\x1bP+q544e\x1b\\\x1bP$qm\x1b\\\x1b[?u\x1b[18t\x05\x07\
-                  \x1b]2;\x1b[6n\x07\x1b_Gi=1,a=q;\x1b\\";
+    let asking = "\x1b[c\x1b[>c\x1b[5n\x1b[6n\x1b[?6n\x1b[?25$p\x1b[>q\x1b]11;?\x07\
+                  \x1b]10;#fff;?\x07\x1b]4;1;?\x07\x1b]52;c;?\x07\x1bP+q544e\x1b\\\
+                  \x1bP$qm\x1b\\\x1b[?u\x1b[18t\x05\x07\x1b]2;\x1b[6n\x07\
+                  \x1b_Gi=1,a=q;\x1b\\";
     world.feed(asking.as_bytes());
     world.feed(shell_session(3).as_bytes());
     for history in [0, 100] {

@@ -138,6 +138,12 @@ impl Tracker {
         }
     }
 
+    /// Whether the screens were switched after a ring offset.
+    pub(super) fn switched_since(&self, offset: u64) -> bool {
+        let last = self.state.switches.back();
+        last.is_some_and(|(at, _)| *at > offset)
+    }
+
     /// What turns a fresh terminal into this one, but for what is on its screens.
     pub fn restore_sequence(&self) -> Vec<u8> {
         let mut out = Vec::new();

@@ -29,7 +29,8 @@ fn modes_are_remembered_and_undone() {
     let on = "\x1b[?1049h\x1b[?1;2004;1002;1006h\x1b[?25l\x1b=\x1b[5 q\x1b[>4;2m\x1b[2;9r";
     assert_eq!(
         restored(on),
-        "\x1b[?1049h\x1b[2;9r\x1b[?1002h\x1b[?1006h\x1b[?2004h\x1b[?1h\x1b[?25l\x1b=\x1b[>4;2m\x1b[5 q"
+        "\x1b[?1049h\x1b[2;9r\x1b[?1002h\x1b[?1006h\
+         \x1b[?2004h\x1b[?1h\x1b[?25l\x1b=\x1b[>4;2m\x1b[5 q"
     );
     assert_eq!(
         reset(on),

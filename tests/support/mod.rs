@@ -203,7 +203,10 @@ impl Daemon {
         let mut events = self.events();
         write_config(self.dir(), yaml);
         self.signal(Signal::HUP);
-        events.wait_until("reload", |event| event["event"] == "reload")
+        let over = ["reload", "reload_failed"];
+        events.wait_until("reload", |event| {
+            over.iter().any(|name| event["event"] == *name)
+        })
     }
 
     /// Sends the daemon a signal.
