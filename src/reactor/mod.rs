@@ -116,6 +116,8 @@ impl Reactor {
     fn turn(&mut self, events: &Events) {
         self.dispatch(events);
         self.expire();
+        // Starts wait for it, so it comes before they are made.
+        self.look_for_remains();
         self.apply();
         self.serve_connections();
         self.apply();
