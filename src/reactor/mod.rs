@@ -60,6 +60,7 @@ pub struct Reactor {
     config: Config,
     inherited: environment::Inherited,
     nofile: (u64, u64),
+    oom_score_adj: Option<i32>,
     log_level: Option<::log::LevelFilter>,
     signals: sys::signalfd::SignalFd,
     listener: sys::socket::Listener,
