@@ -50,12 +50,13 @@ const IMPURE: [&str; 13] = [
 ];
 
 /// Files of pure modules that may name something of [`IMPURE`]: file, what, why.
-const IMPURE_ALLOWED: [(&str, &str, &str); 4] = [
+const IMPURE_ALLOWED: &[(&str, &str, &str)] = &[
     (
         "src/config/load.rs",
         "std::fs",
         "the loader: all file access of the layer",
     ),
+    ("src/config/load.rs", "libc::", "as above: flags of open"),
     (
         "src/config/load.rs",
         "libc::",
@@ -75,7 +76,7 @@ const IMPURE_ALLOWED: [(&str, &str, &str); 4] = [
 
 /// Files and functions over the limit: where (`file` or `file function`), lines allowed, why.
 /// Numbers only go down, unless a better reason stands beside them.
-const LONG_ALLOWED: [(&str, usize, &str); 3] = [
+const LONG_ALLOWED: &[(&str, usize, &str)] = &[
     (
         "tests/simulation/shadow.rs",
         546,
@@ -212,7 +213,7 @@ fn nothing_is_too_long() {
         assert!(still_long, "stale exception: {place}");
     }
     for (file, what, _) in IMPURE_ALLOWED {
-        let stale = |s: &Source| s.path == file && !s.product().contains(what);
+        let stale = |s: &Source| s.path == *file && !s.product().contains(what);
         assert!(!tree().iter().any(stale), "stale exception: {file} {what}");
     }
 }
