@@ -363,15 +363,11 @@ fn ten_errors_are_reported_in_one_go_each_with_its_place() {
 #[test]
 fn a_log_folder_that_is_missing_or_read_only_is_named() {
     for folder in ["/nope/logs", "/proc/sys"] {
-        let cmd = "[sh, -c, 'echo word; exec sleep 1000']";
-        let chatty = format!("  chatty: {{cmd: {cmd}, stdout: {folder}/out}}\n");
-        let daemon = Daemon::start(&format!("{STEADY}{chatty}"));
-        daemon.wait_state("chatty:0", "RUNNING");
-        let logs = daemon.tm(&["logs", "chatty"]);
-        assert!(logs.stdout.contains("word"), "the ring has it: {logs:?}");
-        let why = daemon.tm(&["why", "chatty:0"]);
-        let told = format!("{}{}", daemon.log(), why.stdout);
-        assert!(told.contains(folder), "{told}");
+        let bad = format!("{{cmd: sleep 1000, startretries: 0, stdout: {folder}/out}}");
+        let daemon = Daemon::start(&format!("{STEADY}  bad: {bad}\n"));
+        let row = daemon.wait_state("bad:0", "FATAL");
+        let detail = row["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(folder), "{row}");
         assert_unimpressed(&daemon);
     }
 }

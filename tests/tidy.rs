@@ -56,7 +56,6 @@ const IMPURE_ALLOWED: &[(&str, &str, &str)] = &[
         "std::fs",
         "the loader: all file access of the layer",
     ),
-    ("src/config/load.rs", "libc::", "as above: flags of open"),
     (
         "src/config/load.rs",
         "libc::",
