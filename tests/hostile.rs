@@ -360,8 +360,8 @@ fn ten_errors_are_reported_in_one_go_each_with_its_place() {
 #[test]
 fn a_log_folder_that_is_missing_or_read_only_is_named() {
     for (folder, reason) in [
-        ("/nope/logs", "No such file"),
-        ("/proc/sys", "denied|No such|not perm"),
+        ("/nope/logs", "does not exist: create it"),
+        ("/proc/sys", "denied|takes no files|not perm"),
     ] {
         let daemon = Daemon::start(&format!(
             "programs:\n  worker: {{cmd: sleep 1000, starttime: 0}}\n  \

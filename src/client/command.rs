@@ -77,10 +77,12 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Global {
     /// The config whose daemon is meant
-    #[arg(short, long, global = true, display_order = 900, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(short, long, global = true, display_order = 900)]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// The daemon's socket
-    #[arg(long, global = true, display_order = 901, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    #[arg(long, global = true, display_order = 901)]
+    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
     /// Answer in JSON (docs/json.md)
     #[arg(long, global = true, display_order = 902)]

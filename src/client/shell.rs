@@ -1,6 +1,6 @@
 //! The control shell: the same verbs with editing, history, completion and events.
 
-use super::command::{Cli, shell_help, visible_verbs};
+use super::command::{Cli, Verb, shell_help, visible_verbs};
 use super::complete::live_names;
 use super::context::{Context, parse};
 use super::error::{ClientError, exit};
@@ -139,7 +139,12 @@ fn run_line(context: &mut Context, line: &str) -> After {
     if line_context.global.json {
         line_context.style = Style::plain();
     }
-    After::On(run_verb(&line_context, &verb))
+    let code = run_verb(&line_context, &verb);
+    match verb {
+        // Without its daemon the shell has nothing left to control.
+        Verb::Shutdown(_) | Verb::Down(_) if code == exit::DONE => After::Quit,
+        _ => After::On(code),
+    }
 }
 
 fn greet(context: &Context) {

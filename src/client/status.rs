@@ -183,7 +183,10 @@ mod tests {
             [
                 "NAME      STATE     PID  UPTIME  RESTARTS  DETAIL",
                 "web:0     RUNNING  4121   3m12s         0",
-                "worker:1  BACKOFF     -       -         2  exit 1 after 0.2s, retry 3 of 3 in 1.8s",
+                concat!(
+                    "worker:1  BACKOFF     -       -         2  ",
+                    "exit 1 after 0.2s, retry 3 of 3 in 1.8s"
+                ),
             ]
         );
         assert_eq!(exit_code(&reply), 3);

@@ -264,7 +264,8 @@ impl Child {
         }
     }
 
-    /// One read of a channel into the ring, of at most `max` bytes. `wall_ns` is the time the bytes are marked with.
+    /// One read of a channel into the ring, of at most `max` bytes. `wall_ns` is the time the
+    /// bytes are marked with.
     pub fn read_channel(&mut self, number: u32, max: usize, wall_ns: u64) -> ReadOutcome {
         let Some(channel) = self
             .channels

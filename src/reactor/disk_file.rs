@@ -335,6 +335,12 @@ fn explain_open(path: &Path, error: &io::Error) -> DiskError {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let shown = path.display();
     let text = match error.raw_os_error() {
+        Some(libc::ENOENT) if directory.is_dir() => {
+            format!(
+                "log directory {} takes no files: choose another",
+                directory.display()
+            )
+        }
         Some(libc::ENOENT) => {
             format!(
                 "log directory {} does not exist: create it",

@@ -30,16 +30,6 @@ pub enum Logs {
     Opening,
 }
 
-impl From<DiskError> for SpawnFailure {
-    fn from(error: DiskError) -> SpawnFailure {
-        SpawnFailure {
-            step: "open log".to_string(),
-            error: error.text,
-            errno: error.errno,
-        }
-    }
-}
-
 /// File access with the rights of whom a file belongs to: root's are never used for a path that
 /// a user named.
 pub struct UserAccess;
@@ -100,7 +90,7 @@ impl Reactor {
     ///
     /// # Errors
     /// When one of them is known not to open. None is kept then: the next start tries anew.
-    pub(super) fn open_logs(&mut self, process: &Process) -> Result<Logs, DiskError> {
+    pub(super) fn open_logs(&mut self, process: &Process) -> Result<Logs, SpawnFailure> {
         let Some(child) = self.children.get_mut(&process.id) else {
             return Ok(Logs::Open);
         };
@@ -154,7 +144,7 @@ impl Reactor {
     }
 
     /// Whether all logs of a process are open.
-    fn logs_state(&mut self, id: ProcessId) -> Result<Logs, DiskError> {
+    fn logs_state(&mut self, id: ProcessId) -> Result<Logs, SpawnFailure> {
         let Some(child) = self.children.get_mut(&id) else {
             return Ok(Logs::Open);
         };
@@ -163,7 +153,7 @@ impl Reactor {
         for feed in &child.feeds {
             match self.opened.get(&feed.log) {
                 Some(Some(Ok(()))) => {}
-                Some(Some(Err(error))) => failed = Some(error.clone()),
+                Some(Some(Err(error))) => failed = Some(not_opened(&feed.path, error)),
                 Some(None) | None => opening = true,
             }
         }
@@ -198,7 +188,7 @@ impl Reactor {
             match self.logs_state(id) {
                 Ok(Logs::Opening) => {}
                 Ok(Logs::Open) => self.logs_are_open(id),
-                Err(error) => self.spawn_failed(id, error.into()),
+                Err(failure) => self.spawn_failed(id, failure),
             }
         }
     }
@@ -452,6 +442,14 @@ fn wanted_logs(launch: &Launch) -> Vec<(&FileSink, Option<Stream>)> {
             let err = stderr.map(|sink| (sink, Some(Stream::Stderr)));
             out.into_iter().chain(err).collect()
         }
+    }
+}
+
+fn not_opened(path: &str, error: &DiskError) -> SpawnFailure {
+    SpawnFailure {
+        step: format!("open log {path}"),
+        error: error.text.clone(),
+        errno: error.errno,
     }
 }
 

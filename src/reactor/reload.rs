@@ -91,12 +91,9 @@ impl Reactor {
                 log::error!("reload: {diagnostic}");
             }
             log::error!("reload: {message}");
-            self.publish(events::plain(
-                "reload_failed",
-                None,
-                message.clone(),
-                unix_ns(),
-            ));
+            let first = error.diagnostics.first().map(ToString::to_string);
+            let detail = format!("{message}: {}", first.unwrap_or_default());
+            self.publish(events::plain("reload_failed", None, detail, unix_ns()));
         }
         let data = json!({"diagnostics": error.diagnostics, "text": error.to_string()});
         RpcError::new(code::INVALID_CONFIG, message).with_data(data)

@@ -38,7 +38,7 @@ impl Reactor {
         };
         self.prepare_child(&process);
         match self.open_logs(&process) {
-            Err(error) => self.spawn_failed(id, error.into()),
+            Err(failure) => self.spawn_failed(id, failure),
             Ok(Logs::Open) => self.spawn_leader(&process),
             Ok(Logs::Opening) => {
                 let until = self.clock.now() + OPEN_MAX;

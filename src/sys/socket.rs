@@ -416,7 +416,7 @@ mod tests {
         );
         let text = error.unwrap_err().to_string();
         assert!(
-            text.contains("at most 107 bytes, this one 108; choose a shorter one"),
+            text.contains("108 bytes, 107 at most; choose a shorter one"),
             "{text}"
         );
         let missing = directory.path().join("no/such");

@@ -56,8 +56,10 @@ fn history_comes_back_with_arrow_up_also_the_next_time() {
     shell.expect("tm");
     shell.send("status worker:0\r");
     shell.expect("RUNNING");
+    shell.expect_screen("the prompt again", at_prompt);
     shell.send("version\r");
-    shell.expect(env!("CARGO_PKG_VERSION"));
+    shell.expect("tmd 0.1.0 (protocol");
+    shell.expect_screen("the prompt again", at_prompt);
     shell.send("\x1b[A\x1b[A");
     shell.expect_screen("the first line again", |screen| {
         screen
@@ -71,19 +73,24 @@ fn history_comes_back_with_arrow_up_also_the_next_time() {
     assert_eq!(shell.wait_end(), 0);
 
     let mut shell = daemon.terminal(&["tm"], 24, 100);
-    shell.expect("tm");
-    shell.send("\x1b[A\x1b[A");
+    shell.expect_screen("the prompt", at_prompt);
+    shell.send("\x1b[A\x1b[A\x1b[A");
     shell.expect("status worker:0");
+}
+
+/// What is typed before the editor has the terminal is not edited.
+fn at_prompt(screen: &str) -> bool {
+    screen.trim_end().ends_with("tm>")
 }
 
 #[test]
 fn verbs_and_live_names_are_completed() {
     let daemon = Daemon::start(CONFIG);
     let mut shell = daemon.terminal(&["tm"], 24, 100);
-    shell.expect("tm");
+    shell.expect_screen("the prompt", at_prompt);
     shell.send("statu\t");
     shell.expect("status");
-    shell.send(" zeb\t");
+    shell.send("zeb\t");
     shell.expect("status zebra");
     shell.send("\x15");
     shell.send("quit\r");
