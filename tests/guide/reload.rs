@@ -108,7 +108,8 @@ fn a_bad_config_changes_nothing_and_says_why() {
     let before = pids(&daemon, &names);
     let event = daemon.reload_with(&BASE.replace("starttime: 0", "startime: 0"));
     assert_eq!(event["event"], "reload_failed", "{event}");
-    assert!(daemon.log().contains("startime"), "{}", daemon.log());
+    let detail = event["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("startime"), "{event}");
     assert_eq!(pids(&daemon, &names), before);
     let output = daemon.tm(&["reload"]);
     assert_eq!(output.code, 1, "{output:?}");
