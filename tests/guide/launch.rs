@@ -1,6 +1,6 @@
 //! What a program is started with, where its output goes, and the log of events.
 
-use crate::support::system::Bystander;
+use crate::support::system::{Bystander, wait_for_text};
 use crate::support::{self, Daemon, kill};
 use rustix::process::Signal;
 use serde_json::json;
@@ -190,7 +190,8 @@ fn the_log_file_tells_every_event() {
     daemon.tm(&["stop", "worker"]);
     daemon.tm(&["start", "worker"]);
     daemon.reload_with("programs:\n  worker: {cmd: sleep 1000, starttime: 0, stoptime: 2}\n");
-    let log = daemon.read("events.log");
+    // The log is written by a thread of its own.
+    let log = wait_for_text(&daemon.path("events.log"), "reloaded: ");
     let told = [
         "worker:0",
         "broken:0",

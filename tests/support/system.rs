@@ -135,15 +135,25 @@ fn command_line(pid: i32) -> String {
 
 /// Waits until a file holds at least one whole line, and returns the first.
 pub fn wait_for_line(path: &Path) -> String {
+    let text = wait_for_text(path, "\n");
+    text.lines().next().unwrap_or_default().to_string()
+}
+
+/// Waits until a file holds a text, and returns all of the file.
+pub fn wait_for_text(path: &Path, wanted: &str) -> String {
     let mut watch = FolderWatch::new(path.parent().expect("a file lies in a folder"));
     let deadline = Instant::now() + PATIENCE;
     loop {
         let text = fs::read_to_string(path).unwrap_or_default();
-        if let Some((line, _)) = text.split_once('\n') {
-            return line.to_string();
+        if text.contains(wanted) {
+            return text;
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        assert!(!left.is_zero(), "no line came into {}", path.display());
+        assert!(
+            !left.is_zero(),
+            "no {wanted:?} came into {}: {text}",
+            path.display()
+        );
         watch.wait(left);
     }
 }
