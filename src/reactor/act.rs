@@ -43,6 +43,11 @@ pub struct Waiters {
 }
 
 impl Waiters {
+    /// Whether a client still waits for an answer.
+    pub fn has(&self, client: ConnectionId) -> bool {
+        self.waiting.values().any(|waiter| waiter.client == client)
+    }
+
     /// The client is gone.
     pub fn forget(&mut self, client: ConnectionId) {
         self.waiting.retain(|_, waiter| waiter.client != client);
@@ -253,7 +258,7 @@ impl Waiter {
             name: transition.name.clone(),
             ok,
             state: transition.to.name().to_string(),
-            pid: transition.pid,
+            pid: transition.pid.filter(|_| transition.to == State::Running),
             exit,
             message: transition.detail.clone(),
         };

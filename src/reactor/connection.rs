@@ -131,6 +131,10 @@ pub struct Connection {
     pub spoke: bool,
     /// When it was accepted, or last heard of.
     pub heard: Time,
+    /// Its last request has been read; it may still wait for answers.
+    pub input_ended: bool,
+    /// The other end is closed in both directions.
+    pub gone: bool,
     /// It goes as soon as everything is written.
     pub closing: bool,
     /// It goes now.
@@ -177,6 +181,8 @@ impl Connection {
             held: false,
             spoke: false,
             heard: now,
+            input_ended: false,
+            gone: false,
             closing: false,
             broken: false,
         })
@@ -233,6 +239,12 @@ impl Connection {
     /// Too many answers wait: no more requests are taken from it.
     pub fn is_clogged(&self) -> bool {
         self.outgoing() > OUTGOING_HIGH
+    }
+
+    /// Nothing is asked any more and nothing is open: it goes when all is written. `waits` tells
+    /// whether an answer is still to come.
+    pub fn owes_nothing(&self, waits: bool) -> bool {
+        self.input_ended && matches!(self.mode, Mode::Lines) && !waits
     }
 
     /// The socket took bytes again.

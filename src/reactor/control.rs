@@ -39,7 +39,11 @@ impl Reactor {
             return;
         };
         connection.queued = false;
-        if connection.held || connection.closing {
+        let done = connection.input_ended || connection.held;
+        if done && connection.gone {
+            return self.close_connection(slot);
+        }
+        if done || connection.closing {
             return;
         }
         let id = connection.id;
@@ -65,7 +69,7 @@ impl Reactor {
                 self.queue_connection(slot);
             }
             Incoming::Drained => {}
-            Incoming::Closed => self.close_connection(slot),
+            Incoming::Closed => self.input_ended(slot),
         }
     }
 
@@ -428,11 +432,12 @@ impl Reactor {
         id: Option<Id>,
         outcome: Result<Value, RpcError>,
     ) {
-        if id.is_none() && outcome.is_ok() {
-            return;
-        }
+        let waits = self.waiters.has(client);
         if let Some(connection) = self.connection_mut(client) {
-            connection.send(&Message::Answer { id, outcome });
+            if id.is_some() || outcome.is_err() {
+                connection.send(&Message::Answer { id, outcome });
+            }
+            connection.closing |= connection.owes_nothing(waits);
             self.unflushed.insert(client.slot);
         }
     }

@@ -121,6 +121,22 @@ impl Reactor {
         }
     }
 
+    /// A client has said all it wanted. Who only closed its own direction, as `echo … | socat`
+    /// does, still gets what it asked for; a console is left by the end of input.
+    pub(super) fn input_ended(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        connection.input_ended = true;
+        if connection.gone || matches!(connection.mode, Mode::Attached(_)) {
+            return self.close_connection(slot);
+        }
+        if connection.owes_nothing(self.waiters.has(connection.id)) {
+            connection.closing = true;
+            self.unflushed.insert(slot);
+        }
+    }
+
     /// Forgets a client and everything that waits for it.
     pub(super) fn close_connection(&mut self, slot: usize) {
         let Some(connection) = self.connections.try_remove(slot) else {

@@ -192,6 +192,7 @@ impl Reactor {
             connection.set_writable();
             self.unflushed.insert(slot);
         }
+        connection.gone |= event.is_write_closed();
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.queue_connection(slot);
         }

@@ -44,7 +44,7 @@ pub enum Call {
     Peek(PeekParams),
     /// `DoctorReply`.
     Doctor(HelloParams),
-    /// An empty object when everything is down; then the connection ends with the daemon.
+    /// An empty object at once; the connection ends with the daemon, when everything is down.
     Shutdown(ShutdownParams),
 }
 

@@ -38,7 +38,7 @@ fn a_line_can_be_edited() {
     let daemon = Daemon::start(CONFIG);
     daemon.wait_state("worker:0", "RUNNING");
     let mut shell = daemon.terminal(&["tm"], 24, 100);
-    shell.expect("tm");
+    shell.expect_screen("the prompt", at_prompt);
     shell.send("statsu\x7f\x7fus worker:0");
     shell.expect("status worker:0");
     // To the start of the line, one word forward, and back to the end.
@@ -101,9 +101,9 @@ fn verbs_and_live_names_are_completed() {
 fn events_appear_without_disturbing_the_line() {
     let daemon = Daemon::start(CONFIG);
     let mut shell = daemon.terminal(&["tm"], 24, 100);
-    shell.expect("tm");
+    shell.expect_screen("the prompt", at_prompt);
     shell.send("statu");
-    shell.expect("statu");
+    shell.expect("tm> statu");
     daemon.wait_state("worker:0", "RUNNING");
     crate::support::kill(daemon.pid_of("worker:0"), Signal::KILL);
     shell.expect("worker:0");

@@ -210,10 +210,8 @@ impl Daemon {
         let mut events = self.events();
         write_config(self.dir(), yaml);
         self.signal(Signal::HUP);
-        let over = ["reload", "reload_failed"];
-        events.wait_until("reload", |event| {
-            over.iter().any(|name| event["event"] == *name)
-        })
+        let is_reload = |event: &Value| event["event"].as_str().map(|e| e.starts_with("reload"));
+        events.wait_until("the reload", |event| is_reload(event) == Some(true))
     }
 
     /// Sends the daemon a signal.
