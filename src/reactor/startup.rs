@@ -103,7 +103,11 @@ fn serve(options: &DaemonOptions, config: Config, ready: Option<ReadyPipe>) -> R
         .handle_event(Event::Configure(programs), reactor.clock.now());
     reactor.apply();
     if let Some(ready) = ready {
-        let detached = sys::daemonize::detach_stdio().and_then(|()| ready.ready());
+        // No file system is kept busy by where the daemon happened to be started.
+        let moved = std::env::set_current_dir("/");
+        let detached = moved
+            .and_then(|()| sys::daemonize::detach_stdio())
+            .and_then(|()| ready.ready());
         if let Err(error) = detached {
             log::warn!("cannot go to the background properly: {error}");
         }
