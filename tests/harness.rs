@@ -3,6 +3,7 @@
 mod support;
 
 use std::process::{Command, Stdio};
+use support::system::Bystander;
 use support::{Terminal, system};
 
 #[test]
@@ -26,19 +27,19 @@ fn a_terminal_shows_types_resizes_and_ends() {
 
 #[test]
 fn the_end_of_a_process_is_seen() {
-    let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep");
-    let pid = child.id() as i32;
+    let mut child = Bystander::start(Command::new("sleep").arg("1000"));
+    let pid = child.pid();
     assert!(system::is_alive(pid));
     assert_eq!(
-        support::wait_exit(&mut child, std::time::Duration::ZERO),
+        support::wait_exit(&mut child.0, std::time::Duration::ZERO),
         None
     );
-    child.kill().expect("it is our child");
+    child.0.kill().expect("it is our child");
     support::wait_gone(pid);
     assert!(!system::is_alive(pid), "a zombie is not alive");
     assert!(system::zombies_of(std::process::id() as i32).contains(&pid));
     assert_eq!(
-        support::wait_exit(&mut child, support::PATIENCE),
+        support::wait_exit(&mut child.0, support::PATIENCE),
         Some(128 + 9)
     );
 }
@@ -48,18 +49,11 @@ fn what_a_daemon_would_leave_behind_is_found() {
     let folder = support::folder();
     let socket = folder.path().join("tmd.sock");
     assert_eq!(system::processes_of(&socket), Vec::new());
-    let mut child = Command::new("setsid")
-        .args(["sleep", "1000"])
-        .env("TM_SOCKET", &socket)
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("setsid");
+    let mut command = Command::new("setsid");
+    let child = Bystander::start(command.args(["sleep", "1000"]).env("TM_SOCKET", &socket));
     let found = system::processes_of(&socket);
     assert_eq!(found.len(), 1, "{found:?}");
-    child
-        .kill()
-        .and_then(|()| child.wait())
-        .expect("it is our child");
+    drop(child);
     assert_eq!(system::processes_of(&socket), Vec::new());
 }
 

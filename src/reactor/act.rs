@@ -258,7 +258,7 @@ impl Waiter {
             name: transition.name.clone(),
             ok,
             state: transition.to.name().to_string(),
-            pid: transition.pid,
+            pid: transition.pid.filter(|_| transition.to == State::Running),
             exit,
             message: transition.detail.clone(),
         };

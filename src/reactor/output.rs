@@ -2,8 +2,8 @@
 //! say which bytes came from which stream and when.
 //!
 //! A mark opens a run of bytes of one stream. A new one is set when the stream changes, after
-//! [`MARK_BYTES`] or after [`MARK_SPAN_NS`], so a quiet process has a handful of them. There are
-//! at most [`MARKS_MAX`]: beyond that the older ones are thinned (times become coarser), and
+//! `MARK_BYTES` or after `MARK_SPAN_NS`, so a quiet process has a handful of them. There are
+//! at most `MARKS_MAX`: beyond that the older ones are thinned (times become coarser), and
 //! where that does not help because the streams alternate, the oldest output is given up.
 
 use crate::ring::{Read, Ring};

@@ -92,6 +92,10 @@ fn serve(options: &DaemonOptions, config: Config, ready: Option<ReadyPipe>) -> R
             return Err(text);
         }
     };
+    // Started through `tm` it would go by the client's name in `ps` and `top`.
+    if let Err(error) = rustix::thread::set_name(c"tmd") {
+        log::warn!("cannot set the process's name: {error}");
+    }
     let programs = reactor.config.programs.clone();
     reactor.clock.tick();
     reactor

@@ -5,7 +5,7 @@
 //! takes the same few microseconds whatever the daemon's size. A child that changes its user gets
 //! a copy of the memory instead: a de-privileged process must never share memory with a
 //! privileged one, and changing ids in shared memory would clear the daemon's dumpable flag. Both
-//! run the same code (see [`child`]) and both suspend the caller until exec (`CLONE_VFORK`).
+//! run the same code (see `child`) and both suspend the caller until exec (`CLONE_VFORK`).
 
 mod child;
 mod descriptors;

@@ -1,8 +1,10 @@
 //! What a program is started with, where its output goes, and the log of events.
 
+use crate::support::system::{Bystander, wait_for_text};
 use crate::support::{self, Daemon, kill};
 use rustix::process::Signal;
 use serde_json::json;
+use std::process::Command;
 use std::time::Instant;
 
 /// The example of the taskmaster subject, word for word in what matters: octal umask, one exit
@@ -188,7 +190,8 @@ fn the_log_file_tells_every_event() {
     daemon.tm(&["stop", "worker"]);
     daemon.tm(&["start", "worker"]);
     daemon.reload_with("programs:\n  worker: {cmd: sleep 1000, starttime: 0, stoptime: 2}\n");
-    let log = daemon.read("events.log");
+    // The log is written by a thread of its own.
+    let log = wait_for_text(&daemon.path("events.log"), "reloaded: ");
     let told = [
         "worker:0",
         "broken:0",
@@ -214,17 +217,14 @@ fn the_log_file_tells_every_event() {
 
 #[test]
 fn a_foreign_pid_in_a_pidfile_is_never_killed() {
-    let mut bystander = std::process::Command::new("sleep")
-        .arg("1000")
-        .spawn()
-        .expect("sleep");
+    let bystander = Bystander::start(Command::new("sleep").arg("1000"));
     let daemon = Daemon::start(
         r#"
 programs:
   worker: {cmd: sleep 1000, autostart: false, starttime: 0, pidfile: '@DIR@/pid'}
 "#,
     );
-    std::fs::write(daemon.path("pid"), format!("{}\n", bystander.id())).expect("a stale pidfile");
+    std::fs::write(daemon.path("pid"), format!("{}\n", bystander.pid())).expect("a stale pidfile");
     assert_eq!(daemon.tm(&["start", "worker"]).code, 0);
     assert_eq!(
         daemon.read("pid").trim(),
@@ -232,9 +232,5 @@ programs:
     );
     assert_eq!(daemon.tm(&["stop", "worker"]).code, 0);
     assert!(!daemon.path("pid").exists(), "removed at exit");
-    support::wait_until_alive(bystander.id() as i32);
-    bystander
-        .kill()
-        .and_then(|()| bystander.wait())
-        .expect("it is our child");
+    support::wait_until_alive(bystander.pid());
 }

@@ -33,6 +33,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A running `tmd` with its own folder, config and socket.
 pub struct Daemon {
     folder: tempfile::TempDir,
+    socket: PathBuf,
     child: Child,
     checked: bool,
 }
@@ -59,22 +60,28 @@ impl Daemon {
 
     /// Starts `tmd` on the `taskmaster.yaml` that the folder already holds.
     pub fn start_in(folder: tempfile::TempDir, more_arguments: &[&str]) -> Daemon {
-        let config = folder.path().join("taskmaster.yaml");
         let socket = folder.path().join("tmd.sock");
+        Daemon::start_prepared(folder, socket.clone(), |tmd| {
+            tmd.arg("--socket").arg(socket).args(more_arguments);
+        })
+    }
+
+    /// The same with whatever else is done to the command; it has to answer on `socket`.
+    pub fn start_prepared(
+        folder: tempfile::TempDir,
+        socket: PathBuf,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Daemon {
+        let config = folder.path().join("taskmaster.yaml");
         let log = File::create(folder.path().join("tmd.log")).expect("a log file");
-        let child = command("tmd", folder.path())
-            .arg("-c")
-            .arg(&config)
-            .arg("--socket")
-            .arg(&socket)
-            .args(more_arguments)
-            .env_remove("TM_SOCKET")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("tmd can be started");
+        let mut tmd = command("tmd", folder.path());
+        tmd.arg("-c").arg(&config).env_remove("TM_SOCKET");
+        tmd.stdout(Stdio::null()).stderr(log);
+        prepare(&mut tmd);
+        let child = tmd.spawn().expect("tmd can be started");
         let mut daemon = Daemon {
             folder,
+            socket,
             child,
             checked: false,
         };
@@ -113,7 +120,7 @@ impl Daemon {
 
     /// The control socket.
     pub fn socket(&self) -> PathBuf {
-        self.path("tmd.sock")
+        self.socket.clone()
     }
 
     /// The daemon's process id.
@@ -203,10 +210,8 @@ impl Daemon {
         let mut events = self.events();
         write_config(self.dir(), yaml);
         self.signal(Signal::HUP);
-        let over = ["reload", "reload_failed"];
-        events.wait_until("reload", |event| {
-            over.iter().any(|name| event["event"] == *name)
-        })
+        let is_reload = |event: &Value| event["event"].as_str().map(|e| e.starts_with("reload"));
+        events.wait_until("the reload", |event| is_reload(event) == Some(true))
     }
 
     /// Sends the daemon a signal.

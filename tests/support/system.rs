@@ -9,7 +9,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The folder with `tm` and `tmd`: the one cargo built them in, or `TM_TEST_BIN_DIR` when the
@@ -34,6 +34,29 @@ pub fn program(name: &str) -> PathBuf {
 pub fn repository() -> PathBuf {
     let named = std::env::var_os("TM_TEST_ROOT");
     named.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), Into::into)
+}
+
+/// A child that does not outlive its test, however that ends.
+pub struct Bystander(pub Child);
+
+impl Bystander {
+    /// Starts a command.
+    pub fn start(command: &mut Command) -> Bystander {
+        let child = command.stdin(Stdio::null()).spawn();
+        Bystander(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Whether a process exists and has not ended (a zombie has).
@@ -112,15 +135,25 @@ fn command_line(pid: i32) -> String {
 
 /// Waits until a file holds at least one whole line, and returns the first.
 pub fn wait_for_line(path: &Path) -> String {
+    let text = wait_for_text(path, "\n");
+    text.lines().next().unwrap_or_default().to_string()
+}
+
+/// Waits until a file holds a text, and returns all of the file.
+pub fn wait_for_text(path: &Path, wanted: &str) -> String {
     let mut watch = FolderWatch::new(path.parent().expect("a file lies in a folder"));
     let deadline = Instant::now() + PATIENCE;
     loop {
         let text = fs::read_to_string(path).unwrap_or_default();
-        if let Some((line, _)) = text.split_once('\n') {
-            return line.to_string();
+        if text.contains(wanted) {
+            return text;
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        assert!(!left.is_zero(), "no line came into {}", path.display());
+        assert!(
+            !left.is_zero(),
+            "no {wanted:?} came into {}: {text}",
+            path.display()
+        );
         watch.wait(left);
     }
 }
