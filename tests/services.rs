@@ -174,6 +174,12 @@ impl Services {
     }
 
     fn stop(mut self) {
+        // What answered was the new one, not what a dead one had left behind.
+        for row in self.daemon.all() {
+            assert_eq!(row["state"], "RUNNING", "{row}");
+            assert_eq!(row["restarts"], 1, "{row}");
+            assert_eq!(row["detail"], "", "{row}");
+        }
         println!("{}", self.daemon.tm(&["status"]).stdout);
         let began = Instant::now();
         let output = self.daemon.tm(&["stop", "all"]);

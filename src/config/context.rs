@@ -156,6 +156,8 @@ pub(super) struct Context<'a> {
     /// Whom programs run as when they don't say.
     pub daemon_uid: u32,
     pub daemon_gid: u32,
+    /// `daemon.user` is given: also when it was obeyed before this load.
+    pub drops_root: bool,
     pub env_files: BTreeMap<PathBuf, Option<Rc<dotenv::Pairs>>>,
     diagnostics: Vec<(Place, Diagnostic)>,
     reported: BTreeSet<(Place, String)>,
@@ -181,6 +183,7 @@ impl<'a> Context<'a> {
             read: Vec::new(),
             daemon_uid: environment.uid,
             daemon_gid: environment.gid,
+            drops_root: false,
             env_files: BTreeMap::new(),
             diagnostics: Vec::new(),
             reported: BTreeSet::new(),

@@ -28,6 +28,7 @@ pub(super) fn lower(cx: &mut Context, value: Option<&Value>) -> DaemonSettings {
             ..Wanted::default()
         };
         settings.user = identity::identity(cx, &wanted).flatten();
+        cx.drops_root = true;
     }
     if let Some(user) = &settings.user {
         cx.daemon_uid = user.uid;

@@ -87,7 +87,7 @@ fn unprivileged(
     let mut possible = true;
     for value in refused.into_iter().flatten() {
         possible = false;
-        let (message, help) = if cx.environment.uid == 0 {
+        let (message, help) = if cx.drops_root {
             let message = "cannot be changed: `daemon.user` gives up root for good";
             (message, "remove `daemon.user`, or this key")
         } else {

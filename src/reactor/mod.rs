@@ -60,6 +60,7 @@ pub struct Reactor {
     config: Config,
     inherited: environment::Inherited,
     nofile: (u64, u64),
+    oom_score_adj: Option<i32>,
     log_level: Option<::log::LevelFilter>,
     signals: sys::signalfd::SignalFd,
     listener: sys::socket::Listener,
@@ -116,6 +117,8 @@ impl Reactor {
     fn turn(&mut self, events: &Events) {
         self.dispatch(events);
         self.expire();
+        // Starts wait for it, so it comes before they are made.
+        self.look_for_remains();
         self.apply();
         self.serve_connections();
         self.apply();

@@ -214,7 +214,7 @@ impl Reactor {
             }),
             nofile: Some(self.nofile),
             no_new_privs: false,
-            oom_score_adj: None,
+            oom_score_adj: self.oom_score_adj,
             nice: None,
         })
     }

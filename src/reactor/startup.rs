@@ -209,6 +209,7 @@ fn build(
         config,
         inherited,
         nofile,
+        oom_score_adj: sys::rlimit::oom_score_of_children(),
         log_level: options.log_level,
         signals,
         listener,

@@ -102,6 +102,9 @@ impl Process {
 }
 
 fn starting(process: &Process, policy: &Policy) -> String {
+    if process.clearing && process.stragglers > 0 {
+        return format!("{}, killing what it left behind", end(process));
+    }
     if process.failures > 0 {
         return format!("retry {} of {}", process.failures, policy.startretries);
     }

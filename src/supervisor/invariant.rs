@@ -83,6 +83,10 @@ impl Process {
             !self.removed || self.desired == Desired::Down,
             "{name}: removed, wanted up"
         );
+        assert!(
+            !self.clearing || self.state == State::Starting,
+            "{name}: clearing, not STARTING"
+        );
         let (leader, deadline) = (self.pid.is_some(), self.deadline.is_some());
         match self.state {
             State::Stopped | State::Exited | State::Fatal | State::Waiting => {
@@ -90,10 +94,14 @@ impl Process {
                 assert!(idle, "{name}: {} but not idle", self.state);
             }
             State::Starting => {
-                assert!(
-                    leader != self.spawning,
+                let ways = [leader, self.spawning, self.clearing];
+                assert_eq!(
+                    ways.into_iter().filter(|way| *way).count(),
+                    1,
                     "{name}: STARTING without a leader to come"
                 );
+                let left = self.remains_due || self.stragglers > 0;
+                assert!(left || !self.clearing, "{name}: nothing to clear");
                 assert_eq!(leader, deadline, "{name}: STARTING for ever");
             }
             State::Running => {

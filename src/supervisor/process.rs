@@ -131,7 +131,10 @@ pub struct Process {
     pub removed: bool,
     /// A `Spawn` effect is out and not answered.
     pub spawning: bool,
-    /// SIGKILL was sent in this STOPPING.
+    /// STARTING, but what an earlier leader left behind has to go first: it may hold the port or
+    /// the lock that the next one needs.
+    pub clearing: bool,
+    /// SIGKILL was sent in this STOPPING, or while clearing.
     pub killed: bool,
     /// A leader ended and what is left of it has not been said yet.
     pub remains_due: bool,
@@ -162,6 +165,7 @@ impl Process {
             stragglers: 0,
             removed: false,
             spawning: false,
+            clearing: false,
             killed: false,
             remains_due: false,
             ended_pid: None,

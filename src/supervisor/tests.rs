@@ -99,9 +99,14 @@ impl Bench {
         });
     }
 
-    fn gone(&mut self, id: ProcessId) {
-        self.exited(id, 0);
+    /// It exited and left nothing.
+    fn ended(&mut self, id: ProcessId, code: i32) {
+        self.exited(id, code);
         self.remains(id, 0, 0);
+    }
+
+    fn gone(&mut self, id: ProcessId) {
+        self.ended(id, 0);
     }
 
     fn reload(&mut self, programs: Vec<Program>) {

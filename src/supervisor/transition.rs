@@ -59,6 +59,8 @@ pub(super) enum Input {
 ///
 /// STARTING is entered when `Effect::Spawn` goes out, and `spawning` is true until its answer.
 /// What arrives in between changes the state, but acts on the leader only when it is known.
+/// With killmode group, what an earlier leader left behind is killed before that: meanwhile the
+/// process is STARTING and `clearing`.
 pub(super) struct Step<'a> {
     pub process: &'a mut Process,
     pub policy: &'a Policy,
@@ -145,9 +147,27 @@ impl Step<'_> {
     }
 
     fn spawn(&mut self) {
-        self.process.spawning = true;
+        let clearing = self.must_sweep();
+        self.process.spawning = !clearing;
         self.enter(State::Starting, None);
-        self.effects.push_back(Effect::Spawn(self.process.id));
+        self.process.clearing = clearing;
+        if !clearing {
+            self.effects.push_back(Effect::Spawn(self.process.id));
+        } else if self.process.stragglers > 0 {
+            self.kill();
+        }
+    }
+
+    /// Goes on with a start that waited for stragglers to be gone, if they are.
+    fn cleared(&mut self) {
+        if !self.must_sweep() {
+            self.process.clearing = false;
+            self.process.killed = false;
+            self.process.spawning = true;
+            self.effects.push_back(Effect::Spawn(self.process.id));
+        } else if self.process.stragglers > 0 {
+            self.kill();
+        }
     }
 
     fn spawned(&mut self, pid: i32) {
@@ -239,6 +259,9 @@ impl Step<'_> {
     fn remains(&mut self, state: State, stragglers: u32, in_group: u32) {
         self.process.stragglers = stragglers;
         self.process.remains_due = false;
+        if self.process.clearing {
+            return self.cleared();
+        }
         if state != State::Stopping || !self.leader_gone() {
             return;
         }
@@ -289,6 +312,13 @@ impl Step<'_> {
     }
 
     fn stop_leader(&mut self, desired: Desired, at_once: bool) {
+        if self.process.clearing {
+            // A reload may restart it and end the sweeping in one go.
+            return match desired {
+                Desired::Up if !self.must_sweep() => self.cleared(),
+                _ => self.sweep(desired),
+            };
+        }
         self.process.desired = desired;
         let asked = !at_once && !self.process.spawning && !self.policy.stoptime.is_zero();
         self.enter(
@@ -367,6 +397,9 @@ impl Step<'_> {
     }
 
     fn retune_starting(&mut self) {
+        if self.process.clearing {
+            return self.cleared();
+        }
         let Some(started) = self.process.started_at else {
             return;
         };
@@ -407,6 +440,7 @@ impl Step<'_> {
         process.since = self.now;
         process.deadline = deadline;
         process.killed = false;
+        process.clearing = false;
         self.effects.push_back(Effect::Notify(Transition {
             id: process.id,
             name: process.name.clone(),

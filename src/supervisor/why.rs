@@ -52,6 +52,9 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
         State::Stopped => causes.push("it was never asked to start".to_string()),
         State::Waiting => {}
         State::Starting if process.spawning => causes.push("it is being started".to_string()),
+        State::Starting if process.clearing => {
+            causes.push("what its last run left behind is killed first".to_string());
+        }
         State::Starting => {
             let lived = about(
                 process
@@ -200,6 +203,7 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
         State::Stopped => "nothing until it is started".to_string(),
         State::Waiting => "it starts when what it needs is there".to_string(),
         State::Starting if process.spawning => "the answer of the start".to_string(),
+        State::Starting if process.clearing => "a new leader, when that is gone".to_string(),
         State::Starting => format!("RUNNING in {left} if it lives on"),
         State::Running => after_exit(policy),
         State::Backoff if process.failures == 0 => format!("it is started again in {left}"),

@@ -1,10 +1,13 @@
-//! The daemon's own limit of open files.
+//! What the daemon has for itself and its children shall not have: its limit of open files, and
+//! its standing with the kernel's out-of-memory killer.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
 /// The largest soft limit taken; a few kernels allow a billion, and tables grow with it.
 const NOFILE_MAX: u64 = 1 << 20;
+
+const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
 
 /// RLIMIT_NOFILE as (soft, hard); `u64::MAX` is unlimited.
 pub fn nofile() -> (u64, u64) {
@@ -31,6 +34,22 @@ pub fn raise_nofile() -> io::Result<(u64, u64)> {
         )?;
     }
     Ok((soft, hard))
+}
+
+/// The `oom_score_adj` that children are to be given, so that they do not have the daemon's:
+/// `None` when theirs is right anyway, or cannot be changed (lowering one needs a privilege).
+pub fn oom_score_of_children() -> Option<i32> {
+    let own = std::fs::read_to_string(OOM_SCORE_ADJ).ok()?;
+    let score: i32 = own.trim().parse().ok()?;
+    if score == 0 {
+        return None;
+    }
+    // Raising is always allowed; so what was lowered to try it can be put back.
+    let may = score < 0 || std::fs::write(OOM_SCORE_ADJ, "0").is_ok();
+    if score > 0 && may {
+        std::fs::write(OOM_SCORE_ADJ, own.trim()).ok()?;
+    }
+    may.then_some(0)
 }
 
 #[cfg(test)]

@@ -40,15 +40,21 @@ pub fn sweeps(slot: &Slot, programs: &BTreeMap<String, Program>) -> bool {
 
 pub fn after_stop(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<State> {
     match slot.state {
-        State::Starting | State::Running | State::Stopping => Some(State::Stopping),
+        State::Running | State::Stopping => Some(State::Stopping),
+        State::Starting if begun(slot) => Some(State::Stopping),
         _ if sweeps(slot, programs) => Some(State::Stopping),
         _ => (!slot.removed).then_some(State::Stopped),
     }
 }
 
+/// Whether there is a leader, or one to come; else a start waits for stragglers to go.
+fn begun(slot: &Slot) -> bool {
+    slot.spawn_out || slot.spawned_at.is_some()
+}
+
 /// Where STOPPING is when something of it has been heard of.
 pub fn after_stopping(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<State> {
-    if slot.spawn_out || slot.spawned_at.is_some() || sweeps(slot, programs) {
+    if begun(slot) || sweeps(slot, programs) {
         return Some(State::Stopping);
     }
     if slot.wanted {
@@ -95,9 +101,12 @@ pub fn after_renewal(
         return slot.state;
     }
     match slot.state {
-        State::Starting | State::Running => State::Stopping,
-        State::Backoff | State::Fatal if sweeps(slot, programs) => State::Stopping,
-        State::Backoff | State::Fatal => State::Starting,
+        State::Running => State::Stopping,
+        State::Starting if begun(slot) => State::Stopping,
+        State::Starting | State::Backoff | State::Fatal if sweeps(slot, programs) => {
+            State::Stopping
+        }
+        State::Starting | State::Backoff | State::Fatal => State::Starting,
         state => state,
     }
 }

@@ -161,10 +161,10 @@ impl Shadow {
             if retuned && slot.state == State::Stopping && expected == Some(State::Stopping) {
                 expected = after_stopping(slot, &self.programs);
             }
-            let young = slot
+            let lived_long = slot
                 .spawned_at
-                .is_some_and(|at| at + program.policy.starttime > now);
-            if retuned && expected == Some(State::Starting) && !slot.spawn_out && !young {
+                .is_some_and(|at| at + program.policy.starttime <= now);
+            if retuned && expected == Some(State::Starting) && lived_long {
                 // Only a leader that lives can have lived for the new starttime.
                 if slot.state == State::Starting {
                     expected = Some(State::Running);
@@ -202,6 +202,7 @@ impl Shadow {
             Effect::Spawn(id) => {
                 let slot = self.slots.get_mut(id).expect("a spawn of a known process");
                 assert_eq!(slot.state, State::Starting, "{}: spawned", slot.name);
+                world.expect_no_stragglers(*id, policy(slot, &self.programs));
                 assert!(
                     !slot.spawn_out,
                     "{}: spawned while a spawn is out",
@@ -260,8 +261,14 @@ impl Shadow {
 
     fn killed(&mut self, id: ProcessId, now: Time, by_timer: bool) {
         let slot = self.slots.get_mut(&id).expect("a kill of a known process");
-        assert_eq!(slot.state, State::Stopping, "{}: killed", slot.name);
-        if by_timer {
+        let clearing = slot.state == State::Starting && sweeps(slot, &self.programs);
+        assert!(
+            slot.state == State::Stopping || clearing,
+            "{}: killed in {}",
+            slot.name,
+            slot.state
+        );
+        if by_timer && !clearing {
             let stoptime = policy(slot, &self.programs).stoptime;
             let due = slot.asked_at.map(|asked| asked + stoptime);
             assert_eq!(due, Some(now), "{}: SIGKILL not after stoptime", slot.name);

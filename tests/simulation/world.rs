@@ -160,13 +160,17 @@ impl World {
             body.leader.is_none(),
             "{id:?} is down while its leader lives"
         );
-        if policy.killmode == KillMode::Group {
-            assert!(
-                body.stragglers.is_empty(),
-                "{id:?} is down, {:?} live",
-                body.stragglers
-            );
-        }
+        self.expect_no_stragglers(id, policy);
+    }
+
+    /// No leader may have left anything, as far as its kill mode promises.
+    pub fn expect_no_stragglers(&self, id: ProcessId, policy: &Policy) {
+        let left = self
+            .bodies
+            .get(&id)
+            .map_or(&[][..], |body| &body.stragglers);
+        let swept = policy.killmode == KillMode::Group;
+        assert!(!swept || left.is_empty(), "{id:?} left {left:?}");
     }
 
     /// The pid the daemon has to know, if any.

@@ -76,8 +76,8 @@ impl Daemon {
         let log = File::create(folder.path().join("tmd.log")).expect("a log file");
         let mut tmd = command("tmd", folder.path());
         tmd.arg("-c").arg(&config).env_remove("TM_SOCKET");
-        tmd.stdout(Stdio::null()).stderr(log);
         prepare(&mut tmd);
+        tmd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = tmd.spawn().expect("tmd can be started");
         let mut daemon = Daemon {
             folder,

@@ -34,7 +34,7 @@ fn starttime_zero_is_running_at_once_and_its_exit_is_no_failed_start() {
     let (mut bench, id) = Bench::starting(|p| p.policy.starttime = Duration::ZERO);
     bench.spawned(id, 100);
     bench.expect(id, State::Running);
-    bench.exited(id, 0);
+    bench.ended(id, 0);
     bench.expect(id, State::Exited);
 }
 
@@ -43,7 +43,7 @@ fn an_exit_before_starttime_is_a_failed_start_whatever_its_code() {
     let (mut bench, id) = Bench::starting(|p| p.policy.autorestart = Autorestart::Never);
     bench.spawned(id, 100);
     bench.pass(200);
-    bench.exited(id, 0);
+    bench.ended(id, 0);
     bench.expect(id, State::Backoff);
     assert_eq!(bench.process(id).failures, 1);
 }
@@ -53,7 +53,7 @@ fn an_exit_seen_after_starttime_is_no_failed_start_even_if_the_timer_is_late() {
     let (mut bench, id) = Bench::starting(same);
     bench.spawned(id, 100);
     bench.now = bench.now + Duration::from_millis(1500);
-    bench.exited(id, 0);
+    bench.ended(id, 0);
     bench.expect(id, State::Exited);
     let states: Vec<State> = notified(&mut bench).iter().map(|t| t.to).collect();
     assert_eq!(states, [State::Running, State::Exited]);
@@ -64,7 +64,7 @@ fn fatal_comes_after_exactly_one_plus_startretries_attempts() {
     let (mut bench, id) = Bench::starting(same);
     for (attempt, delay) in [(1, 1000), (2, 2000), (3, 4000)] {
         bench.spawned(id, 100 + attempt);
-        bench.exited(id, 1);
+        bench.ended(id, 1);
         bench.expect(id, State::Backoff);
         bench.effects();
         bench.pass(delay - 1);
@@ -92,7 +92,7 @@ fn fatal_comes_after_exactly_one_plus_startretries_attempts() {
 fn no_retries_is_fatal_at_once() {
     let (mut bench, id) = Bench::starting(|p| p.policy.startretries = 0);
     bench.spawned(id, 100);
-    bench.exited(id, 1);
+    bench.ended(id, 1);
     bench.expect(id, State::Fatal);
 }
 
@@ -100,7 +100,7 @@ fn no_retries_is_fatal_at_once() {
 fn a_start_from_down_or_backoff_begins_with_no_failures() {
     let (mut bench, id) = Bench::starting(|p| p.policy.startretries = 1);
     bench.spawned(id, 1);
-    bench.exited(id, 1);
+    bench.ended(id, 1);
     bench.event(Event::Start(id));
     bench.expect(id, State::Starting);
     assert_eq!(
@@ -109,7 +109,7 @@ fn a_start_from_down_or_backoff_begins_with_no_failures() {
     );
     for _ in 0..2 {
         bench.spawned(id, 2);
-        bench.exited(id, 1);
+        bench.ended(id, 1);
         bench.pass(5000);
     }
     bench.expect(id, State::Fatal);
@@ -165,7 +165,7 @@ fn a_delay_after_exit_is_spent_in_backoff() {
         p.policy.autorestart = Autorestart::Always;
         p.policy.restart.after_exit = Duration::from_secs(5);
     });
-    bench.exited(id, 0);
+    bench.ended(id, 0);
     bench.expect(id, State::Backoff);
     bench.effects();
     bench.pass(4999);
@@ -182,7 +182,7 @@ fn a_delay_after_exit_is_spent_in_backoff() {
 fn failures_are_forgotten_once_running() {
     let (mut bench, id) = Bench::starting(same);
     bench.spawned(id, 1);
-    bench.exited(id, 1);
+    bench.ended(id, 1);
     bench.pass(1000);
     bench.spawned(id, 2);
     bench.pass(1000);
@@ -222,12 +222,12 @@ fn stale_and_unknown_events_are_ignored() {
         id,
         failure: chdir_failure(),
     });
-    bench.exited(ProcessId(77), 1);
+    bench.ended(ProcessId(77), 1);
     bench.event(Event::Start(ProcessId(77)));
     assert_eq!(bench.effects(), []);
     assert_eq!(bench.process(id).pid, Some(100));
     let (mut bench, id) = Bench::starting(same);
-    bench.exited(id, 1);
+    bench.ended(id, 1);
     bench.expect(id, State::Starting);
 }
 

@@ -1,0 +1,92 @@
+//! A daemon that becomes another user.
+
+use super::support::{self, Daemon};
+use super::*;
+use rustix::process::Signal;
+use std::path::PathBuf;
+use taskmaster::sys::runtime;
+
+/// Where the daemon of a config listens that has become this user.
+fn socket_of(folder: &Path, uid: u32) -> PathBuf {
+    let config = folder.join("taskmaster.yaml");
+    let config = config.canonicalize().expect("it is written");
+    runtime::socket_path(&runtime::runtime_dir(uid, None), &config)
+}
+
+#[test]
+fn a_daemon_with_a_user_drops_root_for_good() {
+    if !is_root() {
+        return;
+    }
+    let yaml = |more: &str| {
+        format!(
+            "daemon: {{user: games, log: {{file: '@DIR@/games/log'}}}}\n\
+             defaults: {{starttime: 0, cmd: sleep 1000}}\n\
+             programs:\n  a: {{stdout: '@DIR@/games/a'}}\n{more}"
+        )
+    };
+    let folder = shared_folder();
+    let own = folder.path().join("games");
+    fs::create_dir(&own).expect("a new folder");
+    chown(&own, Some(GAMES.0), Some(GAMES.1)).expect("we are root");
+    support::write_config(folder.path(), &yaml(""));
+    let socket = socket_of(folder.path(), GAMES.0);
+    let mut daemon = Daemon::start_prepared(folder, socket.clone(), |_| {});
+    let owned = |path: &Path| {
+        let metadata = fs::metadata(path).expect("it is there");
+        (metadata.uid(), metadata.mode() & 0o777)
+    };
+    assert_eq!(owned(&socket), (GAMES.0, 0o600));
+    assert_eq!(owned(socket.parent().expect("a folder")), (GAMES.0, 0o700));
+    assert_eq!(owned(&runtime::lock_path(&socket)).0, GAMES.0);
+    assert_eq!(owned(&daemon.path("games/log")).0, GAMES.0);
+    assert_only(daemon.pid(), GAMES);
+
+    daemon.wait_state("a:0", "RUNNING");
+    assert_only(daemon.pid_of("a:0"), GAMES);
+    assert_eq!(owned(&daemon.path("games/a")).0, GAMES.0);
+
+    daemon.reload_with(&yaml("  b: {cmd: sleep 1001}\n"));
+    daemon.wait_state("b:0", "RUNNING");
+    assert_only(daemon.pid_of("b:0"), GAMES);
+    let refused = daemon.reload_with(&yaml("  c: {user: nobody}\n"));
+    assert_eq!(refused["event"], "reload_failed", "{refused}");
+    let detail = refused["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("gives up root"), "{refused}");
+
+    // Root finds it by its config.
+    support::write_config(daemon.dir(), &yaml(""));
+    let config = daemon.path("taskmaster.yaml").display().to_string();
+    let mut status = support::command("tm", Path::new("/"));
+    status
+        .args(["-c", &config, "status"])
+        .env_remove("TM_SOCKET");
+    let output = support::run(status);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.contains("b:0"), "{output:?}");
+
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait_end(), 0);
+    assert!(!socket.exists());
+    let _ = fs::remove_file(runtime::lock_path(&socket));
+    let _ = fs::remove_dir(socket.parent().expect("a folder"));
+}
+
+/// Every thread of a process is this user and nobody else, without a capability.
+fn assert_only(pid: i32, (uid, gid): (u32, u32)) {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
+    for thread in threads.flatten() {
+        let status = fs::read_to_string(thread.path().join("status")).expect("a thread");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let words = line.unwrap_or_default().split_whitespace();
+            words.map(str::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(field("Uid:"), vec![uid.to_string(); 4]);
+        assert_eq!(field("Gid:"), vec![gid.to_string(); 4]);
+        assert_eq!(field("Groups:"), [gid.to_string()]);
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+            assert_eq!(field(set), ["0000000000000000"], "{set}");
+        }
+    }
+}
