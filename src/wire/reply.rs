@@ -95,7 +95,7 @@ pub struct Outcome {
     pub ok: bool,
     /// The state it is in now.
     pub state: String,
-    /// The leader; after `stop` the one that ended.
+    /// The living leader.
     pub pid: Option<i32>,
     /// How the last run ended.
     pub exit: Option<ExitInfo>,
