@@ -90,8 +90,8 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<Source>) {
         .flatten()
         .map(|entry| entry.path())
     {
-        if path.ends_with("fixtures") {
-            // What travels on the wire is as long as it is.
+        if path.ends_with("fixtures") || path.ends_with("man") {
+            // What travels on the wire, and pages that are generated, are as long as they are.
             continue;
         }
         if path.is_dir() {
