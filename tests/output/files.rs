@@ -12,7 +12,7 @@ fn script(script: &str, more: &str) -> Daemon {
          autorestart: never\n    {more}\n",
         script.replace('\n', "\n      ")
     ));
-    daemon.wait_state("a:0", "EXITED");
+    daemon.wait_ended("a:0");
     daemon
 }
 
@@ -87,7 +87,7 @@ fn a_last_line_without_newline_is_kept() {
         "programs:\n  a: {cmd: '@BIN@/partial_line the_end 3', starttime: 0, autorestart: never,\n\
          \x20   stdout: '@DIR@/log'}\n",
     );
-    daemon.wait_state("a:0", "EXITED");
+    daemon.wait_ended("a:0");
     assert_eq!(daemon.read("log"), "a whole line\nthe_end");
     assert_eq!(daemon.tm(&["logs", "a"]).stdout, "a whole line\nthe_end");
 }
@@ -118,7 +118,7 @@ fn processes_that_share_a_file_keep_their_lines_whole() {
          \x20   autorestart: never\n    stdout: '@DIR@/log'\n",
     );
     for index in 0..3 {
-        daemon.wait_state(&format!("a:{index}"), "EXITED");
+        daemon.wait_ended(&format!("a:{index}"));
     }
     let text = daemon.read("log");
     for index in 0..3 {

@@ -11,8 +11,8 @@ fn two_programs() -> Daemon {
          \x20 web: {cmd: 'for i in 1 2 3 4; do echo out $i; echo err $i >&2; done'}\n\
          \x20 db: {cmd: 'printf \"\\033[31mred\\033[0m\\033[2J\\nlast\"'}\n",
     );
-    daemon.wait_state("web:0", "EXITED");
-    daemon.wait_state("db:0", "EXITED");
+    daemon.wait_ended("web:0");
+    daemon.wait_ended("db:0");
     daemon
 }
 

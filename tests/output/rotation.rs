@@ -12,7 +12,7 @@ fn flooded(settings: &str) -> Daemon {
         "programs:\n  a: {{cmd: '@BIN@/flood 5000000 100', starttime: 0, autorestart: never,\n\
          \x20   stdout: {{file: '@DIR@/log', {settings}}}}}\n"
     ));
-    daemon.wait_state("a:0", "EXITED");
+    daemon.wait_ended("a:0");
     // Now every compression is done, too.
     assert_eq!(daemon.tm(&["shutdown"]).code, 0);
     assert_eq!(daemon.wait_end(), 0);
@@ -97,7 +97,7 @@ fn a_line_longer_than_a_file_is_not_split() {
         "programs:\n  a: {cmd: '@BIN@/flood 300000 30000', starttime: 0, autorestart: never,\n\
          \x20   stdout: {file: '@DIR@/log', max_size: 10KB, keep: 20}}\n",
     );
-    daemon.wait_state("a:0", "EXITED");
+    daemon.wait_ended("a:0");
     let parts = parts(&daemon);
     assert_eq!(parts.len(), 10);
     assert!(parts.concat() == flood_lines(10, 30_000));
@@ -124,7 +124,7 @@ fn logrotate_may_move_the_log_away_while_it_is_written() {
         }
     }
     fs::write(daemon.path("stop"), "").expect("a file");
-    daemon.wait_state("a:0", "EXITED");
+    daemon.wait_ended("a:0");
     let mut text: String = (0..6)
         .map(|moved| daemon.read(&format!("moved.{moved}")))
         .collect();
