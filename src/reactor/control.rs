@@ -167,7 +167,8 @@ impl Reactor {
                 "uid {} may not {method}: daemon.access.{needed} does not list it",
                 peer.uid
             );
-            return Err(RpcError::new(code::PERMISSION, message));
+            let data = json!({"uid": peer.uid, "method": method, "access": needed});
+            return Err(RpcError::new(code::PERMISSION, message).with_data(data));
         }
         if access == Access::Control {
             // What is typed may be a secret.
@@ -262,10 +263,7 @@ impl Reactor {
     ) -> Reply {
         let targets = self.resolve(&params.targets)?;
         if self.supervisor.is_shutting_down() && goal != Goal::Stopped {
-            return Err(RpcError::new(
-                code::WRONG_STATE,
-                "the daemon is shutting down",
-            ));
+            return Err(going_down());
         }
         let timeout = duration(params.timeout_s)?;
         // The waiter comes first: a start may be over before this function is.
@@ -346,11 +344,12 @@ impl Reactor {
 
     fn send_text(&mut self, params: &SendParams) -> Result<SendReply, RpcError> {
         let id = self.resolve_one(&params.process)?;
-        let wrong = |message: String| RpcError::new(code::WRONG_STATE, message);
         let Some(process) = self.supervisor.process(id) else {
-            return Err(wrong("the process is gone".to_string()));
+            return Err(RpcError::new(code::NOT_FOUND, "the process is gone"));
         };
         let name = process.name.clone();
+        let data = json!({"process": name, "state": process.state.name()});
+        let wrong = |message| RpcError::new(code::WRONG_STATE, message).with_data(data.clone());
         let runs = process.pid.is_some();
         let child = self.children.get_mut(&id);
         let Some(child) = child.filter(|child| runs && child.input.is_some()) else {
@@ -441,6 +440,12 @@ impl Reactor {
             self.unflushed.insert(client.slot);
         }
     }
+}
+
+/// Nothing is started or changed any more.
+pub(super) fn going_down() -> RpcError {
+    let error = RpcError::new(code::WRONG_STATE, "the daemon is shutting down");
+    error.with_data(json!({"shutting_down": true}))
 }
 
 /// Seconds as a span.

@@ -1,6 +1,7 @@
 //! Reload: one atomic act. A config that does not hold changes nothing and says why.
 
 use super::clock::unix_ns;
+use super::control::going_down;
 use super::{Reactor, events};
 use crate::config::{self, Config, ConfigError, Environment};
 use crate::supervisor::{Action, Change, Event, Plan};
@@ -14,10 +15,7 @@ impl Reactor {
     /// `reload`: plans, and applies unless it is a dry run.
     pub(super) fn reload(&mut self, dry_run: bool) -> Result<PlanReply, RpcError> {
         if self.supervisor.is_shutting_down() {
-            return Err(RpcError::new(
-                code::WRONG_STATE,
-                "the daemon is shutting down",
-            ));
+            return Err(going_down());
         }
         let loaded = config::load(&self.config.path, &Environment::current());
         let new = loaded.map_err(|error| self.refuse_config(&error, dry_run))?;
@@ -63,10 +61,7 @@ impl Reactor {
             return Err(RpcError::new(code::INVALID_PARAMS, message));
         }
         if self.supervisor.is_shutting_down() {
-            return Err(RpcError::new(
-                code::WRONG_STATE,
-                "the daemon is shutting down",
-            ));
+            return Err(going_down());
         }
         let plan = self.supervisor.scale_plan(program, *numprocs);
         let event = Event::Scale {

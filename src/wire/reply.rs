@@ -181,7 +181,8 @@ pub struct WhyReply {
 pub struct EventInfo {
     /// When, RFC 3339.
     pub ts: String,
-    /// `process_state`, `reload`, `output_lost`, `client`, `daemon`.
+    /// `process_state`, `process_removed`, `signal_failed`, `reload`, `reload_failed`,
+    /// `shutdown`, `output_stalled`, `output_lost`, `log_failing`, `log_working`.
     pub event: String,
     /// The process it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
