@@ -78,7 +78,10 @@ impl Reactor {
                 continue;
             };
             waiter.names.push((*target, process.name.clone()));
-            if let Some((ok, message)) = self.already(goal, process) {
+            // What is not announced yet is still to come: the log does not hold all of it.
+            let child = self.children.get(target);
+            let announced = child.is_none_or(|child| child.announcements.is_empty());
+            if announced && let Some((ok, message)) = self.already(goal, process) {
                 waiter
                     .outcomes
                     .insert(*target, outcome(process, ok, message));

@@ -64,6 +64,8 @@ pub struct Child {
     pub pidfile: Option<String>,
     /// Files that the disk thread is writing or removing for it.
     pub files_pending: u32,
+    /// When its logs are looked at again.
+    pub log_timer: Option<Time>,
     /// Gone from the config; freed as soon as its logs are written.
     pub released: bool,
 }
@@ -189,6 +191,7 @@ impl Child {
             dirty: false,
             pidfile: None,
             files_pending: 0,
+            log_timer: None,
             released: false,
         }
     }

@@ -251,11 +251,12 @@ impl Log {
             Ok(()) => Outcome::Written,
             Err(error) => Outcome::Held(error),
         };
+        // Before they change places: what is held is to be written.
+        reuse.clear();
         if matches!(outcome, Outcome::Written) && reuse.capacity() < self.held.capacity() {
             std::mem::swap(&mut self.held, &mut reuse);
         }
         self.forget_large_buffer();
-        reuse.clear();
         (outcome, reuse)
     }
 

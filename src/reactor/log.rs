@@ -184,11 +184,10 @@ impl LogFeed {
     }
 
     /// When to call [`next_batch`](Self::next_batch) or [`gate`](Self::gate) again at the latest.
-    pub fn deadline(&self) -> Option<Time> {
-        match (self.retry_at, self.paused_until) {
-            (Some(retry), Some(paused)) => Some(retry.min(paused)),
-            (retry, paused) => retry.or(paused),
-        }
+    /// Always later than now: a pause that is over ends when the gate is asked.
+    pub fn deadline(&self, now: Time) -> Option<Time> {
+        let times = [self.retry_at, self.paused_until].into_iter().flatten();
+        times.filter(|at| *at > now).min()
     }
 
     /// What to tell, oldest first.

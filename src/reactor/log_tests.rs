@@ -50,7 +50,7 @@ fn an_unshared_log_gets_everything_at_once() {
     assert_eq!(text(feed.next_batch(&output, at(2), 9)), " a line\n");
     feed.completed(Outcome::Written, Vec::new(), at(3));
     assert!(feed.is_drained(&output));
-    assert_eq!(feed.deadline(), None);
+    assert_eq!(feed.deadline(Time::default()), None);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_stalled_disk_pauses_the_process_then_costs_exactly_what_it_must() {
     assert_eq!(feed.gate(&output, at(0)), Gate::Read(CAPACITY));
     output.write(Stdout, &[b'b'; CAPACITY], 0);
     assert_eq!(feed.gate(&output, at(400)), Gate::Pause(Some(at(1000))));
-    assert_eq!(feed.deadline(), Some(at(1000)));
+    assert_eq!(feed.deadline(Time::default()), Some(at(1000)));
     assert_eq!(events(&mut feed), []);
     assert_eq!(feed.gate(&output, at(1000)), Gate::Read(usize::MAX));
     assert_eq!(events(&mut feed), [FeedEvent::Stalled]);
@@ -156,7 +156,7 @@ fn a_full_disk_is_tried_again_until_it_works() {
     assert!(feed.next_batch(&output, at(0), 0).is_some());
     feed.completed(Outcome::Held(full()), Vec::new(), at(1));
     assert_eq!(events(&mut feed), [FeedEvent::Failing(full())]);
-    assert_eq!(feed.deadline(), Some(at(1001)));
+    assert_eq!(feed.deadline(Time::default()), Some(at(1001)));
     output.write(Stdout, b"two\n", 78);
     assert_eq!(feed.next_batch(&output, at(1000), 0), None);
     let batch = feed.next_batch(&output, at(1001), 0).expect("tried again");

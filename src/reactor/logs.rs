@@ -9,7 +9,7 @@ use super::disk_file::{DiskError, FileAccess, Owner};
 use super::events;
 use super::log::{FeedEvent, Gate, LogFeed};
 use super::output::Stream;
-use crate::supervisor::{FileSink, Identity, Launch, Process, ProcessId, Sink, SpawnFailure};
+use crate::supervisor::{FileSink, Identity, Launch, Process, ProcessId, Sink, SpawnFailure, Time};
 use crate::sys;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -279,12 +279,12 @@ impl Reactor {
             while let Some(event) = feed.poll_event() {
                 told.push((path.clone(), event));
             }
-            deadline = deadline.into_iter().chain(feed.deadline()).min();
-        }
-        if let Some(deadline) = deadline {
-            self.timers.add(deadline, Timer::Log(id));
+            deadline = deadline.into_iter().chain(feed.deadline(now)).min();
         }
         let name = child.name.clone();
+        if let Some(deadline) = deadline {
+            self.arm_log(id, deadline);
+        }
         for (path, event) in told {
             self.tell_of_log(&name, &path, event);
         }
@@ -322,15 +322,37 @@ impl Reactor {
             Gate::Read(max) => Some(max),
             Gate::Pause(until) => {
                 if let Some(until) = until {
-                    self.timers.add(until, Timer::Log(id));
+                    self.arm_log(id, until);
                 }
                 None
             }
         }
     }
 
-    /// A log may try again, or has stalled for long enough.
-    pub(super) fn log_due(&mut self, id: ProcessId) {
+    /// Has the logs looked at again, once, however often that is asked for.
+    fn arm_log(&mut self, id: ProcessId, at: Time) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        if child.log_timer.is_none_or(|armed| at < armed) {
+            child.log_timer = Some(at);
+            self.timers.add(at, Timer::Log(id));
+        }
+    }
+
+    /// The time that was asked for has come.
+    pub(super) fn log_timer(&mut self, id: ProcessId) {
+        let now = self.clock.now();
+        if let Some(child) = self.children.get_mut(&id)
+            && child.log_timer.is_some_and(|at| at <= now)
+        {
+            child.log_timer = None;
+            self.log_due(id);
+        }
+    }
+
+    /// A log may try again, has stalled for long enough, or is done with a batch.
+    fn log_due(&mut self, id: ProcessId) {
         self.pump_logs(id);
         self.resume_outputs(id);
         self.announce(id);

@@ -251,11 +251,13 @@ impl Reactor {
         if self.supervisor.poll_timeout().is_some_and(|due| due <= now) {
             self.supervisor.handle_timeout(now);
         }
-        while let Some(timer) = self.timers.due(now) {
+        // What is put on now is for the next turn, so that none of it keeps this one going.
+        let due: Vec<Timer> = std::iter::from_fn(|| self.timers.due(now)).collect();
+        for timer in due {
             match timer {
                 Timer::Waiter(number) => self.waiter_timed_out(number),
                 Timer::Idle => self.close_idle(),
-                Timer::Log(id) => self.log_due(id),
+                Timer::Log(id) => self.log_timer(id),
                 Timer::Opening(id) => self.opening_timed_out(id),
                 Timer::Accept => self.accept(),
                 Timer::Remains(id) => drop(self.remains_due.insert(id)),

@@ -83,7 +83,7 @@ fn a_user_cannot_become_root_again_and_owns_what_it_makes() {
          \x20 a: {{cmd: [sh, -c, '{script}'], user: nobody, workingdir: '@DIR@/logs',\n\
          \x20   umask: 027, autorestart: never, starttime: 0, stdout: '@DIR@/logs/said'}}\n"
     ));
-    daemon.wait_state("a:0", "EXITED");
+    daemon.wait_ended("a:0");
     assert_eq!(daemon.read("logs/said"), "0027\nstays\nso too\nnothing\n");
     let made = fs::metadata(daemon.path("logs/made")).expect("it made a file");
     assert_eq!(
@@ -194,7 +194,7 @@ fn rotated_logs_belong_to_the_user_too() {
          \x20   autorestart: never\n\
          \x20   stdout: {file: '@DIR@/logs/a', max_size: 20KB, keep: 5}\n",
     );
-    daemon.wait_state("a:0", "EXITED");
+    daemon.wait_ended("a:0");
     for name in ["logs/a", "logs/a.1", "logs/a.2"] {
         let metadata = fs::metadata(daemon.path(name)).expect(name);
         assert_eq!((metadata.uid(), metadata.gid()), (NOBODY, NOBODY), "{name}");

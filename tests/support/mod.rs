@@ -205,6 +205,11 @@ impl Daemon {
         }
     }
 
+    /// Waits until a process has ended and that was announced, so that its log is whole.
+    pub fn wait_ended(&self, process: &str) {
+        self.rpc("wait", json!({"targets": [process], "for": "exited"}));
+    }
+
     /// Writes another config and sends SIGHUP; returns when the reload is over.
     pub fn reload_with(&self, yaml: &str) -> Value {
         let mut events = self.events();

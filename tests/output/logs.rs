@@ -1,0 +1,123 @@
+//! `tm logs`, and the daemon's own log.
+
+use super::support::Daemon;
+use super::wait_for_text;
+use serde_json::Value;
+
+fn two_programs() -> Daemon {
+    let daemon = Daemon::start(
+        "defaults: {shell: true, starttime: 0, autorestart: never}\n\
+         programs:\n\
+         \x20 web: {cmd: 'for i in 1 2 3 4; do echo out $i; echo err $i >&2; done'}\n\
+         \x20 db: {cmd: 'printf \"\\033[31mred\\033[0m\\033[2J\\nlast\"'}\n",
+    );
+    daemon.wait_ended("web:0");
+    daemon.wait_ended("db:0");
+    daemon
+}
+
+#[test]
+fn streams_and_last_lines_can_be_chosen() {
+    let daemon = two_programs();
+    let logs = |more: &[&str]| {
+        let output = daemon.tm(&[&["logs", "web"][..], more].concat());
+        assert_eq!(output.code, 0, "{output:?}");
+        output.stdout
+    };
+    assert_eq!(logs(&["--stdout"]), "out 1\nout 2\nout 3\nout 4\n");
+    assert_eq!(logs(&["--stderr", "-n", "2"]), "err 3\nerr 4\n");
+    assert_eq!(logs(&["-n", "0"]), "");
+    assert_eq!(logs(&[]).lines().count(), 8);
+    assert_eq!(logs(&["--since", "1h"]).lines().count(), 8);
+    assert_eq!(logs(&["--since", "0"]), "");
+    assert_eq!(
+        daemon.tm(&["tail", "web", "--stdout", "-n", "1"]).stdout,
+        "out 4\n"
+    );
+}
+
+#[test]
+fn several_targets_are_merged_with_their_names() {
+    let daemon = two_programs();
+    let text = daemon.tm(&["logs"]).stdout;
+    let of = |label: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(label));
+        lines.map(str::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(of("web:0 | ").len(), 8, "{text}");
+    assert_eq!(
+        of("db:0  | ").last().map(String::as_str),
+        Some("last"),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 10, "{text}");
+}
+
+#[test]
+fn times_stand_before_each_line() {
+    let daemon = two_programs();
+    let text = daemon.tm(&["logs", "web", "--stdout", "-t"]).stdout;
+    for (index, line) in text.lines().enumerate() {
+        let (time, rest) = line.split_once(' ').expect("a time and a line");
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{line}");
+        assert_eq!(rest, format!("out {}", index + 1));
+    }
+    assert_eq!(text.lines().count(), 4);
+}
+
+#[test]
+fn a_terminal_gets_colours_but_no_other_control_unless_raw() {
+    let daemon = two_programs();
+    let mut shown = daemon.terminal(&["tm", "logs", "db"], 24, 80);
+    assert_eq!(shown.wait_end(), 0);
+    let bytes = String::from_utf8_lossy(shown.raw()).into_owned();
+    assert!(bytes.contains("\x1b[31mred"), "{bytes:?}");
+    assert!(!bytes.contains("\x1b[2J"), "{bytes:?}");
+    let mut raw = daemon.terminal(&["tm", "logs", "db", "--raw"], 24, 80);
+    assert_eq!(raw.wait_end(), 0);
+    let bytes = String::from_utf8_lossy(raw.raw()).into_owned();
+    assert!(bytes.contains("\x1b[2J"), "{bytes:?}");
+}
+
+#[test]
+fn logs_are_followed_over_a_restart_until_ctrl_c() {
+    let daemon = Daemon::start(
+        "programs:\n  a: {cmd: 'echo run $$; sleep 1000', shell: true, starttime: 0}\n",
+    );
+    let first = format!("run {}", daemon.wait_state("a:0", "RUNNING")["pid"]);
+    let mut terminal = daemon.terminal(&["tm", "logs", "-f", "a"], 24, 80);
+    terminal.expect(&first);
+    assert_eq!(daemon.tm(&["restart", "a"]).code, 0);
+    terminal.expect(&format!("run {}", daemon.pid_of("a:0")));
+    terminal.send("\x03");
+    assert_eq!(terminal.wait_end(), 0);
+    assert_eq!(daemon.status("a:0")["state"], "RUNNING");
+}
+
+#[test]
+fn the_daemons_log_can_be_json() {
+    let daemon = Daemon::start(
+        "daemon: {log: {file: '@DIR@/log', format: json}}\n\
+         programs:\n  a: {cmd: sleep 1000, starttime: 0}\n",
+    );
+    let text = wait_for_text(&daemon, "log", |text| text.contains("STARTING -> RUNNING"));
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).expect("a line is an object");
+        let time = line["ts"].as_str().unwrap_or_default();
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{line}");
+        assert_eq!(line["level"], "info", "{line}");
+        assert!(line["message"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn the_level_says_what_is_logged() {
+    let daemon = Daemon::start(
+        "daemon: {log: {file: '@DIR@/log', level: warn}}\n\
+         programs:\n  a: {cmd: /nope, startretries: 0}\n",
+    );
+    daemon.wait_state("a:0", "FATAL");
+    let text = wait_for_text(&daemon, "log", |text| text.contains("FATAL"));
+    assert!(!text.contains(" INFO "), "{text}");
+    assert!(text.contains(" ERROR a:0: STARTING -> FATAL"), "{text}");
+}
