@@ -78,6 +78,8 @@ pub struct Attachment {
 /// One `logs` client.
 #[derive(Debug)]
 pub struct Following {
+    /// What was asked for: a process that comes later may be meant too.
+    pub targets: Vec<String>,
     /// Whose output.
     pub cursors: Vec<FollowCursor>,
     /// Those of `cursors` that have something to send, in order of arrival.

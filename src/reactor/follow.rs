@@ -5,7 +5,7 @@ use super::clock::{rfc3339_of, unix_ns};
 use super::connection::{ConnectionId, FollowCursor, Following, Mode};
 use super::control::{Reply, duration};
 use super::output::{Segment, Stream};
-use crate::supervisor::ProcessId;
+use crate::supervisor::{self, ProcessId};
 use crate::wire::{Id, LogLine, LogsParams, LogsReply};
 use serde_json::json;
 use std::collections::VecDeque;
@@ -62,6 +62,7 @@ impl Reactor {
         }
         let follow = params.follow;
         let following = Following {
+            targets: params.targets.clone(),
             cursors,
             ready: VecDeque::new(),
             stream,
@@ -124,6 +125,38 @@ impl Reactor {
         LogsReply {
             lines: lines.into_iter().map(|(_, line)| line).collect(),
             truncated,
+        }
+    }
+
+    /// A process is there that was not: those who follow what it is part of follow it too.
+    pub(super) fn follow_newcomer(&mut self, id: ProcessId) {
+        let Some(process) = self.supervisor.process(id) else {
+            return;
+        };
+        let (name, alone) = (process.name.clone(), [process]);
+        let groups = &self.config.groups;
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        for (_, connection) in &mut self.connections {
+            let client = connection.id;
+            let Mode::Following(following) = &mut connection.mode else {
+                continue;
+            };
+            let is_meant = |target: &String| {
+                let target = std::slice::from_ref(target);
+                supervisor::resolve(target, alone, groups).is_ok_and(|found| found == [id])
+            };
+            if following.follow && following.targets.iter().any(is_meant) {
+                child.followers.push((client, following.cursors.len()));
+                following.cursors.push(FollowCursor {
+                    process: id,
+                    name: name.clone(),
+                    cursor: child.output.tail(),
+                    end: u64::MAX,
+                    ready: false,
+                });
+            }
         }
     }
 

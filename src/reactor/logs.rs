@@ -81,9 +81,12 @@ pub fn open_as(path: &Path, identity: Option<&Identity>) -> io::Result<OwnedFd> 
 impl Reactor {
     /// The child's record, also of a process that was never started.
     pub(super) fn ensure_child(&mut self, process: &Process) {
-        self.children
-            .entry(process.id)
-            .or_insert_with(|| Child::new(process.id, &process.name, &process.launch));
+        if self.children.contains_key(&process.id) {
+            return;
+        }
+        let child = Child::new(process.id, &process.name, &process.launch);
+        self.children.insert(process.id, child);
+        self.follow_newcomer(process.id);
     }
 
     /// Opens the logs of a new run, or goes on with those of the last.

@@ -1,7 +1,7 @@
 //! `Effect::Spawn`: from a launch to a living leader, and exactly one answer.
 
 use super::Reactor;
-use super::child::{Child, Input, Leader};
+use super::child::{Input, Leader};
 use super::clock::{Timer, unix_ns};
 use super::logs::Logs;
 use super::output::Stream;
@@ -100,10 +100,10 @@ impl Reactor {
 
     /// The child's record for a new run: its ring and its terminal.
     fn prepare_child(&mut self, process: &Process) {
-        let child = self
-            .children
-            .entry(process.id)
-            .or_insert_with(|| Child::new(process.id, &process.name, &process.launch));
+        self.ensure_child(process);
+        let Some(child) = self.children.get_mut(&process.id) else {
+            return;
+        };
         if child.output.capacity() != process.launch.buffer {
             child.output.resize(process.launch.buffer);
         }

@@ -9,6 +9,7 @@ use crate::config::{self, Config, Environment};
 use crate::supervisor::{Event, FileSink, Identity, Stall, Supervisor};
 use crate::sys;
 use crate::sys::daemonize::{ReadyPipe, Role};
+use crate::sys::signalfd::SignalFd;
 use crate::sys::socket::{Listener, LockFile};
 use log::LevelFilter;
 use mio::{Interest, Waker};
@@ -103,7 +104,11 @@ fn serve(options: &DaemonOptions, config: Config, ready: Option<ReadyPipe>) -> R
         .handle_event(Event::Configure(programs), reactor.clock.now());
     reactor.apply();
     if let Some(ready) = ready {
-        let detached = sys::daemonize::detach_stdio().and_then(|()| ready.ready());
+        // No file system is kept busy by where the daemon happened to be started.
+        let moved = std::env::set_current_dir("/");
+        let detached = moved
+            .and_then(|()| sys::daemonize::detach_stdio())
+            .and_then(|()| ready.ready());
         if let Err(error) = detached {
             log::warn!("cannot go to the background properly: {error}");
         }
@@ -174,15 +179,8 @@ fn build(
     let nofile = sys::rlimit::raise_nofile().map_err(failed("RLIMIT_NOFILE"))?;
     sys::descendants::become_subreaper().map_err(failed("become subreaper"))?;
     // Blocked before any other thread exists, so that none of them takes a signal.
-    let signals = sys::signalfd::SignalFd::new(&signals::HANDLED).map_err(failed("signalfd"))?;
-    let mut watch = Watch::new().map_err(failed("epoll"))?;
-    let interest = Interest::READABLE;
-    watch
-        .add(signals.as_fd(), Source::Signals, interest)
-        .map_err(failed("signalfd"))?;
-    watch
-        .add(listener.as_fd(), Source::Listener, interest)
-        .map_err(failed("socket"))?;
+    let signals = SignalFd::new(&signals::HANDLED).map_err(failed("signalfd"))?;
+    let watch = watch_for(&signals, &listener).map_err(failed("epoll"))?;
     let waker = Waker::new(watch.poll.registry(), WAKE).map_err(failed("eventfd"))?;
     let wake = move || {
         // The counter of an eventfd does not overflow by one wake a completion.
@@ -234,6 +232,13 @@ fn build(
         idle_armed: false,
         scratch: Vec::new(),
     })
+}
+
+fn watch_for(signals: &SignalFd, listener: &Listener) -> std::io::Result<Watch> {
+    let mut watch = Watch::new()?;
+    watch.add(signals.as_fd(), Source::Signals, Interest::READABLE)?;
+    watch.add(listener.as_fd(), Source::Listener, Interest::READABLE)?;
+    Ok(watch)
 }
 
 /// The daemon's log goes to its file and, in the foreground, to standard error; in the

@@ -126,6 +126,11 @@ impl Process {
                 );
             }
         }
+        self.check_desired();
+    }
+
+    fn check_desired(&self) {
+        let name = &self.name;
         match self.state {
             State::Stopped => assert_eq!(self.desired, Desired::Down, "{name}: STOPPED"),
             State::Stopping => {}

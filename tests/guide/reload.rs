@@ -162,3 +162,15 @@ fn reloads_in_a_row_end_with_the_last() {
     daemon.rpc("stop", json!({"targets": ["worker"]}));
     assert_eq!(daemon.all().len(), 3);
 }
+
+#[test]
+fn who_follows_all_logs_also_sees_what_a_reload_adds() {
+    let old = "programs:\n  old: {cmd: \"sh -c 'echo an old one; exec sleep 1000'\"}\n";
+    let daemon = Daemon::start(old);
+    let mut logs = daemon.terminal(&["tm", "logs", "-f"], 24, 100);
+    logs.expect("an old one");
+    daemon.reload_with(&format!(
+        "{old}  new: {{cmd: \"sh -c 'echo a newcomer; exec sleep 1000'\"}}\n"
+    ));
+    logs.expect("a newcomer");
+}

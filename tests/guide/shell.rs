@@ -53,7 +53,7 @@ fn history_comes_back_with_arrow_up_also_the_next_time() {
     let daemon = Daemon::start(CONFIG);
     daemon.wait_state("worker:0", "RUNNING");
     let mut shell = daemon.terminal(&["tm"], 24, 100);
-    shell.expect("tm");
+    shell.expect_screen("the prompt", at_prompt);
     shell.send("status worker:0\r");
     shell.expect("RUNNING");
     shell.expect_screen("the prompt again", at_prompt);
@@ -74,8 +74,8 @@ fn history_comes_back_with_arrow_up_also_the_next_time() {
 
     let mut shell = daemon.terminal(&["tm"], 24, 100);
     shell.expect_screen("the prompt", at_prompt);
-    shell.send("\x1b[A\x1b[A\x1b[A");
-    shell.expect("status worker:0");
+    shell.send("\x1b[A");
+    shell.expect("tm> status worker:0");
 }
 
 /// What is typed before the editor has the terminal is not edited.

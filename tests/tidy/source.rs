@@ -90,6 +90,10 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<Source>) {
         .flatten()
         .map(|entry| entry.path())
     {
+        if path.ends_with("fixtures") || path.ends_with("man") {
+            // What travels on the wire, and pages that are generated, are as long as they are.
+            continue;
+        }
         if path.is_dir() {
             walk(root, &path, found);
         } else {
