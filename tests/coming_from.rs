@@ -279,6 +279,67 @@ fn a_start_is_verified_before_it_is_called_one() {
 }
 
 #[test]
+fn attach_is_the_foreground_that_can_be_left() {
+    let daemon = Daemon::start(
+        "programs:\n  console: {cmd: sh -i, tty: true, stopsignal: HUP, env: {PS1: 'in$ '}}\n",
+    );
+    daemon.wait_state("console:0", "RUNNING");
+    let mut terminal = daemon.terminal(&["tm", "attach", "console:0"], 24, 80);
+    terminal.expect("in$");
+    terminal.send("echo $((6 * 7))\r");
+    terminal.expect("42");
+    terminal.send("\x01d");
+    assert_eq!(terminal.wait_end(), 0);
+    assert_eq!(daemon.status("console:0")["restarts"], 0);
+}
+
+#[test]
+fn a_signal_reaches_the_program() {
+    let cmd = "[sh, -c, 'trap \"echo hup > hup\" HUP; echo up > up; while :; do sleep 0.05; done']";
+    let daemon = Daemon::start(&format!("programs:\n  jupyter: {{cmd: {cmd}}}\n"));
+    support::wait_for_line(&daemon.path("up"));
+    let output = daemon.tm(&["signal", "HUP", "jupyter"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(support::wait_for_line(&daemon.path("hup")), "hup");
+}
+
+#[test]
+fn the_shell_takes_verbs_from_a_pipe() {
+    let daemon = three();
+    let output = daemon.tm_with_input(&[], "status\nstop ttyd\n");
+    assert!(output.stdout.contains("jupyter:0"), "{output:?}");
+    assert!(output.stdout.contains("ttyd:0: stopped"), "{output:?}");
+}
+
+#[test]
+fn a_reload_touches_only_what_differs() {
+    let daemon = three();
+    let before = ["ttyd:0", "jupyter:0"].map(|name| daemon.pid_of(name));
+    let mut events = daemon.events();
+    let changed = THREE.replace("fluxgym: {cmd: sleep 1000", "fluxgym: {cmd: sleep 2000");
+    support::write_config(daemon.dir(), &changed);
+    let plan = daemon.tm(&["reload", "--dry-run"]);
+    assert_eq!(plan.code, 2, "{plan:?}");
+    assert!(plan.stdout.contains("~ fluxgym:0"), "{plan:?}");
+    let applied = daemon.tm(&["reload"]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    events.wait_for("fluxgym:0", "RUNNING");
+    assert_eq!(
+        ["ttyd:0", "jupyter:0"].map(|name| daemon.pid_of(name)),
+        before
+    );
+}
+
+#[test]
+fn a_stop_of_the_container_stops_everything() {
+    let mut daemon = three();
+    let pids = ["ttyd:0", "jupyter:0", "fluxgym:0"].map(|name| daemon.pid_of(name));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait_end(), 0);
+    pids.into_iter().for_each(wait_gone);
+}
+
+#[test]
 fn the_converted_container_is_sound() {
     let folder = support::folder();
     let mut check = support::command("tm", folder.path());
