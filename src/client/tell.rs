@@ -29,11 +29,16 @@ pub fn why(context: &Context, args: &ProcessArgs) -> Result<i32, ClientError> {
 
 /// The answer of `why` for people.
 pub fn render_why(style: Style, reply: &WhyReply) -> Vec<String> {
-    let name = style.paint(Paint::Bold, &printable(&reply.process.name));
-    let mut lines = vec![format!("{name} is {}", style.state(&reply.process.state))];
-    if !reply.summary.is_empty() {
-        lines.push(format!("  {}", printable(&reply.summary)));
-    }
+    let process = &reply.process;
+    let name = style.paint(Paint::Bold, &printable(&process.name));
+    let heading = format!("{name} is {}", style.state(&process.state));
+    // The summary begins with the same words, without their colours.
+    let same = format!("{} is {}", process.name, process.state);
+    let mut lines = match reply.summary.strip_prefix(&same) {
+        Some(rest) => vec![format!("{heading}{}", printable(rest))],
+        None if reply.summary.is_empty() => vec![heading],
+        None => vec![heading, format!("  {}", printable(&reply.summary))],
+    };
     let mut part = |heading: &str, texts: &[String]| {
         for (index, text) in texts.iter().enumerate() {
             let heading = if index == 0 { heading } else { "" };
@@ -339,6 +344,24 @@ mod tests {
                 "remedy   for a one-shot set starttime: 0",
                 "output   done\u{fffd}[2J",
             ]
+        );
+    }
+
+    #[test]
+    fn a_summary_is_not_told_twice() {
+        let process = ProcessStatus {
+            name: "web:0".to_string(),
+            state: "RUNNING".to_string(),
+            ..ProcessStatus::default()
+        };
+        let reply = WhyReply {
+            process,
+            summary: "web:0 is RUNNING for 3s, pid 7".to_string(),
+            ..WhyReply::default()
+        };
+        assert_eq!(
+            render_why(Style::plain(), &reply),
+            ["web:0 is RUNNING for 3s, pid 7"]
         );
     }
 

@@ -123,31 +123,6 @@ impl Reactor {
         let policy = self.supervisor.policy(id).ok_or_else(gone)?;
         let why = supervisor::why(process, policy, self.clock.now());
         let mut causes = why.causes;
-        let child = self.children.get(&id);
-        for straggler in child.map(|child| &child.stragglers[..]).unwrap_or_default() {
-            let super::child::Straggler {
-                pid,
-                command,
-                in_group,
-                ..
-            } = straggler;
-            let place = if *in_group {
-                "in its process group"
-            } else {
-                "in a session of its own"
-            };
-            causes.push(format!("left behind: pid {pid} {command} ({place})"));
-        }
-        for client in child
-            .map(|child| self.clients_of(child))
-            .unwrap_or_default()
-        {
-            let role = if client.driver { "driving" } else { "watching" };
-            causes.push(format!(
-                "attached: uid {} pid {}, {role}",
-                client.uid, client.pid
-            ));
-        }
         let history = self.history.all().filter(|event| {
             event.process.as_ref() == Some(&process.name) && event.event == "process_state"
         });
