@@ -138,8 +138,6 @@ pub struct Straggler {
     pub token: Token,
     /// Its command line, shortened.
     pub command: String,
-    /// In the leader's process group.
-    pub in_group: bool,
 }
 
 /// A change of state that waits for the log.

@@ -159,7 +159,6 @@ fn watch_stragglers(child: &mut Child, stats: &[Stat], watch: &mut Watch) {
                 pidfd,
                 token,
                 command: descendants::command(stat.pid),
-                in_group: child.former.contains(&stat.pgid),
             });
         }
     }
