@@ -2,8 +2,10 @@
 
 use super::PATIENCE;
 use super::system::{readable, wait_exit};
+use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
+use std::fs::File;
 use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
@@ -101,6 +103,23 @@ impl Terminal {
     /// Every byte that came to the terminal.
     pub fn raw(&self) -> &[u8] {
         &self.raw
+    }
+
+    /// Takes in what comes next; false when nothing came in time, or at the end.
+    pub fn read_until(&mut self, deadline: Instant) -> bool {
+        self.read_some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The keyboard, to type from another thread.
+    pub fn keyboard(&self) -> File {
+        File::from(self.master.try_clone().expect("a descriptor is free"))
+    }
+
+    /// Waits until the command has stopped itself.
+    pub fn wait_stopped(&self) {
+        let status = waitpid(Pid::from_raw(self.pid()), WaitOptions::UNTRACED);
+        let status = status.expect("it is our child").expect("it has changed");
+        assert!(status.1.stopped(), "it ended instead: {status:?}");
     }
 
     /// Gives the terminal another size; the foreground process gets SIGWINCH.

@@ -1,0 +1,199 @@
+//! Several clients on one process.
+
+use crate::consoles::{Console, ECHO, clients};
+use crate::support::Daemon;
+use rustix::process::Signal;
+
+#[test]
+fn who_typed_last_drives_and_its_size_counts() {
+    let daemon = Daemon::start(ECHO);
+    let mut large = Console::sized(&daemon, "line:0", 30, 90);
+    large.terminal.expect("size 30 90");
+    let mut small = Console::sized(&daemon, "line:0", 12, 40);
+    small.terminal.expect("size 30 90");
+    small.terminal.send("mine\r");
+    large.terminal.expect("echo: mine");
+    large.terminal.expect("size 12 40");
+    large.terminal.send("back\r");
+    small.terminal.expect("echo: back");
+    large.terminal.send("\x01d");
+    assert_eq!(large.wait_over(), 0);
+    // Whoever stays gets its size at once.
+    small.terminal.send("alone\r");
+    small.terminal.expect("echo: alone");
+    assert_eq!(clients(&daemon, "line:0")[0]["driver"], true);
+    let peek = daemon.rpc("peek", serde_json::json!({"process": "line:0"}));
+    assert_eq!((&peek["rows"], &peek["cols"]), (&12.into(), &40.into()));
+    small.terminal.send("\x01d");
+    assert_eq!(small.wait_over(), 0);
+}
+
+#[test]
+fn a_thief_drives_at_once() {
+    let daemon = Daemon::start(ECHO);
+    let mut first = Console::sized(&daemon, "line:0", 30, 90);
+    first.terminal.expect("size 30 90");
+    let mut thief = Console::sized(&daemon, "--steal line:0", 20, 60);
+    thief.terminal.expect("size 20 60");
+    let drives = |daemon: &Daemon| -> Vec<bool> {
+        let rows = clients(daemon, "line:0");
+        rows.iter().map(|row| row["driver"] == true).collect()
+    };
+    assert_eq!(drives(&daemon), [false, true]);
+    for console in [&mut first, &mut thief] {
+        console.terminal.send("\x01d");
+        assert_eq!(console.wait_over(), 0);
+    }
+}
+
+#[test]
+fn a_reader_neither_writes_nor_sizes_nor_answers() {
+    let daemon = Daemon::start(ECHO);
+    let mut driver = Console::sized(&daemon, "raw:0", 30, 90);
+    driver.terminal.expect("size 30 90");
+    let mut reader = Console::sized(&daemon, "--read-only raw:0", 10, 40);
+    reader.terminal.expect("ready");
+    reader.terminal.send("unheard\x1b[?62;22c");
+    reader.terminal.resize(11, 41);
+    // What the driver types afterwards is seen by both, and nothing else.
+    driver.terminal.send("<heard>");
+    reader.expect_bytes(b"<heard>");
+    let seen = String::from_utf8_lossy(driver.terminal.raw()).into_owned();
+    assert!(
+        !seen.contains("unheard") && !seen.contains("size 1"),
+        "{seen:?}"
+    );
+    let rows = clients(&daemon, "raw:0");
+    assert_eq!(rows[1]["read_only"], true);
+    reader.terminal.send("\x01d");
+    assert_eq!(reader.wait_over(), 0);
+    driver.terminal.send("\x01d");
+    assert_eq!(driver.wait_over(), 0);
+}
+
+#[test]
+fn a_reader_alone_leaves_the_size_and_the_answers_to_the_daemon() {
+    let daemon = Daemon::start(ECHO);
+    let mut reader = Console::sized(&daemon, "-r line:0", 10, 40);
+    reader.terminal.expect("size 24 80");
+    reader.terminal.send("unheard\r\x01d");
+    assert_eq!(reader.wait_over(), 0);
+    let screen = daemon.tm(&["peek", "line:0"]).stdout;
+    assert!(!screen.contains("unheard"), "{screen}");
+}
+
+#[test]
+fn clients_are_listed_everywhere() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = Console::sized(&daemon, "line:0", 20, 60);
+    console.terminal.expect("size 20 60");
+    let row = clients(&daemon, "line:0")[0].clone();
+    let listed = daemon.tm(&["clients"]).stdout;
+    let pid = row["pid"].to_string();
+    assert!(
+        listed.contains("line:0") && listed.contains(&pid) && listed.contains("60x20"),
+        "{listed}"
+    );
+    assert!(daemon.tm(&["why", "line:0"]).stdout.contains(&pid));
+    let none = daemon.tm(&["clients", "raw:0"]).stdout;
+    assert!(!none.contains(&pid), "{none}");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+    assert!(clients(&daemon, "line:0").is_empty());
+}
+
+#[test]
+fn detach_takes_the_driver_or_all() {
+    let daemon = Daemon::start(ECHO);
+    let mut consoles: Vec<Console> = Vec::new();
+    for _ in 0..3 {
+        let mut console = Console::attach(&daemon, "line:0");
+        console.terminal.expect("ready");
+        consoles.push(console);
+    }
+    let output = daemon.tm(&["detach", "line:0"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(consoles.remove(0).wait_over(), 0);
+    assert_eq!(clients(&daemon, "line:0").len(), 2);
+    daemon.tm(&["detach", "--all", "line:0"]);
+    for mut console in consoles {
+        assert_eq!(console.wait_over(), 0);
+    }
+    assert!(clients(&daemon, "line:0").is_empty());
+}
+
+#[test]
+fn a_peek_shows_the_screen_and_disturbs_nobody() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = Console::attach(&daemon, "line:0");
+    console.terminal.expect("ready");
+    console.terminal.send("\x1b[31mred\x1b[m\r");
+    console.terminal.expect("echo: ");
+    let plain = daemon.tm(&["peek", "line:0"]);
+    assert!(plain.stdout.starts_with("ready\nsize 24 80\n"), "{plain:?}");
+    assert!(!plain.stdout.contains('\x1b'), "{plain:?}");
+    let coloured = daemon.tm(&["peek", "--ansi", "line:0"]).stdout;
+    assert!(coloured.contains("\x1b[31mred"), "{coloured:?}");
+    let json = daemon.tm(&["peek", "--json", "line:0"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("peek --json is JSON");
+    assert_eq!(json["lines"][0], "ready");
+    assert_eq!(clients(&daemon, "line:0").len(), 1);
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn the_processs_own_terminal_is_refused() {
+    let daemon = Daemon::start(
+        "programs:\n  shell: {cmd: sh, tty: true, starttime: 0, stopsignal: HUP}\n  \
+         other: {cmd: '@BIN@/echo_tty line', tty: true, starttime: 0}\n",
+    );
+    let mut console = Console::attach(&daemon, "shell:0");
+    console
+        .terminal
+        .send("tm attach shell:0; echo \"code $?\"\r");
+    console.terminal.expect("shell:0's own");
+    console.terminal.expect("code 1");
+    // Output of a pipe does not go round in circles.
+    console
+        .terminal
+        .send("tm attach shell:0 < /dev/null; echo \"and $?\"\r");
+    console.terminal.expect("and 1");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+    assert!(clients(&daemon, "shell:0").is_empty());
+}
+
+#[test]
+fn the_size_policy_of_the_program_decides() {
+    let program = |policy: &str| {
+        format!(
+            "  {policy}: {{cmd: '@BIN@/echo_tty line', tty: {{rows: 20, cols: 70, size: {policy}}}, \
+             starttime: 0}}\n"
+        )
+    };
+    let policies = ["smallest", "largest", "fixed"];
+    let yaml = format!("programs:\n{}", policies.map(program).concat());
+    let daemon = Daemon::start(&yaml);
+    for (policy, size) in [
+        ("smallest", (10, 50)),
+        ("largest", (30, 90)),
+        ("fixed", (20, 70)),
+    ] {
+        let name = format!("{policy}:0");
+        let mut one = Console::sized(&daemon, &name, 30, 50);
+        one.terminal.expect("ready");
+        let mut other = Console::sized(&daemon, &name, 10, 90);
+        other.terminal.expect("ready");
+        other.terminal.send("typed\r");
+        other.terminal.expect("echo: typed");
+        let peek = daemon.rpc("peek", serde_json::json!({"process": name}));
+        let now = (peek["rows"].as_i64(), peek["cols"].as_i64());
+        assert_eq!(now, (Some(size.0), Some(size.1)), "{policy}");
+        for console in [&mut one, &mut other] {
+            console.terminal.send("\x01d");
+            assert_eq!(console.wait_over(), 0);
+        }
+    }
+    daemon.signal(Signal::TERM);
+}

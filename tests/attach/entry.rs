@@ -1,0 +1,161 @@
+//! What is there on entry, and what passes through.
+
+use crate::consoles::{Console, ECHO, contains};
+use crate::support::Daemon;
+
+#[test]
+fn what_is_typed_reaches_the_process_and_its_answer_comes_back() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = Console::attach(&daemon, "line:0");
+    console.terminal.expect("ready");
+    console.terminal.send("hello\r");
+    console.terminal.expect("echo: hello");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn every_byte_passes_untouched_both_ways() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = Console::attach(&daemon, "raw:0");
+    console.terminal.expect("ready");
+    let exotic = "\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\\x1bPq#0~~\x1b\\\x1b[?2026h\x1b[>1u\
+        \x1b[38:2::1:2:3mé🎉\x1b[0m\x00\x7f\x1b[<1u\x1b[?2026l<end>";
+    console.terminal.send(exotic);
+    console.expect_bytes(exotic.as_bytes());
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn the_process_gets_the_size_on_entry_and_each_change() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = Console::sized(&daemon, "line:0", 31, 97);
+    console.terminal.expect("size 31 97");
+    console.terminal.resize(12, 50);
+    console.terminal.expect("size 12 50");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn recent_output_is_there_on_entry_with_the_way_out() {
+    let daemon = Daemon::start(
+        "programs:\n  past:\n    cmd: [sh, -c, 'seq 1000; echo done > @DIR@/done; exec cat']\n    \
+         tty: true\n    starttime: 0\n",
+    );
+    crate::support::wait_for_line(&daemon.path("done"));
+    let mut console = Console::attach(&daemon, "past:0");
+    console.terminal.expect("1000");
+    let screen = console.terminal.contents();
+    assert!(screen.contains("\n990\n"), "{screen}");
+    // The lines above it are in the terminal's own history.
+    assert!(contains(console.terminal.raw(), b"\n500\r\n"));
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn the_way_out_is_shown_even_when_the_process_redraws_for_the_new_size() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = Console::sized(&daemon, "line:0", 20, 70);
+    console.terminal.expect_screen("size and hint", |screen| {
+        screen.contains("size 20 70") && screen.contains("ctrl-a d leaves")
+    });
+    console.terminal.send("x");
+    console.terminal.expect_screen("the hint gone", |screen| {
+        screen.ends_with('x') && !screen.contains("leaves")
+    });
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn a_full_screen_program_is_restored_with_its_modes() {
+    let drawn = r"before\r\n\033[?1049h\033[?1h\033[?1000h\033[?1006h\033[?2004h\033[2J\033[5;10H\033[1;31mred\033[?25l";
+    let yaml = format!(
+        "programs:\n  full:\n    cmd: [sh, -c, 'printf \"{drawn}\"; echo done > @DIR@/done; \
+         exec cat']\n    tty: {{rows: 24, cols: 80}}\n    starttime: 0\n"
+    );
+    let daemon = Daemon::start(&yaml);
+    crate::support::wait_for_line(&daemon.path("done"));
+    let mut console = Console::attach(&daemon, "full:0");
+    console
+        .terminal
+        .expect_screen("the program's screen", |screen| screen.contains("red"));
+    console
+        .terminal
+        .expect_screen("the hint gone", |screen| !screen.contains("leaves"));
+    let size = |n| std::num::NonZero::new(n).expect("not zero");
+    let mut there_all_along = vt100::Parser::new(size(24), size(80), 0);
+    let bytes = drawn
+        .replace(r"\r", "\r")
+        .replace(r"\n", "\n")
+        .replace(r"\033", "\x1b");
+    there_all_along.process(bytes.as_bytes());
+    let (wanted, shown) = (there_all_along.screen(), console.terminal.screen());
+    assert_eq!(shown.state_formatted(), wanted.state_formatted());
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+    assert!(console.terminal.contents().contains("before"));
+}
+
+#[test]
+fn old_questions_are_not_asked_again() {
+    let questions = [
+        "\x1b[c",
+        "\x1b[>c",
+        "\x1b[5n",
+        "\x1b[6n",
+        "\x1b]11;?\x07",
+        "\x1b[?2026$p",
+    ];
+    let printed = questions
+        .concat()
+        .replace('\x1b', r"\033")
+        .replace('\x07', r"\007");
+    let yaml = format!(
+        "programs:\n  asks:\n    cmd: [sh, -c, 'stty -echo; printf \"{printed}\"; echo asked; \
+         exec cat']\n    tty: true\n    starttime: 0\n"
+    )
+    .replace('$', "$$");
+    let daemon = Daemon::start(&yaml);
+    let mut console = Console::attach(&daemon, "asks:0");
+    console.terminal.expect("asked");
+    for question in questions {
+        let asked = contains(console.terminal.raw(), question.as_bytes());
+        assert!(
+            !asked,
+            "{question:?} in {:?}",
+            String::from_utf8_lossy(console.terminal.raw())
+        );
+    }
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn the_daemon_answers_what_programs_wait_for_while_nobody_is_attached() {
+    let daemon = Daemon::start(
+        "programs:\n  asks:\n    cmd: [sh, -c, 'stty raw -echo; printf \"ab\\033[6n\"; \
+         dd bs=1 count=6 2>/dev/null > @DIR@/answer; echo done > @DIR@/done; exec cat']\n    \
+         tty: true\n    starttime: 0\n",
+    );
+    crate::support::wait_for_line(&daemon.path("done"));
+    assert_eq!(daemon.read("answer"), "\x1b[1;3R");
+}
+
+#[test]
+fn without_replay_only_what_comes_is_shown() {
+    let daemon = Daemon::start(ECHO);
+    let mut first = Console::attach(&daemon, "line:0");
+    first.terminal.send("old\r");
+    first.terminal.expect("echo: old");
+    let mut console = Console::attach(&daemon, "--no-replay line:0");
+    console.terminal.expect("leaves");
+    console.terminal.send("new\r");
+    console.terminal.expect("echo: new");
+    assert!(!console.terminal.contents().contains("old"));
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}

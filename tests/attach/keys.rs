@@ -1,0 +1,147 @@
+//! The chord, and everything that only looks like it.
+
+use crate::consoles::{Console, ECHO};
+use crate::support::{Daemon, Terminal};
+use rustix::process::Signal;
+
+fn attached(daemon: &Daemon, arguments: &str) -> Console {
+    let mut console = Console::attach(daemon, arguments);
+    console.terminal.expect("ready");
+    console
+}
+
+#[test]
+fn the_chord_may_come_in_pieces() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = attached(&daemon, "raw:0");
+    // The echo tells that the prefix behind it has been read, too.
+    console.terminal.send("<x>\x01");
+    console.expect_bytes(b"<x>");
+    console.terminal.send("d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn the_chord_is_known_in_other_encodings() {
+    for keys in [
+        "\x1b[97;5u\x1b[100;1u",
+        "\x1b[27;5;97~d",
+        "\x1b[97;133u\x1b[97;133:3ud",
+    ] {
+        let daemon = Daemon::start(ECHO);
+        let mut console = attached(&daemon, "raw:0");
+        console.terminal.send(keys);
+        assert_eq!(console.wait_over(), 0, "{keys:?}");
+    }
+}
+
+#[test]
+fn the_prefix_twice_or_with_a_is_the_prefix_itself() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = attached(&daemon, "raw:0");
+    console.terminal.send("<\x01\x01|\x01a|\x01x>");
+    console.expect_bytes(b"<\x01|\x01|\x01x>");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn a_pasted_chord_is_text() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = attached(&daemon, "raw:0");
+    console.terminal.send("\x1b[?2004hon<");
+    console.expect_bytes(b"on<");
+    console.terminal.send("\x1b[200~a\x01db\x1b[201~");
+    console.expect_bytes(b"a\x01db");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn other_keys_may_leave_and_are_named() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = Console::attach(&daemon, "--detach-keys ctrl-p,ctrl-q raw:0");
+    console.terminal.expect("ctrl-p ctrl-q leaves");
+    console.terminal.send("<\x01d>");
+    console.expect_bytes(b"<\x01d>");
+    console.terminal.send("\x10\x11");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn without_keys_only_others_end_it() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = Console::attach(&daemon, "--detach-keys none raw:0");
+    console.terminal.expect("tm detach leaves");
+    console.terminal.send("<\x01d>");
+    console.expect_bytes(b"<\x01d>");
+    assert_eq!(daemon.tm(&["detach", "raw:0"]).code, 0);
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn wrong_keys_are_refused_in_words() {
+    let daemon = Daemon::start(ECHO);
+    let output = daemon.tm(&["attach", "--detach-keys", "ctrl-ü", "raw:0"]);
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(output.stderr.contains("ctrl-ü"), "{output:?}");
+}
+
+#[test]
+fn help_is_shown_and_the_screen_comes_back() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = attached(&daemon, "line:0");
+    console.terminal.send("\x01?");
+    console.terminal.expect("press a key to go on");
+    assert!(console.terminal.contents().contains("next or previous"));
+    console.terminal.send(" ");
+    console.terminal.expect_screen("the console", |screen| {
+        screen.contains("ready") && !screen.contains("press a key")
+    });
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn next_and_previous_go_around() {
+    let daemon = Daemon::start(
+        "programs:\n  one: {cmd: [sh, -c, 'echo I am one; exec cat'], tty: true, starttime: 0}\n  \
+         pipe: {cmd: sleep 1000, starttime: 0}\n  \
+         two: {cmd: [sh, -c, 'echo I am two; exec cat'], tty: true, starttime: 0}\n",
+    );
+    let mut console = Console::attach(&daemon, "one:0");
+    console.terminal.expect("I am one");
+    console.terminal.send("\x01n");
+    console.terminal.expect("I am two");
+    console.terminal.send("\x01n");
+    console.terminal.expect("I am one");
+    console.terminal.send("\x01p");
+    console.terminal.expect("I am two");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+    assert!(
+        console
+            .terminal
+            .contents()
+            .contains("[detached from two:0]")
+    );
+}
+
+#[test]
+fn the_client_can_be_suspended_and_draws_anew() {
+    let daemon = Daemon::start(ECHO);
+    let mut terminal: Terminal = daemon.terminal(&["tm", "attach", "line:0"], 24, 80);
+    let before = terminal.termios().local_modes;
+    terminal.expect("ready");
+    terminal.send("\x01\x1a");
+    terminal.wait_stopped();
+    assert_eq!(terminal.termios().local_modes, before);
+    let mark = terminal.raw().len();
+    crate::support::kill(terminal.pid(), Signal::CONT);
+    terminal.send("again\r");
+    terminal.expect("echo: again");
+    let redrawn = String::from_utf8_lossy(&terminal.raw()[mark..]).into_owned();
+    assert!(redrawn.contains("ready"), "{redrawn:?}");
+    terminal.send("\x01d");
+    assert_eq!(terminal.wait_end(), 0);
+}

@@ -1,0 +1,14 @@
+//! `tm attach`, end to end: a daemon, a process with a terminal, and clients on terminals of
+//! their own, whose every byte and mode is watched.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod company;
+mod consoles;
+mod entry;
+mod flow;
+mod keys;
+mod leaving;
+mod life;
+mod pipes;

@@ -1,0 +1,107 @@
+//! Without a terminal at one of the ends.
+
+use crate::consoles::{Console, clients};
+use crate::support::{Daemon, wait_for_line};
+
+const PIPES: &str = "programs:\n  \
+    shell: {cmd: sh, stdin: pipe, starttime: 0, autorestart: always}\n  \
+    deaf: {cmd: [sh, -c, 'echo here; exec sleep 1000'], starttime: 0}\n  \
+    tty: {cmd: '@BIN@/echo_tty line', tty: true, starttime: 0}\n";
+
+#[test]
+fn input_reaches_the_process_and_its_end_only_detaches() {
+    let daemon = Daemon::start(PIPES);
+    let pid = daemon.pid_of("shell:0");
+    let output = daemon.tm_with_input(&["attach", "shell:0"], "echo one; echo 1 > @/x\n");
+    assert_eq!(output.code, 0, "{output:?}");
+    let output = daemon.tm_with_input(
+        &["attach", "shell:0"],
+        "echo two > done\necho $((40 + 2))\n",
+    );
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(
+        output.stdout.contains("42\n"),
+        "what it answers is shown: {output:?}"
+    );
+    assert_eq!(wait_for_line(&daemon.path("done")), "two");
+    assert_eq!(daemon.pid_of("shell:0"), pid, "it still runs");
+    assert!(clients(&daemon, "shell:0").is_empty());
+}
+
+#[test]
+fn until_exit_hands_the_end_of_input_on_and_brings_the_code_back() {
+    let daemon = Daemon::start(PIPES);
+    let script = "echo going\nexit 7\n";
+    let output = daemon.tm_with_input(&["attach", "--until-exit", "shell:0"], script);
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (7, "going\n"),
+        "{output:?}"
+    );
+    daemon.wait_state("shell:0", "RUNNING");
+    let output = daemon.tm_with_input(&["attach", "--until-exit", "shell:0"], "echo end\n");
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.ends_with("end\n"), "{output:?}");
+}
+
+#[test]
+fn no_input_at_all_detaches_at_once() {
+    let daemon = Daemon::start(PIPES);
+    let pid = daemon.pid_of("deaf:0");
+    let output = daemon.tm(&["attach", "deaf:0"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.contains("here"), "{output:?}");
+    let output = daemon.tm_with_input(&["attach", "deaf:0"], "nonsense\n");
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stderr.contains("takes no input"), "{output:?}");
+    assert_eq!(daemon.pid_of("deaf:0"), pid);
+}
+
+#[test]
+fn a_pipe_into_a_terminal_brings_the_answer_and_no_drawing() {
+    let daemon = Daemon::start(PIPES);
+    let output = daemon.tm_with_input(&["attach", "tty:0"], "hello\r");
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.contains("echo: hello"), "{output:?}");
+    assert!(!output.stdout.contains('\x1b'), "{output:?}");
+    assert_eq!(daemon.status("tty:0")["state"], "RUNNING");
+}
+
+#[test]
+fn lines_typed_go_to_the_input_of_a_process_without_terminal() {
+    let daemon = Daemon::start(PIPES);
+    let mut console = Console::attach(&daemon, "shell:0");
+    console
+        .terminal
+        .expect("lines go to its input, ctrl-c leaves");
+    console.terminal.send("echo $((40 + 2))\n");
+    console.terminal.expect("42");
+    console.terminal.send("\x03");
+    // The shell of the test is interrupted as well.
+    console.terminal.wait_end();
+    let mut console = Console::attach(&daemon, "deaf:0");
+    console.terminal.expect("here");
+    console.terminal.send("text\n");
+    console.terminal.expect("takes no input");
+    console.terminal.send("\x04");
+    assert_eq!(console.wait_over(), 0);
+    assert_eq!(daemon.status("deaf:0")["state"], "RUNNING");
+}
+
+#[test]
+fn the_end_of_the_process_ends_a_pipe_with_its_code() {
+    let daemon = Daemon::start(
+        "programs:\n  once: {cmd: [sh, -c, 'read x; echo bye; exit 5'], stdin: pipe, \
+         starttime: 0, autorestart: never}\n",
+    );
+    let mut child = crate::support::command("tm", daemon.dir());
+    child
+        .args(["attach", "--until-exit", "once:0"])
+        .env("TM_SOCKET", daemon.socket());
+    let output = crate::support::run_with_input(child, "go\n");
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (5, "bye\n"),
+        "{output:?}"
+    );
+}
