@@ -473,9 +473,15 @@ fn wanted_logs(launch: &Launch) -> Vec<(&FileSink, Option<Stream>)> {
 }
 
 fn not_opened(path: &str, error: &DiskError) -> SpawnFailure {
+    // The step names the file; once is enough.
+    let named = [
+        format!("log file {path} "),
+        format!("open log file {path}: "),
+    ];
+    let text = named.iter().find_map(|name| error.text.strip_prefix(name));
     SpawnFailure {
-        step: format!("open log {path}"),
-        error: error.text.clone(),
+        step: format!("open {path}"),
+        error: text.unwrap_or(&error.text).to_string(),
         errno: error.errno,
     }
 }
