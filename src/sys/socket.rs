@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The longest path a Unix socket can have, in bytes.
 pub const PATH_BYTES_MAX: usize = 107;
@@ -113,6 +114,12 @@ impl Listener {
     /// Where it listens.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Somebody removed the socket's file: nobody can connect any more.
+    pub fn is_lost(&self) -> bool {
+        let found = std::fs::symlink_metadata(&self.path);
+        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Removes the socket's file if it is still the one that was bound.
@@ -290,7 +297,7 @@ impl LockFile {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let mode = Mode::RUSR | Mode::WUSR;
         let file = rustix::fs::open(path, flags, mode).map_err(io::Error::from)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match lock_exclusively(&file) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(LockError::Held {
@@ -333,6 +340,18 @@ fn written_pid(file: BorrowedFd<'_>) -> Option<i32> {
     let length = rustix::io::pread(file, &mut text, 0).ok()?;
     let text = std::str::from_utf8(text.get(..length)?).ok()?;
     text.trim().parse().ok().filter(|pid| *pid > 0)
+}
+
+/// Locks; asks again for a moment, since [`LockFile::holder`] holds the lock while it looks.
+fn lock_exclusively(file: &OwnedFd) -> rustix::io::Result<()> {
+    let lock = || rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
+    for _ in 0..3 {
+        match lock() {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(5)),
+            locked => return locked,
+        }
+    }
+    lock()
 }
 
 #[cfg(test)]
