@@ -8,7 +8,9 @@ use crate::sys::runtime;
 use crate::sys::socket::LockFile;
 use crate::wire::HelloReply;
 use std::env;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// A daemon that answered.
 #[derive(Debug)]
@@ -39,7 +41,13 @@ pub fn connect(global: &Global) -> Result<Connection, ClientError> {
     }
     let mut running = running();
     match running.len() {
-        1 => Connection::open(&running.remove(0).socket),
+        1 => {
+            let only = running.remove(0);
+            if !global.quiet && !global.json {
+                say_whose(&only.hello.config);
+            }
+            Connection::open(&only.socket)
+        }
         0 => Err(ClientError::NoDaemon(no_daemon())),
         _ => Err(ClientError::NoDaemon(candidates(&running))),
     }
@@ -156,6 +164,26 @@ fn unreachable_daemon(socket: &Path, otherwise: ClientError) -> ClientError {
         )),
         _ => otherwise,
     }
+}
+
+/// In a project's folder the daemon of another is hardly what one expects: says so, once.
+fn say_whose(config: &str) {
+    static SAID: Once = Once::new();
+    let here = env::current_dir().unwrap_or_default();
+    let mut projects = here
+        .ancestors()
+        .map(|folder| folder.join(config::FILE_NAME));
+    let Some(project) = projects.find(|file| file.is_file()) else {
+        return;
+    };
+    SAID.call_once(|| {
+        let text = format!(
+            "no daemon runs for {}; this is the one of {config}",
+            project.display()
+        );
+        // Nothing is left to tell anybody whose standard error is closed.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    });
 }
 
 fn own_runtime_dir() -> PathBuf {

@@ -3,6 +3,7 @@
 
 use super::retry;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::process::{Pid, test_kill_process};
 use std::fmt;
 use std::io;
 use std::mem;
@@ -11,7 +12,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The longest path a Unix socket can have, in bytes.
 pub const PATH_BYTES_MAX: usize = 107;
@@ -297,7 +297,7 @@ impl LockFile {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let mode = Mode::RUSR | Mode::WUSR;
         let file = rustix::fs::open(path, flags, mode).map_err(io::Error::from)?;
-        match lock_exclusively(&file) {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(LockError::Held {
@@ -327,6 +327,12 @@ impl LockFile {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        // Asking is locking for an instant. It is not done where only a daemon that just starts
+        // could hold the lock: that one would take the asker for a daemon.
+        let written = written_pid(file.as_fd()).and_then(Pid::from_raw);
+        if written.is_none_or(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH)) {
+            return Ok(None);
+        }
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
             Ok(()) => Ok(None),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(written_pid(file.as_fd())),
@@ -340,18 +346,6 @@ fn written_pid(file: BorrowedFd<'_>) -> Option<i32> {
     let length = rustix::io::pread(file, &mut text, 0).ok()?;
     let text = std::str::from_utf8(text.get(..length)?).ok()?;
     text.trim().parse().ok().filter(|pid| *pid > 0)
-}
-
-/// Locks; asks again for a moment, since [`LockFile::holder`] holds the lock while it looks.
-fn lock_exclusively(file: &OwnedFd) -> rustix::io::Result<()> {
-    let lock = || rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
-    for _ in 0..3 {
-        match lock() {
-            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(5)),
-            locked => return locked,
-        }
-    }
-    lock()
 }
 
 #[cfg(test)]
