@@ -5,9 +5,12 @@ use super::connection::Connection;
 use super::error::ClientError;
 use crate::config::{self, Environment};
 use crate::sys::runtime;
+use crate::sys::socket::LockFile;
 use crate::wire::HelloReply;
 use std::env;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// A daemon that answered.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub fn connect(global: &Global) -> Result<Connection, ClientError> {
         return Connection::open(socket);
     }
     if let Some(path) = &global.config {
-        return Connection::open(&socket_of_config(path)?);
+        return open_socket_of(path);
     }
     if let Some(socket) = env::var_os("TM_SOCKET").filter(|socket| !socket.is_empty()) {
         return Connection::open(Path::new(&socket));
@@ -38,7 +41,13 @@ pub fn connect(global: &Global) -> Result<Connection, ClientError> {
     }
     let mut running = running();
     match running.len() {
-        1 => Connection::open(&running.remove(0).socket),
+        1 => {
+            let only = running.remove(0);
+            if !global.quiet && !global.json {
+                say_whose(&only.hello.config);
+            }
+            Connection::open(&only.socket)
+        }
         0 => Err(ClientError::NoDaemon(no_daemon())),
         _ => Err(ClientError::NoDaemon(candidates(&running))),
     }
@@ -127,13 +136,54 @@ fn nearest_project() -> Result<Option<Connection>, ClientError> {
         if !file.is_file() {
             continue;
         }
-        match socket_of_config(&file).and_then(|socket| Connection::open(&socket)) {
+        match open_socket_of(&file) {
             Ok(connection) => return Ok(Some(connection)),
-            Err(error @ ClientError::Denied(_)) => return Err(error),
+            // It is meant, and no other in its place.
+            Err(error @ (ClientError::Denied(_) | ClientError::NoDaemon(_))) => return Err(error),
             Err(_) => {}
         }
     }
     Ok(None)
+}
+
+/// Connects to the daemon of a config. One that runs but lost its socket is told from none.
+fn open_socket_of(config: &Path) -> Result<Connection, ClientError> {
+    let socket = socket_of_config(config)?;
+    Connection::open(&socket).map_err(|error| match error {
+        ClientError::NotRunning(_) if !socket.exists() => unreachable_daemon(&socket, error),
+        error => error,
+    })
+}
+
+fn unreachable_daemon(socket: &Path, otherwise: ClientError) -> ClientError {
+    match LockFile::holder(&runtime::lock_path(socket)) {
+        Ok(Some(pid)) => ClientError::NoDaemon(format!(
+            "the daemon runs (pid {pid}) but its socket {} was removed; kill -USR1 {pid} brings \
+             it back",
+            socket.display()
+        )),
+        _ => otherwise,
+    }
+}
+
+/// In a project's folder the daemon of another is hardly what one expects: says so, once.
+fn say_whose(config: &str) {
+    static SAID: Once = Once::new();
+    let here = env::current_dir().unwrap_or_default();
+    let mut projects = here
+        .ancestors()
+        .map(|folder| folder.join(config::FILE_NAME));
+    let Some(project) = projects.find(|file| file.is_file()) else {
+        return;
+    };
+    SAID.call_once(|| {
+        let text = format!(
+            "no daemon runs for {}; this is the one of {config}",
+            project.display()
+        );
+        // Nothing is left to tell anybody whose standard error is closed.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    });
 }
 
 fn own_runtime_dir() -> PathBuf {

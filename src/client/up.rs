@@ -67,7 +67,7 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
 /// Of the connection or the request.
 pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, ClientError> {
     let mut connection = match context.connect() {
-        Err(error @ (ClientError::NotRunning(_) | ClientError::NoDaemon(_))) => {
+        Err(error @ ClientError::NotRunning(_)) => {
             context.notice("not running");
             return if context.global.json {
                 Err(error)
