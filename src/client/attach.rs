@@ -39,11 +39,13 @@ pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
                 );
                 return Ok(exit::DONE);
             }
-            Ended::Exited(info) => {
-                tell(
-                    context,
-                    &format!("[{name} ended with code {}]", info.shell_code()),
-                );
+            Ended::Exited { info, told } => {
+                if !told {
+                    tell(
+                        context,
+                        &format!("[{name} ended with code {}]", info.shell_code()),
+                    );
+                }
                 return Ok(info.shell_code());
             }
             Ended::Lost => {
@@ -144,17 +146,17 @@ fn after_colon(text: &str) -> String {
     }
 }
 
-/// Says how it ended, on a line of its own below what the process left.
+/// Says how it ended, on the line of its own that the screen was left with.
 fn tell(context: &Context, text: &str) {
     if !context.global.quiet {
-        let _ = writeln!(std::io::stderr(), "\r\n{text}");
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 }
 
 /// Shows the help until a key is pressed; attaching again then repaints the screen.
 fn show_help(text: &str) {
     let mut out = std::io::stdout();
-    let _ = write!(out, "\r\n{text}\r\npress a key to go on ");
+    let _ = write!(out, "{text}\r\npress a key to go on ");
     let _ = out.flush();
     if let Ok(terminal) = tty::open()
         && let Ok(raw) = tty::RawMode::enter(terminal.as_fd())

@@ -1,20 +1,37 @@
-//! One line that says how to leave, laid over the last row of a freshly drawn screen until the
-//! process writes something; then the row is as it was.
+//! One line that says how to leave, laid over a row of a freshly drawn screen for a short while;
+//! then the row is as it was. Whoever draws hides it before and shows it again after.
 //!
 //! Pure: what has been drawn in, what to draw out.
 
+use super::chord::DetachKeys;
 use super::style::{Paint, Style};
 use super::table::cut;
+use crate::terminal::Tracker;
 use std::num::NonZeroU16;
 use vt100::Parser;
+
+/// Output beyond which the line is in the way, in bytes.
+const DRAWN_MAX: usize = 64 * 1024;
+
+/// What leaves and what helps, in words.
+pub fn ways_out(keys: &DetachKeys) -> String {
+    let leave = match keys.shown() {
+        shown if shown.is_empty() => "tm detach leaves, from elsewhere".to_string(),
+        shown => format!("{shown} leaves"),
+    };
+    let help = keys.prefix().map(|prefix| format!(", {prefix} ? helps"));
+    leave + &help.unwrap_or_default()
+}
 
 /// The line, and the screen it lies on.
 pub struct Hint {
     text: String,
     style: Style,
     screen: Parser,
-    drawn: bool,
-    shown: bool,
+    tracker: Tracker,
+    drawn: usize,
+    /// The row it covers, from 0.
+    row: Option<u16>,
 }
 
 impl Hint {
@@ -26,8 +43,9 @@ impl Hint {
             text,
             style,
             screen,
-            drawn: false,
-            shown: false,
+            tracker: Tracker::new(0),
+            drawn: 0,
+            row: None,
         }
     }
 
@@ -36,42 +54,44 @@ impl Hint {
         format!("{}\r\n", self.style.paint(Paint::Dim, &self.text)).into_bytes()
     }
 
-    /// Takes note of what is drawn.
-    pub fn drawn(&mut self, bytes: &[u8]) {
+    /// Takes note of what is drawn, while it is hidden. False when it should not come back.
+    pub fn drawn(&mut self, bytes: &[u8]) -> bool {
         self.screen.process(bytes);
-        self.drawn = true;
+        self.tracker.feed(bytes);
+        self.drawn += bytes.len();
+        // Letters that are drawn as lines are unknown to the model of the screen.
+        let lines = bytes.contains(&0x0e) || bytes.windows(3).any(|part| part == b"\x1b(0");
+        self.drawn <= DRAWN_MAX && !lines
     }
 
-    /// Lays the line over what has been drawn. Nothing when nothing has been, or where the cursor
-    /// could not be put back.
+    /// Lays the line over what has been drawn, but never over the cursor. Nothing when nothing
+    /// has been, or where the cursor could not be put back.
     pub fn show(&mut self) -> Vec<u8> {
         let (rows, cols) = self.size();
         let (row, column) = self.screen.screen().cursor_position();
-        if !self.drawn || self.shown || rows < 3 || cols < 20 || row + 1 == rows || column >= cols {
+        let fits = rows >= 3 && cols >= 20 && column < cols;
+        if self.drawn == 0 || self.row.is_some() || !fits || !self.tracker.is_plain() {
             return Vec::new();
         }
-        self.shown = true;
+        let covered = if row + 1 == rows { 0 } else { rows - 1 };
+        self.row = Some(covered);
         let text = cut(&self.text, usize::from(cols) - 1);
         let text = self.style.paint(Paint::Dim, &text);
-        let mut out = format!("\x1b[0m\x1b[{rows};1H{text}\x1b[K").into_bytes();
+        let mut out = format!("\x1b[0m\x1b[{};1H{text}\x1b[K", covered + 1).into_bytes();
         out.extend(self.cursor_back());
         out
     }
 
-    /// Whether [`Hint::hide`] has anything to do.
-    pub fn is_shown(&self) -> bool {
-        self.shown
-    }
-
-    /// Brings the row back.
+    /// Brings the row back, if it is covered.
     pub fn hide(&mut self) -> Vec<u8> {
-        if !std::mem::take(&mut self.shown) {
+        let Some(covered) = self.row.take() else {
             return Vec::new();
-        }
+        };
         let screen = self.screen.screen();
-        let (rows, cols) = self.size();
-        let mut out = format!("\x1b[0m\x1b[{rows};1H\x1b[K").into_bytes();
-        let row = screen.rows_formatted(0, cols).last().unwrap_or_default();
+        let (_, cols) = self.size();
+        let mut out = format!("\x1b[0m\x1b[{};1H\x1b[K", covered + 1).into_bytes();
+        let mut rows = screen.rows_formatted(0, cols);
+        let row = rows.nth(usize::from(covered)).unwrap_or_default();
         out.extend(row.into_bytes());
         out.extend(self.cursor_back());
         out
@@ -95,7 +115,7 @@ impl std::fmt::Debug for Hint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hint")
             .field("text", &self.text)
-            .field("shown", &self.shown)
+            .field("row", &self.row)
             .finish()
     }
 }
@@ -134,9 +154,39 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_in_the_last_row_is_left_alone() {
+    fn the_row_of_the_cursor_is_left_alone() {
+        let drawn = b"top\x1b[5;1H$ ";
         let mut hint = Hint::new("x".to_string(), Style::plain(), (5, 40));
-        hint.drawn(b"\x1b[5;1H$ ");
-        assert!(hint.show().is_empty());
+        hint.drawn(drawn);
+        let with = [drawn.to_vec(), hint.show()].concat();
+        let (rows, cursor) = shown(&with);
+        assert_eq!(
+            (rows[0].as_str(), rows[4].as_str(), cursor),
+            ("x", "$ ", (4, 2))
+        );
+        assert_eq!(shown(&[with, hint.hide()].concat()), shown(drawn));
+    }
+
+    #[test]
+    fn it_comes_back_over_what_is_drawn_meanwhile_if_that_is_safe() {
+        let mut hint = Hint::new("x".to_string(), Style::plain(), (5, 40));
+        let mut all = Vec::new();
+        for drawn in [&b"one\r\n"[..], b"\x1b[5;1Hlast\x1b[2;1H", b"two"] {
+            assert!(hint.drawn(drawn));
+            all.extend(drawn);
+            all.extend(hint.show());
+            assert_eq!(shown(&all).0[4], "x");
+            all.extend(hint.hide());
+        }
+        assert_eq!(shown(&all).0[4], "last");
+        for unsafe_to_write in [&b"\x1b["[..], b"?6h", b"\x1b[?6l\x1b[4h"] {
+            assert!(hint.drawn(unsafe_to_write));
+            assert!(hint.show().is_empty(), "{unsafe_to_write:?}");
+        }
+        assert!(
+            !hint.drawn(b"\x1b(0qqq\x1b(B"),
+            "the model does not draw lines"
+        );
+        assert!(!hint.drawn(&[b'y'; DRAWN_MAX]), "enough");
     }
 }

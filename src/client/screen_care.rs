@@ -32,6 +32,7 @@ pub struct Screen {
     written: usize,
     alternate_seen: bool,
     titled: bool,
+    line_began: bool,
     left: bool,
 }
 
@@ -54,10 +55,12 @@ impl Screen {
             written: 0,
             alternate_seen: false,
             titled,
+            line_began: false,
             left: false,
         };
         if titled {
             screen.queue(PUSH_TITLE);
+            screen.line_began = false;
         }
         Ok(screen)
     }
@@ -84,6 +87,12 @@ impl Screen {
             self.written = 0;
         }
         self.queue.extend_from_slice(bytes);
+        self.line_began = begins_line(bytes).unwrap_or(self.line_began);
+    }
+
+    /// What brings the cursor to the begin of a line of its own, after all that is queued.
+    pub fn new_line(&self) -> &'static str {
+        if self.line_began { "\r\n" } else { "" }
     }
 
     /// How many bytes wait to be written.
@@ -146,6 +155,11 @@ impl Screen {
         if self.titled {
             last.extend_from_slice(POP_TITLE);
         }
+        if self.line_began || self.queued() > 0 || self.alternate_seen {
+            last.extend_from_slice(b"\r\n");
+        }
+        // What the process drew below is of no use to whoever types there next.
+        last.extend_from_slice(b"\x1b[J");
         self.write_last(&last);
         if !reset.is_empty() {
             // Reports of mouse and focus, and answers to questions nobody waits for any more.
@@ -180,6 +194,23 @@ impl Screen {
     }
 }
 
+/// Whether the cursor is within a line after these bytes; `None` when they leave it where it was.
+fn begins_line(bytes: &[u8]) -> Option<bool> {
+    let mut rest = bytes;
+    // A change of colours moves nothing.
+    while let Some(body) = rest.strip_suffix(b"m") {
+        let parameters = body.iter().rev();
+        let len = parameters
+            .take_while(|byte| matches!(byte, b'0'..=b';'))
+            .count();
+        match body[..body.len() - len].strip_suffix(b"\x1b[") {
+            Some(before) => rest = before,
+            None => return Some(true),
+        }
+    }
+    rest.last().map(|last| !matches!(last, b'\r' | b'\n'))
+}
+
 impl Drop for Screen {
     fn drop(&mut self) {
         self.leave();
@@ -204,4 +235,19 @@ fn restore_on_panic(restorer: tty::Restorer) {
             previous(info);
         }));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_begins_after_its_first_byte() {
+        assert_eq!(begins_line(b""), None);
+        assert_eq!(begins_line(b"\x1b[m\x1b[1;31m"), None);
+        assert_eq!(begins_line(b"text\r\n\x1b[m"), Some(false));
+        assert_eq!(begins_line(b"text"), Some(true));
+        assert_eq!(begins_line(b"\nm"), Some(true));
+        assert_eq!(begins_line(b"\n\x1b[5;1H"), Some(true));
+    }
 }

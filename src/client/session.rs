@@ -5,9 +5,10 @@ use super::command::AttachArgs;
 use super::connection::Connection;
 use super::context::Context;
 use super::error::ClientError;
-use super::hint::Hint;
+use super::hint::{self, Hint};
 use super::screen_care::Screen;
 use super::style::{Paint, Style};
+use super::table::bracketed;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, MAX_PAYLOAD, RoleInfo};
 use mio::net::UnixStream;
 use mio::unix::SourceFd;
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// How long the begin of a sequence waits for its rest.
 const KEY_TIMEOUT: Duration = Duration::from_millis(25);
+
+/// How long the hint stays when the process writes.
+const HINT_TIME: Duration = Duration::from_secs(3);
 
 /// No more is read from the terminal while so much waits for the daemon, in bytes.
 const INPUT_BOUND: usize = 64 * 1024;
@@ -36,7 +40,12 @@ pub enum Ended {
     /// By the chord, or by the daemon for this reason.
     Detached(String),
     /// The process ended for good.
-    Exited(ExitInfo),
+    Exited {
+        /// How.
+        info: ExitInfo,
+        /// The last line on the screen says so.
+        told: bool,
+    },
     /// The daemon is gone.
     Lost,
     /// The client was asked to end by this signal.
@@ -62,6 +71,9 @@ pub struct Session {
     role: RoleInfo,
     replay: bool,
     hint: Option<Hint>,
+    hint_since: Instant,
+    state: String,
+    noticed: bool,
     screen: Screen,
     chord: ChordDecoder,
     key_deadline: Option<Instant>,
@@ -102,6 +114,12 @@ impl Session {
             read_only: args.read_only,
             replay: !args.no_replay,
             hint: None,
+            hint_since: Instant::now(),
+            state: match reply.pid {
+                Some(_) => String::new(),
+                None => format!(" ({})", reply.state),
+            },
+            noticed: false,
             quiet: context.global.quiet,
             style: context.style,
             keys: keys.clone(),
@@ -130,16 +148,10 @@ impl Session {
         if self.quiet {
             return;
         }
-        let leave = match self.keys.shown() {
-            keys if keys.is_empty() => "tm detach leaves, from elsewhere".to_string(),
-            keys => format!("{keys} leaves"),
-        };
-        let help = self
-            .keys
-            .prefix()
-            .map_or(String::new(), |prefix| format!(", {prefix} ? helps"));
         let watching = if self.read_only { " read-only" } else { "" };
-        let line = format!("[attached{watching} to {} — {leave}{help}]", self.process);
+        let (name, state) = (&self.process, &self.state);
+        let keys = hint::ways_out(&self.keys);
+        let line = format!("[attached{watching} to {name}{state} — {keys}]");
         let hint = Hint::new(line, self.style, self.screen.size());
         if self.replay {
             self.hint = Some(hint);
@@ -155,13 +167,23 @@ impl Session {
         }
     }
 
-    /// The process draws: the hint, shown or not, has had its time.
+    /// The hint, shown or not, has had its time.
     fn hide_hint(&mut self) {
-        if let Some(mut hint) = self.hint.take()
-            && hint.is_shown()
-        {
+        if let Some(mut hint) = self.hint.take() {
             self.screen.queue(&hint.hide());
         }
+    }
+
+    /// Draws what comes from the daemon; the hint steps aside for it.
+    fn draw(&mut self, bytes: &[u8]) {
+        if let Some(hint) = &mut self.hint {
+            self.screen.queue(&hint.hide());
+            if !hint.drawn(bytes) {
+                self.hint = None;
+            }
+        }
+        self.screen.queue(bytes);
+        self.noticed = false;
     }
 
     /// Tells the daemon the size of the terminal.
@@ -180,6 +202,7 @@ impl Session {
             // The terminal hung up.
             Some(0) => self.ended = Some(Ended::Signalled(SIGHUP)),
             Some(count) => {
+                self.hide_hint();
                 let paste = self.screen.bracketed_paste();
                 let actions = self.chord.feed(&buffer[..count], paste);
                 self.act(actions);
@@ -285,21 +308,19 @@ impl Session {
     fn take_frame(&mut self, frame: &Frame) {
         match frame.kind {
             Kind::Data => {
-                if let Some((_, bytes)) = frame.offset_and_bytes().filter(|data| !data.1.is_empty())
-                {
+                if self.hint_since.elapsed() > HINT_TIME {
                     self.hide_hint();
-                    self.screen.queue(bytes);
+                }
+                if let Some((_, bytes)) = frame.offset_and_bytes() {
+                    self.draw(bytes);
                 }
             }
             Kind::Snapshot => {
                 if let Some((_, bytes)) = frame.offset_and_bytes() {
-                    if let Some(hint) = &mut self.hint {
-                        hint.drawn(bytes);
-                    }
-                    self.screen.queue(bytes);
+                    self.draw(bytes);
                 }
             }
-            Kind::Notice => self.notice(&String::from_utf8_lossy(&frame.payload)),
+            Kind::Notice => self.notice(&bracketed(&frame.payload)),
             Kind::Role => {
                 if let Ok(role) = serde_json::from_slice(&frame.payload) {
                     self.role = role;
@@ -307,7 +328,8 @@ impl Session {
             }
             Kind::Exit => {
                 let info = serde_json::from_slice(&frame.payload).unwrap_or_default();
-                self.ended = Some(Ended::Exited(info));
+                let told = self.noticed;
+                self.ended = Some(Ended::Exited { info, told });
             }
             Kind::Detach => {
                 let text = String::from_utf8_lossy(&frame.payload).into_owned();
@@ -322,14 +344,10 @@ impl Session {
     /// A line about the process among what it draws.
     fn notice(&mut self, text: &str) {
         self.hide_hint();
-        let text = super::table::printable(text.trim());
-        let text = if text.starts_with('[') {
-            text
-        } else {
-            format!("[{text}]")
-        };
-        let line = self.style.paint(Paint::Dim, &text);
-        self.screen.queue(format!("\r\n{line}\r\n").as_bytes());
+        let line = self.style.paint(Paint::Dim, text);
+        let begin = self.screen.new_line();
+        self.screen.queue(format!("{begin}{line}\r\n").as_bytes());
+        self.noticed = true;
     }
 
     fn take_signal(&mut self, signal: i32) {
@@ -379,7 +397,7 @@ impl Session {
 
     /// Takes the hint away again; nothing else waits when it is still there.
     fn last_words(&mut self) {
-        if self.screen.queued() == 0 {
+        if self.screen.queued() == 0 && self.hint.is_some() {
             self.hide_hint();
             // What the terminal does not take now is dropped.
             let _ = self.screen.write_some();
@@ -399,7 +417,7 @@ impl Session {
 
     /// The daemon ended it: only what is queued remains to be shown.
     fn is_ending(&self) -> bool {
-        matches!(self.ended, Some(Ended::Exited(_) | Ended::Lost))
+        matches!(self.ended, Some(Ended::Exited { .. } | Ended::Lost))
             || matches!(&self.ended, Some(Ended::Detached(reason)) if !reason.is_empty())
     }
 

@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::context::{Context, write_stdout};
 use super::error::{ClientError, exit};
 use super::frames::{Filled, Frames};
+use super::table::bracketed;
 use crate::terminal::Tracker;
 use crate::wire::{AttachReply, ExitInfo, Frame, Kind, MAX_PAYLOAD, flags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -13,7 +14,15 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a process that was told something is given to answer, after its last output.
+const ANSWER_QUIET: Duration = Duration::from_millis(200);
+
+/// How long its answer may take altogether.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// Shows output and forwards input until one of the two ends.
 ///
@@ -26,6 +35,7 @@ pub fn run(
     connection: Connection,
 ) -> Result<i32, ClientError> {
     let (socket, decoder) = connection.into_frames();
+    let (shown, output) = mpsc::sync_channel(1);
     let input = Input {
         socket: socket.try_clone().map_err(failed)?,
         is_terminal: std::io::stdin().is_terminal(),
@@ -33,6 +43,7 @@ pub fn run(
         until_exit: args.until_exit,
         process: reply.process.clone(),
         left: Arc::new(AtomicBool::new(false)),
+        output,
     };
     if input.is_terminal {
         let to_write = match (args.read_only, reply.input) {
@@ -48,7 +59,7 @@ pub fn run(
             "[{name} takes no input (set stdin: pipe): it is dropped]"
         ));
     }
-    let left = Arc::clone(&input.left);
+    let (left, is_terminal) = (Arc::clone(&input.left), input.is_terminal);
     leave_at_signals(&socket, &left)?;
     thread::Builder::new()
         .spawn(move || input.forward())
@@ -56,6 +67,7 @@ pub fn run(
     let mut output = Output {
         context,
         tracker: std::io::stdout().is_terminal().then(|| Tracker::new(0)),
+        shown,
     };
     let ended = output.show(&mut Frames::new((socket, decoder)));
     output.restore();
@@ -67,7 +79,13 @@ pub fn run(
             }
             Ok(exit::DONE)
         }
-        None if left.load(Ordering::SeqCst) => Ok(exit::DONE),
+        None if left.load(Ordering::SeqCst) => {
+            if is_terminal {
+                // After the ^C that the terminal shows.
+                context.notice(&format!("\n[detached from {}]", reply.process));
+            }
+            Ok(exit::DONE)
+        }
         None => {
             context.notice(&format!("[{}: the daemon is gone]", reply.process));
             Ok(exit::LOST)
@@ -88,6 +106,8 @@ struct Input {
     until_exit: bool,
     process: String,
     left: Arc<AtomicBool>,
+    /// Tells of output.
+    output: Receiver<()>,
 }
 
 impl Input {
@@ -96,10 +116,12 @@ impl Input {
     fn forward(mut self) {
         let mut buffer = [0; 16 * 1024];
         let mut told = false;
+        let mut told_something = false;
         loop {
             match std::io::stdin().lock().read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) if self.accepted => {
+                    told_something = true;
                     for chunk in buffer[..count].chunks(MAX_PAYLOAD) {
                         if self.send(Kind::Input, chunk).is_err() {
                             return;
@@ -115,14 +137,25 @@ impl Input {
                 Err(_) => break,
             }
         }
-        // Ctrl-D at a terminal leaves; it does not close the input of a process for good.
-        if !self.is_terminal && self.accepted && self.send(Kind::InputEnd, &[]).is_err() {
+        // Only who stays to the end of the process wants it to see the end of its input: to most
+        // that would be the end, and leaving should never be.
+        if self.until_exit {
+            if self.accepted && !self.is_terminal {
+                let _ = self.send(Kind::InputEnd, &[]);
+            }
             return;
         }
-        if !self.until_exit {
-            self.left.store(true, Ordering::SeqCst);
-            let _ = self.send(Kind::Detach, &[]);
+        if told_something && !self.is_terminal {
+            self.await_answer();
         }
+        self.left.store(true, Ordering::SeqCst);
+        let _ = self.send(Kind::Detach, &[]);
+    }
+
+    /// Waits until no more output comes, within a bound.
+    fn await_answer(&self) {
+        let until = Instant::now() + ANSWER_MAX;
+        while self.output.recv_timeout(ANSWER_QUIET).is_ok() && Instant::now() < until {}
     }
 
     fn send(&mut self, kind: Kind, payload: &[u8]) -> std::io::Result<()> {
@@ -134,6 +167,8 @@ impl Input {
 struct Output<'a> {
     context: &'a Context,
     tracker: Option<Tracker>,
+    /// Tells the input of it.
+    shown: SyncSender<()>,
 }
 
 impl Output<'_> {
@@ -165,13 +200,7 @@ impl Output<'_> {
                 }
             }
             Kind::Notice => {
-                let text = super::table::printable(String::from_utf8_lossy(&frame.payload).trim());
-                let text = if text.starts_with('[') {
-                    text
-                } else {
-                    format!("[{text}]")
-                };
-                self.context.notice(&text);
+                self.context.notice(&bracketed(&frame.payload));
             }
             Kind::Exit => {
                 let info = serde_json::from_slice(&frame.payload).unwrap_or_default();
@@ -191,6 +220,8 @@ impl Output<'_> {
         if stderr {
             return std::io::stderr().write_all(bytes).map_err(failed);
         }
+        // One that has not been noticed yet is enough.
+        let _ = self.shown.try_send(());
         write_stdout(bytes)?;
         if let Some(tracker) = &mut self.tracker {
             tracker.feed(bytes);

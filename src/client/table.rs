@@ -106,6 +106,15 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// What the daemon says about a process, set apart from what the process says.
+pub fn bracketed(notice: &[u8]) -> String {
+    let text = printable(String::from_utf8_lossy(notice).trim());
+    match text.starts_with('[') {
+        true => text,
+        false => format!("[{text}]"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use super::control::Reply;
 use super::output::Stream;
 use crate::supervisor::{ProcessId, SizePolicy};
 use crate::sys;
+use crate::terminal::Tracker;
 use crate::wire::{
     AttachParams, AttachReply, DetachParams, DetachReply, Frame, Id, Kind, PeekParams, PeekReply,
     RpcError, code,
@@ -40,8 +41,14 @@ impl Reactor {
             return Ok(None);
         };
         let tty = process.launch.tty.is_some();
+        // A process that has never run shows an empty screen.
+        let drawn = tty && params.replay;
+        let head = child.output.head();
+        if drawn && child.tracker.is_none() {
+            child.tracker = Some(Box::new(Tracker::new(head)));
+        }
         let cursor = match (tty, params.replay) {
-            (true, _) | (false, false) => child.output.head(),
+            (true, _) | (false, false) => head,
             (false, true) => child.output.line_start_back(1000, None),
         };
         let attachment = Attachment {
@@ -49,7 +56,7 @@ impl Reactor {
             cursor,
             read_only: params.read_only,
             until_exit: params.until_exit,
-            needs_snapshot: tty && params.replay,
+            needs_snapshot: drawn,
             fresh: true,
             lossless: params.lossless,
             waited_for: None,
@@ -219,6 +226,7 @@ impl Reactor {
         self.resize(id);
         self.tell_roles(id);
         self.resume_outputs(id);
+        self.finish_release(id);
     }
 
     /// Gives the terminal the size that its policy chooses among the attached clients.
@@ -320,7 +328,7 @@ impl Reactor {
             let Some(connection) = self.connection_mut(*client) else {
                 continue;
             };
-            let frame = Frame::new(Kind::Detach, *b"detached from outside");
+            let frame = Frame::new(Kind::Detach, *b"by tm detach");
             connection.send_bytes(&frame.to_bytes());
             connection.closing = true;
             self.unflushed.insert(client.slot);

@@ -194,16 +194,21 @@ impl Child {
         }
     }
 
-    /// A new run gets a new terminal. What the last one left turned on is undone for those who
-    /// look on, as part of the output.
+    /// A new run gets a new terminal.
     pub fn renew_terminal(&mut self, wall_ns: u64) {
-        let head = self.output.head();
-        let tracker = self
-            .tracker
-            .get_or_insert_with(|| Box::new(Tracker::new(head)));
-        let reset = tracker.reset_sequence();
-        tracker.feed(&reset);
-        self.output.write(Stream::Stdout, &reset, wall_ns);
+        match &self.tracker {
+            None => self.tracker = Some(Box::new(Tracker::new(self.output.head()))),
+            Some(_) => self.reset_terminal(wall_ns),
+        }
+    }
+
+    /// What a run left turned on is undone for those who look on, as part of the output.
+    pub fn reset_terminal(&mut self, wall_ns: u64) {
+        if let Some(tracker) = &mut self.tracker {
+            let reset = tracker.reset_sequence();
+            tracker.feed(&reset);
+            self.output.write(Stream::Stdout, &reset, wall_ns);
+        }
     }
 
     /// Watches a new source of output.

@@ -1,6 +1,7 @@
 //! The console outlives the process: what attached clients are told of ends and new starts.
 
 use super::Reactor;
+use super::clock::unix_ns;
 use super::connection::Mode;
 use super::events::exit_info;
 use crate::supervisor::{Exit, Process, ProcessId, State, Transition};
@@ -24,14 +25,21 @@ impl Reactor {
         let Some(process) = self.supervisor.process(id).cloned() else {
             return;
         };
-        let ended = transition.exit.is_some();
-        if ended {
-            let exit = transition.exit.map(exit_info);
-            self.end_consoles(id, exit.unwrap_or_default(), true);
+        let Some(text) = notice(transition, &process, self.clock.now()) else {
+            return;
+        };
+        let goes_on = matches!(transition.to, State::Backoff | State::Starting);
+        if transition.exit.is_some()
+            && goes_on
+            && let Some(child) = self.children.get_mut(&id)
+        {
+            // What is said now should be seen, and not on a screen that is about to go.
+            child.reset_terminal(unix_ns());
+            self.mark_dirty(id);
         }
-        match notice(transition, &process, self.clock.now()) {
-            Some(text) => self.console_notice(id, &text),
-            None => return,
+        self.console_notice(id, &text);
+        if let Some(exit) = transition.exit {
+            self.end_consoles(id, exit_info(exit), true);
         }
         if self.is_at_rest(id) {
             let exit = transition.exit.or(process.last_exit).map(exit_info);
@@ -132,7 +140,7 @@ fn notice(
         (State::Running, State::Starting) => Some(format!("[{name} {how}; restarting]")),
         (State::Backoff, State::Starting) => Some(format!("[{name} starting again]")),
         (_, State::Exited) => Some(format!("[{name} {how}]")),
-        (_, State::Fatal) => Some(format!("[{name} gave up: {}]", transition.detail)),
+        (_, State::Fatal) => Some(format!("[{name}: {}]", transition.detail)),
         (_, State::Stopping) => Some(format!("[{name} is being stopped]")),
         (_, State::Stopped) => Some(format!("[{name} stopped]")),
         (State::Stopping, State::Starting) => Some(format!("[{name} restarted]")),

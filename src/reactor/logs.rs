@@ -409,12 +409,14 @@ impl Reactor {
         self.pump_logs(id);
     }
 
-    /// Frees a process that is gone from the config, once its logs are written.
+    /// Frees a process that is gone from the config, once its logs are written and its consoles
+    /// have been told.
     pub(super) fn finish_release(&mut self, id: ProcessId) {
         let Some(child) = self.children.get(&id) else {
             return;
         };
-        if !child.released || !self.log_reached(id, child.output.head()) {
+        let watched = !child.clients.is_empty();
+        if !child.released || watched || !self.log_reached(id, child.output.head()) {
             return;
         }
         self.close_logs(id);

@@ -166,10 +166,12 @@ impl Reactor {
         }
         let mut clean = Vec::new();
         Strip::default().apply(&bytes, &mut clean);
-        String::from_utf8_lossy(&clean)
-            .lines()
-            .map(str::to_string)
-            .collect()
+        // Of a line that was written over and over the last writing counts.
+        let shown = |line: &str| {
+            let line = line.trim_end_matches('\r');
+            line.rsplit('\r').next().unwrap_or_default().to_string()
+        };
+        String::from_utf8_lossy(&clean).lines().map(shown).collect()
     }
 
     /// Whether nothing more will happen to a process by itself.

@@ -98,6 +98,11 @@ impl TerminalState {
         }
     }
 
+    /// Whether what is written pushes the rest of its row aside.
+    pub fn is_inserting(&self) -> bool {
+        self.insert
+    }
+
     /// Everything after the input modes and the screens.
     pub fn undo_display(&self, out: &mut Vec<u8>) {
         let home = self.margins.is_some() || self.modes.is_set(69) || self.modes.is_set(6);

@@ -112,6 +112,14 @@ impl Tracker {
         self.state.modes.is_set(mode)
     }
 
+    /// Whether something else may be written between what the program writes: no sequence or
+    /// character has begun, letters are letters, and places are those of the whole screen.
+    pub fn is_plain(&self) -> bool {
+        let state = &self.state;
+        let moved = state.modes.is_set(6) || state.modes.is_set(69) || state.is_inserting();
+        self.ground() && !moved && !state.sync && !state.charsets.draws_lines()
+    }
+
     /// The title last set, printable UTF-8.
     pub fn title(&self) -> Option<&str> {
         let title = self.state.title.as_deref()?;

@@ -168,8 +168,8 @@ fn the_processs_own_terminal_is_refused() {
 fn the_size_policy_of_the_program_decides() {
     let program = |policy: &str| {
         format!(
-            "  {policy}: {{cmd: '@BIN@/echo_tty line', tty: {{rows: 20, cols: 70, size: {policy}}}, \
-             starttime: 0}}\n"
+            "  {policy}: {{cmd: '@BIN@/echo_tty line', starttime: 0, \
+             tty: {{rows: 20, cols: 70, size: {policy}}}}}\n"
         )
     };
     let policies = ["smallest", "largest", "fixed"];

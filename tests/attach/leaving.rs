@@ -7,7 +7,14 @@ use rustix::process::Signal;
 /// A program that turns everything on that can be forgotten.
 const FULL: &str = r#"programs:
   full:
-    cmd: [sh, -c, 'printf "\033[?1049h\033[?1h\033=\033[?1003h\033[?1006h\033[?1004h\033[?2004h\033[>1u\033[>4;2m\033[3;10r\033(0\033[4 q\033[?25l\033[31m\033]2;mine\007"; echo fullscreen; exec cat']
+    cmd:
+      - sh
+      - -c
+      - |
+        printf "\033[?1049h\033[?1h\033=\033[?1003h\033[?1006h\033[?1004h\033[?2004h"
+        printf "\033[>1u\033[>4;2m\033[3;10r\033(0\033[4 q\033[?25l\033[31m\033]2;mine\007"
+        echo fullscreen
+        exec cat
     tty: true
     starttime: 0
 "#;
@@ -74,6 +81,7 @@ fn by_the_death_of_the_daemon() {
     assert_eq!(console.wait_over(), 255);
     assert!(console.terminal.contents().contains("the daemon is gone"));
     assert_undone(&console, mark);
+    drop(console);
     // Its terminal is hung up.
     wait_gone(process);
     assert_eq!(daemon.wait_end(), 128 + 9);
@@ -85,6 +93,7 @@ fn by_an_orderly_end_of_the_daemon() {
     let mut console = in_full_screen(&daemon);
     daemon.signal(Signal::TERM);
     console.wait_over();
+    drop(console);
     assert_eq!(daemon.wait_end(), 0);
 }
 

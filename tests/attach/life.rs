@@ -65,7 +65,7 @@ fn what_a_crashed_run_left_turned_on_does_not_hide_the_notice() {
 fn it_ends_with_the_process_and_its_code() {
     let program = |rest: &str| format!("programs:\n  once: {{tty: true, starttime: 0, {rest}}}\n");
     let code = program("autorestart: never, cmd: [sh, -c, 'read x; exit 7']");
-    let signal = program("autorestart: never, cmd: [sh, -c, 'read x; kill -9 $$$$']");
+    let signal = program("autorestart: never, cmd: [sh, -c, 'read x; kill -9 $$']");
     for (yaml, wanted) in [(code, 7), (signal, 137)] {
         let daemon = Daemon::start(&yaml);
         let mut console = Console::attach(&daemon, "once:0");
@@ -77,7 +77,7 @@ fn it_ends_with_the_process_and_its_code() {
 #[test]
 fn until_exit_ends_with_the_run() {
     let daemon = Daemon::start(
-        "programs:\n  again: {cmd: [sh, -c, 'read x; exit $$x'], tty: true, starttime: 0}\n",
+        "programs:\n  again: {cmd: [sh, -c, 'read x; exit $x'], tty: true, starttime: 0}\n",
     );
     let mut console = Console::attach(&daemon, "--until-exit again:0");
     console.terminal.send("9\r");

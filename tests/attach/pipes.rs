@@ -12,7 +12,7 @@ const PIPES: &str = "programs:\n  \
 fn input_reaches_the_process_and_its_end_only_detaches() {
     let daemon = Daemon::start(PIPES);
     let pid = daemon.pid_of("shell:0");
-    let output = daemon.tm_with_input(&["attach", "shell:0"], "echo one; echo 1 > @/x\n");
+    let output = daemon.tm_with_input(&["attach", "shell:0"], "echo one\n");
     assert_eq!(output.code, 0, "{output:?}");
     let output = daemon.tm_with_input(
         &["attach", "shell:0"],
@@ -50,7 +50,6 @@ fn no_input_at_all_detaches_at_once() {
     let pid = daemon.pid_of("deaf:0");
     let output = daemon.tm(&["attach", "deaf:0"]);
     assert_eq!(output.code, 0, "{output:?}");
-    assert!(output.stdout.contains("here"), "{output:?}");
     let output = daemon.tm_with_input(&["attach", "deaf:0"], "nonsense\n");
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.stderr.contains("takes no input"), "{output:?}");
