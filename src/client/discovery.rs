@@ -43,9 +43,7 @@ pub fn connect(global: &Global) -> Result<Connection, ClientError> {
     match running.len() {
         1 => {
             let only = running.remove(0);
-            if !global.quiet && !global.json {
-                say_whose(&only.hello.config);
-            }
+            say_whose(global, &only.hello.config);
             Connection::open(&only.socket)
         }
         0 => Err(ClientError::NoDaemon(no_daemon())),
@@ -166,14 +164,31 @@ fn unreachable_daemon(socket: &Path, otherwise: ClientError) -> ClientError {
     }
 }
 
+/// The project whose folder this is, when the daemon of `config` was found only because no other
+/// runs, and is another's.
+pub fn stranger_to(global: &Global, config: &str) -> Option<PathBuf> {
+    let named = env::var_os("TM_SOCKET").is_some_and(|socket| !socket.is_empty());
+    if named || global.socket.is_some() || global.config.is_some() {
+        return None;
+    }
+    let here = env::current_dir().ok()?;
+    let mut files = here.ancestors().map(|dir| dir.join(config::FILE_NAME));
+    let nearest = files.find(|file| file.is_file())?;
+    let inside = |file: PathBuf| {
+        file.canonicalize()
+            .is_ok_and(|file| file == Path::new(config))
+    };
+    let own = inside(nearest.clone()) || files.any(inside);
+    (!own).then_some(nearest)
+}
+
 /// In a project's folder the daemon of another is hardly what one expects: says so, once.
-fn say_whose(config: &str) {
+fn say_whose(global: &Global, config: &str) {
     static SAID: Once = Once::new();
-    let here = env::current_dir().unwrap_or_default();
-    let mut projects = here
-        .ancestors()
-        .map(|folder| folder.join(config::FILE_NAME));
-    let Some(project) = projects.find(|file| file.is_file()) else {
+    if global.quiet || global.json {
+        return;
+    }
+    let Some(project) = stranger_to(global, config) else {
         return;
     };
     SAID.call_once(|| {
