@@ -11,7 +11,7 @@ use std::num::NonZeroU16;
 use vt100::Parser;
 
 /// Output beyond which the line is in the way, in bytes.
-const DRAWN_MAX: usize = 64 * 1024;
+const WRITTEN_MAX: usize = 64 * 1024;
 
 /// What leaves and what helps, in words.
 pub fn ways_out(keys: &DetachKeys) -> String {
@@ -29,7 +29,9 @@ pub struct Hint {
     style: Style,
     screen: Parser,
     tracker: Tracker,
-    drawn: usize,
+    drawn: bool,
+    /// What the process wrote since, in bytes.
+    written: usize,
     /// The row it covers, from 0.
     row: Option<u16>,
 }
@@ -44,7 +46,8 @@ impl Hint {
             style,
             screen,
             tracker: Tracker::new(0),
-            drawn: 0,
+            drawn: false,
+            written: 0,
             row: None,
         }
     }
@@ -54,14 +57,22 @@ impl Hint {
         format!("{}\r\n", self.style.paint(Paint::Dim, &self.text)).into_bytes()
     }
 
-    /// Takes note of what is drawn, while it is hidden. False when it should not come back.
-    pub fn drawn(&mut self, bytes: &[u8]) -> bool {
+    /// Takes note of a screen that is drawn, while it is hidden.
+    pub fn drawn(&mut self, bytes: &[u8]) {
         self.screen.process(bytes);
         self.tracker.feed(bytes);
-        self.drawn += bytes.len();
+        self.drawn = true;
+    }
+
+    /// Takes note of what the process writes, while it is hidden. False when it should not come
+    /// back.
+    pub fn written(&mut self, bytes: &[u8]) -> bool {
+        self.screen.process(bytes);
+        self.tracker.feed(bytes);
+        self.written += bytes.len();
         // Letters that are drawn as lines are unknown to the model of the screen.
         let lines = bytes.contains(&0x0e) || bytes.windows(3).any(|part| part == b"\x1b(0");
-        self.drawn <= DRAWN_MAX && !lines
+        self.written <= WRITTEN_MAX && !lines
     }
 
     /// Lays the line over what has been drawn, but never over the cursor. Nothing when nothing
@@ -70,7 +81,7 @@ impl Hint {
         let (rows, cols) = self.size();
         let (row, column) = self.screen.screen().cursor_position();
         let fits = rows >= 3 && cols >= 20 && column < cols;
-        if self.drawn == 0 || self.row.is_some() || !fits || !self.tracker.is_plain() {
+        if !self.drawn || self.row.is_some() || !fits || !self.tracker.is_plain() {
             return Vec::new();
         }
         let covered = if row + 1 == rows { 0 } else { rows - 1 };
@@ -171,8 +182,9 @@ mod tests {
     fn it_comes_back_over_what_is_drawn_meanwhile_if_that_is_safe() {
         let mut hint = Hint::new("x".to_string(), Style::plain(), (5, 40));
         let mut all = Vec::new();
+        hint.drawn(b"");
         for drawn in [&b"one\r\n"[..], b"\x1b[5;1Hlast\x1b[2;1H", b"two"] {
-            assert!(hint.drawn(drawn));
+            assert!(hint.written(drawn));
             all.extend(drawn);
             all.extend(hint.show());
             assert_eq!(shown(&all).0[4], "x");
@@ -180,13 +192,13 @@ mod tests {
         }
         assert_eq!(shown(&all).0[4], "last");
         for unsafe_to_write in [&b"\x1b["[..], b"?6h", b"\x1b[?6l\x1b[4h"] {
-            assert!(hint.drawn(unsafe_to_write));
+            assert!(hint.written(unsafe_to_write));
             assert!(hint.show().is_empty(), "{unsafe_to_write:?}");
         }
         assert!(
-            !hint.drawn(b"\x1b(0qqq\x1b(B"),
+            !hint.written(b"\x1b(0qqq\x1b(B"),
             "the model does not draw lines"
         );
-        assert!(!hint.drawn(&[b'y'; DRAWN_MAX]), "enough");
+        assert!(!hint.written(&[b'y'; WRITTEN_MAX]), "enough");
     }
 }

@@ -174,11 +174,11 @@ impl Session {
         }
     }
 
-    /// Draws what comes from the daemon; the hint steps aside for it.
-    fn draw(&mut self, bytes: &[u8]) {
+    /// Shows what the process writes; the hint steps aside for it.
+    fn pass(&mut self, bytes: &[u8]) {
         if let Some(hint) = &mut self.hint {
             self.screen.queue(&hint.hide());
-            if !hint.drawn(bytes) {
+            if self.hint_since.elapsed() > HINT_TIME || !hint.written(bytes) {
                 self.hint = None;
             }
         }
@@ -308,16 +308,17 @@ impl Session {
     fn take_frame(&mut self, frame: &Frame) {
         match frame.kind {
             Kind::Data => {
-                if self.hint_since.elapsed() > HINT_TIME {
-                    self.hide_hint();
-                }
                 if let Some((_, bytes)) = frame.offset_and_bytes() {
-                    self.draw(bytes);
+                    self.pass(bytes);
                 }
             }
             Kind::Snapshot => {
                 if let Some((_, bytes)) = frame.offset_and_bytes() {
-                    self.draw(bytes);
+                    if let Some(hint) = &mut self.hint {
+                        self.screen.queue(&hint.hide());
+                        hint.drawn(bytes);
+                    }
+                    self.screen.queue(bytes);
                 }
             }
             Kind::Notice => self.notice(&bracketed(&frame.payload)),

@@ -18,6 +18,9 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How long what the process wrote before is waited for.
+const GREETING_DELAY: Duration = Duration::from_millis(100);
+
 /// How long a process that was told something is given to answer, after its last output.
 const ANSWER_QUIET: Duration = Duration::from_millis(200);
 
@@ -45,6 +48,7 @@ pub fn run(
         left: Arc::new(AtomicBool::new(false)),
         output,
     };
+    let mut greeting = None;
     if input.is_terminal {
         let to_write = match (args.read_only, reply.input) {
             (true, _) => "read-only",
@@ -52,7 +56,7 @@ pub fn run(
             (false, false) => "it takes no input (set stdin: pipe)",
         };
         let name = &reply.process;
-        context.notice(&format!("[attached to {name} — {to_write}, ctrl-c leaves]"));
+        greeting = Some(format!("[attached to {name} — {to_write}, ctrl-c leaves]"));
     } else if !input.accepted {
         let name = &reply.process;
         context.notice(&format!(
@@ -68,6 +72,7 @@ pub fn run(
         context,
         tracker: std::io::stdout().is_terminal().then(|| Tracker::new(0)),
         shown,
+        greeting,
     };
     let ended = output.show(&mut Frames::new((socket, decoder)));
     output.restore();
@@ -169,18 +174,31 @@ struct Output<'a> {
     tracker: Option<Tracker>,
     /// Tells the input of it.
     shown: SyncSender<()>,
+    /// How to leave, said below what the process wrote before.
+    greeting: Option<String>,
 }
 
 impl Output<'_> {
     /// Prints until the stream ends; `None` when it just broke off.
     fn show(&mut self, frames: &mut Frames) -> Result<Option<End>, ClientError> {
+        let greet_at = Instant::now() + GREETING_DELAY;
         loop {
             while let Some(frame) = frames.next_frame()? {
                 if let Some(end) = self.take(&frame)? {
                     return Ok(Some(end));
                 }
             }
-            if frames.fill(None) == Filled::End {
+            let now = Instant::now();
+            if now >= greet_at
+                && let Some(greeting) = self.greeting.take()
+            {
+                self.context.notice(&greeting);
+            }
+            let wait = self
+                .greeting
+                .is_some()
+                .then(|| greet_at.saturating_duration_since(now));
+            if frames.fill(wait) == Filled::End {
                 return Ok(None);
             }
         }
