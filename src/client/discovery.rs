@@ -9,6 +9,7 @@ use crate::sys::socket::LockFile;
 use crate::wire::HelloReply;
 use std::env;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -39,7 +40,8 @@ pub fn connect(global: &Global) -> Result<Connection, ClientError> {
     if let Some(connection) = nearest_project()? {
         return Ok(connection);
     }
-    let mut running = running();
+    // Not those of other users, which only look as if they had been root's once.
+    let mut running = running_in(&own_runtime_dirs());
     match running.len() {
         1 => {
             let only = running.remove(0);
@@ -66,10 +68,12 @@ pub fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientError> {
 /// nevertheless) has the usual socket.
 ///
 /// # Errors
-/// When the file is not there.
+/// When the path cannot be made absolute.
 pub fn socket_of_config(path: &Path) -> Result<PathBuf, ClientError> {
+    // The file may be gone while its daemon runs.
     let canonical = path
         .canonicalize()
+        .or_else(|_| std::path::absolute(path))
         .map_err(|error| ClientError::Failed(format!("{}: {error}", path.display())))?;
     let environment = Environment::current();
     let loaded = config::load(&canonical, &environment).ok();
@@ -99,9 +103,13 @@ pub fn socket_of(settings: Option<&config::DaemonSettings>, canonical: &Path) ->
 /// Every daemon of this user that answers (for root: also those that dropped to a user), by
 /// socket.
 pub fn running() -> Vec<Daemon> {
-    let mut sockets: Vec<PathBuf> = runtime_dirs()
+    running_in(&runtime_dirs())
+}
+
+fn running_in(directories: &[PathBuf]) -> Vec<Daemon> {
+    let mut sockets: Vec<PathBuf> = directories
         .iter()
-        .flat_map(|dir| sockets_in(dir))
+        .flat_map(|directory| sockets_in(directory))
         .collect();
     sockets.sort();
     sockets.dedup();
@@ -148,6 +156,9 @@ fn nearest_project() -> Result<Option<Connection>, ClientError> {
 fn open_socket_of(config: &Path) -> Result<Connection, ClientError> {
     let socket = socket_of_config(config)?;
     Connection::open(&socket).map_err(|error| match error {
+        ClientError::NotRunning(_) if !config.exists() => {
+            ClientError::Failed(format!("{}: No such file or directory", config.display()))
+        }
         ClientError::NotRunning(_) if !socket.exists() => unreachable_daemon(&socket, error),
         error => error,
     })
@@ -207,24 +218,28 @@ fn own_runtime_dir() -> PathBuf {
 
 /// Where this user's daemons can be. The directory without XDG counts too: a daemon started
 /// from cron or over `su` has no session.
-fn runtime_dirs() -> Vec<PathBuf> {
-    let uid = effective_uid();
-    let mut directories = vec![own_runtime_dir(), runtime::runtime_dir(uid, None)];
-    if uid == 0 {
-        let entries = std::fs::read_dir("/tmp").into_iter().flatten().flatten();
-        let named = entries.filter(|entry| {
-            let name = entry.file_name();
-            name.to_str()
-                .and_then(|name| name.strip_prefix("tmd-"))
-                .is_some_and(is_number)
-        });
-        directories.extend(named.map(|entry| entry.path()));
-    }
-    directories
+fn own_runtime_dirs() -> Vec<PathBuf> {
+    vec![
+        own_runtime_dir(),
+        runtime::runtime_dir(effective_uid(), None),
+    ]
 }
 
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+/// For root also those of daemons that gave root up; a directory that belongs to somebody other
+/// than its name says is not looked into.
+fn runtime_dirs() -> Vec<PathBuf> {
+    let mut directories = own_runtime_dirs();
+    if effective_uid() == 0 {
+        let entries = std::fs::read_dir("/tmp").into_iter().flatten().flatten();
+        let dropped = entries.filter(|entry| {
+            let name = entry.file_name();
+            let uid = name.to_str().and_then(|name| name.strip_prefix("tmd-"));
+            let owner = entry.metadata().map(|metadata| metadata.uid());
+            uid.is_some_and(|uid| uid.parse().ok() == owner.ok())
+        });
+        directories.extend(dropped.map(|entry| entry.path()));
+    }
+    directories
 }
 
 fn sockets_in(directory: &Path) -> Vec<PathBuf> {

@@ -106,7 +106,11 @@ impl Reactor {
     /// Makes room by closing the client that has been connected the longest without ever saying
     /// anything sensible; `false` when there is none.
     fn evict_silent(&mut self) -> bool {
-        let silent = self.connections.iter().filter(|(_, other)| !other.spoke);
+        // One whose words wait to be read is not silent.
+        let silent = self
+            .connections
+            .iter()
+            .filter(|(_, other)| !other.spoke && !other.queued);
         let oldest = silent.min_by_key(|(_, other)| other.id.serial);
         let Some((slot, _)) = oldest else {
             return false;
