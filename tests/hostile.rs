@@ -449,6 +449,30 @@ fn a_daemon_without_stdio_does_not_mind() {
     );
 }
 
+#[test]
+fn a_socket_that_was_removed_comes_back_at_a_signal() {
+    let folder = support::folder();
+    let socket = folder.path().join("own.sock");
+    let yaml = format!("daemon: {{socket: {}}}\n{STEADY}", socket.display());
+    support::write_config(folder.path(), &yaml);
+    let daemon = Daemon::start_prepared(folder, socket.clone(), |_| {});
+    fs::remove_file(&socket).expect("it is there");
+    for verb in ["status", "down"] {
+        let output = tm(daemon.dir(), &[verb]);
+        assert_eq!(output.code, 4, "{output:?}");
+        let remedy = format!("kill -USR1 {}", daemon.pid());
+        assert!(output.stderr.contains(&remedy), "{output:?}");
+    }
+    let mut watch = support::system::FolderWatch::new(daemon.dir());
+    daemon.signal(rustix::process::Signal::USR1);
+    while UnixStream::connect(&socket).is_err() {
+        watch.wait(Duration::from_millis(5));
+    }
+    let mode = fs::metadata(&socket).expect("it is back").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+    assert_unimpressed(&daemon);
+}
+
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

@@ -5,9 +5,13 @@ use super::connection::Connection;
 use super::error::ClientError;
 use crate::config::{self, Environment};
 use crate::sys::runtime;
+use crate::sys::socket::LockFile;
 use crate::wire::HelloReply;
 use std::env;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// A daemon that answered.
 #[derive(Debug)]
@@ -28,7 +32,7 @@ pub fn connect(global: &Global) -> Result<Connection, ClientError> {
         return Connection::open(socket);
     }
     if let Some(path) = &global.config {
-        return Connection::open(&socket_of_config(path)?);
+        return open_socket_of(path);
     }
     if let Some(socket) = env::var_os("TM_SOCKET").filter(|socket| !socket.is_empty()) {
         return Connection::open(Path::new(&socket));
@@ -36,9 +40,14 @@ pub fn connect(global: &Global) -> Result<Connection, ClientError> {
     if let Some(connection) = nearest_project()? {
         return Ok(connection);
     }
-    let mut running = running();
+    // Not those of other users, which only look as if they had been root's once.
+    let mut running = running_in(&own_runtime_dirs());
     match running.len() {
-        1 => Connection::open(&running.remove(0).socket),
+        1 => {
+            let only = running.remove(0);
+            say_whose(global, &only.hello.config);
+            Connection::open(&only.socket)
+        }
         0 => Err(ClientError::NoDaemon(no_daemon())),
         _ => Err(ClientError::NoDaemon(candidates(&running))),
     }
@@ -59,10 +68,12 @@ pub fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientError> {
 /// nevertheless) has the usual socket.
 ///
 /// # Errors
-/// When the file is not there.
+/// When the path cannot be made absolute.
 pub fn socket_of_config(path: &Path) -> Result<PathBuf, ClientError> {
+    // The file may be gone while its daemon runs.
     let canonical = path
         .canonicalize()
+        .or_else(|_| std::path::absolute(path))
         .map_err(|error| ClientError::Failed(format!("{}: {error}", path.display())))?;
     let environment = Environment::current();
     let loaded = config::load(&canonical, &environment).ok();
@@ -92,9 +103,13 @@ pub fn socket_of(settings: Option<&config::DaemonSettings>, canonical: &Path) ->
 /// Every daemon of this user that answers (for root: also those that dropped to a user), by
 /// socket.
 pub fn running() -> Vec<Daemon> {
-    let mut sockets: Vec<PathBuf> = runtime_dirs()
+    running_in(&runtime_dirs())
+}
+
+fn running_in(directories: &[PathBuf]) -> Vec<Daemon> {
+    let mut sockets: Vec<PathBuf> = directories
         .iter()
-        .flat_map(|dir| sockets_in(dir))
+        .flat_map(|directory| sockets_in(directory))
         .collect();
     sockets.sort();
     sockets.dedup();
@@ -127,13 +142,74 @@ fn nearest_project() -> Result<Option<Connection>, ClientError> {
         if !file.is_file() {
             continue;
         }
-        match socket_of_config(&file).and_then(|socket| Connection::open(&socket)) {
+        match open_socket_of(&file) {
             Ok(connection) => return Ok(Some(connection)),
-            Err(error @ ClientError::Denied(_)) => return Err(error),
+            // It is meant, and no other in its place.
+            Err(error @ (ClientError::Denied(_) | ClientError::NoDaemon(_))) => return Err(error),
             Err(_) => {}
         }
     }
     Ok(None)
+}
+
+/// Connects to the daemon of a config. One that runs but lost its socket is told from none.
+fn open_socket_of(config: &Path) -> Result<Connection, ClientError> {
+    let socket = socket_of_config(config)?;
+    Connection::open(&socket).map_err(|error| match error {
+        ClientError::NotRunning(_) if !config.exists() => {
+            ClientError::Failed(format!("{}: No such file or directory", config.display()))
+        }
+        ClientError::NotRunning(_) if !socket.exists() => unreachable_daemon(&socket, error),
+        error => error,
+    })
+}
+
+fn unreachable_daemon(socket: &Path, otherwise: ClientError) -> ClientError {
+    match LockFile::holder(&runtime::lock_path(socket)) {
+        Ok(Some(pid)) => ClientError::NoDaemon(format!(
+            "the daemon runs (pid {pid}) but its socket {} was removed; kill -USR1 {pid} brings \
+             it back",
+            socket.display()
+        )),
+        _ => otherwise,
+    }
+}
+
+/// The project whose folder this is, when the daemon of `config` was found only because no other
+/// runs, and is another's.
+pub fn stranger_to(global: &Global, config: &str) -> Option<PathBuf> {
+    let named = env::var_os("TM_SOCKET").is_some_and(|socket| !socket.is_empty());
+    if named || global.socket.is_some() || global.config.is_some() {
+        return None;
+    }
+    let here = env::current_dir().ok()?;
+    let mut files = here.ancestors().map(|dir| dir.join(config::FILE_NAME));
+    let nearest = files.find(|file| file.is_file())?;
+    let inside = |file: PathBuf| {
+        file.canonicalize()
+            .is_ok_and(|file| file == Path::new(config))
+    };
+    let own = inside(nearest.clone()) || files.any(inside);
+    (!own).then_some(nearest)
+}
+
+/// In a project's folder the daemon of another is hardly what one expects: says so, once.
+fn say_whose(global: &Global, config: &str) {
+    static SAID: Once = Once::new();
+    if global.quiet || global.json {
+        return;
+    }
+    let Some(project) = stranger_to(global, config) else {
+        return;
+    };
+    SAID.call_once(|| {
+        let text = format!(
+            "no daemon runs for {}; this is the one of {config}",
+            project.display()
+        );
+        // Nothing is left to tell anybody whose standard error is closed.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    });
 }
 
 fn own_runtime_dir() -> PathBuf {
@@ -142,24 +218,28 @@ fn own_runtime_dir() -> PathBuf {
 
 /// Where this user's daemons can be. The directory without XDG counts too: a daemon started
 /// from cron or over `su` has no session.
-fn runtime_dirs() -> Vec<PathBuf> {
-    let uid = effective_uid();
-    let mut directories = vec![own_runtime_dir(), runtime::runtime_dir(uid, None)];
-    if uid == 0 {
-        let entries = std::fs::read_dir("/tmp").into_iter().flatten().flatten();
-        let named = entries.filter(|entry| {
-            let name = entry.file_name();
-            name.to_str()
-                .and_then(|name| name.strip_prefix("tmd-"))
-                .is_some_and(is_number)
-        });
-        directories.extend(named.map(|entry| entry.path()));
-    }
-    directories
+fn own_runtime_dirs() -> Vec<PathBuf> {
+    vec![
+        own_runtime_dir(),
+        runtime::runtime_dir(effective_uid(), None),
+    ]
 }
 
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+/// For root also those of daemons that gave root up; a directory that belongs to somebody other
+/// than its name says is not looked into.
+fn runtime_dirs() -> Vec<PathBuf> {
+    let mut directories = own_runtime_dirs();
+    if effective_uid() == 0 {
+        let entries = std::fs::read_dir("/tmp").into_iter().flatten().flatten();
+        let dropped = entries.filter(|entry| {
+            let name = entry.file_name();
+            let uid = name.to_str().and_then(|name| name.strip_prefix("tmd-"));
+            let owner = entry.metadata().map(|metadata| metadata.uid());
+            uid.is_some_and(|uid| uid.parse().ok() == owner.ok())
+        });
+        directories.extend(dropped.map(|entry| entry.path()));
+    }
+    directories
 }
 
 fn sockets_in(directory: &Path) -> Vec<PathBuf> {

@@ -67,7 +67,7 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
 /// Of the connection or the request.
 pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, ClientError> {
     let mut connection = match context.connect() {
-        Err(error @ (ClientError::NotRunning(_) | ClientError::NoDaemon(_))) => {
+        Err(error @ ClientError::NotRunning(_)) => {
             context.notice("not running");
             return if context.global.json {
                 Err(error)
@@ -78,6 +78,13 @@ pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, 
         connection => connection?,
     };
     let hello = connection.hello()?;
+    let config = &hello.config;
+    if discovery::stranger_to(&context.global, config).is_some() {
+        return Err(ClientError::NoDaemon(format!(
+            "the only daemon that runs is another project's; to end it all the same: tm -c \
+             {config} down"
+        )));
+    }
     let daemon = pidfd::open(hello.pid).ok();
     let alive = status(context)?
         .processes

@@ -3,8 +3,11 @@
 use super::Reactor;
 use super::clock::Timer;
 use super::connection::{Connection, ConnectionId, Mode};
+use super::token::Source;
 use crate::sys;
+use crate::sys::socket::Listener;
 use crate::wire::{Message, RpcError, code};
+use mio::Interest;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -37,6 +40,37 @@ impl Reactor {
             }
         }
         self.timers.add(self.clock.now(), Timer::Accept);
+    }
+
+    /// Listens anew when the socket's file was removed (by a cleaner of temporary folders, or by
+    /// mistake). Only a signal reaches a daemon in that state.
+    pub(super) fn restore_socket(&mut self) {
+        if !self.listener.is_lost() {
+            return;
+        }
+        let path = self.listener.path().to_path_buf();
+        let place = path.display();
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists())
+            && let Err(error) = sys::runtime::prepare_dir(folder)
+        {
+            return log::error!("{place} was removed, and cannot be made again: {error}");
+        }
+        let settings = &self.config.daemon;
+        let listener = match Listener::bind(&path, settings.socket_mode, settings.socket_group) {
+            Ok(listener) => listener,
+            Err(error) => return log::error!("the socket was removed; to bind it again: {error}"),
+        };
+        let watched = self
+            .watch
+            .add(listener.as_fd(), Source::Listener, Interest::READABLE);
+        match watched {
+            // The old one leaves the poll as it is closed.
+            Ok(_) => {
+                self.listener = listener;
+                log::warn!("{place} was removed; listening there again");
+            }
+            Err(error) => log::error!("cannot listen on {place} again: {error}"),
+        }
     }
 
     fn welcome(&mut self, fd: OwnedFd) {
@@ -72,7 +106,11 @@ impl Reactor {
     /// Makes room by closing the client that has been connected the longest without ever saying
     /// anything sensible; `false` when there is none.
     fn evict_silent(&mut self) -> bool {
-        let silent = self.connections.iter().filter(|(_, other)| !other.spoke);
+        // One whose words wait to be read is not silent.
+        let silent = self
+            .connections
+            .iter()
+            .filter(|(_, other)| !other.spoke && !other.queued);
         let oldest = silent.min_by_key(|(_, other)| other.id.serial);
         let Some((slot, _)) = oldest else {
             return false;

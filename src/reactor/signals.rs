@@ -22,7 +22,10 @@ impl Reactor {
 
     fn signal(&mut self, signal: i32) {
         match signal {
-            SIGHUP => self.reload_by_signal(),
+            SIGHUP => {
+                self.restore_socket();
+                self.reload_by_signal();
+            }
             SIGTERM | SIGINT | SIGQUIT => {
                 let again = self.supervisor.is_shutting_down();
                 log::info!(
@@ -41,6 +44,8 @@ impl Reactor {
                 self.supervisor.handle_event(event, self.clock.now());
             }
             SIGUSR1 => {
+                // First: it changes the umask for a moment, and reopening makes files.
+                self.restore_socket();
                 log::info!("reopening log files");
                 self.disk.reopen_all();
             }

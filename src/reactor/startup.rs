@@ -10,7 +10,7 @@ use crate::supervisor::{Event, FileSink, Identity, Stall, Supervisor};
 use crate::sys;
 use crate::sys::daemonize::{ReadyPipe, Role};
 use crate::sys::signalfd::SignalFd;
-use crate::sys::socket::{Listener, LockFile};
+use crate::sys::socket::{Listener, LockError, LockFile};
 use log::LevelFilter;
 use mio::{Interest, Waker};
 use slab::Slab;
@@ -128,8 +128,14 @@ fn prepare(
 ) -> Result<(Reactor, LockFile), String> {
     let (config, dropped) = drop_privileges(config)?;
     let socket = socket_path(options, &config, dropped)?;
-    let lock = LockFile::acquire(&sys::runtime::lock_path(&socket))
-        .map_err(|error| format!("tmd: {}: {error}", config.path.display()))?;
+    let lock_path = sys::runtime::lock_path(&socket);
+    let lock = LockFile::acquire(&lock_path).map_err(|error| {
+        let about = match error {
+            LockError::Held { .. } => &config.path,
+            LockError::Io(_) => &lock_path,
+        };
+        format!("tmd: {}: {error}", about.display())
+    })?;
     let settings = &config.daemon;
     let listener = Listener::bind(&socket, settings.socket_mode, settings.socket_group)
         .map_err(|error| format!("tmd: {error}"))?;

@@ -7,7 +7,7 @@ use super::connection::Mode;
 use super::disk_format::Strip;
 use super::events::exit_info;
 use super::output::Stream;
-use crate::supervisor::{self, Desired, Process, ProcessId, State};
+use crate::supervisor::{self, Desired, Process, ProcessId};
 use crate::wire::{ClientInfo, ClientsReply, ProcessStatus, RpcError, StatusReply, WhyReply, code};
 
 /// How many lines of output `why` shows.
@@ -176,15 +176,7 @@ impl Reactor {
 
     /// Whether nothing more will happen to a process by itself.
     pub(super) fn is_at_rest(&self, id: ProcessId) -> bool {
-        self.supervisor
-            .process(id)
-            .is_none_or(|process| match process.state {
-                State::Stopped | State::Exited | State::Fatal => true,
-                State::Waiting
-                | State::Starting
-                | State::Running
-                | State::Backoff
-                | State::Stopping => false,
-            })
+        let process = self.supervisor.process(id);
+        process.is_none_or(|process| process.state.is_down())
     }
 }

@@ -3,6 +3,7 @@
 
 use super::retry;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::process::{Pid, test_kill_process};
 use std::fmt;
 use std::io;
 use std::mem;
@@ -113,6 +114,12 @@ impl Listener {
     /// Where it listens.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Somebody removed the socket's file: nobody can connect any more.
+    pub fn is_lost(&self) -> bool {
+        let found = std::fs::symlink_metadata(&self.path);
+        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Removes the socket's file if it is still the one that was bound.
@@ -320,6 +327,12 @@ impl LockFile {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        // Asking is locking for an instant. It is not done where only a daemon that just starts
+        // could hold the lock: that one would take the asker for a daemon.
+        let written = written_pid(file.as_fd()).and_then(Pid::from_raw);
+        if written.is_none_or(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH)) {
+            return Ok(None);
+        }
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
             Ok(()) => Ok(None),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(written_pid(file.as_fd())),
