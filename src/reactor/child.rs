@@ -20,6 +20,10 @@ const INPUT_HIGH: usize = 64 * 1024;
 /// One read of a terminal or pipe, in bytes.
 const READ_SIZE: usize = 64 * 1024;
 
+/// What the pipe of a process that fills it is enlarged to, in bytes, so that writer and reader
+/// wait for one another less often.
+const PIPE_SIZE: usize = 256 * 1024;
+
 /// One process.
 pub struct Child {
     /// Its identity.
@@ -110,6 +114,8 @@ pub struct Channel {
     pub queued: bool,
     /// The log has to catch up before it is read on.
     pub paused: bool,
+    /// A pipe that was full once and has been enlarged.
+    pub enlarged: bool,
 }
 
 /// Where input goes.
@@ -238,6 +244,7 @@ impl Child {
             tty,
             queued: false,
             paused: false,
+            enlarged: tty,
         };
         self.channels.push(channel);
         Ok(number)
@@ -290,6 +297,9 @@ impl Child {
                     tracker.feed(&spare[..n]);
                 }
                 self.output.commit(channel.stream, n, wall_ns);
+                if n == READ_SIZE && !std::mem::replace(&mut channel.enlarged, true) {
+                    sys::io::enlarge_pipe(channel.fd.as_fd(), PIPE_SIZE);
+                }
                 ReadOutcome::More(n)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => ReadOutcome::Drained,

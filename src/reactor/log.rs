@@ -20,7 +20,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The most that one batch carries.
-pub const BATCH_BYTES: usize = 64 * 1024;
+pub const BATCH_BYTES: usize = 128 * 1024;
+
+/// After a batch of so many bytes the next one waits for a while, to be as large.
+const LINGER_FROM: usize = 16 * 1024;
+
+/// How long: waking the disk thread for every read of a flood costs more than the writing.
+const LINGER: Duration = Duration::from_millis(1);
 
 /// Output that arrived further apart than this is not put into one batch, in nanoseconds.
 const BATCH_SPAN_NS: u64 = 100_000_000;
@@ -106,6 +112,9 @@ pub struct LogFeed {
     end_told: bool,
     events: VecDeque<FeedEvent>,
     buffer: Vec<u8>,
+    /// When the last batch was sent, and how large it was.
+    sent: (Time, usize),
+    linger_until: Option<Time>,
 }
 
 impl LogFeed {
@@ -142,6 +151,8 @@ impl LogFeed {
             end_told: false,
             events: VecDeque::new(),
             buffer: Vec::new(),
+            sent: (Time::default(), 0),
+            linger_until: None,
         }
     }
 
@@ -167,6 +178,11 @@ impl LogFeed {
         self.end_told = false;
     }
 
+    /// What there is goes now, however little it is: the process has ended.
+    pub fn hurry(&mut self) {
+        self.sent.1 = 0;
+    }
+
     /// The next run of the process writes to the same stream.
     pub fn resume(&mut self) {
         self.finishing = false;
@@ -186,7 +202,8 @@ impl LogFeed {
     /// When to call [`next_batch`](Self::next_batch) or [`gate`](Self::gate) again at the latest.
     /// Always later than now: a pause that is over ends when the gate is asked.
     pub fn deadline(&self, now: Time) -> Option<Time> {
-        let times = [self.retry_at, self.paused_until].into_iter().flatten();
+        let times = [self.retry_at, self.paused_until, self.linger_until];
+        let times = times.into_iter().flatten();
         times.filter(|at| *at > now).min()
     }
 
@@ -202,6 +219,10 @@ impl LogFeed {
         if self.under_way.is_some() || self.retry_at.is_some_and(|at| now < at) {
             return None;
         }
+        self.linger_until = self.lingers(output, now);
+        if self.linger_until.is_some() {
+            return None;
+        }
         let was_idle = self.retry_at.take().is_none();
         self.count_overrun(output);
         self.recover();
@@ -212,6 +233,7 @@ impl LogFeed {
         if was_idle {
             self.progress_at = now;
         }
+        self.sent = (now, batch.bytes.len());
         self.under_way = Some(UnderWay {
             lost: batch.lost_before,
             time_ns: batch.time_ns,
@@ -272,6 +294,16 @@ impl LogFeed {
         self.paused_until = None;
         self.stall();
         Gate::Read(usize::MAX)
+    }
+
+    /// Until when the next batch waits for more, amid a flood. It never waits for what a stall, a
+    /// failure or the end of the stream has to tell.
+    fn lingers(&self, output: &Output, now: Time) -> Option<Time> {
+        let until = self.sent.0 + LINGER;
+        let special = self.finishing || self.lost > 0 || self.held || self.again.is_some();
+        let enough = BATCH_BYTES.min(output.capacity() / 2) as u64;
+        let few = output.head().saturating_sub(self.cursor) < enough;
+        (self.sent.1 >= LINGER_FROM && few && now < until && !special).then_some(until)
     }
 
     fn stall(&mut self) {

@@ -36,6 +36,12 @@ pub fn pipe_to_child() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
+/// Lets a pipe hold up to `bytes`. Refused beyond the user's share of memory for pipes, which
+/// leaves it as it was.
+pub fn enlarge_pipe(pipe: BorrowedFd<'_>, bytes: usize) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, bytes);
+}
+
 /// `/dev/null`, to read or to write.
 pub fn open_null(read: bool) -> io::Result<OwnedFd> {
     let access = if read { OFlags::RDONLY } else { OFlags::WRONLY };
