@@ -17,12 +17,12 @@ mod tests;
 
 use super::pidfd;
 use child::Plan;
-use descriptors::{CloseMethod, LiftedStdio};
+use descriptors::CloseMethod;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
-use workspace::Workspace;
+use workspace::{Memory, Workspace};
 
 pub(super) use descriptors::close_range_available;
 pub use step::{SpawnError, Step, step_text};
@@ -123,19 +123,20 @@ pub fn spawn(command: &Command) -> Result<Spawned, SpawnError> {
 }
 
 fn spawn_closing(command: &Command, close: CloseMethod) -> Result<Spawned, SpawnError> {
-    let stdio = LiftedStdio::new(command)?;
     let program = Arguments::new(command)?;
     let oom_score_adj = command.oom_score_adj.map(|score| score.to_string());
-    workspace::with(|workspace| {
+    workspace::with(|Workspace { memory, slots }| {
+        let stdio = slots.fill(command)?;
         let signals = SignalsBlocked::new();
         let plan = Plan {
-            report: workspace.report(),
+            report: memory.report(),
             argv: program.argv.as_ptr(),
             envp: program.envp.as_ptr(),
             candidates: &program.candidates,
             workingdir: command.workingdir.as_ptr(),
             umask: command.umask,
             stdio: stdio.raw(),
+            highest: stdio.highest(),
             tty: matches!(command.stdio, Stdio::Tty(_)),
             session: command.session,
             credentials: command.credentials.as_ref(),
@@ -146,17 +147,20 @@ fn spawn_closing(command: &Command, close: CloseMethod) -> Result<Spawned, Spawn
             close,
             dispositions: changed_dispositions(),
         };
-        let result = clone_and_wait(workspace, &plan);
+        let result = clone_and_wait(memory, &plan);
         drop(signals);
         result
     })
 }
 
-fn clone_and_wait(workspace: &Workspace, plan: &Plan) -> Result<Spawned, SpawnError> {
-    workspace.report().clear();
+fn clone_and_wait(memory: &Memory, plan: &Plan) -> Result<Spawned, SpawnError> {
+    memory.report().clear();
     let mut flags = libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     if plan.credentials.is_none() {
         flags |= libc::CLONE_VM;
+    }
+    if matches!(plan.close, CloseMethod::Range) {
+        flags |= libc::CLONE_FILES;
     }
     let mut raw_pidfd: c_int = -1;
     // SAFETY: `child::run` is an `extern "C"` function that never returns and touches only `plan`
@@ -168,7 +172,7 @@ fn clone_and_wait(workspace: &Workspace, plan: &Plan) -> Result<Spawned, SpawnEr
     let pid = unsafe {
         libc::clone(
             child::run,
-            workspace.stack_top(),
+            memory.stack_top(),
             flags,
             ptr::from_ref(plan).cast_mut().cast::<c_void>(),
             ptr::from_mut(&mut raw_pidfd),
@@ -182,7 +186,7 @@ fn clone_and_wait(workspace: &Workspace, plan: &Plan) -> Result<Spawned, SpawnEr
     }
     // SAFETY: clone succeeded, so the kernel stored a fresh descriptor that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(raw_pidfd) };
-    let Some((code, errno)) = workspace.report().take() else {
+    let Some((code, errno)) = memory.report().take() else {
         return Ok(Spawned { pid, pidfd });
     };
     reap_failed(pidfd.as_fd());

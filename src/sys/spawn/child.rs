@@ -22,6 +22,8 @@ pub(super) struct Plan<'a> {
     pub umask: u32,
     /// None of them below 3.
     pub stdio: [RawFd; 3],
+    /// The highest of them.
+    pub highest: RawFd,
     pub tty: bool,
     pub session: bool,
     pub credentials: Option<&'a Credentials>,
@@ -52,6 +54,7 @@ struct Failure {
 }
 
 fn prepare_and_exec(plan: &Plan<'_>) -> Result<std::convert::Infallible, Failure> {
+    own_descriptors(plan)?;
     reset_dispositions(plan.dispositions);
     enter_session(plan)?;
     place_stdio(plan.stdio)?;
@@ -63,6 +66,18 @@ fn prepare_and_exec(plan: &Plan<'_>) -> Result<std::convert::Infallible, Failure
     enter_directory(plan)?;
     unblock_signals();
     exec(plan)
+}
+
+/// Until here the table is the parent's, and nothing may be opened, closed or replaced in it. The
+/// copy leaves out what is above the child's own, as if it had been closed.
+fn own_descriptors(plan: &Plan<'_>) -> Result<(), Failure> {
+    let CloseMethod::Range = plan.close else {
+        return Ok(());
+    };
+    let (first, unshare) = (plan.highest + 1, libc::CLOSE_RANGE_UNSHARE);
+    // SAFETY: no memory is involved; what is closed is closed in this process's copy.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, unshare) };
+    check(Step::CloseRange, result)
 }
 
 fn reset_dispositions(dispositions: u64) {
@@ -106,8 +121,8 @@ fn enter_session(plan: &Plan<'_>) -> Result<(), Failure> {
 
 fn place_stdio(stdio: [RawFd; 3]) -> Result<(), Failure> {
     for (source, target) in stdio.into_iter().zip(0..3) {
-        // SAFETY: the descriptor table is this process's own (no CLONE_FILES); no source is below
-        // 3, so none is overwritten before it is used.
+        // SAFETY: the descriptor table is this process's own by now; no source is below 3, so none
+        // is overwritten before it is used.
         let result = unsafe { libc::syscall(libc::SYS_dup3, source, target, 0) };
         check(Step::Stdio, result)?;
     }

@@ -1,20 +1,33 @@
 //! The child's descriptors: what becomes 0, 1 and 2, and how the others are closed.
 
 use super::{Command, Credentials, SpawnError, Stdio, Step};
+use rustix::io::DupFlags;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
-/// The three source descriptors, none of them below 3, so that the child's dup2 calls cannot
-/// overwrite one that is still to come.
-pub(super) struct LiftedStdio<'a> {
-    sources: [BorrowedFd<'a>; 3],
-    lifted: [Option<OwnedFd>; 3],
+/// Three low descriptors that hold a child's 0, 1 and 2 while it is started.
+///
+/// The child begins with the daemon's own table, of which it takes a copy of what is up to
+/// [`highest`](Self::highest) only: copying and closing thousands of descriptors for each start
+/// would cost more than the start. None of them is below 3, so that none is overwritten before
+/// it is used.
+pub(super) struct Slots {
+    /// What they hold in between, so that no terminal or pipe stays open here.
+    null: OwnedFd,
+    places: [OwnedFd; 3],
 }
 
-impl<'a> LiftedStdio<'a> {
-    /// Dups what is below 3.
-    pub fn new(command: &'a Command) -> Result<Self, SpawnError> {
+impl Slots {
+    pub fn new() -> Result<Self, SpawnError> {
+        let null = crate::sys::io::open_null(true).map_err(stdio_error)?;
+        let place = || rustix::io::fcntl_dupfd_cloexec(&null, 3).map_err(stdio_error);
+        let places = [place()?, place()?, place()?];
+        Ok(Slots { null, places })
+    }
+
+    /// Puts a command's descriptors there, until the result is dropped.
+    pub fn fill(&mut self, command: &Command) -> Result<Filled<'_>, SpawnError> {
         let sources = match &command.stdio {
             Stdio::Tty(slave) => [slave.as_fd(); 3],
             Stdio::Fds {
@@ -23,44 +36,45 @@ impl<'a> LiftedStdio<'a> {
                 stderr,
             } => [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
         };
-        let mut lifted = [None, None, None];
-        for (source, lifted) in sources.iter().zip(&mut lifted) {
-            if source.as_raw_fd() < 3 {
-                *lifted = Some(lift(*source).map_err(stdio_error)?);
-            }
+        let filled = Filled(self);
+        for (source, place) in sources.iter().zip(&mut filled.0.places) {
+            rustix::io::dup3(source, place, DupFlags::CLOEXEC).map_err(stdio_error)?;
         }
         if let Some(user) = &command.credentials {
             sources.iter().for_each(|source| give_to(*source, user));
         }
-        Ok(LiftedStdio { sources, lifted })
+        Ok(filled)
     }
+}
 
+/// Slots with a child's descriptors in them.
+pub(super) struct Filled<'a>(&'a mut Slots);
+
+impl Filled<'_> {
     /// The numbers, for the child.
     pub fn raw(&self) -> [RawFd; 3] {
-        let [stdin, stdout, stderr] = &self.lifted;
-        let [source_in, source_out, source_err] = &self.sources;
-        [
-            stdin
-                .as_ref()
-                .map_or(source_in.as_raw_fd(), AsRawFd::as_raw_fd),
-            stdout
-                .as_ref()
-                .map_or(source_out.as_raw_fd(), AsRawFd::as_raw_fd),
-            stderr
-                .as_ref()
-                .map_or(source_err.as_raw_fd(), AsRawFd::as_raw_fd),
-        ]
+        self.0.places.each_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// The highest of them.
+    pub fn highest(&self) -> RawFd {
+        self.raw().into_iter().fold(0, RawFd::max)
     }
 }
 
-fn lift(source: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    Ok(rustix::io::fcntl_dupfd_cloexec(source, 3)?)
+impl Drop for Filled<'_> {
+    fn drop(&mut self) {
+        for place in &mut self.0.places {
+            // Onto a descriptor that is open: this cannot run out of them.
+            let _ = rustix::io::dup3(&self.0.null, place, DupFlags::CLOEXEC);
+        }
+    }
 }
 
-fn stdio_error(error: io::Error) -> SpawnError {
+fn stdio_error(error: impl Into<io::Error>) -> SpawnError {
     SpawnError {
         step: Step::Stdio,
-        errno: error.raw_os_error().unwrap_or(libc::EIO),
+        errno: error.into().raw_os_error().unwrap_or(libc::EIO),
     }
 }
 
@@ -81,7 +95,7 @@ fn give_to(fd: BorrowedFd<'_>, user: &Credentials) {
 /// How the child closes what it should not have.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum CloseMethod {
-    /// One system call.
+    /// One system call; the child begins with the daemon's own table.
     Range,
     /// One call each up to this descriptor, where the call is forbidden.
     Each(RawFd),

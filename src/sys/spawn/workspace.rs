@@ -1,5 +1,6 @@
 //! The memory a start needs: the child's stack and the page in which it reports a failure.
 
+use super::descriptors::Slots;
 use super::{SpawnError, Step, last_errno};
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Runs `body` with this thread's workspace, which is made on first use.
 pub(super) fn with<R>(
-    body: impl FnOnce(&Workspace) -> Result<R, SpawnError>,
+    body: impl FnOnce(&mut Workspace) -> Result<R, SpawnError>,
 ) -> Result<R, SpawnError> {
     thread_local! {
         static WORKSPACE: RefCell<Option<Workspace>> = const { RefCell::new(None) };
@@ -49,8 +50,14 @@ impl Report {
     }
 }
 
-/// One thread's stack for children and its report page.
+/// One thread's stack for children, its report page and its low descriptors.
 pub(super) struct Workspace {
+    pub memory: Memory,
+    pub slots: Slots,
+}
+
+/// What a child writes to.
+pub(super) struct Memory {
     stack: Mapping,
     report: Mapping,
 }
@@ -60,11 +67,20 @@ const PAGE_BYTES: usize = 64 * 1024; // The largest page size Linux has, so that
 
 impl Workspace {
     fn new() -> Result<Self, SpawnError> {
+        Ok(Workspace {
+            memory: Memory::new()?,
+            slots: Slots::new()?,
+        })
+    }
+}
+
+impl Memory {
+    fn new() -> Result<Self, SpawnError> {
         let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
         let stack = Mapping::new(STACK_BYTES + PAGE_BYTES, private)?;
         stack.guard(PAGE_BYTES)?;
         let report = Mapping::new(PAGE_BYTES, libc::MAP_SHARED | libc::MAP_ANONYMOUS)?;
-        Ok(Workspace { stack, report })
+        Ok(Memory { stack, report })
     }
 
     /// Where the child's stack begins (it grows down).
