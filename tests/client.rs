@@ -224,6 +224,30 @@ fn no_daemon_is_4_and_says_what_to_do() {
 }
 
 #[test]
+fn the_kernel_is_looked_at_without_a_daemon_too() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let output = tm(directory.path())
+        .args(["--socket", "none.sock", "doctor", "--json"])
+        .output()
+        .expect("tm runs");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let reply: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let names: Vec<&str> = reply["checks"]
+        .as_array()
+        .expect("checks")
+        .iter()
+        .filter_map(|check| check["name"].as_str())
+        .collect();
+    assert!(names.contains(&"pidfd"), "{names:?}");
+    let output = tm(directory.path())
+        .args(["--socket", "none.sock", "doctor"])
+        .output()
+        .expect("tm runs");
+    assert!(text(&output.stdout).contains("pidfd"));
+    assert!(text(&output.stderr).contains("no daemon"));
+}
+
+#[test]
 fn suggestions_are_told_and_errors_are_objects_when_asked() {
     let daemon = Daemon::start(answers);
     let output = daemon.tm(&["start", "wrker"]);

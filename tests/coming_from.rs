@@ -70,6 +70,10 @@ fn status_shows_every_program_with_pid_and_uptime() {
 fn tail_shows_the_last_lines_of_one_program_or_of_its_errors() {
     let daemon = three();
     let mut events = daemon.events();
+    let mut looking = daemon.terminal(&["tm", "logs", "-f", "jupyter"], 24, 80);
+    looking.expect("warning");
+    looking.send("\x03");
+    looking.wait_end();
     daemon.tm(&["stop", "jupyter"]);
     events.wait_for("jupyter:0", "STOPPED");
     let both = daemon.tm(&["tail", "jupyter"]);

@@ -9,9 +9,10 @@ use super::style::{Paint, Style};
 use super::table::{self, Cell, printable};
 use super::time::{clock_time, date_time};
 use crate::config::{self, Environment};
+use crate::sys::probe;
 use crate::wire::{
-    Call, ClientsReply, DoctorReply, EventInfo, EventsParams, EventsReply, HelloParams, PROTOCOL,
-    PeekParams, PeekReply, ProcessParams, TargetsParams, WhyReply,
+    Call, ClientsReply, DoctorCheck, DoctorReply, EventInfo, EventsParams, EventsReply,
+    HelloParams, PROTOCOL, PeekParams, PeekReply, ProcessParams, TargetsParams, WhyReply,
 };
 use serde_json::json;
 
@@ -203,8 +204,32 @@ pub fn doctor(context: &Context) -> Result<i32, ClientError> {
         protocol: PROTOCOL,
         client: "tm".to_string(),
     });
-    let _: DoctorReply = context.ask(&call, |reply| render_doctor(context.style, reply))?;
-    Ok(exit::DONE)
+    let answer = context.ask(&call, |reply| render_doctor(context.style, reply));
+    if let Err(ClientError::NoDaemon(_) | ClientError::NotRunning(_)) = answer {
+        context.notice("no daemon is reached: this is what tm itself finds");
+        let reply = own_findings();
+        if context.global.json {
+            context.print_json(&reply)?;
+        } else {
+            context.print_lines(&render_doctor(context.style, &reply))?;
+        }
+        return Ok(exit::DONE);
+    }
+    answer.map(|_: DoctorReply| exit::DONE)
+}
+
+/// What a daemon that this user starts here would find.
+fn own_findings() -> DoctorReply {
+    let checks = probe::checks().into_iter();
+    let checks = checks.map(|check| DoctorCheck {
+        name: check.name.to_string(),
+        ok: check.ok,
+        detail: check.detail,
+    });
+    DoctorReply {
+        kernel: probe::kernel_release(),
+        checks: checks.collect(),
+    }
 }
 
 fn render_doctor(style: Style, reply: &DoctorReply) -> Vec<String> {

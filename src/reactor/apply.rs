@@ -13,12 +13,30 @@ use std::time::Duration;
 /// How long the news of an end waits for the log to be written.
 const BARRIER: Duration = Duration::from_secs(1);
 
+/// Time spent on starts in one turn: then everybody else has their say.
+const STARTS_A_TURN: Duration = Duration::from_millis(2);
+
 impl Reactor {
-    /// Does everything that is decided, in order.
+    /// Does everything that is decided, in order; starts as far as the turn's time for them goes.
     pub(super) fn apply(&mut self) {
+        loop {
+            self.apply_effects();
+            if self.starts_took >= STARTS_A_TURN {
+                return;
+            }
+            let Some(id) = self.starts_due.pop_front() else {
+                return;
+            };
+            let began = self.clock.tick();
+            self.spawn(id);
+            self.starts_took += self.clock.tick().since(began);
+        }
+    }
+
+    fn apply_effects(&mut self) {
         while let Some(effect) = self.supervisor.poll_effect() {
             match effect {
-                Effect::Spawn(id) => self.spawn(id),
+                Effect::Spawn(id) => self.starts_due.push_back(id),
                 Effect::Signal { id, signal, scope } => self.signal_leader(id, signal, scope),
                 Effect::Kill { id, scope } => self.kill(id, scope),
                 Effect::Notify(transition) => self.notify(transition),

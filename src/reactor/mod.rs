@@ -83,6 +83,10 @@ pub struct Reactor {
     unflushed: BTreeSet<usize>,
     /// Processes with new output to hand on.
     dirty: Vec<ProcessId>,
+    /// Processes to be started, in the order decided.
+    starts_due: VecDeque<ProcessId>,
+    /// Time spent on starts in this turn.
+    starts_took: Duration,
     /// Processes of which something may be left over.
     remains_due: BTreeSet<ProcessId>,
     waiters: act::Waiters,
@@ -115,6 +119,7 @@ impl Reactor {
     }
 
     fn turn(&mut self, events: &Events) {
+        self.starts_took = Duration::ZERO;
         self.dispatch(events);
         self.expire();
         // Starts wait for it, so it comes before they are made.
@@ -133,7 +138,8 @@ impl Reactor {
     /// How long the next poll may wait: not at all while something was left over.
     fn timeout(&self) -> Option<Duration> {
         let ready = !self.outputs_ready.is_empty() || !self.connections_ready.is_empty();
-        if ready || self.flush_again || !self.remains_due.is_empty() {
+        let due = !self.remains_due.is_empty() || !self.starts_due.is_empty();
+        if ready || self.flush_again || due {
             return Some(Duration::ZERO);
         }
         let own = self.timers.next();

@@ -50,10 +50,13 @@ impl Reactor {
     /// The second half, with the logs open.
     pub(super) fn spawn_leader(&mut self, process: &Process) {
         let id = process.id;
-        match self.try_spawn(process) {
+        let outcome = self.try_spawn(process);
+        // It lives from now on, not from the turn's beginning: earlier starts took their time.
+        let now = self.clock.tick();
+        match outcome {
             Ok(pid) => {
                 let event = Event::Spawned { id, pid };
-                self.supervisor.handle_event(event, self.clock.now());
+                self.supervisor.handle_event(event, now);
             }
             Err(failure) => self.spawn_failed(id, failure),
         }

@@ -229,6 +229,8 @@ fn build(
         connections_ready: VecDeque::new(),
         unflushed: BTreeSet::new(),
         dirty: Vec::new(),
+        starts_due: VecDeque::new(),
+        starts_took: Duration::ZERO,
         remains_due: BTreeSet::new(),
         waiters: super::act::Waiters::default(),
         history: super::events::History::default(),

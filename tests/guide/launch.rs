@@ -176,6 +176,20 @@ programs:
 }
 
 #[test]
+fn starting_many_keeps_nobody_waiting() {
+    let daemon = Daemon::start(
+        "programs:\n  many: {cmd: sleep 1000, numprocs: 600, starttime: 0, autostart: false}\n",
+    );
+    daemon.rpc("start", json!({"targets": ["many"], "wait": false}));
+    let all = daemon.all();
+    let waiting = all.iter().filter(|row| row["pid"].is_null()).count();
+    assert!(waiting > 0, "the answer came after all starts");
+    let output = daemon.tm(&["stop", "many"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(daemon.all().iter().all(|row| row["state"] == "STOPPED"));
+}
+
+#[test]
 fn the_log_file_tells_every_event() {
     let daemon = Daemon::start(
         "daemon: {log: {file: '@DIR@/events.log'}}\nprograms:\n  \

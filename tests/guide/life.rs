@@ -2,7 +2,7 @@
 
 use crate::support::{Daemon, kill, system::zombies_of, wait_gone};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A program that fails before `starttime`, counting its attempts in a file.
 fn failing(retries: u32, code: i32) -> String {
@@ -86,11 +86,16 @@ fn starting_becomes_running_only_after_starttime() {
         Daemon::start("programs:\n  slow: {cmd: sleep 1000, starttime: 700ms, autostart: false}\n");
     let mut events = daemon.events();
     daemon.rpc("start", json!({"targets": ["slow"], "wait": false}));
-    events.wait_for("slow:0", "STARTING");
-    let began = std::time::Instant::now();
-    events.wait_for("slow:0", "RUNNING");
-    let took = began.elapsed().as_millis();
-    assert!((600..5000).contains(&took), "{took} ms");
+    let starting = told_at(&events.wait_for("slow:0", "STARTING"));
+    let running = told_at(&events.wait_for("slow:0", "RUNNING"));
+    let took = running.duration_since(starting).as_millis();
+    assert!((699..5000).contains(&took), "{took} ms");
+}
+
+/// When an event happened, by the daemon's clock.
+fn told_at(event: &Value) -> jiff::Timestamp {
+    let text = event["ts"].as_str().expect("a time");
+    text.parse().expect("RFC 3339")
 }
 
 #[test]
