@@ -6,6 +6,20 @@
 use super::keys::{Key, Meaning, Token, Tokenizer};
 use std::time::Duration;
 
+/// What the keys do, for `tm attach --help` and the man page.
+pub const HELP: &str = "\
+Keys, with the first of the detach keys (ctrl-a) as their prefix:
+  ctrl-a d        leaves; the process goes on
+  ctrl-a ctrl-a   sends ctrl-a itself, as ctrl-a a does
+  ctrl-a ?        tells more about the session
+  ctrl-a [        prints what has left the screen into the terminal's own scrollback
+  ctrl-a n, p     goes to the next or previous process with a terminal
+  ctrl-a ctrl-z   suspends tm
+
+Other --detach-keys of two keys, the first with ctrl, are a prefix in the same way; of any
+other shape they only leave. Without a terminal at both ends lines are exchanged instead of keys:
+typed text goes to the process line by line and ctrl-c leaves; the end of piped input leaves too.";
+
 /// What to do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {

@@ -57,7 +57,10 @@ pub fn history(context: &Context, process: &str) -> Result<Seen, ClientError> {
         }
     }
     let count = reply.history.len();
-    let words = format!("[history of {process}, {count} lines: scroll up; a key goes back]");
+    let words = match count {
+        0 => format!("[nothing has left the screen of {process} yet; a key goes back]"),
+        _ => format!("[history of {process}, {count} lines: scroll up; a key goes back]"),
+    };
     text.push_str(&format!("{} ", context.style.paint(Paint::Dim, &words)));
     show(&text);
     let seen = await_key();

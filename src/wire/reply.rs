@@ -263,10 +263,16 @@ pub struct RoleInfo {
     pub driver: bool,
     /// Clients attached in all.
     pub clients: usize,
-    /// Size of the process's terminal.
+    /// Rows of the process's terminal; 0 from a daemon that does not tell.
+    #[serde(skip_serializing_if = "is_zero")]
     pub rows: u16,
-    /// Size of the process's terminal.
+    /// Its columns.
+    #[serde(skip_serializing_if = "is_zero")]
     pub cols: u16,
+}
+
+fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 /// Payload of a `Source` frame: whose data follows.
