@@ -140,6 +140,12 @@ fn frame_of(name: &str) -> Frame {
     let role = RoleInfo {
         driver: true,
         clients: 2,
+        ..RoleInfo::default()
+    };
+    let sized = RoleInfo {
+        rows: 40,
+        cols: 120,
+        ..role.clone()
     };
     let exit = ExitInfo {
         code: None,
@@ -155,11 +161,13 @@ fn frame_of(name: &str) -> Frame {
         "skipped" => Frame::new(Kind::Skipped, 65_536_u64.to_be_bytes()),
         "notice" => flagged(Kind::Notice, flags::IGNORABLE, notice),
         "role" => Frame::new(Kind::Role, json!(role).to_string()),
+        "role-sized" => Frame::new(Kind::Role, json!(sized).to_string()),
         "exit" => Frame::new(Kind::Exit, json!(exit).to_string()),
         "detach" => Frame::new(Kind::Detach, []),
         "detach-reason" => Frame::new(Kind::Detach, *b"detached from outside"),
         "source" => Frame::new(Kind::Source, json!(source).to_string()),
         "end" => Frame::new(Kind::End, []),
+        "redraw" => Frame::new(Kind::Redraw, []),
         "input-end" => Frame::new(Kind::InputEnd, []),
         other => panic!("no frame for {other}"),
     }
@@ -193,7 +201,7 @@ fn every_golden_frame_is_written_and_read() {
 fn the_document_shows_golden_frames_and_names_every_method() {
     let document = document();
     let frames = golden("frames.txt");
-    for kind in 1..=12 {
+    for kind in 1..=13 {
         let row = format!("\n| {kind} ");
         let (_, rest) = document.split_once(&row).expect("a row for each kind");
         let line = rest.lines().next().expect("a line");

@@ -6,9 +6,10 @@ use super::context::Context;
 use super::error::{ClientError, exit};
 use super::session::{self, Ended, Session};
 use super::stream;
+use super::view::{self, Seen};
 use crate::sys::tty;
 use crate::wire::{AttachParams, AttachReply, Call, StatusReply, TargetsParams};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
@@ -21,9 +22,10 @@ pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
     let interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let mut args = args.clone();
     let mut greet = true;
+    let mut history = None;
     loop {
         let mut connection = context.connect()?;
-        let reply: AttachReply = connection.call(&Call::Attach(params(&args)))?;
+        let reply: AttachReply = connection.call(&Call::Attach(params(&args, history)))?;
         if !(interactive && reply.tty) {
             return stream::run(context, &args, &reply, connection);
         }
@@ -31,6 +33,9 @@ pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
         let session = Session::new(context, &args, &reply, keys.clone(), connection)?;
         let ended = session::run(session, greet)?;
         greet = false;
+        // Who has been here before has the history in the terminal's own.
+        history = Some(0);
+        let mut seen = Seen::Key;
         match ended {
             Ended::Detached(text) => {
                 tell(
@@ -53,18 +58,27 @@ pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
                 return Ok(exit::LOST);
             }
             Ended::Signalled(signal) => return Ok(128 + signal),
-            Ended::Help(text) => show_help(&text),
-            Ended::Suspended => suspend(),
-            Ended::Resync => {}
+            Ended::Help(text) => seen = view::help(&text),
+            Ended::History => seen = view::history(context, &name)?,
+            Ended::Suspended => {
+                suspend();
+                // One line, so that what the shell has shown is scrolled away and not drawn over.
+                history = Some(1);
+            }
+            Ended::Resync => history = Some(1),
             Ended::Switch(step) => {
                 args.process = neighbour(context, &name, step)?;
                 greet = true;
+                history = None;
             }
+        }
+        if let Seen::Signal(signal) = seen {
+            return Ok(128 + signal);
         }
     }
 }
 
-fn params(args: &AttachArgs) -> AttachParams {
+fn params(args: &AttachArgs, history: Option<u32>) -> AttachParams {
     let (rows, cols) = terminal_size();
     AttachParams {
         process: args.process.clone(),
@@ -72,6 +86,7 @@ fn params(args: &AttachArgs) -> AttachParams {
         steal: args.steal,
         // A drawn screen is of no use in a pipe.
         replay: !args.no_replay && std::io::stdout().is_terminal(),
+        history,
         until_exit: args.until_exit,
         lossless: args.lossless,
         rows,
@@ -92,17 +107,14 @@ fn detach_keys(args: &AttachArgs) -> Result<DetachKeys, ClientError> {
     }
 }
 
-/// Rows and columns of the terminal that shows the output; 0 without one.
+/// Rows and columns of the user's terminal; 0 where it does not take part at both ends, since then
+/// it neither shows the process's screen nor answers its questions.
 fn terminal_size() -> (u16, u16) {
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
-    let size = if stdout.is_terminal() {
-        tty::window_size(stdout.as_fd())
-    } else if stdin.is_terminal() {
-        tty::window_size(stdin.as_fd())
-    } else {
-        return (0, 0);
-    };
-    size.unwrap_or((0, 0))
+    match stdin.is_terminal() && stdout.is_terminal() {
+        true => tty::window_size(stdout.as_fd()).unwrap_or((0, 0)),
+        false => (0, 0),
+    }
 }
 
 /// The device number of the client's terminal; 0 without one.
@@ -151,21 +163,6 @@ fn tell(context: &Context, text: &str) {
     if !context.global.quiet {
         let _ = writeln!(std::io::stderr(), "{text}");
     }
-}
-
-/// Shows the help until a key is pressed; attaching again then repaints the screen.
-fn show_help(text: &str) {
-    let mut out = std::io::stdout();
-    let _ = write!(out, "{text}\r\npress a key to go on ");
-    let _ = out.flush();
-    if let Ok(terminal) = tty::open()
-        && let Ok(raw) = tty::RawMode::enter(terminal.as_fd())
-    {
-        let _ = std::fs::File::from(terminal).read(&mut [0; 64]);
-        drop(raw);
-    }
-    let _ = write!(out, "\r\n");
-    let _ = out.flush();
 }
 
 /// Stops until continued, like any program at ctrl-z.

@@ -3,7 +3,22 @@
 //! Pure: bytes in, actions out. A key may come as a legacy byte, as `CSI u` (kitty) or as
 //! xterm's `modifyOtherKeys`, cut anywhere. What is no chord leaves exactly as it came.
 
-use super::keys::{Key, Token, Tokenizer};
+use super::keys::{Key, Meaning, Token, Tokenizer};
+use std::time::Duration;
+
+/// What the keys do, for `tm attach --help` and the man page.
+pub const HELP: &str = "\
+Keys, with the first of the detach keys (ctrl-a) as their prefix:
+  ctrl-a d        leaves; the process goes on
+  ctrl-a ctrl-a   sends ctrl-a itself, as ctrl-a a does
+  ctrl-a ?        tells more about the session
+  ctrl-a [        prints what has left the screen into the terminal's own scrollback
+  ctrl-a n, p     goes to the next or previous process with a terminal
+  ctrl-a ctrl-z   suspends tm
+
+Other --detach-keys of two keys, the first with ctrl, are a prefix in the same way; of any
+other shape they only leave. Without a terminal at both ends lines are exchanged instead of keys:
+typed text goes to the process line by line and ctrl-c leaves; the end of piped input leaves too.";
 
 /// What to do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +29,8 @@ pub enum Action {
     Detach,
     /// Explain the keys.
     Help,
+    /// Show what has left the screen.
+    History,
     /// Go to the next process.
     Next,
     /// Go to the previous process.
@@ -104,7 +121,9 @@ pub struct ChordDecoder {
     matched: usize,
     /// The bytes of those keys.
     held: Vec<u8>,
+    brackets: Brackets,
     pasting: bool,
+    watching: bool,
     out: Vec<Action>,
 }
 
@@ -116,56 +135,76 @@ impl ChordDecoder {
             tokens: Tokenizer::default(),
             matched: 0,
             held: Vec::new(),
+            brackets: Brackets::default(),
             pasting: false,
+            watching: false,
             out: Vec::new(),
         }
+    }
+
+    /// Whether another client drives. Then only keys are for the process, since a key takes over:
+    /// what this terminal tells by itself (mouse, focus, answers) is of no use to it.
+    pub fn set_watching(&mut self, watching: bool) {
+        self.watching = watching;
     }
 
     /// Takes in what was typed. `bracketed_paste` tells whether the process has switched that
     /// mode on: only then are the brackets believed.
     pub fn feed(&mut self, bytes: &[u8], bracketed_paste: bool) -> Vec<Action> {
-        if self.keys.keys.is_empty() {
+        if self.keys.keys.is_empty() && !self.watching && !self.is_waiting() {
             return vec![Action::Forward(bytes.to_vec())];
         }
         self.pasting &= bracketed_paste;
-        for token in self.tokens.feed(bytes) {
-            self.take(token, bracketed_paste);
+        for &byte in bytes {
+            for token in self.tokens.feed(byte) {
+                self.take(token);
+            }
+            match self.brackets.feed(byte) {
+                Some(true) if bracketed_paste => {
+                    self.pasting = true;
+                    self.give_up();
+                }
+                Some(false) => self.pasting = false,
+                _ => {}
+            }
         }
         std::mem::take(&mut self.out)
     }
 
-    /// Whether an incomplete sequence is held back; [`ChordDecoder::flush`] it after 25 ms.
+    /// Whether an incomplete sequence is held back.
     pub fn is_waiting(&self) -> bool {
         self.tokens.is_waiting()
+    }
+
+    /// How long to hold it; then [`ChordDecoder::flush`] it.
+    pub fn patience(&self) -> Duration {
+        self.tokens.patience()
     }
 
     /// Nothing more came: what looked like the begin of a sequence was keys.
     pub fn flush(&mut self) -> Vec<Action> {
         for token in self.tokens.flush() {
-            self.take(token, false);
+            self.take(token);
         }
         std::mem::take(&mut self.out)
     }
 
-    fn take(&mut self, token: Token, bracketed_paste: bool) {
+    fn take(&mut self, token: Token) {
         if self.pasting {
-            self.pasting = token.bytes != b"\x1b[201~";
             return self.forward(&token.bytes);
         }
-        if bracketed_paste && token.bytes == b"\x1b[200~" {
-            self.pasting = true;
-            self.give_up();
-            return self.forward(&token.bytes);
-        }
-        match token.key {
-            Some(key) => self.take_key(key, &token.bytes),
-            None if token.is_key && self.matched > 0 => {
+        match token.meaning {
+            Meaning::Key(key) => self.take_key(key, &token.bytes),
+            Meaning::OtherKey => {
                 self.give_up();
                 self.forward(&token.bytes);
             }
-            // A release of the prefix belongs to it; reports of mouse and focus pass by.
-            None if token.is_release && self.matched > 0 => self.held.extend(&token.bytes),
-            None => self.forward(&token.bytes),
+            // A release of the prefix belongs to it.
+            Meaning::Release if self.matched > 0 => self.held.extend(&token.bytes),
+            Meaning::Release | Meaning::Report if self.watching => {}
+            Meaning::Release => self.forward(&token.bytes),
+            // These pass by, also between the keys of a chord.
+            Meaning::Report => self.forward(&token.bytes),
         }
     }
 
@@ -219,6 +258,7 @@ impl ChordDecoder {
         }
         let command = match (key.ctrl, key.code) {
             (false, '?') => Action::Help,
+            (false, '[') => Action::History,
             (false, 'n') => Action::Next,
             (false, 'p') => Action::Previous,
             (true, 'z') => Action::Suspend,
@@ -248,6 +288,28 @@ impl ChordDecoder {
         match self.out.last_mut() {
             Some(Action::Forward(last)) => last.extend(bytes),
             _ => self.out.push(Action::Forward(bytes.to_vec())),
+        }
+    }
+}
+
+/// Recognises the brackets around what is pasted, however slowly they come.
+#[derive(Debug, Default)]
+struct Brackets {
+    /// The last bytes, the newest lowest.
+    last: u64,
+}
+
+impl Brackets {
+    const BEGIN: u64 = u64::from_be_bytes(*b"\0\0\x1b[200~");
+    const END: u64 = u64::from_be_bytes(*b"\0\0\x1b[201~");
+
+    /// True after the opening bracket, false after the closing one.
+    fn feed(&mut self, byte: u8) -> Option<bool> {
+        self.last = (self.last << 8 | u64::from(byte)) & 0xffff_ffff_ffff;
+        match self.last {
+            Brackets::BEGIN => Some(true),
+            Brackets::END => Some(false),
+            _ => None,
         }
     }
 }

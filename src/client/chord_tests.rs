@@ -102,6 +102,8 @@ fn the_commands_of_the_prefix() {
         (&b"\x01?"[..], Action::Help),
         (b"\x01\x1b[47:63;2u", Action::Help),
         (b"\x01\x1b[63;2u", Action::Help),
+        (b"\x01[", Action::History),
+        (b"\x1b[97;5u\x1b[91u", Action::History),
         (b"\x01n", Action::Next),
         (b"\x01p", Action::Previous),
         (b"\x01\x1a", Action::Suspend),
@@ -180,4 +182,137 @@ fn non_latin_layouts_use_the_base_key() {
     // Cyrillic ф is on the key of Latin a.
     let found = at_every_split("ctrl-a,d", b"\x1b[1092::97;5u\x1b[1074::100u", false);
     assert_eq!(found, [Action::Detach]);
+}
+
+/// The actions when nothing more comes for a while between the two parts, wherever that is.
+fn with_a_pause(keys: &str, bytes: &[u8], at: usize, paste: bool) -> Vec<Action> {
+    let mut decoder = decoder(keys);
+    let mut all = decoder.feed(&bytes[..at], paste);
+    all.extend(decoder.flush());
+    all.extend(actions(&mut decoder, &[&bytes[at..]], paste));
+    all
+}
+
+#[test]
+fn brackets_are_known_however_slowly_they_come() {
+    let pasted = b"\x1b[200~\x01d\x1b[97;5ud\x01[\x1b[201~";
+    let typed = [&pasted[..], b"\x01d"].concat();
+    for at in 0..=pasted.len() {
+        let found = with_a_pause("ctrl-a,d", &typed, at, true);
+        let (last, before) = found.split_last().expect("something was typed");
+        assert_eq!(last, &Action::Detach, "cut at {at}");
+        let forwarded: Vec<u8> = before
+            .iter()
+            .flat_map(|action| match action {
+                Action::Forward(bytes) => bytes.clone(),
+                other => panic!("{other:?} in a paste, cut at {at}"),
+            })
+            .collect();
+        assert_eq!(forwarded, pasted, "cut at {at}");
+    }
+}
+
+#[test]
+fn every_bracket_may_be_cut_in_many() {
+    let typed = b"a\x1b[200~x\x01dy\x1b[201~b";
+    for first in 0..=typed.len() {
+        for second in first..=typed.len() {
+            let parts = [&typed[..first], &typed[first..second], &typed[second..]];
+            let found = actions(&mut decoder("ctrl-a,d"), &parts, true);
+            assert_eq!(found, [forward(typed)], "cut at {first} and {second}");
+        }
+    }
+}
+
+/// What terminals send without a key being pressed.
+const REPORTS: [&[u8]; 17] = [
+    b"\x1b[?62;22c",
+    b"\x1b[>1;10;0c",
+    b"\x1b[0n",
+    b"\x1b[?997;1n",
+    b"\x1b[24;80R",
+    b"\x1b[1;1R",
+    b"\x1b[?2026;2$y",
+    b"\x1b[?1u",
+    b"\x1b[4;600;800t",
+    b"\x1b[48;24;80;0;0t",
+    b"\x1b[I",
+    b"\x1b[<0;10;10m",
+    b"\x1b[M !!",
+    b"\x1b[32;10;10M",
+    b"\x1b]11;rgb:0000/dddd/ffff\x07",
+    b"\x1b]52;c;ZGRk\x1b\\",
+    b"\x1bP>|xterm(379)\x1b\\",
+];
+
+#[test]
+fn reports_never_disturb_a_chord() {
+    for report in REPORTS {
+        let typed = [b"\x01", report, b"d"].concat();
+        let found = at_every_split("ctrl-a,d", &typed, false);
+        assert_eq!(found, [forward(report), Action::Detach], "{report:?}");
+    }
+}
+
+#[test]
+fn who_watches_sends_keys_alone() {
+    let mut watcher = decoder("ctrl-a,d");
+    watcher.set_watching(true);
+    for report in REPORTS {
+        for at in 0..report.len() {
+            let parts = [&report[..at], &report[at..]];
+            assert_eq!(actions(&mut watcher, &parts, false), [], "{report:?}");
+        }
+    }
+    for keys in [
+        &b"x"[..],
+        b"\x1b[A",
+        b"\x1b[1;5R",
+        b"\x1bOP",
+        b"\x1b[[A",
+        b"\x1b]",
+        b"\x1bP",
+        b"\x1bPx",
+        b"\x1b[15~",
+        b"\x1b[98;5:1u",
+    ] {
+        assert_eq!(actions(&mut watcher, &[keys], false), [forward(keys)]);
+    }
+    // What is pasted was meant, whatever it looks like.
+    let pasted = b"\x1b[200~\x1b[0n\x1b[201~";
+    assert_eq!(actions(&mut watcher, &[pasted], true), [forward(pasted)]);
+    let mut without_keys = decoder("none");
+    without_keys.set_watching(true);
+    let typed = [b"a", REPORTS[0], b"b"].concat();
+    assert_eq!(
+        actions(&mut without_keys, &[&typed], false),
+        [forward(b"ab")]
+    );
+}
+
+#[test]
+fn a_string_that_never_ends_does_not_lock_in() {
+    for begun in [&b"\x1b]11;what"[..], b"\x1bP1$r", b"\x1b_Gi=1"] {
+        for chord in [&b"\x01d"[..], b"\x1b[97;5ud"] {
+            let typed = [begun, chord].concat();
+            let found = at_every_split("ctrl-a,d", &typed, false);
+            assert_eq!(found, [forward(begun), Action::Detach]);
+        }
+    }
+}
+
+#[test]
+fn what_may_be_a_key_waits_less_than_what_cannot_be() {
+    let mut decoder = decoder("ctrl-a,d");
+    let mut patience = |bytes: &[u8]| {
+        decoder.feed(bytes, false);
+        let patience = decoder.patience();
+        decoder.flush();
+        patience
+    };
+    let escape = patience(b"\x1b");
+    assert!(escape <= Duration::from_millis(25));
+    assert_eq!(patience(b"\x1b["), escape);
+    assert!(patience(b"\x1b[97;") > escape);
+    assert!(patience(b"\x1b]11;rgb") > escape);
 }

@@ -14,13 +14,18 @@ use crate::wire::{Call, EventInfo, Frame, LogsParams, ProcessStatus, ShutdownPar
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// How much waits between the readers and the printer: back-pressure, not a buffer.
 const CHANNEL_BOUND: usize = 64;
+
+/// How long a notice waits for output that comes before it.
+const NOTICE_DELAY: Duration = Duration::from_millis(20);
 
 enum Incoming {
     Frame(Frame),
@@ -66,6 +71,7 @@ pub fn run(
         receiver,
         phase: Phase::Starting,
         live: false,
+        late: VecDeque::new(),
         orders: 0,
         announced: false,
         open_streams: 1,
@@ -92,6 +98,8 @@ struct Follower<'a> {
     phase: Phase,
     /// Whether a live line is on the screen.
     live: bool,
+    /// Notices that wait, since when and of which process.
+    late: VecDeque<(Instant, String, String)>,
     /// How often we asked for the end.
     orders: usize,
     /// The daemon said that it ends, or we asked for it.
@@ -104,18 +112,25 @@ impl Follower<'_> {
         self.begin_to_follow(fresh)?;
         self.draw_live()?;
         while self.open_streams > 0 {
-            let incoming = match self.merger.has_partial() {
-                true => self.receiver.recv_timeout(PARTIAL_LINE_DELAY),
-                false => self.receiver.recv().map_err(RecvTimeoutError::from),
+            let partial = self.merger.has_partial().then_some(PARTIAL_LINE_DELAY);
+            let notice = self
+                .late
+                .front()
+                .map(|(at, ..)| NOTICE_DELAY.saturating_sub(at.elapsed()));
+            let incoming = match [partial, notice].into_iter().flatten().min() {
+                Some(delay) => self.receiver.recv_timeout(delay),
+                None => self.receiver.recv().map_err(RecvTimeoutError::from),
             };
             let mut out = Vec::new();
+            self.print_late(NOTICE_DELAY, &mut out);
             match incoming {
                 Ok(Incoming::Frame(frame)) => take_frame(&mut self.merger, &frame, &mut out),
-                Ok(Incoming::Event(event)) => self.take_event(&event, &mut out)?,
+                Ok(Incoming::Event(event)) => self.take_event(&event)?,
                 Ok(Incoming::Signal) => self.stop()?,
                 Ok(Incoming::FramesEnd | Incoming::EventsEnd) => self.open_streams -= 1,
                 Ok(Incoming::Failed(error)) => return Err(error),
-                Err(RecvTimeoutError::Timeout) => self.merger.flush(&mut out),
+                Err(RecvTimeoutError::Timeout) if partial.is_some() => self.merger.flush(&mut out),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.print(&out)?;
@@ -150,7 +165,7 @@ impl Follower<'_> {
         forward_frames(Frames::new(connection.into_frames()), self.sender.clone())
     }
 
-    fn take_event(&mut self, event: &EventInfo, out: &mut Vec<u8>) -> Result<(), ClientError> {
+    fn take_event(&mut self, event: &EventInfo) -> Result<(), ClientError> {
         let settled = self.progress.take(event);
         if event.event == "daemon" && event.detail.contains("shut") {
             self.announced = true;
@@ -160,10 +175,20 @@ impl Follower<'_> {
             (Phase::Starting, None) => Ok(()),
             (Phase::Following | Phase::Stopping, _) => {
                 if let Some(process) = &event.process {
-                    self.merger.notice(process, &notice_text(event), out);
+                    let notice = (Instant::now(), process.clone(), notice_text(event));
+                    self.late.push_back(notice);
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Says what is at least so old. Events and output come on connections of their own: what a
+    /// process wrote before it changed should stand before the notice of it.
+    fn print_late(&mut self, age: Duration, out: &mut Vec<u8>) {
+        while let Some((_, process, text)) = self.late.pop_front_if(|(at, ..)| at.elapsed() >= age)
+        {
+            self.merger.notice(&process, &text, out);
         }
     }
 
@@ -203,6 +228,7 @@ impl Follower<'_> {
 
     fn finish(mut self) -> Result<i32, ClientError> {
         let mut out = Vec::new();
+        self.print_late(Duration::ZERO, &mut out);
         self.merger.finish(&mut out);
         self.print(&out)?;
         if !self.announced {

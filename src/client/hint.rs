@@ -13,6 +13,9 @@ use vt100::Parser;
 /// Output beyond which the line is in the way, in bytes.
 const WRITTEN_MAX: usize = 64 * 1024;
 
+/// Larger terminals get the line by itself.
+const SIDE_MAX: u16 = 1000;
+
 /// What leaves and what helps, in words.
 pub fn ways_out(keys: &DetachKeys) -> String {
     let leave = match keys.shown() {
@@ -21,6 +24,11 @@ pub fn ways_out(keys: &DetachKeys) -> String {
     };
     let help = keys.prefix().map(|prefix| format!(", {prefix} ? helps"));
     leave + &help.unwrap_or_default()
+}
+
+/// The line by itself, for when nothing is drawn below it.
+pub fn line(text: &str, style: Style) -> Vec<u8> {
+    format!("{}\r\n", style.paint(Paint::Dim, text)).into_bytes()
 }
 
 /// The line, and the screen it lies on.
@@ -52,9 +60,19 @@ impl Hint {
         }
     }
 
-    /// The line alone, for when nothing is drawn below it.
-    pub fn line(&self) -> Vec<u8> {
-        format!("{}\r\n", self.style.paint(Paint::Dim, &self.text)).into_bytes()
+    /// Whether a terminal of this size has room for a line, and a model of it is worth its memory.
+    pub fn fits((rows, cols): (u16, u16)) -> bool {
+        (3..=SIDE_MAX).contains(&rows) && (20..=SIDE_MAX).contains(&cols)
+    }
+
+    /// Says something else, while it is hidden.
+    pub fn say(&mut self, text: String) {
+        self.text = text;
+    }
+
+    /// Whether something has been drawn below it.
+    pub fn is_drawn(&self) -> bool {
+        self.drawn
     }
 
     /// Takes note of a screen that is drawn, while it is hidden.
@@ -80,7 +98,7 @@ impl Hint {
     pub fn show(&mut self) -> Vec<u8> {
         let (rows, cols) = self.size();
         let (row, column) = self.screen.screen().cursor_position();
-        let fits = rows >= 3 && cols >= 20 && column < cols;
+        let fits = Hint::fits((rows, cols)) && column < cols;
         if !self.drawn || self.row.is_some() || !fits || !self.tracker.is_plain() {
             return Vec::new();
         }

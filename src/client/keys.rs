@@ -1,9 +1,16 @@
-//! Keys in what a terminal sends: single bytes and `CSI` sequences.
+//! Keys in what a terminal sends: single bytes and `CSI` sequences, and what is no key at all.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Longest sequence that is waited for; a longer one is not from a keyboard.
 const MAX_SEQUENCE: usize = 64;
+
+/// How long the begin of a sequence waits for its rest where it may be a key by itself.
+const KEY_TIMEOUT: Duration = Duration::from_millis(25);
+
+/// And where it cannot be.
+const SEQUENCE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A key with or without ctrl; lock keys do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,81 +52,152 @@ impl fmt::Display for Key {
     }
 }
 
+/// What a piece of input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// The press of a key that a chord can be made of.
+    Key(Key),
+    /// The press of any other key.
+    OtherKey,
+    /// The release of a key, or a modifier alone.
+    Release,
+    /// Nobody pressed a key: mouse, focus, or what the terminal answers to a question.
+    Report,
+}
+
 /// A piece of input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// Exactly what came.
     pub bytes: Vec<u8>,
-    /// The key pressed, when it is one that a chord can be made of.
-    pub key: Option<Key>,
-    /// Whether it is the press of a key at all, and not a report or a release.
-    pub is_key: bool,
-    /// Whether it is the release of a key, or a modifier alone.
-    pub is_release: bool,
+    /// What it is.
+    pub meaning: Meaning,
 }
 
 /// Cuts input into tokens; holds an incomplete sequence.
 #[derive(Debug, Default)]
 pub struct Tokenizer {
     partial: Vec<u8>,
+    /// Inside an answer that has the form of a string.
+    in_string: bool,
 }
 
 impl Tokenizer {
-    /// The tokens that are complete now.
-    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Token> {
+    /// The tokens that this byte completes.
+    pub fn feed(&mut self, byte: u8) -> Vec<Token> {
         let mut tokens = Vec::new();
-        for &byte in bytes {
-            self.push(byte, &mut tokens);
-        }
+        self.push(byte, &mut tokens);
         tokens
     }
 
-    /// Whether something is held.
+    /// Whether more has to come for a decision.
     pub fn is_waiting(&self) -> bool {
-        !self.partial.is_empty()
+        !self.partial.is_empty() || self.in_string
+    }
+
+    /// How long to wait for that: a person may have pressed escape, or alt with a bracket; what
+    /// is longer comes from the terminal, perhaps in several packets.
+    pub fn patience(&self) -> Duration {
+        match (self.in_string, self.partial.len()) {
+            (false, ..=2) => KEY_TIMEOUT,
+            _ => SEQUENCE_TIMEOUT,
+        }
     }
 
     /// What is held, as single bytes.
     pub fn flush(&mut self) -> Vec<Token> {
+        self.in_string = false;
         self.partial.drain(..).map(byte_token).collect()
     }
 
     fn push(&mut self, byte: u8, tokens: &mut Vec<Token>) {
-        match (self.partial.len(), byte) {
-            (0, 0x1b) => self.partial.push(byte),
-            (0, _) => tokens.push(byte_token(byte)),
-            (1, b'[') => self.partial.push(byte),
-            // Escape, then another key.
-            (1, _) => {
-                tokens.append(&mut self.flush());
-                self.push(byte, tokens);
-            }
-            (_, 0x20..=0x3f) if self.partial.len() < MAX_SEQUENCE => self.partial.push(byte),
-            (_, 0x40..=0x7e) => {
+        if self.in_string && self.push_in_string(byte, tokens) {
+            return;
+        }
+        match (self.partial.as_slice(), byte) {
+            ([], 0x1b) => self.partial.push(byte),
+            ([], _) => tokens.push(byte_token(byte)),
+            ([_], b'[' | b']' | b'P' | b'_') => self.partial.push(byte),
+            ([_, kind @ (b']' | b'P' | b'_')], _) if begins_answer(*kind, byte) => {
                 self.partial.push(byte);
-                tokens.push(sequence_token(std::mem::take(&mut self.partial)));
+                self.in_string = true;
+                tokens.push(self.take(Meaning::Report));
             }
-            // No sequence after all.
+            ([_, b'[', b'M', more @ ..], 0x20..) => {
+                let last = more.len() == 2;
+                self.partial.push(byte);
+                if last {
+                    tokens.push(self.take(Meaning::Report));
+                }
+            }
+            // The Linux console's function keys.
+            ([_, b'[', b'['], 0x40..=0x7e) => {
+                self.partial.push(byte);
+                tokens.push(self.take(Meaning::OtherKey));
+            }
+            ([_, b'['], b'M' | b'[') => self.partial.push(byte),
+            ([_, b'[', ..], 0x20..=0x3f) if self.partial.len() < MAX_SEQUENCE => {
+                self.partial.push(byte);
+            }
+            ([_, b'[', ..], 0x40..=0x7e) => {
+                self.partial.push(byte);
+                let meaning = meaning(&self.partial);
+                tokens.push(self.take(meaning));
+            }
+            // Escape and another key, or no sequence after all.
             _ => {
                 tokens.append(&mut self.flush());
                 self.push(byte, tokens);
             }
         }
     }
+
+    /// Takes the next byte of an answer; false when it does not belong to it.
+    fn push_in_string(&mut self, byte: u8, tokens: &mut Vec<Token>) -> bool {
+        match (self.partial.as_slice(), byte) {
+            ([], 0x1b) => {
+                self.partial.push(byte);
+                return true;
+            }
+            ([], 0x07) | ([_], b'\\') => self.in_string = false,
+            ([], 0x20..) => {}
+            _ => {
+                self.in_string = false;
+                return false;
+            }
+        }
+        self.partial.push(byte);
+        tokens.push(self.take(Meaning::Report));
+        true
+    }
+
+    fn take(&mut self, meaning: Meaning) -> Token {
+        Token {
+            bytes: std::mem::take(&mut self.partial),
+            meaning,
+        }
+    }
+}
+
+/// Whether this is how an answer goes on after ESC and `kind`, and not alt with a key.
+fn begins_answer(kind: u8, byte: u8) -> bool {
+    match kind {
+        b']' => byte.is_ascii_digit() || matches!(byte, b'l' | b'L'),
+        b'P' => byte.is_ascii_digit() || matches!(byte, b'>' | b'!'),
+        _ => byte == b'G',
+    }
 }
 
 fn byte_token(byte: u8) -> Token {
     Token {
         bytes: vec![byte],
-        key: Some(Key::from_byte(byte)),
-        is_key: true,
-        is_release: false,
+        meaning: Meaning::Key(Key::from_byte(byte)),
     }
 }
 
 /// Reads `CSI code[:shifted[:base]];1+modifiers[:event];text u` and
 /// `CSI 27;1+modifiers;code ~`; other sequences are keys without a character, or reports.
-fn sequence_token(bytes: Vec<u8>) -> Token {
+fn meaning(bytes: &[u8]) -> Meaning {
     let last = bytes.last().copied().unwrap_or(0);
     let inner = bytes.get(2..bytes.len() - 1).unwrap_or_default();
     let fields: Vec<Vec<u32>> = inner.split(|byte| *byte == b';').map(numbers).collect();
@@ -127,11 +205,17 @@ fn sequence_token(bytes: Vec<u8>) -> Token {
         let value = fields.get(index).and_then(|field| field.get(part)).copied();
         value.filter(|value| *value != 0).unwrap_or(default)
     };
-    let private = inner
-        .first()
-        .is_some_and(|byte| matches!(byte, b'<'..=b'?'));
-    let report = private || !matches!(last, b'u' | b'~' | b'A'..=b'H' | b'P'..=b'S' | b'Z');
-    let is_release = !report && field(1, 1, 1) == 3;
+    let is_report = match (inner.first(), last) {
+        (Some(b'<'..=b'?'), _) => true,
+        (None, b'I' | b'O') => true,
+        (Some(_), b'M' | b'm' | b'n' | b't' | b'x' | b'y') => true,
+        // Where the cursor is; F3 with modifiers looks like it in the first row.
+        (Some(_), b'R') => field(0, 0, 1) != 1 || !(2..=16).contains(&field(1, 0, 1)),
+        _ => false,
+    };
+    if is_report {
+        return Meaning::Report;
+    }
     let (code, modifiers) = match last {
         b'u' => (
             character(field(0, 0, 0), field(0, 1, 0), field(0, 2, 0)),
@@ -142,12 +226,12 @@ fn sequence_token(bytes: Vec<u8>) -> Token {
     };
     // kitty's numbers of the modifier keys themselves.
     let bare_modifier = last == b'u' && (57_441..=57_454).contains(&code);
-    let key = key_of(code, field(0, 1, 0), modifiers);
-    Token {
-        key: key.filter(|_| !report && !is_release && !bare_modifier),
-        is_key: !report && !is_release && !bare_modifier,
-        is_release: is_release || bare_modifier,
-        bytes,
+    if field(1, 1, 1) == 3 || bare_modifier {
+        return Meaning::Release;
+    }
+    match key_of(code, field(0, 1, 0), modifiers) {
+        Some(key) => Meaning::Key(key),
+        None => Meaning::OtherKey,
     }
 }
 

@@ -105,6 +105,7 @@ pub fn take_frame(merger: &mut Merger, frame: &Frame, out: &mut Vec<u8>) {
         | Kind::Exit
         | Kind::Detach
         | Kind::End
-        | Kind::InputEnd => {}
+        | Kind::InputEnd
+        | Kind::Redraw => {}
     }
 }

@@ -4,7 +4,7 @@
 
 use super::sanitise::Sanitiser;
 use super::style::{Paint, Style};
-use super::time::local_rfc3339;
+use super::time::utc_rfc3339;
 use crate::wire::{LogLine, SourceInfo};
 
 /// Longest line that is waited for, in bytes; a longer one is printed in parts.
@@ -209,7 +209,7 @@ impl Merger {
         let source = &self.sources[index];
         if !continued {
             if self.options.timestamps {
-                let time = local_rfc3339(source.line_time_ns);
+                let time = utc_rfc3339(source.line_time_ns);
                 out.extend_from_slice(self.options.style.paint(Paint::Dim, &time).as_bytes());
                 out.push(b' ');
             }
@@ -239,7 +239,7 @@ impl Merger {
         let line = LogLine {
             process: source.process.clone(),
             stream: source.stream.clone(),
-            ts: local_rfc3339(source.line_time_ns),
+            ts: utc_rfc3339(source.line_time_ns),
             text: String::from_utf8_lossy(text).into_owned(),
         };
         // Plain strings always are JSON.

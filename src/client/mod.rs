@@ -19,6 +19,7 @@ mod logs;
 mod merge;
 mod plan;
 mod progress;
+mod questions;
 mod sanitise;
 mod screen_care;
 mod session;
@@ -30,6 +31,7 @@ mod table;
 mod tell;
 mod time;
 mod up;
+mod view;
 
 use crate::wire::Call;
 use clap::FromArgMatches;

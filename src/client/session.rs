@@ -6,33 +6,25 @@ use super::connection::Connection;
 use super::context::Context;
 use super::error::ClientError;
 use super::hint::{self, Hint};
-use super::screen_care::Screen;
+use super::screen_care::{Screen, without_panic};
 use super::style::{Paint, Style};
 use super::table::bracketed;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, MAX_PAYLOAD, RoleInfo};
 use mio::net::UnixStream;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
-use signal_hook_mio::v1_0::Signals;
-use std::io::{self, ErrorKind, Read, Write};
+use pump::Ready;
+use signal_hook::consts::{SIGCONT, SIGTSTP, SIGWINCH};
+use std::io;
 use std::time::{Duration, Instant};
 
-/// How long the begin of a sequence waits for its rest.
-const KEY_TIMEOUT: Duration = Duration::from_millis(25);
+mod pump;
+
+pub use pump::run;
 
 /// How long the hint stays when the process writes.
 const HINT_TIME: Duration = Duration::from_secs(3);
 
-/// No more is read from the terminal while so much waits for the daemon, in bytes.
-const INPUT_BOUND: usize = 64 * 1024;
-
-/// No more is read from the daemon while so much waits for the terminal, in bytes.
-const OUTPUT_BOUND: usize = 128 * 1024;
-
-const TERMINAL: Token = Token(0);
-const SOCKET: Token = Token(1);
-const SIGNALS: Token = Token(2);
+/// Of output that was dropped so much is kept, in case that it was the last, in bytes.
+const MISSED_MAX: usize = 4096;
 
 /// How an attachment ended. The terminal is as before in each case.
 #[derive(Debug)]
@@ -52,6 +44,8 @@ pub enum Ended {
     Signalled(i32),
     /// The user wants to read this, then go on.
     Help(String),
+    /// The user wants to read what left the screen, then go on.
+    History,
     /// The client is to be stopped, then go on.
     Suspended,
     /// The terminal was somebody else's for a while: everything has to be drawn again.
@@ -69,7 +63,14 @@ pub struct Session {
     style: Style,
     keys: DetachKeys,
     role: RoleInfo,
+    /// The daemon draws everything anew when asked to.
+    redraws: bool,
+    /// It has been asked to: output up to the picture is dropped.
+    redrawing: bool,
+    /// The end of what was dropped.
+    missed: Vec<u8>,
     replay: bool,
+    told_size: bool,
     hint: Option<Hint>,
     hint_since: Instant,
     state: String,
@@ -82,15 +83,6 @@ pub struct Session {
     outgoing: Vec<u8>,
     ready: Ready,
     ended: Option<Ended>,
-}
-
-/// What may be tried: edges are told only once.
-#[derive(Debug)]
-struct Ready {
-    terminal_readable: bool,
-    terminal_writable: bool,
-    socket_readable: bool,
-    socket_writable: bool,
 }
 
 impl Session {
@@ -112,7 +104,11 @@ impl Session {
         Ok(Session {
             process: reply.process.clone(),
             read_only: args.read_only,
+            redraws: reply.redraws,
+            redrawing: false,
+            missed: Vec::new(),
             replay: !args.no_replay,
+            told_size: false,
             hint: None,
             hint_since: Instant::now(),
             state: match reply.pid {
@@ -126,6 +122,7 @@ impl Session {
             role: RoleInfo {
                 driver: reply.driver,
                 clients: 1,
+                ..RoleInfo::default()
             },
             screen: Screen::enter().map_err(terminal_error)?,
             chord: ChordDecoder::new(keys),
@@ -133,31 +130,91 @@ impl Session {
             socket: socket.map_err(terminal_error)?,
             decoder,
             outgoing: Vec::new(),
-            ready: Ready {
-                terminal_readable: true,
-                terminal_writable: true,
-                socket_readable: true,
-                socket_writable: true,
-            },
+            ready: Ready::all(),
             ended: None,
         })
     }
 
     /// One line about how to leave: over what is drawn, or before it when nothing is.
     fn greet(&mut self) {
-        if self.quiet {
-            return;
+        if !self.quiet {
+            self.lay_over(self.greeting());
         }
+    }
+
+    fn greeting(&self) -> String {
         let watching = if self.read_only { " read-only" } else { "" };
         let (name, state) = (&self.process, &self.state);
+        let larger = match self.is_too_small() {
+            true => format!(
+                " (its terminal is {}, larger than this)",
+                self.process_size()
+            ),
+            false => String::new(),
+        };
         let keys = hint::ways_out(&self.keys);
-        let line = format!("[attached{watching} to {name}{state} — {keys}]");
-        let hint = Hint::new(line, self.style, self.screen.size());
-        if self.replay {
-            self.hint = Some(hint);
+        format!("[attached{watching} to {name}{state}{larger} — {keys}]")
+    }
+
+    /// Shows a line over what is drawn next.
+    fn lay_over(&mut self, text: String) {
+        let size = self.screen.size();
+        if self.replay && Hint::fits(size) {
+            self.hint = Some(Hint::new(text, self.style, size));
+            self.hint_since = Instant::now();
         } else {
-            self.screen.queue(&hint.line());
+            self.screen.queue(&hint::line(&text, self.style));
         }
+    }
+
+    /// Whether the process draws for a terminal larger than this one.
+    fn is_too_small(&self) -> bool {
+        let (rows, cols) = self.screen.size();
+        (0 < rows && rows < self.role.rows) || (0 < cols && cols < self.role.cols)
+    }
+
+    fn process_size(&self) -> String {
+        format!("{}x{}", self.role.cols, self.role.rows)
+    }
+
+    fn take_role(&mut self, role: RoleInfo) {
+        self.role = role;
+        self.chord.set_watching(!self.role.driver);
+        let greeting = self.greeting();
+        match &mut self.hint {
+            Some(hint) if !hint.is_drawn() => {
+                hint.say(greeting);
+                self.told_size |= self.is_too_small();
+            }
+            _ => self.tell_size(),
+        }
+    }
+
+    /// Says once that not everything can be seen here.
+    fn tell_size(&mut self) {
+        if self.told_size || self.quiet || !self.is_too_small() {
+            return;
+        }
+        self.told_size = true;
+        let (name, size) = (&self.process, self.process_size());
+        let more = self.keys.prefix();
+        let more = more.map_or(String::new(), |prefix| format!(": {prefix} ? tells more"));
+        let text = format!("[{name}'s terminal is {size}, larger than this{more}]");
+        if self.redraws && self.replay {
+            self.ask_redraw();
+            self.lay_over(text);
+        } else {
+            self.notice(&text);
+        }
+    }
+
+    /// Drops what waits for the terminal; a picture of the end takes its place.
+    fn ask_redraw(&mut self) {
+        self.screen.discard();
+        self.hint = None;
+        self.redrawing = true;
+        self.outgoing
+            .extend(Frame::new(Kind::Redraw, []).to_bytes());
     }
 
     fn show_hint(&mut self) {
@@ -176,14 +233,44 @@ impl Session {
 
     /// Shows what the process writes; the hint steps aside for it.
     fn pass(&mut self, bytes: &[u8]) {
+        self.noticed = false;
+        if self.redrawing {
+            self.missed.extend_from_slice(bytes);
+            let surplus = self.missed.len().saturating_sub(MISSED_MAX);
+            self.missed.drain(..surplus);
+            return;
+        }
         if let Some(hint) = &mut self.hint {
             self.screen.queue(&hint.hide());
-            if self.hint_since.elapsed() > HINT_TIME || !hint.written(bytes) {
+            let stays = without_panic(|| hint.written(bytes)).unwrap_or(false);
+            if !stays || self.hint_since.elapsed() > HINT_TIME {
                 self.hint = None;
             }
         }
         self.screen.queue(bytes);
-        self.noticed = false;
+    }
+
+    /// Shows a picture of everything up to here.
+    fn draw(&mut self, bytes: &[u8]) {
+        if let Some(hint) = &mut self.hint {
+            self.screen.queue(&hint.hide());
+            if without_panic(|| hint.drawn(bytes)).is_none() {
+                self.hint = None;
+            }
+        }
+        self.screen.queue(bytes);
+        if std::mem::take(&mut self.redrawing) {
+            self.screen.keep_all();
+            self.missed.clear();
+        }
+    }
+
+    /// No picture comes any more: at least the last lines of what was dropped are shown.
+    fn show_missed(&mut self) {
+        self.redrawing = false;
+        let missed = std::mem::take(&mut self.missed);
+        let line = missed.iter().position(|byte| *byte == b'\n');
+        self.screen.queue(&missed[line.map_or(0, |at| at + 1)..]);
     }
 
     /// Tells the daemon the size of the terminal.
@@ -192,25 +279,6 @@ impl Session {
         if !self.read_only && rows > 0 && cols > 0 {
             self.outgoing.extend(Frame::resize(rows, cols).to_bytes());
         }
-    }
-
-    /// Reads what was typed, once.
-    fn read_terminal(&mut self) -> io::Result<()> {
-        let mut buffer = [0; 4096];
-        match self.screen.read(&mut buffer)? {
-            None => self.ready.terminal_readable = false,
-            // The terminal hung up.
-            Some(0) => self.ended = Some(Ended::Signalled(SIGHUP)),
-            Some(count) => {
-                self.hide_hint();
-                let paste = self.screen.bracketed_paste();
-                let actions = self.chord.feed(&buffer[..count], paste);
-                self.act(actions);
-                let waiting = self.chord.is_waiting();
-                self.key_deadline = waiting.then(|| Instant::now() + KEY_TIMEOUT);
-            }
-        }
-        Ok(())
     }
 
     fn act(&mut self, actions: Vec<Action>) {
@@ -222,6 +290,7 @@ impl Session {
                 }
                 Action::Detach => Ended::Detached(String::new()),
                 Action::Help => Ended::Help(self.help()),
+                Action::History => Ended::History,
                 Action::Next => Ended::Switch(1),
                 Action::Previous => Ended::Switch(-1),
                 Action::Suspend => Ended::Suspended,
@@ -243,57 +312,41 @@ impl Session {
 
     fn help(&self) -> String {
         let prefix = self.keys.prefix().unwrap_or_default();
-        let role = if self.role.driver {
-            "driving"
-        } else {
-            "watching"
+        let role = match (self.role.driver, self.read_only) {
+            (true, _) => "driving",
+            (false, true) => "watching, read-only",
+            (false, false) => "watching",
         };
         let clients = self.role.clients.max(1);
-        let leave = self.keys.shown();
         let mut text = format!("{}: {role}, {clients} attached in all", self.process);
+        if self.is_too_small() {
+            let (rows, cols) = self.screen.size();
+            let size = self.process_size();
+            text.push_str(&format!(
+                "\nits terminal is {size}, this one {cols}x{rows}: make it larger"
+            ));
+            if !self.read_only && !self.role.driver {
+                text.push_str(
+                    ",\nor type: the size is that of who typed last, unless tty.size differs",
+                );
+            }
+        }
         for (keys, does) in [
-            (leave, "leaves; the process goes on".to_string()),
+            (self.keys.shown(), "leaves; the process goes on"),
             (
                 format!("{prefix} {prefix}"),
-                format!("sends {prefix} itself"),
+                "sends the first of them itself",
             ),
+            (format!("{prefix} ["), "shows what has left the screen"),
             (
                 format!("{prefix} n, p"),
-                "goes to the next or previous process".to_string(),
+                "goes to the next or previous process",
             ),
-            (format!("{prefix} ctrl-z"), "suspends tm".to_string()),
+            (format!("{prefix} ctrl-z"), "suspends tm"),
         ] {
-            text.push_str(&format!("\r\n  {keys:<16} {does}"));
+            text.push_str(&format!("\n  {keys:<16} {does}"));
         }
         text
-    }
-
-    /// Writes to the daemon, once.
-    fn write_socket(&mut self) {
-        match self.socket.write(&self.outgoing) {
-            Ok(count) => drop(self.outgoing.drain(..count)),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.ready.socket_writable = false;
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Why it closed may still have to be read.
-            Err(_) => self.outgoing.clear(),
-        }
-    }
-
-    /// Reads from the daemon, once, and takes in the frames.
-    fn read_socket(&mut self) -> Result<(), ClientError> {
-        let mut buffer = [0; 64 * 1024];
-        match self.socket.read(&mut buffer) {
-            Ok(0) => self.ended = Some(Ended::Lost),
-            Ok(count) => self.decoder.push(&buffer[..count]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.ready.socket_readable = false;
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => self.ended = Some(Ended::Lost),
-        }
-        self.take_frames()
     }
 
     fn take_frames(&mut self) -> Result<(), ClientError> {
@@ -314,20 +367,17 @@ impl Session {
             }
             Kind::Snapshot => {
                 if let Some((_, bytes)) = frame.offset_and_bytes() {
-                    if let Some(hint) = &mut self.hint {
-                        self.screen.queue(&hint.hide());
-                        hint.drawn(bytes);
-                    }
-                    self.screen.queue(bytes);
+                    self.draw(bytes);
                 }
             }
             Kind::Notice => self.notice(&bracketed(&frame.payload)),
             Kind::Role => {
                 if let Ok(role) = serde_json::from_slice(&frame.payload) {
-                    self.role = role;
+                    self.take_role(role);
                 }
             }
             Kind::Exit => {
+                self.show_missed();
                 let info = serde_json::from_slice(&frame.payload).unwrap_or_default();
                 let told = self.noticed;
                 self.ended = Some(Ended::Exited { info, told });
@@ -338,7 +388,12 @@ impl Session {
             }
             // A snapshot follows; what was skipped is on no screen.
             Kind::Skipped => {}
-            Kind::Source | Kind::End | Kind::Input | Kind::Resize | Kind::InputEnd => {}
+            Kind::Source
+            | Kind::End
+            | Kind::Input
+            | Kind::Resize
+            | Kind::InputEnd
+            | Kind::Redraw => {}
         }
     }
 
@@ -356,44 +411,14 @@ impl Session {
             SIGWINCH => {
                 self.hide_hint();
                 self.resize();
+                if !self.role.driver {
+                    self.tell_size();
+                }
             }
             SIGTSTP => self.ended = Some(Ended::Suspended),
             SIGCONT => self.ended = Some(Ended::Resync),
             _ => self.ended = Some(Ended::Signalled(signal)),
         }
-    }
-
-    /// One round: input before output, each once, so that a flood delays no key.
-    fn turn(&mut self) -> Result<(), ClientError> {
-        if self.ready.terminal_readable && self.outgoing.len() < INPUT_BOUND {
-            self.read_terminal().or_else(|_| self.hung_up())?;
-        }
-        if self
-            .key_deadline
-            .is_some_and(|deadline| deadline <= Instant::now())
-        {
-            self.key_deadline = None;
-            let actions = self.chord.flush();
-            self.act(actions);
-        }
-        if self.ready.socket_writable && !self.outgoing.is_empty() {
-            self.write_socket();
-        }
-        if self.ready.socket_readable && self.screen.queued() < OUTPUT_BOUND && !self.is_ending() {
-            self.read_socket()?;
-        }
-        if self.ready.terminal_writable && self.screen.queued() > 0 {
-            match self.screen.write_some() {
-                Ok(taken) => self.ready.terminal_writable = taken,
-                Err(_) => self.hung_up()?,
-            }
-        }
-        Ok(())
-    }
-
-    fn hung_up(&mut self) -> Result<(), ClientError> {
-        self.ended = Some(Ended::Signalled(SIGHUP));
-        Ok(())
     }
 
     /// Takes the hint away again; nothing else waits when it is still there.
@@ -404,92 +429,6 @@ impl Session {
             let _ = self.screen.write_some();
         }
     }
-
-    /// Whether there is something to do that no event will tell.
-    fn is_busy(&self) -> bool {
-        let ready = &self.ready;
-        let reads = ready.terminal_readable && self.outgoing.len() < INPUT_BOUND;
-        let sends = ready.socket_writable && !self.outgoing.is_empty();
-        let room = self.screen.queued() < OUTPUT_BOUND && !self.is_ending();
-        let receives = ready.socket_readable && room;
-        let writes = ready.terminal_writable && self.screen.queued() > 0;
-        reads || sends || receives || writes
-    }
-
-    /// The daemon ended it: only what is queued remains to be shown.
-    fn is_ending(&self) -> bool {
-        matches!(self.ended, Some(Ended::Exited { .. } | Ended::Lost))
-            || matches!(&self.ended, Some(Ended::Detached(reason)) if !reason.is_empty())
-    }
-
-    /// Whether nothing holds the end up. The user's own wish waits for nothing.
-    fn is_over(&self) -> bool {
-        self.ended.is_some() && (!self.is_ending() || self.screen.queued() == 0)
-    }
-}
-
-/// Runs an attachment to its end.
-///
-/// # Errors
-/// When the daemon sends what makes no sense; the terminal is restored then, too.
-pub fn run(mut session: Session, greet: bool) -> Result<Ended, ClientError> {
-    let mut poll = Poll::new().map_err(terminal_error)?;
-    let wanted = [SIGWINCH, SIGTSTP, SIGCONT, SIGTERM, SIGHUP, SIGINT, SIGQUIT];
-    let mut signals = Signals::new(wanted).map_err(terminal_error)?;
-    let both = Interest::READABLE | Interest::WRITABLE;
-    let registry = poll.registry();
-    let fd = session.screen.raw_fd();
-    registry
-        .register(&mut SourceFd(&fd), TERMINAL, both)
-        .map_err(terminal_error)?;
-    registry
-        .register(&mut session.socket, SOCKET, both)
-        .map_err(terminal_error)?;
-    registry
-        .register(&mut signals, SIGNALS, Interest::READABLE)
-        .map_err(terminal_error)?;
-    if greet {
-        session.greet();
-    }
-    session.resize();
-    session.take_frames()?;
-    let mut events = Events::with_capacity(16);
-    while !session.is_over() {
-        let hold = session
-            .key_deadline
-            .map(|at| at.saturating_duration_since(Instant::now()));
-        let timeout = if session.is_busy() {
-            Some(Duration::ZERO)
-        } else {
-            hold
-        };
-        match poll.poll(&mut events, timeout) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => {
-                return Err(terminal_error(error));
-            }
-            _ => {}
-        }
-        for event in &events {
-            let ready = &mut session.ready;
-            match event.token() {
-                TERMINAL => {
-                    ready.terminal_readable |= event.is_readable() || event.is_read_closed();
-                    ready.terminal_writable |= event.is_writable() || event.is_write_closed();
-                }
-                SOCKET => {
-                    ready.socket_readable |= event.is_readable() || event.is_read_closed();
-                    ready.socket_writable |= event.is_writable() || event.is_write_closed();
-                }
-                _ => signals
-                    .pending()
-                    .for_each(|signal| session.take_signal(signal)),
-            }
-        }
-        session.turn()?;
-    }
-    session.last_words();
-    session.screen.leave();
-    Ok(session.ended.take().unwrap_or(Ended::Lost))
 }
 
 fn terminal_error(error: io::Error) -> ClientError {

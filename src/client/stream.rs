@@ -228,8 +228,13 @@ impl Output<'_> {
                 let reason = String::from_utf8_lossy(&frame.payload).into_owned();
                 return Ok(Some(End::Detached(reason)));
             }
-            Kind::Role | Kind::Source | Kind::End | Kind::Input | Kind::Resize | Kind::InputEnd => {
-            }
+            Kind::Role
+            | Kind::Source
+            | Kind::End
+            | Kind::Input
+            | Kind::Resize
+            | Kind::InputEnd
+            | Kind::Redraw => {}
         }
         Ok(None)
     }

@@ -177,6 +177,7 @@ pub fn peek(context: &Context, args: &PeekArgs) -> Result<i32, ClientError> {
     let call = Call::Peek(PeekParams {
         process: args.process.clone(),
         ansi: args.ansi,
+        history: 0,
     });
     let render = |reply: &PeekReply| {
         let last = reply

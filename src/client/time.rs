@@ -16,12 +16,12 @@ pub fn short_span(seconds: f64) -> String {
     }
 }
 
-/// Unix nanoseconds as local RFC 3339 with milliseconds.
-pub fn local_rfc3339(unix_ns: u64) -> String {
-    let Ok(timestamp) = Timestamp::from_nanosecond(i128::from(unix_ns)) else {
-        return "?".to_string();
-    };
-    format_local(timestamp, "%Y-%m-%dT%H:%M:%S%.3f%:z")
+/// Unix nanoseconds as RFC 3339 in UTC with milliseconds, as the daemon writes times.
+pub fn utc_rfc3339(unix_ns: u64) -> String {
+    match Timestamp::from_nanosecond(i128::from(unix_ns)) {
+        Ok(timestamp) => format!("{timestamp:.3}"),
+        Err(_) => "?".to_string(),
+    }
 }
 
 /// An RFC 3339 time as the local time of day, or with its date when that is another day than
@@ -51,6 +51,11 @@ fn format_local(timestamp: Timestamp, format: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_those_of_the_daemon() {
+        assert_eq!(utc_rfc3339(1_500_000_000), "1970-01-01T00:00:01.500Z");
+    }
 
     #[test]
     fn spans_have_at_most_two_units() {

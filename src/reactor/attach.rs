@@ -5,7 +5,8 @@ use super::clock::Timer;
 use super::connection::{Attachment, ConnectionId, Mode};
 use super::control::Reply;
 use super::output::Stream;
-use crate::supervisor::{ProcessId, SizePolicy};
+use super::size::has_terminal;
+use crate::supervisor::ProcessId;
 use crate::sys;
 use crate::terminal::Tracker;
 use crate::wire::{
@@ -19,6 +20,12 @@ use std::time::Duration;
 
 /// How long a process waits for a client that takes nothing.
 const LOSSLESS_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Lines of history in the first snapshot, and at most.
+const HISTORY_LINES: u32 = 1000;
+
+/// Lines of history that a peek shows at most.
+const PEEK_HISTORY_MAX: u32 = 5000;
 
 /// Terminals larger than this are taken for a mistake.
 const SIDE_MAX: u16 = 4096;
@@ -57,12 +64,15 @@ impl Reactor {
             read_only: params.read_only,
             until_exit: params.until_exit,
             needs_snapshot: drawn,
-            fresh: true,
+            history: params
+                .history
+                .map_or(HISTORY_LINES, |lines| lines.min(HISTORY_LINES)),
             lossless: params.lossless,
             waited_for: None,
             rows: params.rows.min(SIDE_MAX),
             cols: params.cols.min(SIDE_MAX),
             since_ns: super::clock::unix_ns(),
+            active: self.clock.now(),
             told: None,
             marks: VecDeque::new(),
             ending: false,
@@ -80,6 +90,7 @@ impl Reactor {
             pid: process.pid,
             state: process.state.name().to_string(),
             driver,
+            redraws: true,
         };
         log::debug!("{}: client attached", process.name);
         self.answer(client, id, Ok(json!(reply)));
@@ -165,7 +176,7 @@ impl Reactor {
                     attachment.rows = rows.min(SIDE_MAX);
                     attachment.cols = cols.min(SIDE_MAX);
                 }
-                self.resize(id);
+                self.resize_soon(id);
             }
             Kind::Detach => {
                 if let Some(connection) = self.connection_mut(client) {
@@ -173,6 +184,7 @@ impl Reactor {
                     self.unflushed.insert(client.slot);
                 }
             }
+            Kind::Redraw => self.redraw(client, id),
             Kind::InputEnd if !read_only => {
                 if let Some(child) = self.children.get_mut(&id) {
                     child.end_input(&mut self.watch);
@@ -191,6 +203,20 @@ impl Reactor {
         }
     }
 
+    /// What is on its way to the client is of no use to it: it gets a picture instead.
+    fn redraw(&mut self, client: ConnectionId, id: ProcessId) {
+        let drawn = self
+            .children
+            .get(&id)
+            .is_some_and(|child| child.tracker.is_some());
+        if let Some(connection) = self.connection_mut(client)
+            && let Mode::Attached(attachment) = &mut connection.mode
+        {
+            attachment.needs_snapshot = drawn;
+            self.unflushed.insert(client.slot);
+        }
+    }
+
     /// Who types drives.
     fn typed(&mut self, client: ConnectionId, id: ProcessId, bytes: &[u8]) {
         let Some(child) = self.children.get_mut(&id) else {
@@ -199,6 +225,12 @@ impl Reactor {
         let took_over = child.driver != Some(client);
         child.driver = Some(client);
         child.write_input(bytes, &mut self.watch);
+        let now = self.clock.now();
+        if let Some(connection) = self.connection_mut(client)
+            && let Mode::Attached(attachment) = &mut connection.mode
+        {
+            attachment.active = now;
+        }
         if took_over {
             self.resize(id);
             self.tell_roles(id);
@@ -213,103 +245,20 @@ impl Reactor {
         child.clients.retain(|other| *other != client);
         if child.driver == Some(client) {
             let connections = &self.connections;
-            let can_drive = |other: &&ConnectionId| {
-                connections
-                    .get(other.slot)
-                    .is_some_and(|connection| match &connection.mode {
-                        Mode::Attached(attachment) => !attachment.read_only,
-                        Mode::Lines | Mode::Events | Mode::Following(_) => false,
-                    })
+            let active = |client: &ConnectionId| match &connections.get(client.slot)?.mode {
+                Mode::Attached(attachment) if !attachment.read_only => Some(attachment.active),
+                Mode::Attached(_) | Mode::Lines | Mode::Events | Mode::Following(_) => None,
             };
-            child.driver = child.clients.iter().rev().find(can_drive).copied();
+            let candidates = child.clients.iter();
+            child.driver = candidates
+                .filter_map(|client| Some((active(client)?, *client)))
+                .max_by_key(|(active, _)| *active)
+                .map(|(_, client)| client);
         }
         self.resize(id);
         self.tell_roles(id);
         self.resume_outputs(id);
         self.finish_release(id);
-    }
-
-    /// Gives the terminal the size that its policy chooses among the attached clients.
-    pub(super) fn resize(&mut self, id: ProcessId) {
-        let Some(process) = self.supervisor.process(id) else {
-            return;
-        };
-        let Some(tty) = process.launch.tty else {
-            return;
-        };
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        let connections = &self.connections;
-        let sizes = child.clients.iter().filter_map(|client| {
-            let connection = connections.get(client.slot)?;
-            let Mode::Attached(attachment) = &connection.mode else {
-                return None;
-            };
-            let usable = !attachment.read_only && attachment.rows > 0 && attachment.cols > 0;
-            usable.then_some((*client, (attachment.rows, attachment.cols)))
-        });
-        let fold = |pick: fn(u16, u16) -> u16| {
-            sizes
-                .clone()
-                .map(|(_, size)| size)
-                .reduce(|a, b| (pick(a.0, b.0), pick(a.1, b.1)))
-        };
-        let wanted = match tty.size {
-            SizePolicy::Latest => sizes
-                .clone()
-                .find(|(client, _)| child.driver == Some(*client))
-                .map(|(_, size)| size),
-            SizePolicy::Smallest => fold(u16::min),
-            SizePolicy::Largest => fold(u16::max),
-            SizePolicy::Fixed => None,
-        };
-        let Some(size) = wanted.filter(|size| *size != child.size) else {
-            return;
-        };
-        child.size = size;
-        let newest = child
-            .channels
-            .iter()
-            .filter(|channel| channel.tty)
-            .max_by_key(|c| c.number);
-        if let Some(channel) = newest
-            && let Err(error) = sys::pty::resize(channel.fd.as_fd(), size.0, size.1)
-        {
-            log::warn!("{}: cannot resize its terminal: {error}", child.name);
-        }
-    }
-
-    /// Tells each attached client what it is now, if that has changed.
-    fn tell_roles(&mut self, id: ProcessId) {
-        let Some(child) = self.children.get(&id) else {
-            return;
-        };
-        let count = child.clients.len();
-        let roles: Vec<(ConnectionId, bool)> = child
-            .clients
-            .iter()
-            .map(|client| (*client, child.driver == Some(*client)))
-            .collect();
-        for (client, driver) in roles {
-            let Some(connection) = self.connection_mut(client) else {
-                continue;
-            };
-            let Mode::Attached(attachment) = &mut connection.mode else {
-                continue;
-            };
-            if attachment.told == Some((driver, count)) {
-                continue;
-            }
-            attachment.told = Some((driver, count));
-            let role = crate::wire::RoleInfo {
-                driver,
-                clients: count,
-            };
-            let frame = Frame::new(Kind::Role, json!(role).to_string());
-            connection.send_bytes(&frame.to_bytes());
-            self.unflushed.insert(client.slot);
-        }
     }
 
     /// `detach`: the driver, or everybody.
@@ -345,16 +294,23 @@ impl Reactor {
             return Ok(PeekReply::default());
         };
         let (rows, cols) = child.size;
+        let wanted = params.history.min(PEEK_HISTORY_MAX) as usize;
         let Some(tracker) = &child.tracker else {
-            let lines = self.last_lines(id, usize::from(rows), None);
+            let mut history = self.last_lines(id, usize::from(rows) + wanted, None);
+            let lines = history.split_off(history.len().saturating_sub(usize::from(rows)));
             return Ok(PeekReply {
                 rows,
                 cols,
                 lines,
+                history,
                 ..PeekReply::default()
             });
         };
         let read = child.output.read(child.output.tail());
+        let history = match wanted {
+            0 => Vec::new(),
+            wanted => crate::terminal::history(read.slices, tracker, rows, cols, wanted),
+        };
         let screen = crate::terminal::peek(read.slices, tracker, rows, cols, params.ansi);
         Ok(PeekReply {
             rows,
@@ -363,6 +319,7 @@ impl Reactor {
             lines: screen.lines,
             title: screen.title,
             alternate_screen: screen.alternate_screen,
+            history,
         })
     }
 
@@ -375,7 +332,7 @@ impl Reactor {
             return;
         };
         let queries = tracker.take_queries();
-        if queries.is_empty() || child.driver.is_some() {
+        if queries.is_empty() || has_terminal(child.driver, &self.connections) {
             return;
         }
         let read = child.output.read(child.output.tail());

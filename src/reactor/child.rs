@@ -5,6 +5,7 @@ use super::connection::ConnectionId;
 use super::disk::LogId;
 use super::log::LogFeed;
 use super::output::{Output, Stream};
+use super::size::Resizing;
 use super::token::{Source, Watch};
 use crate::supervisor::{Launch, ProcessId, Time, Transition};
 use crate::sys;
@@ -48,6 +49,8 @@ pub struct Child {
     pub tracker: Option<Box<Tracker>>,
     /// Rows and columns of its terminal.
     pub size: (u16, u16),
+    /// When that may change again.
+    pub resizing: Resizing,
     /// Attached clients, in order of attaching.
     pub clients: Vec<ConnectionId>,
     /// Who drives: typed last, or took it.
@@ -185,6 +188,7 @@ impl Child {
             input: None,
             tracker: None,
             size: launch.tty.map_or((24, 80), |tty| (tty.rows, tty.cols)),
+            resizing: Resizing::default(),
             clients: Vec::new(),
             driver: None,
             followers: Vec::new(),

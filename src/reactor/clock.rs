@@ -75,6 +75,8 @@ pub enum Timer {
     Accept,
     /// Another look for what a process left behind.
     Remains(ProcessId),
+    /// A process's terminal may get another size again.
+    Resize(ProcessId),
     /// The end of the wait for an output that should have been written.
     Barrier(ProcessId),
 }

@@ -5,7 +5,7 @@ use super::output::Stream;
 use super::token::{Source, Watch};
 use crate::supervisor::{ProcessId, Time};
 use crate::sys::socket::Peer;
-use crate::wire::{Frame, FrameDecoder, LineDecoder, Message};
+use crate::wire::{Frame, FrameDecoder, LineDecoder, Message, RoleInfo};
 use mio::{Interest, Token};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -55,8 +55,8 @@ pub struct Attachment {
     pub until_exit: bool,
     /// A whole picture is due before the stream goes on.
     pub needs_snapshot: bool,
-    /// It has not been drawn anything yet.
-    pub fresh: bool,
+    /// Lines of history in the next picture; later ones only repair what was skipped.
+    pub history: u32,
     /// Slow the process down, within a bound, rather than skip.
     pub lossless: bool,
     /// Since when the process waits for this client.
@@ -67,8 +67,10 @@ pub struct Attachment {
     pub cols: u16,
     /// Unix time of attaching, in nanoseconds.
     pub since_ns: u64,
-    /// What it was told of its role: driver or not, and the number of clients.
-    pub told: Option<(bool, usize)>,
+    /// When it came or typed last: who of the others drives when the driver leaves.
+    pub active: Time,
+    /// What it was told of its role last.
+    pub told: Option<RoleInfo>,
     /// Frames to send when the stream has reached an offset.
     pub marks: VecDeque<(u64, Frame)>,
     /// It goes when the last mark is sent.

@@ -16,9 +16,6 @@ const BYTES_A_TURN: usize = 256 * 1024;
 /// Output in one frame: what a client that stops in the middle of one costs.
 const FRAME_BYTES: usize = 8 * 1024;
 
-/// Lines of history in the first snapshot; a later one only repairs what was skipped.
-const HISTORY_LINES: usize = 1000;
-
 impl Reactor {
     /// Writes to every connection that has something to write.
     pub(super) fn flush(&mut self) {
@@ -128,12 +125,8 @@ fn send_console(
     if attachment.needs_snapshot {
         attachment.needs_snapshot = false;
         attachment.cursor = child.output.head();
-        let history = if std::mem::take(&mut attachment.fresh) {
-            HISTORY_LINES
-        } else {
-            0
-        };
-        let bytes = snapshot(child, attachment.cursor, history);
+        let history = std::mem::take(&mut attachment.history);
+        let bytes = snapshot(child, attachment.cursor, history as usize);
         connection.send_bytes(&bytes);
         return Some(bytes.len());
     }

@@ -31,6 +31,7 @@ mod read;
 mod reload;
 mod remains;
 mod signals;
+mod size;
 mod spawn;
 mod startup;
 mod status;
@@ -267,6 +268,7 @@ impl Reactor {
                 Timer::Opening(id) => self.opening_timed_out(id),
                 Timer::Accept => self.accept(),
                 Timer::Remains(id) => drop(self.remains_due.insert(id)),
+                Timer::Resize(id) => self.resize_timer(id),
                 Timer::Barrier(id) => self.announce(id),
             }
         }

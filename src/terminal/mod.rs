@@ -3,6 +3,7 @@
 //! The [`Tracker`] watches all output, cheaply, and knows the modes; the [`snapshot`] is made when
 //! somebody attaches, from the bytes that are kept and what the tracker knows.
 
+mod history;
 mod modes;
 mod peek;
 mod replay;
@@ -11,6 +12,7 @@ mod snapshot;
 mod state;
 mod tracker;
 
+pub use history::history;
 pub use peek::{Screen, answers, peek};
 pub use scan::{Scanner, Sink};
 pub use snapshot::{cursor, plain_text, snapshot};

@@ -267,6 +267,9 @@ pub struct AttachParams {
     pub steal: bool,
     /// Draw what is on the screen first.
     pub replay: bool,
+    /// How many lines of history that begins with; by default as many as are useful.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<u32>,
     /// End at the end of this run, not of the last.
     pub until_exit: bool,
     /// Slow the process down (within a bound) rather than skip output.
@@ -297,6 +300,8 @@ pub struct PeekParams {
     pub process: String,
     /// With colours as escape sequences.
     pub ansi: bool,
+    /// How many lines of history to tell as well.
+    pub history: u32,
 }
 
 /// Parameters of `shutdown`.

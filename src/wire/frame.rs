@@ -44,6 +44,9 @@ pub enum Kind {
     End = 11,
     /// To the daemon: the client's input ended; close the process's pipe if it is one.
     InputEnd = 12,
+    /// To the daemon: the client throws away what was sent up to the next snapshot, which it asks
+    /// for with this. Only where `AttachReply` says that the daemon knows it.
+    Redraw = 13,
 }
 
 impl Kind {
@@ -52,7 +55,7 @@ impl Kind {
         use Kind::*;
         let kinds = [
             Data, Input, Resize, Snapshot, Skipped, Notice, Role, Exit, Detach, Source, End,
-            InputEnd,
+            InputEnd, Redraw,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == number)
     }

@@ -251,6 +251,8 @@ pub struct AttachReply {
     pub state: String,
     /// Whether this client drives.
     pub driver: bool,
+    /// Whether the daemon takes a `Redraw` frame.
+    pub redraws: bool,
 }
 
 /// Payload of a `Role` frame.
@@ -261,6 +263,16 @@ pub struct RoleInfo {
     pub driver: bool,
     /// Clients attached in all.
     pub clients: usize,
+    /// Rows of the process's terminal; 0 from a daemon that does not tell.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rows: u16,
+    /// Its columns.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cols: u16,
+}
+
+fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 /// Payload of a `Source` frame: whose data follows.
@@ -329,6 +341,10 @@ pub struct PeekReply {
     pub title: String,
     /// Whether the alternate screen is shown.
     pub alternate_screen: bool,
+    /// The lines above the screen, as many as were asked for, with colours; of a process on the
+    /// alternate screen those of its main screen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<String>,
 }
 
 /// One line of `doctor`.

@@ -1,7 +1,7 @@
 //! Several clients on one process.
 
-use crate::consoles::{Console, ECHO, clients};
-use crate::support::Daemon;
+use crate::consoles::{Console, ECHO, clients, contains, count};
+use crate::support::{Daemon, wait_for_line};
 use rustix::process::Signal;
 
 #[test]
@@ -196,4 +196,124 @@ fn the_size_policy_of_the_program_decides() {
         }
     }
     daemon.signal(Signal::TERM);
+}
+
+#[test]
+fn only_keys_take_over_and_only_the_drivers_terminal_answers() {
+    let daemon = Daemon::start(ECHO);
+    let mut driver = Console::attach(&daemon, "raw:0");
+    driver.terminal.expect("ready");
+    let mut watcher = Console::attach(&daemon, "raw:0");
+    watcher.terminal.expect("ready");
+    // What both terminals send when the process asks, or when the mouse is over them.
+    let told = "\x1b[?62;22c\x1b[24;80R\x1b]11;rgb:11/22/33\x1b\\\x1b]52;c;ZGQ=\x07\
+        \x1bP>|term\x1b\\\x1b[I\x1b[<35;1;1M\x1b[0n";
+    watcher.terminal.send(told);
+    driver.terminal.send(&format!("{told}<driver>"));
+    driver.expect_bytes(b"<driver>");
+    let raw = driver.terminal.raw();
+    assert_eq!(
+        count(raw, b"\x1b[?62;22c"),
+        1,
+        "{}",
+        String::from_utf8_lossy(raw)
+    );
+    assert_eq!(clients(&daemon, "raw:0")[0]["driver"], true);
+    watcher.terminal.send("<watcher>");
+    driver.expect_bytes(b"<watcher>");
+    let raw = driver.terminal.raw();
+    assert_eq!(
+        count(raw, b"rgb:11/22/33"),
+        1,
+        "{}",
+        String::from_utf8_lossy(raw)
+    );
+    assert_eq!(clients(&daemon, "raw:0")[1]["driver"], true);
+    // Now it is the other way round.
+    watcher.terminal.send("\x1b[?64c<");
+    driver.expect_bytes(b"\x1b[?64c<");
+    driver.terminal.send("\x1b[?65c");
+    watcher.terminal.send("last>");
+    watcher.expect_bytes(b"last>");
+    assert!(!contains(watcher.terminal.raw(), b"?65c"));
+    for console in [&mut driver, &mut watcher] {
+        console.terminal.send("\x01d");
+        assert_eq!(console.wait_over(), 0);
+    }
+}
+
+#[test]
+fn a_reader_that_is_left_alone_lets_no_answer_through() {
+    let daemon = Daemon::start(
+        "programs:\n  asks:\n    cmd: [sh, -c, 'stty raw -echo; echo ready; read x; \
+         printf \"\\033[c\\033[5n\"; dd bs=1 count=13 2>/dev/null > @DIR@/answer; \
+         echo done > @DIR@/done; exec cat']\n    tty: true\n    starttime: 0\n",
+    );
+    let mut driver = Console::attach(&daemon, "asks:0");
+    driver.terminal.expect("ready");
+    let mut reader = Console::attach(&daemon, "-r asks:0");
+    reader.terminal.expect("ready");
+    driver.terminal.send("\x01d");
+    assert_eq!(driver.wait_over(), 0);
+    reader
+        .terminal
+        .send("\x1b[?1c\x1b[I\x1b[<0;1;1M\x1b]52;c;ZGQ=\x07");
+    assert_eq!(daemon.tm(&["send", "asks:0", "go"]).code, 0);
+    reader.expect_bytes(b"\x1b[c\x1b[5n");
+    reader.terminal.send("\x1b[?1c\x1b[3n");
+    wait_for_line(&daemon.path("done"));
+    // The daemon has answered instead.
+    assert_eq!(daemon.read("answer"), "\x1b[?62;22c\x1b[0n");
+    reader.terminal.send("\x01d");
+    assert_eq!(reader.wait_over(), 0);
+}
+
+#[test]
+fn a_client_without_a_terminal_leaves_the_answers_to_the_daemon() {
+    let daemon = Daemon::start(
+        "programs:\n  asks:\n    cmd: [sh, -c, 'stty raw -echo; read x; printf \"\\033[5n\"; \
+         dd bs=1 count=4 2>/dev/null > @DIR@/answer; echo done > @DIR@/done; exec cat']\n    \
+         tty: true\n    starttime: 0\n",
+    );
+    let output = daemon.tm_with_input(&["attach", "asks:0"], "go\n");
+    assert_eq!(output.code, 0, "{output:?}");
+    wait_for_line(&daemon.path("done"));
+    assert_eq!(daemon.read("answer"), "\x1b[0n");
+}
+
+#[test]
+fn a_terminal_in_between_or_a_stale_variable_is_not_the_processs_own() {
+    let daemon = Daemon::start(
+        "programs:\n  shell: {cmd: sh, tty: true, starttime: 0, stopsignal: HUP}\n  \
+         other: {cmd: '@BIN@/echo_tty line', tty: true, starttime: 0}\n",
+    );
+    // Another process's terminal is refused by its own name.
+    let mut console = Console::attach(&daemon, "shell:0");
+    console
+        .terminal
+        .send("tm attach other:0; echo \"code $?\"\r");
+    console.terminal.expect("shell:0's own");
+    console.terminal.expect("code 1");
+    // script makes a terminal of its own: its output goes to this one only as other output does.
+    console
+        .terminal
+        .send("clear; script -qc 'tm attach --detach-keys ctrl-x other:0' /dev/null\r");
+    console.terminal.expect("ctrl-x leaves");
+    console.terminal.send("through\r");
+    console.terminal.expect("echo: through");
+    console.terminal.send("\x18");
+    console.terminal.expect("[detached from other:0]");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+    // A variable that was inherited from somewhere says nothing.
+    let mut console = Console::attach(&daemon, "other:0");
+    console.terminal.expect("ready");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+    let script = "TM_PROCESS=other:0 tm attach other:0; echo over: $?.";
+    let mut terminal = daemon.terminal(&["sh", "-c", script], 24, 80);
+    terminal.expect("ready");
+    terminal.send("\x01d");
+    terminal.expect("over: 0.");
+    assert_eq!(terminal.wait_end(), 0);
 }

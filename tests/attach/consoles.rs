@@ -4,6 +4,7 @@ use crate::support::{Daemon, PATIENCE, Terminal};
 use rustix::termios::Termios;
 use serde_json::{Value, json};
 use std::time::Instant;
+use taskmaster::terminal::Tracker;
 
 /// Echoes: `raw:0` each byte at once, `line:0` each line.
 pub const ECHO: &str = "programs:\n  raw: {cmd: '@BIN@/echo_tty raw', tty: true, starttime: 0}\n  \
@@ -24,8 +25,15 @@ impl Console {
 
     /// Attaches on a terminal of another size.
     pub fn sized(daemon: &Daemon, arguments: &str, rows: u16, cols: u16) -> Console {
-        let script = format!("read -r go; tm attach {arguments}; echo \"over: $?.\"; read -r end");
-        let mut terminal = daemon.terminal(&["sh", "-c", &script], rows, cols);
+        let script = format!(
+            "read -r go; tm attach {arguments}; echo \"over: $?.\"; \
+             read -r rest; echo \"rest: <$rest>.\""
+        );
+        Console::begin(daemon.terminal(&["sh", "-c", &script], rows, cols))
+    }
+
+    /// On a terminal whose command waits for a line before it attaches.
+    pub fn begin(mut terminal: Terminal) -> Console {
         let before = terminal.termios();
         terminal.send("\n");
         Console { terminal, before }
@@ -44,8 +52,22 @@ impl Console {
         code.unwrap_or_else(|_| panic!("no exit code: {screen}"))
     }
 
+    /// What the shell reads after the client is what is typed then, and nothing that the terminal
+    /// sent before.
+    pub fn expect_nothing_left_to_read(&mut self) {
+        self.terminal.send("mine\n");
+        self.terminal.expect("rest: <mine>.");
+    }
+
     /// Nothing that the process or the client switched on is left.
-    fn assert_restored(&self) {
+    pub fn assert_restored(&self) {
+        let mut seen = Tracker::new(0);
+        seen.feed(self.terminal.raw());
+        let left = String::from_utf8_lossy(&seen.reset_sequence()).into_owned();
+        let nothing = Tracker::new(0).reset_sequence();
+        assert_eq!(left, String::from_utf8_lossy(&nothing), "still turned on");
+        let count = |part| count(self.terminal.raw(), part);
+        assert_eq!(count(b"\x1b[22;2t"), count(b"\x1b[23;2t"), "titles");
         let modes = |termios: &Termios| {
             format!(
                 "{:?} {:?} {:?} {:?} {:?}",
@@ -86,6 +108,13 @@ fn vt100_default() -> String {
     let size = std::num::NonZero::new(2).expect("not zero");
     let fresh = vt100::Parser::new(size, size, 0);
     fresh.screen().attributes_formatted()
+}
+
+/// How often bytes occur in others.
+pub fn count(all: &[u8], part: &[u8]) -> usize {
+    all.windows(part.len())
+        .filter(|window| *window == part)
+        .count()
 }
 
 /// Whether bytes occur in others.

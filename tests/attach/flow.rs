@@ -1,11 +1,13 @@
 //! Fast processes, slow clients, and the other way round.
 
-use crate::consoles::{Console, client_pid};
+use crate::consoles::{Console, client_pid, contains};
+use crate::false_daemon::FalseDaemon;
 use crate::support::{Daemon, kill, wait_for_line};
 use rustix::process::Signal;
 use std::io::Write;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+use taskmaster::wire::{Frame, Kind};
 
 #[test]
 fn a_client_that_reads_nothing_costs_the_process_nothing() {
@@ -116,4 +118,67 @@ fn a_pipe_that_wants_every_byte_gets_it() {
     let numbers = text.lines().filter(|line| line.parse::<u32>().is_ok());
     assert_eq!(numbers.count(), 300_000, "{}", output.stderr);
     assert!(text.ends_with("END\n"), "{}", output.stderr);
+}
+
+/// Data frames of this text, up to the ring offset after it.
+fn data(text: &str) -> Vec<u8> {
+    let frame = |piece: &[u8]| Frame::new(Kind::Data, [&[0; 8], piece].concat()).to_bytes();
+    text.as_bytes().chunks(8192).flat_map(frame).collect()
+}
+
+/// A client whose terminal has taken nothing for so long that it asked for a picture.
+fn behind() -> (Console, FalseDaemon) {
+    let (console, listener) = FalseDaemon::client();
+    let mut daemon = listener.accept(true);
+    // More than the kernel keeps for a terminal that nobody reads.
+    daemon.send(&data(&"flood\r\n".repeat(50_000)));
+    daemon.expect(Kind::Redraw);
+    (console, daemon)
+}
+
+#[test]
+fn a_slow_terminal_sees_the_end_and_not_everything_before_it() {
+    let (mut console, mut daemon) = behind();
+    daemon.send(&data(&"dropped\r\n".repeat(50_000)));
+    let picture = [&[0; 8][..], b"\x1b[H\x1b[Jpicture\r\n"].concat();
+    daemon.send(&Frame::new(Kind::Snapshot, picture).to_bytes());
+    daemon.send(&data("live"));
+    console.terminal.expect("picture\nlive");
+    let raw = console.terminal.raw();
+    assert!(!contains(raw, b"dropped"));
+    assert!(raw.len() < 150_000, "{} bytes", raw.len());
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn the_last_lines_are_shown_when_no_picture_comes_any_more() {
+    let (mut console, mut daemon) = behind();
+    daemon.send(&data(&"dropped\r\n".repeat(5_000)));
+    daemon.send(&data("the last line\r\n"));
+    let exit = Frame::new(Kind::Exit, *br#"{"code":3,"signal":null}"#);
+    daemon.send(&exit.to_bytes());
+    assert_eq!(console.wait_over(), 3);
+    assert!(contains(
+        console.terminal.raw(),
+        b"dropped\r\nthe last line\r\n"
+    ));
+    assert!(console.terminal.raw().len() < 150_000);
+}
+
+#[test]
+fn a_daemon_that_knows_no_pictures_is_not_asked_for_one() {
+    let (mut console, listener) = FalseDaemon::client();
+    let mut daemon = listener.accept(false);
+    let text = format!("{}END", "flood\r\n".repeat(50_000));
+    let sender = std::thread::spawn(move || {
+        daemon.send(&data(&text));
+        daemon
+    });
+    console.terminal.expect("END");
+    let all = console.terminal.raw().len();
+    assert!(all > 350_000, "{all} bytes");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+    drop(sender.join());
 }

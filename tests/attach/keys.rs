@@ -146,3 +146,44 @@ fn the_client_can_be_suspended_and_draws_anew() {
     terminal.send("\x01d");
     assert_eq!(terminal.wait_end(), 0);
 }
+
+#[test]
+fn keys_may_come_from_the_environment() {
+    let daemon = Daemon::start(ECHO);
+    let attach = |keys: &str| {
+        let script = format!("TM_DETACH_KEYS='{keys}' tm attach raw:0; echo over: $?.");
+        daemon.terminal(&["sh", "-c", &script], 24, 80)
+    };
+    let mut terminal = attach("ctrl-],x");
+    terminal.expect("ctrl-] x leaves, ctrl-] ? helps");
+    terminal.send("\x1dx");
+    terminal.expect("over: 0.");
+    let mut terminal = attach("none");
+    terminal.expect("tm detach leaves, from elsewhere");
+    assert_eq!(daemon.tm(&["detach", "raw:0"]).code, 0);
+    terminal.expect("over: 0.");
+    let mut terminal = attach("alt-x");
+    terminal.expect("alt-x");
+    terminal.expect("over: 2.");
+    // An option wins over it.
+    let script = "TM_DETACH_KEYS=none tm attach --detach-keys DEL raw:0; echo over: $?.";
+    let mut terminal = daemon.terminal(&["sh", "-c", script], 24, 80);
+    terminal.expect("DEL leaves");
+    terminal.send("\x7f");
+    terminal.expect("over: 0.");
+}
+
+#[test]
+fn a_bracket_cut_by_a_pause_still_keeps_a_paste_together() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = attached(&daemon, "raw:0");
+    console.terminal.send("\x1b[?2004hon<");
+    console.expect_bytes(b"on<");
+    // The echo tells that the client gave up waiting for the rest.
+    console.terminal.send("\x1b[20");
+    console.expect_bytes(b"on<\x1b[20");
+    console.terminal.send("0~a\x01db\x1b[201~");
+    console.expect_bytes(b"0~a\x01db\x1b[201~");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}

@@ -1,32 +1,52 @@
 //! Every way out leaves the terminal as it was.
 
-use crate::consoles::{Console, client_pid};
-use crate::support::{Daemon, kill, wait_gone};
+use crate::consoles::{Console, ECHO, client_pid, contains};
+use crate::false_daemon::FalseDaemon;
+use crate::support::{Daemon, PATIENCE, Terminal, kill, wait_gone};
 use rustix::process::Signal;
+use std::time::Instant;
+use taskmaster::wire::{Frame, Kind};
 
-/// A program that turns everything on that can be forgotten.
-const FULL: &str = r#"programs:
-  full:
-    cmd:
-      - sh
-      - -c
-      - |
-        printf "\033[?1049h\033[?1h\033=\033[?1003h\033[?1006h\033[?1004h\033[?2004h"
-        printf "\033[>1u\033[>4;2m\033[3;10r\033(0\033[4 q\033[?25l\033[31m\033]2;mine\007"
-        echo fullscreen
-        exec cat
-    tty: true
-    starttime: 0
-"#;
+/// Everything that can be turned on and forgotten, as printf writes it.
+const EVERYTHING: &str = concat!(
+    r"\033[>1u\033[=5;1u\033[?1049h\033[>3u\033[>7u",
+    r"\033[?1h\033=\033[>4;2m",
+    r"\033[?9h\033[?1000h\033[?1002h\033[?1003h\033[?1005h\033[?1015h\033[?1016h\033[?1006h",
+    r"\033[?1004h\033[?2004h\033[?2031h\033[?2048h",
+    r"\033[3;10r\033[?69h\033[5;70s\033[?6h\033[4h\033[20h\033[?7l\033[?5h\033[?45h",
+    r"\033(0\033)0\016\033[4 q\033[?25l\033[1;4;31;44m",
+    r"\033]2;mine\007\033]10;red\007\033]11;#112233\007\033]12;blue\007",
+    r"\033]8;;http://example.org/\033\134link\033[?2026h",
+);
+
+/// A program that turns everything on, and one that stops in the midst of a sequence.
+fn full() -> String {
+    format!(
+        "programs:\n  full:\n    cmd:\n      - sh\n      - -c\n      - |\n        \
+         printf '{EVERYTHING}'\n        echo fullscreen\n        exec cat\n    \
+         tty: true\n    starttime: 0\n"
+    )
+}
 
 /// What has to reach the terminal for modes that the model of the tests does not know.
-const UNDONE: [&str; 7] = [
+const UNDONE: [&str; 18] = [
     "\x1b[?1004l",
+    "\x1b[?2031l",
+    "\x1b[?2048l",
+    "\x1b[?1016l",
+    "\x1b[<2u",
     "\x1b[<1u",
     "\x1b[>4m",
     "\x1b[r",
+    "\x1b[?69l",
+    "\x1b[?6l",
+    "\x1b[4l",
+    "\x1b[20l",
+    "\x1b[?7h",
     "\x1b(B",
     "\x1b[0 q",
+    "\x1b]8;;\x07",
+    "\x1b]111\x07",
     "\x1b[23;2t",
 ];
 
@@ -35,8 +55,8 @@ fn in_full_screen(daemon: &Daemon) -> Console {
     console
         .terminal
         .expect_screen("the program's modes", |screen| !screen.is_empty());
-    console.expect_bytes(b"\x1b[?25l");
-    console.expect_bytes(b"\x1b[?2004h");
+    // The last of what a snapshot turns on.
+    console.expect_bytes(b"\x1b]8;;http");
     console
 }
 
@@ -49,7 +69,7 @@ fn assert_undone(console: &Console, after: usize) {
 
 #[test]
 fn by_the_chord() {
-    let daemon = Daemon::start(FULL);
+    let daemon = Daemon::start(&full());
     let mut console = in_full_screen(&daemon);
     let mark = console.terminal.raw().len();
     console.terminal.send("\x01d");
@@ -60,7 +80,7 @@ fn by_the_chord() {
 
 #[test]
 fn by_signals_to_the_client() {
-    let daemon = Daemon::start(FULL);
+    let daemon = Daemon::start(&full());
     for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
         let mut console = in_full_screen(&daemon);
         let mark = console.terminal.raw().len();
@@ -73,7 +93,7 @@ fn by_signals_to_the_client() {
 
 #[test]
 fn by_the_death_of_the_daemon() {
-    let mut daemon = Daemon::start(FULL);
+    let mut daemon = Daemon::start(&full());
     let mut console = in_full_screen(&daemon);
     let mark = console.terminal.raw().len();
     let process = daemon.pid_of("full:0");
@@ -89,7 +109,7 @@ fn by_the_death_of_the_daemon() {
 
 #[test]
 fn by_an_orderly_end_of_the_daemon() {
-    let mut daemon = Daemon::start(FULL);
+    let mut daemon = Daemon::start(&full());
     let mut console = in_full_screen(&daemon);
     daemon.signal(Signal::TERM);
     console.wait_over();
@@ -99,7 +119,7 @@ fn by_an_orderly_end_of_the_daemon() {
 
 #[test]
 fn by_detaching_from_elsewhere() {
-    let daemon = Daemon::start(FULL);
+    let daemon = Daemon::start(&full());
     let mut console = in_full_screen(&daemon);
     let mark = console.terminal.raw().len();
     let output = daemon.tm(&["detach", "full:0"]);
@@ -110,7 +130,7 @@ fn by_detaching_from_elsewhere() {
 
 #[test]
 fn by_the_end_of_the_process() {
-    let daemon = Daemon::start(FULL);
+    let daemon = Daemon::start(&full());
     let mut console = in_full_screen(&daemon);
     let mark = console.terminal.raw().len();
     daemon.tm(&["stop", "full"]);
@@ -120,10 +140,149 @@ fn by_the_end_of_the_process() {
 
 #[test]
 fn a_terminal_that_hangs_up_detaches() {
-    let daemon = Daemon::start(FULL);
+    let daemon = Daemon::start(&full());
     let console = in_full_screen(&daemon);
     let client = client_pid(&daemon, "full:0");
     drop(console);
     wait_gone(client);
     assert_eq!(daemon.status("full:0")["state"], "RUNNING");
+}
+
+#[test]
+fn by_stopping_and_back_again() {
+    let daemon = Daemon::start(&full());
+    let mut terminal: Terminal = daemon.terminal(&["tm", "attach", "full:0"], 24, 80);
+    let deadline = Instant::now() + PATIENCE;
+    while !contains(terminal.raw(), b"\x1b]8;;http") {
+        assert!(terminal.read_until(deadline), "{}", terminal.contents());
+    }
+    let before = terminal.raw().len();
+    kill(terminal.pid(), Signal::TSTP);
+    terminal.wait_stopped();
+    while !contains(&terminal.raw()[before..], b"\x1b[23;2t") {
+        assert!(terminal.read_until(deadline), "{}", terminal.contents());
+    }
+    let undone = String::from_utf8_lossy(&terminal.raw()[before..]).into_owned();
+    for sequence in UNDONE {
+        assert!(
+            undone.contains(sequence),
+            "{sequence:?} is missing in {undone:?}"
+        );
+    }
+    let stopped = terminal.raw().len();
+    kill(terminal.pid(), Signal::CONT);
+    while !contains(&terminal.raw()[stopped..], b"\x1b]8;;http") {
+        assert!(terminal.read_until(deadline), "{}", terminal.contents());
+    }
+    assert!(terminal.screen().alternate_screen());
+    terminal.send("\x01d");
+    assert_eq!(terminal.wait_end(), 0);
+    assert!(!terminal.screen().alternate_screen());
+}
+
+#[test]
+fn by_a_daemon_that_makes_no_sense() {
+    let on = EVERYTHING.replace(r"\033", "\x1b").replace(r"\007", "\x07");
+    let on = on.replace(r"\134", "\\").replace(r"\016", "\x0e");
+    let payload = [&[0; 8][..], on.as_bytes()].concat();
+    let (mut console, listener) = FalseDaemon::client();
+    let mut daemon = listener.accept(true);
+    daemon.send(&Frame::new(Kind::Snapshot, payload).to_bytes());
+    console.expect_bytes(b"\x1b[?2026h");
+    let mark = console.terminal.raw().len();
+    daemon.send(&[99, 0, 0, 0, 0, 0]);
+    assert_eq!(console.wait_over(), 1);
+    assert_undone(&console, mark);
+    let shown = console.terminal.contents();
+    assert!(shown.contains("unknown frame kind 99"), "{shown}");
+}
+
+/// A program with the mouse on, or one that has just asked the terminal something.
+const SENDING: &str = r#"programs:
+  mouse:
+    cmd: [sh, -c, 'stty raw -echo; printf "\033[?1003h\033[?1006hready"; exec cat']
+    tty: true
+    starttime: 0
+  asks:
+    cmd: [sh, -c, 'stty raw -echo; printf ready; read x; printf "\033]11;?\007"; exec cat']
+    tty: true
+    starttime: 0
+"#;
+
+#[test]
+fn what_the_terminal_still_sends_is_not_for_the_shell() {
+    let daemon = Daemon::start(SENDING);
+    for process in ["mouse:0", "asks:0"] {
+        let mut console = Console::attach(&daemon, process);
+        console.terminal.expect("ready");
+        if process == "asks:0" {
+            console.terminal.send("\n");
+            console.expect_bytes(b"\x1b]11;?\x07");
+        }
+        console.terminal.send("\x01d");
+        // A terminal that takes its time: first what was on its way, in two parts.
+        console.expect_bytes(b"\x1b[5n");
+        console.terminal.send("\x1b]11;rgb:00/00/00\x07\x1b[<35;1");
+        console.terminal.send("0;10M\x1b[");
+        console.terminal.send("0n");
+        assert_eq!(console.wait_over(), 0);
+        console.expect_nothing_left_to_read();
+        let shown = console.terminal.contents();
+        assert!(!shown.contains("^["), "{process}: {shown}");
+    }
+}
+
+#[test]
+fn a_terminal_that_does_not_answer_is_not_waited_for_long() {
+    let daemon = Daemon::start(SENDING);
+    let mut console = Console::attach(&daemon, "mouse:0");
+    console.terminal.expect("ready");
+    let began = Instant::now();
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+    let took = began.elapsed();
+    // The promise is 200 ms; a loaded machine gets some more.
+    assert!(took.as_millis() < 1000, "{took:?}");
+}
+
+#[test]
+fn a_terminal_that_sends_nothing_by_itself_is_not_asked() {
+    let daemon = Daemon::start(ECHO);
+    let mut console = Console::attach(&daemon, "line:0");
+    console.terminal.expect("ready");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+    assert!(!contains(console.terminal.raw(), b"\x1b[5n"));
+    console.expect_nothing_left_to_read();
+}
+
+#[test]
+fn a_terminal_that_hangs_up_costs_the_others_nothing() {
+    let daemon = Daemon::start(ECHO);
+    let mut stays = Console::attach(&daemon, "line:0");
+    stays.terminal.expect("ready");
+    let first = client_pid(&daemon, "line:0");
+    let mut watches = Console::attach(&daemon, "-r line:0");
+    watches.terminal.expect("ready");
+    // As when ssh breaks off: the terminal's other side is just gone.
+    let drops = Console::attach(&daemon, "--steal line:0");
+    let rows = || crate::consoles::clients(&daemon, "line:0");
+    let mut drops = drops;
+    drops.terminal.expect("ready");
+    let gone = rows()[2]["pid"].as_i64().expect("a pid") as i32;
+    drop(drops);
+    wait_gone(gone);
+    stays.terminal.send("still here\r");
+    watches.terminal.expect("echo: still here");
+    let rows = rows();
+    assert_eq!((rows.len(), &rows[0]["pid"]), (2, &first.into()));
+    assert_eq!(rows[0]["driver"], true);
+    assert_eq!(
+        (&rows[1]["driver"], &rows[1]["read_only"]),
+        (&false.into(), &true.into())
+    );
+    for console in [&mut stays, &mut watches] {
+        console.terminal.send("\x01d");
+        assert_eq!(console.wait_over(), 0);
+    }
 }

@@ -47,7 +47,7 @@ impl Terminal {
         }
         outer.stdin(stdio()).stdout(stdio()).stderr(stdio());
         let child = outer.spawn().expect("setsid is installed");
-        let screen = vt100::Parser::new(nonzero(rows), nonzero(cols), 1000);
+        let screen = vt100::Parser::new(modelled(rows), modelled(cols), 1000);
         Terminal {
             master,
             child,
@@ -127,7 +127,7 @@ impl Terminal {
         tcsetwinsize(&self.master, size(rows, cols)).expect("a pty has a size");
         self.screen
             .screen_mut()
-            .set_size(nonzero(rows), nonzero(cols));
+            .set_size(modelled(rows), modelled(cols));
     }
 
     /// The terminal's settings, to compare before and after.
@@ -176,6 +176,7 @@ fn size(rows: u16, cols: u16) -> Winsize {
     }
 }
 
-fn nonzero(length: u16) -> NonZero<u16> {
-    NonZero::new(length).expect("a screen has rows and columns")
+/// The model stands no terminal of one row, and need not be larger than anything shown.
+fn modelled(length: u16) -> NonZero<u16> {
+    NonZero::new(length.clamp(2, 1000)).expect("a screen has rows and columns")
 }
