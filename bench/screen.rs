@@ -2,9 +2,10 @@
 //! input, as text without the blanks at the ends of lines.
 
 use std::io::Read;
+use std::num::NonZero;
 
 fn main() -> std::io::Result<()> {
-    let sizes: Vec<u16> = std::env::args()
+    let sizes: Vec<NonZero<u16>> = std::env::args()
         .skip(1)
         .map(|size| size.parse().expect("ROWS and COLS are numbers"))
         .collect();
@@ -15,7 +16,7 @@ fn main() -> std::io::Result<()> {
     std::io::stdin().read_to_end(&mut stream)?;
     let mut parser = vt100::Parser::new(rows, cols, 0);
     parser.process(&stream);
-    for row in parser.screen().rows(0, cols) {
+    for row in parser.screen().rows(0, cols.get()) {
         println!("{}", row.trim_end());
     }
     Ok(())

@@ -80,6 +80,11 @@ static int flood(const char *go, const char *done) {
         if (got == NULL) continue;
         long long end = now_ns() + atoll(line) * 1000000000LL, written = 0;
         for (; now_ns() < end; written += PART) write_all(1, chunk, PART);
+        /* A last screen that is like no other. */
+        for (int i = 0; i < 30; i++) {
+            int count = snprintf(line, sizeof line, "%d after %lld bytes\n", i, written);
+            write_all(1, line, (size_t)count);
+        }
         int count = snprintf(line, sizeof line, "%lld\n", written);
         int fd = open(done, O_WRONLY | O_CLOEXEC);
         write_all(fd, line, (size_t)count);

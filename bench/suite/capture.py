@@ -6,7 +6,7 @@ import shlex
 
 from . import processes
 from .daemon import Daemon
-from .supervisors import Dekit, Pm2, S6, Runit, Supervisord
+from .supervisors import Dekit, Pm2, Supervisord
 from .table import ratio
 from .world import Failed, say, seconds, wait_until
 
@@ -162,6 +162,3 @@ def pm2(world, command, log):
     one.launch(logfile=str(log))
     one.up()
     return one, one.own, one.end
-
-
-__all__ = ["measure", "S6", "Runit"]

@@ -1,7 +1,6 @@
 """What is felt at the keyboard: sizes, a cold `tm status`, `status` under a flood."""
 
 import json
-import os
 import statistics
 import subprocess
 import time
@@ -61,6 +60,3 @@ def flooded(world, table):
     figures = {"tmd": percentile(times, 99)}
     table.add(GROUP, "`status` while 4 children flood, p99", "ms", figures, at_most(5, "ms"))
     table.add(GROUP, "the same, p50", "ms", {"tmd": statistics.median(times)})
-
-
-__all__ = ["measure", "os"]

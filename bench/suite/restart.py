@@ -4,10 +4,9 @@ import os
 import signal
 import time
 
-from .processes import descendants
 from .supervisors import RIVALS, Gate, Supervisor, Tmd
-from .table import Target, ratio
-from .world import Failed, say, wait_until
+from .table import ratio
+from .world import Failed, say
 
 GROUP = "Restart"
 # s6 and runit wait a second before they start again what ran for less.
@@ -98,6 +97,3 @@ class Contender:
 
     def end(self):
         self.one.end()
-
-
-__all__ = ["measure", "Target", "descendants", "wait_until"]

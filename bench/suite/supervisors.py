@@ -14,7 +14,7 @@ import socket
 import xmlrpc.client
 
 from .daemon import Daemon
-from .processes import cpu_s, own_below, read
+from .processes import own_below, read
 from .world import Failed, wait_until
 
 
@@ -153,7 +153,7 @@ class Folders(Supervisor):
             run.chmod(0o755)
 
     def up(self):
-        self.root = self.world.start(*self.scanner, str(self.services), *self.after)
+        self.root = self.world.start("runsvdir", "-P", self.services)
 
     def end(self):
         if self.root.poll() is None:
@@ -161,8 +161,18 @@ class Folders(Supervisor):
 
 
 class S6(Folders):
+    """Its scanner knows where Debian puts s6-supervise, so it must look as if it were there."""
+
     name = "s6"
-    scanner, after = ("s6-svscan", "-c", "2000"), ()
+
+    def up(self):
+        command = ["s6-svscan", "-c", "2000", str(self.services)]
+        if not os.path.exists("/usr/bin/s6-supervise"):
+            lower = f"{self.world.rivals}/root/usr/bin:/usr/bin"
+            script = f'mount -t overlay overlay -o "lowerdir={lower}" /usr/bin && exec "$@"'
+            rights = [] if os.getuid() == 0 else ["--map-root-user"]
+            command = ["unshare", "--mount", *rights, "/bin/sh", "-c", script, "sh", *command]
+        self.root = self.world.start(*command)
 
     def down(self):
         self.root.send_signal(signal.SIGTERM)
@@ -176,7 +186,6 @@ class S6(Folders):
 
 class Runit(Folders):
     name = "runit"
-    scanner, after = ("runsvdir", "-P"), ()
 
     def down(self):
         self.root.send_signal(signal.SIGHUP)
@@ -302,6 +311,3 @@ class Gate:
                 return False
 
         wait_until(closed, "ending", patience_s, pause_s=0.0005)
-
-
-__all__ = ["ALL", "RIVALS", "Gate", "cpu_s"]

@@ -1,0 +1,2 @@
+def write(world, table, spent):
+    pass
