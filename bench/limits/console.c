@@ -188,7 +188,7 @@ int main(int argc, char **argv) {
             type(master, letters, count);
         }
         long long bytes = await(master, argv[3]);
-        printf("%.6f %lld%.*s\n", now() - began, bytes, (int)strcspn(shown, "\r\n"), shown);
+        printf("%.6f %lld %.*s\n", now() - began, bytes, (int)strcspn(shown, "\r\n"), shown);
     }
     for (int i = 0; i < argc - first; i++) {
         close(sessions[i].master);

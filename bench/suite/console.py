@@ -117,13 +117,13 @@ def flood_attached(world, table, stage, path):
 
     def once(one, number):
         servers = one.servers()
-        before = processes.cpu_s(servers), processes.pss_kib(servers)
+        before = processes.cpu_s(servers), processes.anonymous_kib(servers)
         command = one.attach_command("shell")
         said = world.run(world.console, "say", script, "PROMPT", command)
-        after = processes.cpu_s(servers), processes.pss_kib(servers)
+        after = processes.cpu_s(servers), processes.anonymous_kib(servers)
         if number == 0:
             grown[one.name] = (after[1] - before[1]) / 1024
-        spent, count = said.split()
+        spent, count = said.split()[:2]
         return float(spent), after[0] - before[0], int(count) / 1e6
 
     samples, failed = stage.each("cat attached", once)
@@ -136,7 +136,7 @@ def flood_attached(world, table, stage, path):
     table.add(GROUP, f"{what}, CPU of the server", "s", {**cpu, "raw pty": ""})
     shown_mb = figures(samples, failed, lambda one: one[2])
     table.add(GROUP, f"{what}, bytes that reached the terminal", "MB", shown_mb)
-    table.add(GROUP, f"{what}, growth of the server (PSS)", "MiB", {**grown, "raw pty": ""})
+    table.add(GROUP, f"{what}, growth of the server", "MiB", {**grown, "raw pty": ""})
 
 
 def errand_of(world, one, name, path):
@@ -177,13 +177,13 @@ def stalled(world, table, stage, path):
         errand = errands[one.name]
         alone = seconds(lambda: (errand.order("go"), errand.result(60)))
         servers = one.servers()
-        before = processes.pss_kib(servers)
+        before = processes.anonymous_kib(servers)
         client = Terminal(world, one.attach_command("stalled"))
         time.sleep(0.5)
         client.freeze()
         try:
             spent = seconds(lambda: (errand.order("go"), errand.result(patience_s)))
-            grown = (processes.pss_kib(servers) - before) / 1024
+            grown = (processes.anonymous_kib(servers) - before) / 1024
         except Failed:
             raise Failed(f"blocked (> {patience_s} s)") from None
         finally:
@@ -197,7 +197,7 @@ def stalled(world, table, stage, path):
     what = f"a child writes {size} MB while its only client is stopped"
     table.add(GROUP, what, "s", row, ratio(1.05, "tmd, nobody attached"))
     grown = figures(samples, failed, lambda one: one[2])
-    table.add(GROUP, "the same, growth of the server (PSS)", "MiB", grown)
+    table.add(GROUP, "the same, growth of the server", "MiB", grown)
 
 
 def paste(world, table, stage):
@@ -211,7 +211,7 @@ def paste(world, table, stage):
             said = world.run(world.console, "paste", 10**6, "paste:", command, timeout_s=15)
         except Failed:
             raise Failed("lost") from None
-        spent, _, wrong, _ = said.split()
+        spent, _, wrong = said.split()[:3]
         if wrong != "0":
             raise Failed(f"{wrong} bytes wrong")
         return float(spent)
@@ -233,11 +233,11 @@ def clients(world, table, stage):
         say(f"clients: {one.name}")
         one.create("clients", [world.child, "echo"])
         servers = one.servers()
-        before = processes.pss_kib(servers)
+        before = processes.anonymous_kib(servers)
         terminals = [Terminal(world, one.attach_command("clients")) for _ in range(count)]
         wait_until(lambda: all(terminal.kept for terminal in terminals), "clients", 20)
         time.sleep(1)
-        row[one.name] = (processes.pss_kib(servers) - before) / count
+        row[one.name] = (processes.anonymous_kib(servers) - before) / count
         for terminal in terminals:
             terminal.end()
     table.add(GROUP, f"memory of the server for each attached client, of {count}", "KiB", row,

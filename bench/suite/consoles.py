@@ -53,7 +53,7 @@ class Dtach:
         wait_until(path.exists, "dtach")
 
     def attach_command(self, session):
-        return f"exec dtach -a {self.folder / session} -Ez"
+        return f"exec dtach -a {self.folder / session} -Ez -r none"
 
     def servers(self):
         mine = str(self.folder).encode()
@@ -133,6 +133,12 @@ class Shpool:
         self.world.run(*attach, timeout_s=20)
 
     def attach_command(self, session):
+        """It takes a moment until it has noticed that the client before is gone."""
+        def free():
+            listed = self.world.run(*self.base, "list").split("\n")
+            return any(line.split() == [session, "disconnected"] for line in listed)
+
+        wait_until(free, "shpool", patience_s=10, pause_s=0.05)
         return "exec " + shlex.join(map(str, [*self.base, "attach", session]))
 
     def servers(self):

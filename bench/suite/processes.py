@@ -45,14 +45,23 @@ def own_below(root, foreign=("child", "sleep", "sh", "cat")):
     return [pid for pid in [root, *descendants(root)] if command(pid) not in foreign]
 
 
-def pss_kib(pids):
-    """Proportional memory: what is shared counts once in the sum."""
+def memory_kib(pids, kind):
     total = 0
     for pid in pids:
         for line in read(f"/proc/{pid}/smaps_rollup").splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(kind + ":"):
                 total += int(line.split()[1])
     return total
+
+
+def pss_kib(pids):
+    """Proportional memory: what is shared counts once in the sum."""
+    return memory_kib(pids, "Pss")
+
+
+def anonymous_kib(pids):
+    """What they wrote: for growth, since what is shared changes when others come and go."""
+    return memory_kib(pids, "Anonymous")
 
 
 def cpu_s(pids):

@@ -28,23 +28,23 @@ def measure(world, table):
     daemon = Daemon(world, folder, json.dumps(config))
     alone, slow, back = [], [], []
     flood_for(world, daemon, errand, 1)
-    new_kib = processes.pss_kib([daemon.pid])
+    new_kib = processes.anonymous_kib([daemon.pid])
     # Drawing a screen for the first time takes memory that is used again later.
     for client in slow_clients(world, daemon):
         client.end()
-    calm_kib = processes.pss_kib([daemon.pid])
+    calm_kib = processes.anonymous_kib([daemon.pid])
     grown = 0
     for number in range(windows):
         say(f"slow: window {number + 1} of {windows}")
         alone.append(flood_for(world, daemon, errand, WINDOW_S))
         clients = slow_clients(world, daemon)
         slow.append(flood_for(world, daemon, errand, WINDOW_S))
-        grown = max(grown, processes.pss_kib([daemon.pid]) - calm_kib)
+        grown = max(grown, processes.anonymous_kib([daemon.pid]) - calm_kib)
         back.append(come_back(world, daemon, clients))
         for client in clients:
             client.end()
     daemon.end()
-    table.add(GROUP, "growth of the daemon by the first attach, a full ring (PSS)", "MiB",
+    table.add(GROUP, "growth of the daemon by the first attach, a full ring", "MiB",
               {"tmd": (calm_kib - new_kib) / 1024})
     report(table, windows, alone, slow, grown, back)
 
@@ -60,7 +60,7 @@ def report(table, windows, alone, slow, grown, back):
         what = f"echo of another process's console meanwhile, {name}"
         table.add(GROUP, what, "µs", row, ratio(1.05, nobody))
     # A ring's worth, and what is in flight.
-    table.add(GROUP, "growth of the daemon meanwhile (PSS)", "MiB", {"tmd": grown / 1024},
+    table.add(GROUP, "growth of the daemon meanwhile", "MiB", {"tmd": grown / 1024},
               at_most(1, "MiB"))
     wrong = [one for one in back if isinstance(one, str)]
     what = "from the end of the flood to the right screen at both slow clients"

@@ -13,6 +13,7 @@ import signal
 import socket
 import xmlrpc.client
 
+from . import processes
 from .daemon import Daemon
 from .processes import own_below, read
 from .world import Failed, wait_until
@@ -50,7 +51,8 @@ class Tmd(Supervisor):
         self.daemon.call("stop", targets=["all"])
 
     def status(self):
-        self.daemon.call("status")
+        self.daemon.send("status")
+        self.daemon.stream.readline()
 
     def end(self):
         self.daemon.end()
@@ -130,10 +132,10 @@ stderr_logfile=NONE
             return False
 
     def up(self):
-        self.proxy.supervisor.startAllProcesses()
+        self.proxy.supervisor.startAllProcesses(False)
 
     def down(self):
-        self.proxy.supervisor.stopAllProcesses()
+        self.proxy.supervisor.stopAllProcesses(False)
 
     def status(self):
         self.proxy.supervisor.getAllProcessInfo()
@@ -254,7 +256,7 @@ class Pm2(Supervisor):
         world = self.world
         keep, world.environment = world.environment, self.environment
         try:
-            return world.run("pm2", *words, timeout_s=300)
+            return world.run("pm2", *words, timeout_s=45)
         finally:
             world.environment = keep
 
@@ -271,7 +273,10 @@ class Pm2(Supervisor):
         self.verb("jlist")
 
     def end(self):
-        self.verb("kill")
+        """Its own way takes minutes with many children."""
+        below = processes.descendants(self.daemon_pid)
+        for pid in [self.daemon_pid, *below]:
+            os.kill(pid, signal.SIGKILL)
 
 
 ALL = (Tmd, Bare, Supervisord, S6, Runit, Dekit, Pm2)
