@@ -1,10 +1,16 @@
-/* The limit for starting programs: COUNT times vfork, setsid, two pipes and exec of `sleep`.
- * Prints the seconds from the first start to the last exec, then kills what it started. */
+/* The limit for starting programs: COUNT times vfork, setsid, two pipes or a pty, and exec.
+ * Prints the seconds from the first start to the last exec, then kills what it started; with
+ * `stay` it waits for the end of its input before that.
+ *
+ *   spawn pipe|pty COUNT [stay] PROGRAM [ARGUMENT...] */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,31 +23,59 @@ static double seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* Ours are kept open, theirs are given back. */
+static int open_pty(int theirs[2]) {
+    int ours = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), unlocked = 0;
+    if (ours < 0 || ioctl(ours, TIOCSPTLCK, &unlocked) != 0) return -1;
+    theirs[0] = theirs[1] = ioctl(ours, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    return theirs[0];
+}
+
+static int open_pipes(int theirs[2]) {
+    for (int i = 0; i < 2; i++) {
+        int ends[2];
+        if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+        theirs[i] = ends[1];
+    }
+    return 0;
+}
+
+static pid_t start(char **arguments, int on_pty, const int theirs[2]) {
+    pid_t pid = vfork();
+    if (pid != 0) return pid;
+    setsid();
+    if (on_pty) ioctl(theirs[0], TIOCSCTTY, 0);
+    if (on_pty) dup2(theirs[0], 0);
+    dup2(theirs[0], 1);
+    dup2(theirs[1], 2);
+    execve(arguments[0], arguments, environ);
+    _exit(127);
+}
+
 int main(int argc, char **argv) {
-    int count = argc > 1 ? atoi(argv[1]) : 1000;
+    if (argc < 4) return 2;
+    int on_pty = strcmp(argv[1], "pty") == 0, count = atoi(argv[2]);
+    int stay = strcmp(argv[3], "stay") == 0;
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
     pid_t *pids = calloc((size_t)count, sizeof *pids);
-    char *sleep_argv[] = {"sleep", "100000", NULL};
     double began = seconds();
     for (int i = 0; i < count; i++) {
-        int out[2], err[2];
-        if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0) {
-            perror("pipe2");
+        int theirs[2];
+        if ((on_pty ? open_pty(theirs) : open_pipes(theirs)) < 0) {
+            perror("spawn");
             return 1;
         }
-        pid_t pid = vfork();
-        if (pid == 0) {
-            setsid();
-            dup2(out[1], 1);
-            dup2(err[1], 2);
-            execve("/bin/sleep", sleep_argv, environ);
-            _exit(127);
-        }
-        pids[i] = pid;
-        close(out[1]);
-        close(err[1]);
+        pids[i] = start(argv + 3 + stay, on_pty, theirs);
+        close(theirs[0]);
+        if (!on_pty) close(theirs[1]);
     }
     printf("%.6f\n", seconds() - began);
-    for (int i = 0; i < count; i++) kill(pids[i], SIGKILL);
+    fflush(stdout);
+    while (stay && getchar() != EOF) {}
+    for (int i = 0; i < count; i++) kill(pids[i], SIGTERM);
     for (int i = 0; i < count; i++) waitpid(pids[i], NULL, 0);
     return 0;
 }

@@ -2,7 +2,7 @@
 
 mod act;
 mod attach;
-mod chord;
+pub mod chord;
 pub mod command;
 mod complete;
 mod connection;

@@ -1,0 +1,199 @@
+/* Plays the person in front of terminals: runs commands, each in a pty of its own, types into
+ * them and takes the time until what is expected is shown. In C, since the differences are
+ * smaller than what an interpreter costs. Everything shown is read at once, as by an infinitely
+ * fast terminal.
+ *
+ *   console echo KEYS COMMAND...        one key at a time, in turn over all the commands, each
+ *                                       timed until it comes back: a line "MIN P50 P99" in us each
+ *   console say TEXT UNTIL COMMAND      types TEXT once the command has shown something and is
+ *                                       quiet, then: "SECONDS BYTES" until UNTIL is shown
+ *   console show UNTIL COMMAND          "SECONDS BYTES" from the start until UNTIL is shown
+ *   console paste COUNT UNTIL COMMAND   types COUNT letters as fast as they are taken, then:
+ *                                       "SECONDS BYTES" until UNTIL, and what followed on its line
+ *
+ * A command is run by /bin/sh. A wait that takes more than 60 s ends with status 3. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SESSIONS_MAX = 16, PATIENCE_MS = 60000, QUIET_MS = 300 };
+
+struct session {
+    int master;
+    pid_t pid;
+    double *samples;
+};
+
+static struct session sessions[SESSIONS_MAX];
+static char shown[1 << 18];
+
+static double now(void) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+}
+
+static void fail(const char *why) {
+    fprintf(stderr, "console: %s\n", why);
+    for (int i = 0; i < SESSIONS_MAX; i++) {
+        if (sessions[i].pid > 0) kill(sessions[i].pid, SIGHUP);
+    }
+    exit(3);
+}
+
+static struct session start(const char *command) {
+    struct session new = {.master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)};
+    struct winsize size = {.ws_row = 24, .ws_col = 80};
+    grantpt(new.master);
+    unlockpt(new.master);
+    int theirs = open(ptsname(new.master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    ioctl(theirs, TIOCSWINSZ, &size);
+    new.pid = vfork();
+    if (new.pid == 0) {
+        setsid();
+        ioctl(theirs, TIOCSCTTY, 0);
+        dup2(theirs, 0);
+        dup2(theirs, 1);
+        dup2(theirs, 2);
+        execl("/bin/sh", "sh", "-c", command, NULL);
+        _exit(127);
+    }
+    close(theirs);
+    return new;
+}
+
+/* Reads what is there; -1 after `wait_ms` without anything. */
+static ssize_t look(int master, char *into, size_t room, int wait_ms) {
+    ssize_t got = read(master, into, room);
+    if (got >= 0) return got;
+    if (errno == EIO) fail("the command ended");
+    struct pollfd one = {.fd = master, .events = POLLIN};
+    if (poll(&one, 1, wait_ms) <= 0) return -1;
+    got = read(master, into, room);
+    if (got < 0 && errno == EIO) fail("the command ended");
+    return got;
+}
+
+static void settle(int master) {
+    if (look(master, shown, sizeof shown, PATIENCE_MS) < 0) fail("nothing was shown");
+    while (look(master, shown, sizeof shown, QUIET_MS) >= 0) {}
+}
+
+/* Reads until the text is shown, also when it is cut by the reads; returns bytes read. What
+ * follows the text is put at the start of `shown`. */
+static long long await(int master, const char *text) {
+    long long total = 0;
+    size_t kept = 0, length = strlen(text);
+    for (;;) {
+        ssize_t got = look(master, shown + kept, sizeof shown - kept - 1, PATIENCE_MS);
+        if (got < 0) fail("what was expected was not shown");
+        total += got;
+        size_t have = kept + (size_t)got;
+        char *found = memmem(shown, have, text, length);
+        if (found != NULL) {
+            size_t after = have - (size_t)(found - shown) - length;
+            memmove(shown, found + length, after);
+            shown[after] = '\0';
+            return total;
+        }
+        kept = have < length ? have : length - 1;
+        memmove(shown, shown + have - kept, kept);
+    }
+}
+
+static void type(int master, const char *text, size_t count) {
+    while (count > 0) {
+        ssize_t done = write(master, text, count);
+        if (done > 0) {
+            text += done;
+            count -= (size_t)done;
+            continue;
+        }
+        /* What is shown meanwhile must be read, or both sides wait for each other. */
+        struct pollfd one = {.fd = master, .events = POLLIN | POLLOUT};
+        if (poll(&one, 1, PATIENCE_MS) <= 0) fail("what was typed was not taken");
+        if (one.revents & POLLIN) (void)!read(master, shown, sizeof shown);
+    }
+}
+
+static int by_size(const void *a, const void *b) {
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+static double keystroke(int master, char key) {
+    while (look(master, shown, sizeof shown, 0) > 0) {}
+    double began = now();
+    type(master, &key, 1);
+    for (;;) {
+        ssize_t got = look(master, shown, sizeof shown, PATIENCE_MS);
+        if (got < 0) fail("a key did not come back");
+        if (memchr(shown, key, (size_t)got) != NULL) return now() - began;
+    }
+}
+
+static void echo(int keys, int count) {
+    struct timespec pause = {.tv_nsec = 1000000};
+    for (int i = 0; i < count; i++) sessions[i].samples = calloc((size_t)keys, sizeof(double));
+    for (int k = 0; k < keys; k++) {
+        for (int i = 0; i < count; i++) {
+            if (k % 64 == 63) {
+                type(sessions[i].master, "\f", 1);
+                look(sessions[i].master, shown, sizeof shown, QUIET_MS);
+                nanosleep(&pause, NULL);
+            }
+            /* Not in any escape sequence, and never twice the same in a row. */
+            sessions[i].samples[k] = keystroke(sessions[i].master, k % 2 ? '#' : '%');
+            nanosleep(&pause, NULL);
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        double *all = sessions[i].samples;
+        qsort(all, (size_t)keys, sizeof *all, by_size);
+        printf("%.2f %.2f %.2f\n", all[0] * 1e6, all[keys / 2] * 1e6, all[keys * 99 / 100] * 1e6);
+    }
+}
+
+int main(int argc, char **argv) {
+    const char *mode = argc > 1 ? argv[1] : "";
+    int first = strcmp(mode, "show") == 0 ? 3 : strcmp(mode, "echo") == 0 ? 3 : 4;
+    if (argc <= first || argc - first > SESSIONS_MAX) return 2;
+    double began = now();
+    for (int i = first; i < argc; i++) sessions[i - first] = start(argv[i]);
+    int master = sessions[0].master;
+    if (strcmp(mode, "show") == 0) {
+        long long bytes = await(master, argv[2]);
+        printf("%.6f %lld\n", now() - began, bytes);
+    } else if (strcmp(mode, "echo") == 0) {
+        for (int i = first; i < argc; i++) settle(sessions[i - first].master);
+        echo(atoi(argv[2]), argc - first);
+    } else {
+        settle(master);
+        began = now();
+        if (strcmp(mode, "say") == 0) {
+            type(master, argv[2], strlen(argv[2]));
+        } else {
+            size_t count = (size_t)atoll(argv[2]);
+            char *letters = malloc(count);
+            for (size_t i = 0; i < count; i++) letters[i] = (char)('a' + i % 26);
+            type(master, letters, count);
+        }
+        long long bytes = await(master, argv[3]);
+        printf("%.6f %lld %.*s\n", now() - began, bytes, (int)strcspn(shown, "\r\n"), shown);
+    }
+    for (int i = 0; i < argc - first; i++) {
+        close(sessions[i].master);
+        kill(sessions[i].pid, SIGHUP);
+        waitpid(sessions[i].pid, NULL, 0);
+    }
+    return 0;
+}

@@ -1,0 +1,164 @@
+"""Output into a file: how fast, beside a bare loop, and at what cost, beside others."""
+
+import json
+import os
+import shlex
+
+from . import processes
+from .daemon import Daemon
+from .supervisors import Dekit, Pm2, Supervisord
+from .table import ratio
+from .world import Failed, say, seconds, wait_until
+
+GROUP = "Output into ring and log"
+GIB = 1 << 30
+
+
+def measure(world, table):
+    scale = 10 if world.quick else 1
+    throughput(world, table, "pipe", 400 * 10**6 // scale)
+    throughput(world, table, "pty", 100 * 10**6 // scale)
+    cost(world, table, 200 * 10**6 // scale)
+
+
+def throughput(world, table, channel, size):
+    """One that writes as fast as it can; the bytes pass through the ring into a log."""
+    command = f"{world.child} emit {size}"
+    folder = world.new_folder("capture")
+    log = folder / "captured.log"
+    settings = {
+        "cmd": command, "tty": channel == "pty", "autostart": False, "autorestart": "never",
+        "starttime": 0, "stdout": {"file": str(log), "max_size": 0},
+    }
+    daemon = Daemon(world, folder, json.dumps({"programs": {"flood": settings}}))
+    speed, cpu = {"tmd": [], "bare C": []}, []
+    for _ in range(world.rounds):
+        log.unlink(missing_ok=True)
+        daemon.reopen_logs()
+        bare = world.limit(world.drain, channel, folder / "bare.log", command)
+        speed["bare C"].append(size / bare / 1e6)
+        before = processes.cpu_s([daemon.pid])
+
+        def run():
+            daemon.call("start", targets=["flood"])
+            daemon.call("wait", targets=["flood"], **{"for": "exited"})
+
+        speed["tmd"].append(size / seconds(run) / 1e6)
+        cpu.append((processes.cpu_s([daemon.pid]) - before) * 100e6 / size)
+    written = log.stat().st_size
+    # A terminal turns each newline into two bytes.
+    expected = size + (size // 80 if channel == "pty" else 0)
+    daemon.end()
+    note = "" if written == expected else f"{written} of {expected} bytes are in the log"
+    what = f"{size // 10**6} MB through a {channel} into ring and log"
+    table.add(GROUP, what, "MB/s", speed, ratio(0.9, "bare C", at_least=True), note)
+    table.add(GROUP, f"CPU of the daemon for 100 MB through a {channel}", "s", {"tmd": cpu})
+
+
+def cost(world, table, size):
+    """Processor time of whoever captures, the writer's own not counted."""
+    kinds = {
+        "tmd": tmd, "supervisord": supervisord, "s6": s6, "runit": runit, "dekit": dekit,
+        "pm2": pm2,
+    }
+    spent = {name: [] for name in kinds}
+    failed = {}
+    for _ in range(min(world.rounds, 3)):
+        for name, start in kinds.items():
+            if name in failed:
+                continue
+            say(f"capture: {name}")
+            try:
+                spent[name].append(once(world, start, size) * GIB / size)
+            except (Failed, OSError, ValueError) as words:
+                failed[name] = str(words).split("\n")[0]
+                say(f"{name}: {words}")
+    figures = {name: failed.get(name, values) for name, values in spent.items()}
+    table.add(GROUP, "CPU for a GiB of captured output, a pipe into a log file", "s", figures)
+
+
+def once(world, start, size):
+    """A child that writes when told, and then stays: nothing of the supervisor may be lost."""
+    folder = world.new_folder("cost")
+    log = folder / "out.log"
+    script = f"read go <{folder}/go; {world.child} emit {size}; exec sleep 100000"
+    os.mkfifo(folder / "go")
+    one, own, stop = start(world, ["/bin/sh", "-c", script], log)
+    try:
+        pids = own()
+        before = processes.cpu_s(pids)
+        with open(folder / "go", "w") as go:
+            go.write("go\n")
+        wait_until(lambda: size_of(log) >= size, "capture", patience_s=120, pause_s=0.02)
+        return processes.cpu_s(pids) - before
+    finally:
+        stop()
+
+
+def size_of(log):
+    """Of a log, or of all files in a folder of logs."""
+    try:
+        files = [log] if log.is_file() else list(log.rglob("*"))
+        return sum(file.stat().st_size for file in files if file.is_file())
+    except OSError:
+        return 0
+
+
+def tmd(world, command, log):
+    folder = world.new_folder("tmd")
+    stdout = {"file": str(log), "max_size": 0}
+    settings = {"cmd": command, "starttime": 0, "stdout": stdout, "stoptime": 1}
+    daemon = Daemon(world, folder, json.dumps({"programs": {"s": settings}}))
+    return daemon, lambda: [daemon.pid], daemon.end
+
+
+def supervisord(world, command, log):
+    one = Supervisord(world, command, 1)
+    one.launch(logfile=log)
+    one.up()
+    return one, one.own, one.end
+
+
+def s6(world, command, log):
+    return logger(world, command, f"exec s6-log -b n2 s1000000000 {log}", "s6-log")
+
+
+def runit(world, command, log):
+    log.mkdir()
+    (log / "config").write_text("s1000000000\n")
+    return logger(world, command, f"exec svlogd {log}", "svlogd")
+
+
+def logger(world, command, script, name):
+    """These log through a pipe into a process of its own, whoever supervises the two."""
+    shell = f"({shlex.join(command)}) | ({script})"
+    root = world.start("/bin/sh", "-c", shell)
+
+    def own():
+        return [pid for pid in processes.descendants(root.pid) if processes.command(pid) == name]
+
+    def stop():
+        for pid in processes.descendants(root.pid):
+            os.kill(pid, 15)
+        root.wait()
+
+    try:
+        wait_until(own, name, patience_s=5)
+    except Failed:
+        stop()
+        raise Failed("not installed") from None
+    return root, own, stop
+
+
+def dekit(world, command, log):
+    one = Dekit(world, command, 1)
+    one.launch(log={"enabled": True, "dir": str(log.parent), "file": log.name})
+    one.up()
+    return one, one.own, one.end
+
+
+def pm2(world, command, log):
+    one = Pm2(world, command, 1)
+    one.launch(logfile=str(log))
+    one.up()
+    return one, one.own, one.end

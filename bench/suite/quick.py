@@ -1,0 +1,62 @@
+"""What is felt at the keyboard: sizes, a cold `tm status`, `status` under a flood."""
+
+import json
+import statistics
+import subprocess
+import time
+
+from .daemon import Daemon
+from .restart import percentile
+from .table import at_most
+from .world import seconds
+
+GROUP = "At the keyboard"
+
+
+def measure(world, table):
+    sizes(world, table)
+    cold(world, table)
+    flooded(world, table)
+
+
+def sizes(world, table):
+    """One executable is both; the other is there for those who look for it by name."""
+    table.add(GROUP, "size of the executable `tm`, which is also the daemon", "MiB",
+              {"tmd": world.tm.stat().st_size / 2**20})
+
+
+def cold(world, table):
+    folder = world.new_folder("cold")
+    yaml = {"programs": {"s": {"cmd": "sleep 100000", "numprocs": 10, "starttime": 0}}}
+    daemon = Daemon(world, folder, json.dumps(yaml))
+    command = [world.tm, "status", "--socket", daemon.socket]
+    times, bare = [], []
+    for _ in range(20 * world.rounds):
+        times.append(seconds(lambda: run(command)) * 1000)
+        bare.append(seconds(lambda: run(["/bin/true"])) * 1000)
+    daemon.end()
+    table.add(GROUP, "`tm status` of 10, from fork to its end", "ms",
+              {"tmd": times, "/bin/true": bare})
+
+
+def run(command):
+    subprocess.run(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+
+def flooded(world, table):
+    """Four children write as fast as they can, into ring and log, terminals and pipes."""
+    folder = world.new_folder("flooded")
+    common = {"cmd": f"{world.child} emit 1000000000000", "numprocs": 2, "starttime": 0,
+              "stoptime": 1}
+    logs = {"file": "/dev/null", "max_size": 0}
+    programs = {"pipes": {**common, "stdout": logs}, "ptys": {**common, "tty": True}}
+    daemon = Daemon(world, folder, json.dumps({"programs": programs}))
+    times = []
+    until = time.monotonic() + world.rounds
+    while time.monotonic() < until:
+        times.append(seconds(lambda: daemon.call("status")) * 1000)
+        time.sleep(0.002)
+    daemon.end()
+    figures = {"tmd": percentile(times, 99)}
+    table.add(GROUP, "`status` while 4 children flood, p99", "ms", figures, at_most(5, "ms"))
+    table.add(GROUP, "the same, p50", "ms", {"tmd": statistics.median(times)})
