@@ -86,6 +86,7 @@ impl Daemon {
         let caused = self.tell(Event::Configure(programs.to_vec()));
         plans::check_plan(&plan, &before, &self.supervisor);
         plans::check_untouched(programs, &before, &self.supervisor, &caused);
+        plans::check_order(&before, &self.supervisor, &caused);
         expect_wishes_kept(&before, &self.supervisor);
         assert!(
             !self.supervisor.plan(programs).changes(),

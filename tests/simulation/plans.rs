@@ -73,6 +73,32 @@ pub fn check_untouched(
     }
 }
 
+/// Of a program's processes that go, the highest goes first.
+pub fn check_order(before: &Supervisor, after: &Supervisor, caused: &[Effect]) {
+    let mut latest: Option<&Process> = None;
+    let mut seen = BTreeSet::new();
+    for id in caused.iter().filter_map(concerns) {
+        // One that was on its way out takes no notice, but perhaps of a new policy.
+        let there = |process: &&Process| !process.removed && process.state != State::Stopping;
+        let Some(process) = before.process(id).filter(there) else {
+            continue;
+        };
+        let goes = after.process(id).is_none_or(|process| process.removed);
+        if !goes || !seen.insert(id) {
+            continue;
+        }
+        if let Some(latest) = latest.filter(|latest| latest.program == process.program) {
+            let name = &process.name;
+            assert!(
+                latest.instance > process.instance,
+                "{name} goes after {}",
+                latest.name
+            );
+        }
+        latest = Some(process);
+    }
+}
+
 fn concerns(effect: &Effect) -> Option<ProcessId> {
     match effect {
         Effect::Spawn(id) | Effect::Reconfigured(id) => Some(*id),

@@ -412,12 +412,8 @@ impl Shadow {
         }
         for (id, state) in expected {
             let found = supervisor.process(*id).map(|process| process.state);
-            assert_eq!(
-                found,
-                *state,
-                "{:?} came to another state",
-                self.slots.get(id)
-            );
+            let name = self.slots.get(id).map_or("nothing", |slot| &slot.name);
+            assert_eq!(found, *state, "{name} came to another state");
         }
         assert_eq!(
             self.slots.len(),

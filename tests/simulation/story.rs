@@ -151,6 +151,7 @@ impl Story {
         plans::check_plan(&plan, &before, &self.supervisor);
         let caused = &self.effects[effects..];
         plans::check_untouched(&self.programs, &before, &self.supervisor, caused);
+        plans::check_order(&before, &self.supervisor, caused);
     }
 
     fn reload(&mut self) {
@@ -187,6 +188,7 @@ impl Story {
         plans::check_plan(&plan, &before, &self.supervisor);
         let caused = &self.effects[effects..];
         plans::check_untouched(&self.programs, &before, &self.supervisor, caused);
+        plans::check_order(&before, &self.supervisor, caused);
     }
 
     /// The daemon is stopped for a while: all that was due comes at once, late.
