@@ -107,11 +107,16 @@ impl Ring {
     }
 
     /// Where the next bytes go: one contiguous piece of 1 to `max` bytes (none if `max` is 0).
-    /// It may hold the oldest bytes, so write only what is then [committed](Self::commit), from
-    /// the front.
+    /// It may hold the oldest bytes once the capacity is reached, so write only what is then
+    /// [committed](Self::commit), from the front.
     pub fn spare(&mut self, max: usize) -> &mut [u8] {
         self.grow(max);
         let at = self.index(self.head);
+        let max = match self.region.len() < self.capacity {
+            // The rest goes into a larger region, not in the place of what can be kept.
+            true => max.min(self.region.len() - self.len()),
+            false => max,
+        };
         let end = self.region.len().min(at.saturating_add(max));
         &mut self.region[at..end]
     }
@@ -257,6 +262,18 @@ mod tests {
         ring.forget(1000);
         assert!(ring.is_empty());
         assert_eq!(ring.tail(), 6);
+    }
+
+    #[test]
+    fn nothing_gives_way_while_there_is_room() {
+        let mut ring = Ring::new(64 * 1024);
+        ring.write(&[1; 8000]);
+        // What is kept sits at the end of the region now, and new bytes begin at its front.
+        ring.forget(7000);
+        ring.write(&[2; 1000]);
+        let spare = ring.spare(usize::MAX).len();
+        ring.commit(spare);
+        assert_eq!((ring.tail(), ring.len() > 2000), (7000, true));
     }
 
     #[test]

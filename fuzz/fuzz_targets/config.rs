@@ -10,11 +10,12 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use taskmaster::config::{Environment, SystemUsers, load, render};
 
+/// In a folder of its own, so that no pattern of an `include` meets other people's files.
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
-    std::env::temp_dir().join(format!(
-        "taskmaster-fuzz-config-{}.yaml",
-        std::process::id()
-    ))
+    let folder =
+        std::env::temp_dir().join(format!("taskmaster-fuzz-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
+    folder.join("taskmaster.yaml")
 });
 
 fuzz_target!(|text: &[u8]| {

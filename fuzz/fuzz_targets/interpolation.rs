@@ -10,8 +10,14 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use taskmaster::config::{Environment, SystemUsers, load};
 
+/// In a folder of its own, so that no pattern of an `include` meets other people's files.
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
-    std::env::temp_dir().join(format!("taskmaster-fuzz-text-{}.yaml", std::process::id()))
+    let folder = std::env::temp_dir().join(format!(
+        "taskmaster-fuzz-interpolation-{}",
+        std::process::id()
+    ));
+    std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
+    folder.join("taskmaster.yaml")
 });
 
 fuzz_target!(|input: (&str, &str)| {

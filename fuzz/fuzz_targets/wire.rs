@@ -1,36 +1,62 @@
-//! What a client can send: lines, requests, frames. Nothing panics, grows without bound, or
-//! depends on how the bytes were cut.
+//! What a client can send: lines, requests, frames. Nothing panics or grows without bound; lines
+//! and frames are those that a plain reading of all the bytes finds, however they were cut.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use taskmaster::wire::{Call, Frame, FrameDecoder, FrameError, LineDecoder, MAX_LINE, Message};
+use taskmaster::wire::{
+    Call, Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, LineDecoder, MAX_PAYLOAD, Message,
+    flags,
+};
 
-fuzz_target!(|input: (u8, &[u8])| {
-    let (cut, bytes) = (usize::from(input.0) + 1, input.1);
-    assert_eq!(lines(bytes, cut), lines(bytes, bytes.len().max(1)));
-    assert_eq!(frames(bytes, cut), frames(bytes, bytes.len().max(1)));
+/// Lines and frames found, and whether the rest was refused.
+type Found<T, E> = (Vec<T>, Option<E>);
+
+fuzz_target!(|input: (u8, u8, &[u8])| {
+    let (cut, limit, bytes) = (usize::from(input.0) + 1, usize::from(input.1), input.2);
+    assert_eq!(lines(bytes, cut, limit), plain_lines(bytes, limit));
+    assert_eq!(frames(bytes, cut), plain_frames(bytes));
     for line in bytes.split(|byte| *byte == b'\n') {
         request(line);
     }
 });
 
-fn lines(bytes: &[u8], cut: usize) -> Vec<Vec<u8>> {
-    let mut decoder = LineDecoder::default();
+fn lines(bytes: &[u8], cut: usize, limit: usize) -> Found<Vec<u8>, ()> {
+    let mut decoder = LineDecoder::with_limit(limit);
     let mut found = Vec::new();
     for chunk in bytes.chunks(cut) {
         decoder.push(chunk);
-        while let Ok(Some(line)) = decoder.next_line() {
-            assert!(line.len() < MAX_LINE);
-            found.push(line);
+        loop {
+            match decoder.next_line() {
+                Ok(Some(line)) => found.push(line),
+                Ok(None) => break,
+                Err(_) => return (found, Some(())),
+            }
         }
+        assert!(decoder.pending() <= limit, "more than a line is kept");
     }
-    let whole: usize = bytes.iter().filter(|byte| **byte == b'\n').count();
-    assert_eq!(found.len(), whole);
-    found
+    let rest = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or(b"");
+    assert_eq!(decoder.take_rest(), rest, "what follows the last line");
+    (found, None)
 }
 
-fn frames(bytes: &[u8], cut: usize) -> (Vec<Frame>, Option<FrameError>) {
+fn plain_lines(bytes: &[u8], limit: usize) -> Found<Vec<u8>, ()> {
+    let mut found = Vec::new();
+    let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
+    while let Some(piece) = pieces.next() {
+        let ended = pieces.peek().is_some();
+        // The limit is of a line with its end.
+        if piece.len() + usize::from(ended) > limit {
+            return (found, Some(()));
+        }
+        if ended {
+            found.push(piece.strip_suffix(b"\r").unwrap_or(piece).to_vec());
+        }
+    }
+    (found, None)
+}
+
+fn frames(bytes: &[u8], cut: usize) -> Found<Frame, FrameError> {
     let mut decoder = FrameDecoder::default();
     let mut found = Vec::new();
     for chunk in bytes.chunks(cut) {
@@ -42,6 +68,42 @@ fn frames(bytes: &[u8], cut: usize) -> (Vec<Frame>, Option<FrameError>) {
                 Err(error) => return (found, Some(error)),
             }
         }
+        assert!(
+            decoder.pending() < HEADER_LEN + MAX_PAYLOAD,
+            "more than a frame is kept"
+        );
+    }
+    (found, None)
+}
+
+fn plain_frames(bytes: &[u8]) -> Found<Frame, FrameError> {
+    let (mut rest, mut found) = (bytes, Vec::new());
+    while let [kind, flag_bits, a, b, c, d, after @ ..] = rest {
+        let len = u32::from_be_bytes([*a, *b, *c, *d]);
+        if len as usize > MAX_PAYLOAD {
+            return (found, Some(FrameError::TooLong(len)));
+        }
+        let known = Kind::from_u8(*kind);
+        if known.is_none() && flag_bits & flags::IGNORABLE == 0 {
+            return (found, Some(FrameError::UnknownKind(*kind)));
+        }
+        let Some((payload, after)) = after.split_at_checked(len as usize) else {
+            break;
+        };
+        if let Some(kind) = known {
+            let mut frame = Frame::new(kind, payload);
+            frame.flags = *flag_bits;
+            let length = HEADER_LEN + payload.len();
+            assert_eq!(frame.to_bytes(), rest[..length], "written as it was read");
+            if let Some((offset, bytes)) = frame.offset_and_bytes() {
+                assert_eq!([&offset.to_be_bytes(), bytes].concat(), payload);
+            }
+            if let Some((rows, cols)) = frame.size() {
+                assert_eq!(Frame::resize(rows, cols).payload, payload);
+            }
+            found.push(frame);
+        }
+        rest = after;
     }
     (found, None)
 }

@@ -7,6 +7,9 @@ use taskmaster::supervisor::*;
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
+/// Every key of a launch.
+const KEYS: usize = 12;
+
 pub fn programs(random: &mut Random) -> Vec<Program> {
     let mut programs = Vec::new();
     for _ in 0..=random.below(3) {
@@ -19,7 +22,7 @@ pub fn programs(random: &mut Random) -> Vec<Program> {
 pub fn edit(programs: &mut Vec<Program>, random: &mut Random) {
     for _ in 0..random.below(4) {
         let at = random.below(programs.len());
-        match random.below(9) {
+        match random.below(10) {
             0 => add(programs, random),
             1 if !programs.is_empty() => drop(programs.remove(at)),
             2 if !programs.is_empty() => programs.rotate_left(at),
@@ -35,10 +38,11 @@ pub fn edit(programs: &mut Vec<Program>, random: &mut Random) {
 fn edit_one(program: &mut Program, kind: usize, random: &mut Random) {
     match kind {
         3 => program.numprocs = random.below(4) as u32,
-        4 => program.launch.argv = command(random),
-        5 => program.launch.stdout = log(random),
+        4 => edit_launch(&mut program.launch, random),
+        5 => edit_log(&mut program.launch, random),
         6 => program.autostart = random.pick(&[Autostart::Yes, Autostart::No]),
         7 => program.policy.stoptime = random.pick(&[0, 200, 2000].map(Duration::from_millis)),
+        8 => program.vars = vars(random),
         _ => program.policy = policy(random),
     }
 }
@@ -48,37 +52,121 @@ fn add(programs: &mut Vec<Program>, random: &mut Random) {
     if programs.iter().any(|program| program.name == name) {
         return;
     }
+    let mut launch = Launch {
+        argv: command(random),
+        stdout: Sink::File(log(random)),
+        ..Launch::default()
+    };
+    for _ in 0..random.below(3) {
+        edit_launch(&mut launch, random);
+    }
     let program = Program {
         name: name.to_string(),
         numprocs: random.below(4) as u32,
         autostart: random.pick(&[Autostart::Yes, Autostart::Yes, Autostart::No]),
         policy: policy(random),
-        launch: Launch {
-            argv: command(random),
-            stdout: log(random),
-            ..Launch::default()
-        },
-        vars: BTreeMap::new(),
+        launch,
+        vars: vars(random),
     };
     programs.insert(random.below(programs.len() + 1), program);
 }
 
+fn vars(random: &mut Random) -> BTreeMap<String, String> {
+    let value = random.pick(&["x", "y"]).to_string();
+    BTreeMap::from([("color".to_string(), value)])
+}
+
 fn command(random: &mut Random) -> Vec<String> {
-    let word = random.pick(&["one", "two", "of-{numprocs}", "no-{instance}"]);
+    let word = random.pick(&[
+        "one",
+        "two",
+        "of-{numprocs}",
+        "no-{instance}",
+        "{vars.color}",
+    ]);
     vec![word.to_string()]
 }
 
-fn log(random: &mut Random) -> Sink {
-    Sink::File(FileSink {
-        path: "/log/{program}".to_string(),
-        direct: false,
-        max_size: 0,
-        keep: random.below(3) as u32,
-        compress: false,
-        timestamps: false,
-        strip_ansi: false,
-        stall: Stall::Never,
+/// Another value, perhaps, of one key.
+fn edit_launch(launch: &mut Launch, random: &mut Random) {
+    let word = random
+        .pick(&["/one", "/two/{instance}", "/{vars.color}"])
+        .to_string();
+    match random.below(KEYS) {
+        0 => launch.env = BTreeMap::from([("A".to_string(), word)]),
+        1 => launch.inherit_env = random.percent(50),
+        2 => launch.workingdir = word,
+        3 => launch.umask = random.pick(&[0o022, 0o077]),
+        4 => launch.tty = random.pick(&[None, terminal(24), terminal(50)]),
+        5 => launch.stdin = random.pick(&[Stdin::Null, Stdin::Pipe, Stdin::File(word)]),
+        6 => launch.stdout = sink(random),
+        7 => {
+            launch.stderr = if random.percent(50) {
+                Sink::Stdout
+            } else {
+                sink(random)
+            }
+        }
+        8 => launch.identity = random.pick(&[None, user(1000), user(1001)]),
+        9 => launch.pidfile = random.pick(&[None, Some(word)]),
+        10 => launch.buffer = random.pick(&[4096, 256 * 1024]),
+        _ => launch.argv = command(random),
+    }
+}
+
+/// Mostly what a living process can take over.
+fn edit_log(launch: &mut Launch, random: &mut Random) {
+    let new = log(random);
+    for sink in [&mut launch.stdout, &mut launch.stderr] {
+        if let Sink::File(file) = sink {
+            let path = std::mem::take(&mut file.path);
+            let direct = file.direct;
+            *file = FileSink {
+                path,
+                direct,
+                ..new.clone()
+            };
+        }
+    }
+}
+
+fn terminal(rows: u16) -> Option<Tty> {
+    Some(Tty {
+        rows,
+        cols: 80,
+        size: SizePolicy::Latest,
     })
+}
+
+fn user(uid: u32) -> Option<Identity> {
+    Some(Identity {
+        user: uid.to_string(),
+        uid,
+        gid: uid,
+        groups: Vec::new(),
+        home: "/".to_string(),
+        shell: "/bin/sh".to_string(),
+    })
+}
+
+fn sink(random: &mut Random) -> Sink {
+    let file = Sink::File(log(random));
+    random.pick(&[Sink::Ring, Sink::Discard, file.clone(), file])
+}
+
+fn log(random: &mut Random) -> FileSink {
+    FileSink {
+        path: random
+            .pick(&["/log/{program}", "/log/{instance}"])
+            .to_string(),
+        direct: random.percent(10),
+        max_size: random.pick(&[0, 4096]),
+        keep: random.below(3) as u32,
+        compress: random.percent(30),
+        timestamps: random.percent(30),
+        strip_ansi: random.percent(30),
+        stall: random.pick(&[Stall::Never, Stall::After(Duration::from_secs(1))]),
+    }
 }
 
 fn policy(random: &mut Random) -> Policy {
@@ -90,17 +178,18 @@ fn policy(random: &mut Random) -> Policy {
         after_exit: millis(&[0, 0, 300]),
         factor: 0.0,
     };
-    let (starttime, stoptime) = (millis(&[0, 100, 1000]), millis(&[0, 200, 2000]));
+    let starttime = millis(&[0, 100, 1000, 1000, 30_000]);
+    let stoptime = millis(&[0, 200, 2000]);
     Policy {
         autorestart: random.pick(&[Always, Never, Unexpected]),
         exitcodes: random.pick(&[vec![0], vec![0, 2], vec![]]),
-        startretries: random.below(4) as u32,
+        startretries: random.pick(&[0, 1, 2, 3, 8]),
         starttime,
         stopsignal: random.pick(&[15, 10]),
         stoptime,
         killmode: random.pick(&[KillMode::Group, KillMode::Group, KillMode::Process]),
         restart: RestartDelays {
-            factor: random.pick(&[1.0, 2.0, 3.0, f64::NAN]),
+            factor: random.pick(&[1.0, 2.0, 2.0, 3.0, f64::NAN]),
             ..restart
         },
     }

@@ -27,6 +27,10 @@ pub struct Slot {
     pub spawned_at: Option<Time>,
     pub asked_at: Option<Time>,
     pub backoff_until: Option<Time>,
+    /// `Reconfigured` effects that are still to come.
+    pub reconfigured: u32,
+    /// When the state was entered, in time in which the daemon ran.
+    pub since: Time,
 }
 
 pub fn policy<'a>(slot: &Slot, programs: &'a BTreeMap<String, Program>) -> &'a Policy {
@@ -96,8 +100,11 @@ pub fn after_renewal(
         slot.wanted = program.autostart == Autostart::Yes;
         return slot.state;
     }
-    // Of the launch, the random edits touch the command and live keys of the log.
-    if old.argv == slot.launch.argv {
+    if old == slot.launch {
+        return slot.state;
+    }
+    if without_live_keys(&old) == without_live_keys(&slot.launch) {
+        slot.reconfigured += 1;
         return slot.state;
     }
     match slot.state {
@@ -109,6 +116,20 @@ pub fn after_renewal(
         State::Starting | State::Backoff | State::Fatal => State::Starting,
         state => state,
     }
+}
+
+/// What only a new process can take over.
+fn without_live_keys(launch: &Launch) -> Launch {
+    let mut launch = launch.clone();
+    for sink in [&mut launch.stdout, &mut launch.stderr] {
+        if let Sink::File(file) = sink {
+            file.max_size = 0;
+            file.keep = 0;
+            (file.compress, file.timestamps, file.strip_ansi) = (false, false, false);
+            file.stall = Stall::Never;
+        }
+    }
+    launch
 }
 
 /// The delay of the retry after so many failures, told without powers.

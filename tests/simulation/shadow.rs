@@ -1,9 +1,11 @@
 //! What the supervisor must have done: a second, simpler telling of the rules, kept beside the
 //! first one and compared after every event.
 
+use super::clock::Clock;
 use super::rules::*;
 use super::world::World;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use taskmaster::supervisor::*;
 
 #[derive(Default)]
@@ -12,7 +14,11 @@ pub struct Shadow {
     programs: BTreeMap<String, Program>,
     shutdown: bool,
     pub finished: u32,
+    pub clock: Clock,
 }
+
+/// More than a slow start, a stop and the killing of all that is left can take together.
+const STOP_MAX: Duration = Duration::from_secs(6);
 
 /// What must come of one process: a state, or that it is forgotten.
 type Expected = BTreeMap<ProcessId, Option<State>>;
@@ -202,6 +208,11 @@ impl Shadow {
             Effect::Spawn(id) => {
                 let slot = self.slots.get_mut(id).expect("a spawn of a known process");
                 assert_eq!(slot.state, State::Starting, "{}: spawned", slot.name);
+                assert!(
+                    self.clock.active(now) <= slot.since + STOP_MAX,
+                    "{}: a start that waited too long",
+                    slot.name
+                );
                 world.expect_no_stragglers(*id, policy(slot, &self.programs));
                 assert!(
                     !slot.spawn_out,
@@ -211,8 +222,14 @@ impl Shadow {
                 slot.spawn_out = true;
                 slot.attempts += 1;
             }
-            Effect::Signal { id, signal, .. } => self.asked(*id, *signal, now, by_timer),
-            Effect::Kill { id, .. } => self.killed(*id, now, by_timer),
+            Effect::Signal { id, signal, scope } => {
+                self.expect_scope(*id, *scope);
+                self.asked(*id, *signal, now, by_timer);
+            }
+            Effect::Kill { id, scope } => {
+                self.expect_scope(*id, *scope);
+                self.killed(*id, now, by_timer);
+            }
             Effect::Release { id, name } => {
                 let slot = self.slots.remove(id).expect("a release of a known process");
                 assert!(
@@ -222,7 +239,9 @@ impl Shadow {
                 assert!(slot.state.is_down(), "{name}: forgotten in {}", slot.state);
             }
             Effect::Reconfigured(id) => {
-                assert!(supervisor.process(*id).is_some(), "{id:?} reconfigured");
+                let slot = self.slots.get_mut(id).expect("news for a known process");
+                assert_eq!(slot.reconfigured, 1, "{}: reconfigured", slot.name);
+                slot.reconfigured = 0;
             }
             Effect::Finished => {
                 self.finished += 1;
@@ -237,6 +256,12 @@ impl Shadow {
                 );
             }
         }
+    }
+
+    fn expect_scope(&self, id: ProcessId, scope: SignalScope) {
+        let slot = self.slots.get(&id).expect("a signal to a known process");
+        let whole = policy(slot, &self.programs).killmode == KillMode::Group;
+        assert_eq!(scope == SignalScope::Group, whole, "{}: whom", slot.name);
     }
 
     fn asked(&mut self, id: ProcessId, signal: i32, now: Time, by_timer: bool) {
@@ -271,7 +296,8 @@ impl Shadow {
         if by_timer && !clearing {
             let stoptime = policy(slot, &self.programs).stoptime;
             let due = slot.asked_at.map(|asked| asked + stoptime);
-            assert_eq!(due, Some(now), "{}: SIGKILL not after stoptime", slot.name);
+            let on_time = self.clock.is_due(due, now);
+            assert!(on_time, "{}: SIGKILL not after stoptime", slot.name);
         }
         slot.killed = true;
     }
@@ -312,6 +338,8 @@ impl Shadow {
             spawned_at: None,
             asked_at: None,
             backoff_until: None,
+            reconfigured: 0,
+            since: Time::default(),
         };
         self.slots.insert(id, slot);
     }
@@ -322,13 +350,23 @@ impl Shadow {
         let (name, from, to) = (&slot.name, transition.from, transition.to);
         assert_eq!(from, slot.state, "{name}: the state it left");
         assert_ne!(from, to, "{name}: a transition that is none");
+        let clock = self.clock;
+        if from == State::Stopping {
+            let ended = clock.active(now) <= slot.since + STOP_MAX;
+            assert!(ended, "{name}: a stop that took too long");
+        }
+        slot.since = clock.active(now);
         match (from, to) {
             (State::Starting, State::Running) if by_timer => {
                 let due = slot.spawned_at.map(|at| at + policy.starttime);
-                assert_eq!(due, Some(now), "{name}: RUNNING not after starttime");
+                assert!(
+                    clock.is_due(due, now),
+                    "{name}: RUNNING not after starttime"
+                );
             }
             (State::Backoff, State::Starting) if by_timer => {
-                assert_eq!(slot.backoff_until, Some(now), "{name}: not after its delay");
+                let on_time = clock.is_due(slot.backoff_until, now);
+                assert!(on_time, "{name}: not after its delay");
             }
             (State::Starting, State::Backoff | State::Fatal) => slot.failures += 1,
             _ => assert!(!by_timer, "{name}: {from} to {to} by a timer"),
@@ -374,12 +412,8 @@ impl Shadow {
         }
         for (id, state) in expected {
             let found = supervisor.process(*id).map(|process| process.state);
-            assert_eq!(
-                found,
-                *state,
-                "{:?} came to another state",
-                self.slots.get(id)
-            );
+            let name = self.slots.get(id).map_or("nothing", |slot| &slot.name);
+            assert_eq!(found, *state, "{name} came to another state");
         }
         assert_eq!(
             self.slots.len(),
@@ -399,6 +433,7 @@ impl Shadow {
                 "{}",
                 slot.name
             );
+            assert_eq!(slot.reconfigured, 0, "{}: not told of its log", slot.name);
             let seen = (process.failures, process.restarts, process.spawning);
             assert_eq!(
                 seen,

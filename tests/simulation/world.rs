@@ -54,8 +54,12 @@ pub struct World {
     bodies: BTreeMap<ProcessId, Body>,
     due: BTreeSet<(Time, u64, Due)>,
     count: u64,
+    /// Leaders that have lived.
+    pub lifetimes: u64,
     /// From now on everything that starts behaves well.
     pub calm: bool,
+    /// From then on nothing starts at all.
+    pub doomed: bool,
 }
 
 impl World {
@@ -96,7 +100,9 @@ impl World {
         );
         body.spawning = true;
         body.killing = false;
-        let delay = random.millis(40);
+        // A disk that hangs holds up the exec.
+        let longest = if random.percent(3) { 3000 } else { 40 };
+        let delay = random.millis(longest);
         self.later(now + delay, Due::Answer(id));
     }
 
@@ -138,6 +144,26 @@ impl World {
         for death in deaths {
             let delay = random.millis(30);
             self.later(now + delay, death);
+        }
+    }
+
+    /// Somebody else, or `tm signal`, kills something of it: the leader, or what it left.
+    pub fn strike(&mut self, id: ProcessId, now: Time, random: &mut Random) {
+        let Some(body) = self.bodies.get(&id) else {
+            return;
+        };
+        let mut deaths = Vec::new();
+        if let Some(leader) = &body.leader {
+            deaths.push(Due::Death(id, leader.pid, random.pick(&[1, 9, 11]), true));
+        }
+        if let Some(straggler) = body.stragglers.first() {
+            deaths.push(Due::StragglerDeath(id, straggler.number));
+        }
+        for death in deaths {
+            if random.percent(70) {
+                let delay = random.millis(30);
+                self.later(now + delay, death);
+            }
         }
     }
 
@@ -189,7 +215,12 @@ impl World {
 
     fn answer(&mut self, id: ProcessId, now: Time, random: &mut Random) -> Event {
         let calm = self.calm;
-        if !calm && random.percent(15) {
+        let fails = if calm {
+            self.doomed
+        } else {
+            random.percent(15)
+        };
+        if fails {
             self.body(id).spawning = false;
             let failure = SpawnFailure {
                 step: "exec /bin/a".to_string(),
@@ -199,6 +230,7 @@ impl World {
             return Event::SpawnFailed { id, failure };
         }
         self.count += 1;
+        self.lifetimes += 1;
         let pid = self.count as i32;
         let mut children = Vec::new();
         for _ in 0..random.below(3) {

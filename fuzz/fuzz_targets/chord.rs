@@ -1,0 +1,198 @@
+//! Detach keys as users write them, and whatever is typed: nothing that is typed is lost, cuts
+//! change nothing, a paste is never a command, and the chord always leaves.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+// Private to the client, and pure: taken in as source.
+#[allow(dead_code)]
+#[path = "../../src/client/chord.rs"]
+mod chord;
+#[path = "../../src/client/keys.rs"]
+mod keys;
+
+use chord::{Action, ChordDecoder, DetachKeys};
+
+/// The standard ones, docker's, and ones that are awkward.
+const KEYS: [&str; 8] = [
+    "ctrl-a,d",
+    "ctrl-p,ctrl-q",
+    "ctrl-a,ctrl-a",
+    "ctrl-[,x",
+    "x",
+    "a,a,b",
+    "ctrl-a,b,ctrl-a,c",
+    "none",
+];
+
+/// What nobody can have as a detach key, and what it sends.
+const NEUTRAL: &[u8] = b"\xff";
+
+fuzz_target!(|input: (u8, u8, bool, &str, &[u8])| {
+    let (choice, cut, paste, text, bytes) = input;
+    let chosen = KEYS.get(usize::from(choice)).copied().unwrap_or(text);
+    let Ok(keys) = DetachKeys::parse(chosen) else {
+        return;
+    };
+    let again = DetachKeys::parse(&keys.shown().replace(' ', ","));
+    assert_eq!(again.as_ref(), Ok(&keys), "shown as it can be written");
+
+    let whole = typed(&keys, bytes, bytes.len().max(1), paste);
+    assert_eq!(typed(&keys, bytes, usize::from(cut) + 1, paste), whole);
+    check_kept(&keys, bytes, &whole);
+    if !bytes.contains(&0x1b) {
+        assert_eq!(whole, plainly(chosen, bytes), "as a plain reading has it");
+    }
+    check_paste(&keys, bytes);
+    check_leaves(&keys, chosen, bytes);
+});
+
+/// All that comes of it, with a last byte that is no key of a chord.
+fn typed(keys: &DetachKeys, bytes: &[u8], cut: usize, paste: bool) -> Vec<Action> {
+    let mut decoder = ChordDecoder::new(keys.clone());
+    let mut all = Vec::new();
+    for chunk in bytes.chunks(cut) {
+        all.extend(decoder.feed(chunk, paste));
+    }
+    all.extend(decoder.flush());
+    assert!(!decoder.is_waiting());
+    all.extend(decoder.feed(NEUTRAL, paste));
+    joined(all)
+}
+
+fn joined(all: Vec<Action>) -> Vec<Action> {
+    let mut joined: Vec<Action> = Vec::new();
+    for action in all {
+        match (joined.last_mut(), action) {
+            (Some(Action::Forward(last)), Action::Forward(more)) => last.extend(more),
+            (_, Action::Forward(none)) if none.is_empty() => {}
+            (_, action) => joined.push(action),
+        }
+    }
+    joined
+}
+
+fn forwarded(actions: &[Action]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for action in actions {
+        if let Action::Forward(more) = action {
+            bytes.extend(more);
+        }
+    }
+    bytes
+}
+
+/// Nothing is made up, and without a command nothing is missing. A report (of the mouse, say) may
+/// overtake a prefix that waits for its key, so the order is looked at without sequences only.
+fn check_kept(keys: &DetachKeys, bytes: &[u8], actions: &[Action]) {
+    let sent = counted(&forwarded(actions));
+    let came = counted(&[bytes, NEUTRAL].concat());
+    let made_up = (0..256).find(|byte| sent[*byte] > came[*byte]);
+    assert_eq!(made_up, None, "a byte that nobody typed");
+    let commands = actions
+        .iter()
+        .any(|action| !matches!(action, Action::Forward(_)));
+    // Behind a prefix with commands, typing it twice sends it once.
+    if !commands && keys.prefix().is_none() {
+        assert_eq!(sent, came, "typing is lost");
+    }
+}
+
+fn counted(bytes: &[u8]) -> [usize; 256] {
+    let mut counts = [0; 256];
+    for byte in bytes {
+        counts[usize::from(*byte)] += 1;
+    }
+    counts
+}
+
+/// Single bytes, without any sequence.
+fn plainly(chosen: &str, bytes: &[u8]) -> Vec<Action> {
+    let keys: Vec<u8> = match chosen.trim() {
+        "" | "none" => Vec::new(),
+        some => some.split(',').map(|item| byte_of(item.trim())).collect(),
+    };
+    let commands = keys.len() == 2 && keys[0] < 0x20;
+    let mut held = Vec::new();
+    let mut all = Vec::new();
+    for &byte in bytes.iter().chain(NEUTRAL) {
+        if keys.get(held.len()) == Some(&byte) {
+            held.push(byte);
+            if held == keys {
+                held.clear();
+                all.push(Action::Detach);
+            }
+            continue;
+        }
+        let command = match byte {
+            _ if held.is_empty() || !commands => None,
+            _ if is_literal(keys[0], byte) => Some(Action::Forward(vec![keys[0]])),
+            b'?' => Some(Action::Help),
+            b'n' => Some(Action::Next),
+            b'p' => Some(Action::Previous),
+            0x1a => Some(Action::Suspend),
+            _ => None,
+        };
+        if let Some(command) = command {
+            held.clear();
+            all.push(command);
+            continue;
+        }
+        all.push(Action::Forward(std::mem::take(&mut held)));
+        if keys.first() == Some(&byte) {
+            held.push(byte);
+        } else {
+            all.push(Action::Forward(vec![byte]));
+        }
+    }
+    joined(all)
+}
+
+/// Whether the byte is the control byte itself or the key that it is made with.
+fn is_literal(control: u8, byte: u8) -> bool {
+    let key = match control {
+        1..=26 => control | 0x60,
+        _ => control | 0x40,
+    };
+    byte == control || byte == key
+}
+
+fn byte_of(item: &str) -> u8 {
+    match (item, item.strip_prefix("ctrl-")) {
+        ("DEL", _) => 0x7f,
+        (_, Some(key)) => key.as_bytes()[0] & 0x1f,
+        (_, None) => item.as_bytes()[0],
+    }
+}
+
+/// Between the brackets everything is text.
+fn check_paste(keys: &DetachKeys, bytes: &[u8]) {
+    if bytes.contains(&0x1b) {
+        return;
+    }
+    let pasted = [b"\x1b[200~", bytes, b"\x1b[201~"].concat();
+    let mut decoder = ChordDecoder::new(keys.clone());
+    let actions = joined(decoder.feed(&pasted, true));
+    assert_eq!(actions, [Action::Forward(pasted)]);
+}
+
+/// Whatever was typed before, the chord leaves.
+fn check_leaves(keys: &DetachKeys, chosen: &str, bytes: &[u8]) {
+    if keys.shown().is_empty() {
+        return;
+    }
+    let chord: Vec<u8> = chosen.split(',').map(|item| byte_of(item.trim())).collect();
+    let mut decoder = ChordDecoder::new(keys.clone());
+    decoder.feed(bytes, true);
+    decoder.flush();
+    // Ends what the bytes may have begun; the process has switched bracketed paste off by now.
+    decoder.feed(NEUTRAL, false);
+    let mut actions = Vec::new();
+    for byte in chord {
+        // A person is slower than the 25 ms that tell a sequence from an escape key.
+        actions.extend(decoder.feed(&[byte], false));
+        actions.extend(decoder.flush());
+    }
+    assert_eq!(actions, [Action::Detach], "the chord does not leave");
+}

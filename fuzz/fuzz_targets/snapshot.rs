@@ -1,0 +1,146 @@
+//! What an attached client is shown first: made of whatever a program wrote and of as much as is
+//! still kept of it, it is bounded and asks nothing, since the terminal's answer would be typed.
+
+#![no_main]
+
+use libfuzzer_sys::{arbitrary, fuzz_target};
+use taskmaster::terminal::{Scanner, Sink, Tracker, cursor, peek, plain_text, snapshot};
+
+#[derive(Debug, Clone, Copy, arbitrary::Arbitrary)]
+struct Input<'a> {
+    /// How many of the first bytes are no longer kept.
+    forgotten: u16,
+    /// Where the ring's two pieces meet.
+    seam: u16,
+    rows: u8,
+    cols: u8,
+    history: u8,
+    ansi: bool,
+    bytes: &'a [u8],
+}
+
+fuzz_target!(|input: Input<'_>| {
+    let bytes = input.bytes;
+    // Small ones too, but never so large that it takes long.
+    let (rows, cols) = (u16::from(input.rows % 48), u16::from(input.cols % 96));
+    let mut tracker = Tracker::new(0);
+    tracker.feed(bytes);
+    let kept = &bytes[usize::from(input.forgotten).min(bytes.len())..];
+    let pieces = kept.split_at(usize::from(input.seam).min(kept.len()));
+
+    let history = usize::from(input.history % 64);
+    let shown = snapshot(pieces, &tracker, rows, cols, history);
+    assert_eq!(
+        shown,
+        snapshot((kept, &[]), &tracker, rows, cols, history),
+        "where the ring wraps shows"
+    );
+    let begun = usize::try_from(tracker.pending())
+        .unwrap_or(0)
+        .min(kept.len());
+    let begun = if shown.ends_with(&kept[kept.len() - begun..]) {
+        begun
+    } else {
+        0
+    };
+    expect_no_question(&shown[..shown.len() - begun]);
+    expect_bounded(&shown, bytes.len(), (rows, cols), history);
+
+    let text = plain_text(pieces, &tracker, rows, cols);
+    assert!(!text.contains('\x1b'), "text with sequences");
+    let (row, col) = cursor(pieces, &tracker, rows, cols);
+    assert!(
+        row < rows.max(2) && col < cols.max(2),
+        "a cursor off the screen"
+    );
+    let screen = peek(pieces, &tracker, rows, cols, input.ansi);
+    assert!(screen.lines.len() <= usize::from(rows.max(2)));
+    for line in &screen.lines {
+        expect_no_question(line.as_bytes());
+    }
+});
+
+/// Cells of both screens and the history, each with all that it may need.
+fn expect_bounded(shown: &[u8], written: usize, size: (u16, u16), history: usize) {
+    let rows = usize::from(size.0.max(2)) * 2 + history + 2;
+    let cells = rows * usize::from(size.1.max(2));
+    let most = 16 * 1024 + cells * 100 + rows * 32 + 4 * written;
+    assert!(
+        shown.len() <= most,
+        "{} bytes for {cells} cells",
+        shown.len()
+    );
+}
+
+/// Anything that a terminal may answer.
+fn expect_no_question(bytes: &[u8]) {
+    let mut tracker = Tracker::new(0);
+    tracker.feed(bytes);
+    assert_eq!(tracker.take_queries(), []);
+    let mut questions = Questions::default();
+    Scanner::default().feed(bytes, &mut questions);
+    assert_eq!(questions.0, Vec::<String>::new());
+}
+
+#[derive(Default)]
+struct Questions(Vec<String>);
+
+impl Questions {
+    fn add(&mut self, kind: char, body: &[u8], last: u8) {
+        let body = String::from_utf8_lossy(body);
+        self.0
+            .push(format!("{kind} {body:?} {:?}", char::from(last)));
+    }
+}
+
+impl Sink for Questions {
+    fn text(&mut self, bytes: &[u8]) {
+        if bytes.contains(&0x05) {
+            self.add('t', b"ENQ", 0x05);
+        }
+    }
+
+    fn control(&mut self, byte: u8) {
+        if byte == 0x05 {
+            self.add('t', b"ENQ", byte);
+        }
+    }
+
+    fn escape(&mut self, intermediates: &[u8], last: u8) {
+        if (intermediates, last) == (b"", b'Z') {
+            self.add('e', intermediates, last);
+        }
+    }
+
+    fn csi(&mut self, body: &[u8], last: u8) {
+        let marked = body.first().is_some_and(|byte| b"<=>?".contains(byte));
+        let asks = match last {
+            b'c' | b'n' | b'x' | b't' => true,
+            b'p' => body.ends_with(b"$"),
+            b'q' => body.first() == Some(&b'>'),
+            b'u' => body.first() == Some(&b'?'),
+            b'y' => body.ends_with(b"*"),
+            b'm' => body.first() == Some(&b'?'),
+            b'w' => body.ends_with(b"$"),
+            b'S' => marked,
+            _ => false,
+        };
+        if asks {
+            self.add('[', body, last);
+        }
+    }
+
+    fn string(&mut self, kind: u8, data: &[u8], _whole: bool) {
+        // A title or link may have a question mark; a colour that is one is a question.
+        let titled = data.starts_with(b"0;") || data.starts_with(b"2;") || data.starts_with(b"8;");
+        let asks = match kind {
+            b']' => !titled && data.split(|byte| *byte == b';').any(|part| part == b"?"),
+            b'P' => true,
+            b'_' => data.first() == Some(&b'G'),
+            _ => false,
+        };
+        if asks {
+            self.add(char::from(kind), data, 0);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a reload said it would do, what it did, and what it had to leave alone.
+
+use std::collections::BTreeSet;
+use taskmaster::supervisor::*;
+
+/// The plan was what happened.
+pub fn check_plan(plan: &Plan, before: &Supervisor, supervisor: &Supervisor) {
+    if before.is_shutting_down() {
+        return;
+    }
+    let mut planned = BTreeSet::new();
+    for entry in &plan.entries {
+        let name = &entry.process;
+        assert!(planned.insert(name), "{name}: twice in a plan");
+        let after = supervisor
+            .find(name)
+            .and_then(|id| supervisor.process(id))
+            .filter(|process| !process.removed);
+        let earlier = before.find(name).and_then(|id| before.process(id));
+        match (&entry.action, after) {
+            (Action::Add, Some(_)) => {
+                assert!(earlier.is_none_or(|p| p.removed), "{name}: added twice");
+            }
+            (Action::Remove, None) => {}
+            (Action::Restart(changes), Some(after)) => {
+                assert!(!changes.is_empty(), "{name}: restarted for nothing");
+                let begun = [State::Stopping, State::Starting].contains(&after.state);
+                assert!(begun, "{name}: not restarted but {}", after.state);
+            }
+            (Action::Live(_) | Action::Unchanged, Some(after)) => {
+                let earlier = earlier.expect("it was there");
+                assert_eq!(after.id, earlier.id, "{name}: another process");
+                if earlier.state == State::Running {
+                    let same = (after.state, after.pid, after.since);
+                    assert_eq!(same, (earlier.state, earlier.pid, earlier.since), "{name}");
+                }
+            }
+            (action, after) => panic!("{name}: planned {action:?}, came to {after:?}"),
+        }
+    }
+}
+
+/// What is the same in both configs is as it was, to the last field, and nothing was done to it.
+pub fn check_untouched(
+    programs: &[Program],
+    before: &Supervisor,
+    after: &Supervisor,
+    caused: &[Effect],
+) {
+    for process in before.processes().filter(|process| !process.removed) {
+        let program = programs.iter().find(|p| p.name == process.program);
+        let kept = program.filter(|program| process.instance < program.numprocs);
+        let Some((program, policy)) = kept.zip(before.policy(process.id)) else {
+            continue;
+        };
+        let launch = program.launch.expand(program, process.instance);
+        // A factor that is no number differs from itself: then the policy is new.
+        if *policy != program.policy || process.launch != launch {
+            continue;
+        }
+        let name = &process.name;
+        let touched = caused
+            .iter()
+            .find(|effect| concerns(effect) == Some(process.id));
+        assert_eq!(touched, None, "{name}: unchanged, yet touched");
+        let now = after.process(process.id);
+        let now = now.map(|process| format!("{process:?}"));
+        assert_eq!(
+            now,
+            Some(format!("{process:?}")),
+            "{name}: unchanged, yet changed"
+        );
+    }
+}
+
+/// Of a program's processes that go, the highest goes first.
+pub fn check_order(before: &Supervisor, after: &Supervisor, caused: &[Effect]) {
+    let mut latest: Option<&Process> = None;
+    let mut seen = BTreeSet::new();
+    for id in caused.iter().filter_map(concerns) {
+        // One that was on its way out takes no notice, but perhaps of a new policy.
+        let there = |process: &&Process| !process.removed && process.state != State::Stopping;
+        let Some(process) = before.process(id).filter(there) else {
+            continue;
+        };
+        let goes = after.process(id).is_none_or(|process| process.removed);
+        if !goes || !seen.insert(id) {
+            continue;
+        }
+        if let Some(latest) = latest.filter(|latest| latest.program == process.program) {
+            let name = &process.name;
+            assert!(
+                latest.instance > process.instance,
+                "{name} goes after {}",
+                latest.name
+            );
+        }
+        latest = Some(process);
+    }
+}
+
+fn concerns(effect: &Effect) -> Option<ProcessId> {
+    match effect {
+        Effect::Spawn(id) | Effect::Reconfigured(id) => Some(*id),
+        Effect::Signal { id, .. } | Effect::Kill { id, .. } => Some(*id),
+        Effect::Release { id, .. } => Some(*id),
+        Effect::Notify(transition) => Some(transition.id),
+        Effect::Finished => None,
+    }
+}
