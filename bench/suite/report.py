@@ -32,9 +32,9 @@ PICTURED = [
 HEAD = """# Figures
 
 Written by `bench/run`, not by hand. tmd beside the least that has to be done (loops in C of some
-fifty lines, `bench/limits/`) and beside others, all in one run on one machine. Ratios mean more than
-seconds: contenders take turns within each round, so that what disturbs one disturbs all. A figure is
-the median of the rounds unless it says p50, p99 or min; smaller is better but for MB/s.
+fifty lines, `bench/limits/`) and beside others, all in one run on one machine. Ratios mean more
+than seconds: contenders take turns within each round, so that what disturbs one disturbs all. A
+figure is the median of the rounds unless it says p50, p99 or min; smaller is better but for MB/s.
 
 """
 
@@ -98,7 +98,8 @@ def machine(world, spent_s):
 def noise(load):
     """Our own load is about one and a half."""
     if load > os.cpu_count() + 0.5:
-        return " (**the machine was busy with other things: only ratios mean something, p99 little**)"
+        warning = "the machine was busy with other things: only ratios mean something, p99 little"
+        return f" (**{warning}**)"
     return ""
 
 

@@ -205,23 +205,7 @@ impl Shadow {
                     world.expect_gone(transition.id, policy(slot, &self.programs));
                 }
             }
-            Effect::Spawn(id) => {
-                let slot = self.slots.get_mut(id).expect("a spawn of a known process");
-                assert_eq!(slot.state, State::Starting, "{}: spawned", slot.name);
-                assert!(
-                    self.clock.active(now) <= slot.since + STOP_MAX,
-                    "{}: a start that waited too long",
-                    slot.name
-                );
-                world.expect_no_stragglers(*id, policy(slot, &self.programs));
-                assert!(
-                    !slot.spawn_out,
-                    "{}: spawned while a spawn is out",
-                    slot.name
-                );
-                slot.spawn_out = true;
-                slot.attempts += 1;
-            }
+            Effect::Spawn(id) => self.spawn_decided(*id, world, now),
             Effect::Signal { id, signal, scope } => {
                 self.expect_scope(*id, *scope);
                 self.asked(*id, *signal, now, by_timer);
@@ -256,6 +240,18 @@ impl Shadow {
                 );
             }
         }
+    }
+
+    fn spawn_decided(&mut self, id: ProcessId, world: &World, now: Time) {
+        let slot = self.slots.get_mut(&id).expect("a known process");
+        let name = &slot.name;
+        assert_eq!(slot.state, State::Starting, "{name}: spawned");
+        let in_time = self.clock.active(now) <= slot.since + STOP_MAX;
+        assert!(in_time, "{name}: a start that waited too long");
+        world.expect_no_stragglers(id, policy(slot, &self.programs));
+        assert!(!slot.spawn_out, "{name}: spawned while a spawn is out");
+        slot.spawn_out = true;
+        slot.attempts += 1;
     }
 
     fn expect_scope(&self, id: ProcessId, scope: SignalScope) {
