@@ -422,6 +422,7 @@ mod tests {
                 raw.extend_from_slice(&buffer[..count]);
             }
         }
+        child.wait().expect("it is ours");
         let text = String::from_utf8_lossy(&raw).into_owned();
         assert!(text.contains("heard of"), "{text}");
         assert!(!text.contains("unheard"), "{text}");

@@ -48,7 +48,7 @@ pub fn history(context: &Context, process: &str) -> Result<Seen, ClientError> {
     let mut text = String::new();
     for line in &reply.history {
         text.push_str(line);
-        text.push_str("\n");
+        text.push('\n');
     }
     if !reply.alternate_screen {
         for line in &reply.lines {
