@@ -5,12 +5,15 @@ use super::connection::Connection;
 use super::context::{Context, write_stdout};
 use super::error::{ClientError, exit};
 use super::frames::{Filled, Frames};
+use super::questions::Questions;
 use super::table::bracketed;
+use crate::sys::tty;
 use crate::terminal::Tracker;
 use crate::wire::{AttachReply, ExitInfo, Frame, Kind, MAX_PAYLOAD, flags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,6 +74,8 @@ pub fn run(
     let mut output = Output {
         context,
         tracker: std::io::stdout().is_terminal().then(|| Tracker::new(0)),
+        questions: Questions::default(),
+        asked: false,
         shown,
         greeting,
     };
@@ -172,6 +177,9 @@ impl Input {
 struct Output<'a> {
     context: &'a Context,
     tracker: Option<Tracker>,
+    questions: Questions,
+    /// The terminal has been asked something, which nobody reads the answer to.
+    asked: bool,
     /// Tells the input of it.
     shown: SyncSender<()>,
     /// How to leave, said below what the process wrote before.
@@ -248,6 +256,7 @@ impl Output<'_> {
         write_stdout(bytes)?;
         if let Some(tracker) = &mut self.tracker {
             tracker.feed(bytes);
+            self.asked |= self.questions.asked(bytes);
         }
         Ok(())
     }
@@ -257,6 +266,9 @@ impl Output<'_> {
         if let Some(tracker) = self.tracker.take() {
             // A terminal that is gone needs no restoring.
             let _ = write_stdout(&tracker.reset_sequence());
+            if self.asked {
+                let _ = tty::flush_input(std::io::stdout().as_fd());
+            }
         }
     }
 }

@@ -232,7 +232,8 @@ impl Reactor {
             attachment.active = now;
         }
         if took_over {
-            self.resize(id);
+            // Two who type by turns should not make it jump at every key.
+            self.resize_soon(id);
             self.tell_roles(id);
         }
     }

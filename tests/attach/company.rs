@@ -190,10 +190,18 @@ fn the_size_policy_of_the_program_decides() {
         let peek = daemon.rpc("peek", serde_json::json!({"process": name}));
         let now = (peek["rows"].as_i64(), peek["cols"].as_i64());
         assert_eq!(now, (Some(size.0), Some(size.1)), "{policy}");
-        for console in [&mut one, &mut other] {
-            console.terminal.send("\x01d");
-            assert_eq!(console.wait_over(), 0);
-        }
+        one.terminal.send("\x01d");
+        assert_eq!(one.wait_over(), 0);
+        // Whoever stays is the smallest and the largest of all.
+        let alone = match policy {
+            "fixed" => (Some(20), Some(70)),
+            _ => (Some(10), Some(90)),
+        };
+        let peek = daemon.rpc("peek", serde_json::json!({"process": name}));
+        let now = (peek["rows"].as_i64(), peek["cols"].as_i64());
+        assert_eq!(now, alone, "{policy}, alone");
+        other.terminal.send("\x01d");
+        assert_eq!(other.wait_over(), 0);
     }
     daemon.signal(Signal::TERM);
 }

@@ -182,3 +182,15 @@ fn a_daemon_that_knows_no_pictures_is_not_asked_for_one() {
     assert_eq!(console.wait_over(), 0);
     drop(sender.join());
 }
+
+#[test]
+fn detaching_needs_no_daemon_that_answers() {
+    let daemon = Daemon::start("programs:\n  flood: {cmd: 'yes flooding', tty: true}\n");
+    let mut console = Console::attach(&daemon, "flood:0");
+    console.terminal.expect("flooding");
+    kill(daemon.pid(), Signal::STOP);
+    console.terminal.send("\x01d");
+    let code = console.wait_over();
+    kill(daemon.pid(), Signal::CONT);
+    assert_eq!(code, 0);
+}

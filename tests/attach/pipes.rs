@@ -104,3 +104,27 @@ fn the_end_of_the_process_ends_a_pipe_with_its_code() {
         "{output:?}"
     );
 }
+
+#[test]
+fn a_terminal_whose_output_goes_elsewhere_exchanges_lines() {
+    let daemon = Daemon::start(PIPES);
+    let before = daemon.rpc("peek", serde_json::json!({"process": "tty:0"}));
+    let script = "tm attach tty:0 > out; echo \"over: $?.\"";
+    let mut terminal = daemon.terminal(&["sh", "-c", script], 30, 90);
+    terminal.expect("lines go to its input, ctrl-c leaves");
+    terminal.send("typed\n");
+    crate::support::system::wait_for_text(&daemon.path("out"), "echo: typed");
+    // No screen of the process is shown here, so this terminal's size is not its business.
+    let after = daemon.rpc("peek", serde_json::json!({"process": "tty:0"}));
+    assert_eq!(
+        (&after["rows"], &after["cols"]),
+        (&before["rows"], &before["cols"])
+    );
+    terminal.send("\x04");
+    terminal.expect("over: 0.");
+    assert!(
+        !daemon.read("out").contains('\x1b'),
+        "{}",
+        daemon.read("out")
+    );
+}

@@ -1,8 +1,9 @@
 //! `tm logs`, and the daemon's own log.
 
-use super::support::Daemon;
+use super::support::{Daemon, PATIENCE, Terminal};
 use super::wait_for_text;
 use serde_json::Value;
+use std::time::Instant;
 
 fn two_programs() -> Daemon {
     let daemon = Daemon::start(
@@ -120,4 +121,50 @@ fn the_level_says_what_is_logged() {
     let text = wait_for_text(&daemon, "log", |text| text.contains("FATAL"));
     assert!(!text.contains(" INFO "), "{text}");
     assert!(text.contains(" ERROR a:0: STARTING -> FATAL"), "{text}");
+}
+
+#[test]
+fn many_are_followed_at_once_each_line_whole_and_in_order() {
+    const PROCESSES: usize = 8;
+    const LINES: usize = 1500;
+    let daemon = Daemon::start(&format!(
+        "programs:\n  w:\n    cmd: [sh, -c, 'read go; seq -f \"line %g\" {LINES}; exec cat']\n    \
+         numprocs: {PROCESSES}\n    stdin: pipe\n    starttime: 0\n"
+    ));
+    let arguments = ["env", "NO_COLOR=1", "tm", "logs", "-f", "w"];
+    let mut terminal = daemon.terminal(&arguments, 24, 80);
+    let send = |index: usize, text: &str| {
+        let params = serde_json::json!({"process": format!("w:{index}"), "text": text});
+        daemon.rpc("send", params);
+    };
+    for index in 0..PROCESSES {
+        send(index, "go\n");
+    }
+    let text = |terminal: &Terminal| String::from_utf8_lossy(terminal.raw()).into_owned();
+    let deadline = Instant::now() + PATIENCE;
+    let last = format!("| line {LINES}\r\n");
+    while text(&terminal).matches(&last).count() < PROCESSES {
+        assert!(terminal.read_until(deadline), "{}", text(&terminal));
+    }
+    // What comes later stands later.
+    for index in [5, 0, 7, 2] {
+        send(index, &format!("later {index}\n"));
+        terminal.expect(&format!("w:{index} | later {index}"));
+    }
+    let all = text(&terminal);
+    for index in 0..PROCESSES {
+        let prefix = format!("w:{index} | line ");
+        let lines = all.lines().filter_map(|line| line.strip_prefix(&prefix));
+        let numbers: Vec<usize> = lines.map(|n| n.parse().expect("a whole line")).collect();
+        assert!(
+            numbers.iter().copied().eq(1..=LINES),
+            "w:{index}: {}",
+            numbers.len()
+        );
+    }
+    let later: Vec<&str> = all.lines().filter(|line| line.contains("later")).collect();
+    let wanted = [5, 0, 7, 2].map(|index| format!("w:{index} | later {index}"));
+    assert_eq!(later, wanted);
+    terminal.send("\x03");
+    terminal.wait_end();
 }
