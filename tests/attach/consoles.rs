@@ -1,5 +1,6 @@
 //! A client on a terminal, and what remains of the terminal when the client is gone.
 
+use crate::emulator::left_on;
 use crate::support::{Daemon, PATIENCE, Terminal};
 use rustix::termios::Termios;
 use serde_json::{Value, json};
@@ -66,6 +67,8 @@ impl Console {
         let left = String::from_utf8_lossy(&seen.reset_sequence()).into_owned();
         let nothing = Tracker::new(0).reset_sequence();
         assert_eq!(left, String::from_utf8_lossy(&nothing), "still turned on");
+        let raw = self.terminal.raw();
+        assert_eq!(left_on(raw), left_on(b""), "another emulator");
         let count = |part| count(self.terminal.raw(), part);
         assert_eq!(count(b"\x1b[22;2t"), count(b"\x1b[23;2t"), "titles");
         let modes = |termios: &Termios| {

@@ -1,6 +1,7 @@
 //! Every way out leaves the terminal as it was.
 
 use crate::consoles::{Console, ECHO, client_pid, contains};
+use crate::emulator::left_on;
 use crate::false_daemon::FalseDaemon;
 use crate::support::{Daemon, PATIENCE, Terminal, kill, wait_gone};
 use rustix::process::Signal;
@@ -49,6 +50,42 @@ const UNDONE: [&str; 18] = [
     "\x1b]111\x07",
     "\x1b[23;2t",
 ];
+
+/// `EVERYTHING` as bytes.
+fn everything() -> Vec<u8> {
+    let on = EVERYTHING.replace(r"\033", "\x1b").replace(r"\007", "\x07");
+    on.replace(r"\134", "\\").replace(r"\016", "\x0e").into()
+}
+
+#[test]
+fn what_is_left_on_would_be_seen() {
+    for on in [
+        "\x1b[>1u",
+        "\x1b[?1049h",
+        "\x1b[?1h",
+        "\x1b=",
+        "\x1b[?1003h",
+        "\x1b[?1006h",
+        "\x1b[?1004h",
+        "\x1b[?2004h",
+        "\x1b[3;10r",
+        "\x1b[?6h",
+        "\x1b[4h",
+        "\x1b[?7l",
+        "\x1b[?25l",
+        "\x1b(0",
+        "\x0e\x1b)0",
+        "\x1b[4 q",
+        "\x1b[31m",
+        "\x1b]2;mine\x07",
+        "\x1b]11;#112233\x07",
+        "\x1b]8;;http://x/\x07",
+        "\x1b[?2026h",
+    ] {
+        assert_ne!(left_on(on.as_bytes()), left_on(b""), "{on:?}");
+    }
+    assert_ne!(left_on(&everything()), left_on(b""));
+}
 
 fn in_full_screen(daemon: &Daemon) -> Console {
     let mut console = Console::attach(daemon, "full:0");
@@ -182,9 +219,7 @@ fn by_stopping_and_back_again() {
 
 #[test]
 fn by_a_daemon_that_makes_no_sense() {
-    let on = EVERYTHING.replace(r"\033", "\x1b").replace(r"\007", "\x07");
-    let on = on.replace(r"\134", "\\").replace(r"\016", "\x0e");
-    let payload = [&[0; 8][..], on.as_bytes()].concat();
+    let payload = [&[0; 8][..], &everything()].concat();
     let (mut console, listener) = FalseDaemon::client();
     let mut daemon = listener.accept(true);
     daemon.send(&Frame::new(Kind::Snapshot, payload).to_bytes());

@@ -6,6 +6,7 @@ mod support;
 
 mod company;
 mod consoles;
+mod emulator;
 mod entry;
 mod false_daemon;
 mod flow;
