@@ -212,6 +212,21 @@ fn cuts_anywhere_change_nothing() {
 }
 
 #[test]
+fn a_link_whose_target_cannot_be_kept_is_closed_and_not_restored() {
+    let [long, longer] = [600, 2000].map(|len| format!("\x1b]8;;{}\x07", "x".repeat(len)));
+    for on in [
+        "\x1b]8;;\u{80}\x07",
+        "\x1b]8;id=1;\u{80}\x07",
+        &long,
+        &longer,
+    ] {
+        assert_eq!(reset(on), "\x1b]8;;\x07\x1b[m", "{on:?}");
+        assert_eq!(restored(on), "", "{on:?}");
+    }
+    assert_eq!(restored("\x1b]8;;a;\x07"), "\x1b]8;;a;\x07");
+}
+
+#[test]
 fn noise_is_survived_and_bounded() {
     let mut state = 1u64;
     let mut tracker = Tracker::new(0);
