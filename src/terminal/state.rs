@@ -123,6 +123,10 @@ impl TerminalState {
         self.modes
             .write_undone(|mode| [5, 7, 12, 45].contains(&mode), out);
         self.charsets.write_undone(out);
+        if self.alternate == Some(1049) {
+            // Leaving it has restored these.
+            self.saved_charsets[0].write_undone(out);
+        }
         if self.cursor_shape != 0 {
             out.extend_from_slice(b"\x1b[0 q");
         }

@@ -75,6 +75,16 @@ fn of_several_mouse_modes_the_last_one_counts() {
 }
 
 #[test]
+fn leaving_the_alternate_screen_brings_back_no_other_letters() {
+    // 1049 restores the cursor, and with it the character sets that it was saved with.
+    for saved in ["\x0e", "\x1b)0\x0e", "\x1b(0"] {
+        let mut tracker = fed(&format!("{saved}\x1b[?1049h\x0f\x1b(B\x1b)B"));
+        tracker.feed(&tracker.clone().reset_sequence());
+        assert_eq!(tracker.restore_sequence(), b"", "{saved:?}");
+    }
+}
+
+#[test]
 fn keyboard_stacks_belong_to_their_screens() {
     let text = "\x1b[>1u\x1b[?1049h\x1b[>7u\x1b[>15u\x1b[<1u";
     assert_eq!(restored(text), "\x1b[>1u\x1b[?1049h\x1b[>7u");
