@@ -92,7 +92,7 @@ impl PrivateModes {
         }
         // Set last what was set last, since it replaces the others.
         for mode in [self.mouse, self.encoding] {
-            if self.is_set(mode) && self.others_of_group(mode) {
+            if self.is_set(mode) && self.others_follow(mode) {
                 write_mode(mode, true, out);
             }
         }
@@ -112,13 +112,11 @@ impl PrivateModes {
             .map(|(_, known)| known)
     }
 
-    fn others_of_group(&self, mode: u16) -> bool {
-        let group = KNOWN
-            .iter()
-            .find(|known| known.mode == mode)
-            .map(|known| known.group);
-        self.differing()
-            .any(|known| Some(known.group) == group && known.mode != mode)
+    /// Whether another mode of its group is written after this one.
+    fn others_follow(&self, mode: u16) -> bool {
+        let mut following = self.differing().skip_while(|known| known.mode != mode);
+        let group = following.next().map(|known| known.group);
+        following.any(|known| Some(known.group) == group)
     }
 }
 

@@ -93,7 +93,7 @@ impl TerminalState {
         if let Some(title) = &self.title {
             write_string(&[b"2;", title], out);
         }
-        if let Some(link) = &self.link {
+        if let Some(link) = self.link.as_ref().filter(|link| has_target(link)) {
             write_string(&[b"8;", link], out);
         }
     }
@@ -123,6 +123,10 @@ impl TerminalState {
         self.modes
             .write_undone(|mode| [5, 7, 12, 45].contains(&mode), out);
         self.charsets.write_undone(out);
+        if self.alternate == Some(1049) {
+            // Leaving it has restored these.
+            self.saved_charsets[0].write_undone(out);
+        }
         if self.cursor_shape != 0 {
             out.extend_from_slice(b"\x1b[0 q");
         }
@@ -325,14 +329,10 @@ impl TerminalState {
         match number {
             b"0" | b"2" => self.title = printable(value),
             b"8" => {
-                let target = value
-                    .iter()
-                    .position(|byte| *byte == b';')
-                    .map(|at| &value[at + 1..]);
-                let open = target.is_some_and(|target| !target.is_empty());
-                let link = if whole { printable(value) } else { None };
+                let kept = whole && value.len() <= TEXT_MAX;
+                let link = if kept { printable(value) } else { None };
                 // A link too long to be remembered has still to be closed.
-                self.link = open.then(|| link.unwrap_or_else(|| b";".to_vec()));
+                self.link = has_target(value).then(|| link.unwrap_or_else(|| b";".to_vec()));
             }
             b"10" | b"11" | b"12" if whole => {
                 let first = usize::from(number[1] - b'0');
@@ -435,6 +435,12 @@ fn printable(bytes: &[u8]) -> Option<Vec<u8>> {
         .filter(|character| !character.is_control() && *character != '\u{fffd}')
         .collect();
     (!text.is_empty()).then(|| text.into_bytes())
+}
+
+/// Whether a link leads anywhere; one that does not ends the one before.
+fn has_target(link: &[u8]) -> bool {
+    let after = link.iter().position(|byte| *byte == b';');
+    after.is_some_and(|at| at + 1 < link.len())
 }
 
 fn write_string(parts: &[&[u8]], out: &mut Vec<u8>) {

@@ -66,10 +66,22 @@ fn of_several_mouse_modes_the_last_one_counts() {
         restored("\x1b[?1003h\x1b[?1000h"),
         "\x1b[?1000h\x1b[?1003h\x1b[?1000h"
     );
-    assert_eq!(
-        restored("\x1b[?1000h\x1b[?1003h"),
-        "\x1b[?1000h\x1b[?1003h\x1b[?1003h"
-    );
+    let in_order = "\x1b[?1000h\x1b[?1003h";
+    assert_eq!(restored(in_order), in_order);
+    // The last one is off again: nothing says which of the others counts.
+    let off_again = format!("{in_order}\x1b[?1002h\x1b[?1002l");
+    assert_eq!(restored(&off_again), in_order);
+    assert_eq!(restored(&restored(&off_again)), in_order);
+}
+
+#[test]
+fn leaving_the_alternate_screen_brings_back_no_other_letters() {
+    // 1049 restores the cursor, and with it the character sets that it was saved with.
+    for saved in ["\x0e", "\x1b)0\x0e", "\x1b(0"] {
+        let mut tracker = fed(&format!("{saved}\x1b[?1049h\x0f\x1b(B\x1b)B"));
+        tracker.feed(&tracker.clone().reset_sequence());
+        assert_eq!(tracker.restore_sequence(), b"", "{saved:?}");
+    }
 }
 
 #[test]
@@ -209,6 +221,21 @@ fn cuts_anywhere_change_nothing() {
         bytes.iter().for_each(|byte| tracker.feed(&[*byte]));
         assert_eq!(tracker, whole, "seed {seed}");
     }
+}
+
+#[test]
+fn a_link_whose_target_cannot_be_kept_is_closed_and_not_restored() {
+    let [long, longer] = [600, 2000].map(|len| format!("\x1b]8;;{}\x07", "x".repeat(len)));
+    for on in [
+        "\x1b]8;;\u{80}\x07",
+        "\x1b]8;id=1;\u{80}\x07",
+        &long,
+        &longer,
+    ] {
+        assert_eq!(reset(on), "\x1b]8;;\x07\x1b[m", "{on:?}");
+        assert_eq!(restored(on), "", "{on:?}");
+    }
+    assert_eq!(restored("\x1b]8;;a;\x07"), "\x1b]8;;a;\x07");
 }
 
 #[test]
