@@ -13,18 +13,34 @@ use std::time::Duration;
 /// How long the news of an end waits for the log to be written.
 const BARRIER: Duration = Duration::from_secs(1);
 
+/// Time for decisions in one go; a start takes until the new program is executed.
+const TIME_IN_ONE_GO: Duration = Duration::from_millis(1);
+
 impl Reactor {
-    /// Does everything that is decided, in order.
+    /// Does what is decided, in order. What the budget does not allow comes in the next turn, so
+    /// that thousands of starts keep nobody waiting.
     pub(super) fn apply(&mut self) {
+        if self.effects_left {
+            return;
+        }
+        let began = self.clock.spent();
         while let Some(effect) = self.supervisor.poll_effect() {
             match effect {
                 Effect::Spawn(id) => self.spawn(id),
-                Effect::Signal { id, signal, scope } => self.signal_leader(id, signal, scope),
+                Effect::Signal { id, signal, scope } => {
+                    self.signal_leader(id, signal, scope);
+                    // One that is stopped would not get it before SIGKILL.
+                    self.signal_leader(id, libc::SIGCONT, scope);
+                }
                 Effect::Kill { id, scope } => self.kill(id, scope),
                 Effect::Notify(transition) => self.notify(transition),
                 Effect::Reconfigured(id) => self.configure_logs(id),
                 Effect::Release { id, name } => self.release_child(id, &name),
                 Effect::Finished => self.finished = true,
+            }
+            if self.clock.spent().saturating_sub(began) > TIME_IN_ONE_GO {
+                self.effects_left = true;
+                return;
             }
         }
     }
@@ -82,7 +98,7 @@ impl Reactor {
             offset,
             deadline,
         });
-        if self.log_reached(id, offset) {
+        if self.log_reached(id, offset) || self.disk_is_stuck() {
             self.announce(id);
         } else {
             self.mark_dirty(id);
@@ -95,7 +111,7 @@ impl Reactor {
         let now = self.clock.now();
         while let Some(child) = self.children.get(&id)
             && let Some(first) = child.announcements.front()
-            && (first.deadline <= now || self.log_reached(id, first.offset))
+            && (first.deadline <= now || self.disk_is_stuck() || self.log_reached(id, first.offset))
         {
             let child = self.children.get_mut(&id);
             let Some(first) = child.and_then(|child| child.announcements.pop_front()) else {
@@ -103,6 +119,12 @@ impl Reactor {
             };
             self.announce_now(&first.transition);
         }
+    }
+
+    /// The disk thread has had something to do and has not got anywhere for a second. What would
+    /// wait a second for it, to be on the safe side, does not then.
+    pub(super) fn disk_is_stuck(&self) -> bool {
+        self.disk.outstanding() > 0 && self.clock.now() >= self.disk_progress + BARRIER
     }
 
     fn announce_now(&mut self, transition: &Transition) {

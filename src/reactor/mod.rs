@@ -39,7 +39,7 @@ mod token;
 pub use startup::{DaemonOptions, daemon_main};
 
 use crate::config::Config;
-use crate::supervisor::{ProcessId, Supervisor};
+use crate::supervisor::{ProcessId, Supervisor, Time};
 use crate::sys;
 use child::Child;
 use clock::{Clock, Timer, Timers};
@@ -91,6 +91,10 @@ pub struct Reactor {
     finished: bool,
     /// A client was not served to the end, only because its turn was over.
     flush_again: bool,
+    /// Not everything that is decided was done, for the same reason.
+    effects_left: bool,
+    /// When the disk thread last answered, or had nothing to do.
+    disk_progress: Time,
     idle_armed: bool,
     scratch: Vec<u8>,
 }
@@ -115,6 +119,10 @@ impl Reactor {
     }
 
     fn turn(&mut self, events: &Events) {
+        if self.disk.outstanding() == 0 {
+            self.disk_progress = self.clock.now();
+        }
+        self.effects_left = false;
         self.dispatch(events);
         self.expire();
         // Starts wait for it, so it comes before they are made.
@@ -133,7 +141,8 @@ impl Reactor {
     /// How long the next poll may wait: not at all while something was left over.
     fn timeout(&self) -> Option<Duration> {
         let ready = !self.outputs_ready.is_empty() || !self.connections_ready.is_empty();
-        if ready || self.flush_again || !self.remains_due.is_empty() {
+        let left = self.flush_again || self.effects_left;
+        if ready || left || !self.remains_due.is_empty() {
             return Some(Duration::ZERO);
         }
         let own = self.timers.next();

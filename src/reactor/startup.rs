@@ -235,6 +235,8 @@ fn build(
         started_ns: clock::unix_ns(),
         finished: false,
         flush_again: false,
+        effects_left: false,
+        disk_progress: crate::supervisor::Time::default(),
         idle_armed: false,
         scratch: Vec::new(),
     })

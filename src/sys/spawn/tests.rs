@@ -206,7 +206,9 @@ fn a_group_of_its_own_without_a_session() {
     let cat = cat(|command| command.session = false);
     let stat = descendants::stat(cat.child.pid).unwrap();
     // Read the same way: a session begun outside this pid namespace has the id 0.
-    let own = descendants::stat(std::process::id().cast_signed()).unwrap().sid;
+    let own = descendants::stat(std::process::id().cast_signed())
+        .unwrap()
+        .sid;
     assert_eq!((stat.pgid, stat.sid), (stat.pid, own));
     cat.end();
 }
