@@ -10,14 +10,18 @@
 //! a number. A reader that fell behind `tail` is told how many bytes it missed and goes on.
 //!
 //! The ring starts with no memory and doubles up to its capacity as bytes come, so that a quiet
-//! writer costs nothing. `base` is the offset that sits at the region's first byte; everything
-//! else is arithmetic on offsets, which is what lets the region be any run of bytes.
+//! writer costs nothing; where memory runs out it keeps the size it has. `base` is the offset that
+//! sits at the region's first byte; everything else is arithmetic on offsets, which is what lets
+//! the region be any run of bytes.
 
 /// The smallest capacity: what one read of a terminal returns.
 pub const CAPACITY_MIN: usize = 4096;
 
 /// The first region's size; quiet writers stay at it.
 const REGION_FIRST: usize = 2048;
+
+/// A region this large grows only where so much memory again would be left for others.
+const REGION_LARGE: usize = 1024 * 1024;
 
 /// A bounded run of the newest bytes of a stream.
 #[derive(Debug)]
@@ -184,7 +188,14 @@ impl Ring {
         while len < self.capacity && len - used < wanted {
             len = (len * 2).max(REGION_FIRST).min(self.capacity);
         }
-        if len != self.region.len() {
+        if len == self.region.len() {
+            return;
+        }
+        // To ask first is the only way not to end with the process when there is no memory.
+        let large = len > REGION_LARGE;
+        if large && Vec::<u8>::new().try_reserve_exact(len + len).is_err() {
+            self.capacity = self.region.len().max(CAPACITY_MIN);
+        } else {
             self.rehouse(len);
         }
     }

@@ -37,7 +37,11 @@ impl Reactor {
         while let Some(effect) = self.supervisor.poll_effect() {
             match effect {
                 Effect::Spawn(id) => self.starts_due.push_back(id),
-                Effect::Signal { id, signal, scope } => self.signal_leader(id, signal, scope),
+                Effect::Signal { id, signal, scope } => {
+                    self.signal_leader(id, signal, scope);
+                    // One that is stopped would not get it before SIGKILL.
+                    self.signal_leader(id, libc::SIGCONT, scope);
+                }
                 Effect::Kill { id, scope } => self.kill(id, scope),
                 Effect::Notify(transition) => self.notify(transition),
                 Effect::Reconfigured(id) => self.configure_logs(id),
@@ -100,7 +104,7 @@ impl Reactor {
             offset,
             deadline,
         });
-        if self.log_reached(id, offset) {
+        if self.log_reached(id, offset) || self.disk_is_stuck() {
             self.announce(id);
         } else {
             self.mark_dirty(id);
@@ -113,7 +117,7 @@ impl Reactor {
         let now = self.clock.now();
         while let Some(child) = self.children.get(&id)
             && let Some(first) = child.announcements.front()
-            && (first.deadline <= now || self.log_reached(id, first.offset))
+            && (first.deadline <= now || self.disk_is_stuck() || self.log_reached(id, first.offset))
         {
             let child = self.children.get_mut(&id);
             let Some(first) = child.and_then(|child| child.announcements.pop_front()) else {
@@ -121,6 +125,12 @@ impl Reactor {
             };
             self.announce_now(&first.transition);
         }
+    }
+
+    /// The disk thread has had something to do and has not got anywhere for a second. What would
+    /// wait a second for it, to be on the safe side, does not then.
+    pub(super) fn disk_is_stuck(&self) -> bool {
+        self.disk.outstanding() > 0 && self.clock.now() >= self.disk_progress + BARRIER
     }
 
     fn announce_now(&mut self, transition: &Transition) {

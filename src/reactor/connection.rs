@@ -214,6 +214,16 @@ impl Connection {
         }
     }
 
+    /// At the end of input: a request that lacks its newline is given one. False without one.
+    pub fn end_line(&mut self) -> bool {
+        let lines = matches!(self.mode, Mode::Lines | Mode::Events);
+        let begun = lines && self.lines.pending() > 0;
+        if begun {
+            self.lines.push(b"\n");
+        }
+        begun
+    }
+
     /// Goes over to frames, with what came behind the request.
     pub fn switch(&mut self, mode: Mode) {
         let rest = self.lines.take_rest();

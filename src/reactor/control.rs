@@ -69,6 +69,7 @@ impl Reactor {
                 self.queue_connection(slot);
             }
             Incoming::Drained => {}
+            Incoming::Closed if connection.end_line() => self.queue_connection(slot),
             Incoming::Closed => self.input_ended(slot),
         }
     }

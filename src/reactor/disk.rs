@@ -13,6 +13,7 @@
 use super::disk_file::{DiskError, FileAccess, Owner};
 use super::disk_worker::Worker;
 use crate::supervisor::FileSink;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -101,6 +102,7 @@ pub struct Disk {
     shared: Arc<Shared>,
     logs: BTreeMap<LogId, Opened>,
     next_id: u32,
+    outstanding: Cell<usize>,
 }
 
 struct Opened {
@@ -180,6 +182,7 @@ impl Disk {
             shared,
             logs: BTreeMap::new(),
             next_id: 0,
+            outstanding: Cell::new(0),
         })
     }
 
@@ -263,7 +266,19 @@ impl Disk {
 
     /// What the thread reported since the last call, in order.
     pub fn completions(&self) -> Vec<Completion> {
-        std::mem::take(&mut *lock(&self.shared.completions))
+        let completions = std::mem::take(&mut *lock(&self.shared.completions));
+        // A failed rotation is told besides the answer to the append.
+        let answers = completions.iter();
+        let answers = answers.filter(|one| !matches!(one, Completion::RotationFailed { .. }));
+        let left = self.outstanding.get().saturating_sub(answers.count());
+        self.outstanding.set(left);
+        completions
+    }
+
+    /// How many requests the thread has not answered, as far as [`completions`](Self::completions)
+    /// has told.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding.get()
     }
 
     /// Has everything written that was appended, and the thread end. Returns whether that was
@@ -290,6 +305,12 @@ impl Disk {
     }
 
     fn send(&self, message: Message) {
+        let answered = matches!(
+            message,
+            Message::Open(..) | Message::Append(..) | Message::Run(..)
+        );
+        self.outstanding
+            .set(self.outstanding.get() + usize::from(answered));
         // It fails only after `flush_and_stop`, when nothing is written any more; an append is
         // still answered.
         if let Err(mpsc::SendError(Message::Append(id, batch))) = self.sender.send(message) {

@@ -21,6 +21,9 @@ const ACCEPTS_A_TURN: usize = 64;
 /// When to try again after running out of descriptors.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// How long a new client cannot be sent away for its silence: what it said may not be read yet.
+const SPEAK_BY: Duration = Duration::from_secs(1);
+
 /// How long a client may be silent before its first request, or in the middle of one.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
@@ -106,11 +109,11 @@ impl Reactor {
     /// Makes room by closing the client that has been connected the longest without ever saying
     /// anything sensible; `false` when there is none.
     fn evict_silent(&mut self) -> bool {
-        // One whose words wait to be read is not silent.
-        let silent = self
-            .connections
-            .iter()
-            .filter(|(_, other)| !other.spoke && !other.queued);
+        let now = self.clock.now();
+        let silent = self.connections.iter().filter(|(_, other)| {
+            // One whose words wait to be read is not silent.
+            !other.spoke && !other.queued && now.since(other.heard) >= SPEAK_BY
+        });
         let oldest = silent.min_by_key(|(_, other)| other.id.serial);
         let Some((slot, _)) = oldest else {
             return false;

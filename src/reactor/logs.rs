@@ -360,7 +360,11 @@ impl Reactor {
 
     /// What the disk thread reports.
     pub(super) fn collect_disk(&mut self) {
-        for completion in self.disk.completions() {
+        let completions = self.disk.completions();
+        if !completions.is_empty() {
+            self.disk_progress = self.clock.now();
+        }
+        for completion in completions {
             match completion {
                 Completion::Appended {
                     feed: tag,

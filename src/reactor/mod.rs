@@ -40,7 +40,7 @@ mod token;
 pub use startup::{DaemonOptions, daemon_main};
 
 use crate::config::Config;
-use crate::supervisor::{ProcessId, Supervisor};
+use crate::supervisor::{ProcessId, Supervisor, Time};
 use crate::sys;
 use child::Child;
 use clock::{Clock, Timer, Timers};
@@ -96,6 +96,8 @@ pub struct Reactor {
     finished: bool,
     /// A client was not served to the end, only because its turn was over.
     flush_again: bool,
+    /// When the disk thread last answered, or had nothing to do.
+    disk_progress: Time,
     idle_armed: bool,
     scratch: Vec<u8>,
 }
@@ -121,6 +123,9 @@ impl Reactor {
 
     fn turn(&mut self, events: &Events) {
         self.starts_took = Duration::ZERO;
+        if self.disk.outstanding() == 0 {
+            self.disk_progress = self.clock.now();
+        }
         self.dispatch(events);
         self.expire();
         // Starts wait for it, so it comes before they are made.

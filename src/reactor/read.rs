@@ -68,11 +68,22 @@ impl Reactor {
             channel.queued = false;
             channel.paused = outcome == ReadOutcome::Paused;
         }
-        if outcome == ReadOutcome::Closed {
-            child.close_channel(number, &mut self.watch);
-            if child.channels.is_empty() {
-                self.finish_logs(id);
-            }
+        // To close a terminal hangs up on the leader, which may have closed its own side only for
+        // now, or as daemons do.
+        let tty = child.channel(number).is_some_and(|channel| channel.tty);
+        let kept = tty && child.leader.is_some();
+        if outcome == ReadOutcome::Closed && !kept {
+            self.close_output(id, number);
+        }
+    }
+
+    fn close_output(&mut self, id: ProcessId, number: u32) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        child.close_channel(number, &mut self.watch);
+        if child.channels.is_empty() {
+            self.finish_logs(id);
         }
     }
 
@@ -161,7 +172,7 @@ impl Reactor {
                     ReadOutcome::More(n) if n < budget => budget -= n,
                     ReadOutcome::More(_) | ReadOutcome::Drained | ReadOutcome::Paused => break,
                     ReadOutcome::Closed => {
-                        self.output_rests(id, number, ReadOutcome::Closed);
+                        self.close_output(id, number);
                         break;
                     }
                 }

@@ -3,10 +3,13 @@
 use super::Reactor;
 use crate::supervisor::Event;
 use crate::sys;
-use libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 
-/// What is blocked and read from the signalfd.
-pub const HANDLED: [i32; 7] = [SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2];
+/// What is blocked and read from the signalfd. SIGXFSZ never comes, but blocked it makes a log
+/// at the limit of file sizes an error to be told rather than the daemon's end.
+pub const HANDLED: [i32; 8] = [
+    SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGXFSZ,
+];
 
 impl Reactor {
     /// Reads to the end: a signalfd with a second record says nothing again.

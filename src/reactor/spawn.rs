@@ -40,6 +40,7 @@ impl Reactor {
         match self.open_logs(&process) {
             Err(failure) => self.spawn_failed(id, failure),
             Ok(Logs::Open) => self.spawn_leader(&process),
+            Ok(Logs::Opening) if self.disk_is_stuck() => self.logs_are_open(id),
             Ok(Logs::Opening) => {
                 let until = self.clock.now() + OPEN_MAX;
                 self.timers.add(until, Timer::Opening(id));

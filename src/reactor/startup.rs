@@ -237,6 +237,7 @@ fn build(
         started_ns: clock::unix_ns(),
         finished: false,
         flush_again: false,
+        disk_progress: crate::supervisor::Time::default(),
         idle_armed: false,
         scratch: Vec::new(),
     })

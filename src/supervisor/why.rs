@@ -308,6 +308,7 @@ fn exit_remedy(process: &Process, exit: Exit) -> Option<String> {
 mod errno {
     pub const EPERM: i32 = 1;
     pub const ENOENT: i32 = 2;
+    pub const E2BIG: i32 = 7;
     pub const ENOEXEC: i32 = 8;
     pub const EAGAIN: i32 = 11;
     pub const ENOMEM: i32 = 12;
@@ -331,6 +332,9 @@ fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {
         ("exec", ENOEXEC) => {
             format!("check cmd: {object} is no program; a script needs a #! line")
         }
+        ("exec", E2BIG) => "shorten cmd and env: together they are more than the system lets \
+                            a program start with (a single word: 128 KiB)"
+            .to_string(),
         ("exec", _) => format!("check cmd: {object}"),
         ("chdir", ENOENT) => format!("create {object} or change workingdir"),
         ("chdir", _) => format!("check workingdir: {object}"),

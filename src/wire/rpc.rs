@@ -34,6 +34,8 @@ pub enum Id {
     Number(i64),
     /// A string.
     Text(String),
+    /// `null`: unwise, since errors without a request carry it too, but an id.
+    Null,
 }
 
 /// An error answer.
@@ -108,10 +110,12 @@ impl Message {
         if object.get("jsonrpc") != Some(&Value::from("2.0")) {
             return Err(invalid("\"jsonrpc\":\"2.0\" is missing"));
         }
+        let is_request = object.contains_key("method");
         let id = match object.remove("id") {
-            None | Some(Value::Null) => None,
+            None => None,
+            Some(Value::Null) if !is_request => None,
             Some(id) => Some(
-                serde_json::from_value(id).map_err(|_| invalid("id: not a number or string"))?,
+                serde_json::from_value(id).map_err(|_| invalid("id: no number, string or null"))?,
             ),
         };
         if let Some(error) = object.remove("error") {
@@ -189,6 +193,24 @@ mod tests {
             outcome: Err(error),
         };
         assert_eq!(Message::parse(&answer.to_line()), Ok(answer));
+    }
+
+    #[test]
+    fn null_is_an_id_of_a_request_and_none_of_an_answer() {
+        let request = Message::parse(b"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"x\"}");
+        let Ok(Message::Request { id, .. }) = request else {
+            panic!("{request:?}");
+        };
+        assert_eq!(id, Some(Id::Null));
+        let answer = Message::Answer {
+            id,
+            outcome: Ok(json!(1)),
+        };
+        let none = Message::Answer {
+            id: None,
+            outcome: Ok(json!(1)),
+        };
+        assert_eq!(Message::parse(&answer.to_line()), Ok(none));
     }
 
     #[test]

@@ -1,0 +1,241 @@
+"""Everything at once, for a long time: nothing may leak, lie or become slow."""
+
+import os
+import random
+import signal
+import socket
+import statistics
+import time
+
+from .daemon import Client, Console, Daemon, Failed, eventually, expect, p99, zombies_of
+from .plot import draw
+
+# Small buffers are full after a minute: what memory does later is no filling of them.
+HEAD = "defaults: {buffer: 16KiB}\nprograms:\n"
+
+CALM = """
+  untouched: {cmd: sleep 100000, numprocs: 20, starttime: 0}
+  victim: {cmd: sleep 100000, numprocs: 20, starttime: 0, autorestart: always}
+  crash: {cmd: '@BIN@/exit_code 1 20', starttime: 0, autorestart: always}
+  failing: {cmd: '@BIN@/exit_code 3', startretries: 2}
+  missing: {cmd: /no/such/command, startretries: 1}
+  tree: {cmd: '@BIN@/fork_tree 2 --ignore-term', starttime: 0, stoptime: 200ms}
+  deserted: {cmd: '@BIN@/fork_tree 2 --leader-exits', starttime: 0, autorestart: never}
+  closed: {cmd: '@BIN@/close_stdout', starttime: 0}
+  shell: {cmd: cat, tty: true, starttime: 0, numprocs: 4, autorestart: always}
+  chatter: {cmd: '@BIN@/flood 4000000 100; sleep 0.5', shell: true, starttime: 0,
+    autorestart: always, stdout: {file: '@DIR@/logs/chatter', max_size: 1MB, keep: 3}}
+  painter: {cmd: 'while :; do
+    printf "\\\\033[%dmpaint\\\\033[0m\\\\377\\\\000\\\\n" $((30 + i % 8)); i=$((i + 1));
+    sleep 0.01; done', shell: true, tty: true, starttime: 0}
+"""
+
+BUSY = CALM.replace("numprocs: 4", "numprocs: 9") + """
+  newcomer: {cmd: sleep 100000, numprocs: 5, starttime: 0, stdout: '@DIR@/logs/new'}
+"""
+
+
+class Soak:
+    def __init__(self, folder, minutes):
+        (folder / "logs").mkdir()
+        self.daemon = Daemon(folder, HEAD + CALM)
+        self.minutes = minutes
+        self.random = random.Random(1)
+        self.samples, self.latencies = [], []
+        self.counts = {}
+        self.consoles = []
+        self.idle = []
+        self.turn = 0
+        (folder / "idle").mkdir()
+        # Does nothing but answer: what the machine itself makes slow shows there too.
+        self.idler = Daemon(folder / "idle", "programs: {}\n")
+
+    def run(self):
+        daemon = self.daemon
+        self.settle()
+        untouched = self.untouched()
+        base = daemon.measures()
+        began = time.monotonic()
+        torments = [
+            self.kill_a_victim, self.reload, self.attach, self.say_garbage, self.stay_half_open,
+            self.start_and_stop, self.reopen_logs, self.lose_the_logs, self.follow_and_leave,
+            self.pause_the_daemon,
+        ]
+        next_sample = began
+        while (now := time.monotonic()) < began + self.minutes * 60:
+            self.turn += 1
+            torment = self.random.choice(torments)
+            torment()
+            self.counts[torment.__name__] = self.counts.get(torment.__name__, 0) + 1
+            if now >= next_sample:
+                next_sample = now + 1
+                self.sample(now - began)
+            time.sleep(0.02)
+        self.settle()
+        expect(self.untouched() == untouched, "a process that nobody touched has another pid")
+        end = eventually("its descriptors to be those of the beginning", lambda: self.as_at(base))
+        daemon.end()
+        self.idler.end()
+        return self.verdict(base, end)
+
+    def as_at(self, base):
+        """What is measured now, once no more descriptors or zombies are there than before."""
+        now = self.daemon.measures()
+        return now if now["fds"] <= base["fds"] and now["zombies"] == 0 else None
+
+    def settle(self):
+        """Everybody leaves, the first config holds, and what is wanted up is up."""
+        for client in self.consoles + self.idle:
+            client.close()
+        self.consoles, self.idle = [], []
+        (self.daemon.folder / "logs").mkdir(exist_ok=True)
+        self.daemon.configure(HEAD + CALM)
+        self.daemon.call("reload")
+        self.daemon.call("stop", targets=["crash", "chatter", "failing", "missing", "deserted"])
+        self.daemon.call("start", targets=["victim", "shell", "painter", "tree", "closed"])
+
+        def quiet():
+            states = self.daemon.states()
+            here = not any(name.startswith("newcomer") for name in states)
+            return here and set(states.values()) <= {"RUNNING", "STOPPED"}
+
+        eventually("everything to be up or down", quiet)
+        self.daemon.call("start", targets=["crash", "chatter"], wait=False)
+
+    def untouched(self):
+        return [row["pid"] for row in self.daemon.status("untouched")]
+
+    def kill_a_victim(self):
+        row = self.random.choice(self.daemon.status("victim", "shell", "tree", "painter"))
+        if row["pid"]:
+            try:
+                os.kill(row["pid"], self.random.choice([signal.SIGKILL, signal.SIGSEGV]))
+            except ProcessLookupError:
+                pass
+
+    def reload(self):
+        self.daemon.configure(HEAD + self.random.choice([CALM, BUSY]))
+        os.kill(self.daemon.pid, signal.SIGHUP)
+
+    def attach(self):
+        if len(self.consoles) > 10:
+            self.consoles.pop(0).close()
+        process = self.random.choice(["shell:0", "shell:1", "painter:0", "chatter:0", "victim:3"])
+        try:
+            console = Console(self.daemon.socket, process)
+            console.type(b"something typed\r" * 20)
+            # Half of them never read what they are sent.
+            if self.random.random() < 0.5:
+                console.read_frame()
+            self.consoles.append(console)
+        except OSError:
+            pass
+
+    def say_garbage(self):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.daemon.socket))
+            client.settimeout(5)
+            try:
+                client.sendall(self.random.randbytes(self.random.randrange(200_000)))
+            except OSError:
+                pass
+
+    def stay_half_open(self):
+        if len(self.idle) > 30:
+            self.idle.pop(0).close()
+        client = Client(self.daemon.socket)
+        client.socket.send(b'{"jsonrpc":"2.0","id":1,"meth')
+        self.idle.append(client)
+
+    def follow_and_leave(self):
+        client = Client(self.daemon.socket)
+        client.call("logs", targets=["all"], follow=True)
+        if self.random.random() < 0.5 and len(self.idle) < 30:
+            self.idle.append(client)
+        else:
+            client.close()
+
+    def start_and_stop(self):
+        verb = self.random.choice(["start", "stop", "restart"])
+        target = self.random.choice(["shell:2", "tree", "failing", "missing", "deserted", "closed"])
+        self.daemon.call(verb, targets=[target], wait=False)
+
+    def reopen_logs(self):
+        os.kill(self.daemon.pid, signal.SIGUSR1)
+
+    def pause_the_daemon(self):
+        os.kill(self.daemon.pid, signal.SIGSTOP)
+        time.sleep(0.1)
+        os.kill(self.daemon.pid, signal.SIGCONT)
+
+    def lose_the_logs(self):
+        logs = self.daemon.folder / "logs"
+        if self.turn % 10 == 0 and logs.exists():
+            for entry in logs.iterdir():
+                entry.unlink(missing_ok=True)
+            try:
+                logs.rmdir()
+            except OSError:
+                pass
+        else:
+            logs.mkdir(exist_ok=True)
+
+    def sample(self, at_s):
+        latencies, idle = [], []
+        for _ in range(20):
+            latencies.append(self.daemon.status_s() * 1000)
+            idle.append(self.idler.status_s() * 1000)
+        alive = self.daemon.cross_check()
+        sample = {"at_s": round(at_s, 1), "alive": alive, **self.daemon.measures()}
+        # One that has just ended is a zombie until the turn is over: seen twice it is one.
+        if sample["zombies"]:
+            before = set(zombies_of(self.daemon.pid))
+            self.daemon.status()
+            sample["zombies"] = len(before & set(zombies_of(self.daemon.pid)))
+        sample["status_ms"] = round(max(latencies), 3)
+        sample["idle_ms"] = round(max(idle), 3)
+        self.latencies += latencies
+        self.samples.append(sample)
+
+    def verdict(self, base, end):
+        def level(of):
+            return statistics.median(sample["anon_kib"] for sample in of)
+
+        count = len(self.samples)
+        early = level(self.samples[count // 5 : count * 2 // 5] or self.samples)
+        late = level(self.samples[-(count // 5) :] or self.samples)
+        growth = late - early
+        figures = {
+            "minutes": self.minutes,
+            "samples": count,
+            "anon_kib_early": early,
+            "anon_kib_late": late,
+            "growth_kib": growth,
+            "fds_before": base["fds"],
+            "fds_after": end["fds"],
+            "zombies_max": max(sample["zombies"] for sample in self.samples),
+            "zombies_after": end["zombies"],
+            "status_ms_median": round(statistics.median(self.latencies), 3),
+            "status_ms_p99": round(p99(self.latencies), 3),
+            "idle_daemon_ms_p99": round(p99([s["idle_ms"] for s in self.samples]), 3),
+            "torments": self.counts,
+        }
+        expect(figures["zombies_max"] == 0, f"zombies: {figures}")
+        expect(growth <= max(512, early * 0.03), f"memory grows: {figures}")
+        return figures
+
+
+def soak(folder, minutes, picture=None):
+    """Runs it, and draws the samples when there is a place for them, whatever the verdict."""
+    run = Soak(folder, minutes)
+    try:
+        return run.run()
+    except (Failed, OSError):
+        print(f"last samples: {run.samples[-3:]}\ntorments: {run.counts}")
+        print(run.daemon.log()[-3000:])
+        raise
+    finally:
+        run.daemon.abandon()
+        run.idler.abandon()
+        if picture and run.samples:
+            draw(run.samples, run.minutes, picture)

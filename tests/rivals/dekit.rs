@@ -1,0 +1,31 @@
+//! Shows a dead process as ready while a grandchild holds its terminal.
+
+use super::support::{Daemon, kill, system::is_alive};
+use rustix::process::Signal;
+
+#[test]
+fn a_dead_leader_is_not_running_because_a_grandchild_holds_its_terminal() {
+    let daemon = Daemon::start(
+        "programs:\n  a: {cmd: 'setsid sleep 1000 & echo up; exec sleep 1000', shell: true,\n\
+         \x20   tty: true, starttime: 0, autorestart: never}\n",
+    );
+    let pid = daemon.pid_of("a:0");
+    let mut events = daemon.events();
+    kill(pid, Signal::KILL);
+    events.wait_for("a:0", "EXITED");
+    let row = daemon.status("a:0");
+    assert_eq!(
+        (&row["state"], row["pid"].as_i64()),
+        (&"EXITED".into(), None)
+    );
+    let mut row = row;
+    while row["stragglers"].as_array().is_none_or(Vec::is_empty) {
+        // They are looked for at the end of the turn that told of the death.
+        row = daemon.status("a:0");
+    }
+    let straggler = row["stragglers"][0].as_str().unwrap_or_default();
+    assert!(straggler.ends_with("sleep 1000"), "{row}");
+    let number = straggler.split(' ').next().and_then(|pid| pid.parse().ok());
+    assert!(is_alive(number.expect("a pid")), "{row}");
+    assert_eq!(daemon.tm(&["status", "a"]).code, 3);
+}

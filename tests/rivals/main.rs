@@ -1,0 +1,9 @@
+//! What goes wrong elsewhere, each as something that must not happen here.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod dekit;
+mod overmind;
+mod process_compose;
+mod supervisord;
