@@ -23,6 +23,7 @@ pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
     let mut args = args.clone();
     let mut greet = true;
     let mut history = None;
+    let mut signals = None;
     loop {
         let mut connection = context.connect()?;
         let reply: AttachReply = connection.call(&Call::Attach(params(&args, history)))?;
@@ -30,8 +31,13 @@ pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
             return stream::run(context, &args, &reply, connection);
         }
         let name = reply.process.clone();
+        // Before the terminal is taken over.
+        let signals = match &mut signals {
+            Some(signals) => signals,
+            none => none.insert(session::signals()?),
+        };
         let session = Session::new(context, &args, &reply, keys.clone(), connection)?;
-        let ended = session::run(session, greet)?;
+        let ended = session::run(session, greet, signals)?;
         greet = false;
         // Who has been here before has the history in the terminal's own.
         history = Some(0);
@@ -58,10 +64,14 @@ pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
                 return Ok(exit::LOST);
             }
             Ended::Signalled(signal) => return Ok(128 + signal),
-            Ended::Help(text) => seen = view::help(&text),
-            Ended::History => seen = view::history(context, &name)?,
+            Ended::Help(text) => seen = view::help(&text, signals),
+            Ended::History => seen = view::history(context, &name, signals)?,
             Ended::Suspended => {
                 suspend();
+                // That it goes on is no news.
+                if let Some(signal) = session::asked_to_end(signals) {
+                    return Ok(128 + signal);
+                }
                 // One line, so that what the shell has shown is scrolled away and not drawn over.
                 history = Some(1);
             }

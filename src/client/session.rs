@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 mod pump;
 
-pub use pump::run;
+pub use pump::{asked_to_end, run, signals};
 
 /// How long the hint stays when the process writes.
 const HINT_TIME: Duration = Duration::from_secs(3);

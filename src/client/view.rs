@@ -2,15 +2,15 @@
 
 use super::context::Context;
 use super::error::ClientError;
+use super::session::asked_to_end;
 use super::style::Paint;
 use crate::sys::tty;
 use crate::wire::{Call, PeekParams, PeekReply};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Lines of history that are asked for.
 const LINES: u32 = 5000;
@@ -25,9 +25,9 @@ pub enum Seen {
 }
 
 /// Shows the help; attaching again then repaints the screen.
-pub fn help(text: &str) -> Seen {
+pub fn help(text: &str, signals: &mut Signals) -> Seen {
     show(&format!("{text}\npress a key to go on "));
-    let seen = await_key();
+    let seen = await_key(signals);
     show("\n");
     seen
 }
@@ -38,7 +38,11 @@ pub fn help(text: &str) -> Seen {
 ///
 /// # Errors
 /// Of the connection or the request.
-pub fn history(context: &Context, process: &str) -> Result<Seen, ClientError> {
+pub fn history(
+    context: &Context,
+    process: &str,
+    signals: &mut Signals,
+) -> Result<Seen, ClientError> {
     let call = Call::Peek(PeekParams {
         process: process.to_string(),
         ansi: true,
@@ -63,7 +67,7 @@ pub fn history(context: &Context, process: &str) -> Result<Seen, ClientError> {
     };
     text.push_str(&format!("{} ", context.style.paint(Paint::Dim, &words)));
     show(&text);
-    let seen = await_key();
+    let seen = await_key(signals);
     // The last page of the history goes into the scrollback; the screen itself is drawn anew.
     let rows = tty::window_size(std::io::stdout().as_fd()).map_or(24, |(rows, _)| rows.into());
     let shown = match reply.alternate_screen {
@@ -86,30 +90,41 @@ fn show(text: &str) {
 }
 
 /// Waits for one key, however many bytes it sends.
-fn await_key() -> Seen {
+fn await_key(signals: &mut Signals) -> Seen {
     // Without a terminal there is nobody to wait for.
-    key_or_signal().unwrap_or(Seen::Key)
+    key_or_signal(signals).unwrap_or(Seen::Key)
 }
 
-fn key_or_signal() -> io::Result<Seen> {
+fn key_or_signal(signals: &mut Signals) -> io::Result<Seen> {
     let terminal = tty::open()?;
     let _raw = tty::RawMode::enter(terminal.as_fd())?;
     let mut poll = Poll::new()?;
-    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT])?;
     let (key, signal) = (Token(0), Token(1));
     let fd = terminal.as_raw_fd();
     poll.registry()
         .register(&mut SourceFd(&fd), key, Interest::READABLE)?;
     poll.registry()
-        .register(&mut signals, signal, Interest::READABLE)?;
+        .register(signals, signal, Interest::READABLE)?;
+    let seen = first_of(&mut poll, key, signals, &terminal);
+    poll.registry().deregister(signals)?;
+    seen
+}
+
+fn first_of(
+    poll: &mut Poll,
+    key: Token,
+    signals: &mut Signals,
+    terminal: &OwnedFd,
+) -> io::Result<Seen> {
     let mut events = Events::with_capacity(4);
     loop {
+        // One may have come before there was a poll.
+        if let Some(signal) = asked_to_end(signals) {
+            return Ok(Seen::Signal(signal));
+        }
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
             _ => {}
-        }
-        if let Some(signal) = signals.pending().next() {
-            return Ok(Seen::Signal(signal));
         }
         if events.iter().any(|event| event.token() == key) {
             let _ = crate::sys::io::read(terminal.as_fd(), &mut [0; 64])?;

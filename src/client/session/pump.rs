@@ -43,14 +43,28 @@ impl Ready {
     }
 }
 
+/// The signals that a client with a terminal acts upon, from now on until its end: none of them
+/// is lost between two attachments.
+///
+/// # Errors
+/// When they cannot be caught.
+pub fn signals() -> Result<Signals, ClientError> {
+    let wanted = [SIGWINCH, SIGTSTP, SIGCONT, SIGTERM, SIGHUP, SIGINT, SIGQUIT];
+    Signals::new(wanted).map_err(terminal_error)
+}
+
+/// The first signal that came and asks to end; the others are forgotten.
+pub fn asked_to_end(signals: &mut Signals) -> Option<i32> {
+    let ends = |signal: &i32| [SIGTERM, SIGHUP, SIGINT, SIGQUIT].contains(signal);
+    signals.pending().filter(ends).next()
+}
+
 /// Runs an attachment to its end.
 ///
 /// # Errors
 /// When the daemon sends what makes no sense; the terminal is restored then, too.
-pub fn run(mut session: Session, greet: bool) -> Result<Ended, ClientError> {
+pub fn run(mut session: Session, greet: bool, signals: &mut Signals) -> Result<Ended, ClientError> {
     let mut poll = Poll::new().map_err(terminal_error)?;
-    let wanted = [SIGWINCH, SIGTSTP, SIGCONT, SIGTERM, SIGHUP, SIGINT, SIGQUIT];
-    let mut signals = Signals::new(wanted).map_err(terminal_error)?;
     let both = Interest::READABLE | Interest::WRITABLE;
     let registry = poll.registry();
     let fd = session.screen.raw_fd();
@@ -61,7 +75,7 @@ pub fn run(mut session: Session, greet: bool) -> Result<Ended, ClientError> {
         .register(&mut session.socket, SOCKET, both)
         .map_err(terminal_error)?;
     registry
-        .register(&mut signals, SIGNALS, Interest::READABLE)
+        .register(signals, SIGNALS, Interest::READABLE)
         .map_err(terminal_error)?;
     if greet {
         session.greet();
@@ -106,6 +120,10 @@ pub fn run(mut session: Session, greet: bool) -> Result<Ended, ClientError> {
     }
     session.last_words();
     session.screen.leave();
+    // They outlive this loop.
+    poll.registry()
+        .deregister(signals)
+        .map_err(terminal_error)?;
     Ok(session.ended.take().unwrap_or(Ended::Lost))
 }
 
