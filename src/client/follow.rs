@@ -125,7 +125,7 @@ impl Follower<'_> {
             self.print_late(NOTICE_DELAY, &mut out);
             match incoming {
                 Ok(Incoming::Frame(frame)) => take_frame(&mut self.merger, &frame, &mut out),
-                Ok(Incoming::Event(event)) => self.take_event(&event)?,
+                Ok(Incoming::Event(event)) => self.take_event(&event, &mut out)?,
                 Ok(Incoming::Signal) => self.stop()?,
                 Ok(Incoming::FramesEnd | Incoming::EventsEnd) => self.open_streams -= 1,
                 Ok(Incoming::Failed(error)) => return Err(error),
@@ -165,7 +165,7 @@ impl Follower<'_> {
         forward_frames(Frames::new(connection.into_frames()), self.sender.clone())
     }
 
-    fn take_event(&mut self, event: &EventInfo) -> Result<(), ClientError> {
+    fn take_event(&mut self, event: &EventInfo, out: &mut Vec<u8>) -> Result<(), ClientError> {
         let settled = self.progress.take(event);
         if event.event == "daemon" && event.detail.contains("shut") {
             self.announced = true;
@@ -175,8 +175,14 @@ impl Follower<'_> {
             (Phase::Starting, None) => Ok(()),
             (Phase::Following | Phase::Stopping, _) => {
                 if let Some(process) = &event.process {
-                    let notice = (Instant::now(), process.clone(), notice_text(event));
-                    self.late.push_back(notice);
+                    let text = notice_text(event);
+                    // Only the end of a run has output that comes before it.
+                    if event.exit.is_none() && self.late.is_empty() {
+                        self.merger.notice(process, &text, out);
+                    } else {
+                        let late = (Instant::now(), process.clone(), text);
+                        self.late.push_back(late);
+                    }
                 }
                 Ok(())
             }
