@@ -129,6 +129,7 @@ fn plainly(chosen: &str, bytes: &[u8]) -> Vec<Action> {
             _ if held.is_empty() || !commands => None,
             _ if is_literal(keys[0], byte) => Some(Action::Forward(vec![keys[0]])),
             b'?' => Some(Action::Help),
+            b'[' => Some(Action::History),
             b'n' => Some(Action::Next),
             b'p' => Some(Action::Previous),
             0x1a => Some(Action::Suspend),
