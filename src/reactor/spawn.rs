@@ -108,7 +108,7 @@ impl Reactor {
             return;
         };
         if child.output.capacity() != process.launch.buffer {
-            child.output.resize(process.launch.buffer);
+            child.resize_output(process.launch.buffer);
         }
         child.close_input(&mut self.watch);
         match process.launch.tty {
@@ -119,7 +119,7 @@ impl Reactor {
                 }
                 child.renew_terminal(unix_ns());
             }
-            None => child.tracker = None,
+            None => child.terminal = None,
         }
     }
 
