@@ -13,12 +13,14 @@ mod params;
 mod peek;
 mod picture;
 mod resize;
+mod row;
 mod scan;
 mod screen;
 mod scroll;
 mod snapshot;
 mod state;
 mod strings;
+mod tabs;
 mod tracker;
 
 pub use emulation::{Kept, Terminal};

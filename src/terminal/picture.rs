@@ -1,6 +1,7 @@
 //! Writes what a screen shows as a terminal understands it.
 
-use super::cell::{Cell, Colour, Part, Pen, Row};
+use super::cell::{Cell, Colour, Part, Pen};
+use super::row::Row;
 use super::screen::{Cursor, Page};
 
 /// Writes to a terminal that is clear, wraps, and whose pen is the default one.

@@ -1,6 +1,7 @@
 //! Another size for a screen.
 
-use super::cell::{Part, Row};
+use super::cell::Part;
+use super::row::Row;
 use super::screen::{Screen, clamp};
 use std::collections::VecDeque;
 
@@ -92,6 +93,14 @@ impl Screen {
         {
             last.wrapped = false;
         }
+        self.show(out, top, found, rows);
+        let surplus = self.history.len().saturating_sub(self.history_max);
+        self.history.drain(..surplus);
+    }
+
+    /// Of all rows those that fit become the main screen, what is above them history. `top` was
+    /// the first row of the screen, the cursor is `found` at a row and column.
+    fn show(&mut self, mut out: VecDeque<Row>, top: usize, found: (usize, usize), rows: usize) {
         // The cursor stays on the screen, and as much of what is below it as fits.
         let below = out.len().saturating_sub(rows).min(found.0);
         let gone = top
@@ -100,11 +109,10 @@ impl Screen {
             .min(found.0);
         self.history.extend(out.drain(..gone.min(out.len())));
         out.resize(rows, Row::default());
+        let page = &mut self.pages[0];
         page.rows = out;
         page.cursor.row = found.0 - gone;
         page.cursor.col = found.1;
-        let surplus = self.history.len().saturating_sub(self.history_max);
-        self.history.drain(..surplus);
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Where terminals differ this is xterm, or what most of them have agreed on since.
 
-use super::cell::{Cell, Colour, Part, Pen, Row};
+use super::cell::{Cell, Colour, Part, Pen};
 use super::modes::Charsets;
+use super::row::Row;
 use std::collections::VecDeque;
 use unicode_width::UnicodeWidthChar;
 
@@ -331,46 +332,6 @@ impl Screen {
         let end = if cursor.row < bottom { bottom } else { rows };
         cursor.row = cursor.row.saturating_add(count).min(end - 1);
         cursor.pending = false;
-    }
-
-    /// To the right by so many tab stops.
-    pub fn tab(&mut self, count: usize) {
-        let mut col = self.page().cursor.col;
-        for _ in 0..count.min(self.cols) {
-            let next = (col + 1..self.cols).find(|col| self.is_tab(*col));
-            col = next.unwrap_or(self.cols - 1);
-        }
-        self.cursor().col = col;
-    }
-
-    /// To the left by so many tab stops.
-    pub fn back_tab(&mut self, count: usize) {
-        let mut col = self.page().cursor.col;
-        for _ in 0..count.min(self.cols) {
-            col = (0..col).rev().find(|col| self.is_tab(*col)).unwrap_or(0);
-        }
-        let cursor = self.cursor();
-        cursor.pending &= cursor.col == col;
-        cursor.col = col;
-    }
-
-    fn is_tab(&self, col: usize) -> bool {
-        match &self.tabs {
-            Some(tabs) => tabs.get(col).copied().unwrap_or(false),
-            None => col.is_multiple_of(8),
-        }
-    }
-
-    /// Sets or clears the tab stop at the cursor.
-    pub fn set_tab(&mut self, on: bool) {
-        let col = self.page().cursor.col;
-        let mut tabs: Box<[bool]> = (0..self.cols).map(|col| self.is_tab(col)).collect();
-        tabs[col] = on;
-        self.tabs = Some(tabs);
-    }
-
-    pub fn clear_tabs(&mut self) {
-        self.tabs = Some(vec![false; self.cols].into());
     }
 
     /// ED: 0 below, 1 above, 2 all, 3 the history.
