@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::{arbitrary, fuzz_target};
-use taskmaster::terminal::{Scanner, Sink, Tracker, cursor, peek, plain_text, snapshot};
+use taskmaster::terminal::{Scanner, Sink, Terminal};
 
 #[derive(Debug, Clone, Copy, arbitrary::Arbitrary)]
 struct Input<'a> {
@@ -23,19 +23,19 @@ fuzz_target!(|input: Input<'_>| {
     let bytes = input.bytes;
     // Small ones too, but never so large that it takes long.
     let (rows, cols) = (u16::from(input.rows % 48), u16::from(input.cols % 96));
-    let mut tracker = Tracker::new(0);
-    tracker.feed(bytes);
+    let mut terminal = Terminal::new(0, rows, cols);
+    terminal.feed(bytes);
     let kept = &bytes[usize::from(input.forgotten).min(bytes.len())..];
     let pieces = kept.split_at(usize::from(input.seam).min(kept.len()));
 
     let history = usize::from(input.history % 64);
-    let shown = snapshot(pieces, &tracker, rows, cols, history);
+    let shown = terminal.snapshot(pieces, history);
     assert_eq!(
         shown,
-        snapshot((kept, &[]), &tracker, rows, cols, history),
+        terminal.snapshot((kept, &[]), history),
         "where the ring wraps shows"
     );
-    let begun = usize::try_from(tracker.pending())
+    let begun = usize::try_from(terminal.tracker().pending())
         .unwrap_or(0)
         .min(kept.len());
     let begun = if shown.ends_with(&kept[kept.len() - begun..]) {
@@ -46,14 +46,15 @@ fuzz_target!(|input: Input<'_>| {
     expect_no_question(&shown[..shown.len() - begun]);
     expect_bounded(&shown, bytes.len(), (rows, cols), history);
 
-    let text = plain_text(pieces, &tracker, rows, cols);
-    assert!(!text.contains('\x1b'), "text with sequences");
-    let (row, col) = cursor(pieces, &tracker, rows, cols);
+    let plain = terminal.peek(pieces, false);
+    let has_sequence = |line: &String| line.contains('\x1b');
+    assert!(!plain.lines.iter().any(has_sequence), "text with sequences");
+    let (row, col) = plain.cursor;
     assert!(
         row < rows.max(2) && col < cols.max(2),
         "a cursor off the screen"
     );
-    let screen = peek(pieces, &tracker, rows, cols, input.ansi);
+    let screen = terminal.peek(pieces, input.ansi);
     assert!(screen.lines.len() <= usize::from(rows.max(2)));
     for line in &screen.lines {
         expect_no_question(line.as_bytes());
@@ -74,8 +75,8 @@ fn expect_bounded(shown: &[u8], written: usize, size: (u16, u16), history: usize
 
 /// Anything that a terminal may answer.
 fn expect_no_question(bytes: &[u8]) {
-    let mut tracker = Tracker::new(0);
-    tracker.feed(bytes);
+    let mut terminal = Terminal::new(0, rows, cols);
+    terminal.feed(bytes);
     assert_eq!(tracker.take_queries(), []);
     let mut questions = Questions::default();
     Scanner::default().feed(bytes, &mut questions);

@@ -8,7 +8,6 @@ use super::output::Stream;
 use super::size::has_terminal;
 use crate::supervisor::ProcessId;
 use crate::sys;
-use crate::terminal::Tracker;
 use crate::wire::{
     AttachParams, AttachReply, DetachParams, DetachReply, Frame, Id, Kind, PeekParams, PeekReply,
     RpcError, code,
@@ -51,8 +50,8 @@ impl Reactor {
         // A process that has never run shows an empty screen.
         let drawn = tty && params.replay;
         let head = child.output.head();
-        if drawn && child.tracker.is_none() {
-            child.tracker = Some(Box::new(Tracker::new(head)));
+        if drawn && child.terminal.is_none() {
+            child.terminal = Some(child.fresh_terminal());
         }
         let cursor = match (tty, params.replay) {
             (true, _) | (false, false) => head,
@@ -208,7 +207,7 @@ impl Reactor {
         let drawn = self
             .children
             .get(&id)
-            .is_some_and(|child| child.tracker.is_some());
+            .is_some_and(|child| child.terminal.is_some());
         if let Some(connection) = self.connection_mut(client)
             && let Mode::Attached(attachment) = &mut connection.mode
         {
@@ -296,7 +295,7 @@ impl Reactor {
         };
         let (rows, cols) = child.size;
         let wanted = params.history.min(PEEK_HISTORY_MAX) as usize;
-        let Some(tracker) = &child.tracker else {
+        let Some(terminal) = &child.terminal else {
             let mut history = self.last_lines(id, usize::from(rows) + wanted, None);
             let lines = history.split_off(history.len().saturating_sub(usize::from(rows)));
             return Ok(PeekReply {
@@ -310,9 +309,9 @@ impl Reactor {
         let read = child.output.read(child.output.tail());
         let history = match wanted {
             0 => Vec::new(),
-            wanted => crate::terminal::history(read.slices, tracker, rows, cols, wanted),
+            wanted => terminal.history(read.slices, wanted),
         };
-        let screen = crate::terminal::peek(read.slices, tracker, rows, cols, params.ansi);
+        let screen = terminal.peek(read.slices, params.ansi);
         Ok(PeekReply {
             rows,
             cols,
@@ -329,16 +328,15 @@ impl Reactor {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        let Some(tracker) = &mut child.tracker else {
+        let Some(terminal) = &mut child.terminal else {
             return;
         };
-        let queries = tracker.take_queries();
+        let queries = terminal.tracker_mut().take_queries();
         if queries.is_empty() || has_terminal(child.driver, &self.connections) {
             return;
         }
         let read = child.output.read(child.output.tail());
-        let (rows, cols) = child.size;
-        let answers = crate::terminal::answers(&queries, read.slices, tracker, rows, cols);
+        let answers = terminal.answers(&queries, read.slices);
         if child.takes_input() {
             child.write_input(&answers, &mut self.watch);
         }

@@ -9,7 +9,7 @@ use super::size::Resizing;
 use super::token::{Source, Watch};
 use crate::supervisor::{Launch, ProcessId, Time, Transition};
 use crate::sys;
-use crate::terminal::Tracker;
+use crate::terminal::Terminal;
 use mio::{Interest, Token};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -45,8 +45,8 @@ pub struct Child {
     channels_opened: u32,
     /// Where its input goes.
     pub input: Option<Input>,
-    /// The modes of its terminal.
-    pub tracker: Option<Box<Tracker>>,
+    /// What its terminal shows.
+    pub terminal: Option<Box<Terminal>>,
     /// Rows and columns of its terminal.
     pub size: (u16, u16),
     /// When that may change again.
@@ -186,7 +186,7 @@ impl Child {
             channels: Vec::new(),
             channels_opened: 0,
             input: None,
-            tracker: None,
+            terminal: None,
             size: launch.tty.map_or((24, 80), |tty| (tty.rows, tty.cols)),
             resizing: Resizing::default(),
             clients: Vec::new(),
@@ -206,17 +206,42 @@ impl Child {
 
     /// A new run gets a new terminal.
     pub fn renew_terminal(&mut self, wall_ns: u64) {
-        match &self.tracker {
-            None => self.tracker = Some(Box::new(Tracker::new(self.output.head()))),
+        match &self.terminal {
+            None => self.terminal = Some(self.fresh_terminal()),
             Some(_) => self.reset_terminal(wall_ns),
         }
+        self.resize_terminal(self.size);
+    }
+
+    /// A terminal that nothing has been written to.
+    pub fn fresh_terminal(&self) -> Box<Terminal> {
+        let (rows, cols) = self.size;
+        Box::new(Terminal::new(self.output.head(), rows, cols))
+    }
+
+    /// Takes note of another size.
+    pub fn resize_terminal(&mut self, size: (u16, u16)) {
+        self.size = size;
+        if let Some(terminal) = &mut self.terminal {
+            terminal.resize(size.0, size.1);
+        }
+    }
+
+    /// Changes how many bytes of output are kept.
+    pub fn resize_output(&mut self, capacity: usize) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.make_room(self.output.read(0).slices, capacity, 0);
+        }
+        self.output.resize(capacity);
     }
 
     /// What a run left turned on is undone for those who look on, as part of the output.
     pub fn reset_terminal(&mut self, wall_ns: u64) {
-        if let Some(tracker) = &mut self.tracker {
-            let reset = tracker.reset_sequence();
-            tracker.feed(&reset);
+        if let Some(terminal) = &mut self.terminal {
+            let reset = terminal.tracker().reset_sequence();
+            let kept = self.output.read(0).slices;
+            terminal.make_room(kept, self.output.capacity(), reset.len());
+            terminal.feed(&reset);
             self.output.write(Stream::Stdout, &reset, wall_ns);
         }
     }
@@ -291,14 +316,17 @@ impl Child {
         else {
             return ReadOutcome::Closed;
         };
-        let spare = self.output.spare(READ_SIZE.min(max));
+        let max = READ_SIZE.min(max);
+        if let Some(terminal) = &mut self.terminal {
+            terminal.make_room(self.output.read(0).slices, self.output.capacity(), max);
+        }
+        let spare = self.output.spare(max);
         match sys::io::read(channel.fd.as_fd(), spare) {
             Ok(0) => ReadOutcome::Closed,
             Ok(n) => {
-                if let Some(tracker) = &mut self.tracker
-                    && channel.tty
-                {
-                    tracker.feed(&spare[..n]);
+                // Whatever goes to the ring is shown to those who are attached.
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.feed(&spare[..n]);
                 }
                 self.output.commit(channel.stream, n, wall_ns);
                 if n == READ_SIZE && !std::mem::replace(&mut channel.enlarged, true) {

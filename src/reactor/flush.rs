@@ -144,7 +144,7 @@ fn send_console(
     if cursor < tail {
         // Overrun: whoever is too slow loses the middle, never the end.
         attachment.cursor = tail;
-        attachment.needs_snapshot = child.tracker.is_some();
+        attachment.needs_snapshot = child.terminal.is_some();
         let skipped = (tail - cursor).to_be_bytes();
         connection.send_bytes(&Frame::new(Kind::Skipped, skipped).to_bytes());
         return Some(1);
@@ -257,12 +257,11 @@ fn data_header(segment: &Segment<'_>) -> [u8; HEADER_LEN + 8] {
 
 /// The frames that draw a terminal as of `offset`.
 fn snapshot(child: &Child, offset: u64, history_lines: usize) -> Vec<u8> {
-    let Some(tracker) = &child.tracker else {
+    let Some(terminal) = &child.terminal else {
         return Vec::new();
     };
     let read = child.output.read(child.output.tail());
-    let (rows, cols) = child.size;
-    let picture = crate::terminal::snapshot(read.slices, tracker, rows, cols, history_lines);
+    let picture = terminal.snapshot(read.slices, history_lines);
     let mut bytes = Vec::with_capacity(picture.len() + 64);
     for piece in picture.chunks(MAX_PAYLOAD - 8) {
         bytes.extend(Frame::header(Kind::Snapshot, 0, piece.len() + 8));

@@ -58,7 +58,7 @@ impl Reactor {
             return;
         }
         child.resizing.not_before = now + RESIZE_PAUSE;
-        child.size = size;
+        child.resize_terminal(size);
         let newest = child
             .channels
             .iter()

@@ -109,7 +109,7 @@ impl Reactor {
             return;
         };
         if child.output.capacity() != process.launch.buffer {
-            child.output.resize(process.launch.buffer);
+            child.resize_output(process.launch.buffer);
         }
         child.close_input(&mut self.watch);
         match process.launch.tty {
@@ -120,7 +120,7 @@ impl Reactor {
                 }
                 child.renew_terminal(unix_ns());
             }
-            None => child.tracker = None,
+            None => child.terminal = None,
         }
     }
 

@@ -1,97 +1,36 @@
 //! The lines above the screen, for whoever wants to read back.
 
-use super::replay::{Replay, text_alone};
-use super::tracker::Tracker;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use super::emulation::{Kept, Terminal};
+use super::picture::Painter;
 
 /// What they may come to altogether, in bytes; the oldest are left out.
 const BYTES_MAX: usize = 256 * 1024;
 
-/// The last `lines` rows that have left the screen at its top, oldest first, with their colours;
-/// rows of one wrapped line as one. While the alternate screen is shown, what is on the main
-/// screen belongs to them. `bytes` is what the ring keeps.
-pub fn history(
-    bytes: (&[u8], &[u8]),
-    tracker: &Tracker,
-    rows: u16,
-    cols: u16,
-    lines: usize,
-) -> Vec<String> {
-    let drawn = catch_unwind(AssertUnwindSafe(|| {
-        let mut replay = Replay::new(bytes, tracker, rows, cols, lines);
-        let on_alternate = replay.parser.screen().alternate_screen();
-        if on_alternate {
-            let leave: &[u8] = match tracker.state.alternate {
-                Some(47 | 1047) => b"\x18\x1b[?47l",
-                Some(_) | None => b"\x18\x1b[?1049l",
-            };
-            replay.parser.process(leave);
+impl Terminal {
+    /// The last `lines` rows that have left the screen at its top, oldest first, with their
+    /// colours; rows of one wrapped line as one. While the alternate screen is shown, what is on
+    /// the main screen belongs to them.
+    pub fn history(&self, kept: Kept<'_>, lines: usize) -> Vec<String> {
+        let model = self.model(kept, lines);
+        let screen = model.screen();
+        let main = &screen.pages[0].rows;
+        let shown = match screen.alternate {
+            Some(_) => main.iter().rposition(|row| row.len() > 0).map_or(0, |at| at + 1),
+            None => 0,
+        };
+        let mut told = Vec::new();
+        let mut line = String::new();
+        for row in screen.history.iter().chain(main.iter().take(shown)) {
+            line.push_str(&Painter::line(row, screen.cols));
+            if !row.wrapped {
+                told.push(std::mem::take(&mut line));
+            }
         }
-        let screen = replay.parser.screen_mut();
-        let mut read = scrolled_out(screen, replay.rows, replay.cols);
-        if on_alternate {
-            read.extend(on_screen(screen, replay.cols));
+        if !line.is_empty() {
+            told.push(line);
         }
-        join(read)
-    }));
-    let all = drawn.unwrap_or_else(|_| {
-        let text = text_alone(bytes, lines + usize::from(rows));
-        text.lines().map(str::to_string).collect()
-    });
-    newest(all)
-}
-
-/// A row with its colours, and whether its line goes on in the next.
-type Row = (String, bool);
-
-fn scrolled_out(screen: &mut vt100::Screen, rows: u16, cols: u16) -> Vec<Row> {
-    let len = screen.scrollback_len();
-    let mut read: Vec<Row> = Vec::with_capacity(len);
-    while read.len() < len {
-        // One row of the page before comes along, since it says how the next one begins.
-        let top = read.len().saturating_sub(1);
-        screen.set_scrollback(len - top);
-        let begin = read.len() - top;
-        let page = screen.rows_formatted(0, cols).enumerate().skip(begin);
-        let page: Vec<Row> = page
-            .take(len - read.len())
-            // The model's rows are counted in u16.
-            .map(|(index, line)| (line, screen.row_wrapped(index as u16)))
-            .collect();
-        if page.is_empty() || rows == 0 {
-            break;
-        }
-        read.extend(page);
+        newest(told)
     }
-    screen.set_scrollback(0);
-    read
-}
-
-fn on_screen(screen: &vt100::Screen, cols: u16) -> Vec<Row> {
-    let plain: Vec<String> = screen.rows(0, cols).collect();
-    let shown = plain.iter().rposition(|line| !line.trim().is_empty());
-    let rows = screen.rows_formatted(0, cols).enumerate();
-    rows.take(shown.map_or(0, |last| last + 1))
-        .map(|(index, line)| (line, screen.row_wrapped(index as u16)))
-        .collect()
-}
-
-fn join(rows: Vec<Row>) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for (row, goes_on) in rows {
-        line.push_str(&row);
-        if row.contains('\x1b') {
-            line.push_str("\x1b[m");
-        }
-        if !goes_on {
-            lines.push(std::mem::take(&mut line));
-        }
-    }
-    if !line.is_empty() {
-        lines.push(line);
-    }
-    lines
 }
 
 fn newest(mut lines: Vec<String>) -> Vec<String> {
@@ -109,9 +48,9 @@ mod tests {
     use super::*;
 
     fn told(text: &str, lines: usize) -> Vec<String> {
-        let mut tracker = Tracker::new(0);
-        tracker.feed(text.as_bytes());
-        history((text.as_bytes(), b""), &tracker, 3, 10, lines)
+        let mut terminal = Terminal::new(0, 3, 10);
+        terminal.feed(text.as_bytes());
+        terminal.history((text.as_bytes(), b""), lines)
     }
 
     #[test]
@@ -120,7 +59,7 @@ mod tests {
         let lines = told(text, 100);
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert_eq!(lines[0], "one");
-        assert!(lines[1].contains("\x1b[31mtwo"), "{lines:?}");
+        assert!(lines[1].contains("\x1b[0;31mtwo"), "{lines:?}");
         assert_eq!(lines[2], "0123456789abc");
         let many: String = (0..100).map(|n| format!("{n}\r\n")).collect();
         let lines = told(&many, 20);

@@ -234,3 +234,10 @@ impl Charsets {
         }
     }
 }
+
+/// The DEC special graphics: what a letter shows as.
+pub(super) fn line_drawing(byte: u8) -> Option<char> {
+    const DRAWN: &str = " ◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·";
+    let index = byte.checked_sub(0x5f)?;
+    DRAWN.chars().nth(usize::from(index))
+}

@@ -78,6 +78,11 @@ impl Scanner {
         }
     }
 
+    /// Whether a sequence has begun and not ended.
+    pub fn in_sequence(&self) -> bool {
+        self.state != State::Ground
+    }
+
     /// Whether the stream is inside a string.
     pub fn in_string(&self) -> bool {
         matches!(self.state, State::String(_))

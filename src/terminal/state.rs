@@ -1,18 +1,20 @@
 //! What the tracker remembers, and how sequences change it.
 
+use super::cell::Pen;
 use super::modes::{Charsets, Keyboard, PrivateModes};
+use super::params::Params;
 use super::scan::Sink;
+use super::strings::{has_target, write_string};
 use super::tracker::Query;
-use std::collections::VecDeque;
-
-/// The longest title, link or colour that is remembered, in bytes.
-const TEXT_MAX: usize = 512;
+use memchr::memchr;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Queries that may wait to be taken.
 const QUERIES_MAX: usize = 64;
 
-/// Changes between the two screens that are remembered.
-const SWITCHES_MAX: usize = 64;
+/// Calm points that are remembered, and how many bytes they are apart at least.
+const CALM_MAX: usize = 128;
+const CALM_STEP: u64 = 2048;
 
 /// The state proper; offsets are those of the ring.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,36 +32,50 @@ pub(super) struct TerminalState {
     pub keyboards: [Keyboard; 2],
     pub other_keys: u16,
     pub alternate: Option<u16>,
-    /// Offsets after which the alternate screen was on or off.
-    pub switches: VecDeque<(u64, bool)>,
+    /// The last row is 0 where it was not said.
     pub margins: Option<(u16, u16)>,
-    pub margins_at: u64,
     side_margins: Option<(u16, u16)>,
+    /// Tab stops are not the usual ones.
+    tabs: bool,
     pub charsets: Charsets,
-    pub charsets_at: u64,
     saved_charsets: [Charsets; 2],
+    pen: Pen,
     pub title: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    colours: [Option<Vec<u8>>; 3],
-    pub painted_at: u64,
+    pub titles: Vec<Option<Vec<u8>>>,
+    pub link: Option<Vec<u8>>,
+    saved_links: [Option<Vec<u8>>; 2],
+    pub colours: [Option<Vec<u8>>; 3],
+    pub palette: BTreeMap<u8, Vec<u8>>,
     pub queries: Vec<Query>,
+    /// The offset after the last sequence that did more than lines of text do: moved the cursor
+    /// other than along its line and down, or changed how text is written.
+    pub moved_at: u64,
+    /// Offsets of beginnings of lines at which everything but that was as in a fresh terminal.
+    pub calm: VecDeque<u64>,
+    /// The text seen last ends with a carriage return.
+    returned: bool,
 }
 
 impl TerminalState {
     pub fn new(offset: u64) -> TerminalState {
         TerminalState {
             offset,
-            painted_at: offset,
+            moved_at: offset,
             ..TerminalState::default()
         }
     }
 
     pub fn write_margins(&self, out: &mut Vec<u8>) {
+        if let Some((top, bottom)) = self.margins {
+            let bottom = (bottom > 0).then(|| bottom.to_string()).unwrap_or_default();
+            out.extend_from_slice(format!("\x1b[{top};{bottom}r").as_bytes());
+        }
+        self.write_side_margins(out);
+    }
+
+    pub fn write_side_margins(&self, out: &mut Vec<u8>) {
         if self.modes.is_set(69) {
             out.extend_from_slice(b"\x1b[?69h");
-        }
-        if let Some((top, bottom)) = self.margins {
-            out.extend_from_slice(format!("\x1b[{top};{bottom}r").as_bytes());
         }
         if let Some((left, right)) = self.side_margins {
             out.extend_from_slice(format!("\x1b[{left};{right}s").as_bytes());
@@ -84,15 +100,26 @@ impl TerminalState {
         if self.cursor_shape != 0 {
             out.extend_from_slice(format!("\x1b[{} q", self.cursor_shape).as_bytes());
         }
-        self.charsets.write_set(out);
         for (number, colour) in (10..).zip(&self.colours) {
             if let Some(colour) = colour {
                 write_string(&[format!("{number};").as_bytes(), colour], out);
             }
         }
+        for (number, colour) in &self.palette {
+            write_string(&[format!("4;{number};").as_bytes(), colour], out);
+        }
+        for title in &self.titles {
+            write_string(&[b"2;", title.as_deref().unwrap_or_default()], out);
+            out.extend_from_slice(b"\x1b[22;2t");
+        }
         if let Some(title) = &self.title {
             write_string(&[b"2;", title], out);
         }
+    }
+
+    /// What belongs to the cursor: a picture of the screen says it better.
+    pub fn write_pen(&self, out: &mut Vec<u8>) {
+        self.charsets.write_set(out);
         if let Some(link) = self.link.as_ref().filter(|link| has_target(link)) {
             write_string(&[b"8;", link], out);
         }
@@ -139,6 +166,13 @@ impl TerminalState {
                 write_string(&[format!("{number}").as_bytes()], out);
             }
         }
+        for number in self.palette.keys() {
+            write_string(&[format!("104;{number}").as_bytes()], out);
+        }
+        if self.tabs {
+            out.extend_from_slice(b"\x1b[?5W");
+        }
+        out.extend_from_slice(&b"\x1b[23;2t".repeat(self.titles.len()));
         out.extend_from_slice(b"\x1b[m");
     }
 
@@ -146,42 +180,95 @@ impl TerminalState {
         self.offset + self.at
     }
 
-    fn switch(&mut self, mode: u16, on: bool) {
-        let was = self.alternate.is_some();
-        if on != was {
-            if self.switches.len() == SWITCHES_MAX {
-                self.switches.pop_front();
-            }
-            self.switches.push_back((self.position(), on));
+    fn moved(&mut self) {
+        self.moved_at = self.position();
+    }
+
+    /// Whether text is written as to a fresh terminal.
+    fn is_calm(&self) -> bool {
+        let modes = &self.modes;
+        let moved = modes.is_set(6) || modes.is_set(69) || !modes.is_set(7) || self.newline;
+        let held = self.margins.is_some() || self.alternate.is_some() || self.insert;
+        let plain = self.charsets == Charsets::default() && self.pen.is_default();
+        !moved && !held && plain && self.link.is_none()
+    }
+
+    /// Remembers beginnings of lines, now and then.
+    fn note_calm(&mut self, bytes: &[u8]) {
+        let start = self.position() - bytes.len() as u64;
+        let last = self.calm.back().copied().unwrap_or(0).max(self.moved_at);
+        let mut next = last + CALM_STEP;
+        if self.position() <= next || !self.is_calm() {
+            return;
         }
-        self.alternate = on.then_some(mode);
-        if on {
-            self.painted_at = self.position();
-            if !was {
-                self.keyboards[1] = Keyboard::default();
+        // The newline is the byte before.
+        let mut from = usize::try_from(next.saturating_sub(start + 1)).unwrap_or(usize::MAX);
+        while let Some(found) = bytes.get(from..).and_then(|rest| memchr(b'\n', rest)) {
+            let at = from + found;
+            from = at + 1;
+            let returned = match at.checked_sub(1) {
+                Some(before) => bytes[before] == b'\r',
+                None => self.returned,
+            };
+            if !returned {
+                continue;
             }
+            if self.calm.len() == CALM_MAX {
+                self.calm.pop_front();
+            }
+            self.calm.push_back(start + from as u64);
+            next = start + from as u64 + CALM_STEP;
+            from = usize::try_from(next - start - 1).unwrap_or(usize::MAX);
+        }
+    }
+
+    fn switch(&mut self, mode: u16, on: bool) {
+        self.moved();
+        let was = self.alternate.is_some();
+        self.alternate = on.then_some(mode);
+        if on && !was {
+            self.keyboards[1] = Keyboard::default();
         }
     }
 
     fn save_cursor(&mut self) {
-        self.saved_charsets[self.screen()] = self.charsets;
+        self.moved();
+        let screen = self.screen();
+        self.saved_charsets[screen] = self.charsets;
+        self.saved_links[screen].clone_from(&self.link);
     }
 
     fn restore_cursor(&mut self) {
-        let saved = self.saved_charsets[self.screen()];
-        self.set_charsets(saved);
+        self.moved();
+        let screen = self.screen();
+        self.set_charsets(self.saved_charsets[screen]);
+        self.link.clone_from(&self.saved_links[screen]);
     }
 
     fn set_charsets(&mut self, charsets: Charsets) {
         if self.charsets != charsets {
             self.charsets = charsets;
-            self.charsets_at = self.position();
+            self.moved();
         }
     }
 
-    fn set_margins(&mut self, margins: Option<(u16, u16)>) {
-        self.margins = margins;
-        self.margins_at = self.position();
+    /// DECSTBM: what is no region is not one.
+    fn set_margins(&mut self, first: u16, last: u16) {
+        self.moved();
+        let first = first.max(1);
+        match last {
+            0 if first == 1 => self.margins = None,
+            last if last == 0 || last > first => self.margins = Some((first, last)),
+            _ => {}
+        }
+    }
+
+    /// Cursor shape and blinking are one setting with two names.
+    fn set_blinking(&mut self, on: bool) {
+        match self.cursor_shape {
+            0 => self.modes.set(12, on),
+            shape => self.cursor_shape = (shape + 1) / 2 * 2 - u16::from(on),
+        }
     }
 
     fn screen(&self) -> usize {
@@ -195,16 +282,21 @@ impl TerminalState {
                 self.save_cursor();
                 self.switch(mode, on);
             }
-            1049 => {
+            1049 if self.alternate.is_some() => {
                 self.switch(mode, on);
                 self.restore_cursor();
             }
+            1049 => {}
             1048 if on => self.save_cursor(),
             1048 => self.restore_cursor(),
             66 => self.keypad = on,
             2026 => self.sync = on,
-            69 => {
-                self.side_margins = None;
+            12 => self.set_blinking(on),
+            3 | 6 | 7 | 69 => {
+                self.moved();
+                if mode == 69 {
+                    self.side_margins = None;
+                }
                 self.modes.set(mode, on);
             }
             _ => self.modes.set(mode, on),
@@ -213,20 +305,16 @@ impl TerminalState {
 
     /// ESC c: everything is as in a fresh terminal.
     fn reset(&mut self) {
-        let on_main = self.alternate.is_none();
-        if !on_main {
-            self.switch(0, false);
-        }
         let fresh = TerminalState {
             offset: self.offset,
             at: self.at,
-            switches: std::mem::take(&mut self.switches),
-            margins_at: self.position(),
-            charsets_at: self.position(),
-            painted_at: self.position(),
+            moved_at: self.position(),
+            calm: std::mem::take(&mut self.calm),
             queries: std::mem::take(&mut self.queries),
             title: self.title.take(),
+            titles: std::mem::take(&mut self.titles),
             colours: std::mem::take(&mut self.colours),
+            palette: std::mem::take(&mut self.palette),
             ..TerminalState::default()
         };
         *self = fresh;
@@ -240,7 +328,9 @@ impl TerminalState {
         self.insert = false;
         self.keypad = false;
         self.side_margins = None;
-        self.set_margins(None);
+        self.margins = None;
+        self.pen = Pen::default();
+        self.moved();
         self.set_charsets(Charsets::default());
         let screen = self.screen();
         self.saved_charsets[screen] = Charsets::default();
@@ -264,8 +354,12 @@ impl TerminalState {
                 mode: first,
             }),
             (b"!", b'p') => self.soft_reset(),
-            (b" ", b'q') => self.cursor_shape = first.min(6),
+            (b" ", b'q') => {
+                self.cursor_shape = first.min(6);
+                self.modes.set(12, false);
+            }
             (b"", b'h' | b'l') => {
+                self.moved();
                 for mode in params.iter() {
                     match mode {
                         4 => self.insert = last == b'h',
@@ -274,11 +368,21 @@ impl TerminalState {
                     }
                 }
             }
-            (b"", b'r') => self.set_margins(params.margins()),
-            (b"", b's') if self.modes.is_set(69) => self.side_margins = params.margins(),
+            (b"", b'r') => self.set_margins(first, params.get(1)),
+            (b"", b's') if self.modes.is_set(69) => {
+                let (left, right) = (first.max(1), params.get(1));
+                self.side_margins = (right > left).then_some((left, right));
+                self.moved();
+            }
             (b"", b's') => self.save_cursor(),
             (b"", b'u') => self.restore_cursor(),
-            (b"", b'J') if first == 2 => self.painted_at = self.position(),
+            (b"", b't') if first == 22 && params.get(1) != 1 => self.push_title(),
+            (b"", b't') if first == 23 && params.get(1) != 1 => self.pop_title(),
+            (b"", b'g') => {
+                self.tabs = true;
+                self.moved();
+            }
+            (b"", b'A' | b'F' | b'H' | b'f' | b'd' | b'T' | b'L' | b'M') => self.moved(),
             _ => {}
         }
     }
@@ -292,6 +396,10 @@ impl TerminalState {
                 for mode in params.iter() {
                     self.private_mode(mode, last == b'h');
                 }
+            }
+            (b'?', b"", b'W') => {
+                self.tabs = false;
+                self.moved();
             }
             (b'?', b"$", b'p') => self.query(Query::Mode {
                 private: true,
@@ -309,39 +417,6 @@ impl TerminalState {
             _ => {}
         }
     }
-
-    /// Colours from this one on; a question mark asks for one instead.
-    fn set_colours(&mut self, first: usize, values: &[u8]) {
-        let values = values.split(|byte| *byte == b';');
-        for (colour, value) in self.colours.iter_mut().skip(first).zip(values) {
-            if !value.is_empty() && !value.contains(&b'?') {
-                *colour = printable(value);
-            }
-        }
-    }
-
-    fn operating_system_command(&mut self, data: &[u8], whole: bool) {
-        let cut = data
-            .iter()
-            .position(|byte| *byte == b';')
-            .unwrap_or(data.len());
-        let (number, value) = (&data[..cut], data.get(cut + 1..).unwrap_or(b""));
-        match number {
-            b"0" | b"2" => self.title = printable(value),
-            b"8" => {
-                let kept = whole && value.len() <= TEXT_MAX;
-                let link = if kept { printable(value) } else { None };
-                // A link too long to be remembered has still to be closed.
-                self.link = has_target(value).then(|| link.unwrap_or_else(|| b";".to_vec()));
-            }
-            b"10" | b"11" | b"12" if whole => {
-                let first = usize::from(number[1] - b'0');
-                self.set_colours(first, value);
-            }
-            b"110" | b"111" | b"112" => self.colours[usize::from(number[2] - b'0')] = None,
-            _ => {}
-        }
-    }
 }
 
 impl Sink for TerminalState {
@@ -349,7 +424,13 @@ impl Sink for TerminalState {
         self.at = end as u64;
     }
 
+    fn text(&mut self, bytes: &[u8]) {
+        self.note_calm(bytes);
+        self.returned = bytes.last() == Some(&b'\r');
+    }
+
     fn control(&mut self, byte: u8) {
+        self.returned = false;
         if let 0x0e | 0x0f = byte {
             let shifted = byte == 0x0e;
             self.set_charsets(Charsets {
@@ -360,6 +441,7 @@ impl Sink for TerminalState {
     }
 
     fn escape(&mut self, intermediates: &[u8], last: u8) {
+        self.returned = false;
         let mut charsets = self.charsets;
         match (intermediates, last) {
             (b"", b'=') => self.keypad = true,
@@ -367,6 +449,11 @@ impl Sink for TerminalState {
             (b"", b'7') => self.save_cursor(),
             (b"", b'8') => self.restore_cursor(),
             (b"", b'c') => self.reset(),
+            (b"", b'H') => {
+                self.tabs = true;
+                self.moved();
+            }
+            (b"", b'M') | (b"#", b'8') => self.moved(),
             _ if charsets.designate(intermediates, last) => self.set_charsets(charsets),
             _ => {}
         }
@@ -374,18 +461,14 @@ impl Sink for TerminalState {
 
     fn csi(&mut self, body: &[u8], last: u8) {
         if last == b'm' && body.first().is_none_or(|first| *first < b'<') {
+            self.pen.select(body);
             return;
         }
-        let prefix = body.first().filter(|first| (b'<'..=b'?').contains(first));
-        let body = &body[usize::from(prefix.is_some())..];
-        let end = body
-            .iter()
-            .position(|byte| *byte < 0x30)
-            .unwrap_or(body.len());
-        let (params, intermediates) = (Params(&body[..end]), &body[end..]);
+        self.returned = false;
+        let (prefix, params, intermediates) = Params::parse(body);
         match prefix {
             None => self.plain_csi(&params, intermediates, last),
-            Some(prefix) => self.private_csi(*prefix, &params, intermediates, last),
+            Some(prefix) => self.private_csi(prefix, &params, intermediates, last),
         }
     }
 
@@ -394,59 +477,4 @@ impl Sink for TerminalState {
             self.operating_system_command(data, whole);
         }
     }
-}
-
-/// Numeric parameters; what is absent or no number is 0, what is too large is the largest.
-struct Params<'a>(&'a [u8]);
-
-impl Params<'_> {
-    fn iter(&self) -> impl Iterator<Item = u16> {
-        self.0.split(|byte| *byte == b';').map(|digits| {
-            let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
-            digits.fold(0u16, |n, digit| {
-                n.saturating_mul(10).saturating_add((digit - b'0').into())
-            })
-        })
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn get(&self, index: usize) -> u16 {
-        self.iter().nth(index).unwrap_or(0)
-    }
-
-    fn first(&self) -> u16 {
-        self.get(0)
-    }
-
-    fn margins(&self) -> Option<(u16, u16)> {
-        let (first, last) = (self.get(0).max(1), self.get(1));
-        (last > first).then_some((first, last))
-    }
-}
-
-/// Text that can be sent to a terminal again: bounded, valid, without controls. None if empty.
-fn printable(bytes: &[u8]) -> Option<Vec<u8>> {
-    let bytes = &bytes[..bytes.len().min(TEXT_MAX)];
-    let text: String = String::from_utf8_lossy(bytes)
-        .chars()
-        .filter(|character| !character.is_control() && *character != '\u{fffd}')
-        .collect();
-    (!text.is_empty()).then(|| text.into_bytes())
-}
-
-/// Whether a link leads anywhere; one that does not ends the one before.
-fn has_target(link: &[u8]) -> bool {
-    let after = link.iter().position(|byte| *byte == b';');
-    after.is_some_and(|at| at + 1 < link.len())
-}
-
-fn write_string(parts: &[&[u8]], out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\x1b]");
-    for part in parts {
-        out.extend_from_slice(part);
-    }
-    out.push(0x07);
 }

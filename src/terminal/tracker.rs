@@ -126,30 +126,9 @@ impl Tracker {
         std::str::from_utf8(title).ok()
     }
 
-    /// The ring offset after the last time that the whole screen was cleared or the alternate
-    /// screen entered: what is shown was painted from there on.
-    pub fn painted_at(&self) -> u64 {
-        self.state.painted_at
-    }
-
     /// The questions asked since the last call, in order.
     pub fn take_queries(&mut self) -> Vec<Query> {
         std::mem::take(&mut self.state.queries)
-    }
-
-    /// Whether the alternate screen was on at a ring offset, as far back as is remembered.
-    pub(super) fn alternate_at(&self, offset: u64) -> bool {
-        let switches = &self.state.switches;
-        match switches.iter().rfind(|(at, _)| *at <= offset) {
-            Some((_, on)) => *on,
-            None => switches.front().map_or(self.alternate(), |(_, on)| !on),
-        }
-    }
-
-    /// Whether the screens were switched after a ring offset.
-    pub(super) fn switched_since(&self, offset: u64) -> bool {
-        let last = self.state.switches.back();
-        last.is_some_and(|(at, _)| *at > offset)
     }
 
     /// What turns a fresh terminal into this one, but for what is on its screens.
@@ -165,6 +144,7 @@ impl Tracker {
             out.extend_from_slice(b"\x1b[?6h");
         }
         self.state.write_modes(&mut out);
+        self.state.write_pen(&mut out);
         out
     }
 

@@ -156,15 +156,49 @@ fn queries_are_reported_once_in_order() {
 }
 
 #[test]
-fn switches_between_screens_are_found_by_offset() {
-    let mut tracker = Tracker::new(100);
-    tracker.feed(b"0123456789\x1b[?1049h");
-    tracker.feed(b"tui\x1b[2Jmore\x1b[?1049l");
-    assert_eq!(tracker.offset(), 137);
-    assert!(!tracker.alternate_at(117));
-    assert!(tracker.alternate_at(118));
-    assert!(!tracker.alternate_at(137));
-    assert_eq!(tracker.painted_at(), 125);
+fn calm_points_are_beginnings_of_lines_on_a_plain_terminal() {
+    let lines = "\x1b[31ma line of text\x1b[m\r\n".repeat(500);
+    let tracker = fed(&lines);
+    assert!(tracker.state.calm.len() > 3);
+    let starts_line = |at: &u64| lines[..*at as usize].ends_with("\r\n");
+    assert!(tracker.state.calm.iter().all(starts_line));
+    for unusual in [
+        "\x1b[?1049h",
+        "\x1b[2;9r",
+        "\x1b[?7l",
+        "\x1b[4h",
+        "\x1b(0",
+        "\x1b[1m",
+    ] {
+        assert!(
+            fed(&format!("{unusual}{}", "line\r\n".repeat(3000)))
+                .state
+                .calm
+                .is_empty()
+        );
+    }
+    assert!(fed(&"no return\n".repeat(3000)).state.calm.is_empty());
+    assert_eq!(fed("text\x1b[3;3Hmore").state.moved_at, 10);
+    assert_eq!(fed("text\x1b[31m\x1b[K\x1b[?2004h\r\n").state.moved_at, 0);
+}
+
+#[test]
+fn titles_that_were_put_aside_come_back() {
+    let text = "\x1b]2;mine\x07\x1b[22;0;0t\x1b]2;theirs\x07";
+    assert_eq!(restored(text), "\x1b]2;mine\x07\x1b[22;2t\x1b]2;theirs\x07");
+    assert_eq!(reset(text), "\x1b[23;2t\x1b[m");
+    assert_eq!(fed(&format!("{text}\x1b[23;0;0t")).title(), Some("mine"));
+}
+
+#[test]
+fn colours_of_the_palette_are_remembered_and_undone() {
+    let text = "\x1b]4;1;#112233;200;rgb:1/2/3\x07\x1b]4;7;?\x07";
+    assert_eq!(
+        restored(text),
+        "\x1b]4;1;#112233\x07\x1b]4;200;rgb:1/2/3\x07"
+    );
+    assert_eq!(reset(text), "\x1b]104;1\x07\x1b]104;200\x07\x1b[m");
+    assert_eq!(restored(&format!("{text}\x1b]104;1\x07\x1b]104\x07")), "");
 }
 
 #[test]

@@ -14,15 +14,35 @@ fn what_is_typed_reaches_the_process_and_its_answer_comes_back() {
     assert_eq!(console.wait_over(), 0);
 }
 
+/// What terminals know and what none does: links, pictures, keys, the clipboard, and rubbish.
+const EXOTIC: [&str; 12] = [
+    "\x1b]8;id=1;http://x\x1b\\link\x1b]8;;\x1b\\",
+    "\x1bPq#0;2;0;0;0#0~~@@vv@@~~$-\x1b\\",
+    "\x1b_Ga=T,f=24,s=1,v=1;AAAA\x1b\\",
+    "\x1b]1337;File=inline=1:AAAA\x07",
+    "\x1b]52;c;aGVsbG8=\x07\x1b]52;p;aGVsbG8=\x1b\\",
+    "\x1b[>1u\x1b[=5;1u\x1b[?u\x1b[97;5u\x1b[<1u",
+    "\x1b[?2026hdrawn at once\x1b[?2026l",
+    "\x1b[38:2::1:2:3;4:3;58:5:9mé🎉👩\u{200d}👧e\u{301}\x1b[0m",
+    "\x1b[?9999h\x1b[>7;8z\x1b[!x\x1b{\x1b%G\x1b#3\x1b[12345678901234567890m",
+    "\x1b]777;notify;a;b\x07\x1b]133;A\x1b\\\x1b]9;4;1;50\x07\x1b^pm\x1b\\\x1bXsos\x1b\\",
+    "\x00\x02\x05\x07\x0e\x0f\x18\x1a\x1c\x1f\x7f\u{80}\u{9b}\u{fffd}\u{10ffff}",
+    "\x1b[3\x18\x1b\x1b[\x1b]0;half\x18\x1bP\x1b\\",
+];
+
 #[test]
 fn every_byte_passes_untouched_both_ways() {
     let daemon = Daemon::start(ECHO);
     let mut console = Console::attach(&daemon, "raw:0");
     console.terminal.expect("ready");
-    let exotic = "\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\\x1bPq#0~~\x1b\\\x1b[?2026h\x1b[>1u\
-        \x1b[38:2::1:2:3mé🎉\x1b[0m\x00\x7f\x1b[<1u\x1b[?2026l<end>";
-    console.terminal.send(exotic);
-    console.expect_bytes(exotic.as_bytes());
+    for exotic in EXOTIC {
+        console.terminal.send(exotic);
+        console.expect_bytes(exotic.as_bytes());
+    }
+    // All of it in one go, too, in this order and with nothing in between.
+    let all = EXOTIC.concat() + "<end>";
+    console.terminal.send(&all);
+    console.expect_bytes(all.as_bytes());
     console.terminal.send("\x01d");
     assert_eq!(console.wait_over(), 0);
 }

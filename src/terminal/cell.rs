@@ -1,0 +1,362 @@
+//! What one place of a screen holds: a character, and how it looks.
+
+use std::sync::Arc;
+
+/// What is in a cell that was never written, or erased.
+const NOTHING: char = '\0';
+
+/// Combining characters that are kept with one cell.
+const MARKS_MAX: usize = 16;
+
+/// A colour as the program named it: the default, one of sixteen, one of 256, or red-green-blue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Colour(u32);
+
+impl Colour {
+    const NAMED: u32 = 1 << 24;
+    const INDEXED: u32 = 2 << 24;
+    const RGB: u32 = 3 << 24;
+
+    pub fn is_default(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Parameters of SGR that set this colour: as foreground from 30, as background from 40, as
+    /// the underline's from 50.
+    fn write(self, base: u16, out: &mut String) {
+        let [_, red, green, blue] = self.0.to_be_bytes();
+        let text = match self.0 & 0xff00_0000 {
+            0 => return,
+            Colour::NAMED if blue < 8 => format!(";{}", base + u16::from(blue)),
+            Colour::NAMED => format!(";{}", base + 60 + u16::from(blue) - 8),
+            Colour::INDEXED => format!(";{};5;{blue}", base + 8),
+            _ => format!(";{};2;{red};{green};{blue}", base + 8),
+        };
+        out.push_str(&text);
+    }
+
+    /// The colour after 38, 48 or 58.
+    fn extended(params: &mut dyn Iterator<Item = u16>) -> Option<Colour> {
+        let mut byte = || u8::try_from(params.next()?).ok().map(u32::from);
+        match byte()? {
+            2 => {
+                let (red, green, blue) = (byte()?, byte()?, byte()?);
+                Some(Colour(Colour::RGB | red << 16 | green << 8 | blue))
+            }
+            5 => byte().map(|index| Colour(Colour::INDEXED | index)),
+            _ => None,
+        }
+    }
+
+    fn named(index: u16) -> Colour {
+        Colour(Colour::NAMED | u32::from(index))
+    }
+}
+
+/// Colours and attributes, as far as every cell has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Style {
+    pub fg: Colour,
+    pub bg: Colour,
+    attributes: u16,
+}
+
+/// Attributes that are on or off: their bit, and the parameters that turn them on and off.
+const SWITCHES: [(u16, u16, u16); 9] = [
+    (1, 1, 22),
+    (2, 2, 22),
+    (4, 3, 23),
+    (8, 5, 25),
+    (16, 6, 25),
+    (32, 7, 27),
+    (64, 8, 28),
+    (128, 9, 29),
+    (256, 53, 55),
+];
+
+/// The kind of underline, 0 to 5, is kept above the switches.
+const UNDERLINE_SHIFT: u32 = 12;
+
+impl Style {
+    fn underline(self) -> u16 {
+        self.attributes >> UNDERLINE_SHIFT
+    }
+
+    fn set_underline(&mut self, kind: u16) {
+        self.attributes &= (1 << UNDERLINE_SHIFT) - 1;
+        self.attributes |= kind.min(5) << UNDERLINE_SHIFT;
+    }
+
+    fn switch(&mut self, param: u16) {
+        for (bit, on, off) in SWITCHES {
+            if param == on {
+                self.attributes |= bit;
+            } else if param == off {
+                self.attributes &= !bit;
+            }
+        }
+    }
+}
+
+/// What few cells have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Extra {
+    marks: Vec<char>,
+    underline: Colour,
+    /// Parameters and target, as in OSC 8.
+    link: Option<Arc<[u8]>>,
+}
+
+impl Extra {
+    fn is_empty(&self) -> bool {
+        self.marks.is_empty() && self.underline.is_default() && self.link.is_none()
+    }
+}
+
+/// How what is written next will look.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Pen {
+    pub style: Style,
+    extra: Option<Arc<Extra>>,
+}
+
+impl Pen {
+    /// Nothing but a background.
+    pub fn background(bg: Colour) -> Pen {
+        Cell::blank(bg).pen()
+    }
+
+    pub fn is_default(&self) -> bool {
+        self.style == Style::default() && self.extra.is_none()
+    }
+
+    fn change_extra(&mut self, change: impl FnOnce(&mut Extra)) {
+        let mut extra = self.extra.as_deref().cloned().unwrap_or_default();
+        change(&mut extra);
+        self.extra = (!extra.is_empty()).then(|| Arc::new(extra));
+    }
+
+    fn set_underline_colour(&mut self, colour: Colour) {
+        let now = self
+            .extra
+            .as_ref()
+            .map_or(Colour::default(), |e| e.underline);
+        if now != colour {
+            self.change_extra(|extra| extra.underline = colour);
+        }
+    }
+
+    pub fn set_link(&mut self, link: Option<&[u8]>) {
+        self.change_extra(|extra| extra.link = link.map(Arc::from));
+    }
+
+    /// SGR: what is between `ESC [` and `m`.
+    pub fn select(&mut self, body: &[u8]) {
+        if let [] | [b'0'] = body
+            && self.is_default()
+        {
+            return;
+        }
+        if body.len() <= 2 && body.iter().all(u8::is_ascii_digit) {
+            return self.select_one(
+                number(body),
+                &mut std::iter::empty(),
+                &mut std::iter::empty(),
+            );
+        }
+        let mut params = body.split(|byte| *byte == b';');
+        while let Some(param) = params.next() {
+            let mut parts = param.split(|byte| *byte == b':').map(number);
+            let first = parts.next().unwrap_or(0);
+            self.select_one(first, &mut parts, &mut params.by_ref().map(number));
+        }
+    }
+
+    /// One parameter: its first part, its further parts, and the parameters after it.
+    fn select_one(
+        &mut self,
+        first: u16,
+        parts: &mut dyn Iterator<Item = u16>,
+        params: &mut dyn Iterator<Item = u16>,
+    ) {
+        match first {
+            0 => {
+                self.style = Style::default();
+                self.set_underline_colour(Colour::default());
+            }
+            4 => self.style.set_underline(parts.next().unwrap_or(1)),
+            21 => self.style.set_underline(2),
+            24 => self.style.set_underline(0),
+            30..=37 => self.style.fg = Colour::named(first - 30),
+            90..=97 => self.style.fg = Colour::named(first - 90 + 8),
+            39 => self.style.fg = Colour::default(),
+            40..=47 => self.style.bg = Colour::named(first - 40),
+            100..=107 => self.style.bg = Colour::named(first - 100 + 8),
+            49 => self.style.bg = Colour::default(),
+            59 => self.set_underline_colour(Colour::default()),
+            38 | 48 | 58 => {
+                let rest: Vec<u16> = parts.collect();
+                let colour = match rest.as_slice() {
+                    [] => Colour::extended(params),
+                    // The colour space, which nobody uses.
+                    [2, _, red, green, blue, ..] => {
+                        Colour::extended(&mut [2, *red, *green, *blue].into_iter())
+                    }
+                    rest => Colour::extended(&mut rest.iter().copied()),
+                };
+                self.set_colour(first, colour);
+            }
+            other => self.style.switch(other),
+        }
+    }
+
+    fn set_colour(&mut self, which: u16, colour: Option<Colour>) {
+        let Some(colour) = colour else { return };
+        match which {
+            38 => self.style.fg = colour,
+            48 => self.style.bg = colour,
+            _ => self.set_underline_colour(colour),
+        }
+    }
+
+    fn link(&self) -> Option<&Arc<[u8]>> {
+        self.extra.as_ref()?.link.as_ref()
+    }
+
+    /// Writes what makes a terminal's pen, that is `before`, this one.
+    pub fn write(&self, before: &Pen, out: &mut String) {
+        let underline = |pen: &Pen| {
+            pen.extra
+                .as_ref()
+                .map_or(Colour::default(), |e| e.underline)
+        };
+        if self.style != before.style || underline(self) != underline(before) {
+            let mut body = String::from("0");
+            for (bit, on, _) in SWITCHES {
+                if self.style.attributes & bit != 0 {
+                    body.push_str(&format!(";{on}"));
+                }
+            }
+            match self.style.underline() {
+                0 => {}
+                1 => body.push_str(";4"),
+                kind => body.push_str(&format!(";4:{kind}")),
+            }
+            self.style.fg.write(30, &mut body);
+            self.style.bg.write(40, &mut body);
+            underline(self).write(50, &mut body);
+            out.push_str("\x1b[");
+            out.push_str(if body == "0" { "" } else { &body });
+            out.push('m');
+        }
+        if self.link() != before.link() {
+            let link = self.link().map_or(&b";"[..], |link| link);
+            out.push_str(&format!("\x1b]8;{}\x07", String::from_utf8_lossy(link)));
+        }
+    }
+}
+
+/// A parameter: absent or no number is 0, too large is the largest.
+pub(super) fn number(digits: &[u8]) -> u16 {
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0u16, |n, digit| {
+        n.saturating_mul(10).saturating_add((digit - b'0').into())
+    })
+}
+
+/// How a cell takes part in a character of two columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Part {
+    /// Not at all.
+    #[default]
+    Single,
+    /// Its first column.
+    Wide,
+    /// Its second column.
+    Spacer,
+    /// The last column of a row, left free since a wide character did not fit.
+    Leading,
+}
+
+/// One place of a screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cell {
+    pub character: char,
+    style: Style,
+    pub part: Part,
+    extra: Option<Arc<Extra>>,
+}
+
+impl Cell {
+    pub fn new(character: char, part: Part, pen: &Pen) -> Cell {
+        Cell {
+            character,
+            style: pen.style,
+            part,
+            extra: pen.extra.clone(),
+        }
+    }
+
+    /// Nothing, on a background.
+    pub fn blank(bg: Colour) -> Cell {
+        Cell {
+            character: NOTHING,
+            style: Style {
+                bg,
+                ..Style::default()
+            },
+            part: Part::Single,
+            extra: None,
+        }
+    }
+
+    pub fn is_blank(&self, bg: Colour) -> bool {
+        let style = Style {
+            bg,
+            ..Style::default()
+        };
+        self.character == NOTHING && self.style == style && self.extra.is_none()
+    }
+
+    /// Half of a wide character is gone; this is what is left of the other half.
+    pub fn orphan(&mut self) {
+        self.part = Part::Single;
+        self.character = ' ';
+        if !self.marks().is_empty() {
+            let mut pen = self.pen();
+            pen.change_extra(|extra| extra.marks.clear());
+            self.extra = pen.extra;
+        }
+    }
+
+    /// A combining character.
+    pub fn add_mark(&mut self, mark: char) {
+        let mut extra = self.extra.as_deref().cloned().unwrap_or_default();
+        if extra.marks.len() < MARKS_MAX {
+            extra.marks.push(mark);
+            self.extra = Some(Arc::new(extra));
+        }
+    }
+
+    pub fn marks(&self) -> &[char] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.marks)
+    }
+
+    /// What it was written with.
+    pub fn pen(&self) -> Pen {
+        let mut pen = Pen {
+            style: self.style,
+            extra: self.extra.clone(),
+        };
+        if !self.marks().is_empty() {
+            pen.change_extra(|extra| extra.marks.clear());
+        }
+        pen
+    }
+
+    pub fn write_text(&self, out: &mut String) {
+        let shown = |character| if character == NOTHING { ' ' } else { character };
+        out.push(shown(self.character));
+        out.extend(self.marks());
+    }
+}

@@ -1,0 +1,326 @@
+//! A terminal without a window: takes in a stream, knows what the screens show.
+
+use super::modes::{Charsets, line_drawing};
+use super::params::Params;
+use super::scan::{Scanner, Sink};
+use super::screen::Screen;
+
+/// Characters that REP may write for each byte that is fed, and at least for each feed: a few
+/// bytes must not ask for much work.
+const REPEATS_PER_BYTE: usize = 16;
+const REPEATS_MIN: usize = 64 * 1024;
+
+/// The screens, and where in the stream they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Model {
+    scanner: Scanner,
+    canvas: Canvas,
+}
+
+/// What the scanner reports to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Canvas {
+    screen: Screen,
+    /// The beginning of a character that needs more bytes.
+    partial: Vec<u8>,
+    repeats: usize,
+}
+
+impl Model {
+    /// A fresh terminal.
+    pub fn new(rows: u16, cols: u16) -> Model {
+        Model {
+            scanner: Scanner::default(),
+            canvas: Canvas {
+                screen: Screen::new(rows, cols),
+                partial: Vec::new(),
+                repeats: 0,
+            },
+        }
+    }
+
+    /// Takes in the next bytes.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.canvas.repeats = REPEATS_MIN.max(bytes.len() * REPEATS_PER_BYTE);
+        self.scanner.feed(bytes, &mut self.canvas);
+    }
+
+    /// Shows what has ended though nobody has said so: a character cut short by a sequence that
+    /// has only begun.
+    pub fn catch_up(&mut self) {
+        if self.scanner.in_sequence() {
+            self.canvas.end_character();
+        }
+    }
+
+    /// Between sequences, with nothing on the screens; what was saved or set stays.
+    pub fn settle(&mut self) {
+        self.scanner = Scanner::default();
+        self.canvas.partial = Vec::new();
+        self.canvas.repeats = 0;
+        self.canvas.screen.forget_text();
+    }
+
+    /// Whether a new one would be the same.
+    pub fn is_fresh(&self, rows: u16, cols: u16) -> bool {
+        self.canvas.screen.is_like(&Screen::new(rows, cols))
+    }
+
+    /// Bytes of memory in use, about.
+    pub fn memory(&self) -> usize {
+        self.canvas.screen.memory()
+    }
+
+    pub fn screen(&self) -> &Screen {
+        &self.canvas.screen
+    }
+
+    pub fn screen_mut(&mut self) -> &mut Screen {
+        &mut self.canvas.screen
+    }
+}
+
+impl Canvas {
+    /// Text, of which the last character may be cut.
+    fn decode(&mut self, bytes: &[u8]) {
+        let mut left = bytes.len();
+        for chunk in bytes.utf8_chunks() {
+            let (valid, invalid) = (chunk.valid(), chunk.invalid());
+            self.characters(valid);
+            left -= valid.len() + invalid.len();
+            let unfinished = |error: std::str::Utf8Error| error.error_len().is_none();
+            match std::str::from_utf8(invalid) {
+                Err(error) if unfinished(error) && left == 0 => self.partial.extend(invalid),
+                Err(_) => self.screen.print(char::REPLACEMENT_CHARACTER),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn characters(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            let plain = |byte: &u8| (0x20..0x7f).contains(byte);
+            if plain(&byte) {
+                let rest = &bytes[at..];
+                let len = rest
+                    .iter()
+                    .position(|byte| !plain(byte))
+                    .unwrap_or(rest.len());
+                self.plain(&rest[..len]);
+                at += len;
+            } else if byte < 0x80 {
+                self.control_character(byte);
+                at += 1;
+            } else {
+                let Some(character) = text.get(at..).and_then(|rest| rest.chars().next()) else {
+                    return;
+                };
+                self.screen.print(character);
+                at += character.len_utf8();
+            }
+        }
+    }
+
+    fn plain(&mut self, text: &[u8]) {
+        if !self.screen.cursor().charsets.draws_lines() {
+            return self.screen.print_plain(text);
+        }
+        for byte in text {
+            let character = line_drawing(*byte).unwrap_or(char::from(*byte));
+            self.screen.print(character);
+        }
+    }
+
+    fn control_character(&mut self, byte: u8) {
+        let screen = &mut self.screen;
+        match byte {
+            0x08 => screen.backspace(),
+            b'\t' => screen.tab(1),
+            b'\n' | 0x0b | 0x0c => {
+                screen.line_feed();
+                if screen.newline {
+                    screen.carriage_return();
+                }
+            }
+            b'\r' => screen.carriage_return(),
+            0x0e | 0x0f => screen.cursor().charsets.shifted = byte == 0x0e,
+            _ => {}
+        }
+    }
+
+    /// A character that was cut short by something else is shown as such.
+    fn end_character(&mut self) {
+        if !self.partial.is_empty() {
+            self.partial.clear();
+            self.screen.print(char::REPLACEMENT_CHARACTER);
+        }
+    }
+
+    fn plain_csi(&mut self, params: &Params, intermediates: &[u8], last: u8) {
+        let screen = &mut self.screen;
+        let first = usize::from(params.first());
+        let count = first.max(1);
+        let second = usize::from(params.get(1)).max(1);
+        match (intermediates, last) {
+            (b"", b'@') => screen.insert_characters(count),
+            (b"", b'A') => screen.up(count),
+            (b"", b'B' | b'e') => screen.down(count),
+            (b"", b'C' | b'a') => {
+                let col = screen.cursor().col;
+                screen.go_to_col(col.saturating_add(count));
+            }
+            (b"", b'D') => {
+                let col = screen.cursor().col;
+                screen.go_to_col(col.saturating_sub(count));
+            }
+            (b"", b'E') => {
+                screen.down(count);
+                screen.carriage_return();
+            }
+            (b"", b'F') => {
+                screen.up(count);
+                screen.carriage_return();
+            }
+            (b"", b'G' | b'`') => screen.go_to_col(count - 1),
+            (b"", b'H' | b'f') => screen.go_to(count - 1, second - 1),
+            (b"", b'I') => screen.tab(count),
+            (b"", b'J') => screen.erase_display(params.first()),
+            (b"", b'K') => screen.erase_line(params.first()),
+            (b"", b'L') => screen.shift_rows(count, true),
+            (b"", b'M') => screen.shift_rows(count, false),
+            (b"", b'P') => screen.delete_characters(count),
+            (b"", b'S') => screen.scroll_up(screen.top, count),
+            // With more parameters it is about the mouse.
+            (b"", b'T') if params.len() < 2 => screen.scroll_down(screen.top, count),
+            (b"", b'X') => screen.erase_characters(count),
+            (b"", b'Z') => screen.back_tab(count),
+            (b"", b'b') => self.repeat(count),
+            (b"", b'd') => screen.go_to_row(count - 1),
+            (b"", b'g') if first == 0 => screen.set_tab(false),
+            (b"", b'g') if first == 3 => screen.clear_tabs(),
+            (b"", b'h' | b'l') => {
+                for mode in params.iter() {
+                    match mode {
+                        4 => screen.insert = last == b'h',
+                        20 => screen.newline = last == b'h',
+                        _ => {}
+                    }
+                }
+            }
+            (b"", b'r') => screen.set_margins(first, params.get(1).into()),
+            (b"", b's') => screen.save_cursor(),
+            (b"", b'u') => screen.restore_cursor(),
+            (b"!", b'p') => screen.soft_reset(),
+            _ => {}
+        }
+    }
+
+    fn repeat(&mut self, count: usize) {
+        let count = count.min(self.repeats);
+        self.repeats -= count;
+        self.screen.repeat(count);
+    }
+
+    fn private_mode(&mut self, mode: u16, on: bool) {
+        let screen = &mut self.screen;
+        match mode {
+            6 => {
+                screen.origin = on;
+                screen.go_to(0, 0);
+            }
+            7 => screen.autowrap = on,
+            47 | 1047 | 1049 => screen.switch(mode, on),
+            1048 if on => screen.save_cursor(),
+            1048 => screen.restore_cursor(),
+            _ => {}
+        }
+    }
+}
+
+impl Sink for Canvas {
+    fn text(&mut self, bytes: &[u8]) {
+        if self.partial.is_empty() {
+            return self.decode(bytes);
+        }
+        // At most three bytes of the character are missing.
+        let (mut joined, rest) = (std::mem::take(&mut self.partial), bytes);
+        let continues = |byte: &&u8| (0x80..0xc0).contains(*byte);
+        let n = rest.iter().take(3).take_while(continues).count();
+        joined.extend(&rest[..n]);
+        let rest = &rest[n..];
+        self.decode(&joined);
+        if !rest.is_empty() {
+            self.end_character();
+            self.decode(rest);
+        }
+    }
+
+    fn control(&mut self, byte: u8) {
+        self.end_character();
+        self.control_character(byte);
+    }
+
+    fn escape(&mut self, intermediates: &[u8], last: u8) {
+        self.end_character();
+        let screen = &mut self.screen;
+        match (intermediates, last) {
+            (b"", b'7') => screen.save_cursor(),
+            (b"", b'8') => screen.restore_cursor(),
+            (b"", b'D') => screen.line_feed(),
+            (b"", b'E') => {
+                screen.line_feed();
+                screen.carriage_return();
+            }
+            (b"", b'H') => screen.set_tab(true),
+            (b"", b'M') => screen.reverse_line_feed(),
+            (b"", b'c') => screen.reset(),
+            (b"#", b'8') => screen.fill_with_e(),
+            _ => {
+                let charsets: &mut Charsets = &mut screen.cursor().charsets;
+                charsets.designate(intermediates, last);
+            }
+        }
+    }
+
+    fn csi(&mut self, body: &[u8], last: u8) {
+        self.end_character();
+        let (prefix, params, intermediates) = Params::parse(body);
+        match (prefix, last) {
+            (None, b'm') if intermediates.is_empty() => {
+                let pen = &mut self.screen.cursor().pen;
+                pen.select(params.bytes());
+            }
+            (None, _) => self.plain_csi(&params, intermediates, last),
+            (Some(b'?'), b'h' | b'l') if intermediates.is_empty() => {
+                for mode in params.iter() {
+                    self.private_mode(mode, last == b'h');
+                }
+            }
+            (Some(b'?'), b'J') => self.screen.erase_display(params.first()),
+            (Some(b'?'), b'K') => self.screen.erase_line(params.first()),
+            (Some(b'?'), b'W') if params.first() == 5 => self.screen.tabs = None,
+            _ => {}
+        }
+    }
+
+    fn string(&mut self, kind: u8, data: &[u8], whole: bool) {
+        self.end_character();
+        let Some(link) = data.strip_prefix(b"8;") else {
+            return;
+        };
+        if kind != b']' {
+            return;
+        }
+        let open = link
+            .iter()
+            .position(|byte| *byte == b';')
+            .is_some_and(|at| at + 1 < link.len());
+        let printable =
+            std::str::from_utf8(link).is_ok_and(|link| !link.contains(char::is_control));
+        let shown = open && whole && printable;
+        let pen = &mut self.screen.cursor().pen;
+        pen.set_link(shown.then_some(link));
+    }
+}

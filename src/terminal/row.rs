@@ -1,0 +1,145 @@
+//! One row of a screen, and changes within it.
+
+use super::cell::{Cell, Colour, Part, Pen};
+
+/// One row of a screen. Places beyond its cells are blank, on the background `fill`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Row {
+    pub cells: Vec<Cell>,
+    pub fill: Colour,
+    /// The text goes on in the next row.
+    pub wrapped: bool,
+    /// There may be wide characters in it.
+    pub wide: bool,
+}
+
+impl Row {
+    pub fn clear(&mut self, fill: Colour) {
+        self.cells.clear();
+        self.fill = fill;
+        self.wrapped = false;
+        self.wide = false;
+    }
+
+    /// The cell at a column, if it was ever written.
+    pub fn cell(&self, col: usize) -> Option<&Cell> {
+        self.cells.get(col)
+    }
+
+    fn extend(&mut self, len: usize) {
+        if self.cells.len() < len {
+            self.cells.resize(len, Cell::blank(self.fill));
+        }
+    }
+
+    /// Makes single cells of the wide characters that a change at `col` cuts in two.
+    fn cut(&mut self, col: usize) {
+        if !self.wide
+            || self
+                .cells
+                .get(col)
+                .is_none_or(|cell| cell.part != Part::Spacer)
+        {
+            return;
+        }
+        self.cells[col].part = Part::Single;
+        if let Some(before) = col.checked_sub(1).and_then(|at| self.cells.get_mut(at)) {
+            before.orphan();
+        }
+    }
+
+    pub fn put(&mut self, col: usize, cell: Cell) {
+        self.extend(col + 1);
+        if self.wide {
+            self.cut(col);
+            self.cut(col + 1);
+        }
+        self.wide |= cell.part != Part::Single;
+        self.cells[col] = cell;
+    }
+
+    /// Writes characters of one column each.
+    pub fn put_text(&mut self, col: usize, text: &[u8], pen: &Pen) {
+        let end = col + text.len();
+        self.extend(col);
+        if self.wide {
+            self.cut(col);
+            self.cut(end);
+        }
+        let known = self.cells.len().min(end) - col;
+        let new = |byte: &u8| Cell::new(char::from(*byte), Part::Single, pen);
+        for (cell, byte) in self.cells[col..].iter_mut().zip(&text[..known]) {
+            *cell = new(byte);
+        }
+        self.cells.extend(text[known..].iter().map(new));
+    }
+
+    /// Blanks the columns from `start` to before `end`, of `cols`.
+    pub fn erase(&mut self, start: usize, end: usize, cols: usize, bg: Colour) {
+        self.cut(start);
+        self.cut(end);
+        if end < cols {
+            self.extend(end);
+            self.cells[start..end].fill(Cell::blank(bg));
+            return;
+        }
+        if self.fill != bg {
+            self.extend(start);
+            self.fill = bg;
+        }
+        self.cells.truncate(start);
+        self.wrapped = false;
+    }
+
+    /// Moves the columns from `col` on to the right by `n`, within `cols`.
+    pub fn insert(&mut self, col: usize, n: usize, cols: usize, bg: Colour) {
+        self.cut(col);
+        let n = n.min(cols - col);
+        self.extend(col);
+        let blanks = std::iter::repeat_n(Cell::blank(bg), n);
+        self.cells.splice(col..col, blanks);
+        if self.cells.len() > cols {
+            self.cut(cols);
+            self.cells.truncate(cols);
+        }
+        self.wrapped = false;
+    }
+
+    /// Removes `n` columns from `col` on; blanks come in at the right.
+    pub fn delete(&mut self, col: usize, n: usize, cols: usize, bg: Colour) {
+        let n = n.min(cols - col);
+        self.cut(col);
+        self.cut(col + n);
+        if self.fill != bg {
+            self.extend(cols);
+            self.fill = bg;
+        }
+        let end = self.cells.len().min(col + n);
+        if col < end {
+            self.cells.drain(col..end);
+        }
+        self.wrapped = false;
+    }
+
+    /// Cuts the row off at `cols` columns.
+    pub fn narrow(&mut self, cols: usize) {
+        if self.cells.len() > cols {
+            self.cut(cols);
+            self.cells.truncate(cols);
+        }
+        self.wrapped = false;
+    }
+
+    /// Its characters, wide ones once.
+    pub fn write_text(&self, out: &mut String) {
+        let cells = self.cells.iter().filter(|cell| cell.part != Part::Spacer);
+        cells.for_each(|cell| cell.write_text(out));
+    }
+
+    /// How many columns are worth writing.
+    pub fn len(&self) -> usize {
+        let fill = self.fill;
+        let last = self.cells.iter().rposition(|cell| !cell.is_blank(fill));
+        last.map_or(0, |at| at + 1)
+    }
+}
