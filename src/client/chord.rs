@@ -5,6 +5,8 @@
 
 use super::keys::{Key, Token, Tokenizer};
 
+const ESCAPE: u8 = 0x1b;
+
 /// What to do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -102,6 +104,8 @@ pub struct ChordDecoder {
     tokens: Tokenizer,
     /// How many of the keys have been typed.
     matched: usize,
+    /// The first key as a byte of its own.
+    begins: Option<u8>,
     /// The bytes of those keys.
     held: Vec<u8>,
     pasting: bool,
@@ -111,7 +115,9 @@ pub struct ChordDecoder {
 impl ChordDecoder {
     /// With these keys.
     pub fn new(keys: DetachKeys) -> ChordDecoder {
+        let is_first = |byte: &u8| keys.keys.first() == Some(&Key::from_byte(*byte));
         ChordDecoder {
+            begins: (0..=u8::MAX).find(is_first),
             keys,
             tokens: Tokenizer::default(),
             matched: 0,
@@ -128,10 +134,28 @@ impl ChordDecoder {
             return vec![Action::Forward(bytes.to_vec())];
         }
         self.pasting &= bracketed_paste;
-        for token in self.tokens.feed(bytes) {
-            self.take(token, bracketed_paste);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (plain, others) = rest.split_at(self.plain_run(rest));
+            self.forward(plain);
+            // One byte may end what held the next ones up.
+            let (next, later) = others.split_at(others.len().min(1));
+            for token in self.tokens.feed(next) {
+                self.take(token, bracketed_paste);
+            }
+            rest = later;
         }
         std::mem::take(&mut self.out)
+    }
+
+    /// How many of the bytes neither belong to a chord nor begin one: pasted text goes through at
+    /// once.
+    fn plain_run(&self, bytes: &[u8]) -> usize {
+        if self.matched > 0 || self.tokens.is_waiting() {
+            return 0;
+        }
+        let begins = self.begins.unwrap_or(ESCAPE);
+        memchr::memchr2(ESCAPE, begins, bytes).unwrap_or(bytes.len())
     }
 
     /// Whether an incomplete sequence is held back; [`ChordDecoder::flush`] it after 25 ms.
