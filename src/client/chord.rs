@@ -20,6 +20,8 @@ Other --detach-keys of two keys, the first with ctrl, are a prefix in the same w
 other shape they only leave. Without a terminal at both ends lines are exchanged instead of keys:
 typed text goes to the process line by line and ctrl-c leaves; the end of piped input leaves too.";
 
+const ESCAPE: u8 = 0x1b;
+
 /// What to do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -119,6 +121,8 @@ pub struct ChordDecoder {
     tokens: Tokenizer,
     /// How many of the keys have been typed.
     matched: usize,
+    /// The first key as a byte of its own.
+    begins: Option<u8>,
     /// The bytes of those keys.
     held: Vec<u8>,
     brackets: Brackets,
@@ -130,7 +134,9 @@ pub struct ChordDecoder {
 impl ChordDecoder {
     /// With these keys.
     pub fn new(keys: DetachKeys) -> ChordDecoder {
+        let is_first = |byte: &u8| keys.keys.first() == Some(&Key::from_byte(*byte));
         ChordDecoder {
+            begins: (0..=u8::MAX).find(is_first),
             keys,
             tokens: Tokenizer::default(),
             matched: 0,
@@ -155,20 +161,42 @@ impl ChordDecoder {
             return vec![Action::Forward(bytes.to_vec())];
         }
         self.pasting &= bracketed_paste;
-        for &byte in bytes {
-            for token in self.tokens.feed(byte) {
-                self.take(token);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (plain, others) = rest.split_at(self.plain_run(rest));
+            self.forward(plain);
+            // One byte may end what held the next ones up.
+            let (next, later) = others.split_at(others.len().min(1));
+            for &byte in next {
+                self.feed_byte(byte, bracketed_paste);
             }
-            match self.brackets.feed(byte) {
-                Some(true) if bracketed_paste => {
-                    self.pasting = true;
-                    self.give_up();
-                }
-                Some(false) => self.pasting = false,
-                _ => {}
-            }
+            rest = later;
         }
         std::mem::take(&mut self.out)
+    }
+
+    fn feed_byte(&mut self, byte: u8, bracketed_paste: bool) {
+        for token in self.tokens.feed(byte) {
+            self.take(token);
+        }
+        match self.brackets.feed(byte) {
+            Some(true) if bracketed_paste => {
+                self.pasting = true;
+                self.give_up();
+            }
+            Some(false) => self.pasting = false,
+            _ => {}
+        }
+    }
+
+    /// How many of the bytes neither belong to a chord nor begin one: pasted text goes through at
+    /// once.
+    fn plain_run(&self, bytes: &[u8]) -> usize {
+        if self.matched > 0 || self.tokens.is_waiting() || self.brackets.is_begun() {
+            return 0;
+        }
+        let begins = self.begins.unwrap_or(ESCAPE);
+        memchr::memchr2(ESCAPE, begins, bytes).unwrap_or(bytes.len())
     }
 
     /// Whether an incomplete sequence is held back.
@@ -302,6 +330,11 @@ struct Brackets {
 impl Brackets {
     const BEGIN: u64 = u64::from_be_bytes(*b"\0\0\x1b[200~");
     const END: u64 = u64::from_be_bytes(*b"\0\0\x1b[201~");
+
+    /// Whether the last bytes may be the beginning of one.
+    fn is_begun(&self) -> bool {
+        self.last.to_be_bytes()[3..].contains(&ESCAPE)
+    }
 
     /// True after the opening bracket, false after the closing one.
     fn feed(&mut self, byte: u8) -> Option<bool> {

@@ -32,7 +32,8 @@ impl Key {
         Key { code, ctrl: true }
     }
 
-    fn from_byte(byte: u8) -> Key {
+    /// The key that a terminal sends this byte for.
+    pub fn from_byte(byte: u8) -> Key {
         match byte {
             0 => Key::ctrl('@'),
             1..=26 => Key::ctrl(char::from(byte + b'a' - 1)),
