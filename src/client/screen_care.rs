@@ -30,7 +30,6 @@ const SENDING: [u16; 7] = [9, 1000, 1002, 1003, 1004, 2031, 2048];
 
 /// Saves the title and icon name; its counterpart brings them back.
 const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
-const POP_TITLE: &[u8] = b"\x1b[23;2t";
 
 /// Bracketed paste.
 const BRACKETED_PASTE: u16 = 2004;
@@ -218,10 +217,8 @@ impl Screen {
             }
         }
         let sends = self.terminal_may_send();
+        // That brings the title back, too: the tracker has seen it being saved.
         last.extend_from_slice(&self.tracker.reset_sequence());
-        if self.titled && self.is_titled() {
-            last.extend_from_slice(POP_TITLE);
-        }
         if self.line_began || self.queued() > 0 || self.alternate_seen {
             last.extend_from_slice(b"\r\n");
         }

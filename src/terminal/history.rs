@@ -15,7 +15,10 @@ impl Terminal {
         let screen = model.screen();
         let main = &screen.pages[0].rows;
         let shown = match screen.alternate {
-            Some(_) => main.iter().rposition(|row| row.len() > 0).map_or(0, |at| at + 1),
+            Some(_) => main
+                .iter()
+                .rposition(|row| row.len() > 0)
+                .map_or(0, |at| at + 1),
             None => 0,
         };
         let mut told = Vec::new();

@@ -148,7 +148,7 @@ fn a_signal_that_is_not_permitted_is_reported() {
     let detail = failed["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("Operation not permitted"), "{failed}");
     assert_eq!(failed["process"], "a:0", "{failed}");
-    assert!(daemon.log().contains("Operation not permitted"));
+    wait_for_text(&daemon.path("tmd.log"), "Operation not permitted");
     // It is not called stopped before it is.
     assert_eq!(daemon.status("a:0")["state"], "STOPPING");
     kill(pid, Signal::KILL);
