@@ -82,6 +82,7 @@ pub struct Session {
     decoder: FrameDecoder,
     outgoing: Vec<u8>,
     ready: Ready,
+    buffer: Box<[u8]>,
     ended: Option<Ended>,
 }
 
@@ -131,6 +132,7 @@ impl Session {
             decoder,
             outgoing: Vec::new(),
             ready: Ready::all(),
+            buffer: vec![0; pump::READ_SIZE].into_boxed_slice(),
             ended: None,
         })
     }

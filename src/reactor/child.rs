@@ -119,6 +119,8 @@ pub struct Channel {
     pub paused: bool,
     /// A pipe that was full once and has been enlarged.
     pub enlarged: bool,
+    /// The poll tells when a terminal takes input again.
+    pub armed: bool,
 }
 
 /// Where input goes.
@@ -259,12 +261,8 @@ impl Child {
     ) -> io::Result<u32> {
         let number = self.channels_opened;
         self.channels_opened = number.wrapping_add(1);
-        let interest = if tty {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
-            Interest::READABLE
-        };
-        let token = watch.add(&fd, Source::Output(self.id, number), interest)?;
+        let source = Source::Output(self.id, number);
+        let token = watch.add(&fd, source, Interest::READABLE)?;
         let channel = Channel {
             number,
             fd,
@@ -274,6 +272,7 @@ impl Child {
             queued: false,
             paused: false,
             enlarged: tty,
+            armed: false,
         };
         self.channels.push(channel);
         Ok(number)
@@ -382,6 +381,17 @@ impl Child {
         }
         if input.queue.is_empty() && input.queue.capacity() > INPUT_HIGH {
             input.queue = VecDeque::new();
+        }
+        let waits = input.pipe.is_none() && !input.writable;
+        let number = input.channel;
+        let terminal = self.channels.iter_mut().find(|one| one.number == number);
+        if let Some(channel) = terminal.filter(|channel| channel.tty && channel.armed != waits) {
+            let interest = match waits {
+                true => Interest::READABLE | Interest::WRITABLE,
+                false => Interest::READABLE,
+            };
+            broken |= watch.change(&channel.fd, channel.token, interest).is_err();
+            channel.armed = waits;
         }
         if broken || (input.ending && input.queue.is_empty()) {
             self.close_input(watch);

@@ -127,6 +127,11 @@ pub struct Connection {
     out: Vec<u8>,
     out_start: usize,
     writable: bool,
+    /// The poll tells when it takes bytes again. Not always: then each read at the other end
+    /// would wake the daemon.
+    armed: bool,
+    /// The other end will send nothing more.
+    pub read_closed: bool,
     /// On the list of those that have something to read.
     pub queued: bool,
     /// Reading waits: its process takes no input now, or it does not read its answers.
@@ -148,8 +153,10 @@ pub struct Connection {
 /// What one read brought.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// This many bytes; there may be more.
-    Bytes(usize),
+    /// Bytes; there may be more.
+    Bytes,
+    /// Bytes, and nothing more now.
+    LastBytes,
     /// Nothing now.
     Drained,
     /// The end, or an error.
@@ -168,8 +175,7 @@ impl Connection {
         now: Time,
         watch: &mut Watch,
     ) -> io::Result<Self> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = watch.add(&fd, Source::Connection(id.slot), interest)?;
+        let token = watch.add(&fd, Source::Connection(id.slot), Interest::READABLE)?;
         Ok(Connection {
             id,
             fd,
@@ -181,6 +187,8 @@ impl Connection {
             out: Vec::new(),
             out_start: 0,
             writable: true,
+            armed: false,
+            read_closed: false,
             queued: false,
             held: false,
             spoke: false,
@@ -207,7 +215,11 @@ impl Connection {
                     Mode::Lines | Mode::Events => self.lines.push(&scratch[..n]),
                     Mode::Attached(_) | Mode::Following(_) => self.frames.push(&scratch[..n]),
                 }
-                Incoming::Bytes(n)
+                // What comes later is told anew; only the end may have been told already.
+                match n < scratch.len() && !self.read_closed {
+                    true => Incoming::LastBytes,
+                    false => Incoming::Bytes,
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Incoming::Drained,
             Err(_) => Incoming::Closed,
@@ -264,6 +276,20 @@ impl Connection {
     /// The socket took bytes again.
     pub fn set_writable(&mut self) {
         self.writable = true;
+    }
+
+    /// Has the poll tell when bytes are taken again, exactly while that is waited for.
+    pub fn arm(&mut self, watch: &Watch) {
+        let wanted = !self.writable;
+        if wanted == self.armed {
+            return;
+        }
+        let interest = match wanted {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        self.broken |= watch.change(&self.fd, self.token, interest).is_err();
+        self.armed = wanted;
     }
 
     /// Whether another write may bring something.

@@ -63,10 +63,12 @@ impl Reactor {
         let incoming = connection.read_once(&mut scratch);
         self.scratch = scratch;
         match incoming {
-            Incoming::Bytes(_) => {
-                self.carry_out(id);
+            Incoming::Bytes | Incoming::LastBytes => {
+                let more = self.carry_out(id);
                 self.arm_idle();
-                self.queue_connection(slot);
+                if more || incoming == Incoming::Bytes {
+                    self.queue_connection(slot);
+                }
             }
             Incoming::Drained => {}
             Incoming::Closed if connection.end_line() => self.queue_connection(slot),

@@ -24,6 +24,7 @@ impl Reactor {
                 continue;
             };
             let rest = flush_connection(connection, &self.children);
+            connection.arm(&self.watch);
             if rest == Rest::Later {
                 self.unflushed.insert(slot);
             }

@@ -205,6 +205,7 @@ impl Reactor {
             self.unflushed.insert(slot);
         }
         connection.gone |= event.is_write_closed();
+        connection.read_closed |= event.is_read_closed() || event.is_error();
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.queue_connection(slot);
         }

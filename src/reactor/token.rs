@@ -72,6 +72,16 @@ impl Watch {
         Ok(token)
     }
 
+    /// Changes what is watched for. What holds already is told once more.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn change(&self, fd: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
+        let raw = fd.as_fd().as_raw_fd();
+        let registry = self.poll.registry();
+        registry.reregister(&mut SourceFd(&raw), token, interest)
+    }
+
     /// Stops watching. To be called before the descriptor is closed: a duplicate that a child
     /// holds would keep the old token firing.
     pub fn remove(&mut self, fd: impl AsFd, token: Token) {

@@ -3,7 +3,7 @@
 use super::{Ended, Session, terminal_error};
 use crate::client::error::ClientError;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook_mio::v1_0::Signals;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 /// No more is read from the terminal while so much waits for the daemon, in bytes.
 const INPUT_BOUND: usize = 64 * 1024;
+
+/// One read from the daemon, in bytes.
+pub(super) const READ_SIZE: usize = 64 * 1024;
 
 /// No more is read from the daemon while so much waits for the terminal, in bytes.
 const OUTPUT_BOUND: usize = 128 * 1024;
@@ -29,6 +32,16 @@ pub(super) struct Ready {
     terminal_writable: bool,
     socket_readable: bool,
     socket_writable: bool,
+    /// The daemon will send nothing more.
+    socket_closed: bool,
+}
+
+/// For what the poll tells that it takes bytes again. Not always: then each read at the other end
+/// would wake the client.
+#[derive(Debug, Default)]
+struct Armed {
+    terminal: bool,
+    socket: bool,
 }
 
 impl Ready {
@@ -39,6 +52,7 @@ impl Ready {
             terminal_writable: true,
             socket_readable: true,
             socket_writable: true,
+            socket_closed: false,
         }
     }
 }
@@ -65,14 +79,13 @@ pub fn asked_to_end(signals: &mut Signals) -> Option<i32> {
 /// When the daemon sends what makes no sense; the terminal is restored then, too.
 pub fn run(mut session: Session, greet: bool, signals: &mut Signals) -> Result<Ended, ClientError> {
     let mut poll = Poll::new().map_err(terminal_error)?;
-    let both = Interest::READABLE | Interest::WRITABLE;
     let registry = poll.registry();
     let fd = session.screen.raw_fd();
     registry
-        .register(&mut SourceFd(&fd), TERMINAL, both)
+        .register(&mut SourceFd(&fd), TERMINAL, Interest::READABLE)
         .map_err(terminal_error)?;
     registry
-        .register(&mut session.socket, SOCKET, both)
+        .register(&mut session.socket, SOCKET, Interest::READABLE)
         .map_err(terminal_error)?;
     registry
         .register(signals, SIGNALS, Interest::READABLE)
@@ -86,6 +99,7 @@ pub fn run(mut session: Session, greet: bool, signals: &mut Signals) -> Result<E
     session.resize();
     session.take_frames()?;
     let mut events = Events::with_capacity(16);
+    let mut armed = Armed::default();
     while !session.is_over() {
         let timeout = if session.is_busy() {
             Some(Duration::ZERO)
@@ -110,6 +124,7 @@ pub fn run(mut session: Session, greet: bool, signals: &mut Signals) -> Result<E
                 SOCKET => {
                     ready.socket_readable |= event.is_readable() || event.is_read_closed();
                     ready.socket_writable |= event.is_writable() || event.is_write_closed();
+                    ready.socket_closed |= event.is_read_closed() || event.is_error();
                 }
                 _ => signals
                     .pending()
@@ -117,6 +132,9 @@ pub fn run(mut session: Session, greet: bool, signals: &mut Signals) -> Result<E
             }
         }
         session.turn()?;
+        session
+            .arm(poll.registry(), &mut armed)
+            .map_err(terminal_error)?;
     }
     session.last_words();
     session.screen.leave();
@@ -128,6 +146,24 @@ pub fn run(mut session: Session, greet: bool, signals: &mut Signals) -> Result<E
 }
 
 impl Session {
+    /// Has the poll tell when bytes are taken again, exactly while that is waited for.
+    fn arm(&mut self, registry: &Registry, armed: &mut Armed) -> io::Result<()> {
+        let interest = |waits: bool| match waits {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        let waits = !self.ready.terminal_writable;
+        if std::mem::replace(&mut armed.terminal, waits) != waits {
+            let fd = self.screen.raw_fd();
+            registry.reregister(&mut SourceFd(&fd), TERMINAL, interest(waits))?;
+        }
+        let waits = !self.ready.socket_writable;
+        if std::mem::replace(&mut armed.socket, waits) != waits {
+            registry.reregister(&mut self.socket, SOCKET, interest(waits))?;
+        }
+        Ok(())
+    }
+
     /// Reads what was typed, once.
     fn read_terminal(&mut self) -> io::Result<()> {
         let mut buffer = [0; 4096];
@@ -162,10 +198,14 @@ impl Session {
 
     /// Reads from the daemon, once, and takes in the frames.
     fn read_socket(&mut self) -> Result<(), ClientError> {
-        let mut buffer = [0; 64 * 1024];
-        match self.socket.read(&mut buffer) {
+        match self.socket.read(&mut self.buffer) {
             Ok(0) => self.lost(),
-            Ok(count) => self.decoder.push(&buffer[..count]),
+            Ok(count) => {
+                self.decoder.push(&self.buffer[..count]);
+                // What comes later is told anew; only the end may have been told already.
+                let more = count == self.buffer.len() || self.ready.socket_closed;
+                self.ready.socket_readable = more;
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.ready.socket_readable = false;
             }
