@@ -67,7 +67,10 @@ impl TerminalState {
 
     pub fn write_margins(&self, out: &mut Vec<u8>) {
         if let Some((top, bottom)) = self.margins {
-            let bottom = (bottom > 0).then(|| bottom.to_string()).unwrap_or_default();
+            let bottom = match bottom {
+                0 => String::new(),
+                bottom => bottom.to_string(),
+            };
             out.extend_from_slice(format!("\x1b[{top};{bottom}r").as_bytes());
         }
         self.write_side_margins(out);
@@ -267,7 +270,7 @@ impl TerminalState {
     fn set_blinking(&mut self, on: bool) {
         match self.cursor_shape {
             0 => self.modes.set(12, on),
-            shape => self.cursor_shape = (shape + 1) / 2 * 2 - u16::from(on),
+            shape => self.cursor_shape = shape.div_ceil(2) * 2 - u16::from(on),
         }
     }
 

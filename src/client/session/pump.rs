@@ -70,7 +70,7 @@ pub fn signals() -> Result<Signals, ClientError> {
 /// The first signal that came and asks to end; the others are forgotten.
 pub fn asked_to_end(signals: &mut Signals) -> Option<i32> {
     let ends = |signal: &i32| [SIGTERM, SIGHUP, SIGINT, SIGQUIT].contains(signal);
-    signals.pending().filter(ends).next()
+    signals.pending().find(ends)
 }
 
 /// Runs an attachment to its end.
