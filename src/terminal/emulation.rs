@@ -199,6 +199,35 @@ impl Terminal {
 
     /// The terminal as it is now, with so many rows above the screen.
     pub(super) fn model(&self, kept: Kept<'_>, history: usize) -> Model {
+        match self.late_begin(kept, history.max(HISTORY_KEPT)) {
+            Some(calm) => {
+                let mut late = self.clone();
+                late.skip_to(kept, calm);
+                late.replayed(kept, history)
+            }
+            None => self.replayed(kept, history),
+        }
+    }
+
+    /// The last point from which on so many rows and the screen come anyway: what is older only
+    /// takes time, for which somebody waits.
+    fn late_begin(&self, kept: Kept<'_>, history: usize) -> Option<u64> {
+        let state = &self.tracker.state;
+        let (resized_at, size) = self.sizes.back().copied().unwrap_or_default();
+        let rows = usize::from(size.0.max(self.begin_size.0));
+        let lines = history + rows * SETTLED;
+        let (first, second) = self.piece(kept, self.begin, self.tracker.offset());
+        let newlines = memrchr_iter(b'\n', second)
+            .map(|at| first.len() + at)
+            .chain(memrchr_iter(b'\n', first));
+        let begin = self.tracker.offset() - (first.len() + second.len()) as u64;
+        let last = begin + newlines.take(lines).nth(lines - 1)? as u64;
+        let first = begin.max(state.moved_at).max(resized_at);
+        let calm = state.calm.iter().rfind(|calm| **calm <= last);
+        calm.copied().filter(|calm| *calm > first)
+    }
+
+    fn replayed(&self, kept: Kept<'_>, history: usize) -> Model {
         let mut model = match &self.model {
             Some(model) => Model::clone(model),
             None => Model::new(self.begin_size.0, self.begin_size.1),

@@ -53,6 +53,33 @@ impl World {
     }
 }
 
+#[test]
+fn only_the_end_of_plain_lines_is_replayed() {
+    let mut world = World::new(24, 80, 256 * 1024);
+    world.feed("\x1b]2;a title\x07\x1b[5;9H\x1b7\x1b[2J");
+    for line in 0..6000 {
+        let colour = line % 8;
+        world.feed(&format!(
+            "line {line} \x1b[3{colour}mof many\x1b[m{}\r\n",
+            "·".repeat(line % 90)
+        ));
+    }
+    let kept = world.ring.read(0).slices;
+    let begin = world
+        .terminal
+        .late_begin(kept, 100)
+        .expect("a late beginning");
+    assert!(begin + 64 * 1024 > world.ring.head(), "not late: {begin}");
+    world.check("lines");
+    let all = world.terminal.replayed(kept, 100);
+    let wanted = snapshot(&all, kept, world.terminal.tracker(), true);
+    assert!(world.terminal.snapshot(kept, 100) == wanted);
+    // What is asked for beyond that is there, too.
+    let history = world.terminal.model(kept, 1000);
+    assert!(world.terminal.late_begin(kept, 1000) < Some(begin));
+    assert_eq!(history.screen().page().rows, all.screen().page().rows);
+}
+
 /// A wheel that turns in one place, for so many bytes.
 fn spin(bytes: usize) -> String {
     let turn = "\x1b[5;10H/\x1b[5;10H-\x1b[5;10H\\\x1b[5;10H|";

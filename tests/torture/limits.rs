@@ -136,7 +136,7 @@ fn a_log_at_the_limit_of_file_sizes_is_trouble_but_not_the_end() {
         "programs:\n\
          \x20 steady: {cmd: sleep 1000, starttime: 0}\n\
          \x20 flood: {cmd: '@BIN@/flood 3000000 100', starttime: 0, autorestart: never,\n\
-         \x20   autostart: false, stdout: {file: '@DIR@/log', stall: 0}}\n",
+         \x20   autostart: false, stdout: {file: '@DIR@/log', stall: 200ms}}\n",
         "ulimit -f 1000",
     );
     let mut events = daemon.events();

@@ -41,7 +41,9 @@ fn a_thousand_programs_reloaded_again_and_again_touch_and_cost_nothing() {
         memory.push(figure(daemon.pid(), "RssAnon"));
     }
     assert_eq!(pids(), before);
-    let (early, late) = (memory[5], memory[11]);
-    assert!(late <= early + early / 10, "{memory:?} KiB");
+    // The allocator's own ups and downs are some hundred KiB; one config kept would be 2 MiB.
+    let (early, late) = memory.split_at(6);
+    let highest = |half: &[u64]| half.iter().copied().max().unwrap_or(0);
+    assert!(highest(late) <= highest(early) * 5 / 4, "{memory:?} KiB");
     ends_well(daemon);
 }
