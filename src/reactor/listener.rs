@@ -31,6 +31,9 @@ impl Reactor {
     /// Accepts who is waiting, within the turn's budget.
     pub(super) fn accept(&mut self) {
         for _ in 0..ACCEPTS_A_TURN {
+            if self.is_full_for_now() {
+                break;
+            }
             match self.listener.accept() {
                 Ok(Some(stream)) => self.welcome(OwnedFd::from(stream)),
                 Ok(None) => return,
@@ -43,6 +46,18 @@ impl Reactor {
             }
         }
         self.timers.add(self.clock.now(), Timer::Accept);
+    }
+
+    /// Whether there is no room, but may be as soon as those who said something, or left, are
+    /// served: newcomers wait for that rather than be sent away, though not for long.
+    fn is_full_for_now(&mut self) -> bool {
+        if self.connections.len() < CLIENTS_MAX || self.connections_ready.is_empty() {
+            self.full_since = None;
+            return false;
+        }
+        let now = self.clock.now();
+        let since = *self.full_since.get_or_insert(now);
+        now.since(since) < SPEAK_BY
     }
 
     /// Listens anew when the socket's file was removed (by a cleaner of temporary folders, or by

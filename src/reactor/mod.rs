@@ -76,6 +76,8 @@ pub struct Reactor {
     leaders: HashMap<i32, ProcessId>,
     connections: Slab<Connection>,
     connections_accepted: u64,
+    /// Since when newcomers wait for room.
+    full_since: Option<Time>,
     /// Outputs with something to read, each once.
     outputs_ready: VecDeque<(ProcessId, u32)>,
     /// Connections with something to read, each once.

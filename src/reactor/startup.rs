@@ -225,6 +225,7 @@ fn build(
         leaders: HashMap::new(),
         connections: Slab::new(),
         connections_accepted: 0,
+        full_since: None,
         outputs_ready: VecDeque::new(),
         connections_ready: VecDeque::new(),
         unflushed: BTreeSet::new(),

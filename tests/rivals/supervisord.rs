@@ -74,6 +74,8 @@ fn a_log_directory_that_vanishes_kills_nobody() {
         daemon.rpc("send", json!({"process": "a", "text": format!("{line}\n")}));
     }
     daemon.signal(Signal::USR1);
+    // The next line finds no place to be written to.
+    daemon.rpc("send", json!({"process": "a", "text": "late\n"}));
     events.wait_until("trouble", |event| event["event"] == "log_failing");
     daemon.rpc("send", json!({"process": "a", "text": "kept\n"}));
     assert_eq!(daemon.pid_of("a:0"), pid, "it was not touched");
