@@ -11,10 +11,11 @@ use taskmaster::wire::{FrameDecoder, HEADER_LEN, Kind, LineDecoder};
 /// Bytes that go through in one pass.
 const VOLUME: usize = 4 << 20;
 
+type Input = fn() -> Vec<u8>;
 type Work = fn(&[u8]);
 
 /// Name, the input it is given, what is done with it.
-const WORKS: [(&str, fn() -> Vec<u8>, Work); 10] = [
+const WORKS: [(&str, Input, Work); 10] = [
     ("ring_write", plain_lines, ring_write),
     ("ring_read", plain_lines, ring_read),
     ("frame_decode", frames, frame_decode),
