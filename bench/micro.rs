@@ -4,18 +4,17 @@
 use std::hint::black_box;
 use taskmaster::client::chord::{ChordDecoder, DetachKeys};
 use taskmaster::ring::Ring;
-use taskmaster::terminal::{Tracker, snapshot};
+use taskmaster::terminal::Tracker;
 use taskmaster::wire::{Frame, Message};
 use taskmaster::wire::{FrameDecoder, HEADER_LEN, Kind, LineDecoder};
 
 /// Bytes that go through in one pass.
 const VOLUME: usize = 4 << 20;
 
-type Input = fn() -> Vec<u8>;
 type Work = fn(&[u8]);
 
 /// Name, the input it is given, what is done with it.
-const WORKS: [(&str, Input, Work); 10] = [
+const WORKS: [(&str, fn() -> Vec<u8>, Work); 9] = [
     ("ring_write", plain_lines, ring_write),
     ("ring_read", plain_lines, ring_read),
     ("frame_decode", frames, frame_decode),
@@ -25,7 +24,6 @@ const WORKS: [(&str, Input, Work); 10] = [
     ("chord_keys", encoded_keys, chord_keys),
     ("tracker_plain", plain_lines, tracker_feed),
     ("tracker_screen", screens, tracker_feed),
-    ("attach_snapshot", coloured_ring, attach_snapshot),
 ];
 
 fn main() {
@@ -107,18 +105,6 @@ fn tracker_feed(input: &[u8]) {
         tracker.feed(black_box(chunk));
     }
     black_box(tracker.offset());
-}
-
-/// What a client is sent first: the screen and a thousand lines of history, from a full ring.
-fn attach_snapshot(input: &[u8]) {
-    let mut tracker = Tracker::new(0);
-    tracker.feed(input);
-    black_box(snapshot((input, &[]), &tracker, 24, 80, 1000));
-}
-
-fn coloured_ring() -> Vec<u8> {
-    let line = b"\x1b[32m00001234\x1b[0m a line of output of a usual length, with colour\r\n";
-    repeated(line, 256 << 10)
 }
 
 fn plain_lines() -> Vec<u8> {
