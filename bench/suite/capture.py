@@ -152,7 +152,7 @@ def logger(world, command, script, name):
 
 def dekit(world, command, log):
     one = Dekit(world, command, 1)
-    one.launch(log={"enabled": True, "dir": str(log.parent), "file": log.name})
+    one.launch(log={"enabled": True, "file": str(log)})
     one.up()
     return one, one.own, one.end
 

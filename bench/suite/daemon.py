@@ -26,6 +26,8 @@ class Daemon:
 
         wait_until(reached, "tmd", pause_s=0.001)
         self.stream = self.connection.makefile("rwb")
+        # Who never asks anything is sent away after half a minute.
+        self.call("hello")
 
     @property
     def pid(self):

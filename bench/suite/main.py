@@ -6,11 +6,12 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 
 from . import capture, console, population, processes, quick, restart, slow
 from .report import write
 from .table import Table
-from .world import World, say
+from .world import Failed, World, say
 
 ROWS = {
     "population": population.measure,
@@ -33,14 +34,21 @@ def main():
         world.build()
         for name in arguments.only or ROWS:
             say(name)
-            ROWS[name](world, table)
+            try:
+                ROWS[name](world, table)
+            except (Failed, OSError, ValueError) as failed:
+                traceback.print_exc()
+                table.incomplete.append(f"{name}: {failed}")
         spent = time.monotonic() - began
         say(f"took {spent:.0f} s")
+        for words in table.incomplete:
+            say(f"NOT COMPLETE: {words}")
         if arguments.write or not (arguments.only or arguments.quick):
             write(world, table, spent)
     finally:
         processes.end_all()
         shutil.rmtree(folder, ignore_errors=True)
+    return 1 if table.incomplete else 0
 
 
 def parse():

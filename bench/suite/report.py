@@ -70,6 +70,8 @@ def write(world, table, spent_s):
     text = HEAD + machine(world, spent_s)
     for group in dict.fromkeys(row.group for row in table.rows):
         text += f"\n## {group}\n\n" + section([row for row in table.rows if row.group == group])
+    for words in table.incomplete:
+        text += f"\n**Not complete**: {words}\n"
     text += pictures(table) + HOW
     if REMARKS.exists():
         text += "\n" + REMARKS.read_text()
@@ -136,7 +138,7 @@ def pictures(table):
     text = "\n## Pictures\n\n"
     for begin, name in PICTURED:
         for row in table.rows:
-            if row.what.startswith(begin):
+            if row.what.startswith(begin) and "CPU of" not in row.what:
                 file = PLOTS / f"{name}.svg"
                 plot.bars(file, row.what.replace("`", ""), row.unit, row.figures)
                 text += f"![{row.what}](benchmarks/{name}.svg)\n\n"

@@ -61,6 +61,8 @@ class Row:
 class Table:
     def __init__(self):
         self.rows = []
+        # Parts that ended with an error, in words.
+        self.incomplete = []
 
     def add(self, group, what, unit, figures, target=None, note=""):
         """Figures are samples (their median counts), one number, or words."""
