@@ -90,10 +90,8 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<Source>) {
         .flatten()
         .map(|entry| entry.path())
     {
-        if ["fixtures", "man", "look.svg"]
-            .iter()
-            .any(|name| path.ends_with(name))
-        {
+        let generated = ["fixtures", "man"].iter().any(|name| path.ends_with(name));
+        if generated || path.extension().is_some_and(|kind| kind == "svg") {
             // What travels on the wire, and what is generated, is as long as it is.
             continue;
         }
