@@ -1,14 +1,16 @@
 //! Shows a dead process as ready while a grandchild holds its terminal.
 
-use super::support::{Daemon, kill, system::is_alive};
+use super::support::{Daemon, PATIENCE, kill, system::is_alive, wait_for_line};
 use rustix::process::Signal;
+use std::time::Instant;
 
 #[test]
 fn a_dead_leader_is_not_running_because_a_grandchild_holds_its_terminal() {
     let daemon = Daemon::start(
-        "programs:\n  a: {cmd: 'setsid sleep 1000 & echo up; exec sleep 1000', shell: true,\n\
+        "programs:\n  a: {cmd: 'setsid sleep 1000 & echo up > @DIR@/up; exec sleep 1000', shell: true,\n\
          \x20   tty: true, starttime: 0, autorestart: never}\n",
     );
+    wait_for_line(&daemon.path("up"));
     let pid = daemon.pid_of("a:0");
     let mut events = daemon.events();
     kill(pid, Signal::KILL);
@@ -19,8 +21,10 @@ fn a_dead_leader_is_not_running_because_a_grandchild_holds_its_terminal() {
         (&"EXITED".into(), None)
     );
     let mut row = row;
+    let began = Instant::now();
     while row["stragglers"].as_array().is_none_or(Vec::is_empty) {
         // They are looked for at the end of the turn that told of the death.
+        assert!(began.elapsed() < PATIENCE, "{row}");
         row = daemon.status("a:0");
     }
     let straggler = row["stragglers"][0].as_str().unwrap_or_default();
