@@ -7,8 +7,10 @@ use std::time::Instant;
 #[test]
 fn a_dead_leader_is_not_running_because_a_grandchild_holds_its_terminal() {
     let daemon = Daemon::start(
-        "programs:\n  a: {cmd: 'setsid sleep 1000 & echo up > @DIR@/up; exec sleep 1000', shell: true,\n\
-         \x20   tty: true, starttime: 0, autorestart: never}\n",
+        // Ready once it has a session of its own: before, the hang-up would reach it.
+        "programs:\n  a:\n    cmd: \"setsid sh -c 'echo up > @DIR@/up; exec sleep 1000' &\n\
+         \x20     exec sleep 1000\"\n    shell: true\n    tty: true\n    starttime: 0\n\
+         \x20   autorestart: never\n",
     );
     wait_for_line(&daemon.path("up"));
     let pid = daemon.pid_of("a:0");
