@@ -303,9 +303,9 @@ fn a_terminal_in_between_or_a_stale_variable_is_not_the_processs_own() {
     console.terminal.expect("shell:0's own");
     console.terminal.expect("code 1");
     // script makes a terminal of its own: its output goes to this one only as other output does.
-    console
-        .terminal
-        .send("clear; script -qc 'tm attach --detach-keys ctrl-x other:0' /dev/null\r");
+    console.terminal.send(
+        "clear; SHELL=/bin/sh script -qc 'tm attach --detach-keys ctrl-x other:0' /dev/null\r",
+    );
     console.terminal.expect("ctrl-x leaves");
     console.terminal.send("through\r");
     console.terminal.expect("echo: through");
