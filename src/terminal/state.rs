@@ -161,7 +161,8 @@ impl TerminalState {
             out.extend_from_slice(b"\x1b[0 q");
         }
         self.modes.write_undone(|mode| mode == 25, out);
-        if self.link.is_some() {
+        let brought_back = self.alternate == Some(1049) && self.saved_links[0].is_some();
+        if self.link.is_some() || brought_back {
             out.extend_from_slice(b"\x1b]8;;\x07");
         }
         for (number, colour) in (110..).zip(&self.colours) {

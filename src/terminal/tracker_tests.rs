@@ -293,3 +293,11 @@ fn noise_is_survived_and_bounded() {
     assert!(tracker.restore_sequence().len() < 4096);
     assert!(tracker.reset_sequence().len() < 1024);
 }
+
+#[test]
+fn a_link_that_leaving_the_alternate_screen_brings_back_is_closed() {
+    let mut tracker = fed("\x1b]8;;http://a\x07x\x1b[?1049h\x1b]8;;\x07y");
+    let reset = tracker.reset_sequence();
+    tracker.feed(&reset);
+    assert_eq!(tracker.restore_sequence(), b"");
+}
