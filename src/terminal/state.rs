@@ -115,8 +115,10 @@ impl TerminalState {
             write_string(&[b"2;", title.as_deref().unwrap_or_default()], out);
             out.extend_from_slice(b"\x1b[22;2t");
         }
-        if let Some(title) = &self.title {
-            write_string(&[b"2;", title], out);
+        let title = self.title.as_deref();
+        // Without a title one that was saved would show.
+        if title.is_some() || !self.titles.is_empty() {
+            write_string(&[b"2;", title.unwrap_or_default()], out);
         }
     }
 
