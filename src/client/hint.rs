@@ -6,9 +6,7 @@
 use super::chord::DetachKeys;
 use super::style::{Paint, Style};
 use super::table::cut;
-use crate::terminal::Tracker;
-use std::num::NonZeroU16;
-use vt100::Parser;
+use crate::terminal::Overlay;
 
 /// Output beyond which the line is in the way, in bytes.
 const WRITTEN_MAX: usize = 64 * 1024;
@@ -32,28 +30,25 @@ pub fn line(text: &str, style: Style) -> Vec<u8> {
 }
 
 /// The line, and the screen it lies on.
+#[derive(Debug)]
 pub struct Hint {
     text: String,
     style: Style,
-    screen: Parser,
-    tracker: Tracker,
+    screen: Overlay,
     drawn: bool,
     /// What the process wrote since, in bytes.
     written: usize,
     /// The row it covers, from 0.
-    row: Option<u16>,
+    row: Option<usize>,
 }
 
 impl Hint {
     /// For a terminal of this size.
     pub fn new(text: String, style: Style, (rows, cols): (u16, u16)) -> Hint {
-        let at_least_one = |number| NonZeroU16::new(number).unwrap_or(NonZeroU16::MIN);
-        let screen = Parser::new(at_least_one(rows), at_least_one(cols), 0);
         Hint {
             text,
             style,
-            screen,
-            tracker: Tracker::new(0),
+            screen: Overlay::new(rows, cols),
             drawn: false,
             written: 0,
             row: None,
@@ -77,81 +72,49 @@ impl Hint {
 
     /// Takes note of a screen that is drawn, while it is hidden.
     pub fn drawn(&mut self, bytes: &[u8]) {
-        self.screen.process(bytes);
-        self.tracker.feed(bytes);
+        self.screen.feed(bytes);
         self.drawn = true;
     }
 
     /// Takes note of what the process writes, while it is hidden. False when it should not come
     /// back.
     pub fn written(&mut self, bytes: &[u8]) -> bool {
-        self.screen.process(bytes);
-        self.tracker.feed(bytes);
         self.written += bytes.len();
-        // Letters that are drawn as lines are unknown to the model of the screen.
-        let lines = bytes.contains(&0x0e) || bytes.windows(3).any(|part| part == b"\x1b(0");
-        self.written <= WRITTEN_MAX && !lines
+        if self.written > WRITTEN_MAX {
+            return false;
+        }
+        self.screen.feed(bytes);
+        true
     }
 
     /// Lays the line over what has been drawn, but never over the cursor. Nothing when nothing
-    /// has been, or where the cursor could not be put back.
+    /// has been, or where the terminal could not be left as it is.
     pub fn show(&mut self) -> Vec<u8> {
-        let (rows, cols) = self.size();
-        let (row, column) = self.screen.screen().cursor_position();
-        let fits = Hint::fits((rows, cols)) && column < cols;
-        if !self.drawn || self.row.is_some() || !fits || !self.tracker.is_plain() {
+        if !self.drawn || self.row.is_some() {
             return Vec::new();
         }
-        let covered = if row + 1 == rows { 0 } else { rows - 1 };
-        self.row = Some(covered);
-        let text = cut(&self.text, usize::from(cols) - 1);
+        let (_, cols) = self.screen.size();
+        let text = cut(&self.text, cols - 1);
         let text = self.style.paint(Paint::Dim, &text);
-        let mut out = format!("\x1b[0m\x1b[{};1H{text}\x1b[K", covered + 1).into_bytes();
-        out.extend(self.cursor_back());
+        let Some((row, out)) = self.screen.cover(&text) else {
+            return Vec::new();
+        };
+        self.row = Some(row);
         out
     }
 
     /// Brings the row back, if it is covered.
     pub fn hide(&mut self) -> Vec<u8> {
-        let Some(covered) = self.row.take() else {
-            return Vec::new();
-        };
-        let screen = self.screen.screen();
-        let (_, cols) = self.size();
-        let mut out = format!("\x1b[0m\x1b[{};1H\x1b[K", covered + 1).into_bytes();
-        let mut rows = screen.rows_formatted(0, cols);
-        let row = rows.nth(usize::from(covered)).unwrap_or_default();
-        out.extend(row.into_bytes());
-        out.extend(self.cursor_back());
-        out
-    }
-
-    fn size(&self) -> (u16, u16) {
-        let (rows, cols) = self.screen.screen().size();
-        (rows.get(), cols.get())
-    }
-
-    fn cursor_back(&self) -> Vec<u8> {
-        let screen = self.screen.screen();
-        let (row, column) = screen.cursor_position();
-        let mut out = format!("\x1b[0m\x1b[{};{}H", row + 1, column + 1).into_bytes();
-        out.extend(screen.attributes_formatted().into_bytes());
-        out
-    }
-}
-
-impl std::fmt::Debug for Hint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hint")
-            .field("text", &self.text)
-            .field("row", &self.row)
-            .finish()
+        let row = self.row.take();
+        row.map_or_else(Vec::new, |row| self.screen.uncover(row))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::num::NonZeroU16;
+    use vt100::Parser;
 
     fn terminal(bytes: &[u8]) -> Parser {
         let size = |number| NonZeroU16::new(number).expect("not zero");
@@ -213,9 +176,22 @@ mod tests {
             assert!(hint.written(unsafe_to_write));
             assert!(hint.show().is_empty(), "{unsafe_to_write:?}");
         }
-        assert!(
-            !hint.written(b"\x1b(0qqq\x1b(B"),
-            "the model does not draw lines"
+        assert!(hint.written(b"\x1b[4l\x1b(0\x1b[5;1Hqq"));
+        assert!(hint.show().is_empty(), "letters would be drawn as lines");
+        assert!(hint.written(b"\x1b(B\x1b[1;1H"));
+        let all = [hint.show(), hint.hide()].concat();
+        assert_eq!(shown(&all).0[4], "──st");
+        let wrapping = b"\x1b[1;1H0123456789012345678901234567890123456789";
+        let link = b"\x1b]8;;there\x07";
+        let all = [&wrapping[..], link].concat();
+        assert!(hint.written(&all));
+        let all = [all, hint.show(), hint.hide(), b"!".to_vec()].concat();
+        assert_eq!(shown(&all).0[1], "!", "the cursor still had to wrap");
+        let close_and_open = all.windows(5).filter(|part| part == b"\x1b]8;;");
+        assert_eq!(
+            close_and_open.count(),
+            5,
+            "the link is not that of the line"
         );
         assert!(!hint.written(&[b'y'; WRITTEN_MAX]), "enough");
     }

@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::context::Context;
 use super::error::ClientError;
 use super::hint::{self, Hint};
-use super::screen_care::{Screen, without_panic};
+use super::screen_care::Screen;
 use super::style::{Paint, Style};
 use super::table::bracketed;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, MAX_PAYLOAD, RoleInfo};
@@ -244,7 +244,7 @@ impl Session {
         }
         if let Some(hint) = &mut self.hint {
             self.screen.queue(&hint.hide());
-            let stays = without_panic(|| hint.written(bytes)).unwrap_or(false);
+            let stays = hint.written(bytes);
             if !stays || self.hint_since.elapsed() > HINT_TIME {
                 self.hint = None;
             }
@@ -256,9 +256,7 @@ impl Session {
     fn draw(&mut self, bytes: &[u8]) {
         if let Some(hint) = &mut self.hint {
             self.screen.queue(&hint.hide());
-            if without_panic(|| hint.drawn(bytes)).is_none() {
-                self.hint = None;
-            }
+            hint.drawn(bytes);
         }
         self.screen.queue(bytes);
         if std::mem::take(&mut self.redrawing) {

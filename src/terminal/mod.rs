@@ -9,6 +9,7 @@ mod emulation;
 mod history;
 mod model;
 mod modes;
+mod overlay;
 mod params;
 mod peek;
 mod picture;
@@ -24,6 +25,7 @@ mod tabs;
 mod tracker;
 
 pub use emulation::{Kept, Terminal};
+pub use overlay::Overlay;
 pub use peek::Look;
 pub use scan::{Scanner, Sink};
 pub use tracker::{Query, Tracker};

@@ -12,6 +12,14 @@ pub(super) struct Painter {
 }
 
 impl Painter {
+    /// For a terminal whose pen is this one.
+    pub fn holding(pen: &Pen) -> Painter {
+        Painter {
+            out: String::new(),
+            pen: pen.clone(),
+        }
+    }
+
     /// The rows of a cleared screen. The cursor ends anywhere.
     pub fn page(&mut self, page: &Page, cols: usize) {
         let mut goes_on = false;
