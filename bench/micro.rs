@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use taskmaster::client::chord::{ChordDecoder, DetachKeys};
 use taskmaster::ring::Ring;
-use taskmaster::terminal::Tracker;
+use taskmaster::terminal::{Terminal, Tracker};
 use taskmaster::wire::{Frame, Message};
 use taskmaster::wire::{FrameDecoder, HEADER_LEN, Kind, LineDecoder};
 
@@ -16,7 +16,7 @@ type Input = fn() -> Vec<u8>;
 type Work = fn(&[u8]);
 
 /// Name, the input it is given, what is done with it.
-const WORKS: [(&str, Input, Work); 9] = [
+const WORKS: [(&str, Input, Work); 11] = [
     ("ring_write", plain_lines, ring_write),
     ("ring_read", plain_lines, ring_read),
     ("frame_decode", frames, frame_decode),
@@ -26,6 +26,8 @@ const WORKS: [(&str, Input, Work); 9] = [
     ("chord_keys", encoded_keys, chord_keys),
     ("tracker_plain", plain_lines, tracker_feed),
     ("tracker_screen", screens, tracker_feed),
+    ("model_screen", screens, model_feed),
+    ("snapshot_lines", coloured_lines, snapshot),
 ];
 
 fn main() {
@@ -107,6 +109,34 @@ fn tracker_feed(input: &[u8]) {
         tracker.feed(black_box(chunk));
     }
     black_box(tracker.offset());
+}
+
+/// As with a small ring: what leaves it is taken into the model.
+fn model_feed(input: &[u8]) {
+    let mut terminal = Terminal::new(0, 24, 80);
+    let mut ring = Ring::new(64 << 10);
+    for chunk in input.chunks(4096) {
+        terminal.make_room(ring.read(0).slices, 64 << 10, chunk.len());
+        terminal.feed(black_box(chunk));
+        ring.write(chunk);
+    }
+    black_box(terminal.memory());
+}
+
+/// What an attachment to a full ring asks for, once for each 256 KiB.
+fn snapshot(input: &[u8]) {
+    for kept in input.chunks(256 << 10) {
+        let mut terminal = Terminal::new(0, 24, 80);
+        terminal.feed(kept);
+        black_box(terminal.snapshot((kept, b""), 1000));
+    }
+}
+
+fn coloured_lines() -> Vec<u8> {
+    repeated(
+        b"\x1b[0;35m00005611\x1b[m a line of output of a usual length, with some colour\r\n",
+        VOLUME,
+    )
 }
 
 fn plain_lines() -> Vec<u8> {

@@ -47,17 +47,18 @@ class Stage:
 
 def measure(world, table):
     stage = Stage(world)
-    scale = 10 if world.quick else 1
-    text = world.new_folder("text")
-    hundred = write_text(text / "hundred", 100 * 10**6 // scale)
-    twenty = write_text(text / "twenty", 20 * 10**6 // scale)
-    echo(world, table, stage)
-    shown(world, table, stage)
-    flood_attached(world, table, stage, hundred)
-    flood_detached(world, table, stage, hundred)
-    stalled(world, table, stage, twenty)
-    paste(world, table, stage)
-    clients(world, table, stage)
+    for part in PARTS.values():
+        part(world, table, stage)
+
+
+def measure_part(name):
+    return lambda world, table: PARTS[name](world, table, Stage(world))
+
+
+def write_megabytes(world, count):
+    """A file of so many megabytes of lines, a tenth of that where it has to be quick."""
+    path = world.new_folder("text") / "lines"
+    return write_text(path, count * 10**6 // (10 if world.quick else 1))
 
 
 def write_text(path, size):
@@ -108,8 +109,9 @@ def shown(world, table, stage):
     table.add(GROUP, "attach to full screen shown, a full ring", "ms", row, at_most(5, "ms"))
 
 
-def flood_attached(world, table, stage, path):
+def flood_attached(world, table, stage):
     """`cat` typed at a shell, until the next prompt is shown."""
+    path = write_megabytes(world, 100)
     for one in stage.here:
         one.create("shell", ["/bin/sh"])
     script = f"cat {path}; printf 'PRO%s\\n' MPT\n"
@@ -146,7 +148,8 @@ def errand_of(world, one, name, path):
     return errand
 
 
-def flood_detached(world, table, stage, path):
+def flood_detached(world, table, stage):
+    path = write_megabytes(world, 100)
     contenders = [one for one in stage.here if one.name != Raw.name]
     errands = {one.name: errand_of(world, one, "detached", path) for one in contenders}
 
@@ -167,8 +170,9 @@ def flood_detached(world, table, stage, path):
     table.add(GROUP, f"{what}, CPU of the server", "s", cpu, at_most(0.25 * size / 100, "s"))
 
 
-def stalled(world, table, stage, path):
+def stalled(world, table, stage):
     """A client that is stopped while the child writes; blocked is what takes more than 5 s."""
+    path = write_megabytes(world, 20)
     patience_s = 5
     contenders = [one for one in stage.here if one.name != Raw.name]
     errands = {one.name: errand_of(world, one, "stalled", path) for one in contenders}
@@ -242,3 +246,14 @@ def clients(world, table, stage):
             terminal.end()
     table.add(GROUP, f"memory of the server for each attached client, of {count}", "KiB", row,
               at_most(16, "KiB"))
+
+
+PARTS = {
+    "echo": echo,
+    "shown": shown,
+    "attached": flood_attached,
+    "detached": flood_detached,
+    "stalled": stalled,
+    "paste": paste,
+    "clients": clients,
+}

@@ -21,6 +21,7 @@ ROWS = {
     "console": console.measure,
     "slow": slow.measure,
 }
+PARTS = {f"console:{name}": console.measure_part(name) for name in console.PARTS}
 
 
 def main():
@@ -35,7 +36,7 @@ def main():
         for name in arguments.only or ROWS:
             say(name)
             try:
-                ROWS[name](world, table)
+                (ROWS | PARTS)[name](world, table)
             except (Failed, OSError, ValueError) as failed:
                 traceback.print_exc()
                 table.incomplete.append(f"{name}: {failed}")
@@ -59,8 +60,8 @@ def parse():
         "docs/benchmarks.md and its plots.",
     )
     parser.add_argument("rounds", nargs="?", type=int, default=5, help="times, interleaved (5)")
-    parser.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW",
-                        help=f"of {', '.join(ROWS)}; prints, writes nothing")
+    parser.add_argument("--only", nargs="+", choices=ROWS | PARTS, metavar="ROW",
+                        help=f"of {', '.join(ROWS | PARTS)}; prints, writes nothing")
     parser.add_argument("--quick", action="store_true", help="smaller, to see that it works")
     parser.add_argument("--long", action="store_true", help="floods of a minute, not of 20 s")
     parser.add_argument("--write", action="store_true", help="write the page all the same")

@@ -21,6 +21,10 @@ const INPUT_HIGH: usize = 64 * 1024;
 /// One read of a terminal or pipe, in bytes.
 const READ_SIZE: usize = 64 * 1024;
 
+/// A shorter read took all there was, in bytes: not worth another one to be told so. A flood
+/// comes in longer ones.
+const SHORT_READ: usize = 1024;
+
 /// What the pipe of a process that fills it is enlarged to, in bytes, so that writer and reader
 /// wait for one another less often.
 const PIPE_SIZE: usize = 256 * 1024;
@@ -121,6 +125,8 @@ pub struct Channel {
     pub enlarged: bool,
     /// The poll tells when a terminal takes input again.
     pub armed: bool,
+    /// The other side was closed: that is told once, and found by reading on.
+    pub hung_up: bool,
 }
 
 /// Where input goes.
@@ -167,6 +173,8 @@ pub struct Announcement {
 pub enum ReadOutcome {
     /// Bytes; there may be more.
     More(usize),
+    /// Bytes, so few that nothing was left; what comes later is told anew.
+    Rest(usize),
     /// Nothing now.
     Drained,
     /// The log has to catch up first.
@@ -273,6 +281,7 @@ impl Child {
             paused: false,
             enlarged: tty,
             armed: false,
+            hung_up: false,
         };
         self.channels.push(channel);
         Ok(number)
@@ -320,6 +329,7 @@ impl Child {
             terminal.make_room(self.output.read(0).slices, self.output.capacity(), max);
         }
         let spare = self.output.spare(max);
+        let short = SHORT_READ.min(spare.len());
         match sys::io::read(channel.fd.as_fd(), spare) {
             Ok(0) => ReadOutcome::Closed,
             Ok(n) => {
@@ -331,7 +341,10 @@ impl Child {
                 if n == READ_SIZE && !std::mem::replace(&mut channel.enlarged, true) {
                     sys::io::enlarge_pipe(channel.fd.as_fd(), PIPE_SIZE);
                 }
-                ReadOutcome::More(n)
+                match n < short && !channel.hung_up {
+                    true => ReadOutcome::Rest(n),
+                    false => ReadOutcome::More(n),
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => ReadOutcome::Drained,
             // A terminal whose last holder closed it says EIO.

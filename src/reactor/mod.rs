@@ -179,8 +179,9 @@ impl Reactor {
                     if event.is_writable() {
                         self.input_writable(id);
                     }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        self.queue_output(id, number);
+                    let hung_up = event.is_read_closed() || event.is_error();
+                    if event.is_readable() || hung_up {
+                        self.queue_output(id, number, hung_up);
                     }
                 }
                 Some(Source::Input(id)) => self.input_writable(id),
@@ -224,13 +225,14 @@ impl Reactor {
     }
 
     /// Puts an output on the list of those to read.
-    fn queue_output(&mut self, id: ProcessId, number: u32) {
+    fn queue_output(&mut self, id: ProcessId, number: u32, hung_up: bool) {
         if let Some(child) = self.children.get_mut(&id)
             && let Some(channel) = child.channel(number)
-            && !channel.queued
         {
-            channel.queued = true;
-            self.outputs_ready.push_back((id, number));
+            channel.hung_up |= hung_up;
+            if !std::mem::replace(&mut channel.queued, true) {
+                self.outputs_ready.push_back((id, number));
+            }
         }
     }
 

@@ -35,6 +35,10 @@ impl Reactor {
                     self.outputs_ready.push_back((id, number));
                     budget = budget.saturating_sub(n);
                 }
+                ReadOutcome::Rest(n) => {
+                    self.output_rests(id, number, ReadOutcome::Drained);
+                    budget = budget.saturating_sub(n);
+                }
                 outcome => self.output_rests(id, number, outcome),
             }
             if budget == 0 || self.clock.spent().saturating_sub(started) > TIME_A_TURN {
@@ -52,7 +56,7 @@ impl Reactor {
             return ReadOutcome::Closed;
         };
         let outcome = child.read_channel(number, max, wall_ns);
-        if let ReadOutcome::More(_) = outcome {
+        if let ReadOutcome::More(_) | ReadOutcome::Rest(_) = outcome {
             self.answer_queries(id);
             self.mark_dirty(id);
         }
@@ -102,7 +106,7 @@ impl Reactor {
             })
             .collect();
         for number in paused {
-            self.queue_output(id, number);
+            self.queue_output(id, number, false);
         }
     }
 
@@ -169,16 +173,16 @@ impl Reactor {
         for number in numbers {
             loop {
                 match self.read_output(id, number, wall_ns) {
-                    ReadOutcome::More(n) if n < budget => budget -= n,
-                    ReadOutcome::More(_) | ReadOutcome::Drained | ReadOutcome::Paused => break,
+                    ReadOutcome::More(n) | ReadOutcome::Rest(n) if n < budget => budget -= n,
                     ReadOutcome::Closed => {
                         self.close_output(id, number);
                         break;
                     }
+                    _ => break,
                 }
             }
             // Edge-triggered: whatever is left must be on the list.
-            self.queue_output(id, number);
+            self.queue_output(id, number, false);
         }
         if let Some(child) = self.children.get_mut(&id) {
             child.feeds.iter_mut().for_each(|feed| feed.feed.hurry());

@@ -252,7 +252,7 @@ impl Reactor {
             }
         }
         for number in opened {
-            self.queue_output(id, number);
+            self.queue_output(id, number, false);
         }
     }
 }

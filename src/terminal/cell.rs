@@ -9,8 +9,12 @@ const NOTHING: char = '\0';
 const MARKS_MAX: usize = 16;
 
 /// A colour as the program named it: the default, one of sixteen, one of 256, or red-green-blue.
+// Packed, a cell takes 24 bytes instead of 32: there are tens of thousands of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(Rust, packed(2))]
 pub(super) struct Colour(u32);
+
+const _: () = assert!(size_of::<Cell>() <= 24);
 
 impl Colour {
     const NAMED: u32 = 1 << 24;
@@ -352,6 +356,26 @@ impl Cell {
             pen.change_extra(|extra| extra.marks.clear());
         }
         pen
+    }
+
+    /// The letter it shows, if there is nothing more to it than colours.
+    pub fn letter(&self) -> Option<u8> {
+        let plain = self.part == Part::Single && self.extra.is_none();
+        let shown = plain && matches!(self.character, ' '..='~');
+        shown.then_some(self.character as u8)
+    }
+
+    /// Whether both have the same colours and attributes.
+    pub fn looks_like(&self, other: &Cell) -> bool {
+        self.style == other.style
+    }
+
+    /// Whether it was written with this pen.
+    pub fn has_pen(&self, pen: &Pen) -> bool {
+        match (&self.extra, &pen.extra) {
+            (None, None) => self.style == pen.style,
+            _ => self.pen() == *pen,
+        }
     }
 
     pub fn write_text(&self, out: &mut String) {

@@ -72,9 +72,17 @@ impl Painter {
         let (mut col, mut gap) = (0, 0);
         while col < end {
             let cell = row.cell(col).unwrap_or(&blank);
+            if cell.letter().is_some() {
+                self.skip(&mut gap);
+                self.draw_with(cell);
+                let before = self.out.len();
+                self.out.extend(row.letters(col, end).map(char::from));
+                col += self.out.len() - before;
+                continue;
+            }
             let needed = (col == 0 && goes_on) || (wraps && col + 1 == cols);
             let makes_room = cell.part == Part::Leading && wraps;
-            let left_free = makes_room && wide_next.is_some_and(|next| next.pen() == cell.pen());
+            let left_free = makes_room && wide_next.is_some_and(|next| next.has_pen(&cell.pen()));
             if left_free || (cell.is_blank(Colour::default()) && !needed) {
                 gap += 1;
                 col += 1;
@@ -106,8 +114,14 @@ impl Painter {
     }
 
     fn cell(&mut self, cell: &Cell) {
-        self.use_pen(&cell.pen());
+        self.draw_with(cell);
         cell.write_text(&mut self.out);
+    }
+
+    fn draw_with(&mut self, cell: &Cell) {
+        if !cell.has_pen(&self.pen) {
+            self.use_pen(&cell.pen());
+        }
     }
 
     /// Makes the terminal's pen this one.

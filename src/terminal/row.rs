@@ -2,6 +2,9 @@
 
 use super::cell::{Cell, Colour, Part, Pen};
 
+/// Room for so many cells is made at once.
+const ROW_AT_LEAST: usize = 32;
+
 /// One row of a screen. Places beyond its cells are blank, on the background `fill`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Row {
@@ -71,7 +74,12 @@ impl Row {
         for (cell, byte) in self.cells[col..].iter_mut().zip(&text[..known]) {
             *cell = new(byte);
         }
-        self.cells.extend(text[known..].iter().map(new));
+        let rest = &text[known..];
+        if self.cells.capacity() == 0 {
+            // Most rows are written once.
+            self.cells.reserve(rest.len().max(ROW_AT_LEAST));
+        }
+        self.cells.extend(rest.iter().map(new));
     }
 
     /// Blanks the columns from `start` to before `end`, of `cols`.
@@ -128,6 +136,14 @@ impl Row {
             self.cells.truncate(cols);
         }
         self.wrapped = false;
+    }
+
+    /// From a column on: letters that look alike, nothing else.
+    pub fn letters(&self, col: usize, end: usize) -> impl Iterator<Item = u8> {
+        let cells = self.cells.get(col..end.min(self.cells.len()));
+        let cells = cells.unwrap_or_default();
+        let like_first = |cell: &&Cell| cell.looks_like(&cells[0]);
+        cells.iter().take_while(like_first).map_while(Cell::letter)
     }
 
     /// Its characters, wide ones once.

@@ -20,10 +20,10 @@ impl Screen {
                 std::mem::take(&mut page.rows[from + step])
             };
             if keeps {
-                if self.history.len() >= self.history_max {
-                    self.history.pop_front();
-                }
-                let kept = std::mem::take(&mut row);
+                // What falls out of the history makes the new row.
+                let full = self.history.len() >= self.history_max;
+                let oldest = if full { self.history.pop_front() } else { None };
+                let kept = std::mem::replace(&mut row, oldest.unwrap_or_default());
                 self.history.push_back(kept);
             }
             row.clear(bg);

@@ -21,6 +21,9 @@ const OUTPUT_BOUND: usize = 128 * 1024;
 /// How long output may wait for the terminal before it is given up for a picture of the end.
 const STALE: Duration = Duration::from_secs(1);
 
+/// A shorter read of the terminal took all there was, in bytes.
+const SHORT_READ: usize = 1024;
+
 const TERMINAL: Token = Token(0);
 const SOCKET: Token = Token(1);
 const SIGNALS: Token = Token(2);
@@ -30,6 +33,8 @@ const SIGNALS: Token = Token(2);
 pub(super) struct Ready {
     terminal_readable: bool,
     terminal_writable: bool,
+    /// The terminal hung up: that is told once, and found by reading on.
+    terminal_closed: bool,
     socket_readable: bool,
     socket_writable: bool,
     /// The daemon will send nothing more.
@@ -50,6 +55,7 @@ impl Ready {
         Ready {
             terminal_readable: true,
             terminal_writable: true,
+            terminal_closed: false,
             socket_readable: true,
             socket_writable: true,
             socket_closed: false,
@@ -120,6 +126,7 @@ pub fn run(mut session: Session, greet: bool, signals: &mut Signals) -> Result<E
                 TERMINAL => {
                     ready.terminal_readable |= event.is_readable() || event.is_read_closed();
                     ready.terminal_writable |= event.is_writable() || event.is_write_closed();
+                    ready.terminal_closed |= event.is_read_closed() || event.is_error();
                 }
                 SOCKET => {
                     ready.socket_readable |= event.is_readable() || event.is_read_closed();
@@ -172,6 +179,9 @@ impl Session {
             // The terminal hung up.
             Some(0) => self.ended = Some(Ended::Signalled(SIGHUP)),
             Some(count) => {
+                // What comes later is told anew.
+                let more = count >= SHORT_READ || self.ready.terminal_closed;
+                self.ready.terminal_readable = more;
                 self.hide_hint();
                 let paste = self.screen.bracketed_paste();
                 let actions = self.chord.feed(&buffer[..count], paste);
