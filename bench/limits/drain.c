@@ -1,5 +1,6 @@
 /* The limit for keeping output: runs a shell command on a pty or a pipe and copies all it prints
- * into a file, 64 KiB a read. Prints the seconds from its start to the end of its output.
+ * into a file, 64 KiB a read. Prints the seconds from its start to the end of its output, and
+ * those of processor time it took itself.
  *
  *   drain pty|pipe FILE COMMAND */
 #define _GNU_SOURCE
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,6 +59,11 @@ int main(int argc, char **argv) {
         if (write(file, buffer, (size_t)got) != got) return 1;
     }
     waitpid(pid, NULL, 0);
-    printf("%.6f\n", seconds() - began);
+    double ended = seconds();
+    struct rusage own;
+    getrusage(RUSAGE_SELF, &own);
+    double cpu = (double)(own.ru_utime.tv_sec + own.ru_stime.tv_sec)
+        + (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec) / 1e6;
+    printf("%.6f %.6f\n", ended - began, cpu);
     return 0;
 }
