@@ -35,6 +35,9 @@ pub struct Hint {
     text: String,
     style: Style,
     screen: Overlay,
+    /// What has been drawn and written and `screen` has yet to take in: that takes time, and
+    /// what is drawn should not wait for it.
+    unseen: Vec<u8>,
     drawn: bool,
     /// What the process wrote since, in bytes.
     written: usize,
@@ -49,6 +52,7 @@ impl Hint {
             text,
             style,
             screen: Overlay::new(rows, cols),
+            unseen: Vec::new(),
             drawn: false,
             written: 0,
             row: None,
@@ -72,7 +76,7 @@ impl Hint {
 
     /// Takes note of a screen that is drawn, while it is hidden.
     pub fn drawn(&mut self, bytes: &[u8]) {
-        self.screen.feed(bytes);
+        self.unseen.extend_from_slice(bytes);
         self.drawn = true;
     }
 
@@ -83,7 +87,7 @@ impl Hint {
         if self.written > WRITTEN_MAX {
             return false;
         }
-        self.screen.feed(bytes);
+        self.unseen.extend_from_slice(bytes);
         true
     }
 
@@ -93,6 +97,7 @@ impl Hint {
         if !self.drawn || self.row.is_some() {
             return Vec::new();
         }
+        self.screen.feed(&std::mem::take(&mut self.unseen));
         let (_, cols) = self.screen.size();
         let text = cut(&self.text, cols - 1);
         let text = self.style.paint(Paint::Dim, &text);

@@ -219,8 +219,11 @@ impl Session {
             .extend(Frame::new(Kind::Redraw, []).to_bytes());
     }
 
+    /// Lays the hint over what is on the terminal, once all of that is there.
     fn show_hint(&mut self) {
-        if let Some(hint) = &mut self.hint {
+        if let Some(hint) = &mut self.hint
+            && self.screen.queued() == 0
+        {
             let bytes = hint.show();
             self.screen.queue(&bytes);
         }
@@ -354,7 +357,6 @@ impl Session {
         while let Some(frame) = self.decoder.next_frame().map_err(broken)? {
             self.take_frame(&frame);
         }
-        self.show_hint();
         Ok(())
     }
 

@@ -258,6 +258,7 @@ impl Session {
                 Err(_) => self.hung_up()?,
             }
         }
+        self.show_hint();
         Ok(())
     }
 
