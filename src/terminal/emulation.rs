@@ -14,6 +14,7 @@
 //! writes nothing else never has a model.
 
 use super::model::Model;
+use super::scrollback::Scrollback;
 use super::snapshot::snapshot;
 use super::tracker::Tracker;
 use memchr::memrchr_iter;
@@ -199,13 +200,18 @@ impl Terminal {
 
     /// The terminal as it is now, with so many rows above the screen.
     pub(super) fn model(&self, kept: Kept<'_>, history: usize) -> Model {
+        self.model_with(kept, history, false)
+    }
+
+    /// The same, with `as_text` most of those rows as text, which is quicker.
+    fn model_with(&self, kept: Kept<'_>, history: usize, as_text: bool) -> Model {
         match self.late_begin(kept, history.max(HISTORY_KEPT)) {
             Some(calm) => {
                 let mut late = self.clone();
                 late.skip_to(kept, calm);
-                late.replayed(kept, history)
+                late.replayed(kept, history, as_text)
             }
-            None => self.replayed(kept, history),
+            None => self.replayed(kept, history, as_text),
         }
     }
 
@@ -227,13 +233,19 @@ impl Terminal {
         calm.copied().filter(|calm| *calm > first)
     }
 
-    fn replayed(&self, kept: Kept<'_>, history: usize) -> Model {
+    fn replayed(&self, kept: Kept<'_>, history: usize, as_text: bool) -> Model {
         let mut model = match &self.model {
             Some(model) => Model::clone(model),
             None => Model::new(self.begin_size.0, self.begin_size.1),
         };
+        let screen = model.screen_mut();
+        let surplus = history.saturating_sub(HISTORY_KEPT);
         // Rows above the screen take part in a change of size.
-        model.screen_mut().keep_history(history.max(HISTORY_KEPT));
+        screen.keep_history(history.max(HISTORY_KEPT));
+        if as_text && surplus > 0 && self.sizes.is_empty() {
+            screen.keep_history(HISTORY_KEPT);
+            screen.scrollback = Some(Box::new(Scrollback::new(surplus)));
+        }
         self.advance(&mut model, kept, self.tracker.offset());
         model.screen_mut().keep_history(history);
         model.catch_up();
@@ -246,7 +258,7 @@ impl Terminal {
     /// receiving terminal shows is scrolled into its own history; 0 is for a terminal that
     /// already shows this process and has to catch up.
     pub fn snapshot(&self, kept: Kept<'_>, history_lines: usize) -> Vec<u8> {
-        let model = self.model(kept, history_lines);
+        let model = self.model_with(kept, history_lines, true);
         snapshot(&model, kept, &self.tracker, history_lines > 0)
     }
 

@@ -71,7 +71,7 @@ fn only_the_end_of_plain_lines_is_replayed() {
         .expect("a late beginning");
     assert!(begin + 64 * 1024 > world.ring.head(), "not late: {begin}");
     world.check("lines");
-    let all = world.terminal.replayed(kept, 100);
+    let all = world.terminal.replayed(kept, 100, false);
     let wanted = snapshot(&all, kept, world.terminal.tracker(), true);
     assert!(world.terminal.snapshot(kept, 100) == wanted);
     // What is asked for beyond that is there, too.
@@ -227,4 +227,44 @@ fn text_is_wrapped_anew_and_the_cursor_stays_in_it() {
         "{:?}",
         rows(&model)
     );
+}
+
+#[test]
+fn lines_kept_as_text_are_shown_as_lines_kept_as_rows() {
+    let line = "\x1b[1;32mgreen\x1b[m and a rather long line that wraps at the end of \
+        漢字漢字漢字 e\u{301}\r\n";
+    let clear = "\x1b[3J";
+    let mut stream = String::new();
+    for number in 0..400 {
+        stream.push_str(&" ".repeat(number % 7));
+        stream.push_str(line);
+        stream.push_str(if number % 3 == 0 {
+            "\t\x1b[44mx\x1b[K\x1b[m\r\n"
+        } else {
+            "y"
+        });
+    }
+    for stream in [
+        stream.clone(),
+        format!("{stream}{clear}{stream}"),
+        stream + clear,
+    ] {
+        let kept = (stream.as_bytes(), &b""[..]);
+        for lines in [101, 150, 1000] {
+            for cols in [9, 10, 80] {
+                let mut terminal = Terminal::new(0, 5, cols);
+                terminal.feed(stream.as_bytes());
+                let [rows, text] = [false, true].map(|as_text| {
+                    let model = terminal.model_with(kept, lines, as_text);
+                    assert_eq!(model.screen().scrollback.is_some(), as_text);
+                    snapshot(&model, kept, terminal.tracker(), true)
+                });
+                assert_eq!(
+                    String::from_utf8(rows),
+                    String::from_utf8(text),
+                    "{lines} {cols}"
+                );
+            }
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod row;
 mod scan;
 mod screen;
 mod scroll;
+mod scrollback;
 mod snapshot;
 mod state;
 mod strings;

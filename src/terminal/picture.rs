@@ -2,7 +2,7 @@
 
 use super::cell::{Cell, Colour, Part, Pen};
 use super::row::Row;
-use super::screen::{Cursor, Page};
+use super::screen::{Cursor, Page, Screen};
 
 /// Writes to a terminal that is clear, wraps, and whose pen is the default one.
 #[derive(Debug, Default)]
@@ -37,17 +37,35 @@ impl Painter {
         self.use_pen(&Pen::default());
     }
 
-    /// Rows one below the other, from the first column on; scrolls at the bottom.
-    pub fn lines<'a>(&mut self, rows: impl Iterator<Item = &'a Row>, cols: usize) {
-        let mut rows = rows.peekable();
+    /// The lines above a screen one below the other, from the first column on; scrolls at the
+    /// bottom.
+    pub fn history(&mut self, screen: &Screen) {
         let mut goes_on = false;
-        while let Some(row) = rows.next() {
-            goes_on = self.row(row, rows.peek().copied(), goes_on, cols);
-            self.use_pen(&Pen::default());
-            if !goes_on {
-                self.out.push_str("\r\n");
-            }
+        if let Some(scrollback) = &screen.scrollback {
+            let (shown, last_goes_on) = scrollback.shown();
+            self.out.push_str(shown);
+            goes_on = last_goes_on;
         }
+        let mut rows = screen.history.iter().peekable();
+        while let Some(row) = rows.next() {
+            goes_on = self.line_of_many(row, rows.peek().copied(), goes_on, screen.cols);
+        }
+    }
+
+    /// One of many rows; whether the next one is to go on from here.
+    pub fn line_of_many(
+        &mut self,
+        row: &Row,
+        next: Option<&Row>,
+        goes_on: bool,
+        cols: usize,
+    ) -> bool {
+        let goes_on = self.row(row, next, goes_on, cols);
+        self.use_pen(&Pen::default());
+        if !goes_on {
+            self.out.push_str("\r\n");
+        }
+        goes_on
     }
 
     /// A row by itself.

@@ -5,6 +5,7 @@
 use super::cell::{Cell, Colour, Part, Pen};
 use super::modes::Charsets;
 use super::row::Row;
+use super::scrollback::Scrollback;
 use std::collections::VecDeque;
 use unicode_width::UnicodeWidthChar;
 
@@ -55,6 +56,8 @@ pub(super) struct Screen {
     /// Rows that left the main screen at its top, and how many are kept.
     pub history: VecDeque<Row>,
     pub history_max: usize,
+    /// What falls out of it, where somebody wants to show that.
+    pub scrollback: Option<Box<Scrollback>>,
     /// The first row of the scrolling region, and the one after its last.
     pub top: usize,
     pub bottom: usize,
@@ -78,6 +81,7 @@ impl Screen {
             alternate: None,
             history: VecDeque::new(),
             history_max: 0,
+            scrollback: None,
             top: 0,
             bottom: rows,
             tabs: None,
@@ -94,6 +98,13 @@ impl Screen {
         self.history_max = rows;
         let surplus = self.history.len().saturating_sub(rows);
         self.history.drain(..surplus);
+    }
+
+    fn forget_history(&mut self) {
+        self.history.clear();
+        if let Some(scrollback) = &mut self.scrollback {
+            scrollback.clear();
+        }
     }
 
     /// Empties both screens; all else stays.
@@ -122,8 +133,9 @@ impl Screen {
             .iter()
             .flat_map(|page| &page.rows)
             .chain(&self.history);
-        rows.map(|row| size_of::<Row>() + row.cells.capacity() * size_of::<Cell>())
-            .sum()
+        let rows = rows.map(|row| size_of::<Row>() + row.cells.capacity() * size_of::<Cell>());
+        let scrollback = self.scrollback.iter().map(|one| one.memory());
+        rows.chain(scrollback).sum()
     }
 
     fn index(&self) -> usize {
@@ -351,7 +363,7 @@ impl Screen {
                 page.rows[row].erase(0, col + 1, cols, bg);
             }
             2 => page.clear(bg),
-            3 => self.history.clear(),
+            3 => self.forget_history(),
             _ => {}
         }
     }

@@ -23,6 +23,9 @@ impl Screen {
                 // What falls out of the history makes the new row.
                 let full = self.history.len() >= self.history_max;
                 let oldest = if full { self.history.pop_front() } else { None };
+                if let (Some(oldest), Some(scrollback)) = (&oldest, &mut self.scrollback) {
+                    scrollback.push(oldest, self.history.front(), self.cols);
+                }
                 let kept = std::mem::replace(&mut row, oldest.unwrap_or_default());
                 self.history.push_back(kept);
             }

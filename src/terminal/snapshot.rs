@@ -63,7 +63,7 @@ fn preamble(rows: usize, history: bool) -> Vec<u8> {
 fn render(screen: &Screen, state: &TerminalState) -> Vec<u8> {
     let mut painter = Painter::default();
     if !screen.history.is_empty() {
-        painter.lines(screen.history.iter(), screen.cols);
+        painter.history(screen);
         painter.out.push_str(&"\n".repeat(screen.rows - 1));
     }
     painter.out.push_str("\x1b[H\x1b[J");

@@ -2,6 +2,7 @@
 
 use crate::consoles::{Console, ECHO, contains};
 use crate::support::Daemon;
+use crate::support::system::wait_for_text;
 
 #[test]
 fn what_is_typed_reaches_the_process_and_its_answer_comes_back() {
@@ -136,9 +137,11 @@ fn old_questions_are_not_asked_again() {
         .replace('$', r"\044");
     let yaml = format!(
         "programs:\n  asks:\n    cmd: [sh, -c, 'stty -echo; printf \"{printed}\"; echo asked; \
-         exec cat']\n    tty: true\n    starttime: 0\n"
+         exec cat']\n    tty: true\n    starttime: 0\n    stdout: asked.log\n"
     );
     let daemon = Daemon::start(&yaml);
+    // Before anybody is attached.
+    wait_for_text(&daemon.path("asked.log"), "asked");
     let mut console = Console::attach(&daemon, "asks:0");
     console.terminal.expect("asked");
     for question in questions {
