@@ -204,7 +204,7 @@ impl TerminalState {
         let start = self.position() - bytes.len() as u64;
         let last = self.calm.back().copied().unwrap_or(0).max(self.moved_at);
         let mut next = last + CALM_STEP;
-        if self.position() <= next || !self.is_calm() {
+        if self.position() < next || !self.is_calm() {
             return;
         }
         // The newline is the byte before.

@@ -183,6 +183,20 @@ fn calm_points_are_beginnings_of_lines_on_a_plain_terminal() {
 }
 
 #[test]
+fn calm_points_do_not_depend_on_how_the_stream_is_cut() {
+    let lines = "fourteen bytes\r\n".repeat(500);
+    let whole = fed(&lines);
+    for cut in [1, 7, 15, 16, 2048, 4096] {
+        let mut tracker = Tracker::new(0);
+        lines
+            .as_bytes()
+            .chunks(cut)
+            .for_each(|part| tracker.feed(part));
+        assert_eq!(tracker.state.calm, whole.state.calm, "{cut}");
+    }
+}
+
+#[test]
 fn titles_that_were_put_aside_come_back() {
     let text = "\x1b]2;mine\x07\x1b[22;0;0t\x1b]2;theirs\x07";
     assert_eq!(restored(text), "\x1b]2;mine\x07\x1b[22;2t\x1b]2;theirs\x07");
