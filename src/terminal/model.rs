@@ -5,10 +5,10 @@ use super::params::Params;
 use super::scan::{Scanner, Sink};
 use super::screen::Screen;
 
-/// Characters that REP may write for each byte that is fed, and at least for each feed: a few
-/// bytes must not ask for much work.
-const REPEATS_PER_BYTE: usize = 16;
-const REPEATS_MIN: usize = 64 * 1024;
+/// Characters that REP may write within so many bytes of the stream: a few bytes must not ask for
+/// much work. Counted from the beginning, so that it does not matter how the stream is cut.
+const REPEATS_MAX: usize = 64 * 1024;
+const REPEATS_SPAN: u64 = 4096;
 
 /// The screens, and where in the stream they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,11 @@ struct Canvas {
     screen: Screen,
     /// The beginning of a character that needs more bytes.
     partial: Vec<u8>,
-    repeats: usize,
+    /// Bytes taken in before this feed, and how much of this one.
+    fed: u64,
+    at: u64,
+    /// The span that REP last wrote in, and how many characters there.
+    repeated: (u64, usize),
 }
 
 impl Model {
@@ -34,15 +38,18 @@ impl Model {
             canvas: Canvas {
                 screen: Screen::new(rows, cols),
                 partial: Vec::new(),
-                repeats: 0,
+                fed: 0,
+                at: 0,
+                repeated: (0, 0),
             },
         }
     }
 
     /// Takes in the next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.canvas.repeats = REPEATS_MIN.max(bytes.len() * REPEATS_PER_BYTE);
         self.scanner.feed(bytes, &mut self.canvas);
+        self.canvas.fed += bytes.len() as u64;
+        self.canvas.at = 0;
     }
 
     /// Shows what has ended though nobody has said so: a character cut short by a sequence that
@@ -57,7 +64,7 @@ impl Model {
     pub fn settle(&mut self) {
         self.scanner = Scanner::default();
         self.canvas.partial = Vec::new();
-        self.canvas.repeats = 0;
+        self.canvas.repeated = (0, 0);
         self.canvas.screen.forget_text();
     }
 
@@ -218,8 +225,12 @@ impl Canvas {
     }
 
     fn repeat(&mut self, count: usize) {
-        let count = count.min(self.repeats);
-        self.repeats -= count;
+        let span = (self.fed + self.at) / REPEATS_SPAN;
+        if self.repeated.0 != span {
+            self.repeated = (span, 0);
+        }
+        let count = count.min(REPEATS_MAX - self.repeated.1);
+        self.repeated.1 += count;
         self.screen.repeat(count);
     }
 
@@ -240,6 +251,10 @@ impl Canvas {
 }
 
 impl Sink for Canvas {
+    fn at(&mut self, end: usize) {
+        self.at = end as u64;
+    }
+
     fn text(&mut self, bytes: &[u8]) {
         if self.partial.is_empty() {
             return self.decode(bytes);

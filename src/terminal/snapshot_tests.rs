@@ -303,6 +303,21 @@ fn no_output_and_no_size_is_too_odd() {
     }
 }
 
+#[test]
+fn where_the_ring_wraps_does_not_show_however_often_something_is_repeated() {
+    let stream = b"ab\x1b[59011bcd\x1b[59011b\x1b[3;3Hef\x1b[59011bg";
+    let mut terminal = Terminal::new(0, 3, 7);
+    terminal.feed(stream);
+    let whole = terminal.snapshot((stream, b""), 20);
+    for seam in 0..stream.len() {
+        assert_eq!(
+            terminal.snapshot(stream.split_at(seam), 20),
+            whole,
+            "{seam}"
+        );
+    }
+}
+
 /// Processor time of this thread for a look at so many bytes of this piece.
 fn work_of(piece: &str, len: usize) -> Duration {
     let spent = || {
