@@ -2,9 +2,16 @@
 
 use crate::support::Daemon;
 use rustix::process::Signal;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const CONFIG: &str = "programs:\n  worker: {cmd: sleep 1000, numprocs: 2, starttime: 0}\n  \
     zebra: {cmd: sleep 1000, autostart: false, starttime: 0}\n";
+
+/// As root, all shells on a terminal share one history: who looks at it has to be alone.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[test]
 fn verbs_come_from_a_pipe() {
@@ -35,6 +42,7 @@ fn an_unknown_verb_in_the_shell_is_named_and_the_shell_goes_on() {
 
 #[test]
 fn a_line_can_be_edited() {
+    let _alone = alone();
     let daemon = Daemon::start(CONFIG);
     daemon.wait_state("worker:0", "RUNNING");
     let mut shell = daemon.terminal(&["tm"], 24, 100);
@@ -50,6 +58,7 @@ fn a_line_can_be_edited() {
 
 #[test]
 fn history_comes_back_with_arrow_up_also_the_next_time() {
+    let _alone = alone();
     let daemon = Daemon::start(CONFIG);
     daemon.wait_state("worker:0", "RUNNING");
     let mut shell = daemon.terminal(&["tm"], 24, 100);
@@ -85,6 +94,7 @@ fn at_prompt(screen: &str) -> bool {
 
 #[test]
 fn verbs_and_live_names_are_completed() {
+    let _alone = alone();
     let daemon = Daemon::start(CONFIG);
     let mut shell = daemon.terminal(&["tm"], 24, 100);
     shell.expect_screen("the prompt", at_prompt);
@@ -99,6 +109,7 @@ fn verbs_and_live_names_are_completed() {
 
 #[test]
 fn events_appear_without_disturbing_the_line() {
+    let _alone = alone();
     let daemon = Daemon::start(CONFIG);
     let mut shell = daemon.terminal(&["tm"], 24, 100);
     shell.expect_screen("the prompt", at_prompt);
@@ -115,6 +126,7 @@ fn events_appear_without_disturbing_the_line() {
 
 #[test]
 fn quit_leaves_the_shell_and_shutdown_ends_the_daemon() {
+    let _alone = alone();
     let mut daemon = Daemon::start(CONFIG);
     let mut shell = daemon.terminal(&["tm"], 24, 100);
     shell.expect("tm");
