@@ -5,6 +5,8 @@
  *
  *   console echo KEYS COMMAND...        one key at a time, in turn over all the commands, each
  *                                       timed until it comes back: a line "MIN P50 P99" in us each
+ *   console keys KEYS COMMAND...        the same, but a line of all the times in us, in order of
+ *                                       size, each: for figures over several runs
  *   console say TEXT UNTIL COMMAND      types TEXT once the command has shown something and is
  *                                       quiet, then: "SECONDS BYTES" until UNTIL is shown
  *   console show UNTIL COMMAND          "SECONDS BYTES" from the start until UNTIL is shown
@@ -157,7 +159,7 @@ static double keystroke(int master, char key) {
     }
 }
 
-static void echo(int keys, int count) {
+static void echo(int keys, int count, int all_times) {
     struct timespec pause = {.tv_nsec = 1000000};
     for (int i = 0; i < count; i++) sessions[i].samples = calloc((size_t)keys, sizeof(double));
     for (int k = 0; k < keys; k++) {
@@ -175,13 +177,19 @@ static void echo(int keys, int count) {
     for (int i = 0; i < count; i++) {
         double *all = sessions[i].samples;
         qsort(all, (size_t)keys, sizeof *all, by_size);
-        printf("%.2f %.2f %.2f\n", all[0] * 1e6, all[keys / 2] * 1e6, all[keys * 99 / 100] * 1e6);
+        if (!all_times) {
+            double half = all[keys / 2], most = all[keys * 99 / 100];
+            printf("%.2f %.2f %.2f\n", all[0] * 1e6, half * 1e6, most * 1e6);
+            continue;
+        }
+        for (int k = 0; k < keys; k++) printf("%.2f%c", all[k] * 1e6, k + 1 < keys ? ' ' : '\n');
     }
 }
 
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "";
-    int first = strcmp(mode, "show") == 0 ? 3 : strcmp(mode, "echo") == 0 ? 3 : 4;
+    int keys_only = strcmp(mode, "echo") == 0 || strcmp(mode, "keys") == 0;
+    int first = strcmp(mode, "show") == 0 || keys_only ? 3 : 4;
     if (argc <= first || argc - first > SESSIONS_MAX) return 2;
     double began = now();
     for (int i = first; i < argc; i++) sessions[i - first] = start(argv[i]);
@@ -189,9 +197,9 @@ int main(int argc, char **argv) {
     if (strcmp(mode, "show") == 0) {
         long long bytes = await(master, argv[2]);
         printf("%.6f %lld\n", now() - began, bytes);
-    } else if (strcmp(mode, "echo") == 0) {
+    } else if (keys_only) {
         for (int i = first; i < argc; i++) settle(sessions[i - first].master);
-        echo(atoi(argv[2]), argc - first);
+        echo(atoi(argv[2]), argc - first, strcmp(mode, "keys") == 0);
     } else {
         settle(master);
         began = now();
