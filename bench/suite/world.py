@@ -7,6 +7,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+MIB = 1 << 20
 LIMITS = ("spawn", "drain", "restart", "child", "console")
 
 
@@ -64,6 +65,16 @@ class World:
         folder = self.folder / f"{name}-{self.folders}"
         folder.mkdir()
         return folder
+
+    def touch_memory(self, size):
+        """Has the machine back page cache for so many bytes. In a virtual one that is the dearest
+        part of writing a file, and whoever happens to write first would pay for it."""
+        path = self.folder / "touched"
+        with open(path, "wb") as file:
+            # What was freed last is not always what is given out next.
+            for _ in range(4 * size // MIB):
+                file.write(bytes(MIB))
+        path.unlink()
 
     def run(self, *command, timeout_s=120, **options):
         """Runs a command to its end; its output as text."""
