@@ -9,7 +9,8 @@ import subprocess
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-BUILT = pathlib.Path(os.environ.get("TM_BIN_DIR") or ROOT / "target/release")
+# Programs run in folders of their own, where a relative path would lead nowhere.
+BUILT = pathlib.Path(os.environ.get("TM_BIN_DIR") or ROOT / "target/release").resolve()
 PROGRAMS = BUILT / "examples"
 PATIENCE_S = 60
 
