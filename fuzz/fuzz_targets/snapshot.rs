@@ -35,6 +35,8 @@ fuzz_target!(|input: Input<'_>| {
         terminal.snapshot((kept, &[]), history),
         "where the ring wraps shows"
     );
+    // On a smaller terminal only that it ends, and well.
+    terminal.snapshot_within(pieces, history, (rows / 2, cols.saturating_sub(1)));
     let begun = usize::try_from(terminal.tracker().pending())
         .unwrap_or(0)
         .min(kept.len());

@@ -279,7 +279,7 @@ impl Session {
     /// Tells the daemon the size of the terminal.
     fn resize(&mut self) {
         let (rows, cols) = self.screen.size();
-        if !self.read_only && rows > 0 && cols > 0 {
+        if rows > 0 && cols > 0 {
             self.outgoing.extend(Frame::resize(rows, cols).to_bytes());
         }
     }

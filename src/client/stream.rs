@@ -42,31 +42,34 @@ pub fn run(
 ) -> Result<i32, ClientError> {
     let (socket, decoder) = connection.into_frames();
     let (shown, output) = mpsc::sync_channel(1);
+    let is_terminal = std::io::stdin().is_terminal();
+    // A person sees it start and may go on typing then; a pipe is at its end by that time.
+    let later = is_terminal && reply.pid.is_none();
     let input = Input {
         socket: socket.try_clone().map_err(failed)?,
-        is_terminal: std::io::stdin().is_terminal(),
-        accepted: reply.input && !args.read_only,
+        is_terminal,
+        accepted: (reply.input || later) && !args.read_only,
         until_exit: args.until_exit,
-        process: reply.process.clone(),
+        refusal: refusal(context, args, reply),
         left: Arc::new(AtomicBool::new(false)),
         output,
     };
+    let (name, state) = (&reply.process, &reply.state);
     let mut greeting = None;
     if input.is_terminal {
-        let to_write = match (args.read_only, reply.input) {
-            (true, _) => "read-only",
-            (false, true) => "lines go to its input",
-            (false, false) => "it takes no input (set stdin: pipe)",
+        let to_write = match (args.read_only, reply.pid, reply.input) {
+            (true, _, _) => "read-only".to_string(),
+            (false, None, _) => format!("{state}, takes no input now"),
+            (false, Some(_), true) => "lines go to its input".to_string(),
+            (false, Some(_), false) => "it takes no input (set stdin: pipe)".to_string(),
         };
-        let name = &reply.process;
         greeting = Some(format!("[attached to {name} — {to_write}, ctrl-c leaves]"));
-    } else if !input.accepted {
-        let name = &reply.process;
+    } else if reply.pid.is_none() && args.until_exit {
         context.notice(&format!(
-            "[{name} takes no input (set stdin: pipe): it is dropped]"
+            "[{name} is {state}: waiting until it is started and ends]"
         ));
     }
-    let (left, is_terminal) = (Arc::clone(&input.left), input.is_terminal);
+    let left = Arc::clone(&input.left);
     leave_at_signals(&socket, &left)?;
     thread::Builder::new()
         .spawn(move || input.forward())
@@ -103,6 +106,21 @@ pub fn run(
     }
 }
 
+/// Why what is typed goes nowhere.
+fn refusal(context: &Context, args: &AttachArgs, reply: &AttachReply) -> Option<String> {
+    let (name, state) = (&reply.process, &reply.state);
+    let why = if args.read_only {
+        format!("attached read-only to {name}")
+    } else if reply.pid.is_none() {
+        format!("{name} is {state} and takes no input")
+    } else if !reply.input {
+        format!("{name} takes no input (set stdin: pipe)")
+    } else {
+        return None;
+    };
+    (!context.global.quiet).then(|| format!("[{why}: it is dropped]"))
+}
+
 enum End {
     Exited(ExitInfo),
     Detached(String),
@@ -114,7 +132,8 @@ struct Input {
     is_terminal: bool,
     accepted: bool,
     until_exit: bool,
-    process: String,
+    /// Said once, when there is something that cannot be delivered.
+    refusal: Option<String>,
     left: Arc<AtomicBool>,
     /// Tells of output.
     output: Receiver<()>,
@@ -125,7 +144,6 @@ impl Input {
     /// that was read is delivered before the daemon sees that we leave.
     fn forward(mut self) {
         let mut buffer = [0; 16 * 1024];
-        let mut told = false;
         let mut told_something = false;
         loop {
             match std::io::stdin().lock().read(&mut buffer) {
@@ -139,8 +157,8 @@ impl Input {
                     }
                 }
                 Ok(_) => {
-                    if self.is_terminal && !std::mem::replace(&mut told, true) {
-                        let _ = writeln!(std::io::stderr(), "[{} takes no input]", self.process);
+                    if let Some(refusal) = self.refusal.take() {
+                        let _ = writeln!(std::io::stderr(), "{refusal}");
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -14,7 +14,7 @@ use std::time::Duration;
 const BARRIER: Duration = Duration::from_secs(1);
 
 /// Time spent on starts in one turn: then everybody else has their say.
-const STARTS_A_TURN: Duration = Duration::from_millis(2);
+const STARTS_A_TURN: Duration = Duration::from_millis(1);
 
 impl Reactor {
     /// Does everything that is decided, in order; starts as far as the turn's time for them goes.

@@ -127,7 +127,8 @@ fn send_console(
         attachment.needs_snapshot = false;
         attachment.cursor = child.output.head();
         let history = std::mem::take(&mut attachment.history);
-        let bytes = snapshot(child, attachment.cursor, history as usize);
+        let size = (attachment.rows, attachment.cols);
+        let bytes = snapshot(child, attachment.cursor, history as usize, size);
         connection.send_bytes(&bytes);
         return Some(bytes.len());
     }
@@ -256,13 +257,16 @@ fn data_header(segment: &Segment<'_>) -> [u8; HEADER_LEN + 8] {
     header
 }
 
-/// The frames that draw a terminal as of `offset`.
-fn snapshot(child: &Child, offset: u64, history_lines: usize) -> Vec<u8> {
+/// The frames that draw a terminal as of `offset`, for a client whose own has this size.
+fn snapshot(child: &Child, offset: u64, history_lines: usize, size: (u16, u16)) -> Vec<u8> {
     let Some(terminal) = &child.terminal else {
         return Vec::new();
     };
     let read = child.output.read(child.output.tail());
-    let picture = terminal.snapshot(read.slices, history_lines);
+    let picture = match size.0 > 0 && size.1 > 0 {
+        true => terminal.snapshot_within(read.slices, history_lines, size),
+        false => terminal.snapshot(read.slices, history_lines),
+    };
     let mut bytes = Vec::with_capacity(picture.len() + 64);
     for piece in picture.chunks(MAX_PAYLOAD - 8) {
         bytes.extend(Frame::header(Kind::Snapshot, 0, piece.len() + 8));

@@ -258,7 +258,24 @@ impl Terminal {
     /// receiving terminal shows is scrolled into its own history; 0 is for a terminal that
     /// already shows this process and has to catch up.
     pub fn snapshot(&self, kept: Kept<'_>, history_lines: usize) -> Vec<u8> {
-        let model = self.model_with(kept, history_lines, true);
+        self.snapshot_within(kept, history_lines, (u16::MAX, u16::MAX))
+    }
+
+    /// The same for a receiving terminal of so many rows and columns. One that is smaller shows
+    /// what it would after having been made as small: text wraps, an alternate screen is cut.
+    pub fn snapshot_within(
+        &self,
+        kept: Kept<'_>,
+        history_lines: usize,
+        (rows, cols): (u16, u16),
+    ) -> Vec<u8> {
+        let size = self.sizes.back().map_or(self.begin_size, |(_, size)| *size);
+        let smaller = (rows.min(size.0), cols.min(size.1));
+        // What is above the screen takes part in that, so it has to be there as rows.
+        let mut model = self.model_with(kept, history_lines, smaller == size);
+        if smaller != size {
+            model.screen_mut().resize(smaller.0, smaller.1);
+        }
         snapshot(&model, kept, &self.tracker, history_lines > 0)
     }
 

@@ -277,6 +277,51 @@ fn line_drawing_shows_as_lines() {
     assert_eq!(look.cursor, (1, 3));
 }
 
+/// A terminal of another size after the snapshot that is meant for it.
+fn within(world: &World, history: usize, size: (u16, u16)) -> vt100::Parser {
+    let mut fresh = parser(size.0, size.1);
+    let kept = world.ring.read(0).slices;
+    fresh.process(&world.terminal.snapshot_within(kept, history, size));
+    fresh
+}
+
+#[test]
+fn on_a_smaller_terminal_no_row_is_drawn_into_another() {
+    let mut world = World::new(30, 100, 1 << 20);
+    for n in 1..30 {
+        let line = format!("row{n:02}-{}-END{n:02}\r\n", "x".repeat(86));
+        world.feed(line.as_bytes());
+    }
+    world.feed(b"$ ");
+    for history in [0, 10, 200] {
+        let shown = within(&world, history, (24, 80)).screen().contents();
+        let lines: Vec<&str> = shown.lines().collect();
+        // What does not fit wraps, as it does when a window is made smaller.
+        let long = ["row29-", &"x".repeat(86), "-END29"].concat();
+        assert_eq!(lines.last(), Some(&"$ "), "{shown}");
+        let last = lines[..lines.len() - 1].concat();
+        assert!(last.ends_with(&long), "{shown}");
+    }
+    world.feed(b"\x1b[?1049h\x1b[H");
+    for n in 1..=30 {
+        let line = format!("\x1b[{n};1Hline{n:02} {}\u{65e5}\u{672c}|", "-".repeat(70));
+        world.feed(line.as_bytes());
+    }
+    let shown = within(&world, 200, (24, 80)).screen().contents();
+    for (index, line) in shown.lines().enumerate() {
+        let n = index + 1;
+        assert!(line.starts_with(&format!("line{n:02} ---")), "{shown}");
+        // A wide character that is cut in two is not there at all.
+        assert!(line.trim_end().ends_with("-\u{65e5}"), "{shown}");
+    }
+    assert_eq!(shown.lines().count(), 24, "{shown}");
+    world.feed(b"\x1b[?1049l");
+    let mut same = within(&world, 200, (30, 100));
+    let larger = within(&world, 200, (50, 200));
+    assert_eq!(look(&mut same), look(&mut world.reference));
+    assert_eq!(larger.screen().contents(), same.screen().contents());
+}
+
 #[test]
 fn no_output_and_no_size_is_too_odd() {
     for (rows, cols) in [
@@ -297,6 +342,10 @@ fn no_output_and_no_size_is_too_odd() {
             terminal.feed(stream.as_bytes());
             let bytes = (stream.as_bytes(), &b""[..]);
             assert!(!terminal.snapshot(bytes, 10).is_empty());
+            for smaller in [(0, 0), (1, 1), (1, 300), (7, 3), (65535, 1)] {
+                let snapshot = terminal.snapshot_within(bytes, 10, smaller);
+                assert!(!snapshot.is_empty());
+            }
             let look = terminal.peek(bytes, true);
             assert!(look.lines.len() <= usize::from(rows.max(2)));
         }

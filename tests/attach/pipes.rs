@@ -1,12 +1,15 @@
 //! Without a terminal at one of the ends.
 
 use crate::consoles::{Console, clients};
-use crate::support::{Daemon, wait_for_line};
+use crate::support::system::wait_for_text;
+use crate::support::{Daemon, PATIENCE, command, wait_exit, wait_for_line};
 
 const PIPES: &str = "programs:\n  \
     shell: {cmd: sh, stdin: pipe, starttime: 0, autorestart: always}\n  \
     deaf: {cmd: [sh, -c, 'echo here; exec sleep 1000'], starttime: 0}\n  \
-    tty: {cmd: '@BIN@/echo_tty line', tty: true, starttime: 0}\n";
+    tty: {cmd: '@BIN@/echo_tty line', tty: true, starttime: 0}\n  \
+    once: {cmd: [sh, -c, 'read -r code; exit $code'], stdin: pipe, starttime: 0,\n    \
+      autorestart: never}\n";
 
 #[test]
 fn input_reaches_the_process_and_its_end_only_detaches() {
@@ -54,6 +57,41 @@ fn no_input_at_all_detaches_at_once() {
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.stderr.contains("takes no input"), "{output:?}");
     assert_eq!(daemon.pid_of("deaf:0"), pid);
+}
+
+#[test]
+fn input_that_goes_nowhere_is_told_with_the_reason() {
+    let daemon = Daemon::start(PIPES);
+    let output = daemon.tm_with_input(&["attach", "--read-only", "shell:0"], "exit\n");
+    let reason = "[attached read-only to shell:0: it is dropped]";
+    assert!(output.stderr.contains(reason), "{output:?}");
+    let output = daemon.tm_with_input(&["attach", "--until-exit", "once:0"], "3\n");
+    assert_eq!(output.code, 3, "{output:?}");
+    daemon.wait_state("once:0", "EXITED");
+    let output = daemon.tm_with_input(&["attach", "once:0"], "5\n");
+    let reason = "[once:0 is EXITED and takes no input: it is dropped]";
+    assert!(output.stderr.contains(reason), "{output:?}");
+    for process in ["once:0", "deaf:0"] {
+        let output = daemon.tm(&["attach", process]);
+        assert_eq!(output.stderr, "", "nothing was dropped");
+    }
+}
+
+#[test]
+fn until_exit_of_what_does_not_run_says_that_it_waits() {
+    let daemon = Daemon::start(PIPES);
+    daemon.tm_with_input(&["attach", "--until-exit", "once:0"], "3\n");
+    daemon.wait_state("once:0", "EXITED");
+    let mut client = command("tm", daemon.dir());
+    let told = std::fs::File::create(daemon.path("told")).expect("a file");
+    client.args(["attach", "--until-exit", "once:0"]);
+    client.env("TM_SOCKET", daemon.socket()).stderr(told);
+    let mut client = client.spawn().expect("tm runs");
+    let told = wait_for_text(&daemon.path("told"), "waiting");
+    assert!(told.contains("[once:0 is EXITED: waiting until it is started and ends]"));
+    daemon.tm(&["start", "once:0"]);
+    daemon.tm(&["send", "once:0", "4"]);
+    assert_eq!(wait_exit(&mut client, PATIENCE), Some(4));
 }
 
 #[test]

@@ -95,6 +95,37 @@ fn a_storm_of_signals_ends_with_the_last_size() {
 }
 
 #[test]
+fn a_smaller_terminal_shows_the_end_of_what_does_not_fit() {
+    let daemon = Daemon::start(ECHO);
+    let mut large = Console::sized(&daemon, "line:0", 30, 100);
+    large.terminal.expect("size 30 100");
+    let long = "x".repeat(85);
+    for n in 10..40 {
+        large.terminal.send(&format!("{n}{long}\r"));
+        large.terminal.expect(&format!("echo: {n}{long}"));
+    }
+    let mut small = Console::sized(&daemon, "--quiet --read-only line:0", 24, 80);
+    small.terminal.expect_screen("the last lines", |screen| {
+        let text = screen.replace('\n', "");
+        (35..40).all(|n| text.contains(&format!("echo: {n}{long}")))
+    });
+    // A watcher's picture follows its terminal's size, the process does not.
+    small.terminal.resize(12, 40);
+    small.terminal.send("\x01?");
+    small.terminal.expect("press a key");
+    small.terminal.send(" ");
+    small.terminal.expect_screen("the last lines", |screen| {
+        let text = screen.replace('\n', "");
+        (39..40).all(|n| text.contains(&format!("echo: {n}{long}")))
+    });
+    assert!(!daemon.log().contains("size 12 40"));
+    for console in [&mut large, &mut small] {
+        console.terminal.send("\x01d");
+        assert_eq!(console.wait_over(), 0);
+    }
+}
+
+#[test]
 fn who_sees_only_a_part_is_told_once() {
     let daemon = Daemon::start(ECHO);
     let mut large = Console::sized(&daemon, "line:0", 40, 120);
