@@ -57,13 +57,7 @@ pub fn run(
     let (name, state) = (&reply.process, &reply.state);
     let mut greeting = None;
     if input.is_terminal {
-        let to_write = match (args.read_only, reply.pid, reply.input) {
-            (true, _, _) => "read-only".to_string(),
-            (false, None, _) => format!("{state}, takes no input now"),
-            (false, Some(_), true) => "lines go to its input".to_string(),
-            (false, Some(_), false) => "it takes no input (set stdin: pipe)".to_string(),
-        };
-        greeting = Some(format!("[attached to {name} — {to_write}, ctrl-c leaves]"));
+        greeting = Some(words_of_greeting(args, reply));
     } else if reply.pid.is_none() && args.until_exit {
         context.notice(&format!(
             "[{name} is {state}: waiting until it is started and ends]"
@@ -104,6 +98,17 @@ pub fn run(
             Ok(exit::LOST)
         }
     }
+}
+
+fn words_of_greeting(args: &AttachArgs, reply: &AttachReply) -> String {
+    let (name, state) = (&reply.process, &reply.state);
+    let to_write = match (args.read_only, reply.pid, reply.input) {
+        (true, _, _) => "read-only".to_string(),
+        (false, None, _) => format!("{state}, takes no input now"),
+        (false, Some(_), true) => "lines go to its input".to_string(),
+        (false, Some(_), false) => "it takes no input (set stdin: pipe)".to_string(),
+    };
+    format!("[attached to {name} — {to_write}, ctrl-c leaves]")
 }
 
 /// Why what is typed goes nowhere.
