@@ -83,7 +83,6 @@ def machine(world, spent_s):
     model = re.search(r"model name\s*:\s*(.*)", read("/proc/cpuinfo"))
     memory = int(re.search(r"MemTotal:\s*(\d+)", read("/proc/meminfo"))[1]) / 2**20
     commit = output("git", "describe", "--always", "--dirty")
-    busy = os.getloadavg()[2]
     versions = [f"{name} {version}" for name, version in sorted(world.installed.items())]
     lines = [
         f"- tmd {output(world.tm, '--version').split()[-1]} ({commit}), "
@@ -91,15 +90,14 @@ def machine(world, spent_s):
         f"- {os.cpu_count()} × {model[1] if model else platform.machine()}, {memory:.0f} GiB, "
         f"Linux {platform.release()}",
         f"- {time.strftime('%Y-%m-%d')}, {world.rounds} rounds, {spent_s / 60:.0f} minutes; "
-        f"load over the last 15 minutes {busy:.1f}" + noise(busy),
+        f"load in the minutes before it began {world.load_before:.1f}" + noise(world.load_before),
         f"- others: {', '.join(versions) or 'none installed'}",
     ]
     return "\n".join(lines) + "\n"
 
 
 def noise(load):
-    """Our own load is about one and a half."""
-    if load > os.cpu_count() + 0.5:
+    if load > os.cpu_count() / 2:
         warning = "the machine was busy with other things: only ratios mean something, p99 little"
         return f" (**{warning}**)"
     return ""

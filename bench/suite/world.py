@@ -20,6 +20,8 @@ class World:
 
     def __init__(self, folder, arguments):
         self.folder = pathlib.Path(folder)
+        # Of others: later it is mostly our own.
+        self.load_before = os.getloadavg()[1]
         self.rounds = arguments.rounds
         self.quick = arguments.quick
         self.long = arguments.long
