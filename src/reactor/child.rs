@@ -247,7 +247,9 @@ impl Child {
 
     /// What a run left turned on is undone for those who look on, as part of the output.
     pub fn reset_terminal(&mut self, wall_ns: u64) {
-        if let Some(terminal) = &mut self.terminal {
+        // What is written here is in the log, too: not more than there has to be.
+        let terminal = self.terminal.as_mut();
+        if let Some(terminal) = terminal.filter(|terminal| terminal.tracker().is_left_on()) {
             let reset = terminal.tracker().reset_sequence();
             let kept = self.output.read(0).slices;
             terminal.make_room(kept, self.output.capacity(), reset.len());

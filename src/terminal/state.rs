@@ -135,6 +135,10 @@ impl TerminalState {
         self.insert
     }
 
+    pub fn has_default_pen(&self) -> bool {
+        self.pen.is_default()
+    }
+
     /// Everything after the input modes and the screens.
     pub fn undo_display(&self, out: &mut Vec<u8>) {
         let home = self.margins.is_some() || self.modes.is_set(69) || self.modes.is_set(6);

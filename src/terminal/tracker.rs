@@ -120,6 +120,11 @@ impl Tracker {
         self.ground() && !moved && !state.sync && !state.charsets.draws_lines()
     }
 
+    /// Whether a program that ends now leaves something on that it should have undone.
+    pub fn is_left_on(&self) -> bool {
+        self.reset_sequence() != b"\x1b[m" || !self.state.has_default_pen()
+    }
+
     /// The title last set, printable UTF-8.
     pub fn title(&self) -> Option<&str> {
         let title = self.state.title.as_deref()?;
@@ -150,6 +155,8 @@ impl Tracker {
 
     /// What undoes everything that is on, for the terminal of whoever stops watching. Leaves what
     /// was never turned on alone.
+    ///
+    /// Ends with the pen's reset in any case; see [`Tracker::is_left_on`].
     pub fn reset_sequence(&self) -> Vec<u8> {
         let state = &self.state;
         let mut out = Vec::new();

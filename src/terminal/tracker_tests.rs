@@ -58,6 +58,8 @@ fn what_was_restored_gives_the_same_tracker() {
         "\x1b]2;títle\x07"
     );
     assert_eq!(third.reset_sequence(), b"\x1b[m");
+    assert!(first.is_left_on() && !third.is_left_on());
+    assert!(fed("\x1b[31mred").is_left_on() && !fed("\x1b[31mred\x1b[0m.").is_left_on());
 }
 
 #[test]

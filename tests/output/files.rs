@@ -154,6 +154,21 @@ fn a_terminal_has_one_log_for_everything() {
 }
 
 #[test]
+fn a_log_gets_nothing_between_two_runs_but_what_ends_a_colour_left_on() {
+    let yaml = "defaults: {tty: true, starttime: 0, autorestart: never}\nprograms:\n  \
+        plain: {cmd: printf 'plain\\n', stdout: '@DIR@/plain'}\n  \
+        red: {cmd: \"printf '\\\\033[31mred\\\\n'\", stdout: '@DIR@/red'}\n";
+    let daemon = Daemon::start(yaml);
+    for process in ["plain:0", "red:0"] {
+        daemon.wait_ended(process);
+        daemon.tm(&["start", process]);
+        daemon.wait_ended(process);
+    }
+    assert_eq!(daemon.read("plain"), "plain\r\nplain\r\n");
+    assert_eq!(daemon.read("red"), "\x1b[31mred\r\n\x1b[m\x1b[31mred\r\n");
+}
+
+#[test]
 fn a_restarted_process_appends_to_the_same_log() {
     let daemon = Daemon::start(
         "programs:\n  a: {cmd: 'echo begin $$; sleep 1000', shell: true, starttime: 0,\n\
