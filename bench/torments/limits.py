@@ -87,15 +87,15 @@ programs:
 
 
 class Disk:
-    """A small ext4 of its own, which can be frozen."""
+    """A small ext4 of its own, which can be frozen and filled."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, mebibytes=256):
         if os.geteuid() != 0:
             raise Skipped("needs root to mount a file system")
         self.image, self.place = folder / "disk.img", folder / "disk"
         self.place.mkdir()
         with open(self.image, "wb") as image:
-            image.truncate(256 << 20)
+            image.truncate(mebibytes << 20)
         made = shutil.which("mkfs.ext4") and subprocess.run(
             ["mkfs.ext4", "-q", "-F", self.image], capture_output=True
         ).returncode == 0

@@ -1,13 +1,17 @@
 """Everything at once, for a long time: nothing may leak, lie or become slow."""
 
 import os
+import pty
 import random
 import signal
 import socket
 import statistics
+import struct
+import subprocess
 import time
 
-from .daemon import Client, Console, Daemon, Failed, eventually, expect, p99, zombies_of
+from .daemon import BUILT, Client, Console, Daemon, Failed, eventually, expect, p99, zombies_of
+from .limits import Disk, Skipped
 from .plot import draw
 
 # Small buffers are full after a minute: what memory does later is no filling of them.
@@ -30,6 +34,12 @@ CALM = """
     sleep 0.01; done', shell: true, tty: true, starttime: 0}
 """
 
+# Its log is on a disk of 16 MiB, which it fills.
+ON_DISK = """
+  glutton: {cmd: '@BIN@/flood 3000000 100; sleep 0.3', shell: true, starttime: 0,
+    autorestart: always, stdout: {file: '@DIR@/disk/log', max_size: 0}}
+"""
+
 BUSY = CALM.replace("numprocs: 4", "numprocs: 9") + """
   newcomer: {cmd: sleep 100000, numprocs: 5, starttime: 0, stdout: '@DIR@/logs/new'}
 """
@@ -38,14 +48,21 @@ BUSY = CALM.replace("numprocs: 4", "numprocs: 9") + """
 class Soak:
     def __init__(self, folder, minutes):
         (folder / "logs").mkdir()
-        self.daemon = Daemon(folder, HEAD + CALM)
+        self.disk, self.frozen = None, False
         self.minutes = minutes
         self.random = random.Random(1)
         self.samples, self.latencies = [], []
         self.counts = {}
         self.consoles = []
         self.idle = []
+        self.commands = []
         self.turn = 0
+        try:
+            self.disk = Disk(folder, mebibytes=16)
+        except Skipped as why:
+            print(f"without a disk that is full or frozen: {why}")
+        self.on_disk = ON_DISK if self.disk else ""
+        self.daemon = Daemon(folder, HEAD + CALM + self.on_disk)
         (folder / "idle").mkdir()
         # Does nothing but answer: what the machine itself makes slow shows there too.
         self.idler = Daemon(folder / "idle", "programs: {}\n")
@@ -59,8 +76,11 @@ class Soak:
         torments = [
             self.kill_a_victim, self.reload, self.attach, self.say_garbage, self.stay_half_open,
             self.start_and_stop, self.reopen_logs, self.lose_the_logs, self.follow_and_leave,
-            self.pause_the_daemon,
+            self.pause_the_daemon, self.kill_all_victims, self.scale, self.say_something,
+            self.ask, self.resize, self.run_a_client, self.kill_a_client,
         ]
+        if self.disk:
+            torments += [self.make_room, self.freeze, self.thaw]
         next_sample = began
         while (now := time.monotonic()) < began + self.minutes * 60:
             self.turn += 1
@@ -88,10 +108,15 @@ class Soak:
         for client in self.consoles + self.idle:
             client.close()
         self.consoles, self.idle = [], []
+        while self.commands:
+            self.kill_a_client()
+        self.thaw()
         (self.daemon.folder / "logs").mkdir(exist_ok=True)
-        self.daemon.configure(HEAD + CALM)
+        self.daemon.configure(HEAD + CALM + self.on_disk)
         self.daemon.call("reload")
-        self.daemon.call("stop", targets=["crash", "chatter", "failing", "missing", "deserted"])
+        restless = ["crash", "chatter", "failing", "missing", "deserted"]
+        restless += ["glutton"] if self.disk else []
+        self.daemon.call("stop", targets=restless)
         self.daemon.call("start", targets=["victim", "shell", "painter", "tree", "closed"])
 
         def quiet():
@@ -100,7 +125,8 @@ class Soak:
             return here and set(states.values()) <= {"RUNNING", "STOPPED"}
 
         eventually("everything to be up or down", quiet)
-        self.daemon.call("start", targets=["crash", "chatter"], wait=False)
+        restless = ["crash", "chatter"] + (["glutton"] if self.disk else [])
+        self.daemon.call("start", targets=restless, wait=False)
 
     def untouched(self):
         return [row["pid"] for row in self.daemon.status("untouched")]
@@ -114,7 +140,7 @@ class Soak:
                 pass
 
     def reload(self):
-        self.daemon.configure(HEAD + self.random.choice([CALM, BUSY]))
+        self.daemon.configure(HEAD + self.random.choice([CALM, BUSY]) + self.on_disk)
         os.kill(self.daemon.pid, signal.SIGHUP)
 
     def attach(self):
@@ -130,6 +156,85 @@ class Soak:
             self.consoles.append(console)
         except OSError:
             pass
+
+    def kill_all_victims(self):
+        """In one instant, as the daemon sees it."""
+        pids = [row["pid"] for row in self.daemon.status("victim") if row["pid"]]
+        os.kill(self.daemon.pid, signal.SIGSTOP)
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        os.kill(self.daemon.pid, signal.SIGCONT)
+
+    def scale(self):
+        program = self.random.choice(["victim", "tree", "closed", "shell"])
+        at_least = 20 if program == "victim" else 4
+        self.daemon.call("scale", program=program, numprocs=self.random.randrange(1, at_least + 9))
+
+    def say_something(self):
+        text = "said\n" * self.random.randrange(1, 2000)
+        # Whether it runs just now is another matter.
+        self.daemon.client.try_call("send", process="shell:0", text=text)
+
+    def ask(self):
+        verb = self.random.choice(["peek", "why", "clients", "events", "doctor", "nonsense"])
+        process = self.random.choice(["painter:0", "shell:1", "chatter:0", "nobody:7"])
+        parameters = {"process": process} if verb in ("peek", "why") else {}
+        self.daemon.client.try_call(verb, **parameters)
+
+    def resize(self):
+        if self.consoles:
+            size = struct.pack(">HH", self.random.randrange(400), self.random.randrange(400))
+            client = self.random.choice(self.consoles).client.socket
+            try:
+                client.send(struct.pack(">BBI", 3, 0, len(size)) + size)
+            except OSError:
+                pass  # Its process has ended for good.
+
+    def run_a_client(self):
+        """A real one; one that attaches has a terminal, which nobody reads."""
+        if len(self.commands) > 8:
+            self.kill_a_client()
+        arguments = self.random.choice([
+            ["attach", "painter:0"], ["attach", "shell:0"], ["attach", "-r", "shell:1"],
+            ["logs", "-f"], ["events", "-f"], ["status", "--watch"],
+        ])
+        ours, theirs = pty.openpty()
+        command = subprocess.Popen(
+            [BUILT / "tm", "--socket", self.daemon.socket, *arguments], stdin=theirs,
+            stdout=theirs, stderr=theirs, start_new_session=True,
+        )
+        os.close(theirs)
+        self.commands.append((command, ours))
+
+    def kill_a_client(self):
+        if self.commands:
+            command, terminal = self.commands.pop(self.random.randrange(len(self.commands)))
+            command.kill()
+            command.wait()
+            os.close(terminal)
+
+    def make_room(self):
+        if not self.frozen:
+            (self.daemon.folder / "disk/log").unlink(missing_ok=True)
+            os.kill(self.daemon.pid, signal.SIGUSR1)
+
+    def freeze(self):
+        # Seldom, or there would be no output in any log.
+        if not self.frozen and self.random.random() < 0.1:
+            try:
+                self.disk.freeze()
+            except Skipped:
+                return
+            self.frozen = True
+            self.counts["frozen_disk"] = self.counts.get("frozen_disk", 0) + 1
+
+    def thaw(self):
+        if self.frozen:
+            self.disk.thaw()
+            self.frozen = False
 
     def say_garbage(self):
         with socket.socket(socket.AF_UNIX) as client:
@@ -235,7 +340,13 @@ def soak(folder, minutes, picture=None):
         print(run.daemon.log()[-3000:])
         raise
     finally:
+        if run.disk:
+            run.disk.thaw()
         run.daemon.abandon()
         run.idler.abandon()
+        for command, _ in run.commands:
+            command.kill()
+        if run.disk:
+            run.disk.gone()
         if picture and run.samples:
             draw(run.samples, run.minutes, picture)
