@@ -254,6 +254,19 @@ fn fork_tree() {
 }
 
 #[test]
+fn fork_twice() {
+    let run = start(&["fork_twice"]);
+    assert_eq!(run.exit(), ExitStatus::Code(0));
+    let line = run.until("\n");
+    let number = |index| line.split_whitespace().nth(index).unwrap().parse::<i32>();
+    let (pid, sid) = (number(1).unwrap(), number(3).unwrap());
+    assert!(![pid, run.child.pid].contains(&sid), "{line}");
+    let pidfd = pidfd::open(pid).unwrap();
+    pidfd::signal(pidfd.as_fd(), libc::SIGKILL).unwrap();
+    assert_eq!(run.rest(), "", "nobody holds the output any more");
+}
+
+#[test]
 fn echo_tty() {
     let run = start_on_terminal(&["echo_tty"]);
     run.until("size 24 80\r\n");

@@ -47,7 +47,7 @@ use clock::{Clock, Timer, Timers};
 use connection::{Connection, ConnectionId};
 use mio::Events;
 use slab::Slab;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 use token::{Source, WAKE, Watch};
@@ -92,6 +92,8 @@ pub struct Reactor {
     starts_took: Duration,
     /// Processes of which something may be left over.
     remains_due: BTreeSet<ProcessId>,
+    /// Adopted processes without an environment, by pid and start, and since when that is known.
+    nameless: BTreeMap<(i32, u64), Time>,
     waiters: act::Waiters,
     history: events::History,
     started_ns: u64,

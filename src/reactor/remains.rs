@@ -7,7 +7,7 @@ use super::Reactor;
 use super::child::{Child, Straggler};
 use super::clock::Timer;
 use super::token::{Source, Watch};
-use crate::supervisor::{Event, ProcessId};
+use crate::supervisor::{Event, KillMode, Policy, ProcessId};
 use crate::sys;
 use crate::sys::descendants::{self, Stat};
 use mio::Interest;
@@ -21,6 +21,15 @@ const WATCHED_MAX: usize = 256;
 /// While something is being killed: when to look again if no end of it is heard of.
 const KILL_AGAIN: Duration = Duration::from_millis(100);
 
+/// How often in a row to look until two looks show the same.
+const LOOKS_MAX: usize = 8;
+
+/// When to look again after looks that did not agree.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// For how long an adopted process without any environment may be in the middle of an exec.
+const EXEC_MAX: Duration = Duration::from_millis(50);
+
 impl Reactor {
     /// Tells the supervisor what is left of each process that is due.
     pub(super) fn look_for_remains(&mut self) {
@@ -28,23 +37,67 @@ impl Reactor {
             return;
         }
         let due = std::mem::take(&mut self.remains_due);
-        let adopted: Vec<i32> = descendants::direct_children()
-            .into_iter()
-            .filter(|pid| !self.leaders.contains_key(pid))
-            .collect();
-        let found = if adopted.is_empty() {
-            BTreeMap::new()
-        } else {
-            self.attribute(&adopted)
-        };
+        let (found, settled) = self.survey();
         for id in due {
             let stats = found.get(&id).map_or(&[][..], Vec::as_slice);
-            self.settle_remains(id, stats);
+            if stats.is_empty() && !settled {
+                // "Nothing" is final, and has to be true.
+                let again = self.clock.now() + LOOK_AGAIN;
+                self.timers.add(again, Timer::Remains(id));
+            } else {
+                self.settle_remains(id, stats);
+            }
         }
     }
 
+    /// What is left of every process. Who forks, exits and leaves its child to the daemon while
+    /// it is looked at would hide that child: looks again until nobody moved. False when that did
+    /// not come to rest.
+    fn survey(&mut self) -> (BTreeMap<ProcessId, Vec<Stat>>, bool) {
+        let mut adopted = self.adopted();
+        let mut found = BTreeMap::new();
+        for _ in 0..LOOKS_MAX {
+            if adopted.is_empty() {
+                self.nameless.clear();
+                return (BTreeMap::new(), true);
+            }
+            found = self.attribute(&adopted);
+            let now = self.adopted();
+            let mark = |stat: &Stat| (stat.pid, stat.starttime, stat.is_dead());
+            if adopted.iter().map(mark).eq(now.iter().map(mark)) {
+                return (found, !self.awaits_a_name(&now));
+            }
+            adopted = now;
+        }
+        (found, false)
+    }
+
+    /// The daemon's children that are no leaders, the dead ones among them too.
+    fn adopted(&self) -> Vec<Stat> {
+        descendants::direct_children()
+            .into_iter()
+            .filter(|pid| !self.leaders.contains_key(pid))
+            .filter_map(descendants::stat)
+            .collect()
+    }
+
+    /// Whether one of them may be in the middle of an exec, when it has no environment that
+    /// tells whose it is.
+    fn awaits_a_name(&mut self, adopted: &[Stat]) -> bool {
+        let now = self.clock.now();
+        let before = std::mem::take(&mut self.nameless);
+        for stat in adopted.iter().filter(|stat| !stat.is_dead()) {
+            if !descendants::has_environ(stat.pid) {
+                let key = (stat.pid, stat.starttime);
+                self.nameless
+                    .insert(key, before.get(&key).copied().unwrap_or(now));
+            }
+        }
+        self.nameless.values().any(|since| now < *since + EXEC_MAX)
+    }
+
     /// Whose each adopted process is, with everything below it.
-    fn attribute(&self, adopted: &[i32]) -> BTreeMap<ProcessId, Vec<Stat>> {
+    fn attribute(&self, adopted: &[Stat]) -> BTreeMap<ProcessId, Vec<Stat>> {
         let groups: BTreeMap<i32, ProcessId> = self
             .children
             .values()
@@ -59,19 +112,16 @@ impl Reactor {
             })
             .collect();
         let mut found: BTreeMap<ProcessId, Vec<Stat>> = BTreeMap::new();
-        for &pid in adopted {
-            let Some(stat) = descendants::stat(pid) else {
-                continue;
-            };
+        for stat in adopted {
             let owner = groups
                 .get(&stat.pgid)
                 .or_else(|| groups.get(&stat.sid))
                 .copied()
-                .or_else(|| self.owner_by_environment(pid));
+                .or_else(|| self.owner_by_environment(stat.pid));
             let Some(owner) = owner else { continue };
             let stats = found.entry(owner).or_default();
-            stats.extend(descendants::descendants(&[pid]));
-            stats.push(stat);
+            stats.extend(descendants::descendants(&[stat.pid]));
+            stats.push(*stat);
         }
         for stats in found.values_mut() {
             stats.retain(|stat| !stat.is_dead());
@@ -118,15 +168,38 @@ impl Reactor {
         self.supervisor.handle_event(event, self.clock.now());
     }
 
-    /// SIGKILL to everything below the daemon that belongs to nobody any more: the last act.
+    /// SIGKILL to everything below the daemon that is left: the last act. Only what programs with
+    /// `killmode: process` left is not the daemon's to kill.
     pub(super) fn sweep_all(&mut self) {
-        for pid in descendants::direct_children() {
-            for stat in descendants::descendants(&[pid]) {
-                kill_by_pid(stat.pid);
+        for _ in 0..LOOKS_MAX {
+            let (found, settled) = self.survey();
+            let spared: BTreeSet<i32> = found
+                .iter()
+                .filter(|(id, _)| self.supervisor.policy(**id).is_some_and(spares_the_rest))
+                .flat_map(|(_, stats)| stats.iter().map(|stat| stat.pid))
+                .collect();
+            let mut left = self.adopted();
+            left.retain(|stat| !stat.is_dead() && !spared.contains(&stat.pid));
+            if left.is_empty() && settled {
+                return;
             }
-            kill_by_pid(pid);
+            for stat in left {
+                let Stat { pid, .. } = stat;
+                log::info!(
+                    "killing what is left: pid {pid} {}",
+                    descendants::command(pid)
+                );
+                for below in descendants::descendants(&[pid]) {
+                    kill_by_pid(below.pid);
+                }
+                kill_by_pid(pid);
+            }
         }
     }
+}
+
+fn spares_the_rest(policy: &Policy) -> bool {
+    policy.killmode == KillMode::Process
 }
 
 /// Brings the list of watched stragglers up to what was found.

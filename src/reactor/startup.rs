@@ -14,7 +14,7 @@ use crate::sys::socket::{Listener, LockError, LockFile};
 use log::LevelFilter;
 use mio::{Interest, Waker};
 use slab::Slab;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -233,6 +233,7 @@ fn build(
         starts_due: VecDeque::new(),
         starts_took: Duration::ZERO,
         remains_due: BTreeSet::new(),
+        nameless: BTreeMap::new(),
         waiters: super::act::Waiters::default(),
         history: super::events::History::default(),
         started_ns: clock::unix_ns(),

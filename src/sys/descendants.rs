@@ -108,6 +108,11 @@ pub fn environ_value(pid: i32, name: &str) -> Option<String> {
     })
 }
 
+/// Whether a process has an environment that can be read. In the middle of an exec it has none.
+pub fn has_environ(pid: i32) -> bool {
+    read_bounded(format!("/proc/{pid}/environ"), 1).is_some_and(|first| !first.is_empty())
+}
+
 /// The command line of a process for people: arguments joined, control characters replaced, at
 /// most 60 characters; `[name]` when it has none (a zombie).
 pub fn command(pid: i32) -> String {

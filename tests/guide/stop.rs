@@ -1,5 +1,6 @@
 //! Stopping: the stop signal, the time it gets, process trees, and the daemon's own end.
 
+use crate::support::system::{is_alive, processes_of};
 use crate::support::{Daemon, kill, wait_for_line, wait_gone, wait_until_alive};
 use rustix::process::Signal;
 use serde_json::json;
@@ -110,6 +111,44 @@ fn a_leader_that_dies_is_seen_though_its_children_live() {
     events.wait_for("tree:0", "EXITED");
     assert_eq!(daemon.tm(&["stop", "tree"]).code, 0);
     wait_gone(escaped);
+}
+
+/// They fork and leave while the daemon looks for what they left.
+#[test]
+fn what_goes_to_the_background_in_an_instant_is_found_and_swept() {
+    let daemon = Daemon::start(
+        "programs:\n  twice: {cmd: '@BIN@/fork_twice', numprocs: 30, starttime: 0,\n\
+         autorestart: never, autostart: false}\n",
+    );
+    for round in 0..4 {
+        assert_eq!(daemon.tm(&["start", "twice"]).code, 0);
+        assert_eq!(daemon.tm(&["stop", "twice"]).code, 0);
+        let left = processes_of(&daemon.socket());
+        assert!(left.is_empty(), "round {round}: {left:?}\n{}", daemon.log());
+    }
+    assert_eq!(daemon.tm(&["start", "twice"]).code, 0);
+    for row in daemon.all() {
+        let name = row["name"].as_str().expect("a name");
+        let named = daemon.rpc("status", json!({"targets": [name]}));
+        let stragglers = named["processes"][0]["stragglers"]
+            .as_array()
+            .expect("a list");
+        assert_eq!(stragglers.len(), 1, "{name}: {stragglers:?}");
+    }
+}
+
+/// A program whose `killmode` is `process` is asked for its leader's end, and for nothing else.
+#[test]
+fn killmode_process_leaves_the_rest_also_when_the_daemon_ends() {
+    let mut daemon = Daemon::start(&TREE.replace("    cmd:", "    killmode: process\n    cmd:"));
+    let pid_in = |name| wait_for_line(&daemon.path(name)).parse().expect("a pid");
+    let left: [i32; 2] = [pid_in("child"), pid_in("escaped")];
+    left.into_iter().for_each(wait_until_alive);
+    daemon.signal(Signal::TERM);
+    let code = daemon.wait_end_leaving(&left);
+    let alive: Vec<bool> = left.into_iter().map(is_alive).collect();
+    left.into_iter().for_each(|pid| kill(pid, Signal::KILL));
+    assert_eq!((code, alive), (0, vec![true; 2]), "{}", daemon.log());
 }
 
 #[test]

@@ -235,6 +235,16 @@ impl Daemon {
         code
     }
 
+    /// Its exit code, where it has to leave exactly these processes alive.
+    pub fn wait_end_leaving(&mut self, pids: &[i32]) -> i32 {
+        let code = wait_exit(&mut self.child, PATIENCE).expect("the daemon ends");
+        self.checked = true;
+        let left = system::processes_of(&self.socket());
+        let others = left.iter().filter(|(pid, _)| !pids.contains(pid));
+        assert_eq!(others.count(), 0, "left behind: {left:?}\n{}", self.log());
+        code
+    }
+
     fn assert_nothing_left(&mut self) {
         self.checked = true;
         let left = system::processes_of(&self.socket());
