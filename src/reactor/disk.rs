@@ -42,6 +42,8 @@ pub struct Batch {
     pub lost_before: u64,
     /// These are the stream's last bytes.
     pub end_of_stream: bool,
+    /// The one before it has not been answered yet: refused if that one is.
+    pub follows: bool,
 }
 
 /// What became of a batch.

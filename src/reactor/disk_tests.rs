@@ -106,6 +106,39 @@ fn a_missing_directory_holds_then_refuses_then_works() {
 }
 
 #[test]
+fn what_was_sent_behind_a_refused_batch_does_not_overtake_it() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("logs/a.log");
+    let (mut disk, woken) = start(OwnAccess);
+    let id = disk.open(&sink(&path), None);
+    let mut queue = Vec::new();
+    disk.append(id, batch(1, "one\n"));
+    disk.append(id, batch(2, "two\n"));
+    for _ in 0..2 {
+        let (_, failed) = outcome(&disk, &woken, &mut queue);
+        assert!(!matches!(failed, Outcome::Written), "{failed:?}");
+    }
+    // By now it would work.
+    fs::create_dir(dir.path().join("logs")).expect("created");
+    let behind = Batch {
+        follows: true,
+        ..batch(2, "three\n")
+    };
+    disk.append(id, behind.clone());
+    disk.append(id, behind);
+    for _ in 0..2 {
+        let (_, refused) = outcome(&disk, &woken, &mut queue);
+        assert!(matches!(&refused, Outcome::Refused(_)), "{refused:?}");
+    }
+    for text in ["two\n", "three\n"] {
+        disk.append(id, batch(2, text));
+        assert_eq!(outcome(&disk, &woken, &mut queue), (2, Outcome::Written));
+    }
+    let text = fs::read_to_string(&path).expect("text");
+    assert_eq!(text, "one\ntwo\nthree\n");
+}
+
+#[test]
 fn opening_reports_what_is_wrong() {
     let dir = TempDir::new().expect("a directory");
     let (mut disk, woken) = start(OwnAccess);

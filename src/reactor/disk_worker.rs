@@ -40,6 +40,8 @@ struct Log {
     lines: Arc<LineQueue>,
     /// Lines are among what is held, and nobody but us tries them again.
     lines_held: bool,
+    /// Feeds whose last batch was refused, and why: the one sent behind it must not overtake it.
+    refused: BTreeMap<u64, DiskError>,
 }
 
 enum Target {
@@ -224,12 +226,18 @@ impl Log {
             written: 0,
             lines,
             lines_held: false,
+            refused: BTreeMap::new(),
         }
     }
 
     /// Returns the buffer too: with its bytes if they were refused, else for reuse.
     fn append(&mut self, batch: Batch) -> (Outcome, Vec<u8>) {
-        if let Err(error) = self.drain() {
+        let before = self.refused.remove(&batch.feed);
+        let refusal = before
+            .filter(|_| batch.follows)
+            .or_else(|| self.drain().err());
+        if let Some(error) = refusal {
+            self.refused.insert(batch.feed, error.clone());
             return (Outcome::Refused(error), batch.bytes);
         }
         let mut reuse = batch.bytes;

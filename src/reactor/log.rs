@@ -7,7 +7,8 @@
 //!   the disk has or holds│  to be sent   │
 //! ```
 //!
-//! One batch is under way at a time. When reading on would overwrite what has not been sent, the
+//! One batch is under way at a time; amid a flood on a disk that works a second one waits behind
+//! it, so that the disk thread never waits for the reactor. When reading on would overwrite what has not been sent, the
 //! process is not read any more, until the disk makes progress or `stall` is over. Then reading
 //! goes on, what gets overwritten is counted to the byte, and the log says so where it is missing.
 
@@ -21,6 +22,9 @@ use std::time::Duration;
 
 /// The most that one batch carries.
 pub const BATCH_BYTES: usize = 128 * 1024;
+
+/// How many batches of one log the disk thread may have.
+const UNDER_WAY_MAX: usize = 2;
 
 /// After a batch of so many bytes the next one waits for a while, to be as large.
 const LINGER_FROM: usize = 16 * 1024;
@@ -95,9 +99,10 @@ pub struct LogFeed {
     lost: u64,
     /// Bytes that batches of this stall have been told of.
     lost_told: u64,
-    under_way: Option<UnderWay>,
-    /// A refused batch.
-    again: Option<Batch>,
+    /// What the disk thread has, in its order.
+    under_way: VecDeque<UnderWay>,
+    /// Refused batches, in their order.
+    again: VecDeque<Batch>,
     retry_at: Option<Time>,
     /// The disk holds bytes of ours.
     held: bool,
@@ -111,7 +116,8 @@ pub struct LogFeed {
     finishing: bool,
     end_told: bool,
     events: VecDeque<FeedEvent>,
-    buffer: Vec<u8>,
+    /// For the next batches.
+    buffers: Vec<Vec<u8>>,
     /// When the last batch was sent, and how large it was.
     sent: (Time, usize),
     linger_until: Option<Time>,
@@ -138,8 +144,8 @@ impl LogFeed {
             passed: output.dropped(stream) + kept(output, output.head(), stream),
             lost: 0,
             lost_told: 0,
-            under_way: None,
-            again: None,
+            under_way: VecDeque::new(),
+            again: VecDeque::new(),
             retry_at: None,
             held: false,
             in_line: false,
@@ -150,7 +156,7 @@ impl LogFeed {
             finishing: false,
             end_told: false,
             events: VecDeque::new(),
-            buffer: Vec::new(),
+            buffers: Vec::new(),
             sent: (Time::default(), 0),
             linger_until: None,
         }
@@ -216,7 +222,8 @@ impl LogFeed {
     /// [`finish`](Self::finish) and at the [`deadline`](Self::deadline). `unix_ns` is the time
     /// for lines of our own.
     pub fn next_batch(&mut self, output: &Output, now: Time, unix_ns: u64) -> Option<Batch> {
-        if self.under_way.is_some() || self.retry_at.is_some_and(|at| now < at) {
+        let waits = !self.under_way.is_empty() && !self.may_send_behind(output);
+        if waits || self.retry_at.is_some_and(|at| now < at) {
             return None;
         }
         self.linger_until = self.lingers(output, now);
@@ -226,15 +233,16 @@ impl LogFeed {
         let was_idle = self.retry_at.take().is_none();
         self.count_overrun(output);
         self.recover();
-        let batch = match self.again.take() {
+        let mut batch = match self.again.pop_front() {
             Some(batch) => batch,
             None => self.collect(output, unix_ns)?,
         };
-        if was_idle {
+        batch.follows = !self.under_way.is_empty();
+        if was_idle && !batch.follows {
             self.progress_at = now;
         }
         self.sent = (now, batch.bytes.len());
-        self.under_way = Some(UnderWay {
+        self.under_way.push_back(UnderWay {
             lost: batch.lost_before,
             time_ns: batch.time_ns,
             end_of_stream: batch.end_of_stream,
@@ -242,9 +250,9 @@ impl LogFeed {
         Some(batch)
     }
 
-    /// Takes what became of the batch under way, and its buffer.
+    /// Takes what became of the oldest batch under way, and its buffer.
     pub fn completed(&mut self, outcome: Outcome, bytes: Vec<u8>, now: Time) {
-        let Some(sent) = self.under_way.take() else {
+        let Some(sent) = self.under_way.pop_front() else {
             return;
         };
         match outcome {
@@ -252,7 +260,8 @@ impl LogFeed {
                 self.held = false;
                 self.progress_at = now;
                 self.paused_until = None;
-                self.buffer = bytes;
+                self.retry_at = None;
+                self.keep_buffer(bytes);
                 self.lost_told += sent.lost;
                 if std::mem::take(&mut self.failing) {
                     self.events.push_back(FeedEvent::Working);
@@ -264,12 +273,13 @@ impl LogFeed {
                 self.fail(error, now);
             }
             Outcome::Refused(error) => {
-                self.again = Some(Batch {
+                self.again.push_back(Batch {
                     feed: self.tag,
                     bytes,
                     time_ns: sent.time_ns,
                     lost_before: sent.lost,
                     end_of_stream: sent.end_of_stream,
+                    follows: false,
                 });
                 self.fail(error, now);
             }
@@ -300,10 +310,29 @@ impl LogFeed {
     /// failure or the end of the stream has to tell.
     fn lingers(&self, output: &Output, now: Time) -> Option<Time> {
         let until = self.sent.0 + LINGER;
-        let special = self.finishing || self.lost > 0 || self.held || self.again.is_some();
-        let enough = BATCH_BYTES.min(output.capacity() / 2) as u64;
-        let few = output.head().saturating_sub(self.cursor) < enough;
+        let special = self.finishing || self.lost > 0 || self.held || !self.again.is_empty();
+        let few = !self.has_much(output);
         (self.sent.1 >= LINGER_FROM && few && now < until && !special).then_some(until)
+    }
+
+    /// Whether there is a whole batch to be sent.
+    fn has_much(&self, output: &Output) -> bool {
+        let enough = BATCH_BYTES.min(output.capacity() / 2) as u64;
+        output.head().saturating_sub(self.cursor) >= enough
+    }
+
+    /// Whether a second batch may go while one is under way: a large one, and nothing is wrong.
+    fn may_send_behind(&self, output: &Output) -> bool {
+        let well = !self.failing && !self.held && !self.stalled && self.lost == 0;
+        let whole = self.cursor >= output.tail() && self.again.is_empty();
+        well && whole && self.under_way.len() < UNDER_WAY_MAX && self.has_much(output)
+    }
+
+    /// As many as can be used at once; one is enough for quieter times.
+    fn keep_buffer(&mut self, bytes: Vec<u8>) {
+        if self.buffers.len() <= self.under_way.len() {
+            self.buffers.push(bytes);
+        }
     }
 
     fn stall(&mut self) {
@@ -313,7 +342,7 @@ impl LogFeed {
     }
 
     fn is_idle(&self) -> bool {
-        self.under_way.is_none() && self.again.is_none() && !self.held
+        self.under_way.is_empty() && self.again.is_empty() && !self.held
     }
 
     /// The first byte of the stream that is not sent; what other streams wrote is not waited for.
@@ -326,7 +355,7 @@ impl LogFeed {
 
     /// Makes a batch of what is there.
     fn collect(&mut self, output: &Output, unix_ns: u64) -> Option<Batch> {
-        let mut bytes = std::mem::take(&mut self.buffer);
+        let mut bytes = self.buffers.pop().unwrap_or_default();
         bytes.clear();
         let mut time_ns = None;
         let mut end = self.cursor;
@@ -357,7 +386,7 @@ impl LogFeed {
             self.in_line = false;
         }
         if bytes.is_empty() && self.lost == 0 && !self.held && !tells_end {
-            self.buffer = bytes;
+            self.buffers.push(bytes);
             return None;
         }
         self.end_told |= tells_end;
@@ -367,6 +396,7 @@ impl LogFeed {
             time_ns: time_ns.unwrap_or(unix_ns),
             lost_before: std::mem::take(&mut self.lost),
             end_of_stream: tells_end,
+            follows: false,
         })
     }
 

@@ -194,14 +194,18 @@ struct FakeDisk {
     written: Vec<u8>,
     lost: u64,
     held: Vec<u8>,
-    under_way: Option<Batch>,
+    refused: bool,
+    under_way: VecDeque<Batch>,
+    behind: u64,
 }
 
 impl FakeDisk {
     fn answer(&mut self, luck: u64) -> Option<(Outcome, Vec<u8>)> {
-        let batch = self.under_way.take()?;
+        let batch = self.under_way.pop_front()?;
         let works = luck > 2;
-        if !self.held.is_empty() && !works {
+        let overtakes = self.refused && batch.follows;
+        self.refused = overtakes || (!self.held.is_empty() && !works);
+        if self.refused {
             return Some((Outcome::Refused(full()), batch.bytes));
         }
         self.lost += batch.lost_before;
@@ -273,7 +277,10 @@ impl World {
             false => self.write(),
         }
         if let Some(batch) = self.feed.next_batch(&self.output, at(self.now), 0) {
-            assert!(self.disk.under_way.replace(batch).is_none(), "two at once");
+            assert_eq!(batch.follows, !self.disk.under_way.is_empty());
+            self.disk.behind += u64::from(batch.follows);
+            self.disk.under_way.push_back(batch);
+            assert!(self.disk.under_way.len() <= 2, "three at once");
         }
         if self.next(4) == 0 || ending {
             let luck = if ending { 9 } else { self.next(6) };
@@ -290,7 +297,34 @@ impl World {
 }
 
 #[test]
+fn a_second_batch_goes_behind_the_first_only_when_it_is_large_and_all_is_well() {
+    let mut output = Output::new(CAPACITY);
+    let mut feed = feed(&output, false, SECOND);
+    output.write(Stdout, b"first", 0);
+    assert!(feed.next_batch(&output, at(0), 0).is_some());
+    output.write(Stdout, &[b'b'; CAPACITY / 2 - 1], 0);
+    assert_eq!(feed.next_batch(&output, at(0), 0), None, "too little");
+    output.write(Stdout, b"c", 0);
+    let second = feed.next_batch(&output, at(0), 0).expect("a second");
+    assert_eq!((second.bytes.len(), second.follows), (CAPACITY / 2, true));
+    output.write(Stdout, &[b'd'; CAPACITY / 2], 0);
+    assert_eq!(feed.next_batch(&output, at(0), 0), None, "no third");
+    feed.completed(Outcome::Held(full()), Vec::new(), at(1));
+    assert_eq!(feed.next_batch(&output, at(1), 0), None, "it fails");
+    feed.completed(Outcome::Refused(full()), second.bytes.clone(), at(1));
+    let again = feed.next_batch(&output, at(1001), 0).expect("again");
+    assert_eq!((&again.bytes, again.follows), (&second.bytes, false));
+    assert_eq!(feed.next_batch(&output, at(1001), 0), None, "one at a time");
+    feed.completed(Outcome::Written, Vec::new(), at(1002));
+    assert_eq!(
+        text(feed.next_batch(&output, at(1002), 0)).len(),
+        CAPACITY / 2
+    );
+}
+
+#[test]
 fn every_byte_is_written_once_in_order_or_counted_as_lost() {
+    let mut behind = 0;
     for seed in 1..300u64 {
         let stall = match seed % 3 {
             0 => Stall::Never,
@@ -300,6 +334,7 @@ fn every_byte_is_written_once_in_order_or_counted_as_lost() {
         let mut world = World::new(seed, seed % 2 == 0, stall);
         (0..4000).for_each(|step| world.step(step > 2000));
         assert!(world.feed.is_drained(&world.output), "seed {seed}");
+        behind += world.disk.behind;
         let (wrote, disk) = (&world.wrote, &mut world.disk);
         if disk.written.len() as u64 + disk.lost > wrote.len() as u64 {
             assert_eq!(
@@ -324,4 +359,5 @@ fn every_byte_is_written_once_in_order_or_counted_as_lost() {
             assert_eq!(&disk.written, wrote, "seed {seed}");
         }
     }
+    assert!(behind > 1000, "only {behind} batches went behind another");
 }
