@@ -6,6 +6,10 @@ use std::time::Duration;
 /// The DETAIL column: what happened and what comes next, or nothing when all is well.
 pub fn detail(process: &Process, policy: &Policy, now: Time) -> String {
     let text = match process.state {
+        State::Stopped if process.last_killed => {
+            let stoptime = span(policy.stoptime);
+            format!("stopped by request, killed: not ended within stoptime ({stoptime})")
+        }
         State::Stopped if process.ran() => "stopped by request".to_string(),
         State::Stopped => "not started".to_string(),
         State::Waiting | State::Running => String::new(),
@@ -215,6 +219,12 @@ mod tests {
         assert_eq!(text(&running), "1 straggler");
         let mut stopped = process(State::Stopped);
         assert_eq!(text(&stopped), "stopped by request");
+        stopped.last_killed = true;
+        assert_eq!(
+            text(&stopped),
+            "stopped by request, killed: not ended within stoptime (10s)"
+        );
+        stopped.last_killed = false;
         stopped.last_exit = None;
         assert_eq!(text(&stopped), "not started");
     }

@@ -17,6 +17,11 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Whether SIGKILL ended it.
+    pub fn is_kill(self) -> bool {
+        matches!(self, Exit::Signal { signal: 9, .. })
+    }
+
     /// The code a shell would report: the exit code, or 128 + the signal's number.
     pub fn shell_code(self) -> i32 {
         match self {

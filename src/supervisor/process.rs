@@ -123,6 +123,8 @@ pub struct Process {
     pub last_exit: Option<Exit>,
     /// How long the last run lived.
     pub last_lifetime: Option<std::time::Duration>,
+    /// The last run was ended by our own SIGKILL, since it had not ended within `stoptime`.
+    pub last_killed: bool,
     /// Why the last start failed before exec.
     pub last_failure: Option<SpawnFailure>,
     /// Processes of an ended leader that are still alive.
@@ -161,6 +163,7 @@ impl Process {
             deadline: None,
             last_exit: None,
             last_lifetime: None,
+            last_killed: false,
             last_failure: None,
             stragglers: 0,
             removed: false,

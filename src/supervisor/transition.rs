@@ -251,6 +251,7 @@ impl Step<'_> {
         let started = self.process.started_at.take().unwrap_or(self.now);
         self.process.ended_pid = Some(pid);
         self.process.last_exit = Some(exit);
+        self.process.last_killed = self.process.killed && exit.is_kill();
         self.process.last_lifetime = Some(self.now.since(started));
         self.process.remains_due = true;
         true

@@ -81,7 +81,7 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
             "it was started again {times} since it was last asked to start"
         ));
     }
-    causes.extend(last_end(process));
+    causes.extend(last_end(process, policy));
     if process.stragglers > 0 {
         let left = plural(process.stragglers, "process", "processes");
         causes.push(format!("{left} of an earlier leader still alive"));
@@ -132,7 +132,7 @@ fn not_restarted(process: &Process, policy: &Policy) -> String {
     }
 }
 
-fn last_end(process: &Process) -> Option<String> {
+fn last_end(process: &Process, policy: &Policy) -> Option<String> {
     if let Some(failure) = &process.last_failure {
         return Some(format!(
             "the last attempt failed before the program ran: {failure}"
@@ -144,6 +144,12 @@ fn last_end(process: &Process) -> Option<String> {
         Some(_) => "the run before this one",
         None => "the last run",
     };
+    if process.last_killed {
+        let (signal, stoptime) = (sig(policy.stopsignal), span(policy.stoptime));
+        return Some(format!(
+            "{which} was killed by tmd after {lifetime}: it had not ended {stoptime} after {signal}"
+        ));
+    }
     Some(format!("{which} {} after {lifetime}", in_words(exit)))
 }
 
@@ -248,11 +254,9 @@ fn after_exit(policy: &Policy) -> String {
 
 fn remedy(process: &Process, policy: &Policy) -> Option<String> {
     match process.state {
+        State::Stopped if process.last_killed => Some(heed(policy)),
         State::Stopped | State::Waiting | State::Starting => None,
-        State::Stopping => process.killed.then(|| {
-            let signal = sig(policy.stopsignal);
-            format!("if it never ends by {signal}, set stopsignal to one it heeds")
-        }),
+        State::Stopping => process.killed.then(|| heed(policy)),
         State::Exited if process.last_exit.is_some_and(|exit| policy.expects(exit)) => None,
         State::Running if process.restarts == 0 => None,
         State::Running | State::Exited => exit_remedy(process, process.last_exit?),
@@ -270,6 +274,12 @@ fn remedy(process: &Process, policy: &Policy) -> Option<String> {
             }
         }
     }
+}
+
+/// For what does not end by its stop signal.
+fn heed(policy: &Policy) -> String {
+    let signal = sig(policy.stopsignal);
+    format!("if it never ends by {signal}, set stopsignal to one it heeds; if it is slow, stoptime")
 }
 
 fn one_shot(policy: &Policy) -> String {
