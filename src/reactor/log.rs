@@ -8,10 +8,10 @@
 //! ```
 //!
 //! One batch is under way at a time; amid a flood on a disk that works a second one waits behind
-//! it, so that the disk thread never waits for the reactor. When reading on would overwrite what has
-//! not been sent, the process is not read any more, until the disk makes progress or `stall` is over.
-//! Then reading goes on, what gets overwritten is counted to the byte, and the log says so where it
-//! is missing.
+//! it, so that the disk thread never waits for the reactor. When reading on would overwrite what
+//! has not been sent, the process is not read any more, until the disk makes progress or `stall`
+//! is over. Then reading goes on, what gets overwritten is counted to the byte, and the log says
+//! so where it is missing.
 
 use super::disk::{Batch, LogId, Outcome};
 use super::disk_file::DiskError;
