@@ -5,13 +5,14 @@ use flate2::{Compression, write::GzEncoder};
 use memchr::{memchr, memrchr};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// After a rotation that failed or had to wait.
+/// After a rotation that failed. One that waits for the last file's compression is made as soon as
+/// that is over.
 const ROTATION_RETRY: Duration = Duration::from_secs(5);
 
 /// A reopen waits for the end of a line, but not beyond this many bytes.
@@ -212,7 +213,7 @@ impl LogFile {
             .rotate_after
             .is_some_and(|after| Instant::now() < after);
         let max_size = self.sink.max_size;
-        if max_size == 0 || held_back {
+        if max_size == 0 || held_back || self.compresses() {
             return self.until_reopen(bytes);
         }
         let room = max_size.saturating_sub(self.size);
@@ -238,18 +239,15 @@ impl LogFile {
         }
     }
 
+    /// Whether the last file is still being compressed, so that its name is taken.
+    fn compresses(&self) -> bool {
+        let thread = self.compressing.as_ref();
+        thread.is_some_and(|thread| !thread.is_finished())
+    }
+
     fn rotate(&mut self) {
-        let busy = self
-            .compressing
-            .as_ref()
-            .is_some_and(|thread| !thread.is_finished());
-        let result = match busy {
-            true => Ok(false),
-            false => self.shift().map(|()| true),
-        };
-        match result {
-            Ok(true) => self.rotate_after = None,
-            Ok(false) => self.rotate_after = Some(Instant::now() + ROTATION_RETRY),
+        match self.shift() {
+            Ok(()) => self.rotate_after = None,
             Err(error) => {
                 self.rotate_after = Some(Instant::now() + ROTATION_RETRY);
                 let what = format!("rotate {}", self.path.display());
@@ -436,8 +434,20 @@ fn gzip(path: &Path) -> io::Result<()> {
         remove(&partial)?;
         return Err(error);
     }
+    // Another log of this path may have rotated meanwhile: what is there now is not ours.
+    if !is_still(path, &source) {
+        remove(&partial)?;
+        return Ok(());
+    }
     fs::rename(&partial, &finished)?;
     fs::remove_file(path)
+}
+
+fn is_still(path: &Path, file: &File) -> bool {
+    match (path.symlink_metadata(), file.metadata()) {
+        (Ok(named), Ok(open)) => (named.dev(), named.ino()) == (open.dev(), open.ino()),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

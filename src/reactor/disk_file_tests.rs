@@ -1,6 +1,7 @@
 use super::*;
 use crate::supervisor::Stall;
 use std::io::Read;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
@@ -24,6 +25,15 @@ fn log(sink: FileSink) -> LogFile {
 fn append(log: &mut LogFile, text: &str) {
     let (n, result) = log.append(text.as_bytes());
     assert_eq!((n, result), (text.len(), Ok(())));
+}
+
+fn unzipped(path: &Path, number: u32) -> String {
+    let mut text = String::new();
+    let file = File::open(numbered(path, number, ".gz")).expect("compressed");
+    flate2::read::GzDecoder::new(file)
+        .read_to_string(&mut text)
+        .expect("valid gzip");
+    text
 }
 
 fn text(path: &Path) -> String {
@@ -107,15 +117,67 @@ fn rotated_files_are_compressed_aside() {
     for line in ["111111\n", "222222\n", "333333\n"] {
         append(&mut log, line);
         log.settle();
-        log.rotate_after = None;
     }
-    let mut older = String::new();
-    let file = File::open(numbered(&path, 2, ".gz")).expect("the oldest is compressed");
-    flate2::read::GzDecoder::new(file)
-        .read_to_string(&mut older)
-        .expect("valid gzip");
-    assert_eq!(older, "111111\n");
+    assert_eq!(unzipped(&path, 2), "111111\n");
     assert!(numbered(&path, 1, ".gz").exists() && !numbered(&path, 1, "").exists());
+}
+
+/// Compression waits for the lock.
+#[derive(Default)]
+struct Slow(Mutex<()>);
+
+impl FileAccess for Slow {
+    fn run_as(&self, _owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        let compresses = thread::current().name() == Some("tmd-gzip");
+        let _turn = compresses.then(|| self.0.lock());
+        action()
+    }
+}
+
+#[test]
+fn a_rotation_that_waited_for_compression_is_made_once_that_is_over() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let mut settings = sink(&path, 8, 2);
+    settings.compress = true;
+    let owner = Owner {
+        uid: 0,
+        gid: 0,
+        groups: Vec::new(),
+    };
+    let access = Arc::new(Slow::default());
+    let mut log = LogFile::new(settings, Some(owner), access.clone());
+    let held_up = access.0.lock().expect("the first");
+    append(&mut log, "111111\n222222\n333333\n");
+    append(&mut log, "444444\n");
+    assert_eq!(
+        text(&path),
+        "222222\n333333\n444444\n",
+        "it grows meanwhile"
+    );
+    drop(held_up);
+    for line in ["555555\n", "666666\n"] {
+        log.settle();
+        append(&mut log, line);
+    }
+    log.settle();
+    assert_eq!(text(&path), "666666\n");
+    assert_eq!(unzipped(&path, 1), "555555\n");
+    assert_eq!(unzipped(&path, 2), "222222\n333333\n444444\n");
+    assert!(!numbered(&path, 3, ".gz").exists(), "two are kept");
+}
+
+#[test]
+fn compression_leaves_alone_what_came_to_its_place() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log.1");
+    fs::write(&path, "old").expect("written");
+    let old = File::open(&path).expect("there");
+    assert!(is_still(&path, &old));
+    fs::rename(&path, dir.path().join("a.log.2")).expect("moved");
+    assert!(!is_still(&path, &old));
+    fs::write(&path, "new").expect("written");
+    assert!(!is_still(&path, &old));
 }
 
 #[test]
