@@ -10,6 +10,9 @@ impl Launch {
     ///
     /// Anything else in braces stays as it is, and so does `${...}`, which is the shell's.
     /// What a placeholder stands for is not looked at again.
+    ///
+    /// Where both streams go to one file, standard error becomes [`Sink::Stdout`]: only in one
+    /// pipe do they keep the order and the lines that the process wrote.
     pub fn expand(&self, program: &Program, instance: u32) -> Launch {
         let expand = |text: &str| expand(text, program, instance);
         let mut launch = self.clone();
@@ -26,6 +29,13 @@ impl Launch {
             if let Sink::File(file) = sink {
                 file.path = expand(&file.path);
             }
+        }
+        if let (Sink::File(out), Sink::File(err)) = (&launch.stdout, &launch.stderr)
+            && out.path == err.path
+            && !out.direct
+            && !err.direct
+        {
+            launch.stderr = Sink::Stdout;
         }
         launch
     }
@@ -194,7 +204,7 @@ fn first_piece(text: &str) -> (Piece<'_>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::{Autostart, Policy};
+    use crate::supervisor::{Autostart, FileSink, Policy, Stall};
 
     fn program() -> Program {
         Program {
@@ -249,6 +259,34 @@ mod tests {
         assert_eq!(launch.workingdir, "/web");
         assert_eq!(launch.pidfile.as_deref(), Some("/1"));
         assert_eq!(launch.stdin, Stdin::File("/in1".to_string()));
+    }
+
+    #[test]
+    fn one_file_for_both_streams_is_one_pipe() {
+        let file = |path: &str, direct| {
+            Sink::File(FileSink {
+                path: path.to_string(),
+                direct,
+                max_size: 0,
+                keep: 0,
+                compress: false,
+                timestamps: false,
+                strip_ansi: false,
+                stall: Stall::Never,
+            })
+        };
+        let mut program = program();
+        let mut stderr = |out: Sink, err: Sink| {
+            program.launch.stdout = out;
+            program.launch.stderr = err;
+            program.launch.expand(&program, 1).stderr
+        };
+        let merged = stderr(file("/{program}", false), file("/web", false));
+        assert_eq!(merged, Sink::Stdout);
+        let other = stderr(file("/{program}", false), file("/{instance}", false));
+        assert_eq!(other, file("/1", false));
+        let direct = stderr(file("/web", true), file("/web", true));
+        assert_eq!(direct, file("/web", true));
     }
 
     #[test]

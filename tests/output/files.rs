@@ -49,6 +49,18 @@ fn one_file_named_twice_gets_both_streams() {
 }
 
 #[test]
+fn one_file_named_twice_keeps_lines_and_their_order() {
+    let daemon = script(
+        "for i in $(seq 3000); do echo out $i; echo err $i >&2; done",
+        "stdout: '@DIR@/log'\n    stderr: '@DIR@/log'",
+    );
+    let expected: String = (1..=3000).map(|i| format!("out {i}\nerr {i}\n")).collect();
+    let text = daemon.read("log");
+    let differs = text.lines().zip(expected.lines()).find(|(a, b)| a != b);
+    assert!(text == expected, "{differs:?}");
+}
+
+#[test]
 fn discarded_and_direct_output_does_not_pass_through_the_daemon() {
     let daemon = script(
         "readlink /proc/self/fd/2; echo err >&2; echo last",
