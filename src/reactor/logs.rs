@@ -5,21 +5,11 @@ use super::Reactor;
 use super::child::{Child, Feed};
 use super::clock::{Timer, unix_ns};
 use super::disk::{Completion, LogId};
-use super::disk_file::{DiskError, FileAccess, Owner};
+use super::disk_file::{DiskError, Owner};
 use super::events;
 use super::log::{FeedEvent, Gate, LogFeed};
 use super::output::Stream;
-use crate::supervisor::{FileSink, Identity, Launch, Process, ProcessId, Sink, SpawnFailure, Time};
-use crate::sys;
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::time::Duration;
-
-/// How long the last output may take to reach the disk when the daemon ends.
-const LAST_FLUSH: Duration = Duration::from_secs(5);
+use crate::supervisor::{FileSink, Launch, Process, ProcessId, Sink, SpawnFailure, Time};
 
 /// Whether the logs of a process are open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,54 +18,6 @@ pub enum Logs {
     Open,
     /// The disk thread is at it.
     Opening,
-}
-
-/// File access with the rights of whom a file belongs to: root's are never used for a path that
-/// a user named.
-pub struct UserAccess;
-
-impl FileAccess for UserAccess {
-    fn run_as(&self, owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
-        if sys::runtime::effective_uid() != 0 {
-            return action();
-        }
-        sys::privileges::as_user(owner.uid, owner.gid, &owner.groups, action)?
-    }
-}
-
-/// Opens a file that a process writes to itself.
-///
-/// # Errors
-/// When it cannot be opened as that user, or is no regular file.
-pub fn open_as(path: &Path, identity: Option<&Identity>) -> io::Result<OwnedFd> {
-    let mut opened: Option<File> = None;
-    let mut open = || {
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-        let mut options = OpenOptions::new();
-        let options = options
-            .append(true)
-            .create(true)
-            .mode(0o644)
-            .custom_flags(flags);
-        opened = Some(options.open(path)?);
-        Ok(())
-    };
-    match identity {
-        Some(identity) => UserAccess.run_as(&Owner::from(identity), &mut open)?,
-        None => open()?,
-    }
-    let Some(file) = opened else {
-        return Err(io::Error::from(io::ErrorKind::NotFound));
-    };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
-    }
-    let fd = OwnedFd::from(file);
-    sys::io::set_nonblocking(std::os::fd::AsFd::as_fd(&fd), false)?;
-    Ok(fd)
 }
 
 impl Reactor {
@@ -428,52 +370,17 @@ impl Reactor {
             child.close(&mut self.watch);
         }
     }
-
-    /// The daemon ends: waits, within a bound, until all output is in the logs.
-    pub(super) fn drain_logs(&mut self) {
-        let ids: Vec<ProcessId> = self.children.keys().copied().collect();
-        for id in &ids {
-            self.finish_logs(*id);
-        }
-        let limit = self.clock.tick() + LAST_FLUSH;
-        let mut events = mio::Events::with_capacity(64);
-        loop {
-            let open = ids.iter().any(|id| {
-                let head = self.children.get(id).map_or(0, |child| child.output.head());
-                !self.log_reached(*id, head)
-            });
-            let now = self.clock.tick();
-            if !open || now >= limit {
-                break;
-            }
-            let wait = Some(limit.since(now).min(Duration::from_millis(100)));
-            if self.watch.poll.poll(&mut events, wait).is_err() {
-                break;
-            }
-            self.collect_disk();
-        }
-        if !self.disk.flush_and_stop(LAST_FLUSH) {
-            eprintln!("tmd: the disk did not take the last output within {LAST_FLUSH:?}");
-        }
-    }
 }
 
-/// The log files of a launch, and what of its output goes there. One file for both streams is
-/// one feed, so that their order is kept.
+/// The log files of a launch, and what of its output goes there.
 fn wanted_logs(launch: &Launch) -> Vec<(&FileSink, Option<Stream>)> {
     let stdout = appended_file(&launch.stdout);
     if launch.tty.is_some() {
         return stdout.map(|sink| (sink, None)).into_iter().collect();
     }
-    let stderr = appended_file(&launch.stderr);
-    match (stdout, stderr) {
-        (Some(out), Some(err)) if out.path == err.path => vec![(out, None)],
-        _ => {
-            let out = stdout.map(|sink| (sink, Some(Stream::Stdout)));
-            let err = stderr.map(|sink| (sink, Some(Stream::Stderr)));
-            out.into_iter().chain(err).collect()
-        }
-    }
+    let out = stdout.map(|sink| (sink, Some(Stream::Stdout)));
+    let err = appended_file(&launch.stderr).map(|sink| (sink, Some(Stream::Stderr)));
+    out.into_iter().chain(err).collect()
 }
 
 fn not_opened(path: &str, error: &DiskError) -> SpawnFailure {

@@ -17,6 +17,7 @@ pub mod disk;
 pub mod disk_file;
 pub mod disk_format;
 mod disk_worker;
+mod ending;
 mod environment;
 mod events;
 mod flush;
@@ -36,6 +37,7 @@ mod spawn;
 mod startup;
 mod status;
 mod token;
+mod user_files;
 
 pub use startup::{DaemonOptions, daemon_main};
 

@@ -2,7 +2,7 @@
 
 use super::Reactor;
 use super::disk_file::{DiskError, FileAccess, Owner};
-use super::logs::UserAccess;
+use super::user_files::UserAccess;
 use crate::supervisor::{Process, ProcessId};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

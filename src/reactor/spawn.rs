@@ -6,6 +6,7 @@ use super::clock::{Timer, unix_ns};
 use super::logs::Logs;
 use super::output::Stream;
 use super::token::Source;
+use super::user_files;
 use crate::supervisor::{Event, Process, ProcessId, Sink, SpawnFailure, Stdin};
 use crate::sys;
 use crate::sys::spawn::{Command, Credentials, Stdio};
@@ -148,8 +149,11 @@ impl Reactor {
                 ends.stdin = Some(ours);
                 theirs
             }
-            Stdin::File(path) => sys::io::open_input(Path::new(path))
-                .map_err(step(&format!("stdin: open {path}")))?,
+            Stdin::File(path) => {
+                let path = Path::new(path);
+                user_files::open_input_as(path, launch.identity.as_ref())
+                    .map_err(step(&format!("stdin: open {}", path.display())))?
+            }
         };
         let (stdout, ours) = self.open_output(process, &launch.stdout, "stdout")?;
         ends.stdout = ours;
@@ -186,7 +190,7 @@ impl Reactor {
             }
             Sink::File(file) if file.direct => {
                 let path = Path::new(&file.path);
-                let opened = super::logs::open_as(path, process.launch.identity.as_ref())
+                let opened = user_files::open_as(path, process.launch.identity.as_ref())
                     .map_err(|error| failed(format!("{name}: open {}", file.path), &error))?;
                 Ok((opened, None))
             }

@@ -1,9 +1,9 @@
 //! From the command line to the first turn, and from the last turn to the end.
 
 use super::disk::Disk;
-use super::logs::UserAccess;
 use super::pidfile::write_atomically;
 use super::token::{Source, WAKE, Watch};
+use super::user_files::UserAccess;
 use super::{Reactor, clock, environment, logging, signals};
 use crate::config::{self, Config, Environment};
 use crate::supervisor::{Event, FileSink, Identity, Stall, Supervisor};
@@ -318,11 +318,13 @@ fn own_identity() -> Option<Identity> {
     })
 }
 
-/// Everything is down: the last output goes to the disk, the socket goes away.
+/// Everything is down: the last output goes to the disk, the last news to the clients, the socket
+/// goes away.
 fn finish(mut reactor: Reactor, lock: &LockFile) {
     reactor.sweep_all();
+    reactor.last_words();
     log::info!("tmd pid {} ended", sys::runtime::own_pid());
-    reactor.drain_logs();
+    reactor.stop_disk();
     if let Some(path) = &reactor.config.daemon.pidfile {
         // Somebody may have removed it already.
         let _ = fs::remove_file(path);

@@ -181,6 +181,49 @@ fn links_and_files_of_others_in_a_users_folder_are_refused() {
 }
 
 #[test]
+fn input_is_read_with_the_users_own_rights() {
+    if !is_root() {
+        return;
+    }
+    let folder = shared_folder();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "root's\n").expect("a file");
+    set_mode(&secret, 0o600);
+    let open = folder.path().join("open");
+    fs::write(&open, "everybody's\n").expect("a file");
+    set_mode(&open, 0o644);
+    symlink("../secret", folder.path().join("logs/in")).expect("a link");
+    symlink("../open", folder.path().join("logs/way")).expect("a link");
+    let fifo = Command::new("mkfifo")
+        .arg(folder.path().join("fifo"))
+        .status();
+    assert!(fifo.expect("mkfifo is installed").success());
+    support::write_config(
+        folder.path(),
+        "defaults: {cmd: cat, user: nobody, autorestart: never, starttime: 0, startretries: 0}\n\
+         programs:\n\
+         \x20 link: {stdin: '@DIR@/logs/in'}\n\
+         \x20 plain: {stdin: '@DIR@/secret'}\n\
+         \x20 fifo: {stdin: '@DIR@/fifo'}\n\
+         \x20 may: {stdin: '@DIR@/logs/way', stdout: '@DIR@/logs/out'}\n\
+         \x20 root: {stdin: '@DIR@/secret', stdout: '@DIR@/out', user: root}\n",
+    );
+    let daemon = Daemon::start_in(folder, &[]);
+    for (name, file) in [("link", "logs/in"), ("plain", "secret")] {
+        let row = daemon.wait_state(&format!("{name}:0"), "FATAL");
+        let detail = row["detail"].as_str().unwrap_or_default();
+        let path = daemon.path(file);
+        let expected = format!("stdin: open {}: Permission denied", path.display());
+        assert!(detail.contains(&expected), "{row}");
+    }
+    daemon.wait_state("fifo:0", "FATAL");
+    daemon.wait_ended("may:0");
+    daemon.wait_ended("root:0");
+    assert_eq!(daemon.read("logs/out"), "everybody's\n");
+    assert_eq!(daemon.read("out"), "root's\n");
+}
+
+#[test]
 fn rotated_logs_belong_to_the_user_too() {
     if !is_root() {
         return;
