@@ -7,7 +7,7 @@ use super::log::LogFeed;
 use super::output::{Output, Stream};
 use super::size::Resizing;
 use super::token::{Source, Watch};
-use crate::supervisor::{Launch, ProcessId, Time, Transition};
+use crate::supervisor::{Launch, ProcessId, Stall, Time, Transition};
 use crate::sys;
 use crate::terminal::Terminal;
 use mio::{Interest, Token};
@@ -89,7 +89,7 @@ pub struct Feed {
     pub log: LogId,
     /// Its path, to see whether a new launch wants another.
     pub path: String,
-    /// What goes there; both streams when one file takes both.
+    /// What goes there; all of a terminal's output.
     pub stream: Option<Stream>,
 }
 
@@ -216,9 +216,10 @@ impl Child {
 
     /// A new run gets a new terminal.
     pub fn renew_terminal(&mut self, wall_ns: u64) {
-        match &self.terminal {
-            None => self.terminal = Some(self.fresh_terminal()),
-            Some(_) => self.reset_terminal(wall_ns),
+        self.reset_terminal(wall_ns);
+        self.begin_line(wall_ns);
+        if self.terminal.is_none() {
+            self.terminal = Some(self.fresh_terminal());
         }
         self.resize_terminal(self.size);
     }
@@ -255,6 +256,39 @@ impl Child {
             terminal.make_room(kept, self.output.capacity(), reset.len());
             terminal.feed(&reset);
             self.output.write(Stream::Stdout, &reset, wall_ns);
+        }
+    }
+
+    /// What a run left within a line does not become one line with what the next one writes.
+    pub fn begin_line(&mut self, wall_ns: u64) {
+        let Some(terminal) = &mut self.terminal else {
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                if self.output.is_in_line(stream) {
+                    self.output.write(stream, b"\n", wall_ns);
+                }
+            }
+            return;
+        };
+        let kept = self.output.read(0).slices;
+        // Something else than text may be last, at the beginning of a line.
+        if self.output.is_in_line(Stream::Stdout) && terminal.cursor(kept).1 > 0 {
+            let newline = b"\r\n";
+            terminal.make_room(kept, self.output.capacity(), newline.len());
+            terminal.feed(newline);
+            self.output.write(Stream::Stdout, newline, wall_ns);
+        }
+    }
+
+    /// Logs in which the last line is ended go on behind what [`begin_line`](Self::begin_line)
+    /// wrote.
+    pub fn skip_separator(&mut self, ended: &[bool]) {
+        for (one, ended) in self.feeds.iter_mut().zip(ended) {
+            if *ended {
+                // The settings come when the logs are opened, which is next.
+                let tag = one.feed.tag();
+                let output = &self.output;
+                one.feed = LogFeed::new(one.log, tag, output, one.stream, true, Stall::Never);
+            }
         }
     }
 

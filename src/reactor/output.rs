@@ -173,6 +173,15 @@ impl Output {
         first.map_or(self.head(), |segment| segment.offset)
     }
 
+    /// Whether a stream has begun a line and not ended it, as far as that is kept.
+    pub fn is_in_line(&self, stream: Stream) -> bool {
+        let run = self.marks.iter().rposition(|mark| mark.stream() == stream);
+        run.is_some_and(|run| {
+            let last = self.ring.read(self.run_end(run).saturating_sub(1));
+            last.slices.0.first().is_some_and(|byte| *byte != b'\n')
+        })
+    }
+
     /// From where to read so as to see the last `lines` lines of a stream (or of both). A last
     /// line without a newline counts.
     pub fn line_start_back(&self, lines: usize, filter: Option<Stream>) -> u64 {
@@ -331,6 +340,21 @@ mod tests {
         assert_eq!(times, [100, 101, 102]);
         assert_eq!(output.next_of(4, Some(Stdout)), 8);
         assert_eq!(output.next_of(8, Some(Stderr)), output.head());
+    }
+
+    #[test]
+    fn a_line_that_is_begun_is_known_per_stream() {
+        let mut output = Output::new(4096);
+        let begun = |output: &Output| (output.is_in_line(Stdout), output.is_in_line(Stderr));
+        assert_eq!(begun(&output), (false, false));
+        output.write(Stdout, b"one\n", 0);
+        output.write(Stderr, b"ba", 1);
+        assert_eq!(begun(&output), (false, true));
+        output.write(Stdout, b"two", 2);
+        output.write(Stderr, b"d\n", 3);
+        assert_eq!(begun(&output), (true, false));
+        output.write(Stdout, b"\n", 4);
+        assert_eq!(begun(&output), (false, false));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `Effect::Spawn`: from a launch to a living leader, and exactly one answer.
 
 use super::Reactor;
-use super::child::{Input, Leader};
+use super::child::{Child, Feed, Input, Leader};
 use super::clock::{Timer, unix_ns};
+use super::disk::Disk;
 use super::logs::Logs;
 use super::output::Stream;
 use super::token::Source;
@@ -113,6 +114,7 @@ impl Reactor {
             child.resize_output(process.launch.buffer);
         }
         child.close_input(&mut self.watch);
+        let (head, ended) = (child.output.head(), ended_lines(child, &self.disk));
         match process.launch.tty {
             Some(tty) => {
                 // The size stays as the attached clients made it.
@@ -121,7 +123,14 @@ impl Reactor {
                 }
                 child.renew_terminal(unix_ns());
             }
-            None => child.terminal = None,
+            None => {
+                child.begin_line(unix_ns());
+                child.terminal = None;
+            }
+        }
+        if child.output.head() > head {
+            child.skip_separator(&ended);
+            self.mark_dirty(process.id);
         }
     }
 
@@ -259,6 +268,18 @@ impl Reactor {
             self.queue_output(id, number, false);
         }
     }
+}
+
+/// For each log of a child: whether it is shared and the last run's last line has been ended there
+/// already, so that others could go on.
+fn ended_lines(child: &Child, disk: &Disk) -> Vec<bool> {
+    let over = child.channels.is_empty();
+    let feeds = child.feeds.iter();
+    feeds
+        .map(|Feed { feed, log, .. }| {
+            over && disk.users(*log) > 1 && feed.is_drained(&child.output)
+        })
+        .collect()
 }
 
 fn input_to(pipe: Option<(OwnedFd, mio::Token)>, channel: u32) -> Input {

@@ -41,11 +41,16 @@ impl Terminal {
         }
     }
 
+    /// Row and column of the cursor, from 0.
+    pub fn cursor(&self, kept: Kept<'_>) -> (u16, u16) {
+        cursor(self.model(kept, 0).screen())
+    }
+
     /// What a plain terminal would answer to these questions, in order.
     pub fn answers(&self, queries: &[Query], kept: Kept<'_>) -> Vec<u8> {
         let asks_cursor = |query: &&Query| matches!(query, Query::CursorPosition { .. });
         let position = match queries.iter().find(asks_cursor) {
-            Some(_) => cursor(self.model(kept, 0).screen()),
+            Some(_) => self.cursor(kept),
             None => (0, 0),
         };
         let answers = queries.iter().map(|query| query.answer(position));

@@ -6,6 +6,7 @@ mod support;
 mod files;
 mod logs;
 mod rotation;
+mod runs;
 mod trouble;
 
 use std::time::Instant;
