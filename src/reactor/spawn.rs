@@ -230,7 +230,11 @@ impl Reactor {
                 groups: identity.groups.clone(),
             }),
             nofile: Some(self.nofile),
-            no_new_privs: false,
+            // Who was given less than root does not get it back by a setuid file.
+            no_new_privs: launch
+                .identity
+                .as_ref()
+                .is_some_and(|identity| identity.uid != sys::runtime::effective_uid()),
             oom_score_adj: self.oom_score_adj,
             nice: None,
         })

@@ -51,6 +51,23 @@ fn a_program_runs_as_its_user_with_its_groups_and_its_home() {
 }
 
 #[test]
+fn who_was_given_another_user_gains_nothing_by_setuid_files() {
+    if !is_root() {
+        return;
+    }
+    let daemon = start(
+        "defaults: {cmd: '@DIR@/print_env', autorestart: never, starttime: 0}\n\
+         programs:\n\
+         \x20 less: {user: nobody, stdout: '@DIR@/logs/less'}\n\
+         \x20 same: {user: root, stdout: '@DIR@/same'}\n\
+         \x20 none: {stdout: '@DIR@/none'}\n",
+    );
+    assert_eq!(report(&daemon, "logs/less")["no_new_privs"], true);
+    assert_eq!(report(&daemon, "same")["no_new_privs"], false);
+    assert_eq!(report(&daemon, "none")["no_new_privs"], false);
+}
+
+#[test]
 fn a_number_without_a_user_is_possible_with_a_group() {
     if !is_root() {
         return;
