@@ -38,6 +38,11 @@ pub struct DaemonOptions {
 
 /// The daemon from start to end; returns its exit code.
 pub fn daemon_main(options: &DaemonOptions) -> i32 {
+    sys::signalfd::hear_of_children();
+    if options.daemonize {
+        // Whoever waits for their end is not to wait for a daemon.
+        sys::daemonize::close_inherited();
+    }
     match start(options) {
         Ok(code) => code,
         Err(text) => {

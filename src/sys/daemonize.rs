@@ -30,6 +30,12 @@ const READY: u8 = b'+';
 const FAILED: u8 = b'-';
 const FAILURE_BYTES_MAX: usize = 4096;
 
+/// Closes every descriptor above the stdio: whatever the caller had open. To be called before
+/// anything of ours is.
+pub fn close_inherited() {
+    super::spawn::close_all_above_stdio();
+}
+
 /// Forks, and makes the child the leader of a new session.
 ///
 /// To be called while there is only one thread (another one's locks would stay locked in the
@@ -154,6 +160,21 @@ mod tests {
                         end();
                     }
                 }
+            },
+        );
+    }
+
+    #[test]
+    fn what_was_inherited_is_closed() {
+        alone(
+            "sys::daemonize::tests::what_was_inherited_is_closed",
+            || {
+                let high = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 100).unwrap();
+                let number = std::os::fd::IntoRawFd::into_raw_fd(high);
+                let place = format!("/proc/self/fd/{number}");
+                assert!(std::fs::symlink_metadata(&place).is_ok());
+                close_inherited();
+                assert!(std::fs::symlink_metadata(&place).is_err());
             },
         );
     }

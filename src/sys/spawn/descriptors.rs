@@ -117,6 +117,22 @@ impl CloseMethod {
     }
 }
 
+/// Closes every descriptor of this process above 2.
+pub(in crate::sys) fn close_all_above_stdio() {
+    match CloseMethod::pick() {
+        CloseMethod::Range => {
+            // SAFETY: no memory is involved; the caller has nothing open that it will use.
+            unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+        }
+        CloseMethod::Each(highest) => {
+            for fd in 3..=highest {
+                // SAFETY: as above; most of them are not open, which is no error here.
+                unsafe { libc::close(fd) };
+            }
+        }
+    }
+}
+
 /// Whether `close_range` exists and no seccomp filter forbids it.
 pub(in crate::sys) fn close_range_available() -> bool {
     // SAFETY: the range holds only the descriptor 4294967295, which cannot exist.

@@ -1,0 +1,232 @@
+//! A user with nothing but the daemons of one test: for root, which shares `/run/tmd` with every
+//! other test, that is another one.
+
+use super::support::{self, Control, Output, PATIENCE, bin_dir, kill, system};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use taskmaster::sys::runtime;
+
+/// Numbers from here on belong to nobody.
+const FIRST_UID: u32 = 200_000;
+
+/// The folder of such a user, with its projects in it.
+pub struct Home {
+    folder: tempfile::TempDir,
+    uid: Option<u32>,
+}
+
+impl Home {
+    /// A new one.
+    pub fn new() -> Home {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let folder = support::folder();
+        let root = rustix::process::geteuid().is_root();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let uid = root.then(|| FIRST_UID + std::process::id() * 64 % 100_000_000 + number);
+        let home = Home { folder, uid };
+        home.make("run");
+        home.make("bin");
+        // By another process: what a test writes itself, the children of another test of this
+        // binary may still have open when it is to be run.
+        let mut install = Command::new("install");
+        install.args(["-m", "755"]);
+        install.args(["tm", "tmd"].map(|name| bin_dir().join(name)));
+        let installed = install.arg(home.path("bin")).status();
+        assert!(installed.expect("install is installed").success());
+        home.owned(home.folder.path());
+        home
+    }
+
+    /// A file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        let folder = self.folder.path().canonicalize().expect("it exists");
+        folder.join(name)
+    }
+
+    /// Makes a folder.
+    pub fn make(&self, name: &str) {
+        let folder = self.path(name);
+        fs::create_dir(&folder).expect("a new folder");
+        self.owned(&folder);
+    }
+
+    /// Writes the `taskmaster.yaml` of a project, made if it is new, with one program of the
+    /// project's name; returns the config's path.
+    pub fn project(&self, name: &str, settings: &str) -> PathBuf {
+        let program = format!("programs:\n  {name}: {{cmd: sleep 1000, starttime: 0}}\n");
+        self.write(name, &format!("{settings}\n{program}"))
+    }
+
+    /// The same with any text.
+    pub fn write(&self, project: &str, yaml: &str) -> PathBuf {
+        if !self.path(project).exists() {
+            self.make(project);
+        }
+        let config = support::write_config(&self.path(project), yaml);
+        self.owned(&config);
+        config
+    }
+
+    fn owned(&self, path: &Path) {
+        if let Some(uid) = self.uid {
+            chown(path, Some(uid), Some(uid)).expect("we are root");
+        }
+    }
+
+    /// One of our binaries, run in one of the folders.
+    pub fn command(&self, name: &str, folder: &str) -> Command {
+        let mut command = Command::new(self.path("bin").join(name));
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
+            .current_dir(self.path(folder))
+            .env("PATH", format!("{}:{path}", self.path("bin").display()))
+            .env("HOME", self.path(""))
+            .env("XDG_RUNTIME_DIR", self.path("run"))
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env_remove("TM_SOCKET")
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::null());
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
+        command
+    }
+
+    /// Runs a shell's command line as this user.
+    pub fn shell(&self, folder: &str, line: &str) -> Output {
+        let named = self.command("sh", folder);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).current_dir(self.path(folder));
+        for (name, value) in named.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        if let Some(uid) = self.uid {
+            shell.uid(uid).gid(uid);
+        }
+        support::run(shell)
+    }
+
+    /// Runs `tm` in one of the folders.
+    pub fn tm(&self, folder: &str, arguments: &[&str]) -> Output {
+        let mut command = self.command("tm", folder);
+        command.args(arguments);
+        support::run(command)
+    }
+
+    /// Runs `tmd` in one of the folders, which has to end.
+    pub fn tmd(&self, folder: &str, arguments: &[&str]) -> Output {
+        let mut command = self.command("tmd", folder);
+        command.args(arguments);
+        support::run(command)
+    }
+
+    /// Starts the daemon of a project and waits until it answers on a socket.
+    pub fn start(&self, project: &str, socket: &Path) -> Running {
+        let mut command = self.command("tmd", project);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("tmd can be started");
+        let pid = child.id() as i32;
+        let running = Running {
+            child: Some(child),
+            pid,
+        };
+        let began = Instant::now();
+        let mut watch = system::FolderWatch::new(&self.path(project));
+        while let Err(error) = Control::connect(socket) {
+            let alive = system::is_alive(pid) && began.elapsed() < PATIENCE;
+            assert!(alive, "tmd does not answer: {error}");
+            // It may listen elsewhere than in the folder that is watched.
+            watch.wait(Duration::from_millis(5));
+        }
+        running
+    }
+
+    /// The usual socket of a config.
+    pub fn usual(&self, config: &Path) -> PathBuf {
+        runtime::socket_path(&self.path("run/tmd"), config)
+    }
+
+    /// What is in the runtime directory.
+    pub fn registered(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("run/tmd")).into_iter().flatten();
+        let names = entries.flatten().map(|entry| entry.file_name());
+        names.filter_map(|name| name.into_string().ok()).collect()
+    }
+}
+
+impl Drop for Home {
+    /// Whatever a test that failed did not expect to run.
+    fn drop(&mut self) {
+        for name in self.registered() {
+            let socket = self.path("run/tmd").join(name);
+            if Control::connect(&socket).is_ok() {
+                Running::behind(&socket).end();
+            }
+        }
+    }
+}
+
+/// A daemon that does not outlive its test.
+pub struct Running {
+    child: Option<Child>,
+    pid: i32,
+}
+
+impl Running {
+    /// One that went to the background and answers on a socket.
+    pub fn behind(socket: &Path) -> Running {
+        let pid = pid_at(socket);
+        Running { child: None, pid }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Ends it in order.
+    pub fn end(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if system::is_alive(self.pid) {
+            kill(self.pid, Signal::TERM);
+        }
+        match &mut self.child {
+            None => system::wait_gone(self.pid),
+            Some(child) => {
+                if support::wait_exit(child, PATIENCE).is_none() {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                }
+            }
+        }
+    }
+}
+
+/// Whom the daemon at a socket says to be.
+pub fn pid_at(socket: &Path) -> i32 {
+    let mut control = Control::connect(socket).expect("a daemon listens");
+    let hello = control.call("hello", json!({"protocol": 1, "client": "test"}));
+    hello.expect("it greets")["pid"].as_i64().expect("a pid") as i32
+}
+
+/// The pid of a process of the daemon at a socket.
+pub fn pid_of(socket: &Path, process: &str) -> Value {
+    let mut control = Control::connect(socket).expect("a daemon listens");
+    let reply = control.call("status", json!({"targets": [process]}));
+    reply.expect("it is known")["processes"][0]["pid"].clone()
+}
