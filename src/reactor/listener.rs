@@ -63,9 +63,13 @@ impl Reactor {
     /// Listens anew when the socket's file was removed (by a cleaner of temporary folders, or by
     /// mistake). Only a signal reaches a daemon in that state.
     pub(super) fn restore_socket(&mut self) {
-        if !self.listener.is_lost() {
-            return;
+        if self.listener.is_lost() {
+            self.listen_again();
         }
+        self.place.restore();
+    }
+
+    fn listen_again(&mut self) {
         let path = self.listener.path().to_path_buf();
         let place = path.display();
         if let Some(folder) = path.parent().filter(|folder| !folder.exists())
@@ -73,7 +77,7 @@ impl Reactor {
         {
             return log::error!("{place} was removed, and cannot be made again: {error}");
         }
-        let settings = &self.config.daemon;
+        let settings = &self.started_with;
         let listener = match Listener::bind(&path, settings.socket_mode, settings.socket_group) {
             Ok(listener) => listener,
             Err(error) => return log::error!("the socket was removed; to bind it again: {error}"),

@@ -28,6 +28,7 @@ mod logging;
 mod logs;
 pub mod output;
 mod pidfile;
+mod place;
 mod read;
 mod reload;
 mod remains;
@@ -41,7 +42,7 @@ mod user_files;
 
 pub use startup::{DaemonOptions, daemon_main};
 
-use crate::config::Config;
+use crate::config::{Config, DaemonSettings};
 use crate::supervisor::{ProcessId, Supervisor, Time};
 use crate::sys;
 use child::Child;
@@ -61,6 +62,9 @@ pub struct Reactor {
     timers: Timers,
     supervisor: Supervisor,
     config: Config,
+    /// What of the config only a new start can change.
+    started_with: DaemonSettings,
+    place: place::Place,
     inherited: environment::Inherited,
     nofile: (u64, u64),
     oom_score_adj: Option<i32>,

@@ -20,7 +20,8 @@ impl Reactor {
         let loaded = config::load(&self.config.path, &Environment::current());
         let new = loaded.map_err(|error| self.refuse_config(&error, dry_run))?;
         let plan = self.supervisor.plan(&new.programs);
-        let warnings = new.warnings.iter().map(ToString::to_string).collect();
+        let mut warnings: Vec<String> = new.warnings.iter().map(ToString::to_string).collect();
+        warnings.extend(self.fixed_settings(&new));
         let entries = plan.entries.iter().map(entry_info).collect();
         let reply = PlanReply {
             entries,
@@ -28,6 +29,9 @@ impl Reactor {
             warnings,
         };
         if !dry_run {
+            for warning in &reply.warnings {
+                log::warn!("{warning}");
+            }
             self.apply_config(new, &plan);
         }
         Ok(reply)
@@ -95,10 +99,6 @@ impl Reactor {
     }
 
     fn apply_config(&mut self, new: Config, plan: &Plan) {
-        for warning in &new.warnings {
-            log::warn!("{warning}");
-        }
-        self.warn_of_settings(&new);
         super::logging::set_level(new.daemon.log.level, self.log_level);
         let programs = new.programs.clone();
         self.config = new;
@@ -113,9 +113,9 @@ impl Reactor {
         self.publish(events::plain("reload", None, detail, unix_ns()));
     }
 
-    /// What only a new start of the daemon can change.
-    fn warn_of_settings(&self, new: &Config) {
-        let (old, new) = (&self.config.daemon, &new.daemon);
+    /// What differs from the start and only another one can change.
+    fn fixed_settings(&self, new: &Config) -> Vec<String> {
+        let (old, new) = (&self.started_with, &new.daemon);
         let fixed = [
             ("daemon.socket", old.socket != new.socket),
             ("daemon.socket_mode", old.socket_mode != new.socket_mode),
@@ -126,9 +126,9 @@ impl Reactor {
             ("daemon.log.format", old.log.format != new.log.format),
             ("daemon.log.syslog", old.log.syslog != new.log.syslog),
         ];
-        for (key, _) in fixed.iter().filter(|(_, differs)| *differs) {
-            log::warn!("{key} changed: it takes effect when the daemon is started anew");
-        }
+        let changed = fixed.iter().filter(|(_, differs)| *differs);
+        let text = |key| format!("{key} changed: it takes effect when the daemon is started anew");
+        changed.map(|(key, _)| text(key)).collect()
     }
 }
 

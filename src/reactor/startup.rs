@@ -2,6 +2,7 @@
 
 use super::disk::Disk;
 use super::pidfile::write_atomically;
+use super::place::Place;
 use super::token::{Source, WAKE, Watch};
 use super::user_files::UserAccess;
 use super::{Reactor, clock, environment, logging, signals};
@@ -10,7 +11,7 @@ use crate::supervisor::{Event, FileSink, Identity, Stall, Supervisor};
 use crate::sys;
 use crate::sys::daemonize::{ReadyPipe, Role};
 use crate::sys::signalfd::SignalFd;
-use crate::sys::socket::{Listener, LockError, LockFile};
+use crate::sys::socket::Listener;
 use log::LevelFilter;
 use mio::{Interest, Waker};
 use slab::Slab;
@@ -66,7 +67,8 @@ fn start(options: &DaemonOptions) -> Result<i32, String> {
         return serve(options, config, None);
     }
     // Before any thread, poll or signalfd: none of them survives a fork.
-    match sys::daemonize::daemonize().map_err(|error| format!("tmd: fork: {error}"))? {
+    let forked = sys::daemonize::daemonize();
+    match forked.map_err(failed("fork"))? {
         Role::Parent(outcome) => outcome.wait().map(|_| 0),
         Role::Child(ready) => Ok(serve_in_background(options, config, ready)),
     }
@@ -88,7 +90,7 @@ fn serve_in_background(options: &DaemonOptions, config: Config, ready: ReadyPipe
 /// Gives up root if the config says so, takes the socket, and turns until the end.
 fn serve(options: &DaemonOptions, config: Config, ready: Option<ReadyPipe>) -> Result<i32, String> {
     let prepared = prepare(options, config, ready.is_some());
-    let (mut reactor, lock) = match prepared {
+    let mut reactor = match prepared {
         Ok(prepared) => prepared,
         Err(text) => {
             if let Some(ready) = ready {
@@ -119,74 +121,67 @@ fn serve(options: &DaemonOptions, config: Config, ready: Option<ReadyPipe>) -> R
         }
     }
     let result = reactor.run();
-    finish(reactor, &lock);
+    finish(reactor);
     match result {
         Ok(()) => Ok(0),
         Err(error) => Err(format!("tmd: epoll: {error}")),
     }
 }
 
-fn prepare(
-    options: &DaemonOptions,
-    config: Config,
-    background: bool,
-) -> Result<(Reactor, LockFile), String> {
+fn prepare(options: &DaemonOptions, config: Config, background: bool) -> Result<Reactor, String> {
+    let lock = match drops_to(&config) {
+        Some(_) => Place::as_root(options, &config)?,
+        None => None,
+    };
     let (config, dropped) = drop_privileges(config)?;
-    let socket = socket_path(options, &config, dropped)?;
-    let lock_path = sys::runtime::lock_path(&socket);
-    let lock = LockFile::acquire(&lock_path).map_err(|error| {
-        let about = match error {
-            LockError::Held { .. } => &config.path,
-            LockError::Io(_) => &lock_path,
-        };
-        format!("tmd: {}: {error}", about.display())
-    })?;
-    let settings = &config.daemon;
-    let listener = Listener::bind(&socket, settings.socket_mode, settings.socket_group)
-        .map_err(|error| format!("tmd: {error}"))?;
-    if let Some(path) = &settings.pidfile {
+    let mut place = Place::take(options, &config, dropped, lock)?;
+    let listener = place.listen(&config.daemon)?;
+    let socket = listener.file();
+    let pidfile = config.daemon.pidfile.clone();
+    // The rest of the place goes with its value.
+    let gone = |text| {
+        let _ = socket.remove();
+        text
+    };
+    if let Some(path) = &pidfile {
         write_atomically(path, sys::runtime::own_pid())
-            .map_err(|error| format!("tmd: daemon.pidfile {}: {error}", path.display()))?;
+            .map_err(|error| format!("tmd: daemon.pidfile {}", sys::trouble_at(path, &error)))
+            .map_err(gone)?;
     }
-    let reactor = build(options, config, listener, background)?;
-    Ok((reactor, lock))
+    build(options, config, place, listener, background).map_err(|text| {
+        // Somebody may have removed it already.
+        let _ = pidfile.map(fs::remove_file);
+        gone(text)
+    })
 }
 
-/// `daemon.user`: everything after this, reloads too, happens as that user.
+/// `daemon.user`, for a root that is to give itself up.
+fn drops_to(config: &Config) -> Option<Identity> {
+    let user = config.daemon.user.clone()?;
+    let drops = sys::runtime::effective_uid() == 0 && user.uid != 0;
+    drops.then_some(user)
+}
+
+/// Everything after this, reloads too, happens as `daemon.user`.
 fn drop_privileges(config: Config) -> Result<(Config, bool), String> {
-    let Some(user) = config.daemon.user.clone() else {
+    let Some(user) = drops_to(&config) else {
         return Ok((config, false));
     };
-    if sys::runtime::effective_uid() != 0 || user.uid == 0 {
-        return Ok((config, false));
-    }
     sys::privileges::drop_for_good(user.uid, user.gid, &user.groups)
-        .map_err(|error| format!("tmd: daemon.user {}: {error}", user.user))?;
+        .map_err(|error| format!("tmd: daemon.user {}: {}", user.user, sys::words_of(&error)))?;
     // What root could do with the programs' users, this user cannot: the config says so.
     let config = config::load(&config.path, &Environment::current())
         .map_err(|error| format!("as daemon.user {}:\n{error}", user.user))?;
     Ok((config, true))
 }
 
-fn socket_path(options: &DaemonOptions, config: &Config, dropped: bool) -> Result<PathBuf, String> {
-    if let Some(path) = options.socket.as_ref().or(config.daemon.socket.as_ref()) {
-        let absolute = std::path::absolute(path);
-        return absolute.map_err(|error| format!("tmd: {}: {error}", path.display()));
-    }
-    // Root's runtime directory in the environment is not that of the user it became.
-    let xdg = std::env::var("XDG_RUNTIME_DIR").ok().filter(|_| !dropped);
-    let runtime = sys::runtime::runtime_dir(sys::runtime::effective_uid(), xdg.as_deref());
-    sys::runtime::prepare_dir(&runtime).map_err(|error| format!("tmd: {error}"))?;
-    Ok(sys::runtime::socket_path(&runtime, &config.path))
-}
-
 fn build(
     options: &DaemonOptions,
     config: Config,
+    place: Place,
     listener: Listener,
     background: bool,
 ) -> Result<Reactor, String> {
-    let failed = |what: &'static str| move |error| format!("tmd: {what}: {error}");
     let nofile = sys::rlimit::raise_nofile().map_err(failed("RLIMIT_NOFILE"))?;
     sys::descendants::become_subreaper().map_err(failed("become subreaper"))?;
     // Blocked before any other thread exists, so that none of them takes a signal.
@@ -215,7 +210,9 @@ fn build(
         clock: clock::Clock::start(),
         timers: clock::Timers::default(),
         supervisor: Supervisor::new(),
+        started_with: config.daemon.clone(),
         config,
+        place,
         inherited,
         nofile,
         oom_score_adj: sys::rlimit::oom_score_of_children(),
@@ -250,6 +247,10 @@ fn build(
     })
 }
 
+fn failed(what: &'static str) -> impl Fn(std::io::Error) -> String {
+    move |error| format!("tmd: {what}: {}", sys::words_of(&error))
+}
+
 fn watch_for(signals: &SignalFd, listener: &Listener) -> std::io::Result<Watch> {
     let mut watch = Watch::new()?;
     watch.add(signals.as_fd(), Source::Signals, Interest::READABLE)?;
@@ -269,7 +270,7 @@ fn start_logging(
     let settings = &config.daemon.log;
     let file = match &settings.file {
         Some(file) => Some(file.clone()),
-        None if background => state_log(listener.path()),
+        None if background => state_log(&log_name(options, config, listener)),
         None => None,
     };
     let mut sinks = Vec::new();
@@ -294,7 +295,17 @@ fn start_logging(
     logging::start(settings, options.log_level, sinks);
 }
 
-fn state_log(socket: &Path) -> Option<PathBuf> {
+/// The log in the background is named as the usual socket of the config, or as the one that was
+/// asked for.
+fn log_name(options: &DaemonOptions, config: &Config, listener: &Listener) -> PathBuf {
+    let socket = match &options.socket {
+        Some(_) => listener.path().to_path_buf(),
+        None => sys::runtime::socket_path(Path::new(""), &config.path),
+    };
+    socket.with_extension("log")
+}
+
+fn state_log(name: &Path) -> Option<PathBuf> {
     let variable = |name: &str| std::env::var(name).ok();
     let state = sys::runtime::state_dir(
         sys::runtime::effective_uid(),
@@ -305,7 +316,7 @@ fn state_log(socket: &Path) -> Option<PathBuf> {
         eprintln!("tmd: no log: {error}");
         return None;
     }
-    Some(state.join(socket.with_extension("log").file_name()?))
+    Some(state.join(name.file_name()?))
 }
 
 /// The user the daemon runs as, if the user database knows it.
@@ -325,18 +336,18 @@ fn own_identity() -> Option<Identity> {
 
 /// Everything is down: the last output goes to the disk, the last news to the clients, the socket
 /// goes away.
-fn finish(mut reactor: Reactor, lock: &LockFile) {
+fn finish(mut reactor: Reactor) {
     reactor.sweep_all();
     reactor.last_words();
     log::info!("tmd pid {} ended", sys::runtime::own_pid());
     reactor.stop_disk();
-    if let Some(path) = &reactor.config.daemon.pidfile {
+    if let Some(path) = &reactor.started_with.pidfile {
         // Somebody may have removed it already.
         let _ = fs::remove_file(path);
     }
     if let Err(error) = reactor.listener.unlink() {
         eprintln!("tmd: {}: {error}", reactor.listener.path().display());
     }
-    // The lock goes last, and with it the right to take the socket's path.
-    let _ = lock;
+    // The locks go last, and with them the right to take the socket's path.
+    drop(reactor.place);
 }

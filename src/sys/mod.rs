@@ -9,6 +9,7 @@
 pub mod daemonize;
 pub mod descendants;
 pub mod io;
+pub mod lock;
 pub mod pidfd;
 pub mod privileges;
 pub mod probe;
@@ -24,6 +25,7 @@ pub mod tty;
 mod testing;
 
 use std::io::{Error, ErrorKind, Result};
+use std::path::Path;
 
 /// Repeats a libc call while a signal interrupts it; -1 becomes the errno's error.
 fn retry<T: PartialOrd + Default>(mut call: impl FnMut() -> T) -> Result<T> {
@@ -36,5 +38,31 @@ fn retry<T: PartialOrd + Default>(mut call: impl FnMut() -> T) -> Result<T> {
         if error.kind() != ErrorKind::Interrupted {
             return Err(error);
         }
+    }
+}
+
+/// What went wrong, without the number that says nothing to people that the words do not.
+pub fn words_of(error: &Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next();
+    words.unwrap_or_default().to_string()
+}
+
+/// What is wrong with a place for a file of ours, and what helps.
+pub fn trouble_at(path: &Path, error: &Error) -> String {
+    let place = path.display();
+    let missing = path.parent().filter(|folder| !folder.exists());
+    match (error.kind(), missing) {
+        (ErrorKind::NotFound, Some(folder)) => format!(
+            "{place}: the folder {} does not exist; make it or choose another place",
+            folder.display()
+        ),
+        (ErrorKind::AlreadyExists, _) => {
+            format!("{place}: exists and is no file of ours; remove it or choose another place")
+        }
+        (ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem, _) => {
+            format!("{place}: {}; choose another place", words_of(error))
+        }
+        _ => format!("{place}: {}", words_of(error)),
     }
 }

@@ -104,7 +104,9 @@ impl fmt::Display for RuntimeDirError {
                 path.display(),
                 path.display()
             ),
-            RuntimeDirError::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            RuntimeDirError::Io(path, error) => {
+                write!(f, "{}: {}", path.display(), super::words_of(error))
+            }
         }
     }
 }

@@ -1,13 +1,11 @@
-//! The control socket: binding it safely, knowing who connects, and the lock that makes the
-//! daemon the only one.
+//! The control socket: binding it safely, and knowing who connects.
 
 use super::retry;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
-use rustix::process::{Pid, test_kill_process};
+use rustix::fs::{AtFlags, Mode};
 use std::fmt;
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -58,7 +56,7 @@ impl fmt::Display for BindError {
                 "{}: exists and is no socket; remove it or choose another path",
                 path.display()
             ),
-            BindError::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            BindError::Io(path, error) => f.write_str(&super::trouble_at(path, error)),
         }
     }
 }
@@ -88,8 +86,11 @@ impl Listener {
             path: path.to_path_buf(),
             device_inode,
         };
-        listener.inner.set_nonblocking(true).map_err(failed)?;
-        listener.set_access(mode, group).map_err(failed)?;
+        let ready = listener.inner.set_nonblocking(true);
+        if let Err(error) = ready.and_then(|()| listener.set_access(mode, group)) {
+            let _ = listener.unlink();
+            return Err(failed(error));
+        }
         Ok(listener)
     }
 
@@ -124,10 +125,15 @@ impl Listener {
 
     /// Removes the socket's file if it is still the one that was bound.
     pub fn unlink(&self) -> io::Result<()> {
-        if self.device_inode.is_none() || device_inode(&self.path) != self.device_inode {
-            return Ok(());
+        self.file().remove()
+    }
+
+    /// The socket's file, to be removed by who has not got the listener any more.
+    pub fn file(&self) -> SocketFile {
+        SocketFile {
+            path: self.path.clone(),
+            device_inode: self.device_inode,
         }
-        std::fs::remove_file(&self.path)
     }
 
     fn set_access(&self, mode: u32, group: Option<u32>) -> io::Result<()> {
@@ -140,6 +146,23 @@ impl Listener {
             &self.path,
             Mode::from_raw_mode(mode & 0o777),
         )?)
+    }
+}
+
+/// The file of a socket that was bound.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    device_inode: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    /// Removes it if it is still the one that was bound.
+    pub fn remove(&self) -> io::Result<()> {
+        if self.device_inode.is_none() || device_inode(&self.path) != self.device_inode {
+            return Ok(());
+        }
+        std::fs::remove_file(&self.path)
     }
 }
 
@@ -254,100 +277,6 @@ fn socket_option(
     Ok(usize::try_from(length).unwrap_or(0))
 }
 
-/// A locked file that holds the pid of the only daemon. The lock ends with the last descriptor of
-/// it, however the process ends; the file stays.
-#[derive(Debug)]
-pub struct LockFile {
-    file: OwnedFd,
-}
-
-/// Why a lock could not be had.
-#[derive(Debug)]
-pub enum LockError {
-    /// Another process has it.
-    Held {
-        /// Its pid, if it has written one already.
-        pid: Option<i32>,
-    },
-    /// The file could not be opened or written.
-    Io(io::Error),
-}
-
-impl fmt::Display for LockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LockError::Held { pid: Some(pid) } => write!(f, "already running (pid {pid})"),
-            LockError::Held { pid: None } => write!(f, "already running"),
-            LockError::Io(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for LockError {}
-
-impl From<io::Error> for LockError {
-    fn from(error: io::Error) -> Self {
-        LockError::Io(error)
-    }
-}
-
-impl LockFile {
-    /// Makes the file (0600) if needed, locks it and writes this process's pid into it.
-    pub fn acquire(path: &Path) -> Result<LockFile, LockError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let file = rustix::fs::open(path, flags, mode).map_err(io::Error::from)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(LockError::Held {
-                    pid: written_pid(file.as_fd()),
-                });
-            }
-            Err(error) => return Err(LockError::Io(error.into())),
-        }
-        let lock = LockFile { file };
-        lock.write_pid()?;
-        Ok(lock)
-    }
-
-    /// Writes this process's pid again: after a fork the lock is shared but the pid another.
-    pub fn write_pid(&self) -> io::Result<()> {
-        rustix::fs::ftruncate(&self.file, 0)?;
-        let text = format!("{}\n", std::process::id());
-        rustix::io::pwrite(&self.file, text.as_bytes(), 0)?;
-        Ok(())
-    }
-
-    /// The pid of whoever holds the lock at `path`; `None` when nobody does.
-    pub fn holder(path: &Path) -> io::Result<Option<i32>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = match rustix::fs::open(path, flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        // Asking is locking for an instant. It is not done where only a daemon that just starts
-        // could hold the lock: that one would take the asker for a daemon.
-        let written = written_pid(file.as_fd()).and_then(Pid::from_raw);
-        if written.is_none_or(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH)) {
-            return Ok(None);
-        }
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(None),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(written_pid(file.as_fd())),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-fn written_pid(file: BorrowedFd<'_>) -> Option<i32> {
-    let mut text = [0_u8; 16];
-    let length = rustix::io::pread(file, &mut text, 0).ok()?;
-    let text = std::str::from_utf8(text.get(..length)?).ok()?;
-    text.trim().parse().ok().filter(|pid| *pid > 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -448,23 +377,5 @@ mod tests {
         let path = directory.path().join("s.sock");
         let _listener = Listener::bind(&path, 0o660, Some(4343)).unwrap();
         assert_eq!(std::fs::symlink_metadata(&path).unwrap().gid(), 4343);
-    }
-
-    #[test]
-    fn only_one_holds_a_lock() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("s.lock");
-        let own = i32::try_from(std::process::id()).unwrap();
-        assert_eq!(LockFile::holder(&path).unwrap(), None);
-        let lock = LockFile::acquire(&path).unwrap();
-        assert_eq!(mode_of(&path), 0o600);
-        assert_eq!(LockFile::holder(&path).unwrap(), Some(own));
-        let error = LockFile::acquire(&path).unwrap_err();
-        assert_eq!(error.to_string(), format!("already running (pid {own})"));
-        drop(lock);
-        assert_eq!(LockFile::holder(&path).unwrap(), None);
-        LockFile::acquire(&path).unwrap();
-        let error = LockFile::acquire(&directory.path().join("no/such")).unwrap_err();
-        assert!(matches!(error, LockError::Io(_)));
     }
 }

@@ -6,3 +6,4 @@ mod support;
 
 mod home;
 mod starting;
+mod telling;

@@ -4,7 +4,7 @@ use super::home::{Home, Running};
 use super::support::Control;
 use rustix::fs::FlockOperation;
 use serde_json::json;
-use std::fs::File;
+use std::fs::{self, File};
 
 #[test]
 fn ignored_ends_of_children_are_noticed_all_the_same() {
@@ -43,4 +43,85 @@ fn a_daemon_in_the_background_keeps_nothing_open() {
         daemon.end();
         assert_eq!(free, Ok(()), "{line}");
     }
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing() {
+    let home = Home::new();
+    let settings = [
+        "daemon: {pidfile: /nope/x.pid}",
+        "daemon: {pidfile: /nope/x.pid, socket: x.sock}",
+        "daemon: {socket: nope/x.sock}",
+    ];
+    for settings in settings {
+        home.project("a", settings);
+        for arguments in [&[][..], &["-d"]] {
+            let output = home.tmd("a", arguments);
+            assert_eq!(output.code, 1, "{output:?}");
+            assert!(!output.stderr.contains("os error"), "{output:?}");
+            assert_eq!(home.registered(), Vec::<String>::new(), "{settings}");
+            let left: Vec<_> = fs::read_dir(home.path("a"))
+                .expect("it is there")
+                .flatten()
+                .map(|entry| entry.file_name())
+                .collect();
+            assert_eq!(left, ["taskmaster.yaml"], "{settings}");
+        }
+    }
+}
+
+#[test]
+fn the_end_takes_socket_and_lock_along() {
+    let home = Home::new();
+    let config = home.project("a", "");
+    home.start("a", &home.usual(&config)).end();
+    assert_eq!(home.registered(), Vec::<String>::new());
+    home.project("a", "daemon: {socket: x.sock, pidfile: x.pid}");
+    home.start("a", &home.path("a/x.sock")).end();
+    assert_eq!(home.registered(), Vec::<String>::new());
+    for name in ["x.sock", "x.lock", "x.pid"] {
+        assert!(!home.path("a").join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn each_config_has_a_log_of_its_own() {
+    let home = Home::new();
+    for project in ["a", "b"] {
+        let config = home.project(project, "daemon: {socket: tmd.sock}");
+        let output = home.tmd(project, &["-d"]);
+        assert_eq!(output.code, 0, "{output:?}");
+        Running::behind(&home.path(project).join("tmd.sock")).end();
+        let usual = home.usual(&config).with_extension("log");
+        let name = usual.file_name().expect("a name").to_owned();
+        let log = fs::read_to_string(home.path("state/tmd").join(name)).expect("a log");
+        assert!(log.contains(&config.display().to_string()), "{log}");
+    }
+    assert!(!home.path("state/tmd/tmd.log").exists());
+}
+
+#[test]
+fn places_that_cannot_be_had_are_named_with_a_remedy() {
+    let home = Home::new();
+    let cases = [
+        ("daemon: {pidfile: /nope/x.pid}", "daemon.pidfile"),
+        ("daemon: {socket: /nope/x.sock}", "daemon.socket"),
+    ];
+    for (settings, key) in cases {
+        home.project("a", settings);
+        let output = home.tmd("a", &[]);
+        let expected = format!("{key} /nope/x.");
+        assert!(output.stderr.contains(&expected), "{output:?}");
+        let remedy = "the folder /nope does not exist; make it or choose another place";
+        assert!(output.stderr.contains(remedy), "{output:?}");
+    }
+    home.project("a", "");
+    let output = home.tmd("a", &["--socket", "/nope/x.sock"]);
+    assert!(
+        output.stderr.contains("--socket /nope/x.sock"),
+        "{output:?}"
+    );
+    assert!(output.stderr.contains("the folder /nope"), "{output:?}");
+    let output = home.tmd("a", &["--socket", "/proc/x.sock"]);
+    assert!(!output.stderr.contains("os error"), "{output:?}");
 }
