@@ -8,6 +8,7 @@ use crate::wire::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,11 +63,25 @@ impl Connection {
         &self.path
     }
 
+    /// The process that listens there, as the kernel knows it.
+    pub fn peer_pid(&self) -> Option<i32> {
+        let peer = crate::sys::socket::peer(self.stream.as_fd());
+        peer.ok().map(|peer| peer.pid)
+    }
+
     /// Who is there; asked once.
     ///
     /// # Errors
     /// `Protocol` when the two do not speak the same.
     pub fn hello(&mut self) -> Result<HelloReply, ClientError> {
+        self.hello_within(HELLO_TIMEOUT)
+    }
+
+    /// The same for who asks many, of whom some may be hung.
+    ///
+    /// # Errors
+    /// As for [`Connection::hello`].
+    pub fn hello_within(&mut self, patience: Duration) -> Result<HelloReply, ClientError> {
         if let Some(hello) = &self.hello {
             return Ok(hello.clone());
         }
@@ -75,7 +90,7 @@ impl Connection {
             client: format!("tm {}", env!("CARGO_PKG_VERSION")),
         };
         // A socket without a read timeout only waits longer.
-        let _ = self.stream.set_read_timeout(Some(HELLO_TIMEOUT));
+        let _ = self.stream.set_read_timeout(Some(patience));
         let reply: HelloReply = from_value(self.exchange(&Call::Hello(params))?)?;
         let _ = self.stream.set_read_timeout(None);
         check_protocol(&reply)?;

@@ -22,6 +22,8 @@ pub struct Context {
     pub in_shell: bool,
     /// Whether the control shell shows events already.
     pub events_shown: bool,
+    /// The verb, if it is one that changes something.
+    pub changing: Option<&'static str>,
 }
 
 impl Context {
@@ -37,7 +39,13 @@ impl Context {
             style,
             in_shell: false,
             events_shown: false,
+            changing: None,
         }
+    }
+
+    /// The same for a verb that changes something, or for one that does not.
+    pub fn with_changing(self, changing: Option<&'static str>) -> Context {
+        Context { changing, ..self }
     }
 
     /// Connects to the daemon that is meant. In the control shell Ctrl-C ends the connection and
@@ -58,7 +66,7 @@ impl Context {
     /// # Errors
     /// When there is none, or more than one.
     pub fn connect_unguarded(&self) -> Result<Connection, ClientError> {
-        discovery::connect(&self.global)
+        discovery::connect(&self.global, self.changing)
     }
 
     /// Connects, calls and prints the answer: as JSON, or by `render`.

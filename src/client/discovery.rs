@@ -3,8 +3,8 @@
 use super::command::Global;
 use super::connection::Connection;
 use super::error::ClientError;
+use super::locate;
 use crate::config::{self, Environment};
-use crate::sys::lock::LockFile;
 use crate::sys::runtime;
 use crate::wire::HelloReply;
 use std::env;
@@ -22,17 +22,18 @@ pub struct Daemon {
     pub hello: HelloReply,
 }
 
-/// Connects to the daemon that is meant: `--socket`, `$TM_SOCKET`, the config's, that of a
-/// `taskmaster.yaml` here or above, else the only one of this user.
+/// Connects to the daemon that is meant: `--socket`, the config's, `$TM_SOCKET`, that of a
+/// `taskmaster.yaml` here or above, else the only one of this user. A verb that changes something
+/// names itself: in a project's folder it does not mean the daemon of another.
 ///
 /// # Errors
 /// When there is none, or more than one to choose from.
-pub fn connect(global: &Global) -> Result<Connection, ClientError> {
+pub fn connect(global: &Global, changing: Option<&str>) -> Result<Connection, ClientError> {
     if let Some(socket) = &global.socket {
         return Connection::open(socket);
     }
     if let Some(path) = &global.config {
-        return open_socket_of(path);
+        return locate::daemon_of(path);
     }
     if let Some(socket) = env::var_os("TM_SOCKET").filter(|socket| !socket.is_empty()) {
         return Connection::open(Path::new(&socket));
@@ -45,7 +46,7 @@ pub fn connect(global: &Global) -> Result<Connection, ClientError> {
     match running.len() {
         1 => {
             let only = running.remove(0);
-            say_whose(global, &only.hello.config);
+            check_stranger(global, changing, &only.hello.config)?;
             Connection::open(&only.socket)
         }
         0 => Err(ClientError::NoDaemon(no_daemon())),
@@ -64,42 +65,6 @@ pub fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientError> {
         .map_err(|error| ClientError::Failed(error.to_string()))
 }
 
-/// The socket of the daemon of a config. A config that does not load (its daemon may run
-/// nevertheless) has the usual socket.
-///
-/// # Errors
-/// When the path cannot be made absolute.
-pub fn socket_of_config(path: &Path) -> Result<PathBuf, ClientError> {
-    // The file may be gone while its daemon runs.
-    let canonical = path
-        .canonicalize()
-        .or_else(|_| std::path::absolute(path))
-        .map_err(|error| ClientError::Failed(format!("{}: {error}", path.display())))?;
-    let environment = Environment::current();
-    let loaded = config::load(&canonical, &environment).ok();
-    Ok(socket_of(
-        loaded.as_ref().map(|config| &config.daemon),
-        &canonical,
-    ))
-}
-
-/// The socket for these settings. A root that drops to `daemon.user` has it in that user's
-/// directory.
-pub fn socket_of(settings: Option<&config::DaemonSettings>, canonical: &Path) -> PathBuf {
-    if let Some(socket) = settings.and_then(|settings| settings.socket.clone()) {
-        return socket;
-    }
-    let own = effective_uid();
-    let user = settings
-        .and_then(|settings| settings.user.as_ref())
-        .map(|user| user.uid);
-    let directory = match user {
-        Some(uid) if uid != own => runtime::runtime_dir(uid, None),
-        _ => own_runtime_dir(),
-    };
-    runtime::socket_path(&directory, canonical)
-}
-
 /// Every daemon of this user that answers (for root: also those that dropped to a user), by
 /// socket.
 pub fn running() -> Vec<Daemon> {
@@ -107,13 +72,22 @@ pub fn running() -> Vec<Daemon> {
 }
 
 fn running_in(directories: &[PathBuf]) -> Vec<Daemon> {
+    sockets_of(directories)
+        .into_iter()
+        .filter_map(greet)
+        .collect()
+}
+
+/// The sockets in these folders, each once: a link counts as what it leads to.
+pub fn sockets_of(directories: &[PathBuf]) -> Vec<PathBuf> {
     let mut sockets: Vec<PathBuf> = directories
         .iter()
         .flat_map(|directory| sockets_in(directory))
+        .map(|socket| std::fs::read_link(&socket).unwrap_or(socket))
         .collect();
     sockets.sort();
     sockets.dedup();
-    sockets.into_iter().filter_map(greet).collect()
+    sockets
 }
 
 /// Where the shell's history and the like are kept.
@@ -142,46 +116,19 @@ fn nearest_project() -> Result<Option<Connection>, ClientError> {
         if !file.is_file() {
             continue;
         }
-        match open_socket_of(&file) {
+        match locate::daemon_of(&file) {
             Ok(connection) => return Ok(Some(connection)),
+            Err(ClientError::NotRunning(_)) => {}
             // It is meant, and no other in its place.
-            Err(error @ (ClientError::Denied(_) | ClientError::NoDaemon(_))) => return Err(error),
-            Err(_) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(None)
 }
 
-/// Connects to the daemon of a config. One that runs but lost its socket is told from none.
-fn open_socket_of(config: &Path) -> Result<Connection, ClientError> {
-    let socket = socket_of_config(config)?;
-    Connection::open(&socket).map_err(|error| match error {
-        ClientError::NotRunning(_) if !config.exists() => {
-            ClientError::Failed(format!("{}: No such file or directory", config.display()))
-        }
-        ClientError::NotRunning(_) if !socket.exists() => unreachable_daemon(&socket, error),
-        error => error,
-    })
-}
-
-fn unreachable_daemon(socket: &Path, otherwise: ClientError) -> ClientError {
-    match LockFile::holder(&runtime::lock_path(socket)) {
-        Ok(Some(pid)) => ClientError::NoDaemon(format!(
-            "the daemon runs (pid {pid}) but its socket {} was removed; kill -USR1 {pid} brings \
-             it back",
-            socket.display()
-        )),
-        _ => otherwise,
-    }
-}
-
 /// The project whose folder this is, when the daemon of `config` was found only because no other
 /// runs, and is another's.
-pub fn stranger_to(global: &Global, config: &str) -> Option<PathBuf> {
-    let named = env::var_os("TM_SOCKET").is_some_and(|socket| !socket.is_empty());
-    if named || global.socket.is_some() || global.config.is_some() {
-        return None;
-    }
+fn stranger_to(config: &str) -> Option<PathBuf> {
     let here = env::current_dir().ok()?;
     let mut files = here.ancestors().map(|dir| dir.join(config::FILE_NAME));
     let nearest = files.find(|file| file.is_file())?;
@@ -193,53 +140,69 @@ pub fn stranger_to(global: &Global, config: &str) -> Option<PathBuf> {
     (!own).then_some(nearest)
 }
 
-/// In a project's folder the daemon of another is hardly what one expects: says so, once.
-fn say_whose(global: &Global, config: &str) {
+/// In a project's folder the daemon of another is hardly what one expects: nothing of it is
+/// changed, and who only looks is told, once.
+fn check_stranger(
+    global: &Global,
+    changing: Option<&str>,
+    config: &str,
+) -> Result<(), ClientError> {
     static SAID: Once = Once::new();
-    if global.quiet || global.json {
-        return;
-    }
-    let Some(project) = stranger_to(global, config) else {
-        return;
+    let Some(project) = stranger_to(config) else {
+        return Ok(());
     };
-    SAID.call_once(|| {
-        let text = format!(
-            "no daemon runs for {}; this is the one of {config}",
-            project.display()
-        );
-        // Nothing is left to tell anybody whose standard error is closed.
-        let _ = writeln!(std::io::stderr(), "{text}");
-    });
+    let project = project.display();
+    if let Some(verb) = changing {
+        return Err(ClientError::NoDaemon(format!(
+            "no daemon runs for {project}; the only one is that of {config}: to mean it all the \
+             same: tm -c {config} {verb}"
+        )));
+    }
+    if !global.quiet && !global.json {
+        SAID.call_once(|| {
+            let text = format!("no daemon runs for {project}; this is the one of {config}");
+            // Nothing is left to tell anybody whose standard error is closed.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        });
+    }
+    Ok(())
 }
 
-fn own_runtime_dir() -> PathBuf {
+/// Where the usual sockets of this user's daemons are.
+pub fn own_runtime_dir() -> PathBuf {
     runtime::runtime_dir(effective_uid(), text_var("XDG_RUNTIME_DIR").as_deref())
 }
 
 /// Where this user's daemons can be. The directory without XDG counts too: a daemon started
 /// from cron or over `su` has no session.
-fn own_runtime_dirs() -> Vec<PathBuf> {
+pub fn own_runtime_dirs() -> Vec<PathBuf> {
     vec![
         own_runtime_dir(),
         runtime::runtime_dir(effective_uid(), None),
     ]
 }
 
-/// For root also those of daemons that gave root up; a directory that belongs to somebody other
-/// than its name says is not looked into.
+/// For root also those of daemons that gave root up.
 fn runtime_dirs() -> Vec<PathBuf> {
     let mut directories = own_runtime_dirs();
-    if effective_uid() == 0 {
-        let entries = std::fs::read_dir("/tmp").into_iter().flatten().flatten();
-        let dropped = entries.filter(|entry| {
-            let name = entry.file_name();
-            let uid = name.to_str().and_then(|name| name.strip_prefix("tmd-"));
-            let owner = entry.metadata().map(|metadata| metadata.uid());
-            uid.is_some_and(|uid| uid.parse().ok() == owner.ok())
-        });
-        directories.extend(dropped.map(|entry| entry.path()));
-    }
+    directories.extend(dropped_runtime_dirs());
     directories
+}
+
+/// For root, where daemons that gave root up are; a directory that belongs to somebody other
+/// than its name says is not looked into.
+pub fn dropped_runtime_dirs() -> Vec<PathBuf> {
+    if effective_uid() != 0 {
+        return Vec::new();
+    }
+    let entries = std::fs::read_dir("/tmp").into_iter().flatten().flatten();
+    let dropped = entries.filter(|entry| {
+        let name = entry.file_name();
+        let uid = name.to_str().and_then(|name| name.strip_prefix("tmd-"));
+        let owner = entry.metadata().map(|metadata| metadata.uid());
+        uid.is_some_and(|uid| uid.parse().ok() == owner.ok())
+    });
+    dropped.map(|entry| entry.path()).collect()
 }
 
 fn sockets_in(directory: &Path) -> Vec<PathBuf> {
@@ -280,18 +243,6 @@ fn text_var(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_socket_of_a_config_is_its_own_setting_or_computed() {
-        let path = Path::new("/srv/a/taskmaster.yaml");
-        let usual = socket_of(None, path);
-        assert!(usual.to_string_lossy().contains("taskmaster-"), "{usual:?}");
-        let settings = config::DaemonSettings {
-            socket: Some(PathBuf::from("/run/a.sock")),
-            ..config::DaemonSettings::default()
-        };
-        assert_eq!(socket_of(Some(&settings), path), Path::new("/run/a.sock"));
-    }
 
     #[test]
     fn only_sockets_are_candidates() {

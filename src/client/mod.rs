@@ -15,6 +15,7 @@ mod frames;
 mod hint;
 mod keys;
 mod live;
+mod locate;
 mod logs;
 mod merge;
 mod plan;
@@ -68,6 +69,7 @@ fn finish(context: &Context, result: Result<i32, ClientError>) -> i32 {
 }
 
 fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
+    let context = &context.clone().with_changing(changing(verb));
     match verb {
         Verb::Up(args) => up::up(context, args),
         Verb::Down(args) => up::down(context, args, true),
@@ -96,6 +98,25 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
         Verb::Help(args) => help(context, args.verb.as_deref()),
         Verb::CompleteNames => complete::complete_names(context),
         Verb::Man(args) => complete::man(&args.directory),
+    }
+}
+
+/// The name of a verb that changes something, if only who looks on: never meant for the daemon of
+/// another project.
+fn changing(verb: &Verb) -> Option<&'static str> {
+    match verb {
+        Verb::Start(_) => Some("start"),
+        Verb::Stop(_) => Some("stop"),
+        Verb::Restart(_) => Some("restart"),
+        Verb::Signal(_) => Some("signal"),
+        Verb::Send(_) => Some("send"),
+        Verb::Reload(args) if !args.dry_run => Some("reload"),
+        Verb::Scale(_) => Some("scale"),
+        Verb::Attach(_) => Some("attach"),
+        Verb::Detach(_) => Some("detach"),
+        Verb::Shutdown(_) => Some("shutdown"),
+        Verb::Down(_) => Some("down"),
+        _ => None,
     }
 }
 

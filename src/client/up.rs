@@ -6,6 +6,7 @@ use super::context::Context;
 use super::discovery;
 use super::error::{ClientError, exit};
 use super::follow;
+use super::locate;
 use super::progress::{Progress, Verdict};
 use crate::config::{self, Autostart, Config, Environment};
 
@@ -32,21 +33,25 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     let path = discovery::find_config(context.global.config.as_deref())?;
     let config = load(context, &path)?;
     let mut context = context.clone();
-    let socket = context.global.socket.clone();
-    let socket = socket.unwrap_or_else(|| discovery::socket_of(Some(&config.daemon), &config.path));
-    let fresh = match Connection::open(&socket) {
+    let found = match find_daemon(&context, &config) {
         Ok(mut connection) => {
             let pid = connection.hello()?.pid;
             context.notice(&format!("the daemon already runs (pid {pid})"));
-            false
+            Some(connection)
         }
-        Err(ClientError::NotRunning(_)) => {
-            start_daemon(&context, &config)?;
-            true
-        }
+        Err(ClientError::NotRunning(_)) => None,
         Err(error) => return Err(error),
     };
-    context.global.socket = Some(socket);
+    let fresh = found.is_none();
+    let connection = match found {
+        Some(connection) => connection,
+        None => {
+            start_daemon(&context, &config)?;
+            find_daemon(&context, &config)?
+        }
+    };
+    context.global.socket = Some(connection.path().to_path_buf());
+    drop(connection);
     // Before the first look, so that nothing falls between the two.
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
@@ -59,6 +64,14 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
         return wait_for_all(&context, &mut progress, &processes, events);
     }
     follow::run(&context, progress, &processes, events, fresh)
+}
+
+/// The daemon of this config, where it is or where it was asked for.
+fn find_daemon(context: &Context, config: &Config) -> Result<Connection, ClientError> {
+    match &context.global.socket {
+        Some(socket) => locate::belonging(Connection::open(socket)?, &config.path)?,
+        None => locate::daemon_of(&config.path),
+    }
 }
 
 /// Runs `down` (with `until_end`) and `shutdown`.
@@ -78,13 +91,6 @@ pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, 
         connection => connection?,
     };
     let hello = connection.hello()?;
-    let config = &hello.config;
-    if discovery::stranger_to(&context.global, config).is_some() {
-        return Err(ClientError::NoDaemon(format!(
-            "the only daemon that runs is another project's; to end it all the same: tm -c \
-             {config} down"
-        )));
-    }
     let daemon = pidfd::open(hello.pid).ok();
     let alive = status(context)?
         .processes

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod finding;
 mod home;
 mod starting;
 mod telling;

@@ -68,7 +68,55 @@ fn a_daemon_with_a_user_drops_root_for_good() {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait_end(), 0);
     assert!(!socket.exists());
-    let _ = fs::remove_file(runtime::lock_path(&socket));
+    assert!(!runtime::lock_path(&socket).exists());
+    forget(&socket, &daemon.path("taskmaster.yaml"));
+}
+
+#[test]
+fn another_user_in_the_config_makes_no_second_daemon() {
+    if !is_root() {
+        return;
+    }
+    let yaml = |settings: &str| {
+        format!("{settings}\nprograms: {{a: {{cmd: sleep 1000, starttime: 0}}}}\n")
+    };
+    let users = ["", "daemon: {user: games}", "daemon: {user: daemon}"];
+    let uids = [0, GAMES.0, DAEMON.0];
+    for ((before, uid), after) in users.iter().zip(uids).zip([users[1], users[2], users[0]]) {
+        let folder = shared_folder();
+        support::write_config(folder.path(), &yaml(before));
+        let socket = socket_of(folder.path(), uid);
+        let mut daemon = Daemon::start_prepared(folder, socket.clone(), |_| {});
+        let config = support::write_config(daemon.dir(), &yaml(after));
+        let name = config.display().to_string();
+        let run = |program, arguments: &[&str]| {
+            let mut command = support::command(program, Path::new("/"));
+            command.args(arguments).env_remove("TM_SOCKET");
+            support::run(command)
+        };
+        let output = run("tmd", &["-d", "-c", &name]);
+        assert_eq!(output.code, 1, "{output:?}");
+        let expected = format!("{name}: already running (pid {})", daemon.pid());
+        assert!(output.stderr.contains(&expected), "{output:?}");
+        // Whom it cannot become any more, it says itself.
+        let output = run("tm", &["-c", &name, "reload"]);
+        let refused = output.stderr.contains("needs root");
+        assert!(output.code == 0 || refused, "{output:?}");
+        for verb in [&["status"][..], &["up", "-d"]] {
+            let output = run("tm", &[&["-c", &name], verb].concat());
+            assert_eq!(output.code, 0, "{before:?} → {after:?}: {output:?}");
+        }
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.wait_end(), 0);
+        forget(&socket, &config);
+    }
+}
+
+/// Removes what a daemon that gave root up cannot: its folder, and the lock it took as root.
+fn forget(socket: &Path, config: &Path) {
+    let config = config.canonicalize().expect("it is written");
+    let usual = runtime::socket_path(&runtime::runtime_dir(0, None), &config);
+    let _ = fs::remove_file(runtime::lock_path(&usual));
     let _ = fs::remove_dir(socket.parent().expect("a folder"));
 }
 
