@@ -46,7 +46,10 @@ impl Reactor {
                 Effect::Notify(transition) => self.notify(transition),
                 Effect::Reconfigured(id) => self.configure_logs(id),
                 Effect::Release { id, name } => self.release_child(id, &name),
-                Effect::Finished => self.finished = true,
+                Effect::Finished => {
+                    self.finished = true;
+                    self.end_followers();
+                }
             }
         }
     }

@@ -160,6 +160,17 @@ impl Reactor {
         }
     }
 
+    /// Everything is down: whoever follows has the rest to get and no more, and is told that it
+    /// is the end.
+    pub(super) fn end_followers(&mut self) {
+        for (slot, connection) in &mut self.connections {
+            if let Mode::Following(following) = &mut connection.mode {
+                following.follow = false;
+                self.unflushed.insert(slot);
+            }
+        }
+    }
+
     /// Puts the cursors of those who follow a process on their lists.
     pub(super) fn wake_followers(&mut self, id: ProcessId) {
         let Some(child) = self.children.get(&id) else {

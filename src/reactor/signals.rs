@@ -1,6 +1,7 @@
 //! The daemon's signals, as they come out of the signalfd.
 
-use super::Reactor;
+use super::clock::unix_ns;
+use super::{Reactor, events};
 use crate::supervisor::Event;
 use crate::sys;
 use libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
@@ -45,6 +46,13 @@ impl Reactor {
                     Event::Shutdown
                 };
                 self.supervisor.handle_event(event, self.clock.now());
+                let by = match signal {
+                    SIGTERM => "by SIGTERM",
+                    SIGINT => "by SIGINT",
+                    _ => "by SIGQUIT",
+                };
+                let event = events::plain("shutdown", None, by.to_string(), unix_ns());
+                self.publish(event);
             }
             SIGUSR1 => {
                 // First: it changes the umask for a moment, and reopening makes files.
