@@ -18,7 +18,8 @@ Keys, with the first of the detach keys (ctrl-a) as their prefix:
 
 Other --detach-keys of two keys, the first with ctrl, are a prefix in the same way; of any
 other shape they only leave. Without a terminal at both ends lines are exchanged instead of keys:
-typed text goes to the process line by line and ctrl-c leaves; the end of piped input leaves too.";
+typed text goes to the process line by line and ctrl-c leaves; the end of piped input leaves too.
+In a script that the control shell reads from a pipe, the rest of the script is that input.";
 
 const ESCAPE: u8 = 0x1b;
 

@@ -1,7 +1,7 @@
 //! A blocking connection to a daemon.
 
 use super::error::ClientError;
-use super::frames::{InterruptGuard, end_at_interrupt};
+use super::frames::{SignalGuard, end_at};
 use crate::wire::{
     Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL, RpcError,
 };
@@ -27,7 +27,7 @@ pub struct Connection {
     lines: LineDecoder,
     next_id: i64,
     hello: Option<HelloReply>,
-    guard: Option<InterruptGuard>,
+    guard: Option<SignalGuard>,
 }
 
 impl Connection {
@@ -130,11 +130,22 @@ impl Connection {
         }
     }
 
-    /// Makes Ctrl-C close the connection, as long as it lives, instead of ending the client.
-    pub fn guard(&mut self) {
+    /// Makes these signals close the connection, as long as it lives, instead of ending the
+    /// client; the first call counts.
+    pub fn guard(&mut self, signals: &[i32]) {
         if self.guard.is_none() {
-            self.guard = end_at_interrupt(&self.stream);
+            self.guard = end_at(&self.stream, signals);
         }
+    }
+
+    /// Whether one of them did.
+    pub fn is_interrupted(&self) -> bool {
+        self.guard.as_ref().is_some_and(SignalGuard::fired)
+    }
+
+    /// Takes the guard along, for what comes after [`Connection::into_frames`].
+    pub fn take_guard(&mut self) -> Option<SignalGuard> {
+        self.guard.take()
     }
 
     /// After a call that switched to frames: the stream, and the decoder with what came already.

@@ -4,12 +4,16 @@ use super::command::Global;
 use super::connection::Connection;
 use super::discovery;
 use super::error::ClientError;
+use super::frames::ENDING;
+use super::interrupt::Interrupts;
 use super::style::Style;
 use crate::wire::Call;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 /// The surroundings of a verb.
 #[derive(Debug, Clone)]
@@ -18,12 +22,25 @@ pub struct Context {
     pub global: Global,
     /// Colour of standard output.
     pub style: Style,
-    /// Whether the verb was typed in the control shell.
-    pub in_shell: bool,
-    /// Whether the control shell shows events already.
-    pub events_shown: bool,
     /// The verb, if it is one that changes something.
     pub changing: Option<&'static str>,
+    /// What the control shell adds, when the verb was typed in one.
+    pub shell: Option<Shell>,
+}
+
+/// What holds for all lines of a control shell.
+#[derive(Debug, Clone, Default)]
+pub struct Shell {
+    /// The signals that came.
+    pub interrupts: Interrupts,
+    /// The daemon it was opened on: it stays with this one.
+    home: Arc<OnceLock<Home>>,
+}
+
+#[derive(Debug)]
+struct Home {
+    socket: PathBuf,
+    config: String,
 }
 
 impl Context {
@@ -37,9 +54,8 @@ impl Context {
         Context {
             global,
             style,
-            in_shell: false,
-            events_shown: false,
             changing: None,
+            shell: None,
         }
     }
 
@@ -55,10 +71,17 @@ impl Context {
     /// When there is none, or more than one.
     pub fn connect(&self) -> Result<Connection, ClientError> {
         let mut connection = self.connect_unguarded()?;
-        if self.in_shell {
-            connection.guard();
+        if self.shell.is_some() {
+            connection.guard(&ENDING);
         }
-        Ok(connection)
+        match self.interrupted() {
+            // It came before there was anything to close.
+            Some(signal) => Err(ClientError::GivenUp {
+                signal,
+                goes_on: false,
+            }),
+            None => Ok(connection),
+        }
     }
 
     /// The same for what goes on beside the verbs.
@@ -66,7 +89,15 @@ impl Context {
     /// # Errors
     /// When there is none, or more than one.
     pub fn connect_unguarded(&self) -> Result<Connection, ClientError> {
-        discovery::connect(&self.global, self.changing)
+        match &self.shell {
+            Some(shell) => shell.connect(&self.global, self.changing),
+            None => discovery::connect(&self.global, self.changing),
+        }
+    }
+
+    /// Whether a signal ended the verb in the control shell.
+    pub fn interrupted(&self) -> Option<i32> {
+        self.shell.as_ref()?.interrupts.last()
     }
 
     /// Connects, calls and prints the answer: as JSON, or by `render`.
@@ -137,6 +168,46 @@ impl Context {
     pub fn is_terminal(&self) -> bool {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         std::io::stdout().is_terminal() && !dumb && !self.global.json
+    }
+}
+
+impl Shell {
+    /// A shell that knows no daemon yet.
+    pub fn new(interrupts: Interrupts) -> Shell {
+        Shell {
+            interrupts,
+            ..Shell::default()
+        }
+    }
+
+    /// The same for a line that names another daemon.
+    pub fn elsewhere(&self) -> Shell {
+        Shell::new(self.interrupts.clone())
+    }
+
+    /// The daemon of this shell, which is the first that it found.
+    fn connect(&self, global: &Global, changing: Option<&str>) -> Result<Connection, ClientError> {
+        if let Some(home) = self.home.get() {
+            if !discovery::is_named(global) {
+                discovery::check_stranger(global, changing, &home.config)?;
+            }
+            return match Connection::open(&home.socket) {
+                Err(ClientError::NotRunning(_)) => Err(ClientError::NoDaemon(format!(
+                    "the daemon of this shell ({}) does not run; up -c {0} starts it again",
+                    home.config
+                ))),
+                connection => connection,
+            };
+        }
+        let mut connection = discovery::connect(global, changing)?;
+        // One that does not even say hello is nobody to stay with.
+        if let Ok(hello) = connection.hello() {
+            let _ = self.home.set(Home {
+                socket: connection.path().to_path_buf(),
+                config: hello.config,
+            });
+        }
+        Ok(connection)
     }
 }
 

@@ -140,9 +140,15 @@ fn stranger_to(config: &str) -> Option<PathBuf> {
     (!own).then_some(nearest)
 }
 
+/// Whether a daemon was asked for by name, rather than looked for.
+pub(super) fn is_named(global: &Global) -> bool {
+    let variable = env::var_os("TM_SOCKET").is_some_and(|socket| !socket.is_empty());
+    variable || global.socket.is_some() || global.config.is_some()
+}
+
 /// In a project's folder the daemon of another is hardly what one expects: nothing of it is
 /// changed, and who only looks is told, once.
-fn check_stranger(
+pub(super) fn check_stranger(
     global: &Global,
     changing: Option<&str>,
     config: &str,

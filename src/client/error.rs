@@ -38,6 +38,13 @@ pub enum ClientError {
     Lost,
     /// The daemon speaks another protocol, or none.
     Protocol(String),
+    /// A signal ended the waiting for an answer.
+    GivenUp {
+        /// Which.
+        signal: i32,
+        /// Something was asked for that goes on.
+        goes_on: bool,
+    },
     /// The daemon's answer is an error.
     Rpc(RpcError),
     /// Anything else; in words.
@@ -63,6 +70,7 @@ impl ClientError {
             ClientError::Rpc(error) if error.code == code::INVALID_PARAMS => exit::USAGE,
             ClientError::Rpc(_) => exit::FAILED,
             ClientError::Usage(_) => exit::USAGE,
+            ClientError::GivenUp { signal, .. } => 128 + signal,
             ClientError::OutputClosed => exit::DONE,
             ClientError::Silent(code) => *code,
         }
@@ -100,6 +108,10 @@ impl fmt::Display for ClientError {
             | ClientError::Failed(text)
             | ClientError::Usage(text) => f.write_str(text),
             ClientError::Lost => f.write_str("the daemon went away"),
+            ClientError::GivenUp { goes_on: false, .. } => f.write_str("given up waiting"),
+            ClientError::GivenUp { goes_on: true, .. } => {
+                f.write_str("given up waiting; what was asked for goes on")
+            }
             ClientError::Rpc(error) => write_rpc(f, error),
             ClientError::OutputClosed | ClientError::Silent(_) => Ok(()),
         }

@@ -3,13 +3,18 @@
 use super::connection::is_timeout;
 use super::error::ClientError;
 use crate::wire::{Frame, FrameDecoder};
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+/// What ends a verb of the control shell, or an exchange of lines.
+pub const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// What a read brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,35 +67,51 @@ impl Frames {
             }
         }
     }
-
-    /// Makes Ctrl-C end the stream, as long as the returned guard lives, instead of the client.
-    pub fn end_at_interrupt(&self) -> Option<InterruptGuard> {
-        end_at_interrupt(&self.stream)
-    }
 }
 
-/// Makes Ctrl-C close this connection instead of ending the client.
-pub fn end_at_interrupt(stream: &UnixStream) -> Option<InterruptGuard> {
+/// Makes these signals close this connection instead of ending the client.
+pub fn end_at(stream: &UnixStream, signals: &[i32]) -> Option<SignalGuard> {
     let stream = stream.try_clone().ok()?;
-    let mut signals = Signals::new([SIGINT]).ok()?;
+    let mut signals = Signals::new(signals).ok()?;
     let handle = signals.handle();
-    thread::spawn(move || {
+    let fired = Arc::new(AtomicBool::new(false));
+    let fires = Arc::clone(&fired);
+    let wait = move || {
         for _ in signals.forever() {
+            fires.store(true, Ordering::SeqCst);
             // A stream that is closed already has ended.
             let _ = stream.shutdown(Shutdown::Both);
         }
-    });
-    Some(InterruptGuard { handle })
+    };
+    let waiting = thread::Builder::new().spawn(wait).ok()?;
+    Some(SignalGuard {
+        handle,
+        fired,
+        waiting: Some(waiting),
+    })
 }
 
-/// See [`end_at_interrupt`].
+/// See [`end_at`].
 #[derive(Debug)]
-pub struct InterruptGuard {
+pub struct SignalGuard {
     handle: Handle,
+    fired: Arc<AtomicBool>,
+    waiting: Option<JoinHandle<()>>,
 }
 
-impl Drop for InterruptGuard {
+impl SignalGuard {
+    /// Whether a signal closed the connection.
+    pub fn fired(&self) -> bool {
+        self.fired.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for SignalGuard {
     fn drop(&mut self) {
         self.handle.close();
+        // It holds the connection open.
+        if let Some(waiting) = self.waiting.take() {
+            let _ = waiting.join();
+        }
     }
 }

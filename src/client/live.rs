@@ -1,12 +1,17 @@
 //! A block of lines that is drawn over and over, with a keyboard.
 
 use super::connection::Connection;
-use super::context::{Context, write_stdout};
+use super::context::write_stdout;
 use super::error::ClientError;
+use super::frames::ENDING;
 use crate::sys::tty;
+use rustix::event::{PollFd, PollFlags, poll};
+use signal_hook::iterator::{Handle, Signals};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How often the block is drawn without any reason but the time, and how often at most.
@@ -27,7 +32,9 @@ pub struct Keyboard {
     raw: tty::RawMode,
     sender: Sender<Wake>,
     receiver: Receiver<Wake>,
-    in_shell: bool,
+    signals: Handle,
+    /// What reads keys, and what makes it end.
+    reader: Option<(JoinHandle<()>, UnixStream)>,
 }
 
 impl Keyboard {
@@ -35,20 +42,21 @@ impl Keyboard {
     ///
     /// # Errors
     /// When there is none.
-    pub fn open(context: &Context) -> Result<Keyboard, ClientError> {
+    pub fn open() -> Result<Keyboard, ClientError> {
         let failed = |error| ClientError::Failed(format!("the terminal: {error}"));
         let terminal = tty::open().map_err(failed)?;
         let raw = tty::RawMode::enter(terminal.as_fd()).map_err(failed)?;
         let (sender, receiver) = mpsc::channel();
-        let keyboard = Keyboard {
+        let signals = end_at_signals(sender.clone()).map_err(failed)?;
+        let mut keyboard = Keyboard {
             terminal,
             raw,
             sender,
             receiver,
-            in_shell: context.in_shell,
+            signals,
+            reader: None,
         };
         keyboard.read_keys().map_err(failed)?;
-        keyboard.end_at_signals().map_err(failed)?;
         write_stdout(b"\x1b[?1049h\x1b[?25l")?;
         Ok(keyboard)
     }
@@ -120,39 +128,51 @@ impl Keyboard {
         }
     }
 
-    /// Reads keys until one that leaves, so that none typed later is taken from the shell.
-    fn read_keys(&self) -> std::io::Result<()> {
+    /// Reads keys until one that leaves, or until this is dropped, so that none typed later is
+    /// taken from the shell.
+    fn read_keys(&mut self) -> io::Result<()> {
         let terminal = self.terminal.try_clone()?;
         let sender = self.sender.clone();
-        thread::Builder::new().spawn(move || {
+        let (stays, woken) = UnixStream::pair()?;
+        let reader = thread::Builder::new().spawn(move || {
             let mut byte = [0];
-            while let Ok(1..) = crate::sys::io::read(terminal.as_fd(), &mut byte) {
+            while is_readable(&terminal, &woken)
+                && let Ok(1..) = crate::sys::io::read(terminal.as_fd(), &mut byte)
+            {
                 let leaves = matches!(byte[0], b'q' | b'Q' | 0x03 | 0x04 | 0x1b);
                 if sender.send(Wake::Key(byte[0])).is_err() || leaves {
                     return;
                 }
             }
+            // Nobody waits any more when this fails.
             let _ = sender.send(Wake::Key(b'q'));
         })?;
+        self.reader = Some((reader, stays));
         Ok(())
     }
+}
 
-    fn end_at_signals(&self) -> std::io::Result<()> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        if self.in_shell {
-            return Ok(());
-        }
-        let sender = self.sender.clone();
-        let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-        thread::Builder::new().spawn(move || {
-            for _ in signals.forever() {
-                if sender.send(Wake::Key(b'q')).is_err() {
-                    return;
-                }
+/// Waits for a key; false once `woken` is hung up.
+fn is_readable(terminal: &OwnedFd, woken: &UnixStream) -> bool {
+    let mut fds = [
+        PollFd::new(terminal, PollFlags::IN),
+        PollFd::new(woken, PollFlags::IN),
+    ];
+    let polled = rustix::io::retry_on_intr(|| poll(&mut fds, None));
+    polled.is_ok() && fds[1].revents().is_empty()
+}
+
+fn end_at_signals(sender: Sender<Wake>) -> io::Result<Handle> {
+    let mut signals = Signals::new(ENDING)?;
+    let handle = signals.handle();
+    thread::Builder::new().spawn(move || {
+        for _ in signals.forever() {
+            if sender.send(Wake::Key(b'q')).is_err() {
+                return;
             }
-        })?;
-        Ok(())
-    }
+        }
+    })?;
+    Ok(handle)
 }
 
 impl Drop for Keyboard {
@@ -160,5 +180,10 @@ impl Drop for Keyboard {
         // A terminal that is gone needs no restoring.
         let _ = write_stdout(b"\x1b[?25h\x1b[?1049l");
         let _ = self.raw.restore();
+        self.signals.close();
+        if let Some((reader, stays)) = self.reader.take() {
+            drop(stays);
+            let _ = reader.join();
+        }
     }
 }

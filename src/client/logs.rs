@@ -7,6 +7,7 @@ use super::frames::{Filled, Frames};
 use super::merge::{MergeOptions, Merger};
 use crate::wire::{Call, Frame, Kind, LogsParams, SourceInfo, StatusReply, TargetsParams};
 use serde_json::Value;
+use signal_hook::consts::SIGINT;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -49,23 +50,30 @@ pub fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
         strip: !args.raw && !context.global.json && std::io::stdout().is_terminal(),
         json: context.global.json,
     });
+    if args.follow {
+        connection.guard(&[SIGINT]);
+    }
+    let guard = connection.take_guard();
     let mut frames = Frames::new(connection.into_frames());
-    let _guard = args.follow.then(|| frames.end_at_interrupt());
-    follow(&mut frames, &mut merger)?;
-    Ok(exit::DONE)
+    let whole = follow(&mut frames, &mut merger)?;
+    match whole || guard.is_some_and(|guard| guard.fired()) {
+        true => Ok(exit::DONE),
+        false => Err(ClientError::Lost),
+    }
 }
 
-/// Prints until the stream ends.
-fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<(), ClientError> {
+/// Prints until the stream ends; false when it broke off.
+fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<bool, ClientError> {
     let mut out = Vec::new();
-    let mut ended = false;
+    let (mut ended, mut whole) = (false, false);
     while !ended {
         while let Some(frame) = frames.next_frame()? {
-            ended |= frame.kind == Kind::End;
+            whole |= frame.kind == Kind::End;
             take_frame(merger, &frame, &mut out);
         }
         write_stdout(&out)?;
         out.clear();
+        ended |= whole;
         if !ended {
             match frames.fill(merger.has_partial().then_some(PARTIAL_LINE_DELAY)) {
                 Filled::Bytes => {}
@@ -75,7 +83,8 @@ fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<(), ClientError> {
         }
     }
     merger.finish(&mut out);
-    write_stdout(&out)
+    write_stdout(&out)?;
+    Ok(whole)
 }
 
 /// Takes in one frame of a stream of logs.

@@ -13,6 +13,7 @@ mod error;
 mod follow;
 mod frames;
 mod hint;
+mod interrupt;
 mod keys;
 mod live;
 mod locate;
@@ -58,7 +59,23 @@ pub fn main() -> i32 {
 
 /// Runs a verb, prints its error, returns its exit code.
 fn run_verb(context: &Context, verb: &Verb) -> i32 {
-    finish(context, dispatch(context, verb))
+    let result = dispatch(context, verb).map_err(|error| match (error, context.interrupted()) {
+        (ClientError::Lost, Some(signal)) => ClientError::GivenUp {
+            signal,
+            goes_on: is_order(verb),
+        },
+        (error, _) => error,
+    });
+    finish(context, result)
+}
+
+/// Whether the daemon goes on with it when nobody waits for the outcome any more.
+fn is_order(verb: &Verb) -> bool {
+    match verb {
+        Verb::Up(_) | Verb::Down(_) | Verb::Shutdown(_) | Verb::Reload(_) | Verb::Scale(_) => true,
+        Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => true,
+        _ => false,
+    }
 }
 
 fn finish(context: &Context, result: Result<i32, ClientError>) -> i32 {

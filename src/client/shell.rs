@@ -2,11 +2,13 @@
 
 use super::command::{Cli, Verb, shell_help, visible_verbs};
 use super::complete::live_names;
-use super::context::{Context, parse};
+use super::context::{Context, Shell, parse};
 use super::error::{ClientError, exit};
+use super::interrupt::Interrupts;
 use super::style::{Paint, Style};
 use super::tell::event_line;
 use super::{discovery, run_verb};
+use crate::sys::io as sys_io;
 use crate::wire::{Call, EventsParams};
 use clap::{CommandFactory, Parser};
 use rustyline::completion::Completer;
@@ -17,9 +19,12 @@ use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
 use rustyline::{Config, Editor, ExternalPrinter, Helper};
 use serde_json::Value;
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 /// How many lines the history keeps.
@@ -30,12 +35,14 @@ const HISTORY_LINES: usize = 2_000;
 /// # Errors
 /// Of the terminal, or of the input.
 pub fn run(context: &Context) -> Result<i32, ClientError> {
+    let on_terminal = std::io::stdin().is_terminal();
+    let interrupts = Interrupts::watch(on_terminal)?;
     let mut context = context.clone();
-    context.in_shell = true;
-    if std::io::stdin().is_terminal() {
-        interactive(&mut context)
+    context.shell = Some(Shell::new(interrupts.clone()));
+    if on_terminal {
+        interactive(&context, &interrupts)
     } else {
-        from_pipe(&mut context)
+        from_pipe(&context, &interrupts)
     }
 }
 
@@ -47,20 +54,43 @@ enum After {
     Quit,
 }
 
-fn from_pipe(context: &mut Context) -> Result<i32, ClientError> {
+fn from_pipe(context: &Context, interrupts: &Interrupts) -> Result<i32, ClientError> {
     let mut failed = exit::DONE;
-    for line in std::io::stdin().lock().lines() {
-        let line = line.map_err(|error| ClientError::Failed(format!("input: {error}")))?;
+    while let Some(line) = interrupts.reading(read_line).transpose()?.flatten() {
         match run_line(context, &line) {
             After::On(exit::DONE) => {}
             After::On(code) => failed = code,
             After::Quit => break,
         }
     }
-    Ok(failed)
+    Ok(code_or_signal(failed, interrupts))
 }
 
-fn interactive(context: &mut Context) -> Result<i32, ClientError> {
+fn code_or_signal(code: i32, interrupts: &Interrupts) -> i32 {
+    interrupts.ending().map_or(code, |signal| 128 + signal)
+}
+
+/// The next line of a script; `None` at its end. Byte by byte, as `sh` does it: what stands behind
+/// the line may be for the process that it attaches to.
+fn read_line() -> Result<Option<String>, ClientError> {
+    let failed = |error| ClientError::Failed(format!("input: {error}"));
+    let stdin = std::io::stdin();
+    let mut line = Vec::new();
+    let mut byte = [0];
+    loop {
+        match sys_io::read(stdin.as_fd(), &mut byte).map_err(failed)? {
+            0 if line.is_empty() => return Ok(None),
+            0 => break,
+            _ if byte[0] == b'\n' => break,
+            _ => line.push(byte[0]),
+        }
+    }
+    let line = String::from_utf8(line);
+    line.map(Some)
+        .map_err(|_| ClientError::Failed("input: it is no UTF-8".to_string()))
+}
+
+fn interactive(context: &Context, interrupts: &Interrupts) -> Result<i32, ClientError> {
     let mut editor = new_editor(context)?;
     let history = history_file();
     if let Some(history) = &history {
@@ -69,17 +99,18 @@ fn interactive(context: &mut Context) -> Result<i32, ClientError> {
     }
     greet(context);
     let prompt_style = Style::stdout();
+    let events_shown = Arc::new(AtomicBool::new(false));
     loop {
-        show_events_above(context, &mut editor);
+        show_events_above(context, &events_shown, &mut editor);
         let prompt = "tm> ";
         if let Some(helper) = editor.helper_mut() {
             helper.prompt = prompt_style.paint(Paint::Bold, prompt);
         }
-        let line = match editor.readline(prompt) {
-            Ok(line) => line,
-            Err(ReadlineError::Interrupted) => continue,
-            Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(ClientError::Failed(format!("the terminal: {error}"))),
+        let line = match interrupts.reading(|| editor.readline(prompt)) {
+            Some(Ok(line)) => line,
+            Some(Err(ReadlineError::Interrupted)) => continue,
+            Some(Err(ReadlineError::Eof)) | None => break,
+            Some(Err(error)) => return Err(ClientError::Failed(format!("the terminal: {error}"))),
         };
         if !line.trim().is_empty() {
             let _ = editor.add_history_entry(line.as_str());
@@ -92,11 +123,11 @@ fn interactive(context: &mut Context) -> Result<i32, ClientError> {
             let _ = editor.append_history(history);
         }
     }
-    Ok(exit::DONE)
+    Ok(code_or_signal(exit::DONE, interrupts))
 }
 
 /// Runs one line; errors are printed and leave the shell alone.
-fn run_line(context: &mut Context, line: &str) -> After {
+fn run_line(context: &Context, line: &str) -> After {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return After::On(exit::DONE);
@@ -135,6 +166,7 @@ fn run_line(context: &mut Context, line: &str) -> After {
     if cli.global.config.is_some() || cli.global.socket.is_some() {
         line_context.global.config = cli.global.config;
         line_context.global.socket = cli.global.socket;
+        line_context.shell = context.shell.as_ref().map(Shell::elsewhere);
     }
     if line_context.global.json {
         line_context.style = Style::plain();
@@ -200,8 +232,8 @@ fn new_editor(context: &Context) -> Result<ShellEditor, ClientError> {
 
 /// Prints events above the prompt while a line is edited, in a thread that ends with the
 /// connection or the editor's line.
-fn show_events_above(context: &mut Context, editor: &mut ShellEditor) {
-    if context.events_shown || context.global.quiet {
+fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut ShellEditor) {
+    if context.global.quiet || shown.load(Ordering::SeqCst) {
         return;
     }
     let Ok(mut printer) = editor.create_external_printer() else {
@@ -215,7 +247,8 @@ fn show_events_above(context: &mut Context, editor: &mut ShellEditor) {
     let Ok(mut events) = follow() else {
         return;
     };
-    context.events_shown = true;
+    shown.store(true, Ordering::SeqCst);
+    let shown = Arc::clone(shown);
     let style = context.style;
     thread::spawn(move || {
         while let Ok(Some((_, params))) = events.next_notification() {
@@ -229,6 +262,8 @@ fn show_events_above(context: &mut Context, editor: &mut ShellEditor) {
         }
         let text = style.paint(Paint::Yellow, "the daemon went away");
         let _ = printer.print(format!("{text}\n"));
+        // Those of the next one are shown when it runs again.
+        shown.store(false, Ordering::SeqCst);
     });
 }
 

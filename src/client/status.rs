@@ -107,7 +107,7 @@ fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
     if !context.is_terminal() {
         return watch_lines(context, &mut connection, call);
     }
-    let keyboard = Keyboard::open(context)?;
+    let keyboard = Keyboard::open()?;
     // Everything that happens wakes the table; what it says is asked for anew.
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;

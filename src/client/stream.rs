@@ -4,14 +4,14 @@ use super::command::AttachArgs;
 use super::connection::Connection;
 use super::context::{Context, write_stdout};
 use super::error::{ClientError, exit};
-use super::frames::{Filled, Frames};
+use super::frames::{ENDING, Filled, Frames};
 use super::questions::Questions;
 use super::table::bracketed;
-use crate::sys::tty;
+use crate::sys::{io as sys_io, tty};
 use crate::terminal::Tracker;
 use crate::wire::{AttachReply, ExitInfo, Frame, Kind, MAX_PAYLOAD, flags};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use std::io::{ErrorKind, IsTerminal, Read, Write};
+use rustix::event::{PollFd, PollFlags, poll};
+use std::io::{IsTerminal, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -38,9 +38,12 @@ pub fn run(
     context: &Context,
     args: &AttachArgs,
     reply: &AttachReply,
-    connection: Connection,
+    mut connection: Connection,
 ) -> Result<i32, ClientError> {
+    connection.guard(&ENDING);
+    let guard = connection.take_guard();
     let (socket, decoder) = connection.into_frames();
+    let (stays, woken) = UnixStream::pair().map_err(failed)?;
     let (shown, output) = mpsc::sync_channel(1);
     let is_terminal = std::io::stdin().is_terminal();
     // A person sees it start and may go on typing then; a pipe is at its end by that time.
@@ -53,6 +56,7 @@ pub fn run(
         refusal: refusal(context, args, reply),
         left: Arc::new(AtomicBool::new(false)),
         output,
+        woken,
     };
     let (name, state) = (&reply.process, &reply.state);
     let mut greeting = None;
@@ -64,8 +68,8 @@ pub fn run(
         ));
     }
     let left = Arc::clone(&input.left);
-    leave_at_signals(&socket, &left)?;
-    thread::Builder::new()
+    let closing = socket.try_clone().map_err(failed)?;
+    let forwarding = thread::Builder::new()
         .spawn(move || input.forward())
         .map_err(failed)?;
     let mut output = Output {
@@ -78,24 +82,34 @@ pub fn run(
     };
     let ended = output.show(&mut Frames::new((socket, decoder)));
     output.restore();
-    match ended? {
-        Some(End::Exited(info)) => Ok(info.shell_code()),
+    let left = left.load(Ordering::SeqCst) || guard.is_some_and(|guard| guard.fired());
+    // From here on the keyboard, or the rest of a script, is somebody else's.
+    drop((output, stays));
+    let _ = closing.shutdown(Shutdown::Both);
+    let _ = forwarding.join();
+    Ok(conclude(context, &reply.process, ended?, left))
+}
+
+/// Says how it ended, and with which code.
+fn conclude(context: &Context, name: &str, ended: Option<End>, left: bool) -> i32 {
+    match ended {
+        Some(End::Exited(info)) => info.shell_code(),
         Some(End::Detached(reason)) => {
             if !reason.is_empty() {
-                context.notice(&format!("[detached from {}: {reason}]", reply.process));
+                context.notice(&format!("[detached from {name}: {reason}]"));
             }
-            Ok(exit::DONE)
+            exit::DONE
         }
-        None if left.load(Ordering::SeqCst) => {
-            if is_terminal {
+        None if left => {
+            if std::io::stdin().is_terminal() {
                 // After the ^C that the terminal shows.
-                context.notice(&format!("\n[detached from {}]", reply.process));
+                context.notice(&format!("\n[detached from {name}]"));
             }
-            Ok(exit::DONE)
+            exit::DONE
         }
         None => {
-            context.notice(&format!("[{}: the daemon is gone]", reply.process));
-            Ok(exit::LOST)
+            context.notice(&format!("[{name}: the daemon is gone]"));
+            exit::LOST
         }
     }
 }
@@ -142,17 +156,22 @@ struct Input {
     left: Arc<AtomicBool>,
     /// Tells of output.
     output: Receiver<()>,
+    /// Hangs up when the attachment is over.
+    woken: UnixStream,
 }
 
 impl Input {
     /// Forwards until the end of input, then leaves. A blocking write is the back-pressure; all
-    /// that was read is delivered before the daemon sees that we leave.
+    /// that was read is delivered before the daemon sees that we leave. Nothing is read any more
+    /// once the attachment is over.
     fn forward(mut self) {
         let mut buffer = [0; 16 * 1024];
         let mut told_something = false;
-        loop {
-            match std::io::stdin().lock().read(&mut buffer) {
-                Ok(0) => break,
+        let stdin = std::io::stdin();
+        while self.await_input() {
+            // Unbuffered, so that nothing is kept back from whoever reads after us.
+            match sys_io::read(stdin.as_fd(), &mut buffer) {
+                Ok(0) => return self.finish(told_something),
                 Ok(count) if self.accepted => {
                     told_something = true;
                     for chunk in buffer[..count].chunks(MAX_PAYLOAD) {
@@ -166,10 +185,24 @@ impl Input {
                         let _ = writeln!(std::io::stderr(), "{refusal}");
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => break,
+                Err(_) => return self.finish(told_something),
             }
         }
+    }
+
+    /// Waits for something to read; false when nobody is to read it any more.
+    fn await_input(&self) -> bool {
+        let stdin = std::io::stdin();
+        let mut fds = [
+            PollFd::new(&stdin, PollFlags::IN),
+            PollFd::new(&self.woken, PollFlags::IN),
+        ];
+        let polled = rustix::io::retry_on_intr(|| poll(&mut fds, None));
+        polled.is_ok() && fds[1].revents().is_empty()
+    }
+
+    /// Leaves at the end of input.
+    fn finish(mut self, told_something: bool) {
         // Only who stays to the end of the process wants it to see the end of its input: to most
         // that would be the end, and leaving should never be.
         if self.until_exit {
@@ -294,22 +327,6 @@ impl Output<'_> {
             }
         }
     }
-}
-
-/// Ctrl-C and the like leave; the process goes on.
-fn leave_at_signals(socket: &UnixStream, left: &Arc<AtomicBool>) -> Result<(), ClientError> {
-    let socket = socket.try_clone().map_err(failed)?;
-    let left = Arc::clone(left);
-    let mut signals =
-        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
-    let wait = move || {
-        for _ in signals.forever() {
-            left.store(true, Ordering::SeqCst);
-            // A socket that is closed already needs no closing.
-            let _ = socket.shutdown(Shutdown::Both);
-        }
-    };
-    thread::Builder::new().spawn(wait).map(drop).map_err(failed)
 }
 
 fn failed(error: std::io::Error) -> ClientError {

@@ -15,6 +15,10 @@ use crate::wire::{
     HelloParams, PROTOCOL, PeekParams, PeekReply, ProcessParams, TargetsParams, WhyReply,
 };
 use serde_json::json;
+use signal_hook::consts::SIGINT;
+
+/// The event that announces an orderly end of the daemon.
+pub const SHUTDOWN: &str = "shutdown";
 
 /// Runs `why`.
 ///
@@ -87,11 +91,18 @@ pub fn events(context: &Context, args: &EventsArgs) -> Result<i32, ClientError> 
     if !args.follow {
         return Ok(exit::DONE);
     }
-    connection.guard();
+    let announces_end = |event: &EventInfo| event.event == SHUTDOWN;
+    let mut announced = reply.events.iter().any(announces_end);
+    connection.guard(&[SIGINT]);
     while let Some((_, params)) = connection.next_notification()? {
-        print_event(context, &parse(params)?)?;
+        let event = parse(params)?;
+        announced |= announces_end(&event);
+        print_event(context, &event)?;
     }
-    Ok(exit::DONE)
+    match announced || connection.is_interrupted() {
+        true => Ok(exit::DONE),
+        false => Err(ClientError::Lost),
+    }
 }
 
 fn print_event(context: &Context, event: &EventInfo) -> Result<(), ClientError> {

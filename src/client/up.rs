@@ -2,7 +2,7 @@
 
 use super::command::{DownArgs, UpArgs};
 use super::connection::Connection;
-use super::context::Context;
+use super::context::{Context, Shell};
 use super::discovery;
 use super::error::{ClientError, exit};
 use super::follow;
@@ -52,6 +52,9 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     };
     context.global.socket = Some(connection.path().to_path_buf());
     drop(connection);
+    // Not that of the control shell: this one. Who follows takes care of signals itself.
+    let shell = context.shell.take().filter(|_| args.detach);
+    context.shell = shell.as_ref().map(Shell::elsewhere);
     // Before the first look, so that nothing falls between the two.
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;

@@ -29,6 +29,15 @@ pub fn flush_input(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(termios::tcflush(fd, QueueSelector::IFlush)?)
 }
 
+/// Remembers the terminal's present modes.
+pub fn restorer(fd: BorrowedFd<'_>) -> io::Result<Restorer> {
+    let modes = termios::tcgetattr(fd)?;
+    let terminal = rustix::io::fcntl_dupfd_cloexec(fd, 3)?;
+    Ok(Restorer {
+        saved: Arc::new(Saved { terminal, modes }),
+    })
+}
+
 /// Raw mode for as long as it lives; dropping it restores what was before.
 #[derive(Debug)]
 pub struct RawMode {
@@ -38,10 +47,8 @@ pub struct RawMode {
 impl RawMode {
     /// Remembers the terminal's modes and makes it raw: every byte at once, no echo, no signals.
     pub fn enter(fd: BorrowedFd<'_>) -> io::Result<RawMode> {
-        let modes = termios::tcgetattr(fd)?;
-        let terminal = rustix::io::fcntl_dupfd_cloexec(fd, 3)?;
         let raw_mode = RawMode {
-            saved: Arc::new(Saved { terminal, modes }),
+            saved: restorer(fd)?.saved,
         };
         raw_mode.again()?;
         Ok(raw_mode)
@@ -85,7 +92,7 @@ pub struct Restorer {
 }
 
 impl Restorer {
-    /// The modes from before raw mode. Does not wait for output, so a stopped terminal cannot
+    /// The modes that were remembered. Does not wait for output, so a stopped terminal cannot
     /// hold it up.
     pub fn restore(&self) -> io::Result<()> {
         self.saved.restore()

@@ -14,5 +14,6 @@ mod keys;
 mod leaving;
 mod life;
 mod pipes;
+mod shell;
 mod sizes;
 mod view;
