@@ -8,6 +8,7 @@ use super::logs::{PARTIAL_LINE_DELAY, take_frame};
 use super::merge::{MergeOptions, Merger};
 use super::progress::Progress;
 use super::style::Paint;
+use super::tell::SHUTDOWN;
 use super::up::wait_for_end;
 use crate::sys::{pidfd, tty};
 use crate::wire::{Call, EventInfo, Frame, LogsParams, ProcessStatus, ShutdownParams};
@@ -151,7 +152,6 @@ impl Follower<'_> {
             "{}; ctrl-c stops everything",
             self.progress.summary()
         )])?;
-        let mut connection = self.context.connect()?;
         let params = LogsParams {
             targets: vec!["all".to_string()],
             follow: true,
@@ -160,16 +160,26 @@ impl Follower<'_> {
             since_s: None,
             stream: None,
         };
-        let _: Value = connection.call(&Call::Logs(params))?;
-        self.open_streams += 1;
-        forward_frames(Frames::new(connection.into_frames()), self.sender.clone())
+        let connect = || {
+            let mut connection = self.context.connect()?;
+            let _: Value = connection.call(&Call::Logs(params))?;
+            Ok(connection)
+        };
+        match connect() {
+            Ok(connection) => {
+                self.open_streams += 1;
+                let frames = Frames::new(connection.into_frames());
+                forward_frames(frames, self.sender.clone())
+            }
+            // It ends already: the events say how.
+            Err(ClientError::Lost | ClientError::NotRunning(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn take_event(&mut self, event: &EventInfo, out: &mut Vec<u8>) -> Result<(), ClientError> {
         let settled = self.progress.take(event);
-        if event.event == "daemon" && event.detail.contains("shut") {
-            self.announced = true;
-        }
+        self.announced |= event.event == SHUTDOWN;
         match (self.phase, settled) {
             (Phase::Starting, Some(line)) => self.say(&[line]),
             (Phase::Starting, None) => Ok(()),

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ends;
 mod launch;
 mod life;
 mod reload;

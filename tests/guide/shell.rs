@@ -8,7 +8,7 @@ const CONFIG: &str = "programs:\n  worker: {cmd: sleep 1000, numprocs: 2, startt
     zebra: {cmd: sleep 1000, autostart: false, starttime: 0}\n";
 
 /// As root, all shells on a terminal share one history: who looks at it has to be alone.
-fn alone() -> MutexGuard<'static, ()> {
+pub fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -88,7 +88,7 @@ fn history_comes_back_with_arrow_up_also_the_next_time() {
 }
 
 /// What is typed before the editor has the terminal is not edited.
-fn at_prompt(screen: &str) -> bool {
+pub fn at_prompt(screen: &str) -> bool {
     screen.trim_end().ends_with("tm>")
 }
 
