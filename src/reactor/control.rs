@@ -268,7 +268,7 @@ impl Reactor {
         if self.supervisor.is_shutting_down() && goal != Goal::Stopped {
             return Err(going_down());
         }
-        let timeout = duration(params.timeout_s)?;
+        let timeout = duration("timeout_s", params.timeout_s)?;
         // The waiter comes first: a start may be over before this function is.
         if params.wait {
             self.wait_for(client, id, goal, &targets, timeout);
@@ -302,7 +302,7 @@ impl Reactor {
 
     fn wait(&mut self, client: ConnectionId, id: Option<Id>, params: &WaitParams) -> Reply {
         let targets = self.resolve(&params.targets)?;
-        let timeout = duration(params.timeout_s)?;
+        let timeout = duration("timeout_s", params.timeout_s)?;
         self.wait_for(
             client,
             id,
@@ -451,13 +451,19 @@ pub(super) fn going_down() -> RpcError {
     error.with_data(json!({"shutting_down": true}))
 }
 
-/// Seconds as a span.
-pub(super) fn duration(seconds: Option<f64>) -> Result<Option<Duration>, RpcError> {
+/// The seconds of a parameter as a span.
+pub(super) fn duration(name: &str, seconds: Option<f64>) -> Result<Option<Duration>, RpcError> {
     let Some(seconds) = seconds else {
         return Ok(None);
     };
-    let span = Duration::try_from_secs_f64(seconds)
-        .map_err(|error| RpcError::new(code::INVALID_PARAMS, format!("{seconds} s: {error}")))?;
+    let span = Duration::try_from_secs_f64(seconds).map_err(|_| {
+        let found = match seconds < 0.0 {
+            true => "less",
+            false => "far too many",
+        };
+        let message = format!("{name}: expected 0 or more seconds, found {found}");
+        RpcError::new(code::INVALID_PARAMS, message)
+    })?;
     Ok(Some(span.min(Duration::from_secs(10 * 365 * 86_400))))
 }
 

@@ -23,7 +23,7 @@ impl Reactor {
     ) -> Reply {
         let targets = self.resolve(&params.targets)?;
         let stream = Reactor::stream_of(params.stream.as_deref())?;
-        let since = duration(params.since_s)?;
+        let since = duration("since_s", params.since_s)?;
         let since_ns = since.map(|span| unix_ns().saturating_sub(span.as_nanos() as u64));
         let mut cursors = Vec::new();
         for target in targets {

@@ -1,7 +1,8 @@
 //! The methods and their parameters: one table for client and daemon.
 
+use super::params;
 use super::rpc::{RpcError, code};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 /// A method with its parameters. The method's name is the variant's in snake case.
@@ -75,8 +76,17 @@ impl Call {
             let data = json!({"methods": METHODS});
             return Err(RpcError::new(code::METHOD_NOT_FOUND, message).with_data(data));
         }
-        serde_json::from_value(json!({"method": method, "params": params}))
-            .map_err(|error| RpcError::new(code::INVALID_PARAMS, format!("{method}: {error}")))
+        let invalid = |text| RpcError::new(code::INVALID_PARAMS, format!("{method}: {text}"));
+        let Value::Object(given) = params else {
+            let found = params::found(&params);
+            return Err(invalid(format!(
+                "params: expected an object, found {found}"
+            )));
+        };
+        serde_json::from_value(json!({"method": method, "params": &given})).map_err(
+            // The library speaks of its own types; only about what is missing it is plain.
+            |error| invalid(params::misfit(&given).unwrap_or_else(|| error.to_string())),
+        )
     }
 
     /// The method's name and its parameters, as they go on the wire.
@@ -122,6 +132,19 @@ fn yes() -> bool {
     true
 }
 
+fn name_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum NameOrNumber {
+        Name(String),
+        Number(i64),
+    }
+    Ok(match NameOrNumber::deserialize(deserializer)? {
+        NameOrNumber::Name(name) => name,
+        NameOrNumber::Number(number) => number.to_string(),
+    })
+}
+
 /// Parameters of `hello` and `doctor`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -157,6 +180,7 @@ pub struct ActParams {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SignalParams {
     /// Name or number.
+    #[serde(deserialize_with = "name_or_number")]
     pub signal: String,
     /// Which processes.
     pub targets: Vec<String>,
@@ -335,6 +359,63 @@ mod tests {
         let error = Call::parse("start", json!({})).expect_err("no targets");
         assert_eq!(error.code, code::INVALID_PARAMS);
         assert!(error.message.contains("targets"), "{error}");
+    }
+
+    #[test]
+    fn the_parameter_that_does_not_fit_is_named_in_plain_words() {
+        let refused = |method, params| {
+            let error = Call::parse(method, params).expect_err("it does not fit");
+            assert_eq!(error.code, code::INVALID_PARAMS);
+            error.message
+        };
+        let list = "status: targets: expected a list of strings, found \"all\"";
+        assert_eq!(refused("status", json!({"targets": "all"})), list);
+        let object = "status: params: expected an object, found ";
+        assert_eq!(refused("status", json!("all")), format!("{object}\"all\""));
+        assert_eq!(
+            refused("status", json!([["all"]])),
+            format!("{object}a list")
+        );
+        assert_eq!(
+            refused("hello", json!({"protocol": "one"})),
+            "hello: protocol: expected a whole number up to 4294967295, found \"one\""
+        );
+        assert_eq!(
+            refused("wait", json!({"targets": ["a"], "for": "gone"})),
+            "wait: for: expected `running`, `stopped`, `exited`, `fatal` or `healthy`, \
+             found \"gone\""
+        );
+        let long = refused("why", json!({"process": ["x".repeat(1000)]}));
+        assert_eq!(long, "why: process: expected a string, found a list");
+        let long = refused("start", json!({"targets": "x".repeat(1000)}));
+        assert!(long.len() < 120, "{long}");
+    }
+
+    #[test]
+    fn every_parameter_is_in_the_table_of_kinds() {
+        // Every call refuses an object, and says for which parameter.
+        let full = json!({"targets": ["a"], "process": "a:0", "program": "a", "numprocs": 2,
+            "signal": "TERM", "text": "x", "for": "running"});
+        for method in METHODS {
+            let (_, params) = Call::parse(method, full.clone()).expect(method).to_parts();
+            let names = params
+                .as_object()
+                .map(|map| map.keys().cloned().collect::<Vec<_>>());
+            for name in names.unwrap_or_default() {
+                let mut broken = full.clone();
+                broken[&name] = json!({});
+                let error = Call::parse(method, broken).expect_err("an object");
+                let expected = format!("{method}: {name}: expected ");
+                assert!(error.message.starts_with(&expected), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_signal_is_a_name_or_a_number() {
+        let signal = |value| Call::parse("signal", json!({"signal": value, "targets": ["a"]}));
+        assert_eq!(signal(json!(10)), signal(json!("10")));
+        assert!(signal(json!(1.5)).is_err());
     }
 
     #[test]

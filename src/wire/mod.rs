@@ -9,6 +9,7 @@
 mod call;
 mod frame;
 mod line;
+mod params;
 mod reply;
 mod rpc;
 

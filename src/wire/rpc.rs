@@ -114,9 +114,9 @@ impl Message {
         let id = match object.remove("id") {
             None => None,
             Some(Value::Null) if !is_request => None,
-            Some(id) => Some(
-                serde_json::from_value(id).map_err(|_| invalid("id: no number, string or null"))?,
-            ),
+            Some(id) => Some(serde_json::from_value(id).map_err(|_| {
+                invalid("id: expected a whole number of 64 bits, a string or null")
+            })?),
         };
         if let Some(error) = object.remove("error") {
             let error = serde_json::from_value(error).map_err(|_| invalid("a broken error"))?;
