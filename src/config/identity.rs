@@ -22,15 +22,16 @@ pub(super) fn identity(cx: &mut Context, wanted: &Wanted) -> Option<Option<Ident
         .as_ref()
         .map(|value| user_entry(cx, value, group_given));
     let gid = wanted.group.as_ref().map(|value| group_id(cx, value));
+    // Without root there is one fault with these: that they are given.
+    let privileged = cx.daemon_uid == 0;
+    let supplementary = wanted.supplementary.as_ref().filter(|_| privileged);
+    let supplementary = supplementary.map(|value| group_ids(cx, value));
     // Each is asked before any is given up, so that every fault is told.
     let (user, gid) = (all_or_nothing(user)?, all_or_nothing(gid)?);
-    if cx.daemon_uid != 0 {
+    if !privileged {
         return unprivileged(cx, wanted, user.as_ref(), gid).then_some(None);
     }
-    let supplementary = match &wanted.supplementary {
-        Some(value) => Some(group_ids(cx, value)?),
-        None => None,
-    };
+    let supplementary = all_or_nothing(supplementary)?;
     let changed = user.as_ref().is_some_and(|user| user.uid != cx.daemon_uid);
     let own_gid = gid.is_none_or(|gid| gid == cx.daemon_gid);
     if !changed && own_gid && supplementary.is_none() {

@@ -52,6 +52,13 @@ pub(super) fn sink(cx: &mut Context, value: &Value, stream: Stream, vars: &Vars)
             cx.refuse(value, message, nothing)
         }
         path => {
+            let words = [
+                ("ring", "ring"),
+                ("discard", "discard"),
+                ("null", "discard"),
+            ];
+            let merged = (stream == Stream::Stderr).then_some(("stdout", "stdout"));
+            wrong_case(cx, value, path, words.into_iter().chain(merged));
             let path = file_path(cx, value, path, vars)?;
             Some(Sink::File(file_sink(path)))
         }
@@ -172,7 +179,26 @@ pub(super) fn stdin(cx: &mut Context, value: &Value) -> Option<Stdin> {
             };
             cx.refuse(value, message, Some(help))
         }
-        path => Some(Stdin::File(cx.absolute(path))),
+        path => {
+            wrong_case(cx, value, path, [("pipe", "pipe"), ("null", "null")]);
+            Some(Stdin::File(cx.absolute(path)))
+        }
+    }
+}
+
+/// Warns of a file that is named like one of these words but for upper case. Beside each stands
+/// what was meant.
+fn wrong_case(
+    cx: &mut Context,
+    value: &Value,
+    text: &str,
+    words: impl IntoIterator<Item = (&'static str, &'static str)>,
+) {
+    let mut words = words.into_iter();
+    if let Some((_, meant)) = words.find(|(word, _)| text.eq_ignore_ascii_case(word)) {
+        let message = format!("{} is taken as the name of a file", shown(text));
+        let help = format!("did you mean `{meant}`? For the file write `./{text}`");
+        cx.warning(value.at(), &value.key, message, Some(help));
     }
 }
 

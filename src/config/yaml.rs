@@ -131,6 +131,7 @@ struct MapItems {
     key: Option<Key>,
     /// Maps under `<<`, those that win first.
     merges: Vec<Rc<Node>>,
+    merge_at: Option<Place>,
 }
 
 enum Key {
@@ -371,21 +372,17 @@ impl MapItems {
             return Key::Bad;
         };
         if scalar.plain && scalar.text == "<<" {
-            return Key::Merge;
+            return match self.merge_at.replace(at) {
+                Some(first) => duplicate(&scalar.text, at, first, problems),
+                None => Key::Merge,
+            };
         }
         if scalar.text.is_empty() {
             problems.push(problem(at, "a key must not be empty", None));
             return Key::Bad;
         }
         if let Some(first) = self.seen.get(&scalar.text) {
-            let message = format!("duplicate key `{}`", scalar.text);
-            let help = format!("first given at {}:{}", first.line, first.column);
-            let key = scalar.text.clone();
-            problems.push(Problem {
-                key,
-                ..problem(at, message, Some(&help))
-            });
-            return Key::Bad;
+            return duplicate(&scalar.text, at, *first, problems);
         }
         self.seen.insert(scalar.text.clone(), at);
         Key::Name(scalar.text.clone(), at)
@@ -437,6 +434,16 @@ impl MapItems {
         }
         self.entries
     }
+}
+
+fn duplicate(name: &str, at: Place, first: Place, problems: &mut Vec<Problem>) -> Key {
+    let message = format!("duplicate key `{name}`");
+    let help = format!("first given at {}:{}", first.line, first.column);
+    problems.push(Problem {
+        key: name.to_string(),
+        ..problem(at, message, Some(&help))
+    });
+    Key::Bad
 }
 
 /// A value that is not written at all is where its key is.

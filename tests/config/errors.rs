@@ -53,6 +53,47 @@ fn every_bad_config_gets_its_message() {
 }
 
 #[test]
+fn every_fault_of_an_identity_is_told_in_one_go() {
+    let text =
+        "programs:\n  h: {cmd: x, user: nonex, group: nonex, supplementary_groups: [nosuch]}\n";
+    let found = findings(Project::new().load_as(0, text));
+    for key in ["user", "group", "supplementary_groups"] {
+        let key = format!("programs.h.{key}");
+        assert!(found.iter().any(|line| line.contains(&key)), "{found:?}");
+    }
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[test]
+fn a_word_in_the_wrong_case_is_a_file_and_a_warning() {
+    let warned = |line: &str| {
+        let text = format!("programs:\n  a:\n    cmd: x\n    {line}\n");
+        findings(Project::new().load_as(1000, &text))
+    };
+    for (line, meant) in [
+        ("stdout: Discard", "`discard`"),
+        ("stdout: RING", "`ring`"),
+        ("stderr: Stdout", "`stdout`"),
+        ("stdin: Pipe", "`pipe`"),
+    ] {
+        let found = warned(line);
+        assert_eq!(found.len(), 1, "{line}: {found:?}");
+        assert!(
+            found[0].contains(&format!("did you mean {meant}?")),
+            "{found:?}"
+        );
+    }
+    for line in [
+        "stdout: ./Discard",
+        "stdin: ./Pipe",
+        "stdout: ring",
+        "stdout: rings",
+    ] {
+        assert_eq!(warned(line), Vec::<String>::new(), "{line}");
+    }
+}
+
+#[test]
 fn warnings_do_not_refuse() {
     let text = "programs:\n  a:\n    cmd: echo $HOME > x\n  b:\n    cmd: run {progam}\n  c:\n    \
                 cmd: x\n    tty: true\n    stdin: pipe\n";
