@@ -157,6 +157,8 @@ fn answers(method: &str, params: &Value) -> Result<Value, Value> {
         ("start", "slow") => Ok(json!({"processes": [], "timed_out": true})),
         ("start", "mine") => Err(json!({"code": -32002, "message": "may not"})),
         ("start", "dies") => Ok(Value::Null),
+        ("wait", "slow") => Ok(json!({"processes": [], "timed_out": true})),
+        ("shutdown", _) => Err(json!({"code": -32002, "message": "uid 7 may not shutdown"})),
         ("wait", _) => Ok(
             json!({"processes": [{"name": "a:0", "ok": true, "state": "EXITED",
             "exit": {"code": null, "signal": 9}}], "timed_out": false}),
@@ -205,6 +207,29 @@ fn exit_codes_are_those_of_the_manual() {
             text(&output.stderr)
         );
     }
+}
+
+#[test]
+fn nothing_is_said_of_an_end_that_is_not_granted() {
+    let daemon = Daemon::start(answers);
+    for verb in ["down", "shutdown"] {
+        let output = daemon.tm(&[verb]);
+        assert_eq!(output.status.code(), Some(5), "{verb}");
+        assert_eq!(
+            text(&output.stderr),
+            "tm: uid 7 may not shutdown\n",
+            "{verb}"
+        );
+    }
+}
+
+#[test]
+fn only_what_was_asked_for_goes_on_after_the_time() {
+    let daemon = Daemon::start(answers);
+    let output = daemon.tm(&["wait", "slow", "--timeout", "1s"]);
+    assert_eq!(text(&output.stdout), "the time was over\n");
+    let output = daemon.tm(&["start", "slow", "--timeout", "1s"]);
+    assert!(text(&output.stdout).contains("what was asked for goes on"));
 }
 
 #[test]

@@ -64,7 +64,16 @@ pub fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientError> {
         wait_for,
         timeout_s,
     });
-    let reply: ActReply = context.ask(&call, |reply| rendered(context, reply))?;
+    // Nothing was asked for that could go on.
+    let render = |reply: &ActReply| match reply.timed_out && !context.global.quiet {
+        true => {
+            let lines = outcome_lines(context.style, reply);
+            let over = context.style.paint(Paint::Yellow, "the time was over");
+            lines.into_iter().chain([over]).collect()
+        }
+        false => rendered(context, reply),
+    };
+    let reply: ActReply = context.ask(&call, render)?;
     if args.goal == Goal::Exited && !reply.timed_out {
         // Of several the first that did not end with 0.
         let codes = reply.processes.iter().filter_map(|process| process.exit);
@@ -124,11 +133,7 @@ pub fn exit_code(reply: &ActReply) -> i32 {
 
 /// A line for each process.
 pub fn render(style: Style, reply: &ActReply) -> Vec<String> {
-    let mut lines: Vec<String> = reply
-        .processes
-        .iter()
-        .map(|outcome| outcome_line(style, outcome))
-        .collect();
+    let mut lines = outcome_lines(style, reply);
     if reply.timed_out {
         lines.push(style.paint(
             Paint::Yellow,
@@ -136,6 +141,13 @@ pub fn render(style: Style, reply: &ActReply) -> Vec<String> {
         ));
     }
     lines
+}
+
+fn outcome_lines(style: Style, reply: &ActReply) -> Vec<String> {
+    let outcomes = reply.processes.iter();
+    outcomes
+        .map(|outcome| outcome_line(style, outcome))
+        .collect()
 }
 
 /// With `-q` only what failed is told.

@@ -149,7 +149,10 @@ pub enum Verb {
     Help(HelpArgs),
     /// Live names, for the completion scripts
     #[command(name = "__complete-names", hide = true)]
-    CompleteNames,
+    CompleteNames {
+        /// Those that this verb takes
+        verb: Option<String>,
+    },
     /// Write the man pages into a directory
     #[command(name = "__man", hide = true)]
     Man(ManArgs),
@@ -283,7 +286,7 @@ pub struct LogsArgs {
     #[arg(short, long)]
     pub follow: bool,
     /// Only the last so many lines of each
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = parse_lines)]
     pub lines: Option<u64>,
     /// Only what came in the last so long (30s, 1h)
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -442,20 +445,6 @@ pub fn visible_verbs() -> Vec<String> {
     names
 }
 
-/// The verbs that take names of processes, aliases included.
-pub fn verbs_of_targets() -> Vec<String> {
-    let command = Cli::command();
-    let takes_names = |verb: &&clap::Command| {
-        verb.get_positionals()
-            .any(|argument| argument.get_value_hint() == NAMES)
-    };
-    let verbs = command.get_subcommands().filter(takes_names);
-    verbs
-        .flat_map(|verb| std::iter::once(verb.get_name()).chain(verb.get_visible_aliases()))
-        .map(str::to_string)
-        .collect()
-}
-
 fn verb_list(command: &clap::Command) -> String {
     let mut text = String::new();
     for (heading, names) in GROUPS {
@@ -476,6 +465,11 @@ fn verb_list(command: &clap::Command) -> String {
 fn verb_names() -> PossibleValuesParser {
     let names = GROUPS.iter().flat_map(|(_, names)| names.iter().copied());
     PossibleValuesParser::new(names.chain(["tail"]))
+}
+
+fn parse_lines(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "not a number of lines".to_string())
 }
 
 fn parse_scale(text: &str) -> Result<(String, u32), String> {

@@ -44,6 +44,15 @@ fn what_scale_takes() {
 }
 
 #[test]
+fn what_is_no_number_of_lines_is_called_so() {
+    let error = Cli::try_parse_from(["tm", "logs", "-n", "x"]).expect_err("no number");
+    assert!(
+        error.to_string().contains("not a number of lines"),
+        "{error}"
+    );
+}
+
+#[test]
 fn flags_of_all_verbs_may_stand_anywhere() {
     let cli = Cli::try_parse_from(["tm", "status", "--json", "-q", "a", "b:0"]).expect("sound");
     assert!(cli.global.json && cli.global.quiet);

@@ -1,13 +1,17 @@
 //! Completion scripts, live names for them, and man pages: all from the table of verbs.
 
-use super::command::{Cli, ShellName, tm_command, verbs_of_targets};
+use super::command::{Cli, NAMES, ShellName, tm_command};
 use super::context::{Context, write_stdout};
 use super::daemon_command::DaemonCli;
 use super::error::{ClientError, exit};
+use crate::config::{self, Environment};
 use crate::wire::{Call, StatusReply, TargetsParams};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::path::Path;
+
+/// The verb that takes programs with numbers.
+pub const SCALE: &str = "scale";
 
 /// Runs `completions`.
 ///
@@ -18,27 +22,34 @@ pub fn completions(shell: ShellName) -> Result<i32, ClientError> {
     Ok(exit::DONE)
 }
 
-/// Runs `__complete-names`: names of processes and programs, one a line; nothing without a daemon.
+/// Runs `__complete-names`: what the verb can be given, one a line; nothing without a daemon.
 ///
 /// # Errors
 /// Of the output.
-pub fn complete_names(context: &Context) -> Result<i32, ClientError> {
-    if let Ok(names) = live_names(context) {
+pub fn complete_names(context: &Context, verb: Option<&str>) -> Result<i32, ClientError> {
+    if let Ok(names) = live_names(context, verb.unwrap_or_default()) {
         context.print_lines(&names)?;
     }
     Ok(exit::DONE)
 }
 
-/// `all`, programs with more than one process, and processes.
+/// Programs, processes, groups and `all`; for `scale` only programs, each up to its number.
 ///
 /// # Errors
 /// Of the connection.
-pub fn live_names(context: &Context) -> Result<Vec<String>, ClientError> {
+pub fn live_names(context: &Context, verb: &str) -> Result<Vec<String>, ClientError> {
     let call = Call::Status(TargetsParams {
         targets: vec!["all".to_string()],
     });
-    let reply: StatusReply = context.connect()?.call(&call)?;
+    let mut connection = context.connect()?;
+    let reply: StatusReply = connection.call(&call)?;
     let mut names: Vec<String> = Vec::new();
+    if verb == SCALE {
+        let programs = reply.processes.iter().map(|process| &process.program);
+        names.extend(programs.map(|program| format!("{program}=")));
+        names.dedup();
+        return Ok(names);
+    }
     for process in reply.processes {
         if names.last() != Some(&process.program) && !names.contains(&process.program) {
             names.push(process.program);
@@ -46,7 +57,47 @@ pub fn live_names(context: &Context) -> Result<Vec<String>, ClientError> {
         names.push(process.name);
     }
     names.push("all".to_string());
+    names.extend(groups(&connection.hello()?.config));
     Ok(names)
+}
+
+/// The groups of a config; none when it is not ours to read.
+fn groups(config: &str) -> Vec<String> {
+    let loaded = config::load(Path::new(config), &Environment::current());
+    let groups = loaded.map(|config| config.groups).unwrap_or_default();
+    groups.into_keys().map(|name| format!("@{name}")).collect()
+}
+
+/// The verbs that take names of processes, aliases included.
+pub fn verbs_of_targets() -> Vec<String> {
+    let command = Cli::command();
+    let takes_names = |verb: &&clap::Command| {
+        verb.get_positionals()
+            .any(|argument| argument.get_value_hint() == NAMES)
+    };
+    let verbs = command.get_subcommands().filter(takes_names);
+    verbs
+        .flat_map(|verb| std::iter::once(verb.get_name()).chain(verb.get_visible_aliases()))
+        .map(str::to_string)
+        .collect()
+}
+
+/// The options of all verbs that take a value.
+fn options_with_values() -> Vec<String> {
+    let command = Cli::command();
+    let verbs = command.get_subcommands();
+    let arguments = verbs.chain([&command]).flat_map(clap::Command::get_opts);
+    let mut options: Vec<String> = arguments
+        .filter(|argument| argument.get_action().takes_values())
+        .flat_map(|argument| {
+            let long = argument.get_long().map(|long| format!("--{long}"));
+            let short = argument.get_short().map(|short| format!("-{short}"));
+            long.into_iter().chain(short)
+        })
+        .collect();
+    options.sort();
+    options.dedup();
+    options
 }
 
 /// Runs `__man`: tm.1, tmd.1 and a page for each verb.
@@ -76,7 +127,12 @@ fn script(shell: ShellName) -> String {
     match shell {
         ShellName::Bash => format!(
             "{script}\n{}",
-            BASH_NAMES.replace("VERBS", &verbs.join("|"))
+            BASH_NAMES
+                .replace(
+                    "VERBS",
+                    &[&verbs[..], &[SCALE.to_string()]].concat().join("|")
+                )
+                .replace("OPTIONS", &options_with_values().join("|"))
         ),
         // The hint of names is the one clap turns into login names.
         ShellName::Zsh => script.replace(":_users", ":_tm_names").replacen(
@@ -106,11 +162,14 @@ _tm_names() {
 }
 "#;
 
-/// Readline breaks words at colons; what stands before the last one must not be repeated.
+/// Readline breaks words at colons and at; what stands before the last one must not be repeated.
 const BASH_NAMES: &str = r#"
 _tm_with_names() {
     _tm "$@"
     local word verb="" current="${COMP_LINE:0:COMP_POINT}"
+    case "${COMP_WORDS[COMP_CWORD-1]}" in
+        OPTIONS) return ;;
+    esac
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case "$word" in
             VERBS) verb="$word" ;;
@@ -119,7 +178,9 @@ _tm_with_names() {
     current="${current##*[[:space:]]}"
     if [[ -n "$verb" && "$current" != -* ]]; then
         local names prefix=""
-        names="$(tm __complete-names 2>/dev/null)"
+        names="$(tm __complete-names "$verb" 2>/dev/null)"
+        [[ "$verb" == scale ]] && compopt -o nospace 2>/dev/null
+        [[ "$current" == @* && "$COMP_WORDBREAKS" == *@* ]] && prefix="@"
         [[ "$current" == *:* && "$COMP_WORDBREAKS" == *:* ]] && prefix="${current%"${current##*:}"}"
         COMPREPLY=()
         while IFS= read -r word; do
@@ -151,6 +212,7 @@ mod tests {
         }
         assert!(script(ShellName::Zsh).contains(":_tm_names"));
         assert!(script(ShellName::Bash).contains("attach|"));
+        assert!(options_with_values().contains(&"--for".to_string()));
     }
 
     #[test]

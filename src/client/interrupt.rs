@@ -87,6 +87,10 @@ fn noted(flag: &AtomicUsize) -> Option<i32> {
     (signal != 0).then_some(signal)
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the editor waits for a key and returns for nothing else"
+)]
 fn exit_while_reading(mut signals: Signals, reading: &AtomicBool, restorer: Option<Restorer>) {
     for signal in signals.forever() {
         if reading.load(Ordering::SeqCst) {

@@ -71,11 +71,17 @@ fn run_verb(context: &Context, verb: &Verb) -> i32 {
 
 /// Whether the daemon goes on with it when nobody waits for the outcome any more.
 fn is_order(verb: &Verb) -> bool {
-    match verb {
-        Verb::Up(_) | Verb::Down(_) | Verb::Shutdown(_) | Verb::Reload(_) | Verb::Scale(_) => true,
-        Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) => true,
-        _ => false,
-    }
+    matches!(
+        verb,
+        Verb::Up(_)
+            | Verb::Down(_)
+            | Verb::Shutdown(_)
+            | Verb::Reload(_)
+            | Verb::Scale(_)
+            | Verb::Start(_)
+            | Verb::Stop(_)
+            | Verb::Restart(_)
+    )
 }
 
 fn finish(context: &Context, result: Result<i32, ClientError>) -> i32 {
@@ -113,7 +119,7 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
         Verb::Version => tell::version(context),
         Verb::Completions(args) => complete::completions(args.shell),
         Verb::Help(args) => help(context, args.verb.as_deref()),
-        Verb::CompleteNames => complete::complete_names(context),
+        Verb::CompleteNames { verb } => complete::complete_names(context, verb.as_deref()),
         Verb::Man(args) => complete::man(&args.directory),
     }
 }

@@ -143,7 +143,11 @@ impl Progress {
     /// The last line of a start.
     pub fn summary(&self) -> String {
         let mut parts = vec![format!("{} up", self.count(Verdict::Up))];
-        for (verdict, word) in [(Verdict::Retrying, "retrying"), (Verdict::Failed, "failed")] {
+        for (verdict, word) in [
+            (Verdict::Pending, "starting"),
+            (Verdict::Retrying, "retrying"),
+            (Verdict::Failed, "failed"),
+        ] {
             match self.count(verdict) {
                 0 => {}
                 count => parts.push(format!("{count} {word}")),
@@ -264,6 +268,7 @@ mod tests {
         ];
         let mut progress = Progress::new(Style::plain(), &config(), &processes);
         assert!(progress.first_lines(&processes).is_empty());
+        assert_eq!(progress.summary(), "0 up, 3 starting");
         assert_eq!(progress.pending(false), ["a:0", "bad:0", "once:0"]);
         let line = progress.take(&event("a:0", "RUNNING", None));
         assert_eq!(line.as_deref(), Some("✓ a:0     RUNNING"));

@@ -1,7 +1,7 @@
 //! The control shell: the same verbs with editing, history, completion and events.
 
 use super::command::{Cli, Verb, shell_help, visible_verbs};
-use super::complete::live_names;
+use super::complete::{SCALE, live_names};
 use super::context::{Context, Shell, parse};
 use super::error::{ClientError, exit};
 use super::interrupt::Interrupts;
@@ -304,7 +304,7 @@ impl Completer for ShellHelper {
         _: &rustyline::Context<'_>,
     ) -> rustyline::Result<(usize, Vec<String>)> {
         let typed = line.get(..position).unwrap_or(line);
-        let names = || live_names(&self.context).unwrap_or_default();
+        let names = |verb: &str| live_names(&self.context, verb).unwrap_or_default();
         Ok(candidates(typed, names))
     }
 }
@@ -321,31 +321,46 @@ impl Hinter for ShellHelper {
 }
 
 /// Where the last word begins, and what it can become.
-fn candidates(typed: &str, names: impl FnOnce() -> Vec<String>) -> (usize, Vec<String>) {
+fn candidates(typed: &str, names: impl FnOnce(&str) -> Vec<String>) -> (usize, Vec<String>) {
     let begin = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
     let (before, word) = typed.split_at(begin);
     let words: Vec<&str> = before.split_whitespace().collect();
     let all: Vec<String> = match words.as_slice() {
         [] => shell_verbs(),
-        [verb, ..] => arguments_of(verb, word, names),
+        [verb, more @ ..] => arguments_of(verb, more.last(), word, names),
     };
     let fitting = all
         .into_iter()
         .filter(|candidate| candidate.starts_with(word));
-    (
-        begin,
-        fitting.map(|candidate| format!("{candidate} ")).collect(),
-    )
+    let whole = fitting.map(|candidate| match candidate.ends_with('=') {
+        true => candidate,
+        false => format!("{candidate} "),
+    });
+    (begin, whole.collect())
 }
 
-fn arguments_of(verb: &str, word: &str, names: impl FnOnce() -> Vec<String>) -> Vec<String> {
+fn arguments_of(
+    verb: &str,
+    previous: Option<&&str>,
+    word: &str,
+    names: impl FnOnce(&str) -> Vec<String>,
+) -> Vec<String> {
     if verb == "help" {
         return visible_verbs();
+    }
+    if verb == SCALE {
+        return names(verb);
     }
     let command = Cli::command();
     let Some(verb) = command.find_subcommand(verb) else {
         return Vec::new();
     };
+    let long = previous.and_then(|previous| previous.strip_prefix("--"));
+    let option = long.and_then(|long| verb.get_opts().find(|o| o.get_long() == Some(long)));
+    if let Some(option) = option.filter(|option| option.get_action().takes_values()) {
+        let values = option.get_possible_values();
+        return values.iter().map(|v| v.get_name().to_string()).collect();
+    }
     if word.starts_with('-') {
         let flags = verb
             .get_arguments()
@@ -357,7 +372,7 @@ fn arguments_of(verb: &str, word: &str, names: impl FnOnce() -> Vec<String>) -> 
     }
     let takes = |argument: &clap::Arg| argument.get_value_hint() == super::command::NAMES;
     if verb.get_positionals().any(takes) {
-        names()
+        names(verb.get_name())
     } else {
         Vec::new()
     }
@@ -395,10 +410,12 @@ fn hint(line: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn names() -> Vec<String> {
-        ["worker", "worker:0", "web:0", "all"]
-            .map(str::to_string)
-            .to_vec()
+    fn names(verb: &str) -> Vec<String> {
+        let names: &[&str] = match verb {
+            SCALE => &["worker=", "web="],
+            _ => &["worker", "worker:0", "web:0", "all", "@edge"],
+        };
+        names.iter().map(|name| (*name).to_string()).collect()
     }
 
     #[test]
@@ -410,6 +427,13 @@ mod tests {
         assert_eq!(candidates("reload --d", names).1, ["--dry-run "]);
         assert_eq!(candidates("nothing w", names).1, Vec::<String>::new());
         assert_eq!(candidates("help relo", names).1, ["reload "]);
+        assert_eq!(candidates("status @", names).1, ["@edge "]);
+        assert_eq!(candidates("scale wo", names).1, ["worker="]);
+        assert_eq!(
+            candidates("wait web:0 --for s", names).1,
+            ["stopped "],
+            "no name"
+        );
     }
 
     #[test]

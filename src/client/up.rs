@@ -100,15 +100,15 @@ pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, 
         .iter()
         .filter(|process| process.pid.is_some())
         .count();
-    context.notice(&format!(
-        "stopping {alive} and the daemon (pid {})…",
-        hello.pid
-    ));
     match connection.call_value(&Call::Shutdown(ShutdownParams { now: args.now })) {
         // The end may be faster than its announcement.
         Ok(_) | Err(ClientError::Lost) => {}
         Err(error) => return Err(error),
     }
+    context.notice(&format!(
+        "stopping {alive} and the daemon (pid {})…",
+        hello.pid
+    ));
     if until_end {
         wait_for_end(daemon)?;
         context.notice("down");
@@ -198,7 +198,8 @@ fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientEr
         plan.entries.iter().any(|entry| entry.action != "unchanged")
     };
     if plan.as_ref().is_ok_and(changed) {
-        context.notice("the config has changed since; tm reload applies it");
+        context
+            .notice("what runs differs from the config (changed or scaled); tm reload applies it");
     }
     let wanted = |program: &str| {
         let mut programs = config.programs.iter();

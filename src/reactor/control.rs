@@ -219,7 +219,8 @@ impl Reactor {
                 .as_ref()
                 .map(|name| format!("; did you mean {name}?"));
             let message = format!(
-                "no such process: {}{}",
+                "no such {}: {}{}",
+                unknown.noun(),
                 unknown.target,
                 hint.unwrap_or_default()
             );

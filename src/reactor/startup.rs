@@ -60,7 +60,8 @@ fn start(options: &DaemonOptions) -> Result<i32, String> {
     }
     if options.check {
         let programs = config.programs.len();
-        println!("{}: ok, {programs} programs", config.path.display());
+        let plural = if programs == 1 { "" } else { "s" };
+        println!("{}: ok, {programs} program{plural}", config.path.display());
         return Ok(0);
     }
     if !options.daemonize {

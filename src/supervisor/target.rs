@@ -13,14 +13,19 @@ pub struct UnknownTarget {
     pub suggestion: Option<String>,
 }
 
+impl UnknownTarget {
+    /// What it would name.
+    pub fn noun(&self) -> &'static str {
+        match self.target.starts_with('@') {
+            true => "group",
+            false => "process",
+        }
+    }
+}
+
 impl fmt::Display for UnknownTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let noun = if self.target.starts_with('@') {
-            "group"
-        } else {
-            "process"
-        };
-        write!(f, "no such {noun}: {}", self.target)?;
+        write!(f, "no such {}: {}", self.noun(), self.target)?;
         match &self.suggestion {
             Some(suggestion) => write!(f, " (did you mean {suggestion}?)"),
             None => Ok(()),

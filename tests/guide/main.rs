@@ -9,3 +9,4 @@ mod life;
 mod reload;
 mod shell;
 mod stop;
+mod words;

@@ -1,0 +1,79 @@
+//! What the client says and offers: completion, and messages that hold what they say.
+
+use crate::support::{Daemon, command, run};
+
+const CONFIG: &str = "programs:\n  worker: {cmd: sleep 1000, numprocs: 2, starttime: 0}\n  \
+    web: {cmd: sleep 1000, starttime: 0}\ngroups: {edge: [web]}\n";
+
+/// What bash offers for a line whose words, as readline breaks them, are these.
+fn offered(daemon: &Daemon, words: &[&str], line: &str) -> Vec<String> {
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let script = format!(
+        "eval \"$(tm completions bash)\"; COMP_WORDBREAKS=$' \\t\\n\"\\'@><=;|&(:'; \
+         COMP_WORDS=({}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE='{line}'; \
+         COMP_POINT=${{#COMP_LINE}}; \
+         _tm_with_names tm \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; \
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        quoted.join(" ")
+    );
+    let mut bash = command("bash", daemon.dir());
+    bash.args(["--norc", "-c", &script])
+        .env("TM_SOCKET", daemon.socket());
+    let output = run(bash);
+    output.stdout.lines().map(str::to_string).collect()
+}
+
+#[test]
+fn bash_offers_states_groups_and_programs_to_scale() {
+    let daemon = Daemon::start(CONFIG);
+    let states = offered(
+        &daemon,
+        &["tm", "wait", "web", "--for", ""],
+        "tm wait web --for ",
+    );
+    assert!(states.contains(&"stopped".to_string()), "{states:?}");
+    assert!(!states.contains(&"web".to_string()), "{states:?}");
+    assert_eq!(
+        offered(&daemon, &["tm", "status", "@"], "tm status @"),
+        ["edge"]
+    );
+    assert_eq!(
+        offered(&daemon, &["tm", "scale", "wo"], "tm scale wo"),
+        ["worker="]
+    );
+    let names = offered(&daemon, &["tm", "stop", "wo"], "tm stop wo");
+    assert_eq!(names, ["worker", "worker:0", "worker:1"]);
+}
+
+#[test]
+fn an_unknown_group_is_called_a_group() {
+    let daemon = Daemon::start(CONFIG);
+    let output = daemon.tm(&["status", "@edgy"]);
+    assert_eq!(output.code, 1);
+    assert_eq!(
+        output.stderr,
+        "tm: no such group: @edgy; did you mean @edge?\n"
+    );
+}
+
+#[test]
+fn one_program_is_counted_as_one() {
+    let daemon = Daemon::start("programs:\n  web: {cmd: sleep 1000, starttime: 0}\n");
+    let mut check = command("tmd", daemon.dir());
+    check.arg("--check");
+    let output = run(check);
+    assert!(output.stdout.ends_with("ok, 1 program\n"), "{output:?}");
+}
+
+#[test]
+fn after_scale_up_does_not_say_that_the_file_has_changed() {
+    let daemon = Daemon::start(CONFIG);
+    daemon.tm(&["scale", "worker=1"]);
+    let socket = daemon.socket().display().to_string();
+    let output = daemon.tm(&["up", "-d", "--socket", &socket]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(
+        output.stderr.contains("differs from the config"),
+        "{output:?}"
+    );
+}
