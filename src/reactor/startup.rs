@@ -196,16 +196,10 @@ fn build(
     let mut disk =
         Disk::start(Arc::new(UserAccess), Box::new(wake)).map_err(failed("disk thread"))?;
     start_logging(options, &config, &listener, &mut disk, background);
+    tell_start(&config.path, listener.path());
     let own = own_identity();
     let socket = listener.path().to_path_buf();
     let inherited = environment::Inherited::new(std::env::vars_os(), own.as_ref(), &socket);
-    log::info!(
-        "tmd {} pid {} started: {}, socket {}",
-        env!("CARGO_PKG_VERSION"),
-        sys::runtime::own_pid(),
-        config.path.display(),
-        socket.display()
-    );
     Ok(Reactor {
         watch,
         clock: clock::Clock::start(),
@@ -246,6 +240,16 @@ fn build(
         idle_armed: false,
         scratch: Vec::new(),
     })
+}
+
+fn tell_start(config: &Path, socket: &Path) {
+    log::info!(
+        "tmd {} pid {} started: {}, socket {}",
+        env!("CARGO_PKG_VERSION"),
+        sys::runtime::own_pid(),
+        config.display(),
+        socket.display()
+    );
 }
 
 fn failed(what: &'static str) -> impl Fn(std::io::Error) -> String {
