@@ -4,7 +4,11 @@ use super::support::{self, Daemon};
 use super::*;
 use rustix::process::Signal;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use taskmaster::sys::runtime;
+
+/// These daemons share the folder of the user they become, which a test removes at its end.
+static ONE: Mutex<()> = Mutex::new(());
 
 /// Where the daemon of a config listens that has become this user.
 fn socket_of(folder: &Path, uid: u32) -> PathBuf {
@@ -18,6 +22,7 @@ fn a_daemon_with_a_user_drops_root_for_good() {
     if !is_root() {
         return;
     }
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let yaml = |more: &str| {
         format!(
             "daemon: {{user: games, log: {{file: '@DIR@/games/log'}}}}\n\
@@ -39,6 +44,8 @@ fn a_daemon_with_a_user_drops_root_for_good() {
     assert_eq!(owned(&socket), (GAMES.0, 0o600));
     assert_eq!(owned(socket.parent().expect("a folder")), (GAMES.0, 0o700));
     assert_eq!(owned(&runtime::lock_path(&socket)).0, GAMES.0);
+    // Made by a thread of its own.
+    wait_for_line(&daemon.path("games/log"));
     assert_eq!(owned(&daemon.path("games/log")).0, GAMES.0);
     assert_only(daemon.pid(), GAMES);
 
@@ -77,6 +84,7 @@ fn another_user_in_the_config_makes_no_second_daemon() {
     if !is_root() {
         return;
     }
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let yaml = |settings: &str| {
         format!("{settings}\nprograms: {{a: {{cmd: sleep 1000, starttime: 0}}}}\n")
     };
