@@ -6,6 +6,7 @@ use crate::support::{
     Daemon, Output, PATIENCE, Terminal, command, folder, run, wait_exit, write_config,
 };
 use rustix::process::Signal;
+use rustix::termios::LocalModes;
 use std::fs::File;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -95,7 +96,8 @@ fn up_in_the_foreground_tells_an_orderly_end_from_a_death() {
     assert!(daemon.read("told").contains("the daemon died"));
 }
 
-/// Types Ctrl-C until it is heeded: typed before the verb has the terminal it is only the editor's.
+/// Types Ctrl-C until it is heeded, and only while the verb has the terminal: to the line's editor
+/// it means to forget the line.
 fn interrupt_until(shell: &mut Terminal, text: &str) {
     let deadline = Instant::now() + PATIENCE;
     while !shell.contents().contains(text) {
@@ -104,8 +106,10 @@ fn interrupt_until(shell: &mut Terminal, text: &str) {
             "no {text:?}: {}",
             shell.contents()
         );
-        shell.send("\x03");
-        shell.read_until(Instant::now() + Duration::from_millis(100));
+        if shell.termios().local_modes.contains(LocalModes::ICANON) {
+            shell.send("\x03");
+        }
+        shell.read_until(Instant::now() + Duration::from_millis(20));
     }
 }
 
