@@ -65,13 +65,14 @@ impl Interrupts {
     pub fn reading<T>(&self, read: impl FnOnce() -> T) -> Option<T> {
         // Before the look: one that comes after it finds us reading.
         self.reading.store(true, Ordering::SeqCst);
+        // Not after it: a Ctrl-C that comes as the line ends is meant for its verb.
+        self.last.store(0, Ordering::SeqCst);
         let line = self.ending().is_none().then(read);
         self.reading.store(false, Ordering::SeqCst);
-        self.last.store(0, Ordering::SeqCst);
         line.filter(|_| self.ending().is_none())
     }
 
-    /// Which signal came since the line was read.
+    /// Which signal came since the line began to be read.
     pub fn last(&self) -> Option<i32> {
         noted(&self.last)
     }
