@@ -22,8 +22,8 @@ pub struct Context {
     pub global: Global,
     /// Colour of standard output.
     pub style: Style,
-    /// The verb, if it is one that changes something.
-    pub changing: Option<&'static str>,
+    /// The verb, if it is one that ends a daemon.
+    pub ending: Option<&'static str>,
     /// What the control shell adds, when the verb was typed in one.
     pub shell: Option<Shell>,
 }
@@ -54,14 +54,14 @@ impl Context {
         Context {
             global,
             style,
-            changing: None,
+            ending: None,
             shell: None,
         }
     }
 
     /// The same for a verb that changes something, or for one that does not.
-    pub fn with_changing(self, changing: Option<&'static str>) -> Context {
-        Context { changing, ..self }
+    pub fn with_ending(self, ending: Option<&'static str>) -> Context {
+        Context { ending, ..self }
     }
 
     /// Connects to the daemon that is meant. In the control shell Ctrl-C ends the connection and
@@ -90,8 +90,8 @@ impl Context {
     /// When there is none, or more than one.
     pub fn connect_unguarded(&self) -> Result<Connection, ClientError> {
         match &self.shell {
-            Some(shell) => shell.connect(&self.global, self.changing),
-            None => discovery::connect(&self.global, self.changing),
+            Some(shell) => shell.connect(&self.global, self.ending),
+            None => discovery::connect(&self.global, self.ending),
         }
     }
 
@@ -186,10 +186,10 @@ impl Shell {
     }
 
     /// The daemon of this shell, which is the first that it found.
-    fn connect(&self, global: &Global, changing: Option<&str>) -> Result<Connection, ClientError> {
+    fn connect(&self, global: &Global, ending: Option<&str>) -> Result<Connection, ClientError> {
         if let Some(home) = self.home.get() {
             if !discovery::is_named(global) {
-                discovery::check_stranger(global, changing, &home.config)?;
+                discovery::check_stranger(global, ending, &home.config)?;
             }
             return match Connection::open(&home.socket) {
                 Err(ClientError::NotRunning(_)) => Err(ClientError::NoDaemon(format!(
@@ -199,7 +199,7 @@ impl Shell {
                 connection => connection,
             };
         }
-        let mut connection = discovery::connect(global, changing)?;
+        let mut connection = discovery::connect(global, ending)?;
         // One that does not even say hello is nobody to stay with.
         if let Ok(hello) = connection.hello() {
             let _ = self.home.set(Home {

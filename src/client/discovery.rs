@@ -23,12 +23,12 @@ pub struct Daemon {
 }
 
 /// Connects to the daemon that is meant: `--socket`, the config's, `$TM_SOCKET`, that of a
-/// `taskmaster.yaml` here or above, else the only one of this user. A verb that changes something
-/// names itself: in a project's folder it does not mean the daemon of another.
+/// `taskmaster.yaml` here or above, else the only one of this user. A verb that ends a daemon
+/// names itself: in a project's folder it does not mean that of another.
 ///
 /// # Errors
 /// When there is none, or more than one to choose from.
-pub fn connect(global: &Global, changing: Option<&str>) -> Result<Connection, ClientError> {
+pub fn connect(global: &Global, ending: Option<&str>) -> Result<Connection, ClientError> {
     if let Some(socket) = &global.socket {
         return Connection::open(socket);
     }
@@ -46,7 +46,7 @@ pub fn connect(global: &Global, changing: Option<&str>) -> Result<Connection, Cl
     match running.len() {
         1 => {
             let only = running.remove(0);
-            check_stranger(global, changing, &only.hello.config)?;
+            check_stranger(global, ending, &only.hello.config)?;
             Connection::open(&only.socket)
         }
         0 => Err(ClientError::NoDaemon(no_daemon())),
@@ -146,11 +146,11 @@ pub(super) fn is_named(global: &Global) -> bool {
     variable || global.socket.is_some() || global.config.is_some()
 }
 
-/// In a project's folder the daemon of another is hardly what one expects: nothing of it is
-/// changed, and who only looks is told, once.
+/// In a project's folder the daemon of another is hardly what one expects: it is not ended, and for
+/// all else told whose it is, once.
 pub(super) fn check_stranger(
     global: &Global,
-    changing: Option<&str>,
+    ending: Option<&str>,
     config: &str,
 ) -> Result<(), ClientError> {
     static SAID: Once = Once::new();
@@ -158,7 +158,7 @@ pub(super) fn check_stranger(
         return Ok(());
     };
     let project = project.display();
-    if let Some(verb) = changing {
+    if let Some(verb) = ending {
         return Err(ClientError::NoDaemon(format!(
             "no daemon runs for {project}; the only one is that of {config}: to mean it all the \
              same: tm -c {config} {verb}"

@@ -92,7 +92,7 @@ fn finish(context: &Context, result: Result<i32, ClientError>) -> i32 {
 }
 
 fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
-    let context = &context.clone().with_changing(changing(verb));
+    let context = &context.clone().with_ending(ending(verb));
     match verb {
         Verb::Up(args) => up::up(context, args),
         Verb::Down(args) => up::down(context, args, true),
@@ -124,19 +124,9 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
     }
 }
 
-/// The name of a verb that changes something, if only who looks on: never meant for the daemon of
-/// another project.
-fn changing(verb: &Verb) -> Option<&'static str> {
+/// The name of a verb that ends a daemon: it never means one that was found by chance.
+fn ending(verb: &Verb) -> Option<&'static str> {
     match verb {
-        Verb::Start(_) => Some("start"),
-        Verb::Stop(_) => Some("stop"),
-        Verb::Restart(_) => Some("restart"),
-        Verb::Signal(_) => Some("signal"),
-        Verb::Send(_) => Some("send"),
-        Verb::Reload(args) if !args.dry_run => Some("reload"),
-        Verb::Scale(_) => Some("scale"),
-        Verb::Attach(_) => Some("attach"),
-        Verb::Detach(_) => Some("detach"),
         Verb::Shutdown(_) => Some("shutdown"),
         Verb::Down(_) => Some("down"),
         _ => None,
