@@ -74,8 +74,8 @@ def cpu_s(pids):
 
 
 def wakeups(pids):
-    """How often their threads went to sleep so far."""
-    total = 0
+    """How often each of their threads went to sleep so far."""
+    counts = {}
     for pid in pids:
         try:
             threads = os.listdir(f"/proc/{pid}/task")
@@ -84,8 +84,13 @@ def wakeups(pids):
         for thread in threads:
             for line in read(f"/proc/{pid}/task/{thread}/status").splitlines():
                 if line.startswith("voluntary_ctxt_switches"):
-                    total += int(line.split()[1])
-    return total
+                    counts[pid, thread] = int(line.split()[1])
+    return counts
+
+
+def more_wakeups(before, after):
+    """Between two counts. What a thread that ended meanwhile did is not known."""
+    return sum(count - before.get(thread, 0) for thread, count in after.items())
 
 
 def reap():
