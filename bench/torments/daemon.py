@@ -173,9 +173,11 @@ class Daemon:
         expect(len(set(pids)) == len(pids), "one pid is shown twice")
         for row in rows:
             if not lives(row["pid"], self.pid):
-                # It may have died since it was asked about; then the next answer knows it.
-                again = self.row(row["name"])
-                expect(again["pid"] != row["pid"], f"dead, and shown as alive: {again}")
+                # It may have died since it was asked about; then the next answer knows it, or
+                # does not know the process any more.
+                again = [now for now in self.status() if now["name"] == row["name"]]
+                lies = [now for now in again if now["pid"] == row["pid"]]
+                expect(not lies, f"dead, and shown as alive: {lies}")
         return len(rows)
 
     def follow(self):

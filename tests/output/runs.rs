@@ -73,7 +73,8 @@ fn all_is_announced_and_logged_before_the_daemon_ends() {
     for _ in 0..3 {
         let mut daemon = Daemon::start(
             "daemon: {log: {file: '@DIR@/daemon.log'}}\n\
-             programs:\n  f: {cmd: [sh, -c, 'trap \"echo bye; exit\" TERM; echo up; read forever'],\n\
+             programs:\n  f:\n\
+             \x20   {cmd: [sh, -c, 'trap \"echo bye; exit\" TERM; echo up; read forever'],\n\
              \x20   numprocs: 40, stdin: pipe,\n\
              \x20   stdout: '@DIR@/f{instance}.log', starttime: 0, stoptime: 1}\n",
         );
