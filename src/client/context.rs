@@ -2,7 +2,7 @@
 
 use super::command::Global;
 use super::connection::Connection;
-use super::discovery;
+use super::discovery::{self, Impact};
 use super::error::ClientError;
 use super::frames::ENDING;
 use super::interrupt::Interrupts;
@@ -22,8 +22,8 @@ pub struct Context {
     pub global: Global,
     /// Colour of standard output.
     pub style: Style,
-    /// The verb, if it is one that ends a daemon.
-    pub ending: Option<&'static str>,
+    /// What the verb does to the daemon it finds.
+    pub impact: Impact,
     /// What the control shell adds, when the verb was typed in one.
     pub shell: Option<Shell>,
 }
@@ -54,14 +54,14 @@ impl Context {
         Context {
             global,
             style,
-            ending: None,
+            impact: Impact::Looks,
             shell: None,
         }
     }
 
-    /// The same for a verb that changes something, or for one that does not.
-    pub fn with_ending(self, ending: Option<&'static str>) -> Context {
-        Context { ending, ..self }
+    /// The same for a verb that does this.
+    pub fn with_impact(self, impact: Impact) -> Context {
+        Context { impact, ..self }
     }
 
     /// Connects to the daemon that is meant. In the control shell Ctrl-C ends the connection and
@@ -90,8 +90,8 @@ impl Context {
     /// When there is none, or more than one.
     pub fn connect_unguarded(&self) -> Result<Connection, ClientError> {
         match &self.shell {
-            Some(shell) => shell.connect(&self.global, self.ending),
-            None => discovery::connect(&self.global, self.ending),
+            Some(shell) => shell.connect(&self.global, self.impact),
+            None => discovery::connect(&self.global, self.impact),
         }
     }
 
@@ -186,10 +186,10 @@ impl Shell {
     }
 
     /// The daemon of this shell, which is the first that it found.
-    fn connect(&self, global: &Global, ending: Option<&str>) -> Result<Connection, ClientError> {
+    fn connect(&self, global: &Global, impact: Impact) -> Result<Connection, ClientError> {
         if let Some(home) = self.home.get() {
             if !discovery::is_named(global) {
-                discovery::check_stranger(global, ending, &home.config)?;
+                discovery::check_stranger(global, impact, &home.config)?;
             }
             return match Connection::open(&home.socket) {
                 Err(ClientError::NotRunning(_)) => Err(ClientError::NoDaemon(format!(
@@ -199,7 +199,7 @@ impl Shell {
                 connection => connection,
             };
         }
-        let mut connection = discovery::connect(global, ending)?;
+        let mut connection = discovery::connect(global, impact)?;
         // One that does not even say hello is nobody to stay with.
         if let Ok(hello) = connection.hello() {
             let _ = self.home.set(Home {

@@ -22,21 +22,36 @@ pub struct Daemon {
     pub hello: HelloReply,
 }
 
-/// Connects to the daemon that is meant: `--socket`, the config's, `$TM_SOCKET`, that of a
-/// `taskmaster.yaml` here or above, else the only one of this user. A verb that ends a daemon
-/// names itself: in a project's folder it does not mean that of another.
+/// What a verb does to the daemon it finds, which decides how sure one has to be which is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Impact {
+    /// It asks.
+    Looks,
+    /// It does something to processes.
+    Changes,
+    /// It ends the daemon; this is its name.
+    Ends(&'static str),
+}
+
+/// Connects to the daemon that is meant: `--socket`, `$TM_SOCKET`, the config's, that of a
+/// `taskmaster.yaml` here or above, else the only one of this user.
 ///
 /// # Errors
-/// When there is none, or more than one to choose from.
-pub fn connect(global: &Global, ending: Option<&str>) -> Result<Connection, ClientError> {
+/// When there is none, or more than one to choose from, or when the one that was found is so
+/// likely another than the one that was meant that this verb had better not touch it.
+pub fn connect(global: &Global, impact: Impact) -> Result<Connection, ClientError> {
     if let Some(socket) = &global.socket {
         return Connection::open(socket);
     }
+    if let Some(socket) = socket_variable() {
+        let connection = Connection::open(&socket)?;
+        return match &global.config {
+            Some(config) => check_variable(global, impact, connection, config),
+            None => Ok(connection),
+        };
+    }
     if let Some(path) = &global.config {
         return locate::daemon_of(path);
-    }
-    if let Some(socket) = env::var_os("TM_SOCKET").filter(|socket| !socket.is_empty()) {
-        return Connection::open(Path::new(&socket));
     }
     if let Some(connection) = nearest_project()? {
         return Ok(connection);
@@ -46,7 +61,7 @@ pub fn connect(global: &Global, ending: Option<&str>) -> Result<Connection, Clie
     match running.len() {
         1 => {
             let only = running.remove(0);
-            check_stranger(global, ending, &only.hello.config)?;
+            check_stranger(global, impact, &only.hello.config)?;
             Connection::open(&only.socket)
         }
         0 => Err(ClientError::NoDaemon(no_daemon())),
@@ -142,15 +157,56 @@ fn stranger_to(config: &str) -> Option<PathBuf> {
 
 /// Whether a daemon was asked for by name, rather than looked for.
 pub(super) fn is_named(global: &Global) -> bool {
-    let variable = env::var_os("TM_SOCKET").is_some_and(|socket| !socket.is_empty());
-    variable || global.socket.is_some() || global.config.is_some()
+    socket_variable().is_some() || global.socket.is_some() || global.config.is_some()
+}
+
+/// What the daemon tells its children: where it is.
+fn socket_variable() -> Option<PathBuf> {
+    let socket = env::var_os("TM_SOCKET").filter(|socket| !socket.is_empty());
+    socket.map(PathBuf::from)
+}
+
+/// `$TM_SOCKET` goes before `-c`, so that in a supervised shell a script stays with its daemon.
+/// Where the two disagree nothing is changed: what `-c` names was hardly written without a thought.
+fn check_variable(
+    global: &Global,
+    impact: Impact,
+    connection: Connection,
+    config: &Path,
+) -> Result<Connection, ClientError> {
+    static SAID: Once = Once::new();
+    let canonical = locate::canonical(config)?;
+    let mut connection = connection;
+    let other = connection.hello()?.config;
+    if Path::new(&other) == canonical {
+        return Ok(connection);
+    }
+    let text = format!(
+        "TM_SOCKET is set and leads to the daemon of {other}, not to that of {}; to mean the \
+         latter: env -u TM_SOCKET tm ...",
+        canonical.display()
+    );
+    match impact {
+        Impact::Changes | Impact::Ends(_) => return Err(ClientError::Failed(text)),
+        Impact::Looks => say_once(global, &SAID, &text),
+    }
+    Ok(connection)
+}
+
+fn say_once(global: &Global, said: &Once, text: &str) {
+    if !global.quiet && !global.json {
+        said.call_once(|| {
+            // Nothing is left to tell anybody whose standard error is closed.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        });
+    }
 }
 
 /// In a project's folder the daemon of another is hardly what one expects: it is not ended, and for
 /// all else told whose it is, once.
 pub(super) fn check_stranger(
     global: &Global,
-    ending: Option<&str>,
+    impact: Impact,
     config: &str,
 ) -> Result<(), ClientError> {
     static SAID: Once = Once::new();
@@ -158,19 +214,14 @@ pub(super) fn check_stranger(
         return Ok(());
     };
     let project = project.display();
-    if let Some(verb) = ending {
+    if let Impact::Ends(verb) = impact {
         return Err(ClientError::NoDaemon(format!(
             "no daemon runs for {project}; the only one is that of {config}: to mean it all the \
              same: tm -c {config} {verb}"
         )));
     }
-    if !global.quiet && !global.json {
-        SAID.call_once(|| {
-            let text = format!("no daemon runs for {project}; this is the one of {config}");
-            // Nothing is left to tell anybody whose standard error is closed.
-            let _ = writeln!(std::io::stderr(), "{text}");
-        });
-    }
+    let text = format!("no daemon runs for {project}; this is the one of {config}");
+    say_once(global, &SAID, &text);
     Ok(())
 }
 

@@ -71,7 +71,10 @@ pub fn belonging(
 }
 
 /// The path the daemon knows its config by; the file may be gone while it runs.
-fn canonical(path: &Path) -> Result<PathBuf, ClientError> {
+///
+/// # Errors
+/// When its folder cannot be found.
+pub fn canonical(path: &Path) -> Result<PathBuf, ClientError> {
     let from_folder = || {
         let absolute = std::path::absolute(path)?;
         let folder = absolute.parent().map(Path::canonicalize).transpose();

@@ -40,6 +40,7 @@ use clap::FromArgMatches;
 use command::{Cli, Verb};
 pub use connection::Connection;
 use context::Context;
+use discovery::Impact;
 pub use error::{ClientError, exit};
 
 /// Runs `tm` with the arguments of this process; returns its exit code.
@@ -92,7 +93,7 @@ fn finish(context: &Context, result: Result<i32, ClientError>) -> i32 {
 }
 
 fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
-    let context = &context.clone().with_ending(ending(verb));
+    let context = &context.clone().with_impact(impact(verb));
     match verb {
         Verb::Up(args) => up::up(context, args),
         Verb::Down(args) => up::down(context, args, true),
@@ -124,12 +125,14 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
     }
 }
 
-/// The name of a verb that ends a daemon: it never means one that was found by chance.
-fn ending(verb: &Verb) -> Option<&'static str> {
+/// What a verb does to the daemon it finds.
+fn impact(verb: &Verb) -> Impact {
     match verb {
-        Verb::Shutdown(_) => Some("shutdown"),
-        Verb::Down(_) => Some("down"),
-        _ => None,
+        Verb::Shutdown(_) => Impact::Ends("shutdown"),
+        Verb::Down(_) => Impact::Ends("down"),
+        Verb::Signal(_) | Verb::Attach(_) | Verb::Detach(_) | Verb::Send(_) => Impact::Changes,
+        verb if is_order(verb) => Impact::Changes,
+        _ => Impact::Looks,
     }
 }
 

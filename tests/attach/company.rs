@@ -229,6 +229,8 @@ fn only_keys_take_over_and_only_the_drivers_terminal_answers() {
     assert_eq!(clients(&daemon, "raw:0")[0]["driver"], true);
     watcher.terminal.send("<watcher>");
     driver.expect_bytes(b"<watcher>");
+    // With it came the word that it drives: what it sends before it knows is held back.
+    watcher.expect_bytes(b"<watcher>");
     let raw = driver.terminal.raw();
     assert_eq!(
         count(raw, b"rgb:11/22/33"),

@@ -256,3 +256,50 @@ fn one_with_an_explicit_socket_beside_the_others_is_found_by_its_config() {
     assert!(output.stdout.contains("a:0"), "{output:?}");
     assert!(home.tm("a", &["status"]).stdout.contains("a:0"));
 }
+
+#[test]
+fn the_variable_goes_before_the_config_and_changes_nothing_where_they_disagree() {
+    let home = Home::new();
+    let a = home.project("a", "");
+    let b = home.project("b", "");
+    let (at_a, at_b) = (home.usual(&a), home.usual(&b));
+    let _a = home.start("a", &at_a);
+    let _b = home.start("b", &at_b);
+    let pids = (pid_of(&at_a, "a"), pid_of(&at_b, "b"));
+    let inside_a = |arguments: &[&str]| {
+        let mut tm = home.command("tm", "b");
+        tm.args(arguments).env("TM_SOCKET", &at_a);
+        super::support::run(tm)
+    };
+    let (config, socket) = (b.display().to_string(), at_b.display().to_string());
+    let output = inside_a(&["-c", &config, "status"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.contains("a:0"), "{output:?}");
+    let told = format!(
+        "leads to the daemon of {}, not to that of {config}",
+        a.display()
+    );
+    assert!(output.stderr.contains(&told), "{output:?}");
+    let changing: [&[&str]; 4] = [
+        &["stop", "all"],
+        &["reload"],
+        &["signal", "0", "all"],
+        &["down"],
+    ];
+    for verb in changing {
+        let output = inside_a(&[&["-c", &config], verb].concat());
+        assert_eq!(output.code, 1, "{output:?}");
+        assert!(output.stderr.contains(&told), "{output:?}");
+    }
+    assert_eq!((pid_of(&at_a, "a"), pid_of(&at_b, "b")), pids);
+    let own: [&[&str]; 2] = [&[], &["-c", &a.display().to_string()]];
+    for named in own {
+        let output = inside_a(&[named, &["stop", "all"]].concat());
+        assert_eq!(output.stdout, "a:0: stopped by request\n", "{output:?}");
+        assert_eq!(inside_a(&[named, &["start", "all"]].concat()).code, 0);
+        assert_eq!(output.stderr, "");
+    }
+    let output = inside_a(&["--socket", &socket, "status"]);
+    assert!(output.stdout.contains("b:0"), "{output:?}");
+    assert_eq!(output.stderr, "");
+}
