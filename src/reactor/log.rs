@@ -113,7 +113,8 @@ pub struct LogFeed {
     progress_at: Time,
     paused_until: Option<Time>,
     stalled: bool,
-    failing: bool,
+    /// Why appending fails.
+    failing: Option<String>,
     finishing: bool,
     end_told: bool,
     events: VecDeque<FeedEvent>,
@@ -153,7 +154,7 @@ impl LogFeed {
             progress_at: Time::default(),
             paused_until: None,
             stalled: false,
-            failing: false,
+            failing: None,
             finishing: false,
             end_told: false,
             events: VecDeque::new(),
@@ -203,7 +204,13 @@ impl LogFeed {
     /// Whether everything before `offset` of the ring is in the log, or cannot be got there
     /// because appending fails.
     pub fn has_reached(&self, output: &Output, offset: u64) -> bool {
-        self.failing || self.stalled || (self.is_idle() && self.unsent(output) >= offset)
+        self.trouble().is_some() || (self.is_idle() && self.unsent(output) >= offset)
+    }
+
+    /// What is wrong with the log, as long as it is.
+    pub fn trouble(&self) -> Option<&str> {
+        let stalled = self.stalled.then_some("the disk is stalled");
+        self.failing.as_deref().or(stalled)
     }
 
     /// When to call [`next_batch`](Self::next_batch) or [`gate`](Self::gate) again at the latest.
@@ -264,7 +271,7 @@ impl LogFeed {
                 self.retry_at = None;
                 self.keep_buffer(bytes);
                 self.lost_told += sent.lost;
-                if std::mem::take(&mut self.failing) {
+                if self.failing.take().is_some() {
                     self.events.push_back(FeedEvent::Working);
                 }
             }
@@ -324,7 +331,7 @@ impl LogFeed {
 
     /// Whether a second batch may go while one is under way: a large one, and nothing is wrong.
     fn may_send_behind(&self, output: &Output) -> bool {
-        let well = !self.failing && !self.held && !self.stalled && self.lost == 0;
+        let well = self.trouble().is_none() && !self.held && self.lost == 0;
         let whole = self.cursor >= output.tail() && self.again.is_empty();
         well && whole && self.under_way.len() < UNDER_WAY_MAX && self.has_much(output)
     }
@@ -450,8 +457,8 @@ impl LogFeed {
 
     fn fail(&mut self, error: DiskError, now: Time) {
         self.retry_at = Some(now + RETRY);
-        if !self.failing {
-            self.failing = true;
+        if self.failing.is_none() {
+            self.failing = Some(error.text.clone());
             self.events.push_back(FeedEvent::Failing(error));
         }
     }

@@ -249,6 +249,20 @@ impl Reactor {
         self.publish(events::plain(kind, Some(name), detail, unix_ns()));
     }
 
+    /// What is wrong with a process's logs, as long as it is.
+    pub(super) fn log_trouble(&self, id: ProcessId) -> Option<String> {
+        let feeds = &self.children.get(&id)?.feeds;
+        let mut troubles = feeds
+            .iter()
+            .filter_map(|feed| Some((&feed.path, feed.feed.trouble()?)));
+        let (path, text) = troubles.next()?;
+        // Errors name the file, with what is wrong about it.
+        Some(match text.contains(path.as_str()) {
+            true => format!("not logged: {text}"),
+            false => format!("not logged: {path}: {text}"),
+        })
+    }
+
     /// How many bytes of a process may be read now; none while its log has to catch up.
     pub(super) fn may_read(&mut self, id: ProcessId) -> Option<usize> {
         if self.lossless_waits(id) {

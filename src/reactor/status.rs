@@ -47,7 +47,7 @@ impl Reactor {
                 .last_exit
                 .filter(|_| process.pid.is_none())
                 .map(exit_info),
-            detail: self.detail(process),
+            detail: self.detail_of_row(process),
             tty: process.launch.tty.is_some(),
             clients: child
                 .map(|child| self.clients_of(child))
@@ -56,7 +56,17 @@ impl Reactor {
         }
     }
 
-    /// The DETAIL column, stragglers named.
+    /// The DETAIL column: what is to be said of the state, and of a log that cannot be written.
+    fn detail_of_row(&self, process: &Process) -> String {
+        let detail = self.detail(process);
+        match self.log_trouble(process.id) {
+            Some(trouble) if detail.is_empty() => trouble,
+            Some(trouble) => format!("{detail}; {trouble}"),
+            None => detail,
+        }
+    }
+
+    /// What is said of a state, stragglers named.
     pub(super) fn detail(&self, process: &Process) -> String {
         let Some(policy) = self.supervisor.policy(process.id) else {
             return String::new();
@@ -123,6 +133,7 @@ impl Reactor {
         let policy = self.supervisor.policy(id).ok_or_else(gone)?;
         let why = supervisor::why(process, policy, self.clock.now());
         let mut causes = why.causes;
+        causes.extend(self.log_trouble(id));
         let history = self.history.all().filter(|event| {
             event.process.as_ref() == Some(&process.name) && event.event == "process_state"
         });

@@ -58,6 +58,10 @@ fn a_full_disk_costs_counted_bytes_and_blocks_nobody() {
         detail.contains("small/log: No space left on device"),
         "{failing}"
     );
+    let expected = detail.to_string();
+    let told = told_of_log(&daemon);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|text| text.contains(&expected)), "{told:?}");
     events.wait_until("a stall", |event| event["event"] == "output_stalled");
     // It is done although nothing of it can be written any more.
     events.wait_for("a:0", "EXITED");
@@ -71,8 +75,18 @@ fn a_full_disk_costs_counted_bytes_and_blocks_nobody() {
     let before = text.len();
     daemon.rpc("start", json!({"targets": ["a"], "wait": false}));
     wait_for_text(&daemon, "small/log", |text| text.len() > before);
+    assert_eq!(told_of_log(&daemon), Vec::<String>::new());
     drop(daemon);
     drop(disk);
+}
+
+/// What `status` and `why` say of the log of `a:0`: nothing, or something of each.
+fn told_of_log(daemon: &Daemon) -> Vec<String> {
+    let why = daemon.rpc("why", json!({"process": "a:0"}));
+    let causes = why["causes"].as_array().expect("a list").iter();
+    let told = causes.chain([&why["process"]["detail"]]);
+    let told = told.filter_map(|text| text.as_str()).map(str::to_string);
+    told.filter(|text| text.contains("not logged")).collect()
 }
 
 /// Bytes kept and bytes told to be lost; each line of the output is its newline only.
