@@ -186,7 +186,8 @@ pub struct ReloadArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ScaleArgs {
     /// Program and number, such as worker=4
-    #[arg(required = true, value_name = "PROGRAM=N", value_parser = parse_scale)]
+    #[arg(required = true, value_name = "PROGRAM=N", value_hint = NAMES)]
+    #[arg(value_parser = parse_scale)]
     pub scales: Vec<(String, u32)>,
 }
 

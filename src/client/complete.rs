@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use std::path::Path;
 
 /// The verb that takes programs with numbers.
-pub const SCALE: &str = "scale";
+const SCALE: &str = "scale";
 
 /// Runs `completions`.
 ///
@@ -128,10 +128,7 @@ fn script(shell: ShellName) -> String {
         ShellName::Bash => format!(
             "{script}\n{}",
             BASH_NAMES
-                .replace(
-                    "VERBS",
-                    &[&verbs[..], &[SCALE.to_string()]].concat().join("|")
-                )
+                .replace("VERBS", &verbs.join("|"))
                 .replace("OPTIONS", &options_with_values().join("|"))
         ),
         // The hint of names is the one clap turns into login names.
@@ -142,10 +139,17 @@ fn script(shell: ShellName) -> String {
         ),
         ShellName::Fish => {
             let script = script.replace("(__fish_complete_users)", FISH_NAMES);
-            let condition = verbs.join(" ");
+            let others: Vec<&str> = verbs
+                .iter()
+                .map(String::as_str)
+                .filter(|verb| *verb != SCALE)
+                .collect();
+            let others = others.join(" ");
             format!(
-                "{script}complete -c tm -n \"__fish_seen_subcommand_from {condition}\" \
-                 -f -a \"{FISH_NAMES}\"\n"
+                "{script}complete -c tm -n \"__fish_seen_subcommand_from {others}\" \
+                 -f -a \"{FISH_NAMES}\"\n\
+                 complete -c tm -n \"__fish_seen_subcommand_from {SCALE}\" \
+                 -f -a \"(tm __complete-names {SCALE} 2>/dev/null)\"\n"
             )
         }
     }
@@ -155,10 +159,13 @@ const FISH_NAMES: &str = "(tm __complete-names 2>/dev/null)";
 
 const ZSH_NAMES: &str = r#"
 _tm_names() {
-    local -a names
-    names=(${(f)"$(tm __complete-names 2>/dev/null)"})
+    # Of the words only what follows the verb is left by now.
+    local verb="${${curcontext##*:tm-command-}%%:*}"
+    local -a names after
+    names=(${(f)"$(tm __complete-names "$verb" 2>/dev/null)"})
+    [[ "$verb" == scale ]] && after=(-S '')
     # A colon is part of a name here.
-    compadd -M 'r:|:=* r:|=*' -a names
+    compadd "${after[@]}" -M 'r:|:=* r:|=*' -a names
 }
 "#;
 
@@ -212,6 +219,10 @@ mod tests {
         }
         assert!(script(ShellName::Zsh).contains(":_tm_names"));
         assert!(script(ShellName::Bash).contains("attach|"));
+        // Programs with numbers are other names.
+        assert!(verbs_of_targets().contains(&SCALE.to_string()));
+        assert!(script(ShellName::Zsh).contains("such as worker=4:_tm_names"));
+        assert!(script(ShellName::Fish).contains("tm __complete-names scale"));
         assert!(options_with_values().contains(&"--for".to_string()));
     }
 

@@ -1,7 +1,7 @@
 //! The control shell: the same verbs with editing, history, completion and events.
 
 use super::command::{Cli, Verb, shell_help, visible_verbs};
-use super::complete::{SCALE, live_names};
+use super::complete::live_names;
 use super::context::{Context, Shell, parse};
 use super::error::{ClientError, exit};
 use super::interrupt::Interrupts;
@@ -348,9 +348,6 @@ fn arguments_of(
     if verb == "help" {
         return visible_verbs();
     }
-    if verb == SCALE {
-        return names(verb);
-    }
     let command = Cli::command();
     let Some(verb) = command.find_subcommand(verb) else {
         return Vec::new();
@@ -412,7 +409,7 @@ mod tests {
 
     fn names(verb: &str) -> Vec<String> {
         let names: &[&str] = match verb {
-            SCALE => &["worker=", "web="],
+            "scale" => &["worker=", "web="],
             _ => &["worker", "worker:0", "web:0", "all", "@edge"],
         };
         names.iter().map(|name| (*name).to_string()).collect()

@@ -50,7 +50,7 @@ impl Place {
         };
         let usual = usual_socket(config, dropped);
         match (&options.socket, &config.daemon.socket) {
-            (Some(path), _) => place.take_option(path, config)?,
+            (Some(path), _) => place.take_option(path)?,
             (None, Some(path)) => place.take_named(path, usual, config)?,
             (None, None) => {
                 place.locks.push(lock_usual(&usual, config)?);
@@ -93,13 +93,14 @@ impl Place {
         }
     }
 
-    fn take_option(&mut self, path: &Path, config: &Config) -> Result<(), String> {
+    fn take_option(&mut self, path: &Path) -> Result<(), String> {
         self.named_by = Some("--socket");
         self.socket = std::path::absolute(path)
             .map_err(|error| format!("tmd: --socket {}", sys::trouble_at(path, &error)))?;
         let lock = LockFile::acquire(&sys::runtime::lock_path(&self.socket));
         let lock = lock.map_err(|error| match error {
-            LockError::Held { .. } => already_running(config, &error),
+            // Of this config or of another.
+            LockError::Held { .. } => self.failed(&format!("{}: {error}", self.socket.display())),
             LockError::Io(error) => self.lock_failed(&error),
         })?;
         self.locks.push(lock);

@@ -210,6 +210,13 @@ fn a_socket_belongs_to_one_config() {
         assert!(output.stderr.contains(&refusal), "{output:?}");
         assert_eq!(pid_of(&socket, "m1"), pid, "{arguments:?}");
     }
+    // Whose daemon it is that has the socket cannot be told by its lock.
+    let output = home.tmd("m2", &["-d", "--socket", &at_socket]);
+    let expected = format!(
+        "--socket {at_socket}: already running (pid {})",
+        daemon.pid()
+    );
+    assert!(output.stderr.contains(&expected), "{output:?}");
     let output = home.tmd("m1", &["-d"]);
     let expected = format!("{}: already running (pid {})", m1.display(), daemon.pid());
     assert!(output.stderr.contains(&expected), "{output:?}");
