@@ -4,7 +4,7 @@ use super::access::allowed;
 use super::act::Goal;
 use super::connection::{Connection, ConnectionId, Incoming, Mode};
 use super::{Reactor, events};
-use crate::supervisor::{self, Event, ProcessId, SignalScope, signal_number};
+use crate::supervisor::{self, Event, ProcessId, SignalScope, UnknownTarget, signal_number};
 use crate::sys;
 use crate::wire::{
     Access, ActParams, ActReply, Call, DoctorCheck, DoctorReply, EventInfo, EventsParams,
@@ -213,20 +213,32 @@ impl Reactor {
     /// The processes that targets name, in the config's order.
     pub(super) fn resolve(&self, targets: &[String]) -> Result<Vec<ProcessId>, RpcError> {
         let processes = || self.supervisor.processes();
-        supervisor::resolve(targets, processes(), &self.config.groups).map_err(|unknown| {
-            let hint = unknown
-                .suggestion
-                .as_ref()
-                .map(|name| format!("; did you mean {name}?"));
-            let message = format!(
-                "no such {}: {}{}",
-                unknown.noun(),
-                unknown.target,
-                hint.unwrap_or_default()
-            );
+        let found = supervisor::resolve(targets, processes(), &self.config.groups);
+        found.map_err(|unknown| {
+            let message = self.why_unknown(&unknown);
             let data = json!({"target": unknown.target, "suggestion": unknown.suggestion});
             RpcError::new(code::NOT_FOUND, message).with_data(data)
         })
+    }
+
+    fn why_unknown(&self, unknown: &UnknownTarget) -> String {
+        let UnknownTarget { target, suggestion } = unknown;
+        if self
+            .config
+            .programs
+            .iter()
+            .any(|program| program.name == *target)
+        {
+            return format!("{target} has no processes; tm scale {target}=1 gives it one");
+        }
+        let hint = suggestion
+            .as_ref()
+            .map(|name| format!("; did you mean {name}?"));
+        format!(
+            "no such {}: {target}{}",
+            unknown.noun(),
+            hint.unwrap_or_default()
+        )
     }
 
     /// The one process that a target names.

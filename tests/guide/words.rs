@@ -77,3 +77,15 @@ fn after_scale_up_does_not_say_that_the_file_has_changed() {
         "{output:?}"
     );
 }
+
+#[test]
+fn a_program_scaled_to_nothing_is_not_called_unknown() {
+    let daemon = Daemon::start(CONFIG);
+    assert_eq!(daemon.tm(&["scale", "worker=0"]).code, 0);
+    for verb in ["status", "start", "attach"] {
+        let output = daemon.tm(&[verb, "worker"]);
+        assert_eq!(output.code, 1, "{verb}: {output:?}");
+        let told = "worker has no processes; tm scale worker=1 gives it one";
+        assert!(output.stderr.contains(told), "{verb}: {output:?}");
+    }
+}
