@@ -7,7 +7,7 @@ use super::log::LogFeed;
 use super::output::{Output, Stream};
 use super::size::Resizing;
 use super::token::{Source, Watch};
-use crate::supervisor::{Launch, ProcessId, Stall, Time, Transition};
+use crate::supervisor::{Launch, ProcessId, Time, Transition};
 use crate::sys;
 use crate::terminal::Terminal;
 use mio::{Interest, Token};
@@ -284,10 +284,7 @@ impl Child {
     pub fn skip_separator(&mut self, ended: &[bool]) {
         for (one, ended) in self.feeds.iter_mut().zip(ended) {
             if *ended {
-                // The settings come when the logs are opened, which is next.
-                let tag = one.feed.tag();
-                let output = &self.output;
-                one.feed = LogFeed::new(one.log, tag, output, one.stream, true, Stall::Never);
+                one.feed.skip_to_head(&self.output);
             }
         }
     }

@@ -136,14 +136,14 @@ impl LogFeed {
         shared: bool,
         stall: Stall,
     ) -> LogFeed {
-        LogFeed {
+        let mut feed = LogFeed {
             log,
             tag,
             stream,
             shared,
             stall,
-            cursor: output.head(),
-            passed: output.dropped(stream) + kept(output, output.head(), stream),
+            cursor: 0,
+            passed: 0,
             lost: 0,
             lost_told: 0,
             under_way: VecDeque::new(),
@@ -161,7 +161,16 @@ impl LogFeed {
             buffers: Vec::new(),
             sent: (Time::default(), 0),
             linger_until: None,
-        }
+        };
+        feed.skip_to_head(output);
+        feed
+    }
+
+    /// Goes on from the head of the output: what comes before it is not wanted in the log.
+    pub fn skip_to_head(&mut self, output: &Output) {
+        self.cursor = output.head();
+        self.passed = output.dropped(self.stream) + kept(output, output.head(), self.stream);
+        self.in_line = false;
     }
 
     /// The log that is fed.
