@@ -7,7 +7,7 @@ use super::log::LogFeed;
 use super::output::{Output, Stream};
 use super::size::Resizing;
 use super::token::{Source, Watch};
-use crate::supervisor::{Launch, ProcessId, Time, Transition};
+use crate::supervisor::{Exit, Launch, ProcessId, Time, Transition};
 use crate::sys;
 use crate::terminal::Terminal;
 use mio::{Interest, Token};
@@ -77,6 +77,8 @@ pub struct Child {
     pub files_pending: u32,
     /// When its logs are looked at again.
     pub log_timer: Option<Time>,
+    /// How its last run ended, for the consoles of one that is removed.
+    pub last_exit: Option<Exit>,
     /// Gone from the config; freed as soon as its logs are written.
     pub released: bool,
 }
@@ -210,6 +212,7 @@ impl Child {
             pidfile: None,
             files_pending: 0,
             log_timer: None,
+            last_exit: None,
             released: false,
         }
     }

@@ -15,11 +15,11 @@ impl Reactor {
     /// Tells attached clients about a change of state.
     pub(super) fn console_transition(&mut self, transition: &Transition) {
         let id = transition.id;
-        let watched = self
-            .children
-            .get(&id)
-            .is_some_and(|child| !child.clients.is_empty());
-        if !watched {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        child.last_exit = transition.exit.or(child.last_exit);
+        if child.clients.is_empty() {
             return;
         }
         let Some(process) = self.supervisor.process(id).cloned() else {
@@ -53,20 +53,13 @@ impl Reactor {
 
     /// The process is no longer in the config.
     pub(super) fn console_removed(&mut self, id: ProcessId) {
-        let name = self
-            .children
-            .get(&id)
-            .map(|child| child.name.clone())
-            .unwrap_or_default();
-        self.console_notice(id, &format!("[{name} removed from the config]"));
-        self.end_consoles(
-            id,
-            ExitInfo {
-                code: Some(0),
-                signal: None,
-            },
-            false,
-        );
+        let Some(child) = self.children.get(&id) else {
+            return;
+        };
+        let exit = child.last_exit.unwrap_or(Exit::Code(0));
+        let text = format!("[{} removed from the config]", child.name);
+        self.console_notice(id, &text);
+        self.end_consoles(id, exit_info(exit), false);
     }
 
     /// A line for every attached client, behind the output that came before it.
@@ -130,6 +123,8 @@ fn notice(
         None => transition.detail.clone(),
     };
     match (transition.from, transition.to) {
+        // What failed before it ran says itself when it is tried again.
+        (_, State::Backoff) if transition.exit.is_none() => Some(format!("[{name}: {how}]")),
         (_, State::Backoff) => {
             let delay = process
                 .deadline

@@ -128,7 +128,34 @@ fn a_process_that_is_removed_ends_its_console() {
     let mut console = Console::attach(&daemon, "line:0");
     console.terminal.expect("ready");
     daemon.reload_with("programs:\n  raw: {cmd: '@BIN@/echo_tty raw', tty: true, starttime: 0}\n");
-    console.wait_over();
+    // With the code of its end, which a shell calls 128 and the signal.
+    assert_eq!(console.wait_over(), 143);
     let screen = console.terminal.contents();
     assert!(screen.contains("removed"), "{screen}");
+}
+
+#[test]
+fn one_that_is_scaled_away_ends_its_console_with_its_code() {
+    let daemon = Daemon::start(
+        "programs:\n  num: {cmd: [sh, -c, 'trap \"exit 5\" TERM; echo ready; while :; do read x; \
+         done'], tty: true, starttime: 0, numprocs: 2}\n",
+    );
+    let mut console = Console::attach(&daemon, "--until-exit num:1");
+    console.terminal.expect("ready");
+    assert_eq!(daemon.tm(&["scale", "num=1"]).code, 0);
+    assert_eq!(console.wait_over(), 5);
+}
+
+#[test]
+fn a_start_that_fails_tells_the_delay_once() {
+    let daemon = Daemon::start(
+        "programs:\n  ex: {cmd: /nonexistent/prog, tty: true, autostart: false, startretries: 1}\n",
+    );
+    let mut console = Console::attach(&daemon, "ex:0");
+    console.terminal.expect("leaves");
+    daemon.tm(&["start", "--no-wait", "ex"]);
+    console
+        .terminal
+        .expect("[ex:0: exec /nonexistent/prog: No such file or directory, retry 1 of 1 in 1.0s]");
+    assert_eq!(console.wait_over(), 1);
 }
