@@ -25,8 +25,9 @@ const fn known(mode: u16, default: bool, group: Group) -> Known {
 }
 
 /// In the order in which they are undone. Not among them: alternate screens (47, 1047, 1049), the
-/// keypad (66), the column mode (3) and synchronised output (2026).
-const KNOWN: [Known; 22] = [
+/// keypad (66), the column mode (3), synchronised output (2026), and those of which terminals
+/// differ in what is usual (1007, 1034, 1036).
+const KNOWN: [Known; 26] = [
     known(9, false, Group::Mouse),
     known(1000, false, Group::Mouse),
     known(1001, false, Group::Mouse),
@@ -37,11 +38,15 @@ const KNOWN: [Known; 22] = [
     known(1015, false, Group::Encoding),
     known(1016, false, Group::Encoding),
     known(1004, false, Group::Alone),
+    known(1039, false, Group::Alone),
+    known(1042, false, Group::Alone),
     known(2004, false, Group::Alone),
     known(2027, false, Group::Alone),
     known(2031, false, Group::Alone),
     known(2048, false, Group::Alone),
     known(1, false, Group::Alone),
+    known(8, true, Group::Alone),
+    known(67, false, Group::Alone),
     known(69, false, Group::Alone),
     known(6, false, Group::Alone),
     known(5, false, Group::Alone),
@@ -117,6 +122,54 @@ impl PrivateModes {
         let mut following = self.differing().skip_while(|known| known.mode != mode);
         let group = following.next().map(|known| known.group);
         following.any(|known| Some(known.group) == group)
+    }
+}
+
+/// Whether a mode is about what the terminal sends.
+pub(super) fn is_input(mode: u16) -> bool {
+    matches!(mode, 1 | 8 | 9 | 67) || mode >= 1000
+}
+
+/// The modes without a private prefix, each true where it differs from a fresh terminal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct AnsiModes {
+    /// KAM, 2: no key counts.
+    locked: bool,
+    /// IRM, 4.
+    pub insert: bool,
+    /// SRM, 12: keys are shown by the terminal itself.
+    echo: bool,
+    /// LNM, 20.
+    pub newline: bool,
+}
+
+impl AnsiModes {
+    pub fn set(&mut self, mode: u16, on: bool) {
+        match mode {
+            2 => self.locked = on,
+            4 => self.insert = on,
+            12 => self.echo = !on,
+            20 => self.newline = on,
+            _ => {}
+        }
+    }
+
+    pub fn write_set(&self, out: &mut Vec<u8>) {
+        // A terminal that takes no keys could not be left again.
+        self.write(out, [b"", b"\x1b[4h", b"\x1b[12l", b"\x1b[20h"]);
+    }
+
+    pub fn write_undone(&self, out: &mut Vec<u8>) {
+        self.write(out, [b"\x1b[2l", b"\x1b[4l", b"\x1b[12h", b"\x1b[20l"]);
+    }
+
+    fn write(&self, out: &mut Vec<u8>, sequences: [&[u8]; 4]) {
+        let differ = [self.locked, self.insert, self.echo, self.newline];
+        let differing = sequences
+            .into_iter()
+            .zip(differ)
+            .filter(|(_, differs)| *differs);
+        differing.for_each(|(sequence, _)| out.extend_from_slice(sequence));
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the tracker remembers, and how sequences change it.
 
 use super::cell::Pen;
-use super::modes::{Charsets, Keyboard, PrivateModes};
+use super::modes::{AnsiModes, Charsets, Keyboard, PrivateModes};
 use super::params::Params;
 use super::scan::Sink;
 use super::strings::{has_target, write_string};
@@ -23,8 +23,7 @@ pub(super) struct TerminalState {
     pub offset: u64,
     pub at: u64,
     pub modes: PrivateModes,
-    insert: bool,
-    newline: bool,
+    ansi: AnsiModes,
     /// Synchronised output: never restored, but ended.
     pub sync: bool,
     pub keypad: bool,
@@ -46,6 +45,9 @@ pub(super) struct TerminalState {
     saved_links: [Option<Vec<u8>>; 2],
     pub colours: [Option<Vec<u8>>; 3],
     pub palette: BTreeMap<u8, Vec<u8>>,
+    /// A progress bar in the terminal's frame (OSC 9;4), and the pointer's shape (OSC 22).
+    pub progress: Option<Vec<u8>>,
+    pub pointer: Option<Vec<u8>>,
     pub queries: Vec<Query>,
     /// The offset after the last sequence that did more than lines of text do: moved the cursor
     /// other than along its line and down, or changed how text is written.
@@ -88,12 +90,7 @@ impl TerminalState {
     /// All that does not move the cursor.
     pub fn write_modes(&self, out: &mut Vec<u8>) {
         self.modes.write_set(&[6, 69], out);
-        if self.insert {
-            out.extend_from_slice(b"\x1b[4h");
-        }
-        if self.newline {
-            out.extend_from_slice(b"\x1b[20h");
-        }
+        self.ansi.write_set(out);
         if self.keypad {
             out.extend_from_slice(b"\x1b=");
         }
@@ -110,6 +107,11 @@ impl TerminalState {
         }
         for (number, colour) in &self.palette {
             write_string(&[format!("4;{number};").as_bytes(), colour], out);
+        }
+        for (code, value) in [(&b"9;"[..], &self.progress), (b"22;", &self.pointer)] {
+            if let Some(value) = value {
+                write_string(&[code, value], out);
+            }
         }
         for title in &self.titles {
             write_string(&[b"2;", title.as_deref().unwrap_or_default()], out);
@@ -132,7 +134,7 @@ impl TerminalState {
 
     /// Whether what is written pushes the rest of its row aside.
     pub fn is_inserting(&self) -> bool {
-        self.insert
+        self.ansi.insert
     }
 
     pub fn has_default_pen(&self) -> bool {
@@ -150,12 +152,7 @@ impl TerminalState {
             // Restoring the cursor restores its origin mode too.
             self.modes.write_undone(|mode| mode == 6, out);
         }
-        if self.insert {
-            out.extend_from_slice(b"\x1b[4l");
-        }
-        if self.newline {
-            out.extend_from_slice(b"\x1b[20l");
-        }
+        self.ansi.write_undone(out);
         self.modes
             .write_undone(|mode| [5, 7, 12, 45].contains(&mode), out);
         self.charsets.write_undone(out);
@@ -179,6 +176,12 @@ impl TerminalState {
         for number in self.palette.keys() {
             write_string(&[format!("104;{number}").as_bytes()], out);
         }
+        if self.progress.is_some() {
+            write_string(&[b"9;4;0"], out);
+        }
+        if self.pointer.is_some() {
+            write_string(&[b"22;"], out);
+        }
         if self.tabs {
             out.extend_from_slice(b"\x1b[?5W");
         }
@@ -197,8 +200,8 @@ impl TerminalState {
     /// Whether text is written as to a fresh terminal.
     fn is_calm(&self) -> bool {
         let modes = &self.modes;
-        let moved = modes.is_set(6) || modes.is_set(69) || !modes.is_set(7) || self.newline;
-        let held = self.margins.is_some() || self.alternate.is_some() || self.insert;
+        let moved = modes.is_set(6) || modes.is_set(69) || !modes.is_set(7) || self.ansi.newline;
+        let held = self.margins.is_some() || self.alternate.is_some() || self.ansi.insert;
         let plain = self.charsets == Charsets::default() && self.pen.is_default();
         !moved && !held && plain && self.link.is_none()
     }
@@ -325,6 +328,8 @@ impl TerminalState {
             titles: std::mem::take(&mut self.titles),
             colours: std::mem::take(&mut self.colours),
             palette: std::mem::take(&mut self.palette),
+            progress: self.progress.take(),
+            pointer: self.pointer.take(),
             ..TerminalState::default()
         };
         *self = fresh;
@@ -335,7 +340,8 @@ impl TerminalState {
         for (mode, on) in [(25, true), (6, false), (7, true), (1, false), (69, false)] {
             self.modes.set(mode, on);
         }
-        self.insert = false;
+        self.ansi.set(2, false);
+        self.ansi.set(4, false);
         self.keypad = false;
         self.side_margins = None;
         self.margins = None;
@@ -371,11 +377,7 @@ impl TerminalState {
             (b"", b'h' | b'l') => {
                 self.moved();
                 for mode in params.iter() {
-                    match mode {
-                        4 => self.insert = last == b'h',
-                        20 => self.newline = last == b'h',
-                        _ => {}
-                    }
+                    self.ansi.set(mode, last == b'h');
                 }
             }
             (b"", b'r') => self.set_margins(first, params.get(1)),

@@ -9,6 +9,9 @@ const TEXT_MAX: usize = 512;
 /// The longest colour of the palette that is remembered, in bytes.
 const COLOUR_MAX: usize = 32;
 
+/// The longest pointer and progress that are remembered, in bytes.
+const NAME_MAX: usize = 32;
+
 /// Titles that can be put aside.
 const TITLES_MAX: usize = 10;
 
@@ -49,6 +52,13 @@ impl TerminalState {
         }
     }
 
+    fn set_pointer(&mut self, name: &[u8]) {
+        let name = name.strip_prefix(b"=").unwrap_or(name);
+        if !name.starts_with(b"?") {
+            self.pointer = printable(&name[..name.len().min(NAME_MAX)]);
+        }
+    }
+
     pub fn operating_system_command(&mut self, data: &[u8], whole: bool) {
         let cut = data
             .iter()
@@ -66,6 +76,18 @@ impl TerminalState {
             b"10" | b"11" | b"12" if whole => {
                 let first = usize::from(code[1] - b'0');
                 self.set_colours(first, value);
+            }
+            // What is no progress with a state is a notification.
+            b"9" if whole && value.starts_with(b"4;") => {
+                let shown = value
+                    .get(2)
+                    .is_some_and(|state| (b'1'..=b'4').contains(state));
+                let value = &value[..value.len().min(NAME_MAX)];
+                self.progress = if shown { printable(value) } else { None };
+            }
+            // The others put aside, bring back and ask.
+            b"22" if whole && !value.starts_with(b"<") && !value.starts_with(b">") => {
+                self.set_pointer(value);
             }
             b"4" if whole => self.set_palette(value),
             b"104" if value.is_empty() => self.palette.clear(),

@@ -3,6 +3,7 @@
 //! Text is skipped at memory speed; only sequences are looked at. The state is small and bounded,
 //! and does not depend on how the stream was cut into chunks.
 
+use super::modes::is_input;
 use super::scan::Scanner;
 use super::state::TerminalState;
 
@@ -167,8 +168,7 @@ impl Tracker {
         if state.sync {
             out.extend_from_slice(b"\x1b[?2026l");
         }
-        let input = |mode| mode == 1 || mode == 9 || mode >= 1000;
-        state.modes.write_undone(input, &mut out);
+        state.modes.write_undone(is_input, &mut out);
         if state.keypad {
             out.extend_from_slice(b"\x1b>");
         }

@@ -63,6 +63,23 @@ fn what_was_restored_gives_the_same_tracker() {
 }
 
 #[test]
+fn what_few_terminals_know_is_undone_too() {
+    let on = "\x1b[?67;1042h\x1b[?8l\x1b[2h\x1b[12l\x1b]9;4;1;40\x07\x1b]22;text\x1b\\";
+    assert_eq!(
+        reset(on),
+        "\x1b[?1042l\x1b[?8h\x1b[?67l\x1b[2l\x1b[12h\x1b]9;4;0\x07\x1b]22;\x07\x1b[m"
+    );
+    assert_eq!(reset(&format!("{on}{}", reset(on))), "\x1b[m");
+    // A locked keyboard is not locked again: nobody could leave.
+    assert_eq!(
+        restored(on),
+        "\x1b[?1042h\x1b[?8l\x1b[?67h\x1b[12l\x1b]9;4;1;40\x07\x1b]22;text\x07"
+    );
+    let nothing = "\x1b]9;a word\x07\x1b]9;4;0;0\x07\x1b]22;?text\x07\x1b]22;\x07\x1b]22;>text\x07";
+    assert_eq!(reset(nothing), "\x1b[m");
+}
+
+#[test]
 fn of_several_mouse_modes_the_last_one_counts() {
     assert_eq!(
         restored("\x1b[?1003h\x1b[?1000h"),
