@@ -340,7 +340,7 @@ impl LogFeed {
 
     /// Whether a second batch may go while one is under way: a large one, and nothing is wrong.
     fn may_send_behind(&self, output: &Output) -> bool {
-        let well = self.trouble().is_none() && !self.held && self.lost == 0;
+        let well = self.trouble().is_none() && !self.held && self.lost == 0 && !self.finishing;
         let whole = self.cursor >= output.tail() && self.again.is_empty();
         well && whole && self.under_way.len() < UNDER_WAY_MAX && self.has_much(output)
     }
@@ -441,15 +441,23 @@ impl LogFeed {
         }
     }
 
-    /// Skips what was overwritten, and counts it.
+    /// Skips what was overwritten, and what is left of a line that was, and counts it.
     fn count_overrun(&mut self, output: &Output) {
         if self.cursor >= output.tail() {
             return;
         }
         let gone = output.dropped(self.stream);
-        self.lost += gone.saturating_sub(self.passed);
+        let lost = gone.saturating_sub(self.passed);
         self.passed = gone;
         self.cursor = output.tail();
+        if lost > 0
+            && let Some((next, rest)) = output.next_line(self.cursor, self.stream)
+        {
+            self.cursor = next;
+            self.passed += rest;
+            self.lost += rest;
+        }
+        self.lost += lost;
         if self.lost > 0 {
             self.stall();
         }

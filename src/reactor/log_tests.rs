@@ -133,6 +133,23 @@ fn a_stalled_disk_pauses_the_process_then_costs_exactly_what_it_must() {
 }
 
 #[test]
+fn what_is_left_of_a_lost_line_is_lost_too() {
+    let mut output = Output::new(CAPACITY);
+    let mut feed = feed(&output, false, Stall::After(Duration::ZERO));
+    output.write(Stdout, b"first\n", 0);
+    assert!(feed.next_batch(&output, at(0), 0).is_some());
+    for n in 0..1000 {
+        output.write(Stdout, format!("line {n:04}\n").as_bytes(), 0);
+        output.write(Stderr, b"other\n", 0);
+    }
+    feed.completed(Outcome::Written, Vec::new(), at(1));
+    let batch = feed.next_batch(&output, at(1), 0).expect("the rest");
+    assert_eq!(batch.bytes.len() % 10, 0);
+    assert!(batch.bytes.starts_with(b"line 0"));
+    assert_eq!(batch.bytes.len() as u64 + batch.lost_before, 10_000);
+}
+
+#[test]
 fn stall_never_pauses_for_ever_and_zero_never_pauses() {
     let mut output = Output::new(CAPACITY);
     let mut waits = feed(&output, false, Stall::Never);
