@@ -4,11 +4,10 @@
 use super::context::{Context, Table, Value};
 use super::diagnostics::shown;
 use super::node::{Kind, Node, Place};
-use super::placeholder;
 use super::program::{self, Layers, Lowered};
 use super::suggest::did_you_mean;
 use super::yaml::{self, MAX_NODES};
-use super::{DaemonSettings, daemon, schema};
+use super::{DaemonSettings, daemon, schema, together};
 use crate::supervisor::Program;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,8 +15,6 @@ use std::rc::Rc;
 
 /// Longest name of a program or group, in bytes.
 const MAX_NAME: usize = 100;
-/// Most processes of all programs together.
-const MAX_PROCESSES: u64 = 100_000;
 
 /// What the files say. Only good when the context holds no error.
 pub(super) struct Whole {
@@ -65,9 +62,9 @@ pub(super) fn lower(cx: &mut Context, text: &str) -> Whole {
         .find("defaults")
         .and_then(|value| cx.table(&value, &schema::PROGRAM));
     let weight = top.find("defaults").map_or(0, |value| value.node.weight);
-    let lowered = programs(cx, &sections, defaults.as_ref(), weight);
+    let mut lowered = programs(cx, &sections, defaults.as_ref(), weight);
     whole.groups = groups(cx, &sections, &lowered);
-    check_together(cx, &lowered, root.at());
+    together::check(cx, &mut lowered, root.at());
     whole.programs = lowered.into_iter().map(|lowered| lowered.program).collect();
     whole
 }
@@ -341,50 +338,4 @@ fn groups(
     }
     debug_assert!(lowered.len() <= names.len(), "every program has an entry");
     groups
-}
-
-/// What holds for all programs together.
-fn check_together(cx: &mut Context, lowered: &[Lowered], top: Place) {
-    if lowered.is_empty() && !cx.failed() {
-        let help = "add an entry with a `cmd` under `programs`".to_string();
-        cx.warning(top, "programs", "there are no programs", Some(help));
-    }
-    let processes: u64 = lowered.iter().map(|l| u64::from(l.program.numprocs)).sum();
-    if processes > MAX_PROCESSES {
-        let message = format!("{processes} processes altogether, at most {MAX_PROCESSES}");
-        cx.error(
-            top,
-            "programs",
-            message,
-            Some("lower `numprocs`".to_string()),
-        );
-        return;
-    }
-    let mut pidfiles: BTreeMap<String, String> = BTreeMap::new();
-    for Lowered {
-        program,
-        pidfile_at,
-    } in lowered
-    {
-        let (Some(pidfile), Some((at, key))) = (&program.launch.pidfile, pidfile_at) else {
-            continue;
-        };
-        for instance in 0..program.numprocs {
-            let name = &program.name;
-            let vars = &program.vars;
-            let path = placeholder::expand(pidfile, name, instance, program.numprocs, vars);
-            let process = joined_process(name, instance);
-            if let Some(other) = pidfiles.get(&path) {
-                let message = format!("{process} and {other} would share the file");
-                let help = "put {program} and {instance} in the name".to_string();
-                cx.error(*at, key, message, Some(help));
-                break;
-            }
-            pidfiles.insert(path, process);
-        }
-    }
-}
-
-fn joined_process(program: &str, instance: u32) -> String {
-    format!("{program}:{instance}")
 }

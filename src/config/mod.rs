@@ -20,6 +20,7 @@ mod quantity;
 mod schema;
 mod sink;
 mod suggest;
+mod together;
 mod values;
 mod words;
 mod yaml;

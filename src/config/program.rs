@@ -27,6 +27,8 @@ pub(super) struct Lowered {
     pub program: Program,
     /// Where its pidfile is named, and under which key.
     pub pidfile_at: Option<(Place, String)>,
+    /// The same of `stdout` and `stderr`.
+    pub sinks_at: [Option<(Place, String)>; 2],
 }
 
 /// The keys of a program, those of `defaults` beneath them.
@@ -52,7 +54,7 @@ pub(super) fn lower(cx: &mut Context, name: Option<(&str, Place)>, layers: &Laye
     let autostart = layers
         .find("autostart")
         .and_then(|value| autostart(cx, &value));
-    let pidfile = layers.find("pidfile");
+    let place_of = |key| layers.find(key).map(|value| (value.at(), value.key));
     let program = Program {
         name: name.map_or("", |(name, _)| name).to_string(),
         numprocs: numprocs.unwrap_or(1),
@@ -63,7 +65,8 @@ pub(super) fn lower(cx: &mut Context, name: Option<(&str, Place)>, layers: &Laye
     };
     Lowered {
         program,
-        pidfile_at: pidfile.map(|value| (value.at(), value.key)),
+        pidfile_at: place_of("pidfile"),
+        sinks_at: [place_of("stdout"), place_of("stderr")],
     }
 }
 

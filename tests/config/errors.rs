@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use taskmaster::config::{Severity, load, render};
+use taskmaster::supervisor::{Sink, Stall};
 
 #[test]
 fn every_bad_config_gets_its_message() {
@@ -130,6 +131,44 @@ fn pidfiles_are_not_shared() {
         bad("programs:\n  a: {cmd: x, pidfile: 'a-0'}\n  b: {cmd: x, pidfile: 'a-{instance}'}\n");
     assert!(found[0].contains("b:0 and a:0"), "{found:?}");
     good("programs:\n  a: {cmd: x, numprocs: 20, pidfile: '{instance:02}'}\n");
+}
+
+#[test]
+fn of_programs_that_share_a_log_the_first_ones_settings_hold() {
+    let sink = |more: &str| format!("stdout: {{file: /tmp/l, timestamps: {more}}}");
+    let text = format!(
+        "programs:\n  b: {{cmd: x, {}}}\n  a: {{cmd: x, {}}}\n  c: {{cmd: x, stderr: /tmp/c}}\n",
+        sink("true, stall: 3s"),
+        sink("false, keep: 3")
+    );
+    let config = good(&text);
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    let warning = &config.warnings[0];
+    assert_eq!(
+        (warning.key.as_str(), warning.line),
+        ("programs.a.stdout", 3)
+    );
+    assert!(
+        warning.message.contains("b writes to this file too"),
+        "{warning:?}"
+    );
+    let logs: Vec<_> = config
+        .programs
+        .iter()
+        .filter_map(|program| match &program.launch.stdout {
+            Sink::File(file) => Some((file.timestamps, file.keep, file.stall)),
+            _ => None,
+        })
+        .collect();
+    let after = |seconds| Stall::After(Duration::from_secs(seconds));
+    assert_eq!(logs, [(true, 10, after(3)), (true, 10, after(1))]);
+    // Nothing to say where they agree, nor where each process has its own.
+    let agreed = format!(
+        "programs:\n  a: {{cmd: x, {0}}}\n  b: {{cmd: x, {0}, stderr: '{{program}}.log'}}\n  \
+         c: {{cmd: x, stderr: {{file: '{{program}}.log', keep: 1}}}}\n",
+        sink("true")
+    );
+    assert_eq!(good(&agreed).warnings.len(), 0);
 }
 
 /// None of these may hang, crash, or take much memory; all are refused.

@@ -1,0 +1,124 @@
+//! What holds for all programs together: files they share, and how many processes there are.
+
+use super::context::Context;
+use super::node::Place;
+use super::placeholder;
+use super::program::Lowered;
+use crate::supervisor::{FileSink, Launch, Program, Sink};
+use std::collections::BTreeMap;
+
+/// Most processes of all programs together.
+const MAX_PROCESSES: u64 = 100_000;
+
+/// Checks them, and settles what those that share a file disagree on.
+pub(super) fn check(cx: &mut Context, lowered: &mut [Lowered], top: Place) {
+    if lowered.is_empty() && !cx.failed() {
+        let help = "add an entry with a `cmd` under `programs`".to_string();
+        cx.warning(top, "programs", "there are no programs", Some(help));
+    }
+    let processes: u64 = lowered.iter().map(|l| u64::from(l.program.numprocs)).sum();
+    if processes > MAX_PROCESSES {
+        let message = format!("{processes} processes altogether, at most {MAX_PROCESSES}");
+        cx.error(
+            top,
+            "programs",
+            message,
+            Some("lower `numprocs`".to_string()),
+        );
+        return;
+    }
+    check_pidfiles(cx, lowered);
+    share_logs(cx, lowered);
+}
+
+fn check_pidfiles(cx: &mut Context, lowered: &[Lowered]) {
+    let mut pidfiles: BTreeMap<String, String> = BTreeMap::new();
+    for Lowered {
+        program,
+        pidfile_at,
+        ..
+    } in lowered
+    {
+        let (Some(pidfile), Some((at, key))) = (&program.launch.pidfile, pidfile_at) else {
+            continue;
+        };
+        for instance in 0..program.numprocs {
+            let name = &program.name;
+            let vars = &program.vars;
+            let path = placeholder::expand(pidfile, name, instance, program.numprocs, vars);
+            let process = joined_process(name, instance);
+            if let Some(other) = pidfiles.get(&path) {
+                let message = format!("{process} and {other} would share the file");
+                let help = "put {program} and {instance} in the name".to_string();
+                cx.error(*at, key, message, Some(help));
+                break;
+            }
+            pidfiles.insert(path, process);
+        }
+    }
+}
+
+/// A file has one size at which it is rotated, and so on: where programs share a log with different
+/// options, those of the first one hold, whichever opens it first.
+fn share_logs(cx: &mut Context, lowered: &mut [Lowered]) {
+    let mut owners: BTreeMap<String, (usize, FileSink)> = BTreeMap::new();
+    for index in 0..lowered.len() {
+        let at = lowered[index].sinks_at.clone();
+        for (stream, at) in at.into_iter().enumerate() {
+            let program = &mut lowered[index].program;
+            let paths = log_paths(program, stream);
+            let Some(sink) = log_of(&mut program.launch, stream) else {
+                continue;
+            };
+            let shared = paths.iter().find_map(|path| owners.get(path));
+            let shared = shared.filter(|(owner, _)| *owner != index).cloned();
+            let told = sink.clone();
+            if let Some((_, first)) = &shared {
+                *sink = FileSink {
+                    path: told.path.clone(),
+                    stall: told.stall,
+                    ..first.clone()
+                };
+            }
+            let (differs, sink) = (*sink != told, sink.clone());
+            if let (Some((owner, _)), true, Some((at, key))) = (shared, differs, at) {
+                let owner = &lowered[owner].program.name;
+                let message = format!("{owner} writes to this file too, with other settings");
+                let help = format!("those of {owner} hold; give both the same");
+                cx.warning(at, &key, message, Some(help));
+            }
+            for path in paths {
+                owners.entry(path).or_insert((index, sink.clone()));
+            }
+        }
+    }
+}
+
+/// Where the processes of a program log one of their streams.
+fn log_paths(program: &Program, stream: usize) -> Vec<String> {
+    let launch = &program.launch;
+    let Sink::File(sink) = [&launch.stdout, &launch.stderr][stream] else {
+        return Vec::new();
+    };
+    let expanded = |instance| {
+        let (name, vars) = (&program.name, &program.vars);
+        placeholder::expand(&sink.path, name, instance, program.numprocs, vars)
+    };
+    let mut paths: Vec<String> = (0..program.numprocs).map(expanded).collect();
+    paths.dedup();
+    paths
+}
+
+fn log_of(launch: &mut Launch, stream: usize) -> Option<&mut FileSink> {
+    match [&mut launch.stdout, &mut launch.stderr]
+        .into_iter()
+        .nth(stream)?
+    {
+        Sink::File(sink) => Some(sink),
+        Sink::Ring | Sink::Discard | Sink::Stdout => None,
+    }
+}
+
+fn joined_process(program: &str, instance: u32) -> String {
+    format!("{program}:{instance}")
+}
