@@ -3,7 +3,6 @@
 use super::connection::is_timeout;
 use super::error::ClientError;
 use crate::wire::{Frame, FrameDecoder};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
@@ -12,9 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-/// What ends a verb of the control shell, or an exchange of lines.
-pub const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// What a read brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod complete;
 mod connection;
 mod context;
 pub mod daemon_command;
+mod deadly;
 mod discovery;
 mod error;
 mod follow;

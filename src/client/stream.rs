@@ -3,8 +3,9 @@
 use super::command::AttachArgs;
 use super::connection::Connection;
 use super::context::{Context, write_stdout};
+use super::deadly::deadly;
 use super::error::{ClientError, exit};
-use super::frames::{ENDING, Filled, Frames};
+use super::frames::{Filled, Frames};
 use super::questions::Questions;
 use super::table::bracketed;
 use crate::sys::{io as sys_io, tty};
@@ -40,7 +41,7 @@ pub fn run(
     reply: &AttachReply,
     mut connection: Connection,
 ) -> Result<i32, ClientError> {
-    connection.guard(&ENDING);
+    connection.guard(&deadly());
     let guard = connection.take_guard();
     let (socket, decoder) = connection.into_frames();
     let (stays, woken) = UnixStream::pair().map_err(failed)?;
