@@ -20,6 +20,7 @@ mod live;
 mod locate;
 mod logs;
 mod merge;
+mod output;
 mod plan;
 mod progress;
 mod questions;

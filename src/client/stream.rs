@@ -263,8 +263,9 @@ impl Output<'_> {
                 .greeting
                 .is_some()
                 .then(|| greet_at.saturating_duration_since(now));
-            if frames.fill(wait) == Filled::End {
-                return Ok(None);
+            match frames.fill(wait) {
+                Filled::Bytes | Filled::Idle => {}
+                Filled::End | Filled::OutputClosed => return Ok(None),
             }
         }
     }
