@@ -158,10 +158,12 @@ impl Merger {
         // What they began will never be finished.
         self.end_lines(&process, out);
         let keep_colours = self.options.style.is_coloured();
-        let cut = self.sources.iter_mut();
-        for source in cut.filter(|source| source.process == process) {
-            let sanitiser = source.sanitiser.as_mut();
-            sanitiser.map(|sanitiser| *sanitiser = Sanitiser::new(keep_colours));
+        for source in &mut self.sources {
+            if source.process == process
+                && let Some(sanitiser) = &mut source.sanitiser
+            {
+                *sanitiser = Sanitiser::new(keep_colours);
+            }
         }
         self.gaps.push(Gap {
             process,
