@@ -107,10 +107,10 @@ fn params(args: &AttachArgs, history: Option<u32>) -> AttachParams {
 
 /// `--detach-keys`, `$TM_DETACH_KEYS`, else ctrl-a d.
 fn detach_keys(args: &AttachArgs) -> Result<DetachKeys, ClientError> {
-    let variable = std::env::var("TM_DETACH_KEYS")
-        .ok()
-        .filter(|keys| !keys.is_empty());
-    match args.detach_keys.clone().or(variable) {
+    let variable = std::env::var("TM_DETACH_KEYS").ok();
+    let mut given = [args.detach_keys.clone(), variable].into_iter().flatten();
+    // Nothing is nothing said, as in docker.
+    match given.find(|keys| !keys.is_empty()) {
         Some(text) => DetachKeys::parse(&text)
             .map_err(|error| ClientError::Usage(format!("detach keys: {error}"))),
         None => Ok(DetachKeys::standard()),

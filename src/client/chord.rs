@@ -50,13 +50,16 @@ pub struct DetachKeys {
 
 impl DetachKeys {
     /// Reads docker's syntax: `ctrl-a,d`, each a character, `ctrl-` with one of `a-z@[\]^_`, or
-    /// `DEL`; `none` (or nothing) for no keys.
+    /// `DEL`; `none` for no keys, nothing for the usual ones.
     ///
     /// # Errors
     /// In words for the user.
     pub fn parse(text: &str) -> Result<DetachKeys, String> {
         let text = text.trim();
-        if text.is_empty() || text == "none" {
+        if text.is_empty() {
+            return Ok(DetachKeys::standard());
+        }
+        if text == "none" {
             return Ok(DetachKeys { keys: Vec::new() });
         }
         let keys = text.split(',').map(|item| parse_key(item.trim()));

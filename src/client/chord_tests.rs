@@ -158,6 +158,7 @@ fn keys_that_are_none_are_refused() {
         assert!(DetachKeys::parse(bad).is_err(), "{bad}");
     }
     assert_eq!(DetachKeys::parse("ctrl-a,d"), Ok(DetachKeys::standard()));
+    assert_eq!(DetachKeys::parse(" "), Ok(DetachKeys::standard()));
     assert_eq!(DetachKeys::standard().shown(), "ctrl-a d");
     assert_eq!(
         DetachKeys::parse("none").map(|keys| keys.shown()),

@@ -316,7 +316,7 @@ pub struct AttachArgs {
     #[arg(short, long)]
     pub read_only: bool,
     /// Take the driver's place at once
-    #[arg(long)]
+    #[arg(long, conflicts_with = "read_only")]
     pub steal: bool,
     /// Keys that leave, as ctrl-p,ctrl-q, or none [default: $TM_DETACH_KEYS, else ctrl-a,d]
     #[arg(long, value_name = "KEYS")]

@@ -2,6 +2,7 @@
 
 use super::error::ClientError;
 use super::frames::{SignalGuard, end_at};
+use super::output::{Waited, await_daemon, can_be_watched};
 use crate::wire::{
     Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL, RpcError,
 };
@@ -28,6 +29,7 @@ pub struct Connection {
     next_id: i64,
     hello: Option<HelloReply>,
     guard: Option<SignalGuard>,
+    watches_output: bool,
 }
 
 impl Connection {
@@ -55,6 +57,7 @@ impl Connection {
             next_id: 1,
             hello: None,
             guard: None,
+            watches_output: false,
         })
     }
 
@@ -138,6 +141,11 @@ impl Connection {
         }
     }
 
+    /// From now on a reader of standard output that leaves is noticed: `OutputClosed`.
+    pub fn watch_output(&mut self) {
+        self.watches_output = can_be_watched();
+    }
+
     /// Whether one of them did.
     pub fn is_interrupted(&self) -> bool {
         self.guard.as_ref().is_some_and(SignalGuard::fired)
@@ -192,6 +200,9 @@ impl Connection {
                 .map_err(|error| broken(error.to_string()))?;
             if let Some(line) = line {
                 return Message::parse(&line).map_err(|error: RpcError| broken(error.message));
+            }
+            if self.watches_output && await_daemon(&self.stream, None) == Waited::Closed {
+                return Err(ClientError::OutputClosed);
             }
             let mut buffer = [0; 16 * 1024];
             match self.stream.read(&mut buffer) {

@@ -2,9 +2,9 @@
 
 use super::command::Global;
 use super::connection::Connection;
+use super::deadly::deadly;
 use super::discovery::{self, Impact};
 use super::error::ClientError;
-use super::frames::ENDING;
 use super::interrupt::Interrupts;
 use super::style::Style;
 use crate::wire::Call;
@@ -72,7 +72,7 @@ impl Context {
     pub fn connect(&self) -> Result<Connection, ClientError> {
         let mut connection = self.connect_unguarded()?;
         if self.shell.is_some() {
-            connection.guard(&ENDING);
+            connection.guard(&deadly());
         }
         match self.interrupted() {
             // It came before there was anything to close.

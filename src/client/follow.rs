@@ -62,6 +62,7 @@ pub fn run(
         timestamps: false,
         strip: std::io::stdout().is_terminal() && !context.global.json,
         json: context.global.json,
+        whole_lines: !std::io::stdout().is_terminal(),
     });
     let mut follower = Follower {
         context,
@@ -89,6 +90,15 @@ enum Phase {
     Stopping,
 }
 
+/// A notice, and since when it waits.
+struct Late {
+    since: Instant,
+    process: String,
+    text: String,
+    /// It tells of the end of a run.
+    ends: bool,
+}
+
 struct Follower<'a> {
     context: &'a Context,
     daemon: Option<OwnedFd>,
@@ -99,8 +109,8 @@ struct Follower<'a> {
     phase: Phase,
     /// Whether a live line is on the screen.
     live: bool,
-    /// Notices that wait, since when and of which process.
-    late: VecDeque<(Instant, String, String)>,
+    /// Notices that wait.
+    late: VecDeque<Late>,
     /// How often we asked for the end.
     orders: usize,
     /// The daemon said that it ends, or we asked for it.
@@ -117,7 +127,7 @@ impl Follower<'_> {
             let notice = self
                 .late
                 .front()
-                .map(|(at, ..)| NOTICE_DELAY.saturating_sub(at.elapsed()));
+                .map(|late| NOTICE_DELAY.saturating_sub(late.since.elapsed()));
             let incoming = match [partial, notice].into_iter().flatten().min() {
                 Some(delay) => self.receiver.recv_timeout(delay),
                 None => self.receiver.recv().map_err(RecvTimeoutError::from),
@@ -190,8 +200,12 @@ impl Follower<'_> {
                     if event.exit.is_none() && self.late.is_empty() {
                         self.merger.notice(process, &text, out);
                     } else {
-                        let late = (Instant::now(), process.clone(), text);
-                        self.late.push_back(late);
+                        self.late.push_back(Late {
+                            since: Instant::now(),
+                            process: process.clone(),
+                            text,
+                            ends: event.exit.is_some(),
+                        });
                     }
                 }
                 Ok(())
@@ -202,9 +216,12 @@ impl Follower<'_> {
     /// Says what is at least so old. Events and output come on connections of their own: what a
     /// process wrote before it changed should stand before the notice of it.
     fn print_late(&mut self, age: Duration, out: &mut Vec<u8>) {
-        while let Some((_, process, text)) = self.late.pop_front_if(|(at, ..)| at.elapsed() >= age)
-        {
-            self.merger.notice(&process, &text, out);
+        let is_due = |late: &mut Late| late.since.elapsed() >= age;
+        while let Some(late) = self.late.pop_front_if(is_due) {
+            if late.ends {
+                self.merger.ended(&late.process, out);
+            }
+            self.merger.notice(&late.process, &late.text, out);
         }
     }
 
@@ -360,7 +377,7 @@ fn forward_frames(mut frames: Frames, sender: SyncSender<Incoming>) -> Result<()
                 Ok(Some(frame)) => Incoming::Frame(frame),
                 Ok(None) => match frames.fill(None) {
                     Filled::Bytes | Filled::Idle => continue,
-                    Filled::End => Incoming::FramesEnd,
+                    Filled::End | Filled::OutputClosed => Incoming::FramesEnd,
                 },
                 Err(error) => Incoming::Failed(error),
             };

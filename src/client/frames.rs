@@ -2,8 +2,8 @@
 
 use super::connection::is_timeout;
 use super::error::ClientError;
+use super::output::{Waited, await_daemon, can_be_watched};
 use crate::wire::{Frame, FrameDecoder};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
@@ -12,9 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-/// What ends a verb of the control shell, or an exchange of lines.
-pub const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// What a read brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +22,8 @@ pub enum Filled {
     Idle,
     /// The daemon closed the connection.
     End,
+    /// Nobody reads standard output any more; told only by who watches it.
+    OutputClosed,
 }
 
 /// Frames from the daemon.
@@ -32,12 +31,22 @@ pub enum Filled {
 pub struct Frames {
     stream: UnixStream,
     decoder: FrameDecoder,
+    watches_output: bool,
 }
 
 impl Frames {
     /// From [`Connection::into_frames`](super::connection::Connection::into_frames).
     pub fn new((stream, decoder): (UnixStream, FrameDecoder)) -> Frames {
-        Frames { stream, decoder }
+        Frames {
+            stream,
+            decoder,
+            watches_output: false,
+        }
+    }
+
+    /// From now on a reader of standard output that leaves is noticed.
+    pub fn watch_output(&mut self) {
+        self.watches_output = can_be_watched();
     }
 
     /// The next frame of what has been read.
@@ -51,6 +60,13 @@ impl Frames {
 
     /// Reads once; waits at most `timeout` (not zero) when there is one.
     pub fn fill(&mut self, timeout: Option<Duration>) -> Filled {
+        if self.watches_output {
+            match await_daemon(&self.stream, timeout) {
+                Waited::Readable => {}
+                Waited::Idle => return Filled::Idle,
+                Waited::Closed => return Filled::OutputClosed,
+            }
+        }
         // A timeout that cannot be set only makes the read wait longer.
         let _ = self.stream.set_read_timeout(timeout);
         let mut buffer = [0; 64 * 1024];

@@ -1,15 +1,19 @@
 //! The signals that end the control shell, or only what it does.
 
+use super::deadly::deadly;
 use super::error::ClientError;
 use crate::sys::tty::{self, Restorer};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+
+/// What the editor has switched on goes off: bracketed paste. Its line is left, too.
+const END_OF_EDITOR: &[u8] = b"\x1b[?2004l\r\n";
 
 /// What came for the shell. A verb that waits ends at each of these signals, since its connection
 /// closes (`Connection::guard`); here it is kept which one it was and whether the shell goes on.
@@ -38,11 +42,9 @@ impl Interrupts {
     }
 
     fn register(&self, on_terminal: bool) -> io::Result<()> {
-        let ending: &[i32] = match on_terminal {
-            true => &[SIGTERM, SIGHUP],
-            false => &[SIGINT, SIGTERM, SIGHUP],
-        };
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let mut ending = deadly();
+        ending.retain(|signal| !on_terminal || *signal != SIGINT);
+        for signal in deadly() {
             let number = usize::try_from(signal).unwrap_or_default();
             flag::register_usize(signal, Arc::clone(&self.last), number)?;
             if ending.contains(&signal) {
@@ -98,6 +100,10 @@ fn exit_while_reading(mut signals: Signals, reading: &AtomicBool, restorer: Opti
             if let Some(restorer) = &restorer {
                 // A terminal that is gone needs no restoring.
                 let _ = restorer.restore();
+                let stdout = io::stdout();
+                if stdout.is_terminal() {
+                    let _ = crate::sys::io::write(stdout.as_fd(), END_OF_EDITOR);
+                }
             }
             std::process::exit(128 + signal);
         }

@@ -2,8 +2,8 @@
 
 use super::connection::Connection;
 use super::context::write_stdout;
+use super::deadly::deadly;
 use super::error::ClientError;
-use super::frames::ENDING;
 use crate::sys::tty;
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::iterator::{Handle, Signals};
@@ -163,7 +163,7 @@ fn is_readable(terminal: &OwnedFd, woken: &UnixStream) -> bool {
 }
 
 fn end_at_signals(sender: Sender<Wake>) -> io::Result<Handle> {
-    let mut signals = Signals::new(ENDING)?;
+    let mut signals = Signals::new(deadly())?;
     let handle = signals.handle();
     thread::Builder::new().spawn(move || {
         for _ in signals.forever() {

@@ -35,9 +35,12 @@ pub fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
         frames: true,
         lines: args.lines,
         since_s: args.since.map(|since| since.as_secs_f64()),
-        stream,
+        stream: stream.clone(),
     };
     let _: Value = connection.call(&Call::Logs(params))?;
+    let is_terminal = std::io::stdout().is_terminal();
+    // One stream alone has nothing that could come between.
+    let alone = matches!(&status.processes[..], [one] if one.tty || stream.is_some());
     let mut merger = Merger::new(MergeOptions {
         style: context.style,
         names: status
@@ -47,14 +50,18 @@ pub fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
             .collect(),
         always_prefix: false,
         timestamps: args.timestamps,
-        strip: !args.raw && !context.global.json && std::io::stdout().is_terminal(),
+        strip: !args.raw && !context.global.json && is_terminal,
         json: context.global.json,
+        whole_lines: !is_terminal && !alone,
     });
     if args.follow {
         connection.guard(&[SIGINT]);
     }
     let guard = connection.take_guard();
     let mut frames = Frames::new(connection.into_frames());
+    if args.follow {
+        frames.watch_output();
+    }
     let whole = follow(&mut frames, &mut merger)?;
     match whole || guard.is_some_and(|guard| guard.fired()) {
         true => Ok(exit::DONE),
@@ -79,6 +86,7 @@ fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<bool, ClientError>
                 Filled::Bytes => {}
                 Filled::Idle => merger.flush(&mut out),
                 Filled::End => ended = true,
+                Filled::OutputClosed => return Err(ClientError::OutputClosed),
             }
         }
     }

@@ -25,6 +25,8 @@ pub struct MergeOptions {
     pub strip: bool,
     /// Each line as an object.
     pub json: bool,
+    /// An unfinished line is kept until it is whole: nobody waits for a prompt there.
+    pub whole_lines: bool,
 }
 
 /// Merges.
@@ -37,6 +39,17 @@ pub struct Merger {
     current: usize,
     /// The source whose unfinished line is on the screen.
     open: Option<usize>,
+    gaps: Vec<Gap>,
+}
+
+/// Output of a process that was lost, until it is told.
+#[derive(Debug)]
+struct Gap {
+    process: String,
+    skipped: u64,
+    /// What comes behind it, likely the rest of a line that began in it, and of which source.
+    torn: Vec<u8>,
+    source: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -49,6 +62,8 @@ struct Source {
     /// The same of the line's first byte.
     line_time_ns: u64,
     line: Vec<u8>,
+    /// Its run has ended, within a line that we have ended.
+    ended: bool,
     sanitiser: Option<Sanitiser>,
 }
 
@@ -65,6 +80,7 @@ impl Merger {
             sources: Vec::new(),
             current: 0,
             open: None,
+            gaps: Vec::new(),
         }
     }
 
@@ -89,12 +105,25 @@ impl Merger {
                 time_ns: 0,
             });
         }
-        let options = &self.options;
-        let verbatim = !(self.prefixed || options.timestamps || options.strip || options.json);
-        if verbatim {
-            return out.extend_from_slice(bytes);
+        if let Some(gap) = self.gap_of_current() {
+            return self.data_after_gap(gap, bytes, out);
         }
         let index = self.current;
+        // The daemon ends the line, too, once a new run begins.
+        let bytes = match std::mem::take(&mut self.sources[index].ended) {
+            true => without_line_end(bytes),
+            false => bytes,
+        };
+        self.data_of(index, bytes, out);
+    }
+
+    fn data_of(&mut self, index: usize, bytes: &[u8], out: &mut Vec<u8>) {
+        if self.is_verbatim() && !self.options.whole_lines {
+            if let Some(last) = bytes.last() {
+                self.open = (*last != b'\n').then_some(index);
+            }
+            return out.extend_from_slice(bytes);
+        }
         let mut clean = Vec::new();
         let bytes = match &mut self.sources[index].sanitiser {
             Some(sanitiser) => {
@@ -115,14 +144,41 @@ impl Merger {
         }
     }
 
-    /// A line of ours about the current source: bytes that were lost.
+    /// So many bytes of the current source's process were lost. That is told once it is known
+    /// where the next line begins.
     pub fn skipped(&mut self, bytes: u64, out: &mut Vec<u8>) {
-        let label = self
-            .sources
-            .get(self.current)
-            .map(|source| source.label.clone());
-        let text = format!("[{bytes} bytes skipped]");
-        self.own_line(label.as_deref().unwrap_or(""), &text, out);
+        let source = self.sources.get(self.current);
+        let process = source.map_or(String::new(), |source| source.process.clone());
+        if let Some(gap) = self.gaps.iter_mut().find(|gap| gap.process == process) {
+            gap.skipped += bytes + gap.torn.len() as u64;
+            gap.torn.clear();
+            gap.source = None;
+            return;
+        }
+        // What they began will never be finished.
+        self.end_lines(&process, out);
+        let keep_colours = self.options.style.is_coloured();
+        for source in &mut self.sources {
+            if source.process == process
+                && let Some(sanitiser) = &mut source.sanitiser
+            {
+                *sanitiser = Sanitiser::new(keep_colours);
+            }
+        }
+        self.gaps.push(Gap {
+            process,
+            skipped: bytes,
+            torn: Vec::new(),
+            source: None,
+        });
+    }
+
+    /// A run of a process is over, and so is its unfinished line.
+    pub fn ended(&mut self, process: &str, out: &mut Vec<u8>) {
+        self.end_gaps(|gap| gap.process == process, out);
+        for index in self.end_lines(process, out) {
+            self.sources[index].ended = true;
+        }
     }
 
     /// A line of ours about a process.
@@ -135,16 +191,33 @@ impl Merger {
         self.own_line(&label, text, out);
     }
 
-    /// Whether unfinished lines wait that are not on the screen.
+    /// Whether unfinished lines wait that should not wait for long.
     pub fn has_partial(&self) -> bool {
-        !self.options.json && self.sources.iter().any(|source| !source.line.is_empty())
+        let waits = self.sources.iter().any(|source| !source.line.is_empty())
+            || self.gaps.iter().any(|gap| !gap.torn.is_empty());
+        waits && !self.keeps_partial()
     }
 
     /// Prints the unfinished lines: nothing more came for a while.
     pub fn flush(&mut self, out: &mut Vec<u8>) {
-        if self.options.json {
+        if self.keeps_partial() {
             return;
         }
+        self.end_gaps(|gap| !gap.torn.is_empty(), out);
+        self.print_partial(out);
+    }
+
+    /// Prints the unfinished lines and ends them: nothing more comes at all.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.end_gaps(|_| true, out);
+        self.print_partial(out);
+        // The bytes of one process alone are not ours to change.
+        if !self.is_verbatim() {
+            self.close(out);
+        }
+    }
+
+    fn print_partial(&mut self, out: &mut Vec<u8>) {
         for index in 0..self.sources.len() {
             if !self.sources[index].line.is_empty() {
                 self.print(index, out);
@@ -152,14 +225,82 @@ impl Merger {
         }
     }
 
-    /// Prints the unfinished lines and ends them: nothing more comes at all.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
+    fn keeps_partial(&self) -> bool {
+        self.options.json || self.options.whole_lines
+    }
+
+    /// Whether bytes are shown as they came.
+    fn is_verbatim(&self) -> bool {
+        let options = &self.options;
+        !(self.prefixed || options.timestamps || options.strip || options.json)
+    }
+
+    /// Prints and ends the unfinished lines of a process. Whose they were.
+    fn end_lines(&mut self, process: &str, out: &mut Vec<u8>) -> Vec<usize> {
+        let mut ended = Vec::new();
         for index in 0..self.sources.len() {
-            if !self.sources[index].line.is_empty() {
+            let source = &self.sources[index];
+            let begun = !source.line.is_empty() || self.open == Some(index);
+            if source.process != process || !begun {
+                continue;
+            }
+            if !source.line.is_empty() {
                 self.print(index, out);
             }
+            self.close(out);
+            ended.push(index);
         }
-        self.close(out);
+        ended
+    }
+
+    fn gap_of_current(&self) -> Option<usize> {
+        let process = &self.sources.get(self.current)?.process;
+        self.gaps.iter().position(|gap| gap.process == *process)
+    }
+
+    /// Leaves out what is left of a line that began in the gap, unless that is too long.
+    fn data_after_gap(&mut self, at: usize, bytes: &[u8], out: &mut Vec<u8>) {
+        let gap = &mut self.gaps[at];
+        if *gap.source.get_or_insert(self.current) != self.current {
+            // The other stream of the process goes on: no line can be awaited.
+            self.end_gap(at, out);
+            return self.data_of(self.current, bytes, out);
+        }
+        match bytes.iter().position(|byte| *byte == b'\n') {
+            Some(end) if gap.torn.len() + end < MAX_LINE => {
+                gap.skipped += (gap.torn.len() + end + 1) as u64;
+                gap.torn.clear();
+                self.end_gap(at, out);
+                self.data_of(self.current, &bytes[end + 1..], out);
+            }
+            _ => {
+                gap.torn.extend_from_slice(bytes);
+                if gap.torn.len() >= MAX_LINE {
+                    self.end_gap(at, out);
+                }
+            }
+        }
+    }
+
+    fn end_gaps(&mut self, wanted: impl Fn(&Gap) -> bool, out: &mut Vec<u8>) {
+        while let Some(at) = self.gaps.iter().position(&wanted) {
+            self.end_gap(at, out);
+        }
+    }
+
+    /// Tells of a gap, and shows what has been kept of what comes behind it.
+    fn end_gap(&mut self, at: usize, out: &mut Vec<u8>) {
+        let gap = self.gaps.remove(at);
+        let (process, skipped) = (&gap.process, gap.skipped);
+        if self.options.json {
+            let gap = serde_json::json!({"process": process, "skipped": skipped});
+            out.extend_from_slice(format!("{gap}\n").as_bytes());
+        } else {
+            self.notice(process, &format!("[{skipped} bytes skipped]"), out);
+        }
+        if let Some(index) = gap.source {
+            self.data_of(index, &gap.torn, out);
+        }
     }
 
     fn add_source(&mut self, info: &SourceInfo) -> usize {
@@ -177,6 +318,7 @@ impl Merger {
             time_ns: info.time_ns,
             line_time_ns: info.time_ns,
             line: Vec::new(),
+            ended: false,
             sanitiser: strip.then(|| Sanitiser::new(keep_colours)),
         });
         self.sources.len() - 1
@@ -264,6 +406,13 @@ impl Merger {
     }
 }
 
+/// What is left behind the end of a line at the begin.
+fn without_line_end(bytes: &[u8]) -> &[u8] {
+    let ends = [&b"\r\n"[..], b"\n"];
+    let rest = ends.iter().find_map(|end| bytes.strip_prefix(*end));
+    rest.unwrap_or(bytes)
+}
+
 /// What a terminal would show of a line that overwrites itself: the text after the last carriage
 /// return that has some.
 fn last_version(line: &[u8]) -> &[u8] {
@@ -274,96 +423,5 @@ fn last_version(line: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn merger(names: &[&str]) -> Merger {
-        Merger::new(MergeOptions {
-            style: Style::plain(),
-            names: names.iter().map(ToString::to_string).collect(),
-            always_prefix: false,
-            timestamps: false,
-            strip: true,
-            json: false,
-        })
-    }
-
-    fn source(process: &str) -> SourceInfo {
-        SourceInfo {
-            process: process.to_string(),
-            stream: "stdout".to_string(),
-            time_ns: 0,
-        }
-    }
-
-    #[test]
-    fn lines_stay_whole_whatever_comes_between() {
-        let mut merger = merger(&["a:0", "long:0"]);
-        let mut out = Vec::new();
-        merger.source(&source("a:0"));
-        merger.data(b"one\ntw", &mut out);
-        merger.source(&source("long:0"));
-        merger.data(b"other\n", &mut out);
-        merger.source(&source("a:0"));
-        merger.data(b"o\n", &mut out);
-        let text = String::from_utf8(out).expect("text");
-        assert_eq!(text, "a:0    | one\nlong:0 | other\na:0    | two\n");
-    }
-
-    #[test]
-    fn a_prompt_is_shown_and_continued() {
-        let mut merger = merger(&["a:0", "b:0"]);
-        let mut out = Vec::new();
-        merger.source(&source("a:0"));
-        merger.data(b"$ ", &mut out);
-        assert!(out.is_empty() && merger.has_partial());
-        merger.flush(&mut out);
-        merger.data(b"ls\n$ ", &mut out);
-        merger.flush(&mut out);
-        merger.source(&source("b:0"));
-        merger.data(b"x\n", &mut out);
-        merger.finish(&mut out);
-        let text = String::from_utf8(out).expect("text");
-        assert_eq!(text, "a:0 | $ ls\na:0 | $ \nb:0 | x\n");
-    }
-
-    #[test]
-    fn one_process_has_no_prefix_and_progress_bars_their_last_version() {
-        let mut merger = merger(&["a:0"]);
-        let mut out = Vec::new();
-        merger.source(&source("a:0"));
-        merger.data(b"10%\r20%\r\nx\x1b[2J\r\n", &mut out);
-        merger.skipped(12345, &mut out);
-        merger.data(b"last", &mut out);
-        merger.finish(&mut out);
-        let text = String::from_utf8(out).expect("text");
-        assert_eq!(text, "20%\nx\n[12345 bytes skipped]\nlast\n");
-    }
-
-    #[test]
-    fn json_lines_are_objects() {
-        let mut merger = merger(&["a:0"]);
-        merger.options.json = true;
-        let mut out = Vec::new();
-        merger.source(&source("a:0"));
-        merger.data(b"x\ny", &mut out);
-        merger.flush(&mut out);
-        merger.finish(&mut out);
-        let lines: Vec<LogLine> = String::from_utf8(out)
-            .expect("text")
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect();
-        assert_eq!((lines[0].text.as_str(), lines[1].text.as_str()), ("x", "y"));
-    }
-
-    #[test]
-    fn raw_output_of_one_process_is_untouched() {
-        let mut merger = merger(&["a:0"]);
-        merger.options.strip = false;
-        let mut out = Vec::new();
-        merger.data(b"\x1b[2Jpart", &mut out);
-        merger.finish(&mut out);
-        assert_eq!(out, b"\x1b[2Jpart");
-    }
-}
+#[path = "merge_tests.rs"]
+mod tests;

@@ -4,12 +4,15 @@
 const MAX_PARAMETERS: usize = 64;
 
 /// Takes out every control sequence but colours (SGR), and every control character but newline,
-/// carriage return and tab. Sequences may be cut anywhere.
+/// carriage return and tab. Sequences may be cut anywhere. The controls of one byte (C1) go, too,
+/// coded as UTF-8 or not; as a part of a character such a byte stays.
 #[derive(Debug)]
 pub struct Sanitiser {
     keep_colours: bool,
     state: State,
     sequence: Vec<u8>,
+    /// The text that is left out was begun by a C1 control, and may end with one.
+    eight_bit: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,8 @@ enum State {
     Ground,
     /// After the first byte of what may be a C1 control in UTF-8.
     C2,
+    /// Within a longer character, of which there is a part in `sequence`.
+    Character,
     Escape,
     /// `ESC` and intermediates: one more byte ends it.
     Intermediate,
@@ -33,6 +38,7 @@ impl Sanitiser {
             keep_colours,
             state: State::Ground,
             sequence: Vec::new(),
+            eight_bit: false,
         }
     }
 
@@ -46,23 +52,26 @@ impl Sanitiser {
     fn step(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
         // A newline ends whatever a program left unfinished, lest all that follows is lost.
         if byte == b'\n' {
+            self.break_character(out);
             out.push(byte);
             return State::Ground;
         }
         match self.state {
-            State::Ground => ground(byte, out),
+            State::Ground => self.ground(byte, out),
             State::C2 => match byte {
-                0x9b => self.begin_csi(),
-                0x90 | 0x98 | 0x9d..=0x9f => State::Text,
-                0x80..=0x9f => State::Ground,
+                0x80..=0x9f => self.c1(byte),
                 _ => {
                     out.push(0xc2);
-                    ground(byte, out)
+                    self.ground(byte, out)
                 }
             },
+            State::Character => self.character(byte, out),
             State::Escape => match byte {
                 b'[' => self.begin_csi(),
-                b']' | b'P' | b'X' | b'^' | b'_' => State::Text,
+                b']' | b'P' | b'X' | b'^' | b'_' => {
+                    self.eight_bit = false;
+                    State::Text
+                }
                 0x20..=0x2f => State::Intermediate,
                 0x1b => State::Escape,
                 _ => State::Ground,
@@ -74,6 +83,7 @@ impl Sanitiser {
             State::Csi => self.csi(byte, out),
             State::Text => match byte {
                 0x07 | 0x18 | 0x1a => State::Ground,
+                0x9c if self.eight_bit => State::Ground,
                 0x1b => State::TextEscape,
                 _ => State::Text,
             },
@@ -82,6 +92,62 @@ impl Sanitiser {
                 b'[' => self.begin_csi(),
                 _ => State::Text,
             },
+        }
+    }
+
+    fn ground(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
+        match byte {
+            0x1b => return State::Escape,
+            0xc2 => return State::C2,
+            0xc3..=0xf4 => {
+                self.sequence.clear();
+                self.sequence.push(byte);
+                return State::Character;
+            }
+            0x80..=0x9f => return self.c1(byte),
+            b'\t' | b'\r' | 0x20..=0x7e | 0xa0..=0xff => out.push(byte),
+            _ => {}
+        }
+        State::Ground
+    }
+
+    fn c1(&mut self, byte: u8) -> State {
+        match byte {
+            0x9b => self.begin_csi(),
+            0x90 | 0x98 | 0x9d..=0x9f => {
+                self.eight_bit = true;
+                State::Text
+            }
+            _ => State::Ground,
+        }
+    }
+
+    fn character(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
+        self.sequence.push(byte);
+        match std::str::from_utf8(&self.sequence) {
+            Ok(_) => {
+                out.append(&mut self.sequence);
+                State::Ground
+            }
+            Err(error) if error.error_len().is_none() => State::Character,
+            Err(_) => {
+                self.sequence.pop();
+                self.break_character(out);
+                self.step(byte, out)
+            }
+        }
+    }
+
+    /// A character that is not finished is none: each of its bytes counts by itself.
+    fn break_character(&mut self, out: &mut Vec<u8>) {
+        if self.state != State::Character {
+            return;
+        }
+        self.state = State::Ground;
+        let mut bytes = std::mem::take(&mut self.sequence).into_iter();
+        out.extend(bytes.next());
+        for byte in bytes {
+            self.state = self.step(byte, out);
         }
     }
 
@@ -115,16 +181,6 @@ impl Sanitiser {
     }
 }
 
-fn ground(byte: u8, out: &mut Vec<u8>) -> State {
-    match byte {
-        0x1b => return State::Escape,
-        0xc2 => return State::C2,
-        b'\t' | b'\r' | 0x20..=0x7e | 0x80..=0xff => out.push(byte),
-        _ => {}
-    }
-    State::Ground
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +211,18 @@ mod tests {
             clean(true, "Grüße 日本 ¢\u{9b}31mx\u{85}".as_bytes()),
             "Grüße 日本 ¢\x1b[31mx"
         );
+    }
+
+    #[test]
+    fn controls_of_one_byte_go_and_text_around_them_stays() {
+        let text = b"a\x9b2Jb\x9d0;title\x9cc\x90q\x1b\\d\x85\x9b31me\xc2\x9d0;x\xc2\x9cf";
+        assert_eq!(clean(true, text), "abcd\x1b[31mef");
+        // Inside of a character such a byte is text, but not behind half a one.
+        assert_eq!(clean(true, "⛛Ý𝛛Ž".as_bytes()), "⛛Ý𝛛Ž");
+        assert_eq!(clean(true, b"\xe2\x9b2J"), "\u{fffd}");
+        assert_eq!(clean(true, b"\xf0\x9d\x9b\nx"), "\u{fffd}\nx");
+        assert_eq!(clean(true, b"\xe0\x9b2Jx"), "\u{fffd}x");
+        assert_eq!(clean(true, "\x1b]0;Ŝ⛛\x07x".as_bytes()), "x");
     }
 
     #[test]

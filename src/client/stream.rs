@@ -3,15 +3,16 @@
 use super::command::AttachArgs;
 use super::connection::Connection;
 use super::context::{Context, write_stdout};
+use super::deadly::deadly;
 use super::error::{ClientError, exit};
-use super::frames::{ENDING, Filled, Frames};
+use super::frames::{Filled, Frames};
 use super::questions::Questions;
 use super::table::bracketed;
 use crate::sys::{io as sys_io, tty};
 use crate::terminal::Tracker;
 use crate::wire::{AttachReply, ExitInfo, Frame, Kind, MAX_PAYLOAD, flags};
 use rustix::event::{PollFd, PollFlags, poll};
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -40,7 +41,7 @@ pub fn run(
     reply: &AttachReply,
     mut connection: Connection,
 ) -> Result<i32, ClientError> {
-    connection.guard(&ENDING);
+    connection.guard(&deadly());
     let guard = connection.take_guard();
     let (socket, decoder) = connection.into_frames();
     let (stays, woken) = UnixStream::pair().map_err(failed)?;
@@ -55,6 +56,7 @@ pub fn run(
         until_exit: args.until_exit,
         refusal: refusal(context, args, reply),
         left: Arc::new(AtomicBool::new(false)),
+        within_line: Arc::new(AtomicBool::new(false)),
         output,
         woken,
     };
@@ -68,6 +70,7 @@ pub fn run(
         ));
     }
     let left = Arc::clone(&input.left);
+    let within_line = Arc::clone(&input.within_line);
     let closing = socket.try_clone().map_err(failed)?;
     let forwarding = thread::Builder::new()
         .spawn(move || input.forward())
@@ -78,6 +81,7 @@ pub fn run(
         questions: Questions::default(),
         asked: false,
         shown,
+        within_line: Arc::clone(&within_line),
         greeting,
     };
     let ended = output.show(&mut Frames::new((socket, decoder)));
@@ -87,28 +91,38 @@ pub fn run(
     drop((output, stays));
     let _ = closing.shutdown(Shutdown::Both);
     let _ = forwarding.join();
-    Ok(conclude(context, &reply.process, ended?, left))
+    // Also after the ^C that the terminal shows.
+    let within_line = left || within_line.load(Ordering::SeqCst);
+    let code = conclude(&reply.process, ended?, left, |text| {
+        say(context, within_line, text);
+    });
+    Ok(code)
+}
+
+/// Says something on a line of its own.
+fn say(context: &Context, within_line: bool, text: &str) {
+    let begin = if within_line { "\n" } else { "" };
+    context.notice(&format!("{begin}{text}"));
 }
 
 /// Says how it ended, and with which code.
-fn conclude(context: &Context, name: &str, ended: Option<End>, left: bool) -> i32 {
+fn conclude(name: &str, ended: Option<End>, left: bool, say: impl Fn(&str)) -> i32 {
     match ended {
         Some(End::Exited(info)) => info.shell_code(),
         Some(End::Detached(reason)) => {
             if !reason.is_empty() {
-                context.notice(&format!("[detached from {name}: {reason}]"));
+                say(&format!("[detached from {name}: {reason}]"));
             }
             exit::DONE
         }
         None if left => {
             if std::io::stdin().is_terminal() {
-                // After the ^C that the terminal shows.
-                context.notice(&format!("\n[detached from {name}]"));
+                say(&format!("[detached from {name}]"));
             }
             exit::DONE
         }
         None => {
-            context.notice(&format!("[{name}: the daemon is gone]"));
+            say(&format!("[{name}: the daemon is gone]"));
             exit::LOST
         }
     }
@@ -154,6 +168,8 @@ struct Input {
     /// Said once, when there is something that cannot be delivered.
     refusal: Option<String>,
     left: Arc<AtomicBool>,
+    /// The cursor of the terminal is within a line; the end of what is typed ends that.
+    within_line: Arc<AtomicBool>,
     /// Tells of output.
     output: Receiver<()>,
     /// Hangs up when the attachment is over.
@@ -170,7 +186,11 @@ impl Input {
         let stdin = std::io::stdin();
         while self.await_input() {
             // Unbuffered, so that nothing is kept back from whoever reads after us.
-            match sys_io::read(stdin.as_fd(), &mut buffer) {
+            let read = sys_io::read(stdin.as_fd(), &mut buffer);
+            if self.is_terminal && matches!(read, Ok(1..)) {
+                self.within_line.store(false, Ordering::SeqCst);
+            }
+            match read {
                 Ok(0) => return self.finish(told_something),
                 Ok(count) if self.accepted => {
                     told_something = true;
@@ -238,6 +258,8 @@ struct Output<'a> {
     asked: bool,
     /// Tells the input of it.
     shown: SyncSender<()>,
+    /// What was written last to a terminal has not ended its line.
+    within_line: Arc<AtomicBool>,
     /// How to leave, said below what the process wrote before.
     greeting: Option<String>,
 }
@@ -256,14 +278,15 @@ impl Output<'_> {
             if now >= greet_at
                 && let Some(greeting) = self.greeting.take()
             {
-                self.context.notice(&greeting);
+                self.say(&greeting);
             }
             let wait = self
                 .greeting
                 .is_some()
                 .then(|| greet_at.saturating_duration_since(now));
-            if frames.fill(wait) == Filled::End {
-                return Ok(None);
+            match frames.fill(wait) {
+                Filled::Bytes | Filled::Idle => {}
+                Filled::End | Filled::OutputClosed => return Ok(None),
             }
         }
     }
@@ -278,11 +301,11 @@ impl Output<'_> {
             Kind::Skipped => {
                 if let Some(bytes) = frame.payload.first_chunk::<8>() {
                     let bytes = u64::from_be_bytes(*bytes);
-                    self.context.notice(&format!("[{bytes} bytes skipped]"));
+                    self.say(&format!("[{bytes} bytes skipped]"));
                 }
             }
             Kind::Notice => {
-                self.context.notice(&bracketed(&frame.payload));
+                self.say(&bracketed(&frame.payload));
             }
             Kind::Exit => {
                 let info = serde_json::from_slice(&frame.payload).unwrap_or_default();
@@ -303,7 +326,19 @@ impl Output<'_> {
         Ok(None)
     }
 
+    fn say(&mut self, text: &str) {
+        let within_line = self.within_line.swap(false, Ordering::SeqCst);
+        say(self.context, within_line, text);
+    }
+
     fn print(&mut self, bytes: &[u8], stderr: bool) -> Result<(), ClientError> {
+        let is_terminal = match stderr {
+            true => io::stderr().is_terminal(),
+            false => self.tracker.is_some(),
+        };
+        if let (true, Some(last)) = (is_terminal, bytes.last()) {
+            self.within_line.store(*last != b'\n', Ordering::SeqCst);
+        }
         if stderr {
             return std::io::stderr().write_all(bytes).map_err(failed);
         }

@@ -94,6 +94,7 @@ pub fn events(context: &Context, args: &EventsArgs) -> Result<i32, ClientError> 
     let announces_end = |event: &EventInfo| event.event == SHUTDOWN;
     let mut announced = reply.events.iter().any(announces_end);
     connection.guard(&[SIGINT]);
+    connection.watch_output();
     while let Some((_, params)) = connection.next_notification()? {
         let event = parse(params)?;
         announced |= announces_end(&event);

@@ -327,3 +327,11 @@ fn a_terminal_in_between_or_a_stale_variable_is_not_the_processs_own() {
     terminal.expect("over: 0.");
     assert_eq!(terminal.wait_end(), 0);
 }
+
+#[test]
+fn who_only_watches_cannot_steal() {
+    let daemon = Daemon::start(ECHO);
+    let output = daemon.tm(&["attach", "-r", "--steal", "raw:0"]);
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(output.stderr.contains("--steal"), "{output:?}");
+}

@@ -165,6 +165,14 @@ fn keys_may_come_from_the_environment() {
     let mut terminal = attach("alt-x");
     terminal.expect("alt-x");
     terminal.expect("over: 2.");
+    // Nothing is the default, as in docker.
+    for (variable, leaves) in [("", "ctrl-a d"), ("ctrl-],x", "ctrl-] x")] {
+        let script = format!("TM_DETACH_KEYS='{variable}' tm attach --detach-keys '' raw:0");
+        let mut terminal = daemon.terminal(&["sh", "-c", &script], 24, 80);
+        terminal.expect(&format!("{leaves} leaves"));
+        assert_eq!(daemon.tm(&["detach", "raw:0"]).code, 0);
+        terminal.wait_end();
+    }
     // An option wins over it.
     let script = "TM_DETACH_KEYS=none tm attach --detach-keys DEL raw:0; echo over: $?.";
     let mut terminal = daemon.terminal(&["sh", "-c", script], 24, 80);

@@ -3,7 +3,7 @@
 use crate::consoles::{Console, ECHO, client_pid, contains};
 use crate::emulator::left_on;
 use crate::false_daemon::FalseDaemon;
-use crate::support::{Daemon, PATIENCE, Terminal, kill, wait_gone};
+use crate::support::{Daemon, PATIENCE, Terminal, kill, wait_for_line, wait_gone};
 use rustix::process::Signal;
 use std::time::Instant;
 use taskmaster::wire::{Frame, Kind};
@@ -115,17 +115,62 @@ fn by_the_chord() {
     assert_eq!(daemon.status("full:0")["state"], "RUNNING");
 }
 
+/// Signals that end whoever does nothing about them, and that anybody may send.
+const DEADLY: [i32; 14] = [
+    libc::SIGTERM,
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGIO,
+    libc::SIGPWR,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    // One of the real-time signals.
+    40,
+];
+
+fn send(pid: i32, signal: i32) {
+    let status = std::process::Command::new("kill")
+        .args([format!("-{signal}"), pid.to_string()])
+        .status();
+    assert!(status.expect("kill is installed").success());
+}
+
 #[test]
 fn by_signals_to_the_client() {
     let daemon = Daemon::start(&full());
-    for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
+    for signal in DEADLY {
         let mut console = in_full_screen(&daemon);
         let mark = console.terminal.raw().len();
-        kill(client_pid(&daemon, "full:0"), signal);
-        assert_eq!(console.wait_over(), 128 + signal.as_raw(), "{signal:?}");
+        send(client_pid(&daemon, "full:0"), signal);
+        assert_eq!(console.wait_over(), 128 + signal, "signal {signal}");
         assert_undone(&console, mark);
     }
     assert_eq!(daemon.status("full:0")["state"], "RUNNING");
+}
+
+#[test]
+fn by_signals_to_other_verbs_that_take_the_terminal() {
+    let daemon = Daemon::start(&full());
+    for (verb, shows, code) in [("", "tm> ", None), ("status --watch", "full:0", Some(0))] {
+        for signal in [libc::SIGQUIT, libc::SIGUSR1, libc::SIGALRM, 40] {
+            let script = format!(
+                "read -r go; sh -c 'echo $$ > pid; exec tm {verb}'; echo \"over: $?.\"; read -r rest"
+            );
+            let _ = std::fs::remove_file(daemon.path("pid"));
+            let mut console = Console::begin(daemon.terminal(&["sh", "-c", &script], 24, 80));
+            let pid = wait_for_line(&daemon.path("pid")).parse().expect("a pid");
+            console.terminal.expect(shows);
+            send(pid, signal);
+            let wanted = code.unwrap_or(128 + signal);
+            assert_eq!(console.wait_over(), wanted, "{verb:?}, signal {signal}");
+        }
+    }
 }
 
 #[test]

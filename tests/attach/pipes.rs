@@ -166,3 +166,22 @@ fn a_terminal_whose_output_goes_elsewhere_exchanges_lines() {
         daemon.read("out")
     );
 }
+
+#[test]
+fn the_hint_has_a_line_of_its_own() {
+    let daemon = Daemon::start(
+        "programs:\n  part: {cmd: [sh, -c, 'printf \"Name? \"; exec cat'], stdin: pipe, starttime: 0}\n",
+    );
+    daemon.wait_state("part:0", "RUNNING");
+    let mut console = Console::attach(&daemon, "part:0");
+    console.terminal.expect("ctrl-c leaves");
+    let shown = console.terminal.contents();
+    let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
+    let hint = "[attached to part:0 — lines go to its input, ctrl-c leaves]";
+    assert!(lines.ends_with(&["Name?", hint]), "{shown}");
+    // What is typed ends the line as well.
+    console.terminal.send("me\n");
+    console.terminal.expect("me\nme");
+    console.terminal.send("\x04");
+    assert_eq!(console.wait_over(), 0);
+}

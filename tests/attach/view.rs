@@ -98,13 +98,15 @@ fn coming_back_does_not_write_the_history_again() {
 #[test]
 fn a_signal_ends_a_view_as_it_ends_the_client() {
     let daemon = Daemon::start(PAST);
-    let mut console = Console::attach(&daemon, "past:0");
-    console.terminal.expect("leaves");
-    let client = crate::consoles::client_pid(&daemon, "past:0");
-    console.terminal.send("\x01[");
-    console.terminal.expect("history of");
-    crate::support::kill(client, rustix::process::Signal::TERM);
-    assert_eq!(console.wait_over(), 128 + 15);
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::USR1] {
+        let mut console = Console::attach(&daemon, "past:0");
+        console.terminal.expect("leaves");
+        let client = crate::consoles::client_pid(&daemon, "past:0");
+        console.terminal.send("\x01[");
+        console.terminal.expect("history of");
+        crate::support::kill(client, signal);
+        assert_eq!(console.wait_over(), 128 + signal.as_raw());
+    }
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! `tm logs`, and the daemon's own log.
 
-use super::support::{Daemon, PATIENCE, Terminal};
+use super::support::system::FolderWatch;
+use super::support::{Daemon, PATIENCE, Terminal, command, wait_exit};
 use super::wait_for_text;
-use serde_json::Value;
-use std::time::Instant;
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 fn two_programs() -> Daemon {
     let daemon = Daemon::start(
@@ -167,4 +171,114 @@ fn many_are_followed_at_once_each_line_whole_and_in_order() {
     assert_eq!(later, wanted);
     terminal.send("\x03");
     terminal.wait_end();
+}
+
+/// `tm` with its output somewhere else than on a terminal.
+fn follow(daemon: &Daemon, arguments: &[&str], stdout: Stdio) -> Child {
+    let mut client = command("tm", daemon.dir());
+    client.args(arguments).env("TM_SOCKET", daemon.socket());
+    client.stdin(Stdio::null()).stdout(stdout);
+    client.spawn().expect("tm runs")
+}
+
+fn end(mut child: Child) {
+    let _ = child.kill();
+    child.wait().expect("it is ours");
+}
+
+#[test]
+fn in_a_file_lines_of_several_are_whole() {
+    let daemon =
+        Daemon::start("programs:\n  p: {cmd: cat, stdin: pipe, starttime: 0, numprocs: 2}\n");
+    daemon.wait_state("p:1", "RUNNING");
+    let file = File::create(daemon.path("shown")).expect("a file");
+    let client = follow(&daemon, &["logs", "-f"], file.into());
+    let send = |process: &str, text: &str| {
+        daemon.rpc("send", json!({"process": process, "text": text}));
+    };
+    send("p:0", "pro");
+    send("p:1", "tick\n");
+    wait_for_text(&daemon, "shown", |text| text.contains("tick"));
+    // On a terminal it would be shown now.
+    FolderWatch::new(daemon.dir()).wait(Duration::from_millis(300));
+    send("p:1", "tack\n");
+    wait_for_text(&daemon, "shown", |text| text.contains("tack"));
+    send("p:0", "gress\n");
+    let text = wait_for_text(&daemon, "shown", |text| text.contains("gress\n"));
+    assert_eq!(text, "p:1 | tick\np:1 | tack\np:0 | progress\n");
+    end(client);
+}
+
+/// What a client shows that does not read while 4 MB are written in lines of 100 bytes.
+fn shown_late(arguments: &[&str]) -> Vec<String> {
+    let daemon = Daemon::start(
+        "programs:\n  y:\n    cmd: [sh, -c, 'echo first; read go; @BIN@/flood 4000000 100']\n\
+         \x20   stdin: pipe\n    starttime: 0\n    autorestart: never\n",
+    );
+    let mut client = follow(&daemon, arguments, Stdio::piped());
+    let mut lines = BufReader::new(client.stdout.take().expect("piped")).lines();
+    let mut next = || lines.next().expect("a line").expect("text");
+    assert!(next().contains("first"));
+    daemon.rpc("send", json!({"process": "y:0", "text": "go\n"}));
+    daemon.wait_ended("y:0");
+    let mut shown = Vec::new();
+    while !shown
+        .last()
+        .is_some_and(|line: &String| line.contains("0000039999 "))
+    {
+        shown.push(next());
+    }
+    end(client);
+    shown
+}
+
+#[test]
+fn behind_a_gap_lines_are_whole_and_nothing_is_untold() {
+    let mut bytes = 0;
+    let shown = shown_late(&["logs", "-f", "y"]);
+    let skipped = |line: &str| {
+        let number = line.strip_prefix('[')?.strip_suffix(" bytes skipped]")?;
+        Some(number.parse::<usize>().expect("a number"))
+    };
+    for (index, line) in shown.iter().enumerate() {
+        let before_gap = || skipped(&shown[index + 1]).is_some();
+        bytes += match (skipped(line), line.len()) {
+            (Some(number), _) => number,
+            (None, 99) => 100,
+            // The line that the gap cut; its end is ours.
+            (None, len) if before_gap() => len,
+            _ => panic!("{line}"),
+        };
+    }
+    assert!(shown.len() < 39_000, "nothing was skipped");
+    assert_eq!(bytes, 4_000_000);
+}
+
+#[test]
+fn in_json_a_gap_is_an_object() {
+    let mut bytes = 0;
+    let shown = shown_late(&["--json", "logs", "-f", "y"]);
+    for line in &shown {
+        let line: Value = serde_json::from_str(line).expect("an object");
+        assert_eq!(line["process"], "y:0");
+        bytes += match line["text"].as_str() {
+            Some(text) if text.len() == 99 => 100,
+            Some(text) => text.len() as u64,
+            None => line["skipped"].as_u64().expect("a gap"),
+        };
+    }
+    assert!(shown.len() < 39_000, "nothing was skipped");
+    assert_eq!(bytes, 4_000_000);
+}
+
+#[test]
+fn what_follows_ends_once_nobody_reads_it() {
+    let daemon = Daemon::start("programs:\n  a: {cmd: 'sleep 1000', starttime: 0}\n");
+    daemon.wait_state("a:0", "RUNNING");
+    for arguments in [["logs", "-f"], ["events", "-f"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let mut client = follow(&daemon, &arguments, writer.into());
+        drop(reader);
+        assert_eq!(wait_exit(&mut client, PATIENCE), Some(0), "{arguments:?}");
+    }
 }

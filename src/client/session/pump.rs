@@ -1,10 +1,11 @@
 //! The loop of an attachment: who may be read and written, and in which order.
 
 use super::{Ended, Session, terminal_error};
+use crate::client::deadly::deadly;
 use crate::client::error::ClientError;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP, SIGWINCH};
 use signal_hook_mio::v1_0::Signals;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -69,14 +70,14 @@ impl Ready {
 /// # Errors
 /// When they cannot be caught.
 pub fn signals() -> Result<Signals, ClientError> {
-    let wanted = [SIGWINCH, SIGTSTP, SIGCONT, SIGTERM, SIGHUP, SIGINT, SIGQUIT];
-    Signals::new(wanted).map_err(terminal_error)
+    let others = [SIGWINCH, SIGTSTP, SIGCONT];
+    Signals::new(deadly().into_iter().chain(others)).map_err(terminal_error)
 }
 
 /// The first signal that came and asks to end; the others are forgotten.
 pub fn asked_to_end(signals: &mut Signals) -> Option<i32> {
-    let ends = |signal: &i32| [SIGTERM, SIGHUP, SIGINT, SIGQUIT].contains(signal);
-    signals.pending().find(ends)
+    let deadly = deadly();
+    signals.pending().find(|signal| deadly.contains(signal))
 }
 
 /// Runs an attachment to its end.

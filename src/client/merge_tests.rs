@@ -1,0 +1,223 @@
+//! What the merger prints.
+
+use super::*;
+
+fn merger(names: &[&str]) -> Merger {
+    Merger::new(MergeOptions {
+        style: Style::plain(),
+        names: names.iter().map(ToString::to_string).collect(),
+        always_prefix: false,
+        timestamps: false,
+        strip: true,
+        json: false,
+        whole_lines: false,
+    })
+}
+
+fn source(process: &str) -> SourceInfo {
+    SourceInfo {
+        process: process.to_string(),
+        stream: "stdout".to_string(),
+        time_ns: 0,
+    }
+}
+
+#[test]
+fn lines_stay_whole_whatever_comes_between() {
+    let mut merger = merger(&["a:0", "long:0"]);
+    let mut out = Vec::new();
+    merger.source(&source("a:0"));
+    merger.data(b"one\ntw", &mut out);
+    merger.source(&source("long:0"));
+    merger.data(b"other\n", &mut out);
+    merger.source(&source("a:0"));
+    merger.data(b"o\n", &mut out);
+    let text = String::from_utf8(out).expect("text");
+    assert_eq!(text, "a:0    | one\nlong:0 | other\na:0    | two\n");
+}
+
+#[test]
+fn a_prompt_is_shown_and_continued() {
+    let mut merger = merger(&["a:0", "b:0"]);
+    let mut out = Vec::new();
+    merger.source(&source("a:0"));
+    merger.data(b"$ ", &mut out);
+    assert!(out.is_empty() && merger.has_partial());
+    merger.flush(&mut out);
+    merger.data(b"ls\n$ ", &mut out);
+    merger.flush(&mut out);
+    merger.source(&source("b:0"));
+    merger.data(b"x\n", &mut out);
+    merger.finish(&mut out);
+    let text = String::from_utf8(out).expect("text");
+    assert_eq!(text, "a:0 | $ ls\na:0 | $ \nb:0 | x\n");
+}
+
+#[test]
+fn one_process_has_no_prefix_and_progress_bars_their_last_version() {
+    let mut merger = merger(&["a:0"]);
+    let mut out = Vec::new();
+    merger.source(&source("a:0"));
+    merger.data(b"10%\r20%\r\nx\x1b[2J\r\n", &mut out);
+    merger.skipped(12345, &mut out);
+    merger.data(b"last", &mut out);
+    merger.finish(&mut out);
+    let text = String::from_utf8(out).expect("text");
+    assert_eq!(text, "20%\nx\n[12345 bytes skipped]\nlast\n");
+}
+
+#[test]
+fn json_lines_are_objects() {
+    let mut merger = merger(&["a:0"]);
+    merger.options.json = true;
+    let mut out = Vec::new();
+    merger.source(&source("a:0"));
+    merger.data(b"x\ny", &mut out);
+    merger.flush(&mut out);
+    merger.finish(&mut out);
+    let lines: Vec<LogLine> = String::from_utf8(out)
+        .expect("text")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!((lines[0].text.as_str(), lines[1].text.as_str()), ("x", "y"));
+}
+
+#[test]
+fn raw_output_of_one_process_is_untouched() {
+    let mut merger = merger(&["a:0"]);
+    merger.options.strip = false;
+    let mut out = Vec::new();
+    merger.data(b"\x1b[2Jpart", &mut out);
+    merger.finish(&mut out);
+    assert_eq!(out, b"\x1b[2Jpart");
+}
+
+#[test]
+fn in_a_pipe_no_line_is_torn_by_another() {
+    for end in ["gress\n", ""] {
+        let mut merger = merger(&["p1:0", "p2:0"]);
+        merger.options.whole_lines = true;
+        let mut out = Vec::new();
+        merger.source(&source("p1:0"));
+        merger.data(b"pro", &mut out);
+        merger.flush(&mut out);
+        assert!(out.is_empty() && !merger.has_partial());
+        merger.source(&source("p2:0"));
+        merger.data(b"tick\n", &mut out);
+        merger.source(&source("p1:0"));
+        merger.data(end.as_bytes(), &mut out);
+        merger.finish(&mut out);
+        let text = String::from_utf8(out).expect("text");
+        let whole = format!("p2:0 | tick\np1:0 | pro{}\n", end.trim_end());
+        assert_eq!(text, whole);
+    }
+}
+
+#[test]
+fn two_streams_of_one_process_do_not_tear_each_other_and_stay_as_they_are() {
+    let mut merger = merger(&["a:0"]);
+    merger.options.whole_lines = true;
+    merger.options.strip = false;
+    let mut out = Vec::new();
+    let stderr = SourceInfo {
+        stream: "stderr".to_string(),
+        ..source("a:0")
+    };
+    merger.source(&source("a:0"));
+    merger.data(b"pro", &mut out);
+    merger.source(&stderr);
+    merger.data(b"\x1b[2Jtick\r\n", &mut out);
+    merger.source(&source("a:0"));
+    merger.data(b"gress\nlast", &mut out);
+    merger.finish(&mut out);
+    assert_eq!(out, b"\x1b[2Jtick\r\nprogress\nlast");
+}
+
+#[test]
+fn a_very_long_line_does_not_wait_for_its_end() {
+    let mut merger = merger(&["a:0", "b:0"]);
+    merger.options.whole_lines = true;
+    let mut out = Vec::new();
+    merger.source(&source("a:0"));
+    merger.data(&[b'x'; MAX_LINE + 1], &mut out);
+    assert!(out.len() > MAX_LINE);
+}
+
+#[test]
+fn the_end_of_a_run_ends_its_line_once() {
+    let mut merger = merger(&["a:0", "b:0"]);
+    merger.options.whole_lines = true;
+    let mut out = Vec::new();
+    merger.source(&source("a:0"));
+    merger.data(b"half", &mut out);
+    merger.ended("a:0", &mut out);
+    merger.notice("a:0", "[EXITED]", &mut out);
+    // As the daemon tells it.
+    merger.data(b"\n", &mut out);
+    merger.data(b"\nnext\n", &mut out);
+    let text = String::from_utf8(out).expect("text");
+    let shown = "a:0 | half\na:0 | [EXITED]\na:0 | \na:0 | next\n";
+    assert_eq!(text, shown);
+}
+
+/// A process of which 100 bytes are lost amid a line.
+fn after_gap(json: bool, more: &[&[u8]]) -> String {
+    let mut merger = merger(&["y:0"]);
+    merger.options.json = json;
+    let mut out = Vec::new();
+    merger.source(&source("y:0"));
+    merger.data(b"whole\nbegun", &mut out);
+    merger.source(&SourceInfo {
+        process: "y:0".to_string(),
+        ..SourceInfo::default()
+    });
+    merger.skipped(100, &mut out);
+    merger.source(&source("y:0"));
+    for bytes in more {
+        merger.data(bytes, &mut out);
+    }
+    merger.finish(&mut out);
+    String::from_utf8(out).expect("text")
+}
+
+#[test]
+fn behind_a_gap_the_first_line_shown_is_whole() {
+    let begin = "whole\nbegun\n";
+    assert_eq!(
+        after_gap(false, &[b"56 x", b"xx\nnext\n"]),
+        format!("{begin}[107 bytes skipped]\nnext\n")
+    );
+    let torn = "no line end";
+    assert_eq!(
+        after_gap(false, &[torn.as_bytes()]),
+        format!("{begin}[100 bytes skipped]\n{torn}\n")
+    );
+    let long = "x".repeat(MAX_LINE);
+    assert_eq!(
+        after_gap(false, &[long.as_bytes(), b"\nnext\n"]),
+        format!("{begin}[100 bytes skipped]\n{long}\nnext\n")
+    );
+}
+
+#[test]
+fn a_gap_is_an_object_in_json() {
+    let text = after_gap(true, &[b"56 x", b"xx\nnext\n"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert_eq!(lines[2], r#"{"process":"y:0","skipped":107}"#);
+    assert!(lines[3].contains("next"), "{text}");
+}
+
+#[test]
+fn a_prompt_behind_a_gap_is_shown() {
+    let mut merger = merger(&["y:0"]);
+    let mut out = Vec::new();
+    merger.source(&source("y:0"));
+    merger.skipped(5, &mut out);
+    assert!(!merger.has_partial(), "nothing has come yet");
+    merger.data(b"$ ", &mut out);
+    assert!(out.is_empty() && merger.has_partial());
+    merger.flush(&mut out);
+    assert_eq!(out, b"[5 bytes skipped]\n$ ");
+}
