@@ -125,7 +125,7 @@ fn log_frames() -> Vec<u8> {
         data(b"one\ntw"),
         source("long:0"),
         skipped,
-        data(b"x\n"),
+        data(b"rest of a line\nx\n"),
         source("a:0"),
     ]
     .into_iter()
@@ -304,7 +304,7 @@ fn logs_are_merged_in_whole_lines() {
     let daemon = Daemon::start(answers);
     let output = daemon.tm(&["logs"]);
     assert_eq!(output.status.code(), Some(0));
-    let wanted = "a:0    | one\nlong:0 | [12345 bytes skipped]\nlong:0 | x\na:0    | two\n\
+    let wanted = "a:0    | one\nlong:0 | [12360 bytes skipped]\nlong:0 | x\na:0    | two\n\
         a:0    | last\n";
     assert_eq!(text(&output.stdout), wanted);
     let output = daemon.tm(&["tail", "--json"]);

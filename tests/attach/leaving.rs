@@ -160,7 +160,8 @@ fn by_signals_to_other_verbs_that_take_the_terminal() {
     for (verb, shows, code) in [("", "tm> ", None), ("status --watch", "full:0", Some(0))] {
         for signal in [libc::SIGQUIT, libc::SIGUSR1, libc::SIGALRM, 40] {
             let script = format!(
-                "read -r go; sh -c 'echo $$ > pid; exec tm {verb}'; echo \"over: $?.\"; read -r rest"
+                "read -r go; sh -c 'echo $$ > pid; exec tm {verb}'; \
+                 echo \"over: $?.\"; read -r rest"
             );
             let _ = std::fs::remove_file(daemon.path("pid"));
             let mut console = Console::begin(daemon.terminal(&["sh", "-c", &script], 24, 80));

@@ -170,7 +170,8 @@ fn a_terminal_whose_output_goes_elsewhere_exchanges_lines() {
 #[test]
 fn the_hint_has_a_line_of_its_own() {
     let daemon = Daemon::start(
-        "programs:\n  part: {cmd: [sh, -c, 'printf \"Name? \"; exec cat'], stdin: pipe, starttime: 0}\n",
+        "programs:\n  part: {cmd: [sh, -c, 'printf \"Name? \"; exec cat'], stdin: pipe,\n\
+         \x20   starttime: 0}\n",
     );
     daemon.wait_state("part:0", "RUNNING");
     let mut console = Console::attach(&daemon, "part:0");
