@@ -35,8 +35,17 @@ fuzz_target!(|input: (u8, u8, bool, &str, &[u8])| {
     let Ok(keys) = DetachKeys::parse(chosen) else {
         return;
     };
-    let again = DetachKeys::parse(&keys.shown().replace(' ', ","));
+    let written = match keys.shown() {
+        none if none.is_empty() => "none".to_string(),
+        shown => shown.replace(' ', ","),
+    };
+    let again = DetachKeys::parse(&written);
     assert_eq!(again.as_ref(), Ok(&keys), "shown as it can be written");
+    // Nothing said is the usual.
+    let chosen = match chosen.trim() {
+        "" => KEYS[0],
+        _ => chosen,
+    };
 
     let whole = typed(&keys, bytes, bytes.len().max(1), paste);
     assert_eq!(typed(&keys, bytes, usize::from(cut) + 1, paste), whole);
@@ -110,7 +119,7 @@ fn counted(bytes: &[u8]) -> [usize; 256] {
 /// Single bytes, without any sequence.
 fn plainly(chosen: &str, bytes: &[u8]) -> Vec<Action> {
     let keys: Vec<u8> = match chosen.trim() {
-        "" | "none" => Vec::new(),
+        "none" => Vec::new(),
         some => some.split(',').map(|item| byte_of(item.trim())).collect(),
     };
     let commands = keys.len() == 2 && keys[0] < 0x20;
