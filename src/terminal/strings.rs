@@ -52,10 +52,12 @@ impl TerminalState {
         }
     }
 
+    /// By its name: who puts one aside, brings one back or asks begins otherwise.
     fn set_pointer(&mut self, name: &[u8]) {
         let name = name.strip_prefix(b"=").unwrap_or(name);
-        if !name.starts_with(b"?") {
-            self.pointer = printable(&name[..name.len().min(NAME_MAX)]);
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if name.iter().all(is_part) && name.len() <= NAME_MAX {
+            self.pointer = printable(name);
         }
     }
 
@@ -78,17 +80,18 @@ impl TerminalState {
                 self.set_colours(first, value);
             }
             // What is no progress with a state is a notification.
-            b"9" if whole && value.starts_with(b"4;") => {
-                let shown = value
-                    .get(2)
-                    .is_some_and(|state| (b'1'..=b'4').contains(state));
-                let value = &value[..value.len().min(NAME_MAX)];
-                self.progress = if shown { printable(value) } else { None };
+            b"9" if whole && value.starts_with(b"4;") && value.len() <= NAME_MAX => {
+                let state = value.get(2).copied().unwrap_or(b'0');
+                let is_part = |byte: &u8| byte.is_ascii_digit() || *byte == b';';
+                if value.iter().all(is_part) {
+                    self.progress = if state == b'0' {
+                        None
+                    } else {
+                        printable(value)
+                    };
+                }
             }
-            // The others put aside, bring back and ask.
-            b"22" if whole && !value.starts_with(b"<") && !value.starts_with(b">") => {
-                self.set_pointer(value);
-            }
+            b"22" if whole => self.set_pointer(value),
             b"4" if whole => self.set_palette(value),
             b"104" if value.is_empty() => self.palette.clear(),
             b"104" => {

@@ -77,6 +77,9 @@ fn what_few_terminals_know_is_undone_too() {
     );
     let nothing = "\x1b]9;a word\x07\x1b]9;4;0;0\x07\x1b]22;?text\x07\x1b]22;\x07\x1b]22;>text\x07";
     assert_eq!(reset(nothing), "\x1b[m");
+    // What would be left of these is a question.
+    let nothing = "\x1b]22;\u{fffd}?text\x07\x1b]9;4;1;\u{fffd}?\x07";
+    assert_eq!(reset(nothing), "\x1b[m");
 }
 
 #[test]
