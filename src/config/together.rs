@@ -109,13 +109,14 @@ fn log_paths(program: &Program, stream: usize) -> Vec<String> {
     paths
 }
 
+/// The file that the daemon appends one of the streams to.
 fn log_of(launch: &mut Launch, stream: usize) -> Option<&mut FileSink> {
     match [&mut launch.stdout, &mut launch.stderr]
         .into_iter()
         .nth(stream)?
     {
-        Sink::File(sink) => Some(sink),
-        Sink::Ring | Sink::Discard | Sink::Stdout => None,
+        Sink::File(sink) if !sink.direct => Some(sink),
+        Sink::File(_) | Sink::Ring | Sink::Discard | Sink::Stdout => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use taskmaster::config::{Severity, load, render};
-use taskmaster::supervisor::{Sink, Stall};
+use taskmaster::supervisor::{Program, Sink, Stall};
 
 #[test]
 fn every_bad_config_gets_its_message() {
@@ -162,6 +162,16 @@ fn of_programs_that_share_a_log_the_first_ones_settings_hold() {
         .collect();
     let after = |seconds| Stall::After(Duration::from_secs(seconds));
     assert_eq!(logs, [(true, 10, after(3)), (true, 10, after(1))]);
+    // Who writes to the file himself goes on to: that is no setting of the file.
+    let mixed = "programs:\n  a: {cmd: x, stdout: {file: /tmp/l, direct: true}}\n  \
+         b: {cmd: x, tty: true, stdout: {file: /tmp/l, timestamps: true}}\n";
+    let mixed = good(mixed);
+    assert_eq!(mixed.warnings.len(), 0, "{:?}", mixed.warnings);
+    let direct = |program: &Program| matches!(&program.launch.stdout, Sink::File(f) if f.direct);
+    assert_eq!(
+        mixed.programs.iter().map(direct).collect::<Vec<_>>(),
+        [true, false]
+    );
     // Nothing to say where they agree, nor where each process has its own.
     let agreed = format!(
         "programs:\n  a: {{cmd: x, {0}}}\n  b: {{cmd: x, {0}, stderr: '{{program}}.log'}}\n  \
