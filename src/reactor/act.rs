@@ -1,9 +1,9 @@
 //! Requests whose answer waits for an outcome: start, stop, restart, wait.
 
-use super::Reactor;
-use super::clock::Timer;
-use super::connection::ConnectionId;
-use super::events::exit_info;
+use crate::reactor::Reactor;
+use crate::reactor::clock::Timer;
+use crate::reactor::connection::ConnectionId;
+use crate::reactor::events::exit_info;
 use crate::supervisor::{Exit, Policy, Process, ProcessId, State, Transition};
 use crate::wire::{ActReply, Id, Outcome, WaitFor};
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ impl Waiters {
 impl Reactor {
     /// Begins to wait. Processes that are there already count at once; a request is answered as
     /// soon as each of them got there or can't any more.
-    pub(super) fn wait_for(
+    pub(crate) fn wait_for(
         &mut self,
         client: ConnectionId,
         id: Option<Id>,
@@ -120,7 +120,7 @@ impl Reactor {
     }
 
     /// Looks at every request that waits for this process.
-    pub(super) fn waiters_transition(&mut self, transition: &Transition) {
+    pub(crate) fn waiters_transition(&mut self, transition: &Transition) {
         let numbers: Vec<u64> = self
             .waiters
             .waiting
@@ -145,7 +145,7 @@ impl Reactor {
     }
 
     /// The process is gone from the config: stopped is what it is, for good.
-    pub(super) fn waiters_released(&mut self, id: ProcessId) {
+    pub(crate) fn waiters_released(&mut self, id: ProcessId) {
         let numbers: Vec<u64> = self.waiters.waiting.keys().copied().collect();
         for number in numbers {
             if let Some(waiter) = self.waiters.waiting.get_mut(&number)
@@ -169,7 +169,7 @@ impl Reactor {
     }
 
     /// A request's time is over.
-    pub(super) fn waiter_timed_out(&mut self, number: u64) {
+    pub(crate) fn waiter_timed_out(&mut self, number: u64) {
         let Some(waiter) = self.waiters.waiting.get(&number) else {
             return;
         };

@@ -1,9 +1,9 @@
 //! What the supervisor decided, done.
 
-use super::Reactor;
-use super::child::Announcement;
-use super::clock::{Timer, unix_ns};
-use super::events;
+use crate::reactor::Reactor;
+use crate::reactor::child::Announcement;
+use crate::reactor::clock::{Timer, unix_ns};
+use crate::reactor::events;
 use crate::supervisor::{Effect, ProcessId, SignalScope, State, Transition};
 use crate::sys;
 use crate::wire::EventInfo;
@@ -18,7 +18,7 @@ const STARTS_A_TURN: Duration = Duration::from_millis(1);
 
 impl Reactor {
     /// Does everything that is decided, in order; starts as far as the turn's time for them goes.
-    pub(super) fn apply(&mut self) {
+    pub(crate) fn apply(&mut self) {
         loop {
             self.apply_effects();
             if self.starts_took >= STARTS_A_TURN {
@@ -56,7 +56,7 @@ impl Reactor {
 
     /// Sends a signal to a living leader or its group. A leader that is not reaped yet pins its
     /// pid, so the group is the right one.
-    pub(super) fn signal_leader(&mut self, id: ProcessId, signal: i32, scope: SignalScope) {
+    pub(crate) fn signal_leader(&mut self, id: ProcessId, signal: i32, scope: SignalScope) {
         let Some(child) = self.children.get(&id) else {
             return;
         };
@@ -116,7 +116,7 @@ impl Reactor {
     }
 
     /// Announces what no longer waits for the log.
-    pub(super) fn announce(&mut self, id: ProcessId) {
+    pub(crate) fn announce(&mut self, id: ProcessId) {
         let now = self.clock.now();
         while let Some(child) = self.children.get(&id)
             && let Some(first) = child.announcements.front()
@@ -132,7 +132,7 @@ impl Reactor {
 
     /// The disk thread has had something to do and has not got anywhere for a second. What would
     /// wait a second for it, to be on the safe side, does not then.
-    pub(super) fn disk_is_stuck(&self) -> bool {
+    pub(crate) fn disk_is_stuck(&self) -> bool {
         self.disk.outstanding() > 0 && self.clock.now() >= self.disk_progress + BARRIER
     }
 
@@ -169,7 +169,7 @@ impl Reactor {
     }
 
     /// Keeps an event and sends it to those who follow.
-    pub(super) fn publish(&mut self, event: EventInfo) {
+    pub(crate) fn publish(&mut self, event: EventInfo) {
         self.send_event(&event);
         self.history.push(event);
     }

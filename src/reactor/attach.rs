@@ -1,11 +1,11 @@
 //! Attached clients: coming, typing, sizing, leaving.
 
-use super::Reactor;
-use super::clock::Timer;
-use super::connection::{Attachment, ConnectionId, Mode};
-use super::control::Reply;
-use super::output::Stream;
-use super::size::has_terminal;
+use crate::reactor::Reactor;
+use crate::reactor::clock::Timer;
+use crate::reactor::connection::{Attachment, ConnectionId, Mode};
+use crate::reactor::control::Reply;
+use crate::reactor::output::Stream;
+use crate::reactor::size::has_terminal;
 use crate::supervisor::ProcessId;
 use crate::sys;
 use crate::wire::{
@@ -31,7 +31,7 @@ const SIDE_MAX: u16 = 4096;
 
 impl Reactor {
     /// `attach`: answers, then the connection is frames.
-    pub(super) fn attach(
+    pub(crate) fn attach(
         &mut self,
         client: ConnectionId,
         id: Option<Id>,
@@ -70,7 +70,7 @@ impl Reactor {
             waited_for: None,
             rows: params.rows.min(SIDE_MAX),
             cols: params.cols.min(SIDE_MAX),
-            since_ns: super::clock::unix_ns(),
+            since_ns: crate::reactor::clock::unix_ns(),
             active: self.clock.now(),
             told: None,
             marks: VecDeque::new(),
@@ -121,7 +121,7 @@ impl Reactor {
     }
 
     /// Takes the next frame of an attached or following client; `false` when there is none.
-    pub(super) fn next_frame(&mut self, client: ConnectionId) -> bool {
+    pub(crate) fn next_frame(&mut self, client: ConnectionId) -> bool {
         let Some(connection) = self.connection_mut(client) else {
             return false;
         };
@@ -238,7 +238,7 @@ impl Reactor {
     }
 
     /// A client is gone.
-    pub(super) fn left(&mut self, client: ConnectionId, id: ProcessId) {
+    pub(crate) fn left(&mut self, client: ConnectionId, id: ProcessId) {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
@@ -262,7 +262,7 @@ impl Reactor {
     }
 
     /// `detach`: the driver, or everybody.
-    pub(super) fn detach(&mut self, params: &DetachParams) -> Result<DetachReply, RpcError> {
+    pub(crate) fn detach(&mut self, params: &DetachParams) -> Result<DetachReply, RpcError> {
         let id = self.resolve_one(&params.process)?;
         let clients = match self.children.get(&id) {
             Some(child) if params.all => child.clients.clone(),
@@ -288,7 +288,7 @@ impl Reactor {
     }
 
     /// `peek`: the screen as text.
-    pub(super) fn peek(&mut self, params: &PeekParams) -> Result<PeekReply, RpcError> {
+    pub(crate) fn peek(&mut self, params: &PeekParams) -> Result<PeekReply, RpcError> {
         let id = self.resolve_one(&params.process)?;
         let Some(child) = self.children.get(&id) else {
             return Ok(PeekReply::default());
@@ -324,7 +324,7 @@ impl Reactor {
     }
 
     /// While nobody who could answer is attached, the daemon answers what programs wait for.
-    pub(super) fn answer_queries(&mut self, id: ProcessId) {
+    pub(crate) fn answer_queries(&mut self, id: ProcessId) {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
@@ -344,7 +344,7 @@ impl Reactor {
 
     /// Whether a client that wants every byte is so far behind that the process has to wait. It
     /// does not wait for long: a client that stands still costs nobody anything.
-    pub(super) fn lossless_waits(&mut self, id: ProcessId) -> bool {
+    pub(crate) fn lossless_waits(&mut self, id: ProcessId) -> bool {
         let now = self.clock.now();
         let Some(child) = self.children.get(&id) else {
             return false;
@@ -375,7 +375,7 @@ impl Reactor {
     }
 
     /// The stream that a filter names.
-    pub(super) fn stream_of(name: Option<&str>) -> Result<Option<Stream>, RpcError> {
+    pub(crate) fn stream_of(name: Option<&str>) -> Result<Option<Stream>, RpcError> {
         match name {
             None => Ok(None),
             Some("stdout") => Ok(Some(Stream::Stdout)),

@@ -1,12 +1,12 @@
 //! What the reactor holds of one process: descriptors, output, input, logs, clients. It outlives
 //! the runs of the process, so that its console and its output do too.
 
-use super::connection::ConnectionId;
-use super::disk::LogId;
-use super::log::LogFeed;
-use super::output::{Output, Stream};
-use super::size::Resizing;
-use super::token::{Source, Watch};
+use crate::reactor::connection::ConnectionId;
+use crate::reactor::disk::LogId;
+use crate::reactor::log::LogFeed;
+use crate::reactor::output::{Output, Stream};
+use crate::reactor::size::Resizing;
+use crate::reactor::token::{Source, Watch};
 use crate::supervisor::{Exit, Launch, ProcessId, Time, Transition};
 use crate::sys;
 use crate::terminal::Terminal;

@@ -1,8 +1,8 @@
 //! A control connection: bytes in, bytes out, both bounded. What the bytes mean is decided in
 //! `control`, `attach` and `follow`.
 
-use super::output::Stream;
-use super::token::{Source, Watch};
+use crate::reactor::output::Stream;
+use crate::reactor::token::{Source, Watch};
 use crate::supervisor::{ProcessId, Time};
 use crate::sys::socket::Peer;
 use crate::wire::{Frame, FrameDecoder, LineDecoder, Message, RoleInfo};

@@ -1,9 +1,9 @@
 //! The console outlives the process: what attached clients are told of ends and new starts.
 
-use super::Reactor;
-use super::clock::unix_ns;
-use super::connection::Mode;
-use super::events::exit_info;
+use crate::reactor::Reactor;
+use crate::reactor::clock::unix_ns;
+use crate::reactor::connection::Mode;
+use crate::reactor::events::exit_info;
 use crate::supervisor::{Exit, Process, ProcessId, State, Transition};
 use crate::wire::{ExitInfo, Frame, Kind, flags};
 use serde_json::json;
@@ -13,7 +13,7 @@ const NOTICES_MAX: usize = 32;
 
 impl Reactor {
     /// Tells attached clients about a change of state.
-    pub(super) fn console_transition(&mut self, transition: &Transition) {
+    pub(crate) fn console_transition(&mut self, transition: &Transition) {
         let id = transition.id;
         let Some(child) = self.children.get_mut(&id) else {
             return;
@@ -52,7 +52,7 @@ impl Reactor {
     }
 
     /// The process is no longer in the config.
-    pub(super) fn console_removed(&mut self, id: ProcessId) {
+    pub(crate) fn console_removed(&mut self, id: ProcessId) {
         let Some(child) = self.children.get(&id) else {
             return;
         };

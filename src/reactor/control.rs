@@ -1,9 +1,9 @@
 //! Requests: read, allowed or not, carried out, answered.
 
-use super::access::allowed;
-use super::act::Goal;
-use super::connection::{Connection, ConnectionId, Incoming, Mode};
-use super::{Reactor, events};
+use crate::reactor::access::allowed;
+use crate::reactor::act::Goal;
+use crate::reactor::connection::{Connection, ConnectionId, Incoming, Mode};
+use crate::reactor::{Reactor, events};
 use crate::supervisor::{self, Event, ProcessId, SignalScope, UnknownTarget, signal_number};
 use crate::sys;
 use crate::wire::{
@@ -25,7 +25,7 @@ pub type Reply = Result<Option<Value>, RpcError>;
 
 impl Reactor {
     /// Reads the connections that have something to say, each once.
-    pub(super) fn serve_connections(&mut self) {
+    pub(crate) fn serve_connections(&mut self) {
         for _ in 0..self.connections_ready.len().min(CONNECTIONS_A_TURN) {
             let Some(slot) = self.connections_ready.pop_front() else {
                 return;
@@ -123,7 +123,7 @@ impl Reactor {
     }
 
     /// Answers with an error that has no request, and closes.
-    pub(super) fn refuse(&mut self, id: ConnectionId, error: RpcError) {
+    pub(crate) fn refuse(&mut self, id: ConnectionId, error: RpcError) {
         self.answer(id, None, Err(error));
         if let Some(connection) = self.connection_mut(id) {
             connection.closing = true;
@@ -211,7 +211,7 @@ impl Reactor {
     }
 
     /// The processes that targets name, in the config's order.
-    pub(super) fn resolve(&self, targets: &[String]) -> Result<Vec<ProcessId>, RpcError> {
+    pub(crate) fn resolve(&self, targets: &[String]) -> Result<Vec<ProcessId>, RpcError> {
         let processes = || self.supervisor.processes();
         let found = supervisor::resolve(targets, processes(), &self.config.groups);
         found.map_err(|unknown| {
@@ -242,7 +242,7 @@ impl Reactor {
     }
 
     /// The one process that a target names.
-    pub(super) fn resolve_one(&self, target: &str) -> Result<ProcessId, RpcError> {
+    pub(crate) fn resolve_one(&self, target: &str) -> Result<ProcessId, RpcError> {
         let found = self.resolve(&[target.to_string()])?;
         match found[..] {
             [id] => Ok(id),
@@ -265,7 +265,7 @@ impl Reactor {
             pid: sys::runtime::own_pid(),
             config: self.config.path.display().to_string(),
             uid: sys::runtime::effective_uid(),
-            started_at: super::clock::rfc3339_of(self.started_ns),
+            started_at: crate::reactor::clock::rfc3339_of(self.started_ns),
             shutting_down: self.supervisor.is_shutting_down(),
         }
     }
@@ -412,17 +412,17 @@ impl Reactor {
             "shutdown",
             None,
             detail,
-            super::clock::unix_ns(),
+            crate::reactor::clock::unix_ns(),
         ));
         Ok(Some(json!({})))
     }
 
     /// Sends an event to all who follow; a reader that is too slow misses it.
-    pub(super) fn send_event(&mut self, event: &EventInfo) {
+    pub(crate) fn send_event(&mut self, event: &EventInfo) {
         let mut line: Option<Vec<u8>> = None;
         for (slot, connection) in &mut self.connections {
             if !matches!(connection.mode, Mode::Events)
-                || connection.outgoing() > super::connection::EVENTS_HIGH
+                || connection.outgoing() > crate::reactor::connection::EVENTS_HIGH
             {
                 continue;
             }
@@ -441,7 +441,7 @@ impl Reactor {
     }
 
     /// Sends an answer, unless the client is gone. A notification gets none.
-    pub(super) fn answer(
+    pub(crate) fn answer(
         &mut self,
         client: ConnectionId,
         id: Option<Id>,
@@ -459,13 +459,13 @@ impl Reactor {
 }
 
 /// Nothing is started or changed any more.
-pub(super) fn going_down() -> RpcError {
+pub(crate) fn going_down() -> RpcError {
     let error = RpcError::new(code::WRONG_STATE, "the daemon is shutting down");
     error.with_data(json!({"shutting_down": true}))
 }
 
 /// The seconds of a parameter as a span.
-pub(super) fn duration(name: &str, seconds: Option<f64>) -> Result<Option<Duration>, RpcError> {
+pub(crate) fn duration(name: &str, seconds: Option<f64>) -> Result<Option<Duration>, RpcError> {
     let Some(seconds) = seconds else {
         return Ok(None);
     };

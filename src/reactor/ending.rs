@@ -1,7 +1,7 @@
 //! The daemon ends: the last output, the last news and the last clients are served.
 
-use super::Reactor;
-use super::token::Source;
+use crate::reactor::Reactor;
+use crate::reactor::token::Source;
 use crate::supervisor::{ProcessId, Time};
 use mio::Events;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const LAST_NEWS: Duration = Duration::from_millis(500);
 impl Reactor {
     /// Everything is down: all output is in the logs, all news announced and with the clients.
     /// Each within a bound.
-    pub(super) fn last_words(&mut self) {
+    pub(crate) fn last_words(&mut self) {
         self.drain_logs();
         self.announce_rest();
         self.hand_on_output();
@@ -23,7 +23,7 @@ impl Reactor {
     }
 
     /// Has the disk thread write what it was given last, and end.
-    pub(super) fn stop_disk(&self) {
+    pub(crate) fn stop_disk(&self) {
         if !self.disk.flush_and_stop(LAST_FLUSH) {
             eprintln!("tmd: the disk did not take the last output within {LAST_FLUSH:?}");
         }

@@ -1,6 +1,6 @@
 //! The latest events, kept for `tm events` and `why`.
 
-use super::clock::rfc3339_of;
+use crate::reactor::clock::rfc3339_of;
 use crate::supervisor::{Exit, Transition};
 use crate::wire::{EventInfo, ExitInfo};
 use std::collections::VecDeque;

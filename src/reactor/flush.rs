@@ -1,9 +1,9 @@
 //! The end of a turn: what waits is written, each client as far as it takes it.
 
-use super::connection::{Connection, ConnectionId, Mode};
-use super::follow::stream_name;
-use super::output::{Output, Segment, Stream};
-use super::{Child, Reactor};
+use crate::reactor::connection::{Connection, ConnectionId, Mode};
+use crate::reactor::follow::stream_name;
+use crate::reactor::output::{Output, Segment, Stream};
+use crate::reactor::{Child, Reactor};
 use crate::supervisor::ProcessId;
 use crate::wire::{Frame, HEADER_LEN, Kind, MAX_PAYLOAD, SourceInfo, flags};
 use serde_json::json;
@@ -18,7 +18,7 @@ const FRAME_BYTES: usize = 8 * 1024;
 
 impl Reactor {
     /// Writes to every connection that has something to write.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         for slot in std::mem::take(&mut self.unflushed) {
             let Some(connection) = self.connections.get_mut(slot) else {
                 continue;
@@ -59,7 +59,7 @@ impl Reactor {
     }
 
     /// Hands new output on: to the logs, to those who are attached, to those who follow.
-    pub(super) fn hand_on_output(&mut self) {
+    pub(crate) fn hand_on_output(&mut self) {
         for id in std::mem::take(&mut self.dirty) {
             let Some(child) = self.children.get_mut(&id) else {
                 continue;

@@ -1,10 +1,10 @@
 //! `logs`: the output of any number of processes, from the rings and then live.
 
-use super::Reactor;
-use super::clock::{rfc3339_of, unix_ns};
-use super::connection::{ConnectionId, FollowCursor, Following, Mode};
-use super::control::{Reply, duration};
-use super::output::{Segment, Stream};
+use crate::reactor::Reactor;
+use crate::reactor::clock::{rfc3339_of, unix_ns};
+use crate::reactor::connection::{ConnectionId, FollowCursor, Following, Mode};
+use crate::reactor::control::{Reply, duration};
+use crate::reactor::output::{Segment, Stream};
 use crate::supervisor::{self, ProcessId};
 use crate::wire::{Id, LogLine, LogsParams, LogsReply};
 use serde_json::json;
@@ -15,7 +15,7 @@ const TEXT_MAX: usize = 256 * 1024;
 
 impl Reactor {
     /// `logs`: as JSON, or as frames that may go on.
-    pub(super) fn logs(
+    pub(crate) fn logs(
         &mut self,
         client: ConnectionId,
         id: Option<Id>,
@@ -129,7 +129,7 @@ impl Reactor {
     }
 
     /// A process is there that was not: those who follow what it is part of follow it too.
-    pub(super) fn follow_newcomer(&mut self, id: ProcessId) {
+    pub(crate) fn follow_newcomer(&mut self, id: ProcessId) {
         let Some(process) = self.supervisor.process(id) else {
             return;
         };
@@ -162,7 +162,7 @@ impl Reactor {
 
     /// Everything is down: whoever follows has the rest to get and no more, and is told that it
     /// is the end.
-    pub(super) fn end_followers(&mut self) {
+    pub(crate) fn end_followers(&mut self) {
         for (slot, connection) in &mut self.connections {
             if let Mode::Following(following) = &mut connection.mode {
                 following.follow = false;
@@ -172,7 +172,7 @@ impl Reactor {
     }
 
     /// Puts the cursors of those who follow a process on their lists.
-    pub(super) fn wake_followers(&mut self, id: ProcessId) {
+    pub(crate) fn wake_followers(&mut self, id: ProcessId) {
         let Some(child) = self.children.get(&id) else {
             return;
         };
@@ -244,7 +244,7 @@ fn lines_of<'a>(
 }
 
 /// The name of a stream on the wire.
-pub(super) fn stream_name(stream: Stream) -> &'static str {
+pub(crate) fn stream_name(stream: Stream) -> &'static str {
     match stream {
         Stream::Stdout => "stdout",
         Stream::Stderr => "stderr",

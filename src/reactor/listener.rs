@@ -1,9 +1,9 @@
 //! New clients.
 
-use super::Reactor;
-use super::clock::Timer;
-use super::connection::{Connection, ConnectionId, Mode};
-use super::token::Source;
+use crate::reactor::Reactor;
+use crate::reactor::clock::Timer;
+use crate::reactor::connection::{Connection, ConnectionId, Mode};
+use crate::reactor::token::Source;
 use crate::sys;
 use crate::sys::socket::Listener;
 use crate::wire::{Message, RpcError, code};
@@ -29,7 +29,7 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 
 impl Reactor {
     /// Accepts who is waiting, within the turn's budget.
-    pub(super) fn accept(&mut self) {
+    pub(crate) fn accept(&mut self) {
         for _ in 0..ACCEPTS_A_TURN {
             if self.is_full_for_now() {
                 break;
@@ -62,7 +62,7 @@ impl Reactor {
 
     /// Listens anew when the socket's file was removed (by a cleaner of temporary folders, or by
     /// mistake). Only a signal reaches a daemon in that state.
-    pub(super) fn restore_socket(&mut self) {
+    pub(crate) fn restore_socket(&mut self) {
         if self.listener.is_lost() {
             self.listen_again();
         }
@@ -142,7 +142,7 @@ impl Reactor {
     }
 
     /// Has the clients looked at after a while, if that is not planned already.
-    pub(super) fn arm_idle(&mut self) {
+    pub(crate) fn arm_idle(&mut self) {
         if !self.idle_armed {
             self.idle_armed = true;
             self.timers.add(self.clock.now() + IDLE_MAX, Timer::Idle);
@@ -150,7 +150,7 @@ impl Reactor {
     }
 
     /// Closes who never said a whole request, or does not take the last answer.
-    pub(super) fn close_idle(&mut self) {
+    pub(crate) fn close_idle(&mut self) {
         self.idle_armed = false;
         let now = self.clock.now();
         let is_idle = |connection: &Connection| {
@@ -183,7 +183,7 @@ impl Reactor {
 
     /// A client has said all it wanted. Who only closed its own direction, as `echo … | socat`
     /// does, still gets what it asked for; a console is left by the end of input.
-    pub(super) fn input_ended(&mut self, slot: usize) {
+    pub(crate) fn input_ended(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
@@ -198,7 +198,7 @@ impl Reactor {
     }
 
     /// Forgets a client and everything that waits for it.
-    pub(super) fn close_connection(&mut self, slot: usize) {
+    pub(crate) fn close_connection(&mut self, slot: usize) {
         let Some(connection) = self.connections.try_remove(slot) else {
             return;
         };

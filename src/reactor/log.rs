@@ -13,9 +13,9 @@
 //! is over. Then reading goes on, what gets overwritten is counted to the byte, and the log says
 //! so where it is missing.
 
-use super::disk::{Batch, LogId, Outcome};
-use super::disk_file::DiskError;
-use super::output::{Output, Stream};
+use crate::reactor::disk::file::DiskError;
+use crate::reactor::disk::{Batch, LogId, Outcome};
+use crate::reactor::output::{Output, Stream};
 use crate::supervisor::{Stall, Time};
 use memchr::memrchr;
 use std::collections::VecDeque;

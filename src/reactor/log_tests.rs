@@ -1,5 +1,5 @@
-use super::super::output::Stream::{Stderr, Stdout};
 use super::*;
+use crate::reactor::output::Stream::{Stderr, Stdout};
 
 const CAPACITY: usize = 4096;
 

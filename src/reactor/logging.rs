@@ -1,9 +1,9 @@
 //! The daemon's own log: `log` and fern in front, the disk thread behind, so that neither a slow
 //! disk nor a full one stops the reactor.
 
-use super::clock::{rfc3339_of, unix_ns};
-use super::disk::LineSender;
 use crate::config::{LogFormat, LogSettings};
+use crate::reactor::clock::{rfc3339_of, unix_ns};
+use crate::reactor::disk::LineSender;
 use crate::sys;
 use log::{Level, LevelFilter, Record};
 use serde_json::json;

@@ -1,14 +1,14 @@
 //! Between the rings and the disk thread: which log each stream goes to, batches out, completions
 //! in, and what people are told about it.
 
-use super::Reactor;
-use super::child::{Child, Feed};
-use super::clock::{Timer, unix_ns};
-use super::disk::{Completion, LogId};
-use super::disk_file::{DiskError, Owner};
-use super::events;
-use super::log::{FeedEvent, Gate, LogFeed};
-use super::output::Stream;
+use crate::reactor::Reactor;
+use crate::reactor::child::{Child, Feed};
+use crate::reactor::clock::{Timer, unix_ns};
+use crate::reactor::disk::file::{DiskError, Owner};
+use crate::reactor::disk::{Completion, LogId};
+use crate::reactor::events;
+use crate::reactor::log::{FeedEvent, Gate, LogFeed};
+use crate::reactor::output::Stream;
 use crate::supervisor::{FileSink, Launch, Process, ProcessId, Sink, SpawnFailure, Time};
 
 /// Whether the logs of a process are open.
@@ -22,7 +22,7 @@ pub enum Logs {
 
 impl Reactor {
     /// The child's record, also of a process that was never started.
-    pub(super) fn ensure_child(&mut self, process: &Process) {
+    pub(crate) fn ensure_child(&mut self, process: &Process) {
         if self.children.contains_key(&process.id) {
             return;
         }
@@ -35,7 +35,7 @@ impl Reactor {
     ///
     /// # Errors
     /// When one of them is known not to open. None is kept then: the next start tries anew.
-    pub(super) fn open_logs(&mut self, process: &Process) -> Result<Logs, SpawnFailure> {
+    pub(crate) fn open_logs(&mut self, process: &Process) -> Result<Logs, SpawnFailure> {
         let Some(child) = self.children.get_mut(&process.id) else {
             return Ok(Logs::Open);
         };
@@ -139,7 +139,7 @@ impl Reactor {
     }
 
     /// A start that waited for its logs goes on, also when the disk takes too long.
-    pub(super) fn logs_are_open(&mut self, id: ProcessId) {
+    pub(crate) fn logs_are_open(&mut self, id: ProcessId) {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
@@ -150,7 +150,7 @@ impl Reactor {
     }
 
     /// A start has waited for its logs for long enough.
-    pub(super) fn opening_timed_out(&mut self, id: ProcessId) {
+    pub(crate) fn opening_timed_out(&mut self, id: ProcessId) {
         if self.children.get(&id).is_some_and(|child| child.opening) {
             self.logs_are_open(id);
         }
@@ -185,7 +185,7 @@ impl Reactor {
     }
 
     /// Applies the keys that a reload may change.
-    pub(super) fn configure_logs(&mut self, id: ProcessId) {
+    pub(crate) fn configure_logs(&mut self, id: ProcessId) {
         let Some(process) = self.supervisor.process(id) else {
             return;
         };
@@ -204,7 +204,7 @@ impl Reactor {
     }
 
     /// Gives the disk thread what it can take.
-    pub(super) fn pump_logs(&mut self, id: ProcessId) {
+    pub(crate) fn pump_logs(&mut self, id: ProcessId) {
         let now = self.clock.now();
         let Some(child) = self.children.get_mut(&id) else {
             return;
@@ -250,7 +250,7 @@ impl Reactor {
     }
 
     /// What is wrong with a process's logs, as long as it is.
-    pub(super) fn log_trouble(&self, id: ProcessId) -> Option<String> {
+    pub(crate) fn log_trouble(&self, id: ProcessId) -> Option<String> {
         let feeds = &self.children.get(&id)?.feeds;
         let mut troubles = feeds
             .iter()
@@ -264,7 +264,7 @@ impl Reactor {
     }
 
     /// How many bytes of a process may be read now; none while its log has to catch up.
-    pub(super) fn may_read(&mut self, id: ProcessId) -> Option<usize> {
+    pub(crate) fn may_read(&mut self, id: ProcessId) -> Option<usize> {
         if self.lossless_waits(id) {
             return None;
         }
@@ -297,7 +297,7 @@ impl Reactor {
     }
 
     /// The time that was asked for has come.
-    pub(super) fn log_timer(&mut self, id: ProcessId) {
+    pub(crate) fn log_timer(&mut self, id: ProcessId) {
         let now = self.clock.now();
         if let Some(child) = self.children.get_mut(&id)
             && child.log_timer.is_some_and(|at| at <= now)
@@ -315,7 +315,7 @@ impl Reactor {
     }
 
     /// What the disk thread reports.
-    pub(super) fn collect_disk(&mut self) {
+    pub(crate) fn collect_disk(&mut self) {
         let completions = self.disk.completions();
         if !completions.is_empty() {
             self.disk_progress = self.clock.now();
@@ -350,7 +350,7 @@ impl Reactor {
     }
 
     /// Whether everything up to an offset of the ring is in the logs, or cannot be got there.
-    pub(super) fn log_reached(&self, id: ProcessId, offset: u64) -> bool {
+    pub(crate) fn log_reached(&self, id: ProcessId, offset: u64) -> bool {
         let Some(child) = self.children.get(&id) else {
             return true;
         };
@@ -362,7 +362,7 @@ impl Reactor {
     }
 
     /// Nothing more comes: the last line goes to the log as it is.
-    pub(super) fn finish_logs(&mut self, id: ProcessId) {
+    pub(crate) fn finish_logs(&mut self, id: ProcessId) {
         if let Some(child) = self.children.get_mut(&id) {
             child.feeds.iter_mut().for_each(|feed| feed.feed.finish());
         }
@@ -371,7 +371,7 @@ impl Reactor {
 
     /// Frees a process that is gone from the config, once its logs are written and its consoles
     /// have been told.
-    pub(super) fn finish_release(&mut self, id: ProcessId) {
+    pub(crate) fn finish_release(&mut self, id: ProcessId) {
         let Some(child) = self.children.get(&id) else {
             return;
         };

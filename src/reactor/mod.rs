@@ -14,9 +14,6 @@ mod connection;
 mod console;
 mod control;
 pub mod disk;
-pub mod disk_file;
-pub mod disk_format;
-mod disk_worker;
 mod ending;
 mod environment;
 mod events;
@@ -76,7 +73,7 @@ pub struct Reactor {
     feeds: HashMap<u64, ProcessId>,
     feeds_opened: u64,
     /// How opening each log went; none while the disk thread is at it.
-    opened: HashMap<disk::LogId, Option<Result<(), disk_file::DiskError>>>,
+    opened: HashMap<disk::LogId, Option<Result<(), disk::file::DiskError>>>,
     children: HashMap<ProcessId, Child>,
     /// Whose living leader a pid is.
     leaders: HashMap<i32, ProcessId>,

@@ -1,8 +1,8 @@
 //! Pidfiles: written at start, removed at exit, for others to read; never trusted.
 
-use super::Reactor;
-use super::disk_file::{DiskError, FileAccess, Owner};
-use super::user_files::UserAccess;
+use crate::reactor::Reactor;
+use crate::reactor::disk::file::{DiskError, FileAccess, Owner};
+use crate::reactor::user_files::UserAccess;
 use crate::supervisor::{Process, ProcessId};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 impl Reactor {
     /// Has the pidfile of a new leader written, by the disk thread as the process's user.
-    pub(super) fn write_pidfile(&mut self, process: &Process, pid: i32) {
+    pub(crate) fn write_pidfile(&mut self, process: &Process, pid: i32) {
         let Some(path) = process.launch.pidfile.clone() else {
             return;
         };
@@ -29,7 +29,7 @@ impl Reactor {
     }
 
     /// Has the pidfile of an ended leader removed.
-    pub(super) fn remove_pidfile(&mut self, id: ProcessId) {
+    pub(crate) fn remove_pidfile(&mut self, id: ProcessId) {
         let Some(process) = self.supervisor.process(id) else {
             return;
         };
@@ -54,7 +54,7 @@ impl Reactor {
     }
 
     /// The disk thread is done with a file of a process.
-    pub(super) fn file_done(&mut self, id: ProcessId, error: Option<DiskError>) {
+    pub(crate) fn file_done(&mut self, id: ProcessId, error: Option<DiskError>) {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
@@ -75,7 +75,7 @@ fn as_owner(owner: Option<&Owner>, mut action: impl FnMut() -> io::Result<()>) -
 }
 
 /// Readers see the old content, none, or the new one; never half of it.
-pub(super) fn write_atomically(path: &Path, pid: i32) -> io::Result<()> {
+pub(crate) fn write_atomically(path: &Path, pid: i32) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);

@@ -5,8 +5,8 @@
 //! the lock there all the same and leaves a link, so that its config leads to it whatever
 //! `daemon.socket` says by now. With `--socket` nothing is registered.
 
-use super::startup::DaemonOptions;
 use crate::config::{Config, DaemonSettings};
+use crate::reactor::startup::DaemonOptions;
 use crate::sys;
 use crate::sys::lock::{Link, LockError, LockFile};
 use crate::sys::socket::Listener;

@@ -1,8 +1,8 @@
 //! Output of the children under the turn's budget, and the end of a leader.
 
-use super::Reactor;
-use super::child::ReadOutcome;
-use super::clock::unix_ns;
+use crate::reactor::Reactor;
+use crate::reactor::child::ReadOutcome;
+use crate::reactor::clock::unix_ns;
 use crate::supervisor::{Event, Exit, ProcessId};
 use crate::sys;
 use crate::sys::pidfd::ExitStatus;
@@ -21,7 +21,7 @@ const LAST_WORDS_MAX: usize = 1024 * 1024;
 
 impl Reactor {
     /// One read for each output that is ready, round robin, until the turn's budget is spent.
-    pub(super) fn read_outputs(&mut self) {
+    pub(crate) fn read_outputs(&mut self) {
         let wall_ns = if self.outputs_ready.is_empty() {
             0
         } else {
@@ -92,7 +92,7 @@ impl Reactor {
     }
 
     /// Reads on what waited for the log.
-    pub(super) fn resume_outputs(&mut self, id: ProcessId) {
+    pub(crate) fn resume_outputs(&mut self, id: ProcessId) {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
@@ -111,7 +111,7 @@ impl Reactor {
     }
 
     /// Remembers that a process has output to hand on.
-    pub(super) fn mark_dirty(&mut self, id: ProcessId) {
+    pub(crate) fn mark_dirty(&mut self, id: ProcessId) {
         if let Some(child) = self.children.get_mut(&id)
             && !child.dirty
         {
@@ -122,7 +122,7 @@ impl Reactor {
 
     /// A leader's pidfd is readable: takes its last words, then its status. `false` when it has
     /// not ended after all.
-    pub(super) fn leader_readable(&mut self, id: ProcessId) -> bool {
+    pub(crate) fn leader_readable(&mut self, id: ProcessId) -> bool {
         let Some(leader) = self
             .children
             .get(&id)

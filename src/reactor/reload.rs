@@ -1,9 +1,9 @@
 //! Reload: one atomic act. A config that does not hold changes nothing and says why.
 
-use super::clock::unix_ns;
-use super::control::going_down;
-use super::{Reactor, events};
 use crate::config::{self, Config, ConfigError, Environment};
+use crate::reactor::clock::unix_ns;
+use crate::reactor::control::going_down;
+use crate::reactor::{Reactor, events};
 use crate::supervisor::{Action, Change, Event, Plan};
 use crate::wire::{ChangeInfo, PlanEntryInfo, PlanReply, RpcError, ScaleParams, code};
 use serde_json::json;
@@ -13,7 +13,7 @@ const NUMPROCS_MAX: u32 = 10_000;
 
 impl Reactor {
     /// `reload`: plans, and applies unless it is a dry run.
-    pub(super) fn reload(&mut self, dry_run: bool) -> Result<PlanReply, RpcError> {
+    pub(crate) fn reload(&mut self, dry_run: bool) -> Result<PlanReply, RpcError> {
         if self.supervisor.is_shutting_down() {
             return Err(going_down());
         }
@@ -38,14 +38,14 @@ impl Reactor {
     }
 
     /// SIGHUP.
-    pub(super) fn reload_by_signal(&mut self) {
+    pub(crate) fn reload_by_signal(&mut self) {
         log::info!("SIGHUP: reloading {}", self.config.path.display());
         // What went wrong is logged and published where it is found.
         let _ = self.reload(false);
     }
 
     /// `scale`: another number of processes until the next reload.
-    pub(super) fn scale(&mut self, params: &ScaleParams) -> Result<PlanReply, RpcError> {
+    pub(crate) fn scale(&mut self, params: &ScaleParams) -> Result<PlanReply, RpcError> {
         let ScaleParams { program, numprocs } = params;
         if self.supervisor.program(program).is_none() {
             let names = self
@@ -99,7 +99,7 @@ impl Reactor {
     }
 
     fn apply_config(&mut self, new: Config, plan: &Plan) {
-        super::logging::set_level(new.daemon.log.level, self.log_level);
+        crate::reactor::logging::set_level(new.daemon.log.level, self.log_level);
         let programs = new.programs.clone();
         self.config = new;
         self.supervisor

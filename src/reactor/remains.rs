@@ -3,10 +3,10 @@
 //! One look a turn at the daemon's children serves every process that asks; with nothing adopted
 //! it costs one read of /proc.
 
-use super::Reactor;
-use super::child::{Child, Straggler};
-use super::clock::Timer;
-use super::token::{Source, Watch};
+use crate::reactor::Reactor;
+use crate::reactor::child::{Child, Straggler};
+use crate::reactor::clock::Timer;
+use crate::reactor::token::{Source, Watch};
 use crate::supervisor::{Event, KillMode, Policy, ProcessId};
 use crate::sys;
 use crate::sys::descendants::{self, Stat};
@@ -32,7 +32,7 @@ const EXEC_MAX: Duration = Duration::from_millis(50);
 
 impl Reactor {
     /// Tells the supervisor what is left of each process that is due.
-    pub(super) fn look_for_remains(&mut self) {
+    pub(crate) fn look_for_remains(&mut self) {
         if self.remains_due.is_empty() {
             return;
         }
@@ -170,7 +170,7 @@ impl Reactor {
 
     /// SIGKILL to everything below the daemon that is left: the last act. Only what programs with
     /// `killmode: process` left is not the daemon's to kill.
-    pub(super) fn sweep_all(&mut self) {
+    pub(crate) fn sweep_all(&mut self) {
         for _ in 0..LOOKS_MAX {
             let (found, settled) = self.survey();
             let spared: BTreeSet<i32> = found

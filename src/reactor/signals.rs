@@ -1,7 +1,7 @@
 //! The daemon's signals, as they come out of the signalfd.
 
-use super::clock::unix_ns;
-use super::{Reactor, events};
+use crate::reactor::clock::unix_ns;
+use crate::reactor::{Reactor, events};
 use crate::supervisor::Event;
 use crate::sys;
 use libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
@@ -14,7 +14,7 @@ pub const HANDLED: [i32; 8] = [
 
 impl Reactor {
     /// Reads to the end: a signalfd with a second record says nothing again.
-    pub(super) fn read_signals(&mut self) {
+    pub(crate) fn read_signals(&mut self) {
         loop {
             match self.signals.read() {
                 Ok(Some(info)) => self.signal(info.signal),

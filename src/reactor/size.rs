@@ -1,9 +1,9 @@
 //! The size of a process's terminal, and who of its clients is told what.
 
-use super::Reactor;
-use super::child::Child;
-use super::clock::Timer;
-use super::connection::{Attachment, Connection, ConnectionId, Mode};
+use crate::reactor::Reactor;
+use crate::reactor::child::Child;
+use crate::reactor::clock::Timer;
+use crate::reactor::connection::{Attachment, Connection, ConnectionId, Mode};
 use crate::supervisor::{ProcessId, SizePolicy, Time};
 use crate::sys;
 use crate::wire::{Frame, Kind, RoleInfo};
@@ -26,7 +26,7 @@ pub struct Resizing {
 
 impl Reactor {
     /// Gives the terminal the size that its policy chooses among the attached clients, at once.
-    pub(super) fn resize(&mut self, id: ProcessId) {
+    pub(crate) fn resize(&mut self, id: ProcessId) {
         if let Some(child) = self.children.get_mut(&id) {
             child.resizing.not_before = Time::default();
         }
@@ -34,7 +34,7 @@ impl Reactor {
     }
 
     /// The same, but when it may change again.
-    pub(super) fn resize_soon(&mut self, id: ProcessId) {
+    pub(crate) fn resize_soon(&mut self, id: ProcessId) {
         let now = self.clock.now();
         let Some(tty) = self
             .supervisor
@@ -73,7 +73,7 @@ impl Reactor {
     }
 
     /// The size may change again.
-    pub(super) fn resize_timer(&mut self, id: ProcessId) {
+    pub(crate) fn resize_timer(&mut self, id: ProcessId) {
         if let Some(child) = self.children.get_mut(&id) {
             child.resizing.waits = false;
             self.resize_soon(id);
@@ -82,7 +82,7 @@ impl Reactor {
 
     /// Tells each attached client what it is now and how large the terminal is, if that has
     /// changed.
-    pub(super) fn tell_roles(&mut self, id: ProcessId) {
+    pub(crate) fn tell_roles(&mut self, id: ProcessId) {
         let Some(child) = self.children.get(&id) else {
             return;
         };
@@ -125,7 +125,7 @@ impl Reactor {
 }
 
 /// Whether this client has a terminal that answers what the process asks.
-pub(super) fn has_terminal(client: Option<ConnectionId>, connections: &Slab<Connection>) -> bool {
+pub(crate) fn has_terminal(client: Option<ConnectionId>, connections: &Slab<Connection>) -> bool {
     client
         .and_then(|client| attachment_of(client, connections))
         .is_some_and(|attachment| attachment.rows > 0)

@@ -1,13 +1,13 @@
 //! `Effect::Spawn`: from a launch to a living leader, and exactly one answer.
 
-use super::Reactor;
-use super::child::{Child, Feed, Input, Leader};
-use super::clock::{Timer, unix_ns};
-use super::disk::Disk;
-use super::logs::Logs;
-use super::output::Stream;
-use super::token::Source;
-use super::user_files;
+use crate::reactor::Reactor;
+use crate::reactor::child::{Child, Feed, Input, Leader};
+use crate::reactor::clock::{Timer, unix_ns};
+use crate::reactor::disk::Disk;
+use crate::reactor::logs::Logs;
+use crate::reactor::output::Stream;
+use crate::reactor::token::Source;
+use crate::reactor::user_files;
 use crate::supervisor::{Event, Process, ProcessId, Sink, SpawnFailure, Stdin};
 use crate::sys;
 use crate::sys::spawn::{Command, Credentials, Stdio};
@@ -34,7 +34,7 @@ struct OurEnds {
 impl Reactor {
     /// Starts the leader of a process and answers the supervisor; when its log files are to be
     /// opened first, as soon as they are.
-    pub(super) fn spawn(&mut self, id: ProcessId) {
+    pub(crate) fn spawn(&mut self, id: ProcessId) {
         let Some(process) = self.supervisor.process(id).cloned() else {
             return;
         };
@@ -51,7 +51,7 @@ impl Reactor {
     }
 
     /// The second half, with the logs open.
-    pub(super) fn spawn_leader(&mut self, process: &Process) {
+    pub(crate) fn spawn_leader(&mut self, process: &Process) {
         let id = process.id;
         let outcome = self.try_spawn(process);
         // It lives from now on, not from the turn's beginning: earlier starts took their time.
@@ -66,7 +66,7 @@ impl Reactor {
     }
 
     /// Answers the supervisor that there is no leader.
-    pub(super) fn spawn_failed(&mut self, id: ProcessId, failure: SpawnFailure) {
+    pub(crate) fn spawn_failed(&mut self, id: ProcessId, failure: SpawnFailure) {
         if let Some(process) = self.supervisor.process(id) {
             log::warn!("{}: {failure}", process.name);
         }

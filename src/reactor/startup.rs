@@ -1,12 +1,12 @@
 //! From the command line to the first turn, and from the last turn to the end.
 
-use super::disk::Disk;
-use super::pidfile::write_atomically;
-use super::place::Place;
-use super::token::{Source, WAKE, Watch};
-use super::user_files::UserAccess;
-use super::{Reactor, clock, environment, logging, signals};
 use crate::config::{self, Config, Environment};
+use crate::reactor::disk::Disk;
+use crate::reactor::pidfile::write_atomically;
+use crate::reactor::place::Place;
+use crate::reactor::token::{Source, WAKE, Watch};
+use crate::reactor::user_files::UserAccess;
+use crate::reactor::{Reactor, clock, environment, logging, signals};
 use crate::supervisor::{Event, FileSink, Identity, Stall, Supervisor};
 use crate::sys;
 use crate::sys::daemonize::{ReadyPipe, Role};
@@ -231,8 +231,8 @@ fn build(
         starts_took: Duration::ZERO,
         remains_due: BTreeSet::new(),
         nameless: BTreeMap::new(),
-        waiters: super::act::Waiters::default(),
-        history: super::events::History::default(),
+        waiters: crate::reactor::act::Waiters::default(),
+        history: crate::reactor::events::History::default(),
         started_ns: clock::unix_ns(),
         finished: false,
         flush_again: false,

@@ -1,12 +1,12 @@
 //! What a process looks like to a client.
 
-use super::Reactor;
-use super::child::Child;
-use super::clock::rfc3339_of;
-use super::connection::Mode;
-use super::disk_format::Strip;
-use super::events::exit_info;
-use super::output::Stream;
+use crate::reactor::Reactor;
+use crate::reactor::child::Child;
+use crate::reactor::clock::rfc3339_of;
+use crate::reactor::connection::Mode;
+use crate::reactor::disk::format::Strip;
+use crate::reactor::events::exit_info;
+use crate::reactor::output::Stream;
 use crate::supervisor::{self, Desired, Process, ProcessId};
 use crate::wire::{ClientInfo, ClientsReply, ProcessStatus, RpcError, StatusReply, WhyReply, code};
 
@@ -15,7 +15,7 @@ const WHY_LINES: usize = 10;
 
 impl Reactor {
     /// The rows of `status`.
-    pub(super) fn status(&self, targets: &[ProcessId]) -> StatusReply {
+    pub(crate) fn status(&self, targets: &[ProcessId]) -> StatusReply {
         let processes = targets.iter().filter_map(|id| self.supervisor.process(*id));
         StatusReply {
             processes: processes.map(|process| self.row(process)).collect(),
@@ -26,7 +26,7 @@ impl Reactor {
         let now = self.clock.now();
         let child = self.children.get(&process.id);
         let stragglers = child.map(|child| &child.stragglers[..]).unwrap_or_default();
-        let name_of = |straggler: &super::child::Straggler| {
+        let name_of = |straggler: &crate::reactor::child::Straggler| {
             format!("{} {}", straggler.pid, straggler.command)
         };
         let started_at = process.started_at.filter(|_| process.pid.is_some());
@@ -67,7 +67,7 @@ impl Reactor {
     }
 
     /// What is said of a state, stragglers named.
-    pub(super) fn detail(&self, process: &Process) -> String {
+    pub(crate) fn detail(&self, process: &Process) -> String {
         let Some(policy) = self.supervisor.policy(process.id) else {
             return String::new();
         };
@@ -119,7 +119,7 @@ impl Reactor {
     }
 
     /// Who is attached to any of these.
-    pub(super) fn clients(&self, targets: &[ProcessId]) -> ClientsReply {
+    pub(crate) fn clients(&self, targets: &[ProcessId]) -> ClientsReply {
         let children = targets.iter().filter_map(|id| self.children.get(id));
         ClientsReply {
             clients: children.flat_map(|child| self.clients_of(child)).collect(),
@@ -127,7 +127,7 @@ impl Reactor {
     }
 
     /// Why a process is in its state.
-    pub(super) fn why(&self, id: ProcessId) -> Result<WhyReply, RpcError> {
+    pub(crate) fn why(&self, id: ProcessId) -> Result<WhyReply, RpcError> {
         let gone = || RpcError::new(code::NOT_FOUND, "the process is gone");
         let process = self.supervisor.process(id).ok_or_else(gone)?;
         let policy = self.supervisor.policy(id).ok_or_else(gone)?;
@@ -161,7 +161,7 @@ impl Reactor {
     }
 
     /// The last lines of a process's output as text.
-    pub(super) fn last_lines(
+    pub(crate) fn last_lines(
         &self,
         id: ProcessId,
         lines: usize,
@@ -186,7 +186,7 @@ impl Reactor {
     }
 
     /// Whether nothing more will happen to a process by itself.
-    pub(super) fn is_at_rest(&self, id: ProcessId) -> bool {
+    pub(crate) fn is_at_rest(&self, id: ProcessId) -> bool {
         let process = self.supervisor.process(id);
         process.is_none_or(|process| process.state.is_down())
     }

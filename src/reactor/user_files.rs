@@ -1,6 +1,6 @@
 //! Files that a user named: opened with the rights of whom they are for, never with root's.
 
-use super::disk_file::{FileAccess, Owner};
+use crate::reactor::disk::file::{FileAccess, Owner};
 use crate::supervisor::Identity;
 use crate::sys;
 use std::fs::{File, OpenOptions};

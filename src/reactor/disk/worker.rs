@@ -1,8 +1,10 @@
 //! What runs on the disk thread.
 
-use super::disk::{Batch, Completion, LINES_MAX, LineQueue, LogId, Message, Outcome, Shared};
-use super::disk_file::{DiskError, FileAccess, LogFile, Owner};
-use super::disk_format::Format;
+use crate::reactor::disk::file::{DiskError, FileAccess, LogFile, Owner};
+use crate::reactor::disk::format::Format;
+use crate::reactor::disk::{
+    Batch, Completion, LINES_MAX, LineQueue, LogId, Message, Outcome, Shared,
+};
 use crate::supervisor::FileSink;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeMap;
@@ -23,7 +25,7 @@ const PIPE_BYTES: usize = 4096;
 /// How long the last lines wait for a descriptor when everything ends.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-pub(super) struct Worker {
+pub(crate) struct Worker {
     receiver: Receiver<Message>,
     access: Arc<dyn FileAccess>,
     shared: Arc<Shared>,

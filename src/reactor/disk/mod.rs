@@ -10,8 +10,12 @@
 //! thread never gives up bytes that it took: what an append could not write stays with it and is
 //! written before anything else of that log, so no line is split, doubled or out of order.
 
-use super::disk_file::{DiskError, FileAccess, Owner};
-use super::disk_worker::Worker;
+pub mod file;
+pub mod format;
+mod worker;
+
+use crate::reactor::disk::file::{DiskError, FileAccess, Owner};
+use crate::reactor::disk::worker::Worker;
 use crate::supervisor::FileSink;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -114,7 +118,7 @@ struct Opened {
     lines: Arc<LineQueue>,
 }
 
-pub(super) enum Message {
+pub(crate) enum Message {
     Open(LogId, FileSink, Option<Owner>, Arc<LineQueue>),
     OpenFd(LogId, OwnedFd, Arc<LineQueue>),
     Configure(LogId, FileSink),
@@ -128,13 +132,13 @@ pub(super) enum Message {
 
 /// How many bytes of lines wait, and how many lines were dropped because of that.
 #[derive(Debug, Default)]
-pub(super) struct LineQueue {
+pub(crate) struct LineQueue {
     pub waiting: AtomicUsize,
     pub dropped: AtomicU64,
 }
 
 /// What both ends see.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     completions: Mutex<Vec<Completion>>,
     stopped: (Mutex<bool>, Condvar),
     waker: Mutex<Box<dyn Fn() + Send>>,
@@ -329,7 +333,7 @@ impl Disk {
 }
 
 impl Shared {
-    pub(super) fn complete(&self, completion: Completion) {
+    pub(crate) fn complete(&self, completion: Completion) {
         let first = {
             let mut completions = lock(&self.completions);
             completions.push(completion);
@@ -340,7 +344,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn stopped(&self) {
+    pub(crate) fn stopped(&self) {
         *lock(&self.stopped.0) = true;
         self.stopped.1.notify_all();
     }
@@ -352,5 +356,4 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-#[path = "disk_tests.rs"]
 mod tests;

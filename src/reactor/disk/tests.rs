@@ -1,5 +1,5 @@
-use super::super::disk_file::OwnAccess;
 use super::*;
+use crate::reactor::disk::file::OwnAccess;
 use crate::supervisor::Stall;
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -72,7 +72,7 @@ pub struct DiskError {
 }
 
 impl DiskError {
-    pub(super) fn new(what: &str, error: &io::Error) -> DiskError {
+    pub(crate) fn new(what: &str, error: &io::Error) -> DiskError {
         DiskError {
             text: format!("{what}: {}", plain(error)),
             errno: error.raw_os_error().unwrap_or(0),
@@ -451,5 +451,5 @@ fn is_still(path: &Path, file: &File) -> bool {
 }
 
 #[cfg(test)]
-#[path = "disk_file_tests.rs"]
+#[path = "file_tests.rs"]
 mod tests;
