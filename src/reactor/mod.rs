@@ -13,31 +13,26 @@ mod clock;
 mod connection;
 mod console;
 mod control;
+mod daemon;
 pub mod disk;
-mod ending;
-mod environment;
 mod events;
 mod flush;
 mod follow;
 mod listener;
 pub mod log;
-mod logging;
 mod logs;
 pub mod output;
 mod pidfile;
-mod place;
 mod read;
 mod reload;
 mod remains;
-mod signals;
 mod size;
 mod spawn;
-mod startup;
 mod status;
 mod token;
 mod user_files;
 
-pub use startup::{DaemonOptions, daemon_main};
+pub use daemon::startup::{DaemonOptions, daemon_main};
 
 use crate::config::{Config, DaemonSettings};
 use crate::supervisor::{ProcessId, Supervisor, Time};
@@ -61,8 +56,8 @@ pub struct Reactor {
     config: Config,
     /// What of the config only a new start can change.
     started_with: DaemonSettings,
-    place: place::Place,
-    inherited: environment::Inherited,
+    place: daemon::instance::Place,
+    inherited: daemon::child_environment::Inherited,
     nofile: (u64, u64),
     oom_score_adj: Option<i32>,
     log_level: Option<::log::LevelFilter>,

@@ -99,7 +99,7 @@ impl Reactor {
     }
 
     fn apply_config(&mut self, new: Config, plan: &Plan) {
-        crate::reactor::logging::set_level(new.daemon.log.level, self.log_level);
+        crate::reactor::daemon::logging::set_level(new.daemon.log.level, self.log_level);
         let programs = new.programs.clone();
         self.config = new;
         self.supervisor

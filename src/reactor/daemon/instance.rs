@@ -6,7 +6,7 @@
 //! `daemon.socket` says by now. With `--socket` nothing is registered.
 
 use crate::config::{Config, DaemonSettings};
-use crate::reactor::startup::DaemonOptions;
+use crate::reactor::daemon::startup::DaemonOptions;
 use crate::sys;
 use crate::sys::lock::{Link, LockError, LockFile};
 use crate::sys::socket::Listener;

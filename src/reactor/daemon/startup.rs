@@ -1,12 +1,15 @@
 //! From the command line to the first turn, and from the last turn to the end.
 
 use crate::config::{self, Config, Environment};
+use crate::reactor::daemon::child_environment;
+use crate::reactor::daemon::instance::Place;
+use crate::reactor::daemon::logging;
+use crate::reactor::daemon::signals;
 use crate::reactor::disk::Disk;
 use crate::reactor::pidfile::write_atomically;
-use crate::reactor::place::Place;
 use crate::reactor::token::{Source, WAKE, Watch};
 use crate::reactor::user_files::UserAccess;
-use crate::reactor::{Reactor, clock, environment, logging, signals};
+use crate::reactor::{Reactor, clock};
 use crate::supervisor::{Event, FileSink, Identity, Stall, Supervisor};
 use crate::sys;
 use crate::sys::daemonize::{ReadyPipe, Role};
@@ -199,7 +202,7 @@ fn build(
     tell_start(&config.path, listener.path());
     let own = own_identity();
     let socket = listener.path().to_path_buf();
-    let inherited = environment::Inherited::new(std::env::vars_os(), own.as_ref(), &socket);
+    let inherited = child_environment::Inherited::new(std::env::vars_os(), own.as_ref(), &socket);
     Ok(Reactor {
         watch,
         clock: clock::Clock::start(),
