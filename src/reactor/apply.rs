@@ -1,9 +1,9 @@
 //! What the supervisor decided, done.
 
 use crate::reactor::Reactor;
-use crate::reactor::child::Announcement;
 use crate::reactor::clock::{Timer, unix_ns};
 use crate::reactor::events;
+use crate::reactor::process::process_io::Announcement;
 use crate::supervisor::{Effect, ProcessId, SignalScope, State, Transition};
 use crate::sys;
 use crate::wire::EventInfo;

@@ -2,13 +2,13 @@
 //! in, and what people are told about it.
 
 use crate::reactor::Reactor;
-use crate::reactor::child::{Child, Feed};
 use crate::reactor::clock::{Timer, unix_ns};
 use crate::reactor::disk::file::{DiskError, Owner};
 use crate::reactor::disk::{Completion, LogId};
 use crate::reactor::events;
 use crate::reactor::log::{FeedEvent, Gate, LogFeed};
 use crate::reactor::output::Stream;
+use crate::reactor::process::process_io::{Child, Feed};
 use crate::supervisor::{FileSink, Launch, Process, ProcessId, Sink, SpawnFailure, Time};
 
 /// Whether the logs of a process are open.

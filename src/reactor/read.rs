@@ -1,8 +1,8 @@
 //! Output of the children under the turn's budget, and the end of a leader.
 
 use crate::reactor::Reactor;
-use crate::reactor::child::ReadOutcome;
 use crate::reactor::clock::unix_ns;
+use crate::reactor::process::process_io::ReadOutcome;
 use crate::supervisor::{Event, Exit, ProcessId};
 use crate::sys;
 use crate::sys::pidfd::ExitStatus;

@@ -1,9 +1,9 @@
 //! The size of a process's terminal, and who of its clients is told what.
 
 use crate::reactor::Reactor;
-use crate::reactor::child::Child;
 use crate::reactor::clock::Timer;
 use crate::reactor::connection::{Attachment, Connection, ConnectionId, Mode};
+use crate::reactor::process::process_io::Child;
 use crate::supervisor::{ProcessId, SizePolicy, Time};
 use crate::sys;
 use crate::wire::{Frame, Kind, RoleInfo};

@@ -1,12 +1,12 @@
 //! What a process looks like to a client.
 
 use crate::reactor::Reactor;
-use crate::reactor::child::Child;
 use crate::reactor::clock::rfc3339_of;
 use crate::reactor::connection::Mode;
 use crate::reactor::disk::format::Strip;
 use crate::reactor::events::exit_info;
 use crate::reactor::output::Stream;
+use crate::reactor::process::process_io::Child;
 use crate::supervisor::{self, Desired, Process, ProcessId};
 use crate::wire::{ClientInfo, ClientsReply, ProcessStatus, RpcError, StatusReply, WhyReply, code};
 
@@ -26,7 +26,7 @@ impl Reactor {
         let now = self.clock.now();
         let child = self.children.get(&process.id);
         let stragglers = child.map(|child| &child.stragglers[..]).unwrap_or_default();
-        let name_of = |straggler: &crate::reactor::child::Straggler| {
+        let name_of = |straggler: &crate::reactor::process::process_io::Straggler| {
             format!("{} {}", straggler.pid, straggler.command)
         };
         let started_at = process.started_at.filter(|_| process.pid.is_some());

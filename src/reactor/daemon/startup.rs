@@ -6,7 +6,7 @@ use crate::reactor::daemon::instance::Place;
 use crate::reactor::daemon::logging;
 use crate::reactor::daemon::signals;
 use crate::reactor::disk::Disk;
-use crate::reactor::pidfile::write_atomically;
+use crate::reactor::process::pidfile::write_atomically;
 use crate::reactor::token::{Source, WAKE, Watch};
 use crate::reactor::user_files::UserAccess;
 use crate::reactor::{Reactor, clock};

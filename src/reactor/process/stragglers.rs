@@ -4,8 +4,8 @@
 //! it costs one read of /proc.
 
 use crate::reactor::Reactor;
-use crate::reactor::child::{Child, Straggler};
 use crate::reactor::clock::Timer;
+use crate::reactor::process::process_io::{Child, Straggler};
 use crate::reactor::token::{Source, Watch};
 use crate::supervisor::{Event, KillMode, Policy, ProcessId};
 use crate::sys;

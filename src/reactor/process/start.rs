@@ -1,11 +1,11 @@
 //! `Effect::Spawn`: from a launch to a living leader, and exactly one answer.
 
 use crate::reactor::Reactor;
-use crate::reactor::child::{Child, Feed, Input, Leader};
 use crate::reactor::clock::{Timer, unix_ns};
 use crate::reactor::disk::Disk;
 use crate::reactor::logs::Logs;
 use crate::reactor::output::Stream;
+use crate::reactor::process::process_io::{Child, Feed, Input, Leader};
 use crate::reactor::token::Source;
 use crate::reactor::user_files;
 use crate::supervisor::{Event, Process, ProcessId, Sink, SpawnFailure, Stdin};
