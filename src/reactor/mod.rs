@@ -18,16 +18,12 @@ mod events;
 mod flush;
 mod follow;
 mod listener;
-pub mod log;
-mod logs;
 pub mod output;
 mod process;
-mod read;
 mod reload;
 mod size;
 mod status;
 mod token;
-mod user_files;
 
 pub use daemon::startup::{DaemonOptions, daemon_main};
 

@@ -2,7 +2,7 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::disk::file::{DiskError, FileAccess, Owner};
-use crate::reactor::user_files::UserAccess;
+use crate::reactor::output::open_as_user::UserAccess;
 use crate::supervisor::{Process, ProcessId};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

@@ -3,7 +3,7 @@
 
 use crate::reactor::connection::ConnectionId;
 use crate::reactor::disk::LogId;
-use crate::reactor::log::LogFeed;
+use crate::reactor::output::log_feed::LogFeed;
 use crate::reactor::output::{Output, Stream};
 use crate::reactor::size::Resizing;
 use crate::reactor::token::{Source, Watch};

@@ -3,11 +3,11 @@
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Timer, unix_ns};
 use crate::reactor::disk::Disk;
-use crate::reactor::logs::Logs;
 use crate::reactor::output::Stream;
+use crate::reactor::output::log_files::Logs;
+use crate::reactor::output::open_as_user;
 use crate::reactor::process::process_io::{Child, Feed, Input, Leader};
 use crate::reactor::token::Source;
-use crate::reactor::user_files;
 use crate::supervisor::{Event, Process, ProcessId, Sink, SpawnFailure, Stdin};
 use crate::sys;
 use crate::sys::spawn::{Command, Credentials, Stdio};
@@ -160,7 +160,7 @@ impl Reactor {
             }
             Stdin::File(path) => {
                 let path = Path::new(path);
-                user_files::open_input_as(path, launch.identity.as_ref())
+                open_as_user::open_input_as(path, launch.identity.as_ref())
                     .map_err(step(&format!("stdin: open {}", path.display())))?
             }
         };
@@ -199,7 +199,7 @@ impl Reactor {
             }
             Sink::File(file) if file.direct => {
                 let path = Path::new(&file.path);
-                let opened = user_files::open_as(path, process.launch.identity.as_ref())
+                let opened = open_as_user::open_as(path, process.launch.identity.as_ref())
                     .map_err(|error| failed(format!("{name}: open {}", file.path), &error))?;
                 Ok((opened, None))
             }

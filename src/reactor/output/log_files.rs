@@ -6,8 +6,8 @@ use crate::reactor::clock::{Timer, unix_ns};
 use crate::reactor::disk::file::{DiskError, Owner};
 use crate::reactor::disk::{Completion, LogId};
 use crate::reactor::events;
-use crate::reactor::log::{FeedEvent, Gate, LogFeed};
 use crate::reactor::output::Stream;
+use crate::reactor::output::log_feed::{FeedEvent, Gate, LogFeed};
 use crate::reactor::process::process_io::{Child, Feed};
 use crate::supervisor::{FileSink, Launch, Process, ProcessId, Sink, SpawnFailure, Time};
 

@@ -6,6 +6,11 @@
 //! at most `MARKS_MAX`: beyond that the older ones are thinned (times become coarser), and
 //! where that does not help because the streams alternate, the oldest output is given up.
 
+pub mod log_feed;
+pub(crate) mod log_files;
+pub(crate) mod open_as_user;
+pub(crate) mod reader;
+
 use crate::ring::{Read, Ring};
 use std::collections::VecDeque;
 
@@ -336,5 +341,4 @@ impl<'a> Iterator for Segments<'a> {
 }
 
 #[cfg(test)]
-#[path = "output_tests.rs"]
 mod tests;

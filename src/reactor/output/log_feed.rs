@@ -491,5 +491,5 @@ fn kept(output: &Output, until: u64, stream: Option<Stream>) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "log_tests.rs"]
+#[path = "log_feed_tests.rs"]
 mod tests;
