@@ -2,7 +2,7 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Timer, unix_ns};
-use crate::reactor::events;
+use crate::reactor::control::event_history;
 use crate::reactor::process::process_io::Announcement;
 use crate::supervisor::{Effect, ProcessId, SignalScope, State, Transition};
 use crate::sys;
@@ -71,7 +71,7 @@ impl Reactor {
             let detail = format!("signal {signal} to pid {}: {error}", leader.pid);
             log::error!("{}: {detail}", child.name);
             let name = child.name.clone();
-            self.publish(events::plain(
+            self.publish(event_history::plain(
                 "signal_failed",
                 Some(&name),
                 detail,
@@ -163,7 +163,7 @@ impl Reactor {
             | State::Stopping
             | State::Exited => log::info!("{name}: {from} -> {to}{pid}{detail}"),
         }
-        self.publish(events::of_transition(transition, unix_ns()));
+        self.publish(event_history::of_transition(transition, unix_ns()));
         self.console_transition(transition);
         self.waiters_transition(transition);
     }
@@ -190,7 +190,7 @@ impl Reactor {
         }
         self.finish_release(id);
         self.waiters_released(id);
-        self.publish(events::plain(
+        self.publish(event_history::plain(
             "process_removed",
             Some(name),
             String::new(),

@@ -2,8 +2,8 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
-use crate::reactor::connection::{Attachment, ConnectionId, Mode};
-use crate::reactor::control::Reply;
+use crate::reactor::control::connection::{Attachment, ConnectionId, Mode};
+use crate::reactor::control::requests::Reply;
 use crate::reactor::output::Stream;
 use crate::reactor::size::has_terminal;
 use crate::supervisor::ProcessId;

@@ -2,8 +2,8 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::unix_ns;
-use crate::reactor::connection::Mode;
-use crate::reactor::events::exit_info;
+use crate::reactor::control::connection::Mode;
+use crate::reactor::control::event_history::exit_info;
 use crate::supervisor::{Exit, Process, ProcessId, State, Transition};
 use crate::wire::{ExitInfo, Frame, Kind, flags};
 use serde_json::json;

@@ -4,25 +4,16 @@
 //! apply (what the supervisor decided), output under a budget, flush. What was left over goes on
 //! a list and makes the next poll wait zero, since mio is edge-triggered and never reminds.
 
-mod access;
-mod act;
 mod apply;
 mod attach;
 mod clock;
-mod connection;
 mod console;
 mod control;
 mod daemon;
 pub mod disk;
-mod events;
-mod flush;
-mod follow;
-mod listener;
 pub mod output;
 mod process;
-mod reload;
 mod size;
-mod status;
 mod token;
 
 pub use daemon::startup::{DaemonOptions, daemon_main};
@@ -31,7 +22,7 @@ use crate::config::{Config, DaemonSettings};
 use crate::supervisor::{ProcessId, Supervisor, Time};
 use crate::sys;
 use clock::{Clock, Timer, Timers};
-use connection::{Connection, ConnectionId};
+use control::connection::{Connection, ConnectionId};
 use mio::Events;
 use process::process_io::Child;
 use slab::Slab;
@@ -85,8 +76,8 @@ pub struct Reactor {
     remains_due: BTreeSet<ProcessId>,
     /// Adopted processes without an environment, by pid and start, and since when that is known.
     nameless: BTreeMap<(i32, u64), Time>,
-    waiters: act::Waiters,
-    history: events::History,
+    waiters: control::pending::Waiters,
+    history: control::event_history::History,
     started_ns: u64,
     finished: bool,
     /// A client was not served to the end, only because its turn was over.

@@ -2,7 +2,7 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
-use crate::reactor::connection::{Attachment, Connection, ConnectionId, Mode};
+use crate::reactor::control::connection::{Attachment, Connection, ConnectionId, Mode};
 use crate::reactor::process::process_io::Child;
 use crate::supervisor::{ProcessId, SizePolicy, Time};
 use crate::sys;

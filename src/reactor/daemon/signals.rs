@@ -1,7 +1,8 @@
 //! The daemon's signals, as they come out of the signalfd.
 
+use crate::reactor::Reactor;
 use crate::reactor::clock::unix_ns;
-use crate::reactor::{Reactor, events};
+use crate::reactor::control::event_history;
 use crate::supervisor::Event;
 use crate::sys;
 use libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
@@ -51,7 +52,7 @@ impl Reactor {
                     SIGINT => "by SIGINT",
                     _ => "by SIGQUIT",
                 };
-                let event = events::plain("shutdown", None, by.to_string(), unix_ns());
+                let event = event_history::plain("shutdown", None, by.to_string(), unix_ns());
                 self.publish(event);
             }
             SIGUSR1 => {

@@ -3,9 +3,9 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Timer, unix_ns};
+use crate::reactor::control::event_history;
 use crate::reactor::disk::file::{DiskError, Owner};
 use crate::reactor::disk::{Completion, LogId};
-use crate::reactor::events;
 use crate::reactor::output::Stream;
 use crate::reactor::output::log_feed::{FeedEvent, Gate, LogFeed};
 use crate::reactor::process::process_io::{Child, Feed};
@@ -246,7 +246,7 @@ impl Reactor {
             FeedEvent::Working => ("log_working", format!("{path}: written again")),
         };
         log::warn!("{name}: {detail}");
-        self.publish(events::plain(kind, Some(name), detail, unix_ns()));
+        self.publish(event_history::plain(kind, Some(name), detail, unix_ns()));
     }
 
     /// What is wrong with a process's logs, as long as it is.

@@ -1,7 +1,7 @@
 //! What the reactor holds of one process: descriptors, output, input, logs, clients. It outlives
 //! the runs of the process, so that its console and its output do too.
 
-use crate::reactor::connection::ConnectionId;
+use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::disk::LogId;
 use crate::reactor::output::log_feed::LogFeed;
 use crate::reactor::output::{Output, Stream};

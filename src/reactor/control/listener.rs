@@ -2,7 +2,7 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
-use crate::reactor::connection::{Connection, ConnectionId, Mode};
+use crate::reactor::control::connection::{Connection, ConnectionId, Mode};
 use crate::reactor::token::Source;
 use crate::sys;
 use crate::sys::socket::Listener;

@@ -2,8 +2,8 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::{rfc3339_of, unix_ns};
-use crate::reactor::connection::{ConnectionId, FollowCursor, Following, Mode};
-use crate::reactor::control::{Reply, duration};
+use crate::reactor::control::connection::{ConnectionId, FollowCursor, Following, Mode};
+use crate::reactor::control::requests::{Reply, duration};
 use crate::reactor::output::{Segment, Stream};
 use crate::supervisor::{self, ProcessId};
 use crate::wire::{Id, LogLine, LogsParams, LogsReply};

@@ -2,8 +2,8 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
-use crate::reactor::connection::ConnectionId;
-use crate::reactor::events::exit_info;
+use crate::reactor::control::connection::ConnectionId;
+use crate::reactor::control::event_history::exit_info;
 use crate::supervisor::{Exit, Policy, Process, ProcessId, State, Transition};
 use crate::wire::{ActReply, Id, Outcome, WaitFor};
 use std::collections::BTreeMap;

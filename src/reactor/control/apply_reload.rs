@@ -1,9 +1,10 @@
 //! Reload: one atomic act. A config that does not hold changes nothing and says why.
 
 use crate::config::{self, Config, ConfigError, Environment};
+use crate::reactor::Reactor;
 use crate::reactor::clock::unix_ns;
-use crate::reactor::control::going_down;
-use crate::reactor::{Reactor, events};
+use crate::reactor::control::event_history;
+use crate::reactor::control::requests::going_down;
 use crate::supervisor::{Action, Change, Event, Plan};
 use crate::wire::{ChangeInfo, PlanEntryInfo, PlanReply, RpcError, ScaleParams, code};
 use serde_json::json;
@@ -92,7 +93,12 @@ impl Reactor {
             log::error!("reload: {message}");
             let first = error.diagnostics.first().map(ToString::to_string);
             let detail = format!("{message}: {}", first.unwrap_or_default());
-            self.publish(events::plain("reload_failed", None, detail, unix_ns()));
+            self.publish(event_history::plain(
+                "reload_failed",
+                None,
+                detail,
+                unix_ns(),
+            ));
         }
         let data = json!({"diagnostics": error.diagnostics, "text": error.to_string()});
         RpcError::new(code::INVALID_CONFIG, message).with_data(data)
@@ -110,7 +116,7 @@ impl Reactor {
             counts.added, counts.removed, counts.restarted, counts.live, counts.unchanged
         );
         log::info!("reloaded: {detail}");
-        self.publish(events::plain("reload", None, detail, unix_ns()));
+        self.publish(event_history::plain("reload", None, detail, unix_ns()));
     }
 
     /// What differs from the start and only another one can change.

@@ -1,7 +1,7 @@
 //! The end of a turn: what waits is written, each client as far as it takes it.
 
-use crate::reactor::connection::{Connection, ConnectionId, Mode};
-use crate::reactor::follow::stream_name;
+use crate::reactor::control::connection::{Connection, ConnectionId, Mode};
+use crate::reactor::control::log_stream::stream_name;
 use crate::reactor::output::{Output, Segment, Stream};
 use crate::reactor::{Child, Reactor};
 use crate::supervisor::ProcessId;

@@ -1,9 +1,10 @@
 //! Requests: read, allowed or not, carried out, answered.
 
-use crate::reactor::access::allowed;
-use crate::reactor::act::Goal;
-use crate::reactor::connection::{Connection, ConnectionId, Incoming, Mode};
-use crate::reactor::{Reactor, events};
+use crate::reactor::Reactor;
+use crate::reactor::control::access::allowed;
+use crate::reactor::control::connection::{Connection, ConnectionId, Incoming, Mode};
+use crate::reactor::control::event_history;
+use crate::reactor::control::pending::Goal;
 use crate::supervisor::{self, Event, ProcessId, SignalScope, UnknownTarget, signal_number};
 use crate::sys;
 use crate::wire::{
@@ -408,7 +409,7 @@ impl Reactor {
             Some(Connection { peer, .. }) => format!("by uid {} pid {}", peer.uid, peer.pid),
             None => String::new(),
         };
-        self.publish(events::plain(
+        self.publish(event_history::plain(
             "shutdown",
             None,
             detail,
@@ -422,7 +423,7 @@ impl Reactor {
         let mut line: Option<Vec<u8>> = None;
         for (slot, connection) in &mut self.connections {
             if !matches!(connection.mode, Mode::Events)
-                || connection.outgoing() > crate::reactor::connection::EVENTS_HIGH
+                || connection.outgoing() > crate::reactor::control::connection::EVENTS_HIGH
             {
                 continue;
             }

@@ -2,9 +2,9 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::rfc3339_of;
-use crate::reactor::connection::Mode;
+use crate::reactor::control::connection::Mode;
+use crate::reactor::control::event_history::exit_info;
 use crate::reactor::disk::format::Strip;
-use crate::reactor::events::exit_info;
 use crate::reactor::output::Stream;
 use crate::reactor::process::process_io::Child;
 use crate::supervisor::{self, Desired, Process, ProcessId};
