@@ -5,7 +5,6 @@
 //! a list and makes the next poll wait zero, since mio is edge-triggered and never reminds.
 
 mod apply;
-mod attach;
 mod clock;
 mod console;
 mod control;
@@ -13,7 +12,6 @@ mod daemon;
 pub mod disk;
 pub mod output;
 mod process;
-mod size;
 mod token;
 
 pub use daemon::startup::{DaemonOptions, daemon_main};

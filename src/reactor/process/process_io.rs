@@ -1,11 +1,11 @@
 //! What the reactor holds of one process: descriptors, output, input, logs, clients. It outlives
 //! the runs of the process, so that its console and its output do too.
 
+use crate::reactor::console::terminal_size::Resizing;
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::disk::LogId;
 use crate::reactor::output::log_feed::LogFeed;
 use crate::reactor::output::{Output, Stream};
-use crate::reactor::size::Resizing;
 use crate::reactor::token::{Source, Watch};
 use crate::supervisor::{Exit, Launch, ProcessId, Time, Transition};
 use crate::sys;

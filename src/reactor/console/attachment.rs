@@ -2,10 +2,10 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
+use crate::reactor::console::terminal_size::has_terminal;
 use crate::reactor::control::connection::{Attachment, ConnectionId, Mode};
 use crate::reactor::control::requests::Reply;
 use crate::reactor::output::Stream;
-use crate::reactor::size::has_terminal;
 use crate::supervisor::ProcessId;
 use crate::sys;
 use crate::wire::{
