@@ -4,15 +4,15 @@
 //! apply (what the supervisor decided), output under a budget, flush. What was left over goes on
 //! a list and makes the next poll wait zero, since mio is edge-triggered and never reminds.
 
-mod apply;
 mod clock;
 mod console;
 mod control;
 mod daemon;
 pub mod disk;
+mod effects;
 pub mod output;
+mod poller;
 mod process;
-mod token;
 
 pub use daemon::startup::{DaemonOptions, daemon_main};
 
@@ -22,12 +22,12 @@ use crate::sys;
 use clock::{Clock, Timer, Timers};
 use control::connection::{Connection, ConnectionId};
 use mio::Events;
+use poller::{Source, WAKE, Watch};
 use process::process_io::Child;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::time::Duration;
-use token::{Source, WAKE, Watch};
 
 /// The daemon.
 pub struct Reactor {

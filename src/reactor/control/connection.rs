@@ -2,7 +2,7 @@
 //! `control`, `attach` and `follow`.
 
 use crate::reactor::output::Stream;
-use crate::reactor::token::{Source, Watch};
+use crate::reactor::poller::{Source, Watch};
 use crate::supervisor::{ProcessId, Time};
 use crate::sys::socket::Peer;
 use crate::wire::{Frame, FrameDecoder, LineDecoder, Message, RoleInfo};

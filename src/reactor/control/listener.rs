@@ -3,7 +3,7 @@
 use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
 use crate::reactor::control::connection::{Connection, ConnectionId, Mode};
-use crate::reactor::token::Source;
+use crate::reactor::poller::Source;
 use crate::sys;
 use crate::sys::socket::Listener;
 use crate::wire::{Message, RpcError, code};

@@ -1,7 +1,7 @@
 //! The daemon ends: the last output, the last news and the last clients are served.
 
 use crate::reactor::Reactor;
-use crate::reactor::token::Source;
+use crate::reactor::poller::Source;
 use crate::supervisor::{ProcessId, Time};
 use mio::Events;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::disk::LogId;
 use crate::reactor::output::log_feed::LogFeed;
 use crate::reactor::output::{Output, Stream};
-use crate::reactor::token::{Source, Watch};
+use crate::reactor::poller::{Source, Watch};
 use crate::supervisor::{Exit, Launch, ProcessId, Time, Transition};
 use crate::sys;
 use crate::terminal::Terminal;

@@ -5,8 +5,8 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
+use crate::reactor::poller::{Source, Watch};
 use crate::reactor::process::process_io::{Child, Straggler};
-use crate::reactor::token::{Source, Watch};
 use crate::supervisor::{Event, KillMode, Policy, ProcessId};
 use crate::sys;
 use crate::sys::descendants::{self, Stat};
