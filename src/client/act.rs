@@ -1,10 +1,10 @@
 //! Verbs that change something: `start`, `stop`, `restart`, `signal`, `wait`, `send`, `detach`.
 
-use super::command::{ActArgs, DetachArgs, Goal, SendArgs, SignalArgs, WaitArgs};
-use super::context::Context;
-use super::error::{ClientError, exit};
-use super::style::{Paint, Style};
-use super::table::printable;
+use crate::client::command::{ActArgs, DetachArgs, Goal, SendArgs, SignalArgs, WaitArgs};
+use crate::client::context::Context;
+use crate::client::error::{ClientError, exit};
+use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::printable;
 use crate::wire::{
     ActParams, ActReply, Call, DetachParams, DetachReply, Outcome, SendParams, SendReply,
     SignalParams, WaitFor, WaitParams,

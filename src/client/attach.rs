@@ -1,12 +1,12 @@
 //! `attach`: a process's own terminal, from here.
 
-use super::chord::DetachKeys;
-use super::command::AttachArgs;
-use super::context::Context;
-use super::error::{ClientError, exit};
-use super::session::{self, Ended, Session};
-use super::stream;
-use super::view::{self, Seen};
+use crate::client::chord::DetachKeys;
+use crate::client::command::AttachArgs;
+use crate::client::context::Context;
+use crate::client::error::{ClientError, exit};
+use crate::client::session::{self, Ended, Session};
+use crate::client::stream;
+use crate::client::view::{self, Seen};
 use crate::sys::tty;
 use crate::wire::{AttachParams, AttachReply, Call, StatusReply, TargetsParams};
 use std::io::{IsTerminal, Write};

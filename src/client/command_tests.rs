@@ -1,5 +1,5 @@
-use super::super::daemon_command::DaemonCli;
 use super::*;
+use crate::client::daemon_command::DaemonCli;
 
 #[test]
 fn the_table_is_sound() {

@@ -1,9 +1,9 @@
 //! Completion scripts, live names for them, and man pages: all from the table of verbs.
 
-use super::command::{Cli, NAMES, ShellName, tm_command};
-use super::context::{Context, write_stdout};
-use super::daemon_command::DaemonCli;
-use super::error::{ClientError, exit};
+use crate::client::command::{Cli, NAMES, ShellName, tm_command};
+use crate::client::context::{Context, write_stdout};
+use crate::client::daemon_command::DaemonCli;
+use crate::client::error::{ClientError, exit};
 use crate::config::{self, Environment};
 use crate::wire::{Call, StatusReply, TargetsParams};
 use clap::CommandFactory;

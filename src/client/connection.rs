@@ -1,8 +1,8 @@
 //! A blocking connection to a daemon.
 
-use super::error::ClientError;
-use super::frames::{SignalGuard, end_at};
-use super::output::{Waited, await_daemon, can_be_watched};
+use crate::client::error::ClientError;
+use crate::client::frames::{SignalGuard, end_at};
+use crate::client::ui::stdout_watch::{Waited, await_daemon, can_be_watched};
 use crate::wire::{
     Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL, RpcError,
 };

@@ -1,12 +1,12 @@
 //! What every verb gets: the flags, the way to the daemon, and where to print.
 
-use super::command::Global;
-use super::connection::Connection;
-use super::deadly::deadly;
-use super::discovery::{self, Impact};
-use super::error::ClientError;
-use super::interrupt::Interrupts;
-use super::style::Style;
+use crate::client::command::Global;
+use crate::client::connection::Connection;
+use crate::client::discovery::{self, Impact};
+use crate::client::error::ClientError;
+use crate::client::interrupt::Interrupts;
+use crate::client::ui::fatal_signals::deadly;
+use crate::client::ui::style::Style;
 use crate::wire::Call;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

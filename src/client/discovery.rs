@@ -1,9 +1,9 @@
 //! Which daemon is meant, and where its socket is.
 
-use super::command::Global;
-use super::connection::Connection;
-use super::error::ClientError;
-use super::locate;
+use crate::client::command::Global;
+use crate::client::connection::Connection;
+use crate::client::error::ClientError;
+use crate::client::locate;
 use crate::config::{self, Environment};
 use crate::sys::runtime;
 use crate::wire::HelloReply;
@@ -156,7 +156,7 @@ fn stranger_to(config: &str) -> Option<PathBuf> {
 }
 
 /// Whether a daemon was asked for by name, rather than looked for.
-pub(super) fn is_named(global: &Global) -> bool {
+pub(crate) fn is_named(global: &Global) -> bool {
     socket_variable().is_some() || global.socket.is_some() || global.config.is_some()
 }
 
@@ -204,7 +204,7 @@ fn say_once(global: &Global, said: &Once, text: &str) {
 
 /// In a project's folder the daemon of another is hardly what one expects: it is not ended, and for
 /// all else told whose it is, once.
-pub(super) fn check_stranger(
+pub(crate) fn check_stranger(
     global: &Global,
     impact: Impact,
     config: &str,

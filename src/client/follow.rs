@@ -1,15 +1,15 @@
 //! `up` in the foreground: the start, then all output, until Ctrl-C stops everything.
 
-use super::connection::Connection;
-use super::context::{Context, parse, write_stdout};
-use super::error::{ClientError, exit};
-use super::frames::{Filled, Frames};
-use super::logs::{PARTIAL_LINE_DELAY, take_frame};
-use super::merge::{MergeOptions, Merger};
-use super::progress::Progress;
-use super::style::Paint;
-use super::tell::SHUTDOWN;
-use super::up::wait_for_end;
+use crate::client::connection::Connection;
+use crate::client::context::{Context, parse, write_stdout};
+use crate::client::error::{ClientError, exit};
+use crate::client::frames::{Filled, Frames};
+use crate::client::logs::{PARTIAL_LINE_DELAY, take_frame};
+use crate::client::progress::Progress;
+use crate::client::tell::SHUTDOWN;
+use crate::client::ui::merge::{MergeOptions, Merger};
+use crate::client::ui::style::Paint;
+use crate::client::up::wait_for_end;
 use crate::sys::{pidfd, tty};
 use crate::wire::{Call, EventInfo, Frame, LogsParams, ProcessStatus, ShutdownParams};
 use serde_json::Value;
@@ -334,7 +334,7 @@ fn notice_text(event: &EventInfo) -> String {
         parts.push(format!("pid {pid}"));
     }
     if !event.detail.is_empty() {
-        parts.push(super::table::printable(&event.detail));
+        parts.push(crate::client::ui::table::printable(&event.detail));
     }
     format!("[{}]", parts.join(", "))
 }

@@ -3,9 +3,9 @@
 //!
 //! Pure: what has been drawn in, what to draw out.
 
-use super::chord::DetachKeys;
-use super::style::{Paint, Style};
-use super::table::cut;
+use crate::client::chord::DetachKeys;
+use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::cut;
 use crate::terminal::Overlay;
 
 /// Output beyond which the line is in the way, in bytes.

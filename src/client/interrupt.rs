@@ -1,7 +1,7 @@
 //! The signals that end the control shell, or only what it does.
 
-use super::deadly::deadly;
-use super::error::ClientError;
+use crate::client::error::ClientError;
+use crate::client::ui::fatal_signals::deadly;
 use crate::sys::tty::{self, Restorer};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;

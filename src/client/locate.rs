@@ -3,9 +3,9 @@
 //! It is looked for where the config says by now, then in the usual places, which need no config
 //! that loads and lead to every daemon that did not get `--socket`, then among all of this user.
 
-use super::connection::Connection;
-use super::discovery;
-use super::error::ClientError;
+use crate::client::connection::Connection;
+use crate::client::discovery;
+use crate::client::error::ClientError;
 use crate::config::{self, DaemonSettings, Environment};
 use crate::sys::lock::LockFile;
 use crate::sys::runtime;

@@ -1,10 +1,10 @@
 //! `logs`: output from memory, then as it comes.
 
-use super::command::LogsArgs;
-use super::context::{Context, or_all, write_stdout};
-use super::error::{ClientError, exit};
-use super::frames::{Filled, Frames};
-use super::merge::{MergeOptions, Merger};
+use crate::client::command::LogsArgs;
+use crate::client::context::{Context, or_all, write_stdout};
+use crate::client::error::{ClientError, exit};
+use crate::client::frames::{Filled, Frames};
+use crate::client::ui::merge::{MergeOptions, Merger};
 use crate::wire::{Call, Frame, Kind, LogsParams, SourceInfo, StatusReply, TargetsParams};
 use serde_json::Value;
 use signal_hook::consts::SIGINT;

@@ -1,10 +1,10 @@
 //! `reload` and `scale`: what changes, as terraform shows it.
 
-use super::command::{ReloadArgs, ScaleArgs};
-use super::context::Context;
-use super::error::{ClientError, exit};
-use super::style::{Paint, Style};
-use super::table::printable;
+use crate::client::command::{ReloadArgs, ScaleArgs};
+use crate::client::context::Context;
+use crate::client::error::{ClientError, exit};
+use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::printable;
 use crate::wire::{Call, ChangeInfo, PlanEntryInfo, PlanReply, ReloadParams, ScaleParams};
 
 /// Runs `reload`.

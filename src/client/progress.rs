@@ -1,7 +1,7 @@
 //! How the start of everything goes: from `STARTING` to up or failed, process by process.
 
-use super::style::{Paint, Style};
-use super::table::{cut, printable};
+use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::{cut, printable};
 use crate::config::Config;
 use crate::wire::{EventInfo, ExitInfo, ProcessStatus};
 use std::collections::BTreeMap;

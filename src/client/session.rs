@@ -1,14 +1,14 @@
 //! One attachment with a terminal at both ends: bytes pass through untouched, both ways.
 
-use super::chord::{Action, ChordDecoder, DetachKeys};
-use super::command::AttachArgs;
-use super::connection::Connection;
-use super::context::Context;
-use super::error::ClientError;
-use super::hint::{self, Hint};
-use super::screen_care::Screen;
-use super::style::{Paint, Style};
-use super::table::bracketed;
+use crate::client::chord::{Action, ChordDecoder, DetachKeys};
+use crate::client::command::AttachArgs;
+use crate::client::connection::Connection;
+use crate::client::context::Context;
+use crate::client::error::ClientError;
+use crate::client::hint::{self, Hint};
+use crate::client::screen_care::Screen;
+use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::bracketed;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, MAX_PAYLOAD, RoleInfo};
 use mio::net::UnixStream;
 use pump::Ready;

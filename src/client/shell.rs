@@ -1,13 +1,13 @@
 //! The control shell: the same verbs with editing, history, completion and events.
 
-use super::command::{Cli, Verb, shell_help, visible_verbs};
-use super::complete::live_names;
-use super::context::{Context, Shell, parse};
-use super::error::{ClientError, exit};
-use super::interrupt::Interrupts;
-use super::style::{Paint, Style};
-use super::tell::event_line;
-use super::{discovery, run_verb};
+use crate::client::command::{Cli, Verb, shell_help, visible_verbs};
+use crate::client::complete::live_names;
+use crate::client::context::{Context, Shell, parse};
+use crate::client::error::{ClientError, exit};
+use crate::client::interrupt::Interrupts;
+use crate::client::tell::event_line;
+use crate::client::ui::style::{Paint, Style};
+use crate::client::{discovery, run_verb};
 use crate::sys::io as sys_io;
 use crate::wire::{Call, EventsParams};
 use clap::{CommandFactory, Parser};
@@ -367,7 +367,7 @@ fn arguments_of(
             .map(|flag| format!("--{flag}"))
             .collect();
     }
-    let takes = |argument: &clap::Arg| argument.get_value_hint() == super::command::NAMES;
+    let takes = |argument: &clap::Arg| argument.get_value_hint() == crate::client::command::NAMES;
     if verb.get_positionals().any(takes) {
         names(verb.get_name())
     } else {

@@ -1,13 +1,13 @@
 //! `status`: the table, once or live.
 
-use super::command::StatusArgs;
-use super::connection::Connection;
-use super::context::{Context, or_all, parse, write_stdout};
-use super::error::{ClientError, exit};
-use super::live::Keyboard;
-use super::style::{Paint, Style, state_paint};
-use super::table::{self, Cell};
-use super::time::short_span;
+use crate::client::command::StatusArgs;
+use crate::client::connection::Connection;
+use crate::client::context::{Context, or_all, parse, write_stdout};
+use crate::client::error::{ClientError, exit};
+use crate::client::ui::live_view::Keyboard;
+use crate::client::ui::local_time::short_span;
+use crate::client::ui::style::{Paint, Style, state_paint};
+use crate::client::ui::table::{self, Cell};
 use crate::wire::{Call, EventsParams, ProcessStatus, StatusReply, TargetsParams};
 use serde_json::Value;
 

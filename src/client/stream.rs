@@ -1,13 +1,13 @@
 //! Attachment without a terminal at one of its ends: lines from a person, or bytes from a pipe.
 
-use super::command::AttachArgs;
-use super::connection::Connection;
-use super::context::{Context, write_stdout};
-use super::deadly::deadly;
-use super::error::{ClientError, exit};
-use super::frames::{Filled, Frames};
-use super::questions::Questions;
-use super::table::bracketed;
+use crate::client::command::AttachArgs;
+use crate::client::connection::Connection;
+use crate::client::context::{Context, write_stdout};
+use crate::client::error::{ClientError, exit};
+use crate::client::frames::{Filled, Frames};
+use crate::client::questions::Questions;
+use crate::client::ui::fatal_signals::deadly;
+use crate::client::ui::table::bracketed;
 use crate::sys::{io as sys_io, tty};
 use crate::terminal::Tracker;
 use crate::wire::{AttachReply, ExitInfo, Frame, Kind, MAX_PAYLOAD, flags};

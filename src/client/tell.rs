@@ -1,13 +1,13 @@
 //! Verbs that only tell: `why`, `events`, `clients`, `peek`, `doctor`, `daemons`, `version`,
 //! `check`.
 
-use super::command::{CheckArgs, EventsArgs, PeekArgs, ProcessArgs, TargetsArgs};
-use super::context::{Context, or_all, parse};
-use super::discovery;
-use super::error::{ClientError, exit};
-use super::style::{Paint, Style};
-use super::table::{self, Cell, printable};
-use super::time::{clock_time, date_time};
+use crate::client::command::{CheckArgs, EventsArgs, PeekArgs, ProcessArgs, TargetsArgs};
+use crate::client::context::{Context, or_all, parse};
+use crate::client::discovery;
+use crate::client::error::{ClientError, exit};
+use crate::client::ui::local_time::{clock_time, date_time};
+use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::{self, Cell, printable};
 use crate::config::{self, Environment};
 use crate::sys::probe;
 use crate::wire::{

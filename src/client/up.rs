@@ -1,13 +1,13 @@
 //! `up`, `down` and `shutdown`: the daemon from its start to its end.
 
-use super::command::{DownArgs, UpArgs};
-use super::connection::Connection;
-use super::context::{Context, Shell};
-use super::discovery;
-use super::error::{ClientError, exit};
-use super::follow;
-use super::locate;
-use super::progress::{Progress, Verdict};
+use crate::client::command::{DownArgs, UpArgs};
+use crate::client::connection::Connection;
+use crate::client::context::{Context, Shell};
+use crate::client::discovery;
+use crate::client::error::{ClientError, exit};
+use crate::client::follow;
+use crate::client::locate;
+use crate::client::progress::{Progress, Verdict};
 use crate::config::{self, Autostart, Config, Environment};
 
 use crate::sys::pidfd;
@@ -242,7 +242,7 @@ fn wait_for_all(
         let Some((_, params)) = events.next_notification()? else {
             return Err(ClientError::Lost);
         };
-        if let Some(line) = progress.take(&super::context::parse(params)?) {
+        if let Some(line) = progress.take(&crate::client::context::parse(params)?) {
             say(&line)?;
         }
     }

@@ -1,9 +1,9 @@
 //! What is shown between two attachments, on the main screen, until a key is pressed.
 
-use super::context::Context;
-use super::error::ClientError;
-use super::session::asked_to_end;
-use super::style::Paint;
+use crate::client::context::Context;
+use crate::client::error::ClientError;
+use crate::client::session::asked_to_end;
+use crate::client::ui::style::Paint;
 use crate::sys::tty;
 use crate::wire::{Call, PeekParams, PeekReply};
 use mio::unix::SourceFd;

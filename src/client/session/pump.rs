@@ -1,8 +1,8 @@
 //! The loop of an attachment: who may be read and written, and in which order.
 
 use super::{Ended, Session, terminal_error};
-use crate::client::deadly::deadly;
 use crate::client::error::ClientError;
+use crate::client::ui::fatal_signals::deadly;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP, SIGWINCH};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const INPUT_BOUND: usize = 64 * 1024;
 
 /// One read from the daemon, in bytes.
-pub(super) const READ_SIZE: usize = 64 * 1024;
+pub(crate) const READ_SIZE: usize = 64 * 1024;
 
 /// No more is read from the daemon while so much waits for the terminal, in bytes.
 const OUTPUT_BOUND: usize = 128 * 1024;
@@ -31,7 +31,7 @@ const SIGNALS: Token = Token(2);
 
 /// What may be tried: edges are told only once.
 #[derive(Debug)]
-pub(super) struct Ready {
+pub(crate) struct Ready {
     terminal_readable: bool,
     terminal_writable: bool,
     /// The terminal hung up: that is told once, and found by reading on.
@@ -52,7 +52,7 @@ struct Armed {
 
 impl Ready {
     /// Nothing has been tried yet.
-    pub(super) fn all() -> Ready {
+    pub(crate) fn all() -> Ready {
         Ready {
             terminal_readable: true,
             terminal_writable: true,

@@ -2,9 +2,9 @@
 //!
 //! Pure: frames' contents in, bytes to print out.
 
-use super::sanitise::Sanitiser;
-use super::style::{Paint, Style};
-use super::time::utc_rfc3339;
+use crate::client::ui::local_time::utc_rfc3339;
+use crate::client::ui::sanitise::Sanitiser;
+use crate::client::ui::style::{Paint, Style};
 use crate::wire::{LogLine, SourceInfo};
 
 /// Longest line that is waited for, in bytes; a longer one is printed in parts.

@@ -1,9 +1,9 @@
 //! A block of lines that is drawn over and over, with a keyboard.
 
-use super::connection::Connection;
-use super::context::write_stdout;
-use super::deadly::deadly;
-use super::error::ClientError;
+use crate::client::connection::Connection;
+use crate::client::context::write_stdout;
+use crate::client::error::ClientError;
+use crate::client::ui::fatal_signals::deadly;
 use crate::sys::tty;
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::iterator::{Handle, Signals};

@@ -1,6 +1,6 @@
 //! Aligned columns.
 
-use super::style::{Paint, Style};
+use crate::client::ui::style::{Paint, Style};
 
 /// A cell: its text and how it is painted.
 #[derive(Debug, Clone, PartialEq, Eq)]
