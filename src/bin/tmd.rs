@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use std::process::ExitCode;
-use taskmaster::client::daemon_command::DaemonCli;
+use taskmaster::client::cli::daemon_cli::DaemonCli;
 use taskmaster::reactor::{DaemonOptions, daemon_main};
 
 /// Reads the arguments and runs the daemon.

@@ -1,6 +1,6 @@
 //! Verbs that change something: `start`, `stop`, `restart`, `signal`, `wait`, `send`, `detach`.
 
-use crate::client::command::{ActArgs, DetachArgs, Goal, SendArgs, SignalArgs, WaitArgs};
+use crate::client::cli::command::{ActArgs, DetachArgs, Goal, SendArgs, SignalArgs, WaitArgs};
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};

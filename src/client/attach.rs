@@ -1,7 +1,7 @@
 //! `attach`: a process's own terminal, from here.
 
 use crate::client::chord::DetachKeys;
-use crate::client::command::AttachArgs;
+use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::client::session::{self, Ended, Session};

@@ -1,6 +1,6 @@
 //! What every verb gets: the flags, the way to the daemon, and where to print.
 
-use crate::client::command::Global;
+use crate::client::cli::command::Global;
 use crate::client::connection::Connection;
 use crate::client::discovery::{self, Impact};
 use crate::client::error::ClientError;

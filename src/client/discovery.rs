@@ -1,6 +1,6 @@
 //! Which daemon is meant, and where its socket is.
 
-use crate::client::command::Global;
+use crate::client::cli::command::Global;
 use crate::client::connection::Connection;
 use crate::client::error::ClientError;
 use crate::client::locate;

@@ -1,6 +1,6 @@
 //! `logs`: output from memory, then as it comes.
 
-use crate::client::command::LogsArgs;
+use crate::client::cli::command::LogsArgs;
 use crate::client::context::{Context, or_all, write_stdout};
 use crate::client::error::{ClientError, exit};
 use crate::client::frames::{Filled, Frames};

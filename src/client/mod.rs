@@ -3,11 +3,9 @@
 mod act;
 mod attach;
 pub mod chord;
-pub mod command;
-mod complete;
+pub mod cli;
 mod connection;
 mod context;
-pub mod daemon_command;
 mod discovery;
 mod error;
 mod follow;
@@ -32,7 +30,7 @@ mod view;
 
 use crate::wire::Call;
 use clap::FromArgMatches;
-use command::{Cli, Verb};
+use cli::command::{Cli, Verb};
 pub use connection::Connection;
 use context::Context;
 use discovery::Impact;
@@ -41,7 +39,7 @@ pub use error::{ClientError, exit};
 /// Runs `tm` with the arguments of this process; returns its exit code.
 pub fn main() -> i32 {
     crate::sys::signalfd::hear_of_children();
-    let matches = command::tm_command().get_matches();
+    let matches = cli::command::tm_command().get_matches();
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
@@ -113,10 +111,10 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
         Verb::Daemons => tell::daemons(context),
         Verb::Doctor => tell::doctor(context),
         Verb::Version => tell::version(context),
-        Verb::Completions(args) => complete::completions(args.shell),
+        Verb::Completions(args) => cli::complete::completions(args.shell),
         Verb::Help(args) => help(context, args.verb.as_deref()),
-        Verb::CompleteNames { verb } => complete::complete_names(context, verb.as_deref()),
-        Verb::Man(args) => complete::man(&args.directory),
+        Verb::CompleteNames { verb } => cli::complete::complete_names(context, verb.as_deref()),
+        Verb::Man(args) => cli::complete::man(&args.directory),
     }
 }
 
@@ -132,7 +130,7 @@ fn impact(verb: &Verb) -> Impact {
 }
 
 fn help(context: &Context, verb: Option<&str>) -> Result<i32, ClientError> {
-    let mut command = command::tm_command();
+    let mut command = cli::command::tm_command();
     command.build();
     let text = match verb.and_then(|verb| command.find_subcommand_mut(verb)) {
         Some(verb) => verb.render_help(),

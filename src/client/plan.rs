@@ -1,6 +1,6 @@
 //! `reload` and `scale`: what changes, as terraform shows it.
 
-use crate::client::command::{ReloadArgs, ScaleArgs};
+use crate::client::cli::command::{ReloadArgs, ScaleArgs};
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};

@@ -1,7 +1,7 @@
 //! One attachment with a terminal at both ends: bytes pass through untouched, both ways.
 
 use crate::client::chord::{Action, ChordDecoder, DetachKeys};
-use crate::client::command::AttachArgs;
+use crate::client::cli::command::AttachArgs;
 use crate::client::connection::Connection;
 use crate::client::context::Context;
 use crate::client::error::ClientError;

@@ -1,7 +1,7 @@
 //! The control shell: the same verbs with editing, history, completion and events.
 
-use crate::client::command::{Cli, Verb, shell_help, visible_verbs};
-use crate::client::complete::live_names;
+use crate::client::cli::command::{Cli, Verb, shell_help, visible_verbs};
+use crate::client::cli::complete::live_names;
 use crate::client::context::{Context, Shell, parse};
 use crate::client::error::{ClientError, exit};
 use crate::client::interrupt::Interrupts;
@@ -367,7 +367,8 @@ fn arguments_of(
             .map(|flag| format!("--{flag}"))
             .collect();
     }
-    let takes = |argument: &clap::Arg| argument.get_value_hint() == crate::client::command::NAMES;
+    let takes =
+        |argument: &clap::Arg| argument.get_value_hint() == crate::client::cli::command::NAMES;
     if verb.get_positionals().any(takes) {
         names(verb.get_name())
     } else {

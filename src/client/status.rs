@@ -1,6 +1,6 @@
 //! `status`: the table, once or live.
 
-use crate::client::command::StatusArgs;
+use crate::client::cli::command::StatusArgs;
 use crate::client::connection::Connection;
 use crate::client::context::{Context, or_all, parse, write_stdout};
 use crate::client::error::{ClientError, exit};

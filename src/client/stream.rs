@@ -1,6 +1,6 @@
 //! Attachment without a terminal at one of its ends: lines from a person, or bytes from a pipe.
 
-use crate::client::command::AttachArgs;
+use crate::client::cli::command::AttachArgs;
 use crate::client::connection::Connection;
 use crate::client::context::{Context, write_stdout};
 use crate::client::error::{ClientError, exit};

@@ -1,7 +1,7 @@
 //! Verbs that only tell: `why`, `events`, `clients`, `peek`, `doctor`, `daemons`, `version`,
 //! `check`.
 
-use crate::client::command::{CheckArgs, EventsArgs, PeekArgs, ProcessArgs, TargetsArgs};
+use crate::client::cli::command::{CheckArgs, EventsArgs, PeekArgs, ProcessArgs, TargetsArgs};
 use crate::client::context::{Context, or_all, parse};
 use crate::client::discovery;
 use crate::client::error::{ClientError, exit};

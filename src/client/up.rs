@@ -1,6 +1,6 @@
 //! `up`, `down` and `shutdown`: the daemon from its start to its end.
 
-use crate::client::command::{DownArgs, UpArgs};
+use crate::client::cli::command::{DownArgs, UpArgs};
 use crate::client::connection::Connection;
 use crate::client::context::{Context, Shell};
 use crate::client::discovery;

@@ -1,8 +1,8 @@
 //! Completion scripts, live names for them, and man pages: all from the table of verbs.
 
-use crate::client::command::{Cli, NAMES, ShellName, tm_command};
+use crate::client::cli::command::{Cli, NAMES, ShellName, tm_command};
+use crate::client::cli::daemon_cli::DaemonCli;
 use crate::client::context::{Context, write_stdout};
-use crate::client::daemon_command::DaemonCli;
 use crate::client::error::{ClientError, exit};
 use crate::config::{self, Environment};
 use crate::wire::{Call, StatusReply, TargetsParams};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::client::daemon_command::DaemonCli;
+use crate::client::cli::daemon_cli::DaemonCli;
 
 #[test]
 fn the_table_is_sound() {
