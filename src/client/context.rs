@@ -1,8 +1,8 @@
 //! What every verb gets: the flags, the way to the daemon, and where to print.
 
 use crate::client::cli::command::Global;
-use crate::client::connection::Connection;
-use crate::client::discovery::{self, Impact};
+use crate::client::daemon::daemon_connection::Connection;
+use crate::client::daemon::select::{self, Impact};
 use crate::client::error::ClientError;
 use crate::client::interrupt::Interrupts;
 use crate::client::ui::fatal_signals::deadly;
@@ -91,7 +91,7 @@ impl Context {
     pub fn connect_unguarded(&self) -> Result<Connection, ClientError> {
         match &self.shell {
             Some(shell) => shell.connect(&self.global, self.impact),
-            None => discovery::connect(&self.global, self.impact),
+            None => select::connect(&self.global, self.impact),
         }
     }
 
@@ -188,8 +188,8 @@ impl Shell {
     /// The daemon of this shell, which is the first that it found.
     fn connect(&self, global: &Global, impact: Impact) -> Result<Connection, ClientError> {
         if let Some(home) = self.home.get() {
-            if !discovery::is_named(global) {
-                discovery::check_stranger(global, impact, &home.config)?;
+            if !select::is_named(global) {
+                select::check_stranger(global, impact, &home.config)?;
             }
             return match Connection::open(&home.socket) {
                 Err(ClientError::NotRunning(_)) => Err(ClientError::NoDaemon(format!(
@@ -199,7 +199,7 @@ impl Shell {
                 connection => connection,
             };
         }
-        let mut connection = discovery::connect(global, impact)?;
+        let mut connection = select::connect(global, impact)?;
         // One that does not even say hello is nobody to stay with.
         if let Ok(hello) = connection.hello() {
             let _ = self.home.set(Home {

@@ -1,9 +1,9 @@
 //! `up` in the foreground: the start, then all output, until Ctrl-C stops everything.
 
-use crate::client::connection::Connection;
 use crate::client::context::{Context, parse, write_stdout};
+use crate::client::daemon::daemon_connection::Connection;
+use crate::client::daemon::frames::{Filled, Frames};
 use crate::client::error::{ClientError, exit};
-use crate::client::frames::{Filled, Frames};
 use crate::client::logs::{PARTIAL_LINE_DELAY, take_frame};
 use crate::client::progress::Progress;
 use crate::client::tell::SHUTDOWN;

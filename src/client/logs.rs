@@ -2,8 +2,8 @@
 
 use crate::client::cli::command::LogsArgs;
 use crate::client::context::{Context, or_all, write_stdout};
+use crate::client::daemon::frames::{Filled, Frames};
 use crate::client::error::{ClientError, exit};
-use crate::client::frames::{Filled, Frames};
 use crate::client::ui::merge::{MergeOptions, Merger};
 use crate::wire::{Call, Frame, Kind, LogsParams, SourceInfo, StatusReply, TargetsParams};
 use serde_json::Value;

@@ -2,8 +2,8 @@
 
 use crate::client::chord::{Action, ChordDecoder, DetachKeys};
 use crate::client::cli::command::AttachArgs;
-use crate::client::connection::Connection;
 use crate::client::context::Context;
+use crate::client::daemon::daemon_connection::Connection;
 use crate::client::error::ClientError;
 use crate::client::hint::{self, Hint};
 use crate::client::screen_care::Screen;

@@ -3,11 +3,12 @@
 use crate::client::cli::command::{Cli, Verb, shell_help, visible_verbs};
 use crate::client::cli::complete::live_names;
 use crate::client::context::{Context, Shell, parse};
+use crate::client::daemon::select;
 use crate::client::error::{ClientError, exit};
 use crate::client::interrupt::Interrupts;
+use crate::client::run_verb;
 use crate::client::tell::event_line;
 use crate::client::ui::style::{Paint, Style};
-use crate::client::{discovery, run_verb};
 use crate::sys::io as sys_io;
 use crate::wire::{Call, EventsParams};
 use clap::{CommandFactory, Parser};
@@ -196,7 +197,7 @@ fn greet(context: &Context) {
 
 /// The history file in the state directory, which is made if need be.
 fn history_file() -> Option<PathBuf> {
-    let directory = discovery::state_dir();
+    let directory = select::state_dir();
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -1,8 +1,8 @@
 //! `status`: the table, once or live.
 
 use crate::client::cli::command::StatusArgs;
-use crate::client::connection::Connection;
 use crate::client::context::{Context, or_all, parse, write_stdout};
+use crate::client::daemon::daemon_connection::Connection;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::live_view::Keyboard;
 use crate::client::ui::local_time::short_span;

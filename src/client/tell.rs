@@ -3,7 +3,7 @@
 
 use crate::client::cli::command::{CheckArgs, EventsArgs, PeekArgs, ProcessArgs, TargetsArgs};
 use crate::client::context::{Context, or_all, parse};
-use crate::client::discovery;
+use crate::client::daemon::select;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::local_time::{clock_time, date_time};
 use crate::client::ui::style::{Paint, Style};
@@ -269,9 +269,9 @@ fn render_doctor(style: Style, reply: &DoctorReply) -> Vec<String> {
 /// # Errors
 /// Of the output; `NoDaemon` silently when none runs.
 pub fn daemons(context: &Context) -> Result<i32, ClientError> {
-    let running = discovery::running();
+    let running = select::running();
     if context.global.json {
-        let object = |daemon: &discovery::Daemon| {
+        let object = |daemon: &select::Daemon| {
             json!({"pid": daemon.hello.pid, "config": daemon.hello.config,
                 "socket": daemon.socket, "version": daemon.hello.version,
                 "uid": daemon.hello.uid, "started_at": daemon.hello.started_at,
@@ -280,7 +280,7 @@ pub fn daemons(context: &Context) -> Result<i32, ClientError> {
         let daemons: Vec<_> = running.iter().map(object).collect();
         context.print_json(&json!({ "daemons": daemons }))?;
     } else if !running.is_empty() {
-        let row = |daemon: &discovery::Daemon| -> Vec<Cell> {
+        let row = |daemon: &select::Daemon| -> Vec<Cell> {
             vec![
                 daemon.hello.pid.to_string().into(),
                 daemon.hello.config.as_str().into(),
@@ -333,7 +333,7 @@ pub fn version(context: &Context) -> Result<i32, ClientError> {
 /// When no config is found, or of the output.
 pub fn check(context: &Context, args: &CheckArgs) -> Result<i32, ClientError> {
     let explicit = args.file.as_deref().or(context.global.config.as_deref());
-    let path = discovery::find_config(explicit)?;
+    let path = select::find_config(explicit)?;
     let (sound, diagnostics) = match config::load(&path, &Environment::current()) {
         Ok(config) => (true, config.warnings),
         Err(error) => (false, error.diagnostics),

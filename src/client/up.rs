@@ -1,12 +1,12 @@
 //! `up`, `down` and `shutdown`: the daemon from its start to its end.
 
 use crate::client::cli::command::{DownArgs, UpArgs};
-use crate::client::connection::Connection;
 use crate::client::context::{Context, Shell};
-use crate::client::discovery;
+use crate::client::daemon::by_config;
+use crate::client::daemon::daemon_connection::Connection;
+use crate::client::daemon::select;
 use crate::client::error::{ClientError, exit};
 use crate::client::follow;
-use crate::client::locate;
 use crate::client::progress::{Progress, Verdict};
 use crate::config::{self, Autostart, Config, Environment};
 
@@ -30,7 +30,7 @@ const END_SECONDS: i64 = 30;
 /// # Errors
 /// Of the config, the daemon's start or the connection.
 pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
-    let path = discovery::find_config(context.global.config.as_deref())?;
+    let path = select::find_config(context.global.config.as_deref())?;
     let config = load(context, &path)?;
     let mut context = context.clone();
     let found = match find_daemon(&context, &config) {
@@ -72,8 +72,8 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
 /// The daemon of this config, where it is or where it was asked for.
 fn find_daemon(context: &Context, config: &Config) -> Result<Connection, ClientError> {
     match &context.global.socket {
-        Some(socket) => locate::belonging(Connection::open(socket)?, &config.path)?,
-        None => locate::daemon_of(&config.path),
+        Some(socket) => by_config::belonging(Connection::open(socket)?, &config.path)?,
+        None => by_config::daemon_of(&config.path),
     }
 }
 

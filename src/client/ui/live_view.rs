@@ -1,7 +1,7 @@
 //! A block of lines that is drawn over and over, with a keyboard.
 
-use crate::client::connection::Connection;
 use crate::client::context::write_stdout;
+use crate::client::daemon::daemon_connection::Connection;
 use crate::client::error::ClientError;
 use crate::client::ui::fatal_signals::deadly;
 use crate::sys::tty;

@@ -1,9 +1,9 @@
 //! Which daemon is meant, and where its socket is.
 
 use crate::client::cli::command::Global;
-use crate::client::connection::Connection;
+use crate::client::daemon::by_config;
+use crate::client::daemon::daemon_connection::Connection;
 use crate::client::error::ClientError;
-use crate::client::locate;
 use crate::config::{self, Environment};
 use crate::sys::runtime;
 use crate::wire::HelloReply;
@@ -51,7 +51,7 @@ pub fn connect(global: &Global, impact: Impact) -> Result<Connection, ClientErro
         };
     }
     if let Some(path) = &global.config {
-        return locate::daemon_of(path);
+        return by_config::daemon_of(path);
     }
     if let Some(connection) = nearest_project()? {
         return Ok(connection);
@@ -131,7 +131,7 @@ fn nearest_project() -> Result<Option<Connection>, ClientError> {
         if !file.is_file() {
             continue;
         }
-        match locate::daemon_of(&file) {
+        match by_config::daemon_of(&file) {
             Ok(connection) => return Ok(Some(connection)),
             Err(ClientError::NotRunning(_)) => {}
             // It is meant, and no other in its place.
@@ -175,7 +175,7 @@ fn check_variable(
     config: &Path,
 ) -> Result<Connection, ClientError> {
     static SAID: Once = Once::new();
-    let canonical = locate::canonical(config)?;
+    let canonical = by_config::canonical(config)?;
     let mut connection = connection;
     let other = connection.hello()?.config;
     if Path::new(&other) == canonical {

@@ -1,7 +1,7 @@
 //! A blocking connection to a daemon.
 
+use crate::client::daemon::frames::{SignalGuard, end_at};
 use crate::client::error::ClientError;
-use crate::client::frames::{SignalGuard, end_at};
 use crate::client::ui::stdout_watch::{Waited, await_daemon, can_be_watched};
 use crate::wire::{
     Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL, RpcError,

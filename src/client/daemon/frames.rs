@@ -1,6 +1,6 @@
 //! A connection that was switched to frames, read with blocking calls.
 
-use crate::client::connection::is_timeout;
+use crate::client::daemon::daemon_connection::is_timeout;
 use crate::client::error::ClientError;
 use crate::client::ui::stdout_watch::{Waited, await_daemon, can_be_watched};
 use crate::wire::{Frame, FrameDecoder};
@@ -35,7 +35,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// From [`Connection::into_frames`](crate::client::connection::Connection::into_frames).
+    /// From [`Connection::into_frames`](crate::client::daemon::daemon_connection::Connection::into_frames).
     pub fn new((stream, decoder): (UnixStream, FrameDecoder)) -> Frames {
         Frames {
             stream,

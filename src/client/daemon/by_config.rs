@@ -3,8 +3,8 @@
 //! It is looked for where the config says by now, then in the usual places, which need no config
 //! that loads and lead to every daemon that did not get `--socket`, then among all of this user.
 
-use crate::client::connection::Connection;
-use crate::client::discovery;
+use crate::client::daemon::daemon_connection::Connection;
+use crate::client::daemon::select;
 use crate::client::error::ClientError;
 use crate::config::{self, DaemonSettings, Environment};
 use crate::sys::lock::LockFile;
@@ -101,12 +101,12 @@ fn reached(socket: &Path) -> Result<Option<Connection>, ClientError> {
 /// The first is where it would be started now. A root that drops to `daemon.user` has it in that
 /// user's directory.
 fn usual_sockets(settings: &DaemonSettings, canonical: &Path) -> Vec<PathBuf> {
-    let own = discovery::effective_uid();
+    let own = select::effective_uid();
     let user = settings.user.as_ref().map(|user| user.uid);
     let of_user = user
         .filter(|uid| *uid != own)
         .map(|uid| runtime::runtime_dir(uid, None));
-    let directories = of_user.into_iter().chain(discovery::own_runtime_dirs());
+    let directories = of_user.into_iter().chain(select::own_runtime_dirs());
     let mut sockets: Vec<PathBuf> = directories
         .map(|directory| runtime::socket_path(&directory, canonical))
         .collect();
@@ -118,12 +118,9 @@ fn usual_sockets(settings: &DaemonSettings, canonical: &Path) -> Vec<PathBuf> {
 /// That user's directory is believed only if the lock the daemon took as root names the one who
 /// listens there.
 fn dropped(canonical: &Path) -> Option<Connection> {
-    let lock = runtime::lock_path(&runtime::socket_path(
-        &discovery::own_runtime_dir(),
-        canonical,
-    ));
+    let lock = runtime::lock_path(&runtime::socket_path(&select::own_runtime_dir(), canonical));
     let pid = LockFile::holder(&lock).ok().flatten()?;
-    let directories = discovery::dropped_runtime_dirs().into_iter();
+    let directories = select::dropped_runtime_dirs().into_iter();
     let sockets = directories.map(|directory| runtime::socket_path(&directory, canonical));
     let mut connections = sockets.filter_map(|socket| Connection::open(&socket).ok());
     connections.find(|connection| connection.peer_pid() == Some(pid))
@@ -131,7 +128,7 @@ fn dropped(canonical: &Path) -> Option<Connection> {
 
 /// One that listens under another name: started with a `--socket` beside the usual ones.
 fn among_all(canonical: &Path) -> Option<Connection> {
-    let sockets = discovery::sockets_of(&discovery::own_runtime_dirs());
+    let sockets = select::sockets_of(&select::own_runtime_dirs());
     let mut connections = sockets
         .iter()
         .filter_map(|socket| Connection::open(socket).ok());
