@@ -1,28 +1,21 @@
 //! `tm`: the verbs, the control shell, attach, and how they are shown.
 
-mod act;
 mod attach;
 pub mod chord;
 pub mod cli;
 mod context;
 mod daemon;
 mod error;
-mod follow;
 mod hint;
 mod interrupt;
 mod keys;
-mod logs;
-mod plan;
-mod progress;
 mod questions;
 mod screen_care;
 mod session;
 mod shell;
-mod status;
 mod stream;
-mod tell;
 mod ui;
-mod up;
+mod verbs;
 mod view;
 
 use crate::wire::Call;
@@ -85,29 +78,29 @@ fn finish(context: &Context, result: Result<i32, ClientError>) -> i32 {
 fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
     let context = &context.clone().with_impact(impact(verb));
     match verb {
-        Verb::Up(args) => up::up(context, args),
-        Verb::Down(args) => up::down(context, args, true),
-        Verb::Shutdown(args) => up::down(context, args, false),
-        Verb::Reload(args) => plan::reload(context, args),
-        Verb::Scale(args) => plan::scale(context, args),
-        Verb::Status(args) => status::run(context, args),
-        Verb::Start(args) => act::act(context, args, Call::Start),
-        Verb::Stop(args) => act::act(context, args, Call::Stop),
-        Verb::Restart(args) => act::act(context, args, Call::Restart),
-        Verb::Signal(args) => act::signal(context, args),
-        Verb::Wait(args) => act::wait(context, args),
-        Verb::Why(args) => tell::why(context, args),
-        Verb::Logs(args) => logs::run(context, args),
+        Verb::Up(args) => verbs::up::up(context, args),
+        Verb::Down(args) => verbs::up::down(context, args, true),
+        Verb::Shutdown(args) => verbs::up::down(context, args, false),
+        Verb::Reload(args) => verbs::reload::reload(context, args),
+        Verb::Scale(args) => verbs::reload::scale(context, args),
+        Verb::Status(args) => verbs::status::run(context, args),
+        Verb::Start(args) => verbs::start_stop::act(context, args, Call::Start),
+        Verb::Stop(args) => verbs::start_stop::act(context, args, Call::Stop),
+        Verb::Restart(args) => verbs::start_stop::act(context, args, Call::Restart),
+        Verb::Signal(args) => verbs::start_stop::signal(context, args),
+        Verb::Wait(args) => verbs::start_stop::wait(context, args),
+        Verb::Why(args) => verbs::tell::why(context, args),
+        Verb::Logs(args) => verbs::logs::run(context, args),
         Verb::Attach(args) => attach::run(context, args),
-        Verb::Detach(args) => act::detach(context, args),
-        Verb::Clients(args) => tell::clients(context, args),
-        Verb::Peek(args) => tell::peek(context, args),
-        Verb::Send(args) => act::send(context, args),
-        Verb::Events(args) => tell::events(context, args),
-        Verb::Check(args) => tell::check(context, args),
-        Verb::Daemons => tell::daemons(context),
-        Verb::Doctor => tell::doctor(context),
-        Verb::Version => tell::version(context),
+        Verb::Detach(args) => verbs::start_stop::detach(context, args),
+        Verb::Clients(args) => verbs::tell::clients(context, args),
+        Verb::Peek(args) => verbs::tell::peek(context, args),
+        Verb::Send(args) => verbs::start_stop::send(context, args),
+        Verb::Events(args) => verbs::tell::events(context, args),
+        Verb::Check(args) => verbs::tell::check(context, args),
+        Verb::Daemons => verbs::tell::daemons(context),
+        Verb::Doctor => verbs::tell::doctor(context),
+        Verb::Version => verbs::tell::version(context),
         Verb::Completions(args) => cli::complete::completions(args.shell),
         Verb::Help(args) => help(context, args.verb.as_deref()),
         Verb::CompleteNames { verb } => cli::complete::complete_names(context, verb.as_deref()),

@@ -6,8 +6,8 @@ use crate::client::daemon::by_config;
 use crate::client::daemon::daemon_connection::Connection;
 use crate::client::daemon::select;
 use crate::client::error::{ClientError, exit};
-use crate::client::follow;
-use crate::client::progress::{Progress, Verdict};
+use crate::client::verbs::foreground;
+use crate::client::verbs::progress::{Progress, Verdict};
 use crate::config::{self, Autostart, Config, Environment};
 
 use crate::sys::pidfd;
@@ -66,7 +66,7 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     if args.detach {
         return wait_for_all(&context, &mut progress, &processes, events);
     }
-    follow::run(&context, progress, &processes, events, fresh)
+    foreground::run(&context, progress, &processes, events, fresh)
 }
 
 /// The daemon of this config, where it is or where it was asked for.
