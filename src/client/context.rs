@@ -4,7 +4,7 @@ use crate::client::cli::command::Global;
 use crate::client::daemon::daemon_connection::Connection;
 use crate::client::daemon::select::{self, Impact};
 use crate::client::error::ClientError;
-use crate::client::interrupt::Interrupts;
+use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::style::Style;
 use crate::wire::Call;

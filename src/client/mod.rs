@@ -7,7 +7,6 @@ mod context;
 mod daemon;
 mod error;
 mod hint;
-mod interrupt;
 mod keys;
 mod questions;
 mod screen_care;

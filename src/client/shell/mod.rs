@@ -1,12 +1,14 @@
 //! The control shell: the same verbs with editing, history, completion and events.
 
+pub(crate) mod interrupts;
+
 use crate::client::cli::command::{Cli, Verb, shell_help, visible_verbs};
 use crate::client::cli::complete::live_names;
 use crate::client::context::{Context, Shell, parse};
 use crate::client::daemon::select;
 use crate::client::error::{ClientError, exit};
-use crate::client::interrupt::Interrupts;
 use crate::client::run_verb;
+use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::verbs::tell::event_line;
 use crate::sys::io as sys_io;
