@@ -2,7 +2,7 @@
 //! `bench/micro`. `nothing` is the cost of starting; without a name all names are printed.
 
 use std::hint::black_box;
-use taskmaster::client::chord::{ChordDecoder, DetachKeys};
+use taskmaster::client::attach::detach_keys::{ChordDecoder, DetachKeys};
 use taskmaster::ring::Ring;
 use taskmaster::terminal::{Terminal, Tracker};
 use taskmaster::wire::{Frame, Message};

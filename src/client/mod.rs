@@ -1,21 +1,13 @@
 //! `tm`: the verbs, the control shell, attach, and how they are shown.
 
-mod attach;
-pub mod chord;
+pub mod attach;
 pub mod cli;
 mod context;
 mod daemon;
 mod error;
-mod hint;
-mod keys;
-mod questions;
-mod screen_care;
-mod session;
 mod shell;
-mod stream;
 mod ui;
 mod verbs;
-mod view;
 
 use crate::wire::Call;
 use clap::FromArgMatches;

@@ -123,7 +123,7 @@ pub enum Verb {
     #[command(visible_alias = "tail")]
     Logs(LogsArgs),
     /// Use a process's own terminal; ctrl-a d leaves
-    #[command(after_help = crate::client::chord::HELP)]
+    #[command(after_help = crate::client::attach::detach_keys::HELP)]
     Attach(AttachArgs),
     /// Detach clients from a process
     Detach(DetachArgs),

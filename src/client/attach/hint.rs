@@ -3,7 +3,7 @@
 //!
 //! Pure: what has been drawn in, what to draw out.
 
-use crate::client::chord::DetachKeys;
+use crate::client::attach::detach_keys::DetachKeys;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::cut;
 use crate::terminal::Overlay;

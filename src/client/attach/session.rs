@@ -1,24 +1,24 @@
 //! One attachment with a terminal at both ends: bytes pass through untouched, both ways.
 
-use crate::client::chord::{Action, ChordDecoder, DetachKeys};
+use crate::client::attach::detach_keys::{Action, ChordDecoder, DetachKeys};
+use crate::client::attach::hint::{self, Hint};
+use crate::client::attach::terminal_guard::Screen;
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
 use crate::client::daemon::daemon_connection::Connection;
 use crate::client::error::ClientError;
-use crate::client::hint::{self, Hint};
-use crate::client::screen_care::Screen;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::bracketed;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, MAX_PAYLOAD, RoleInfo};
+use event_loop::Ready;
 use mio::net::UnixStream;
-use pump::Ready;
 use signal_hook::consts::{SIGCONT, SIGTSTP, SIGWINCH};
 use std::io;
 use std::time::{Duration, Instant};
 
-mod pump;
+mod event_loop;
 
-pub use pump::{asked_to_end, run, signals};
+pub use event_loop::{asked_to_end, run, signals};
 
 /// How long the hint stays when the process writes.
 const HINT_TIME: Duration = Duration::from_secs(3);
@@ -132,7 +132,7 @@ impl Session {
             decoder,
             outgoing: Vec::new(),
             ready: Ready::all(),
-            buffer: vec![0; pump::READ_SIZE].into_boxed_slice(),
+            buffer: vec![0; event_loop::READ_SIZE].into_boxed_slice(),
             ended: None,
         })
     }

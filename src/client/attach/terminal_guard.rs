@@ -1,6 +1,6 @@
 //! The user's terminal while a process uses it: raw, watched, and on every way out as before.
 
-use crate::client::questions::Questions;
+use crate::client::attach::queries::Questions;
 use crate::sys::{io as sys_io, tty};
 use crate::terminal::Tracker;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -1,8 +1,8 @@
 //! What is shown between two attachments, on the main screen, until a key is pressed.
 
+use crate::client::attach::session::asked_to_end;
 use crate::client::context::Context;
 use crate::client::error::ClientError;
-use crate::client::session::asked_to_end;
 use crate::client::ui::style::Paint;
 use crate::sys::tty;
 use crate::wire::{Call, PeekParams, PeekReply};

@@ -1,12 +1,20 @@
 //! `attach`: a process's own terminal, from here.
 
-use crate::client::chord::DetachKeys;
+pub mod detach_keys;
+pub(crate) mod hint;
+pub(crate) mod key_events;
+pub(crate) mod pager;
+pub(crate) mod plain;
+pub(crate) mod queries;
+pub(crate) mod session;
+pub(crate) mod terminal_guard;
+
+use crate::client::attach::detach_keys::DetachKeys;
+use crate::client::attach::pager::Seen;
+use crate::client::attach::session::{Ended, Session};
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
-use crate::client::session::{self, Ended, Session};
-use crate::client::stream;
-use crate::client::view::{self, Seen};
 use crate::sys::tty;
 use crate::wire::{AttachParams, AttachReply, Call, StatusReply, TargetsParams};
 use std::io::{IsTerminal, Write};
@@ -28,7 +36,7 @@ pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
         let mut connection = context.connect()?;
         let reply: AttachReply = connection.call(&Call::Attach(params(&args, history)))?;
         if !(interactive && reply.tty) {
-            return stream::run(context, &args, &reply, connection);
+            return plain::run(context, &args, &reply, connection);
         }
         let name = reply.process.clone();
         // Before the terminal is taken over.
@@ -64,8 +72,8 @@ pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
                 return Ok(exit::LOST);
             }
             Ended::Signalled(signal) => return Ok(128 + signal),
-            Ended::Help(text) => seen = view::help(&text, signals),
-            Ended::History => seen = view::history(context, &name, signals)?,
+            Ended::Help(text) => seen = pager::help(&text, signals),
+            Ended::History => seen = pager::history(context, &name, signals)?,
             Ended::Suspended => {
                 suspend();
                 // That it goes on is no news.

@@ -1,11 +1,11 @@
 //! Attachment without a terminal at one of its ends: lines from a person, or bytes from a pipe.
 
+use crate::client::attach::queries::Questions;
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::{Context, write_stdout};
 use crate::client::daemon::daemon_connection::Connection;
 use crate::client::daemon::frames::{Filled, Frames};
 use crate::client::error::{ClientError, exit};
-use crate::client::questions::Questions;
 use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::table::bracketed;
 use crate::sys::{io as sys_io, tty};
