@@ -107,7 +107,7 @@ def shown(world, table, stage):
 
     samples, failed = stage.each("shown", once, drawing, rounds=3 * world.rounds)
     row = {**figures(samples, failed), "dtach": "never"}
-    table.add(GROUP, "attach to full screen shown, a full ring", "ms", row, at_most(5, "ms"))
+    table.add(GROUP, "attach to full screen shown, with a full ring", "ms", row, at_most(5, "ms"))
 
 
 def flood_attached(world, table, stage):
@@ -167,7 +167,7 @@ def flood_detached(world, table, stage):
 
     samples, failed = stage.each("cat detached", once)
     size = path.stat().st_size // 10**6
-    what = f"`cat` of {size} MB while nobody is attached"
+    what = f"`cat` of {size} MB while detached"
     row = figures(samples, failed, lambda one: one[0])
     row["dtach, attached"] = stage.dtach_attached_s or "not measured"
     table.add(GROUP, f"{what}", "s", row, ratio(0.8, "dtach, attached"))
@@ -202,9 +202,9 @@ def stalled(world, table, stage):
     samples, failed = stage.each("stalled", once, contenders)
     size = path.stat().st_size // 10**6
     row = figures(samples, {**failed, "raw pty": "blocked"}, lambda one: one[0])
-    row["tmd, nobody attached"] = [one[1] for one in samples.get("tmd", [])]
+    row["tmd, no client"] = [one[1] for one in samples.get("tmd", [])]
     what = f"a child writes {size} MB while its only client is stopped"
-    table.add(GROUP, what, "s", row, ratio(1.05, "tmd, nobody attached"))
+    table.add(GROUP, what, "s", row, ratio(1.05, "tmd, no client"))
     grown = figures(samples, failed, lambda one: one[2])
     table.add(GROUP, "the same, growth of the server", "MiB", grown)
 
@@ -227,7 +227,7 @@ def paste(world, table, stage):
 
     samples, failed = stage.each("paste", once)
     row = figures(samples, failed)
-    what = "1 MB pasted into a child that pauses 2 s, arrives whole"
+    what = "1 MB pasted into a child that pauses 2 s, until all of it arrived"
     table.add(GROUP, what, "s", row, ratio(1.1, "raw pty"))
 
 
@@ -249,7 +249,7 @@ def clients(world, table, stage):
         row[one.name] = (processes.anonymous_kib(servers) - before) / count
         for terminal in terminals:
             terminal.end()
-    table.add(GROUP, f"memory of the server for each attached client, of {count}", "KiB", row,
+    table.add(GROUP, f"memory of the server per attached client, with {count}", "KiB", row,
               at_most(16, "KiB"))
 
 

@@ -30,10 +30,10 @@ def starts(world, table):
             figures["tmd"].append(seconds(ours.up))
             stops.append(seconds(ours.down))
         ours.end()
-        what = f"1000 `sleep`s from the order to all RUNNING, each with a {kind}"
+        what = f"start of 1000 `sleep`s until all are RUNNING, each with a {kind}"
         table.add(GROUP, what, "s", figures, ratio(1.3, "bare C"))
         if kind == "pipe":
-            table.add(GROUP, "stop of 1000 obedient children, to all STOPPED", "s",
+            table.add(GROUP, "stop of 1000 obedient children until all are STOPPED", "s",
                       {"tmd": stops}, at_most(1, "s"))
 
 
@@ -90,16 +90,16 @@ def crowd(world, table):
         row = {name: one.of(key) for name, one in figures.items()}
         table.add(GROUP, what, unit, row, target)
 
-    add("1000 children from the order to the last one's exec", "start", "s")
-    add("1000 children from the order to the last one's end", "stop", "s")
+    add("1000 children, from the order to the last exec", "start", "s")
+    add("1000 children, from the order to the last exit", "stop", "s")
     for count in (1, 100, 1000):
         bound = 6 + 8 * count / 1024
-        target = Target(f"≤ 6 MiB + 8 KiB a child = {bound:.2f}", bound)
+        target = Target(f"≤ 6 MiB + 8 KiB per child = {bound:.2f}", bound)
         add(f"memory (PSS) of its own processes, {count} children", f"memory{count}", "MiB",
             target)
     add("wakeups in 10 idle seconds, 1000 children", "wakeups", "", at_most(0))
     add("CPU in 10 idle seconds, 1000 children", "idle", "ms", at_most(0, "ms"))
-    add("`status` of 1000, by the fastest way each has", "status", "ms")
+    add("`status` of 1000, by the fastest interface of each", "status", "ms")
 
 
 def visit(world, kind, count, first, figures):

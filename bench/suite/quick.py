@@ -22,7 +22,7 @@ def measure(world, table):
 
 def sizes(world, table):
     """One executable is both; the other is there for those who look for it by name."""
-    table.add(GROUP, "size of the executable `tm`, which is also the daemon", "MiB",
+    table.add(GROUP, "size of the executable `tm` (client and daemon)", "MiB",
               {"tmd": world.tm.stat().st_size / 2**20})
 
 
@@ -36,7 +36,7 @@ def cold(world, table):
         times.append(seconds(lambda: run(command)) * 1000)
         bare.append(seconds(lambda: run(["/bin/true"])) * 1000)
     daemon.end()
-    table.add(GROUP, "`tm status` of 10, from fork to its end", "ms",
+    table.add(GROUP, "`tm status` of 10 processes, from fork to exit", "ms",
               {"tmd": times, "/bin/true": bare})
 
 
@@ -64,7 +64,7 @@ def flooded(world, table):
     daemon.end()
     idler.end()
     shutil.rmtree(folder)
-    figures = {"tmd": percentile(times, 99), "a tmd that is idle": percentile(idle, 99)}
+    figures = {"tmd": percentile(times, 99), "an idle tmd": percentile(idle, 99)}
     table.add(GROUP, "`status` while 4 children flood, p99", "ms", figures, at_most(5, "ms"))
-    medians = {"tmd": statistics.median(times), "a tmd that is idle": statistics.median(idle)}
+    medians = {"tmd": statistics.median(times), "an idle tmd": statistics.median(idle)}
     table.add(GROUP, "the same, p50", "ms", medians)

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and its plots."""
+"""Writes docs/benchmarks.md and its plots."""
 
 import os
 import platform
@@ -15,53 +15,55 @@ PAGE = ROOT / "docs/benchmarks.md"
 PLOTS = ROOT / "docs/benchmarks"
 REMARKS = ROOT / "bench/remarks.md"
 
-# Rows worth a picture: the begin of what they are called, the picture's name.
+# Rows with a picture: the start of the row's label, the name of the picture.
 PICTURED = [
     ("memory (PSS) of its own processes, 1000", "memory"),
-    ("1000 children from the order to the last one's exec", "start"),
-    ("1000 children from the order to the last one's end", "stop"),
-    ("the same of a process that ran for more than a second, p50", "restart"),
+    ("1000 children, from the order to the last exec", "start"),
+    ("1000 children, from the order to the last exit", "stop"),
+    ("restart after a run of more than a second, p50", "restart"),
     ("CPU for a GiB of captured output", "capture"),
     ("echo of a key while attached, p50", "echo"),
     ("`cat` of 100 MB while attached, time to prompt", "cat-attached"),
-    ("`cat` of 100 MB while nobody is attached", "cat-detached"),
+    ("`cat` of 100 MB while detached", "cat-detached"),
     ("attach to full screen shown", "shown"),
     ("a child writes 20 MB while its only client is stopped", "stalled"),
 ]
 
 HEAD = """# Figures
 
-Written by `bench/run`, not by hand. tmd beside the least that has to be done (loops in C of some
-fifty lines, `bench/limits/`) and beside others, all in one run on one machine. Ratios mean more
-than seconds: contenders take turns within each round, so that what disturbs one disturbs all. A
-figure is the median of the rounds unless it says p50, p99 or min; smaller is better but for MB/s.
+`bench/run` writes this page. It compares tmd with minimal C loops (the lower bound, some fifty
+lines each, `bench/limits/`) and with other programs, all in one run on one machine. Ratios mean
+more than seconds: contenders take turns within each round, so a disturbance affects all of them. A
+figure is the median of the rounds unless it says p50, p99 or min. Smaller is better, except for
+MB/s.
 
 """
 
 HOW = """
-## How to run it again
+## How to repeat it
 
 ```sh
-bench/rivals                    # installs the others into target/rivals, nothing elsewhere
+bench/rivals                    # installs the other programs into target/rivals, nothing elsewhere
 bench/run                       # everything, about a quarter of an hour; writes this page
-bench/run 2 --only console      # a part of it, to the terminal only
-bench/micro                     # instructions of the small pieces, independent of noise
+bench/run 2 --only console      # one part, printed to the terminal only
+bench/micro                     # instruction counts of small pieces, independent of noise
 ```
 
-Who is missing above was "not installed" on the machine of the run; words stand where somebody did
-not get there. What a figure is taken of:
+A missing column means that the program was not installed. Text in a cell means that the contender
+did not finish. Definitions:
 
-- *Memory* is the sum of PSS over all processes of a supervisor (not of its children), so that what
-  several share counts once. It includes the executable's own pages.
-- *Start, stop, restart* are told by the children: each writes the time of its exec into a FIFO that
-  it keeps open, and the end of the FIFO is the end of all. s6 and runit start what they find when
-  their scanner starts; that is what is timed for them. s6 and runit wait a second before they start
-  again what ran for less than that, so the restart row lets everybody run for longer.
-- *CPU for a GiB* is that of whoever reads the child's pipe and writes the file.
-- *Echo* is from a byte written to the terminal of the client to the same byte read back, through
-  client, server and a child that gives each byte back, 400 keys a round, one session after another.
-- *Time to prompt* is from the typed command to the prompt after it, in a terminal that reads as
-  fast as it can. Those that skip what nobody can read show fewer bytes.
+- *Memory* is the sum of PSS over all processes of a supervisor, without its children. Shared pages
+  count once. The executable's own pages are included.
+- *Start, stop, restart* are reported by the children. Each writes the time of its exec into a FIFO
+  and keeps it open; the end of the FIFO is the end of the last child. s6 and runit are timed from
+  the start of their scanner, which starts what it finds. They also delay the restart of a process
+  that ran for less than a second, so every process in the restart row runs for longer.
+- *CPU for a GiB* is the CPU time of the process that reads the child's pipe and writes the file.
+- *Echo* is the time from a byte written to the client's terminal to the same byte read back. It
+  passes through the client, the server and a child that returns each byte. A round has 400 keys;
+  sessions take turns.
+- *Time to prompt* is the time from the typed command to the next prompt, in a terminal that reads
+  at full speed. Programs that skip output show fewer bytes.
 """
 
 
@@ -90,15 +92,15 @@ def machine(world, spent_s):
         f"- {os.cpu_count()} × {model[1] if model else platform.machine()}, {memory:.0f} GiB, "
         f"Linux {platform.release()}",
         f"- {time.strftime('%Y-%m-%d')}, {world.rounds} rounds, {spent_s / 60:.0f} minutes; "
-        f"load in the minutes before it began {world.load_before:.1f}" + noise(world.load_before),
-        f"- others: {', '.join(versions) or 'none installed'}",
+        f"load before the run {world.load_before:.1f}" + noise(world.load_before),
+        f"- other programs: {', '.join(versions) or 'none installed'}",
     ]
     return "\n".join(lines) + "\n"
 
 
 def noise(load):
     if load > os.cpu_count() / 2:
-        warning = "the machine was busy with other things: only ratios mean something, p99 little"
+        warning = "the machine was busy: trust ratios only, and p99 little"
         return f" (**{warning}**)"
     return ""
 
@@ -109,9 +111,9 @@ def output(*command):
 
 
 def section(rows):
-    """Columns: ours, then everybody who appears in the group."""
+    """Renders a table: our column first, then one per contender of the group."""
     names = list(dict.fromkeys(name for row in rows for name in row.figures if name != "tmd"))
-    # What stands in one row only is told in that row.
+    # A contender of a single row is named in that row instead of a column.
     columns = [name for name in names if sum(name in row.figures for row in rows) > 1]
     head = ["what", "unit", "tmd", *columns, "target", "ratio", ""]
     lines = [head, ["---"] * 2 + ["---:"] * (1 + len(columns)) + ["---", "---:", "---"]]

@@ -60,16 +60,16 @@ def measure(world, table):
 def report(table, quick, with_rest, failed):
     for name, at in (("p50", 50), ("p99", 99)):
         row = {who: percentile(spans, at) for who, spans in quick.items()}
-        table.add(GROUP, f"`kill -9` to the replacement's exec, {name}, again and again", "µs",
+        table.add(GROUP, f"`kill -9` to the replacement's exec, {name}, in a loop", "µs",
                   row, ratio(1.2, "bare C"))
     row = {who: percentile(spans, 0) for who, spans in quick.items()}
     table.add(GROUP, "the same, min", "µs", row)
     figures = {who: failed.get(who, spans) for who, spans in with_rest.items()}
-    table.add(GROUP, "the same of a process that ran for more than a second, p50", "ms", figures)
+    table.add(GROUP, "restart after a run of more than a second, p50", "ms", figures)
     worst = {
         who: spans if isinstance(spans, str) else max(spans) for who, spans in figures.items()
     }
-    table.add(GROUP, "the same, the longest of all", "ms", worst)
+    table.add(GROUP, "the same, maximum", "ms", worst)
 
 
 def percentile(samples, at):

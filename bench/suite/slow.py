@@ -44,14 +44,14 @@ def measure(world, table):
         for client in clients:
             client.end()
     daemon.end()
-    table.add(GROUP, "growth of the daemon by the first attach, a full ring", "MiB",
+    table.add(GROUP, "growth of the daemon at the first attach, with a full ring", "MiB",
               {"tmd": (calm_kib - new_kib) / 1024})
     report(table, windows, alone, slow, grown, back)
 
 
 def report(table, windows, alone, slow, grown, back):
-    who = "a stopped client and one that takes 1 KB/s"
-    nobody = "tmd, nobody attached"
+    who = "a stopped client and one that reads 1 KB/s"
+    nobody = "tmd, no client"
     what = f"rate of a child that floods for {windows * WINDOW_S} s with {who}"
     row = {"tmd": [one[0] for one in slow], nobody: [one[0] for one in alone]}
     table.add(GROUP, what, "MB/s", row, ratio(0.95, nobody, at_least=True))
@@ -63,7 +63,7 @@ def report(table, windows, alone, slow, grown, back):
     table.add(GROUP, "growth of the daemon meanwhile", "MiB", {"tmd": grown / 1024},
               at_most(1, "MiB"))
     wrong = [one for one in back if isinstance(one, str)]
-    what = "from the end of the flood to the right screen at both slow clients"
+    what = "from the end of the flood to the correct screen on both slow clients"
     table.add(GROUP, what, "s", {"tmd": wrong[0] if wrong else back})
 
 
