@@ -1,5 +1,5 @@
-//! `bench_micro NAME`: one pass of a small piece of work, to be counted in instructions by
-//! `bench/micro`. `nothing` is the cost of starting; without a name all names are printed.
+//! `bench_micro NAME` runs one pass of a small piece of work; `bench/micro` counts its
+//! instructions. `nothing` measures the start alone. Without a name, all names are printed.
 
 use std::hint::black_box;
 use taskmaster::client::attach::detach_keys::{ChordDecoder, DetachKeys};
@@ -8,14 +8,14 @@ use taskmaster::terminal::{Terminal, Tracker};
 use taskmaster::wire::{Frame, Message};
 use taskmaster::wire::{FrameDecoder, HEADER_LEN, Kind, LineDecoder};
 
-/// Bytes that go through in one pass.
+/// Bytes of input in one pass.
 const VOLUME: usize = 4 << 20;
 
 type Input = fn() -> Vec<u8>;
 
 type Work = fn(&[u8]);
 
-/// Name, the input it is given, what is done with it.
+/// Name, input, work.
 const WORKS: [(&str, Input, Work); 11] = [
     ("ring_write", plain_lines, ring_write),
     ("ring_read", plain_lines, ring_read),
@@ -37,7 +37,7 @@ fn main() {
     }
     let prepare_only = std::env::args().nth(2).as_deref() == Some("input");
     match WORKS.iter().find(|(known, _, _)| *known == name) {
-        // What preparing costs is counted by itself and taken off.
+        // The cost of preparing the input is counted on its own and subtracted.
         Some((_, input, _)) if prepare_only => drop(black_box(input())),
         Some((_, input, work)) => work(&black_box(input())),
         None => WORKS.iter().for_each(|(known, _, _)| println!("{known}")),
@@ -52,7 +52,7 @@ fn ring_write(input: &[u8]) {
     black_box(ring.head());
 }
 
-/// A reader that is always a little behind, as an attached client is.
+/// Reads slightly behind the writer, as an attached client does.
 fn ring_read(input: &[u8]) {
     let mut ring = Ring::new(256 << 10);
     let mut offset = 0;
@@ -111,7 +111,7 @@ fn tracker_feed(input: &[u8]) {
     black_box(tracker.offset());
 }
 
-/// As with a small ring: what leaves it is taken into the model.
+/// Feeds evicted bytes to the model, as with a small ring.
 fn model_feed(input: &[u8]) {
     let mut terminal = Terminal::new(0, 24, 80);
     let mut ring = Ring::new(64 << 10);
@@ -123,7 +123,7 @@ fn model_feed(input: &[u8]) {
     black_box(terminal.memory());
 }
 
-/// What an attachment to a full ring asks for, once for each 256 KiB.
+/// Renders a full ring for an attaching client, once per 256 KiB.
 fn snapshot(input: &[u8]) {
     for kept in input.chunks(256 << 10) {
         let mut terminal = Terminal::new(0, 24, 80);
@@ -146,7 +146,7 @@ fn plain_lines() -> Vec<u8> {
     )
 }
 
-/// What a program that draws its screen writes: moves, colours, modes, a title now and then.
+/// Output of a program that draws its screen: moves, colours, modes, titles.
 fn screens() -> Vec<u8> {
     let line = b"\x1b[12;1H\x1b[1;32mname\x1b[0m  \x1b[38;5;208m12.5%\x1b[m\x1b[K plain text here";
     let mut frame = b"\x1b[?25l\x1b[H".to_vec();
@@ -168,7 +168,7 @@ fn requests() -> Vec<u8> {
     repeated(&line, VOLUME)
 }
 
-/// Keys as kitty and xterm encode them, some of them the first key of the chord.
+/// Keys as kitty and xterm encode them, including the first key of the chord.
 fn encoded_keys() -> Vec<u8> {
     repeated(
         b"\x1b[97;5u\x1b[120u\x1b[27;5;98~\x1b[A\x1bOPx\x1b[1;5C",

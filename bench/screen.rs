@@ -1,5 +1,5 @@
-//! `bench_screen ROWS COLS`: prints the screen that a terminal shows after what comes on standard
-//! input, as text without the blanks at the ends of lines.
+//! `bench_screen ROWS COLS` reads a terminal stream from standard input and prints the final screen as
+//! text, without trailing blanks.
 
 use std::io::Read;
 use std::num::NonZero;

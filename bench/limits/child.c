@@ -1,13 +1,13 @@
-/* What is supervised while something is measured: the least work that the row needs.
+/* The supervised child of a measurement. It does only the work that the row needs.
  *
  *   child stamp FIFO          writes "PID NANOSECONDS" (CLOCK_MONOTONIC) into FIFO, then waits
- *   child emit BYTES          writes so many bytes in lines of 80, 64 KiB a write, then ends
- *   child flood GO DONE       for each line "SECONDS" read from FIFO GO: writes lines for so long,
- *                             then the number of bytes into FIFO DONE
- *   child echo                raw terminal: gives back each byte, a form feed clears the screen
- *   child paste BYTES SECONDS raw terminal: when the first byte waits it sleeps, then reads so many
- *                             and says how many are not as they should be: "paste: N wrong"
- *   child paint BYTES         fills a screen's history with coloured lines, then says "painted" */
+ *   child emit BYTES          writes BYTES in lines of 80, 64 KiB per write, then exits
+ *   child flood GO DONE       for each line "SECONDS" read from FIFO GO: writes lines for that
+ *                             time, then the number of bytes into FIFO DONE
+ *   child echo                raw terminal: returns each byte; a form feed clears the screen
+ *   child paste BYTES SECONDS raw terminal: sleeps when the first byte arrives, then reads BYTES
+ *                             and prints the number of wrong ones: "paste: N wrong"
+ *   child paint BYTES         fills the history with coloured lines, then prints "painted" */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -63,12 +63,13 @@ static void stamp(const char *path) {
     int count = snprintf(line, sizeof line, "%d %lld\n", getpid(), at);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     write_all(fd, line, (size_t)count);
-    /* It stays open: who reads the FIFO sees its end when the last of us is gone. */
+    /* Keep it open: the reader of the FIFO sees its end when the last child is gone. */
     for (;;) pause();
 }
 
-/* Commands come through one FIFO and are answered through another, so that whoever measures
- * needs neither the terminal nor the supervisor. Opened anew for each, so that several can wait. */
+/* Commands come through one FIFO and replies go through another, so the measuring program needs
+ * neither the terminal nor the supervisor. Both are reopened per command, so that several children
+ * can wait. */
 static int flood(const char *go, const char *done) {
     enum { PART = CHUNK / 8 / LINE * LINE };
     for (;;) {
@@ -80,7 +81,7 @@ static int flood(const char *go, const char *done) {
         if (got == NULL) continue;
         long long end = now_ns() + atoll(line) * 1000000000LL, written = 0;
         for (; now_ns() < end; written += PART) write_all(1, chunk, PART);
-        /* A last screen that is like no other. */
+        /* A unique last screen. */
         for (int i = 0; i < 30; i++) {
             int count = snprintf(line, sizeof line, "%d after %lld bytes\n", i, written);
             write_all(1, line, (size_t)count);

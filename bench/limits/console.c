@@ -1,19 +1,18 @@
-/* Plays the person in front of terminals: runs commands, each in a pty of its own, types into
- * them and takes the time until what is expected is shown. In C, since the differences are
- * smaller than what an interpreter costs. Everything shown is read at once, as by an infinitely
- * fast terminal.
+/* Acts as the user of terminals: runs commands, each in its own pty, types into them, and measures
+ * the time until the expected text is shown. It is in C because an interpreter costs more than the
+ * differences. All output is read at once, as by an infinitely fast terminal.
  *
- *   console echo KEYS COMMAND...        one key at a time, in turn over all the commands, each
- *                                       timed until it comes back: a line "MIN P50 P99" in us each
- *   console keys KEYS COMMAND...        the same, but a line of all the times in us, in order of
- *                                       size, each: for figures over several runs
- *   console say TEXT UNTIL COMMAND      types TEXT once the command has shown something and is
- *                                       quiet, then: "SECONDS BYTES" until UNTIL is shown
- *   console show UNTIL COMMAND          "SECONDS BYTES" from the start until UNTIL is shown
- *   console paste COUNT UNTIL COMMAND   types COUNT letters as fast as they are taken, then:
- *                                       "SECONDS BYTES" until UNTIL, and what followed on its line
+ *   console echo KEYS COMMAND...        types one key at a time, in turn over all commands, and
+ *                                       times its echo; prints "MIN P50 P99" in us per command
+ *   console keys KEYS COMMAND...        the same, but prints all times in us, sorted, one line
+ *                                       per command: for figures over several runs
+ *   console say TEXT UNTIL COMMAND      waits for output and then silence, types TEXT, and
+ *                                       prints "SECONDS BYTES" until UNTIL is shown
+ *   console show UNTIL COMMAND          prints "SECONDS BYTES" from start until UNTIL is shown
+ *   console paste COUNT UNTIL COMMAND   types COUNT letters as fast as possible, and prints
+ *                                       "SECONDS BYTES" until UNTIL, and the rest of its line
  *
- * A command is run by /bin/sh. A wait that takes more than 60 s ends with status 3. */
+ * /bin/sh runs each command. A wait of more than 60 s exits with 3. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +51,7 @@ static void fail(const char *why) {
     exit(3);
 }
 
-/* `exec` and plain words are run without a shell, whose own start is nobody's business here. */
+/* `exec` and plain words run without a shell, so that its start is not measured. */
 static void run(const char *command) {
     static char copy[4096];
     char *words[64] = {0};
@@ -89,7 +88,7 @@ static struct session start(const char *command) {
     return new;
 }
 
-/* Reads what is there; -1 after `wait_ms` without anything. */
+/* Reads available output; returns -1 after `wait_ms` without any. */
 static ssize_t look(int master, char *into, size_t room, int wait_ms) {
     ssize_t got = read(master, into, room);
     if (got >= 0) return got;
@@ -106,14 +105,14 @@ static void settle(int master) {
     while (look(master, shown, sizeof shown, QUIET_MS) >= 0) {}
 }
 
-/* Reads until the text is shown, also when it is cut by the reads; returns bytes read. What
- * follows the text is put at the start of `shown`. */
+/* Reads until the text is shown, even if it is split over reads. Returns the bytes read, and moves
+ * the output behind the text to the start of `shown`. */
 static long long await(int master, const char *text) {
     long long total = 0;
     size_t kept = 0, length = strlen(text);
     for (;;) {
         ssize_t got = look(master, shown + kept, sizeof shown - kept - 1, PATIENCE_MS);
-        if (got < 0) fail("what was expected was not shown");
+        if (got < 0) fail("the expected text was not shown");
         total += got;
         size_t have = kept + (size_t)got;
         char *found = memmem(shown, have, text, length);
@@ -136,9 +135,9 @@ static void type(int master, const char *text, size_t count) {
             count -= (size_t)done;
             continue;
         }
-        /* What is shown meanwhile must be read, or both sides wait for each other. */
+        /* Read output meanwhile, or both sides wait for each other. */
         struct pollfd one = {.fd = master, .events = POLLIN | POLLOUT};
-        if (poll(&one, 1, PATIENCE_MS) <= 0) fail("what was typed was not taken");
+        if (poll(&one, 1, PATIENCE_MS) <= 0) fail("the input was not read");
         if (one.revents & POLLIN) (void)!read(master, shown, sizeof shown);
     }
 }
@@ -154,7 +153,7 @@ static double keystroke(int master, char key) {
     type(master, &key, 1);
     for (;;) {
         ssize_t got = look(master, shown, sizeof shown, PATIENCE_MS);
-        if (got < 0) fail("a key did not come back");
+        if (got < 0) fail("a key was not echoed");
         if (memchr(shown, key, (size_t)got) != NULL) return now() - began;
     }
 }
@@ -169,7 +168,7 @@ static void echo(int keys, int count, int all_times) {
                 look(sessions[i].master, shown, sizeof shown, QUIET_MS);
                 nanosleep(&pause, NULL);
             }
-            /* Not in any escape sequence, and never twice the same in a row. */
+            /* Neither occurs in an escape sequence, and they alternate. */
             sessions[i].samples[k] = keystroke(sessions[i].master, k % 2 ? '#' : '%');
             nanosleep(&pause, NULL);
         }

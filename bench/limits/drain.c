@@ -1,6 +1,6 @@
-/* The limit for keeping output: runs a shell command on a pty or a pipe and copies all it prints
- * into a file, 64 KiB a read. Prints the seconds from its start to the end of its output, and
- * those of processor time it took itself.
+/* The lower bound for capturing output: runs a shell command on a pty or a pipe and copies its
+ * output into a file, 64 KiB per read. Prints the seconds from the start to the end of output, and
+ * its own CPU seconds.
  *
  *   drain pty|pipe FILE COMMAND */
 #define _GNU_SOURCE

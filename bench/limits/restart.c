@@ -1,5 +1,5 @@
-/* The limit for restarting: keeps one program alive with what that needs and nothing more, a
- * pidfd to wait on and a pipe for its output. Ends on the signal TERM.
+/* The lower bound for restarting: keeps one program alive with only a pidfd to wait on and a pipe
+ * for its output. Exits on SIGTERM.
  *
  *   restart PROGRAM [ARGUMENT...] */
 #define _GNU_SOURCE

@@ -1,6 +1,6 @@
-/* The limit for starting programs: COUNT times vfork, setsid, two pipes or a pty, and exec.
- * Prints the seconds from the first start to the last exec, then kills what it started; with
- * `stay` it waits for the end of its input before that.
+/* The lower bound for starting programs: COUNT times vfork, setsid, two pipes or a pty, and exec.
+ * Prints the seconds from the first start to the last exec, then kills the programs. With `stay`,
+ * it waits for the end of its input before that.
  *
  *   spawn pipe|pty COUNT [stay] PROGRAM [ARGUMENT...] */
 #define _GNU_SOURCE
@@ -23,7 +23,7 @@ static double seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Ours are kept open, theirs are given back. */
+/* Our ends stay open, theirs are returned. */
 static int open_pty(int theirs[2]) {
     int ours = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), unlocked = 0;
     if (ours < 0 || ioctl(ours, TIOCSPTLCK, &unlocked) != 0) return -1;

@@ -1,4 +1,4 @@
-"""Output into a file: how fast, beside a bare loop, and at what cost, beside others."""
+"""Output into a file: throughput next to a bare loop, CPU cost next to other programs."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def measure(world, table):
 
 
 def throughput(world, table, channel, size):
-    """One that writes as fast as it can; the bytes pass through the ring into a log."""
+    """A child writes at full speed; its output goes through the ring into a log."""
     command = f"{world.child} emit {size}"
     folder = world.new_folder("capture")
     log = folder / "captured.log"
@@ -41,7 +41,7 @@ def throughput(world, table, channel, size):
         world.touch_memory(expected)
         said = world.run(world.drain, channel, folder / "bare.log", command)
         bare, bare_cpu = map(float, said.split())
-        # What one wrote is not to be carried to the disk while the other is measured.
+        # Delete the file, or the kernel writes it back while the other one is measured.
         (folder / "bare.log").unlink()
         speed["bare C"].append(size / bare / 1e6)
         cpu["bare C"].append(bare_cpu * 100e6 / size)
@@ -65,7 +65,7 @@ def throughput(world, table, channel, size):
 
 
 def cost(world, table, size):
-    """Processor time of whoever captures, the writer's own not counted."""
+    """CPU time of the capturing process, without that of the writer."""
     kinds = {
         "tmd": tmd, "supervisord": supervisord, "s6": s6, "runit": runit, "dekit": dekit,
         "pm2": pm2,
@@ -73,7 +73,7 @@ def cost(world, table, size):
     spent = {name: [] for name in kinds}
     failed = {}
     for number in range(min(world.rounds, 3)):
-        # Another one is first each time: who follows a long pause finds everything cold.
+        # Rotate the order: the first contender after a long pause finds cold caches.
         order = list(kinds)[number:] + list(kinds)[:number]
         for name in order:
             if name in failed:
@@ -89,7 +89,7 @@ def cost(world, table, size):
 
 
 def once(world, start, size):
-    """A child that writes when told, and then stays: nothing of the supervisor may be lost."""
+    """Measures a child that writes on command and then stays, so no supervisor exits early."""
     folder = world.new_folder("cost")
     log = folder / "out.log"
     script = f"read go <{folder}/go; {world.child} emit {size}; exec sleep 100000"
@@ -105,12 +105,12 @@ def once(world, start, size):
         return processes.cpu_s(pids) - before
     finally:
         stop()
-        # Not to be carried to the disk while the next one is measured.
+        # Delete the log, or the kernel writes it back while the next one is measured.
         shutil.rmtree(log) if log.is_dir() else log.unlink(missing_ok=True)
 
 
 def size_of(log):
-    """Of a log, or of all files in a folder of logs."""
+    """Returns the size of a log, or of all files in a directory of logs."""
     try:
         files = [log] if log.is_file() else list(log.rglob("*"))
         return sum(file.stat().st_size for file in files if file.is_file())
@@ -144,7 +144,7 @@ def runit(world, command, log):
 
 
 def logger(world, command, script, name):
-    """These log through a pipe into a process of its own, whoever supervises the two."""
+    """Measures a separate logger process behind a pipe, as s6 and runit use them."""
     shell = f"({shlex.join(command)}) | ({script})"
     root = world.start("/bin/sh", "-c", shell)
 

@@ -1,4 +1,4 @@
-"""Attached and detached: keys, floods, pastes, beside others and a raw terminal."""
+"""Attached and detached: keys, floods, pastes, next to other programs and a raw terminal."""
 
 import time
 
@@ -12,7 +12,7 @@ LINE = b"0123456789" * 8
 
 
 class Stage:
-    """Every contender that can be had, and what went wrong with the others."""
+    """The available contenders, and the errors of the others."""
 
     def __init__(self, world):
         self.world = world
@@ -31,7 +31,7 @@ class Stage:
                 say(f"{kind.name}: {failed}")
 
     def each(self, what, measure, contenders=None, **per_round):
-        """Samples of every contender, in turn; words for those that fail."""
+        """Measures every contender in turn. Returns samples and errors."""
         samples, failed = {}, dict(self.failed)
         for number in range(per_round.get("rounds", min(self.world.rounds, 3))):
             for one in contenders or self.here:
@@ -57,7 +57,7 @@ def measure_part(name):
 
 
 def write_megabytes(world, count):
-    """A file of so many megabytes of lines, a tenth of that where it has to be quick."""
+    """Writes `count` megabytes of lines into a file; a tenth of that with --quick."""
     path = world.new_folder("text") / "lines"
     return write_text(path, count * 10**6 // (10 if world.quick else 1))
 
@@ -73,7 +73,7 @@ def figures(samples, failed, pick=lambda sample: sample):
 
 
 def echo(world, table, stage):
-    """Everybody is attached at once; one key at a time, in turn."""
+    """All contenders are attached at once; keys are typed one at a time, in turn."""
     for one in stage.here:
         one.create("echo", [world.child, "echo"])
     samples = {one.name: [] for one in stage.here}
@@ -93,11 +93,11 @@ def echo(world, table, stage):
 
 
 def shown(world, table, stage):
-    """From the start of the client until what the process wrote last is on the screen."""
+    """Time from the start of the client until the process's last output is on the screen."""
     for one in stage.here:
         one.create("paint", [world.child, "paint", 400000])
     time.sleep(1)
-    # Without a picture it would wait for ever.
+    # These draw no screen, so the wait would never end.
     drawing = [one for one in stage.here if one.name not in ("dtach", "raw pty")]
 
     def once(one, _):
@@ -111,7 +111,7 @@ def shown(world, table, stage):
 
 
 def flood_attached(world, table, stage):
-    """`cat` typed at a shell, until the next prompt is shown."""
+    """Time from `cat` typed at a shell to the next prompt."""
     path = write_megabytes(world, 100)
     for one in stage.here:
         one.create("shell", ["/bin/sh"])
@@ -150,7 +150,7 @@ def errand_of(world, one, name, path):
 
 
 def flood_detached(world, table, stage):
-    """For a raw terminal: a bare loop that reads and forgets."""
+    """Floods without a client. The raw terminal is a bare loop that reads and discards."""
     path = write_megabytes(world, 100)
     contenders = [one for one in stage.here if one.name != Raw.name]
     errands = {one.name: errand_of(world, one, "detached", path) for one in contenders}
@@ -176,7 +176,7 @@ def flood_detached(world, table, stage):
 
 
 def stalled(world, table, stage):
-    """A client that is stopped while the child writes; blocked is what takes more than 5 s."""
+    """The client is stopped while the child writes. More than 5 s counts as blocked."""
     path = write_megabytes(world, 20)
     patience_s = 5
     contenders = [one for one in stage.here if one.name != Raw.name]
@@ -210,7 +210,7 @@ def stalled(world, table, stage):
 
 
 def paste(world, table, stage):
-    """A megabyte typed at once into a child that sleeps for two seconds first."""
+    """A megabyte is pasted into a child that sleeps for two seconds first."""
 
     def once(one, number):
         session = f"paste{number}"
@@ -232,11 +232,11 @@ def paste(world, table, stage):
 
 
 def clients(world, table, stage):
-    """What a client costs the server that it is attached to."""
+    """Memory that each client costs its server."""
     count = 10 if world.quick else 50
     row = dict(stage.failed)
     for one in stage.here:
-        # Screen and shpool take one client a session, as they are used here.
+        # As used here, screen and shpool take one client per session.
         if one.name not in ("tmd", "dtach", "tmux"):
             continue
         say(f"clients: {one.name}")

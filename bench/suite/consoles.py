@@ -1,7 +1,7 @@
-"""Those that let one attach to a terminal, each behind the same verbs.
+"""Programs with terminals to attach to, each behind the same methods.
 
-`create` starts a session without a client that runs a command; `attach_command` is what a person
-would type to attach to it; `servers` names the processes that hold the sessions.
+`create` starts a session that runs a command, without a client. `attach_command` returns the
+command that a user types to attach. `servers` returns the processes that hold the sessions.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from .world import wait_until
 
 
 class Raw:
-    """A terminal and nothing between: the limit. It has no sessions."""
+    """A terminal with nothing in between: the lower bound. It has no sessions."""
 
     name = "raw pty"
 
@@ -40,7 +40,7 @@ class Raw:
 
 
 class Dtach:
-    """A server for each session."""
+    """One server per session."""
 
     name = "dtach"
 
@@ -92,7 +92,7 @@ class Tmux:
 
 
 class Screen:
-    """A server for each session."""
+    """One server per session."""
 
     name = "screen"
 
@@ -133,7 +133,7 @@ class Shpool:
         self.world.run(*attach, timeout_s=20)
 
     def attach_command(self, session):
-        """It takes a moment until it has noticed that the client before is gone."""
+        """Waits until shpool has noticed that the previous client is gone."""
         def free():
             listed = self.world.run(*self.base, "list").split("\n")
             return any(line.split() == [session, "disconnected"] for line in listed)
@@ -146,7 +146,7 @@ class Shpool:
 
 
 class Tm:
-    """One daemon; sessions are programs that a reload adds."""
+    """One daemon. A session is a program that a reload adds."""
 
     name = "tmd"
 
@@ -177,10 +177,10 @@ ALL = (Tm, Raw, Dtach, Tmux, Screen, Shpool)
 
 
 class Terminal:
-    """A terminal of ours with a command on it, read as fast or as slowly as is wanted."""
+    """Our own terminal with a command on it, read at a chosen speed."""
 
     def __init__(self, world, command, keep=False):
-        """`keep` all that is shown, not just the end of it."""
+        """`keep` stores all output instead of the last 4 KiB."""
         self.kept = bytearray()
         self.keep = keep
         self.bytes_a_second = None
@@ -219,7 +219,7 @@ class Terminal:
         wait_until(lambda: text in bytes(self.kept), f"{text!r}", patience_s)
 
     def freeze(self):
-        """The client gets no processor time, and nobody reads what it wrote."""
+        """Stops the client, and stops reading its output."""
         self.paused.set()
         os.kill(self.child.pid, signal.SIGSTOP)
 
@@ -239,7 +239,7 @@ class Terminal:
                 break
             except subprocess.TimeoutExpired:
                 continue
-        # A read that waits ends when the last of the other side is gone; it is left otherwise.
+        # A blocked read returns when the other side closes. Leave the descriptor open otherwise.
         if self.gone.wait(1):
             os.close(self.master)
 
@@ -249,13 +249,13 @@ def take_terminal():
 
 
 class Errand:
-    """A child that does something on its terminal when told, and says when it is done."""
+    """A child that writes to its terminal on command, and reports when it is done."""
 
     def __init__(self, folder, name):
         self.go, self.done = folder / f"{name}.go", folder / f"{name}.done"
         os.mkfifo(self.go)
         os.mkfifo(self.done)
-        # Held open, so that neither side ever waits for the other to open.
+        # Kept open, so that neither side blocks in open().
         self.answers = os.open(self.done, os.O_RDWR | os.O_NONBLOCK)
 
     def order(self, text):

@@ -1,4 +1,4 @@
-"""A tmd of its own in a folder of its own, and its control socket."""
+"""A private tmd in its own directory, and its control socket."""
 
 import json
 import os
@@ -26,7 +26,7 @@ class Daemon:
 
         wait_until(reached, "tmd", pause_s=0.001)
         self.stream = self.connection.makefile("rwb")
-        # Who never asks anything is sent away after half a minute.
+        # The daemon closes a connection without requests after 30 s.
         self.call("hello")
 
     @property

@@ -1,4 +1,4 @@
-"""The command line, the order of the measurements, and what is written."""
+"""The command line, and the order of the measurements."""
 
 import argparse
 import pathlib
@@ -43,7 +43,7 @@ def main():
         spent = time.monotonic() - began
         say(f"took {spent:.0f} s")
         for words in table.incomplete:
-            say(f"NOT COMPLETE: {words}")
+            say(f"INCOMPLETE: {words}")
         if arguments.write or not (arguments.only or arguments.quick):
             write(world, table, spent)
     finally:
@@ -55,20 +55,24 @@ def main():
 def parse():
     parser = argparse.ArgumentParser(
         prog="bench/run",
-        description="Measures tmd beside bare C programs that do the least that has to be done, "
-        "and beside others (bench/rivals installs them). A run of everything writes "
-        "docs/benchmarks.md and its plots.",
+        description="Compare tmd with minimal C programs (the lower bound) and with other "
+        "programs (bench/rivals installs them). A run of everything writes docs/benchmarks.md "
+        "and its plots.",
     )
-    parser.add_argument("rounds", nargs="?", type=int, default=5, help="times, interleaved (5)")
+    names = ", ".join(ROWS | PARTS)
+    parser.add_argument("rounds", nargs="?", type=int, default=5,
+                        help="number of interleaved rounds (5)")
     parser.add_argument("--only", nargs="+", choices=ROWS | PARTS, metavar="ROW",
-                        help=f"of {', '.join(ROWS | PARTS)}; prints, writes nothing")
-    parser.add_argument("--quick", action="store_true", help="smaller, to see that it works")
-    parser.add_argument("--long", action="store_true", help="floods of a minute, not of 20 s")
-    parser.add_argument("--write", action="store_true", help="write the page all the same")
+                        help=f"measure only these, without writing the page: {names}")
+    parser.add_argument("--quick", action="store_true",
+                        help="use smaller sizes, to check that it works")
+    parser.add_argument("--long", action="store_true", help="flood for a minute instead of 20 s")
+    parser.add_argument("--write", action="store_true",
+                        help="write the page with --only or --quick too")
     arguments = parser.parse_args()
-    # `--only ROW 3` reads naturally but would take 3 for a row.
+    # `--only ROW 3` reads naturally, but takes 3 as a row.
     if arguments.rounds < 1:
-        parser.error("ROUNDS is at least 1")
+        parser.error("ROUNDS must be at least 1")
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""Bars as SVG, written by hand: no library, looks the same in a light and a dark page."""
+"""Bar charts as SVG, without a library, for light and dark pages."""
 
 import html
 
@@ -10,7 +10,7 @@ OTHERS = "#c9a227"
 
 
 def bars(path, title, unit, figures):
-    """One bar for each number; words stand where there is none. The longest fills the width."""
+    """Draws one bar per number, or text if there is none. The longest bar fills the width."""
     numbers = [value for value in figures.values() if isinstance(value, float)]
     longest = max(numbers, default=0) or 1
     room = WIDTH - LABEL - 110

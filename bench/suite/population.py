@@ -1,4 +1,4 @@
-"""A thousand children: start, stop, status, memory, idleness."""
+"""A thousand children: start, stop, status, memory, idle cost."""
 
 import os
 import statistics
@@ -18,7 +18,7 @@ def measure(world, table):
 
 
 def starts(world, table):
-    """Ours told by the daemon (all RUNNING), against the bare loop, with pipes and with ptys."""
+    """Times the daemon (until all are RUNNING) against the bare loop, with pipes and with ptys."""
     for kind in ("pipe", "pty"):
         figures = {"tmd": [], "bare C": []}
         stops = []
@@ -38,7 +38,7 @@ def starts(world, table):
 
 
 class Figures:
-    """Of one contender, in lists, by what was measured."""
+    """Samples of one contender, by what was measured."""
 
     def __init__(self):
         self.lists = {}
@@ -52,7 +52,7 @@ class Figures:
         return self.lists.get(what) or self.words.get(what) or self.out or ""
 
     def timed(self, what, action, wanted):
-        """Adds the seconds that it took, or the words with which it failed."""
+        """Adds the duration of an action, or its error."""
         began = time.perf_counter()
         try:
             action()
@@ -63,12 +63,12 @@ class Figures:
             self.add(what, time.perf_counter() - began)
 
 
-# Who needs longer for one visit with a thousand is visited once.
+# A contender that takes longer for one visit with a thousand children is visited once.
 PATIENCE_S = 30
 
 
 def crowd(world, table):
-    """Everybody, told by the children themselves."""
+    """Measures every contender, as reported by the children."""
     figures = {kind.name: Figures() for kind in ALL}
     for number in range(min(world.rounds, 3)):
         for kind in ALL:
@@ -103,7 +103,7 @@ def crowd(world, table):
 
 
 def visit(world, kind, count, first, figures):
-    """One contender with so many children, from its launch to its end."""
+    """Measures one contender with `count` children, from launch to end."""
     gate = Gate(world.new_folder("gate"))
     one = kind(world, [world.child, "stamp", gate.path], count)
     one.launch()
@@ -134,7 +134,7 @@ def observe(one, count, figures):
 
 
 def settle(one):
-    """Until it has nothing more to do: a second without processor time, at most ten."""
+    """Waits until a second passes without CPU time, for at most ten seconds."""
     own = one.own()
     for _ in range(10):
         before = processes.cpu_s(own)

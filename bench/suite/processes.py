@@ -1,4 +1,4 @@
-"""Looking at processes through /proc, and ending those that we started."""
+"""Inspects processes through /proc, and ends those that we started."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans():
-    """Whatever turns itself into a daemon below us becomes our child, so that we can end it."""
+    """Makes us the parent of orphaned descendants, so that we can end them."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -23,7 +23,7 @@ def read(path):
 
 
 def descendants(root):
-    """Every living process below `root`, the nearest first."""
+    """Returns every living process below `root`, the nearest first."""
     children = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -41,7 +41,7 @@ def command(pid):
 
 
 def own_below(root, foreign=("child", "sleep", "sh", "cat")):
-    """The processes of a supervisor itself: those below `root` that it was not asked to run."""
+    """Returns the supervisor's own processes: `root` and descendants with other commands."""
     return [pid for pid in [root, *descendants(root)] if command(pid) not in foreign]
 
 
@@ -55,17 +55,17 @@ def memory_kib(pids, kind):
 
 
 def pss_kib(pids):
-    """Proportional memory: what is shared counts once in the sum."""
+    """Returns proportional memory: shared pages count once in the sum."""
     return memory_kib(pids, "Pss")
 
 
 def anonymous_kib(pids):
-    """What they wrote: for growth, since what is shared changes when others come and go."""
+    """Returns private memory. Shared memory changes with others, so it cannot show growth."""
     return memory_kib(pids, "Anonymous")
 
 
 def cpu_s(pids):
-    """Seconds of processor time so far, those of ended children that were waited for included."""
+    """Returns seconds of CPU time, including waited-for children."""
     total = 0
     for pid in pids:
         fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
@@ -74,7 +74,7 @@ def cpu_s(pids):
 
 
 def wakeups(pids):
-    """How often each of their threads went to sleep so far."""
+    """Returns how often each thread went to sleep."""
     counts = {}
     for pid in pids:
         try:
@@ -89,12 +89,12 @@ def wakeups(pids):
 
 
 def more_wakeups(before, after):
-    """Between two counts. What a thread that ended meanwhile did is not known."""
+    """Returns the difference of two counts. Threads that ended in between are not counted."""
     return sum(count - before.get(thread, 0) for thread, count in after.items())
 
 
 def reap():
-    """Takes note of the ends of orphans that we adopted."""
+    """Reaps adopted orphans."""
     while True:
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
@@ -104,7 +104,7 @@ def reap():
 
 
 def end_all(patience_s=5.0):
-    """Ends every process below us, politely first."""
+    """Ends every descendant, with SIGTERM first."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         until = time.monotonic() + patience_s
         for pid in descendants(os.getpid()):

@@ -1,4 +1,4 @@
-"""What is felt at the keyboard: sizes, a cold `tm status`, `status` under a flood."""
+"""Interactive use: size, a cold `tm status`, `status` during a flood."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ def measure(world, table):
 
 
 def sizes(world, table):
-    """One executable is both; the other is there for those who look for it by name."""
+    """`tm` contains the daemon; `tmd` exists for its name."""
     table.add(GROUP, "size of the executable `tm` (client and daemon)", "MiB",
               {"tmd": world.tm.stat().st_size / 2**20})
 
@@ -45,12 +45,12 @@ def run(command):
 
 
 def flooded(world, table):
-    """Four children write as fast as they can, into ring and log, terminals and pipes. A daemon
-    that has nothing to do is asked in turn: what the machine itself makes slow shows there."""
+    """Four children write at full speed through pipes and terminals. An idle daemon is asked in
+    turn, to show the latency of the machine itself."""
     folder = world.new_folder("flooded")
     common = {"cmd": f"{world.child} emit 1000000000000", "numprocs": 2, "starttime": 0,
               "stoptime": 1}
-    # A real file: what goes to /dev/null never passes through the daemon.
+    # Output to /dev/null would bypass the daemon, so use a real file.
     logs = {"file": f"{folder}/{{instance}}.log", "max_size": "50MB", "keep": 1}
     programs = {"pipes": {**common, "stdout": logs}, "ptys": {**common, "tty": True}}
     daemon = Daemon(world, folder, json.dumps({"programs": programs}))

@@ -73,7 +73,7 @@ def write(world, table, spent_s):
     for group in dict.fromkeys(row.group for row in table.rows):
         text += f"\n## {group}\n\n" + section([row for row in table.rows if row.group == group])
     for words in table.incomplete:
-        text += f"\n**Not complete**: {words}\n"
+        text += f"\n**Incomplete**: {words}\n"
     text += pictures(table) + HOW
     if REMARKS.exists():
         text += "\n" + REMARKS.read_text()

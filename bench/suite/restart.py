@@ -1,4 +1,4 @@
-"""From `kill -9` to the replacement's exec, told by the replacement itself."""
+"""Time from `kill -9` to the replacement's exec, reported by the replacement."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from .table import ratio
 from .world import Failed, say
 
 GROUP = "Restart"
-# s6 and runit wait a second before they start again what ran for less.
+# s6 and runit delay the restart of a process that ran for less than a second.
 REST_S = 1.1
 
 
@@ -81,7 +81,7 @@ class Contender:
     def __init__(self, world, kind):
         self.kind = kind
         self.gate = Gate(world.new_folder("gate"))
-        # Held open by us too, so that it never ends between two runs.
+        # We keep it open too, so that it does not end between two runs.
         self.holder = os.open(self.gate.path, os.O_WRONLY)
         self.one = kind(world, [world.child, "stamp", self.gate.path], 1)
         self.one.launch()
@@ -89,7 +89,7 @@ class Contender:
         self.pid = self.gate.stamps(1)[0][0]
 
     def once(self):
-        """Microseconds from the kill to the next exec."""
+        """Returns the microseconds from the kill to the next exec."""
         killed = time.monotonic_ns()
         os.kill(self.pid, signal.SIGKILL)
         self.pid, started = self.gate.stamps(1, patience_s=30)[-1]

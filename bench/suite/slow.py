@@ -1,4 +1,4 @@
-"""Slow clients: what they cost the child, the others and the daemon, and how they come back."""
+"""Slow clients: their cost for the child, other clients and the daemon, and their recovery."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ def measure(world, table):
     alone, slow, back = [], [], []
     flood_for(world, daemon, errand, 1)
     new_kib = processes.anonymous_kib([daemon.pid])
-    # Drawing a screen for the first time takes memory that is used again later.
+    # The first screen allocates memory that later ones reuse.
     for client in slow_clients(world, daemon):
         client.end()
     calm_kib = processes.anonymous_kib([daemon.pid])
@@ -51,15 +51,15 @@ def measure(world, table):
 
 def report(table, windows, alone, slow, grown, back):
     who = "a stopped client and one that reads 1 KB/s"
-    nobody = "tmd, no client"
+    alone_name = "tmd, no client"
     what = f"rate of a child that floods for {windows * WINDOW_S} s with {who}"
-    row = {"tmd": [one[0] for one in slow], nobody: [one[0] for one in alone]}
-    table.add(GROUP, what, "MB/s", row, ratio(0.95, nobody, at_least=True))
+    row = {"tmd": [one[0] for one in slow], alone_name: [one[0] for one in alone]}
+    table.add(GROUP, what, "MB/s", row, ratio(0.95, alone_name, at_least=True))
     for share, name in ((0.5, "p50"), (0.99, "p99")):
-        row = {"tmd": of_all(slow, share), nobody: of_all(alone, share)}
+        row = {"tmd": of_all(slow, share), alone_name: of_all(alone, share)}
         what = f"echo of another process's console meanwhile, {name}"
-        table.add(GROUP, what, "µs", row, ratio(1.05, nobody))
-    # A ring's worth, and what is in flight.
+        table.add(GROUP, what, "µs", row, ratio(1.05, alone_name))
+    # One ring, and the data in flight.
     table.add(GROUP, "growth of the daemon meanwhile", "MiB", {"tmd": grown / 1024},
               at_most(1, "MiB"))
     wrong = [one for one in back if isinstance(one, str)]
@@ -68,16 +68,16 @@ def report(table, windows, alone, slow, grown, back):
 
 
 def of_all(windows, share):
-    """A percentile over the keys of all windows: three keys make up the last 1 % of one."""
+    """Returns a percentile over all windows: one window has only three keys in its last 1 %."""
     keys = sorted(key for _, window in windows for key in window)
     return keys[int(len(keys) * share)]
 
 
 def flood_for(world, daemon, errand, span_s):
-    """MB a second, and the echoes of another console meanwhile in µs."""
+    """Returns MB per second, and the echo times of another console in µs."""
     errand.order(span_s)
     command = [world.console, "keys", str(span_s * 60), daemon.attach_command("echo")]
-    # Its settling takes a second, each key some milliseconds.
+    # It settles for a second, then types a key every few milliseconds.
     typist = subprocess.Popen(command, stdout=subprocess.PIPE, env=world.environment, text=True)
     written = int(errand.result(span_s + 30))
     said, _ = typist.communicate(timeout=60)
@@ -96,7 +96,7 @@ def slow_clients(world, daemon):
 
 
 def come_back(world, daemon, clients):
-    """Seconds until both show what the process's terminal shows; words if they never do."""
+    """Returns the seconds until both show the process's screen, or an error text."""
     stopped, narrow = clients
     began = time.monotonic()
     stopped.thaw()

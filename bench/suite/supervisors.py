@@ -1,8 +1,8 @@
-"""Those that keep programs alive, each behind the same four verbs.
+"""Supervisors, each behind the same four methods.
 
-`launch` starts the supervisor with `count` copies of one command, none of them running where it
-can be told so; `up` and `down` order all of them to run or to end; `own` names its processes.
-Restarts are to be at once where that can be asked for.
+`launch` starts the supervisor with `count` copies of one command, stopped if it supports that. `up`
+and `down` start and stop all of them. `own` returns the supervisor's processes. Restarts are
+immediate if that can be configured.
 """
 
 import http.client
@@ -59,7 +59,7 @@ class Tmd(Supervisor):
 
 
 class Bare(Supervisor):
-    """No supervisor: a loop in C that starts what is asked for."""
+    """No supervisor: a C loop that starts the commands."""
 
     name = "bare C"
 
@@ -92,7 +92,7 @@ class UnixTransport(xmlrpc.client.Transport):
 
 
 class Supervisord(Supervisor):
-    """Started with its children, which is much faster than ordering them one after another."""
+    """Starts together with its children, which is much faster than one order per child."""
 
     name = "supervisord"
 
@@ -143,7 +143,7 @@ stderr_logfile=NONE
 
 
 class Folders(Supervisor):
-    """s6 and runit: a folder for each service; the scanner starts what it finds."""
+    """s6 and runit: one directory per service. The scanner starts each of them."""
 
     def launch(self):
         self.services = self.folder / "services"
@@ -164,7 +164,7 @@ class Folders(Supervisor):
 
 
 class S6(Folders):
-    """Its scanner knows where Debian puts s6-supervise, so it must look as if it were there."""
+    """Mounts s6-supervise at the path that Debian compiles into s6-svscan."""
 
     name = "s6"
 
@@ -274,7 +274,7 @@ class Pm2(Supervisor):
         self.verb("jlist")
 
     def end(self):
-        """Its own way takes minutes with many children."""
+        """Kills everything: `pm2 kill` takes minutes with many children."""
         below = processes.descendants(self.daemon_pid)
         for pid in [self.daemon_pid, *below]:
             try:
@@ -288,7 +288,7 @@ RIVALS = (Supervisord, S6, Runit, Dekit, Pm2)
 
 
 class Gate:
-    """A FIFO that children write a stamp into and keep open: it tells when they run and end."""
+    """A FIFO that shows when children run and end: each writes a stamp and keeps it open."""
 
     def __init__(self, folder):
         self.path = folder / "gate"
@@ -297,7 +297,7 @@ class Gate:
         self.rest = b""
 
     def stamps(self, count, patience_s=120.0):
-        """The next `count` pairs of pid and nanoseconds of CLOCK_MONOTONIC."""
+        """Returns the next `count` pairs of pid and CLOCK_MONOTONIC in nanoseconds."""
         lines = []
 
         def enough():

@@ -1,4 +1,4 @@
-"""What was measured, beside its target."""
+"""Measurements and their targets."""
 
 import dataclasses
 import statistics
@@ -6,7 +6,7 @@ import statistics
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What a row has to reach: a bound on our own figure, or on its ratio to another's."""
+    """A bound on our figure, or on its ratio to the figure of another contender."""
 
     text: str
     bound: float
@@ -28,7 +28,7 @@ def ratio(bound, to, at_least=False):
 
 @dataclasses.dataclass
 class Row:
-    """Figures by who made them: a number, or words where there is none."""
+    """Figures by contender: a number, or a text if there is none."""
 
     group: str
     what: str
@@ -61,11 +61,11 @@ class Row:
 class Table:
     def __init__(self):
         self.rows = []
-        # Parts that ended with an error, in words.
+        # Errors of parts that did not finish.
         self.incomplete = []
 
     def add(self, group, what, unit, figures, target=None, note=""):
-        """Figures are samples (their median counts), one number, or words."""
+        """Adds a row. A figure is a list of samples (shown as the median), a number or a text."""
         single = {name: one_figure(value) for name, value in figures.items()}
         row = Row(group, what, unit, single, target, note)
         self.rows.append(row)
@@ -84,7 +84,7 @@ def one_figure(value):
 
 
 def show(value):
-    """Three digits that count, no exponent."""
+    """Formats with three significant digits and no exponent."""
     if isinstance(value, str):
         return value
     if value is None:

@@ -1,4 +1,4 @@
-"""Where everything lies: our binaries, the limits, the rivals, a folder for the run."""
+"""Paths of our binaries, the limits and the rivals, and the directory of the run."""
 
 import os
 import pathlib
@@ -12,15 +12,15 @@ LIMITS = ("spawn", "drain", "restart", "child", "console")
 
 
 class Failed(Exception):
-    """Something could not be measured, in words for the table."""
+    """A measurement failed. The message goes into the table."""
 
 
 class World:
-    """What every measurement needs."""
+    """Common to all measurements."""
 
     def __init__(self, folder, arguments):
         self.folder = pathlib.Path(folder)
-        # Of others: later it is mostly our own.
+        # Taken now: later, the load is mostly our own.
         self.load_before = os.getloadavg()[1]
         self.rounds = arguments.rounds
         self.quick = arguments.quick
@@ -34,7 +34,7 @@ class World:
         self.folders = 0
 
     def clean_environment(self):
-        """Nothing of the user's: rivals keep their sockets and files in our folder."""
+        """Hides the user's environment, so that rivals keep sockets and files in our directory."""
         rivals, home = self.rivals, self.folder / "home"
         (home / "run").mkdir(parents=True, mode=0o700)
         path = [rivals / "venv/bin", rivals / "root/usr/bin", rivals / "root/usr/sbin"]
@@ -50,7 +50,7 @@ class World:
         }
 
     def build(self):
-        """Our binaries as users get them, and the limits."""
+        """Builds our release binaries, and the limits."""
         cargo = ["cargo", "build", "--release", "--quiet", "--bins", "--example", "bench_screen"]
         subprocess.run(cargo, cwd=ROOT, check=True)
         target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
@@ -69,17 +69,17 @@ class World:
         return folder
 
     def touch_memory(self, size):
-        """Has the machine back page cache for so many bytes. In a virtual one that is the dearest
-        part of writing a file, and whoever happens to write first would pay for it."""
+        """Makes the machine back page cache for `size` bytes. In a virtual machine this is the most
+        expensive part of writing a file, and the first writer would pay for it."""
         path = self.folder / "touched"
         with open(path, "wb") as file:
-            # What was freed last is not always what is given out next.
+            # Write more than that: the kernel does not always reuse the pages freed last.
             for _ in range(4 * size // MIB):
                 file.write(bytes(MIB))
         path.unlink()
 
     def run(self, *command, timeout_s=120, **options):
-        """Runs a command to its end; its output as text."""
+        """Runs a command to its end and returns its output."""
         command = list(map(str, command))
         try:
             done = subprocess.run(
@@ -96,7 +96,7 @@ class World:
         return done.stdout
 
     def start(self, *command, **options):
-        """Starts a command that stays; its output goes into a file in our folder."""
+        """Starts a long-running command. Its output goes to a file in our directory."""
         log = open(self.folder / "rivals.log", "ab")
         settings = dict(stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
         settings.update(options)

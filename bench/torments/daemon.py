@@ -1,4 +1,4 @@
-"""A tmd of its own, spoken to by hand, and what the kernel says about it."""
+"""A private tmd, a bare protocol client, and the kernel's view of both."""
 
 import json
 import os
@@ -9,14 +9,14 @@ import subprocess
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-# Programs run in folders of their own, where a relative path would lead nowhere.
+# Resolved, because programs run in other directories.
 BUILT = pathlib.Path(os.environ.get("TM_BIN_DIR") or ROOT / "target/release").resolve()
 PROGRAMS = BUILT / "examples"
 PATIENCE_S = 60
 
 
 class Failed(Exception):
-    """Something that must hold does not."""
+    """A check failed."""
 
 
 def expect(holds, what):
@@ -25,13 +25,13 @@ def expect(holds, what):
 
 
 def eventually(what, holds, patience_s=PATIENCE_S):
-    """Waits until something holds; returns what it came to."""
+    """Waits until `holds()` returns something true, and returns it."""
     deadline = time.monotonic() + patience_s
     while True:
         found = holds()
         if found:
             return found
-        expect(time.monotonic() < deadline, f"waited {patience_s} s in vain for {what}")
+        expect(time.monotonic() < deadline, f"{what}: not reached within {patience_s} s")
         time.sleep(0.02)
 
 
@@ -40,7 +40,7 @@ def p99(values):
 
 
 class Client:
-    """One connection: requests and answers, a line each."""
+    """One connection: requests and answers, one line each."""
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -50,14 +50,14 @@ class Client:
         self.last_id = 0
 
     def try_call(self, method, **params):
-        """The answer, whatever it is."""
+        """Returns the answer, even if it is an error."""
         self.last_id += 1
         request = {"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params}
         self.stream.write(json.dumps(request).encode() + b"\n")
         self.stream.flush()
         while True:
             line = self.stream.readline()
-            expect(line, f"the daemon hung up on {method}")
+            expect(line, f"the daemon closed the connection after {method}")
             answer = json.loads(line)
             if answer.get("id") == self.last_id:
                 return answer
@@ -68,9 +68,9 @@ class Client:
         return answer["result"]
 
     def event(self):
-        """The next event of a connection that follows them."""
+        """Returns the next event, after `events` with follow."""
         line = self.stream.readline()
-        expect(line, "the daemon hung up on who follows events")
+        expect(line, "the daemon closed a connection that follows events")
         return json.loads(line).get("params", {})
 
     def close(self):
@@ -79,7 +79,7 @@ class Client:
 
 
 class Console:
-    """An attached client that counts what it is sent."""
+    """An attached client."""
 
     def __init__(self, path, process, read_only=False):
         self.client = Client(path)
@@ -99,7 +99,7 @@ class Console:
         return kind, self.client.stream.read(length)
 
     def echo_s(self, text):
-        """Types something; seconds until it comes back."""
+        """Types a text and returns the seconds until its echo."""
         began = time.perf_counter()
         self.type(text)
         seen = b""
@@ -115,7 +115,7 @@ class Console:
 
 
 class Daemon:
-    """A running tmd in a folder; `@DIR@` and `@BIN@` in the config become paths."""
+    """A running tmd in a directory. `@DIR@` and `@BIN@` in its config become paths."""
 
     def __init__(self, folder, yaml, prefix=()):
         self.folder = pathlib.Path(folder)
@@ -133,7 +133,7 @@ class Daemon:
         self.client = eventually("tmd to answer", self.connected)
 
     def connected(self):
-        expect(self.child.poll() is None, f"tmd ended:\n{self.log()[-2000:]}")
+        expect(self.child.poll() is None, f"tmd exited:\n{self.log()[-2000:]}")
         try:
             return Client(self.socket)
         except OSError:
@@ -167,17 +167,17 @@ class Daemon:
         return time.perf_counter() - began
 
     def cross_check(self):
-        """Every pid that status shows is a living child of the daemon. Returns how many."""
+        """Checks that every pid in `status` is a living child. Returns their number."""
         rows = [row for row in self.status() if row["pid"]]
         pids = [row["pid"] for row in rows]
         expect(len(set(pids)) == len(pids), "one pid is shown twice")
         for row in rows:
             if not lives(row["pid"], self.pid):
-                # It may have died since it was asked about; then the next answer knows it, or
-                # does not know the process any more.
+                # It may have died after the answer. The next answer then shows another pid, or
+                # no longer has the process.
                 again = [now for now in self.status() if now["name"] == row["name"]]
                 lies = [now for now in again if now["pid"] == row["pid"]]
-                expect(not lies, f"dead, and shown as alive: {lies}")
+                expect(not lies, f"dead, but shown as alive: {lies}")
         return len(rows)
 
     def follow(self):
@@ -186,7 +186,7 @@ class Daemon:
         return client
 
     def measures(self):
-        """Descriptors, zombies, KiB of own memory, threads."""
+        """Returns descriptors, zombies, KiB of memory and threads."""
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
         return {
@@ -198,19 +198,19 @@ class Daemon:
         }
 
     def end(self, patience_s=PATIENCE_S):
-        """An orderly end that leaves nothing behind."""
+        """Shuts down in order, and checks that nothing is left."""
         self.client.try_call("shutdown")
         try:
             code = self.child.wait(patience_s)
         except subprocess.TimeoutExpired:
-            raise Failed(f"tmd does not end:\n{self.log()[-2000:]}") from None
-        expect(code == 0, f"tmd ended with {code}:\n{self.log()[-2000:]}")
+            raise Failed(f"tmd does not exit:\n{self.log()[-2000:]}") from None
+        expect(code == 0, f"tmd exited with {code}:\n{self.log()[-2000:]}")
         left = processes_of(self.socket)
         expect(not left, f"left behind: {left}")
         expect("panicked" not in self.log(), "the daemon panicked")
 
     def abandon(self):
-        """After a failure: ends what is left by force."""
+        """Kills everything that is left after a failure."""
         if self.child.poll() is None:
             self.child.kill()
             self.child.wait()
@@ -222,7 +222,7 @@ class Daemon:
 
 
 def stat_of(pid):
-    """State letter and parent of a process; None when it is gone."""
+    """Returns the state letter and the parent of a process, or None if it is gone."""
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
@@ -244,7 +244,7 @@ def zombies_of(parent):
 
 
 def processes_of(path):
-    """Living processes whose environment names this control socket."""
+    """Returns living processes whose environment names this control socket."""
     wanted = f"TM_SOCKET={path}".encode()
     found = []
     for pid in pids():

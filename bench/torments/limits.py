@@ -1,4 +1,4 @@
-"""Nothing left to give: descriptors, processes, memory, disks."""
+"""Exhausted resources: descriptors, processes, memory, disks."""
 
 import os
 import shutil
@@ -10,33 +10,33 @@ from .daemon import Client, Console, Daemon, eventually, expect, p99
 
 
 class Skipped(Exception):
-    """Not possible here."""
+    """The scenario cannot run here."""
 
 
 def descriptors(folder, minutes):
-    """EMFILE: starts that find no descriptor fail by name, the rest goes on."""
+    """EMFILE: starts without a descriptor fail with the reason; everything else continues."""
     daemon = Daemon(folder, """
 programs:
   a: {cmd: sleep 100000, numprocs: 40, starttime: 0, startretries: 0}
 """, prefix=["prlimit", "--nofile=80:80"])
     failed = eventually("a failed start", lambda: failures(daemon))
-    expect("Too many open files" in failed[0]["detail"], f"not named: {failed[0]}")
+    expect("Too many open files" in failed[0]["detail"], f"the reason is missing: {failed[0]}")
     running = [row["name"] for row in daemon.status() if row["state"] == "RUNNING"]
-    expect(running, "nothing runs at all")
-    # Clients that find no descriptor wait until there is one.
+    expect(running, "no process runs")
+    # Clients without a descriptor wait until one is free.
     crowd = []
     for _ in range(20):
         client = Client(daemon.socket)
         client.stream.write(b'{"jsonrpc":"2.0","id":1,"method":"status"}\n')
         client.stream.flush()
         crowd.append(client)
-    expect(daemon.row(running[0])["state"] == "RUNNING", "a bystander is hurt")
+    expect(daemon.row(running[0])["state"] == "RUNNING", "an unrelated process is affected")
     daemon.call("stop", targets=running[:10])
     for client in crowd:
         expect(b'"result"' in client.stream.readline(), "a client was never served")
         client.close()
     reply = daemon.call("start", targets=running[:10])
-    expect(all(row["ok"] for row in reply["processes"]), f"it does not recover: {reply}")
+    expect(all(row["ok"] for row in reply["processes"]), f"no recovery: {reply}")
     daemon.end()
     return {"running": len(running), "failed": len(failed)}
 
@@ -51,7 +51,7 @@ def failures(daemon):
 def processes(folder, minutes):
     """EAGAIN from clone: an ordinary user at RLIMIT_NPROC."""
     if os.geteuid() != 0:
-        raise Skipped("needs root, to become a user that runs nothing else")
+        raise Skipped("needs root to switch to a user without processes")
     user = 54_321
     os.chown(folder, user, user)
     daemon = Daemon(folder, """
@@ -61,17 +61,18 @@ programs:
         "setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "prlimit", "--nproc=20",
     ])
     failed = eventually("a failed start", lambda: failures(daemon))
-    expect("Resource temporarily unavailable" in failed[0]["detail"], f"not named: {failed[0]}")
+    named = "Resource temporarily unavailable" in failed[0]["detail"]
+    expect(named, f"the reason is missing: {failed[0]}")
     running = [row["name"] for row in daemon.status() if row["state"] == "RUNNING"]
     daemon.call("stop", targets=running[:5])
     reply = daemon.call("start", targets=[failed[0]["name"]])
-    expect(reply["processes"][0]["ok"], f"it does not recover: {reply}")
+    expect(reply["processes"][0]["ok"], f"no recovery: {reply}")
     daemon.end()
     return {"running": len(running), "failed": len(failed)}
 
 
 def memory(folder, minutes):
-    """ENOMEM: buffers that cannot grow cost output, not the daemon."""
+    """ENOMEM: if a buffer cannot grow, output is lost and the daemon survives."""
     daemon = Daemon(folder, """
 programs:
   steady: {cmd: sleep 100000, starttime: 0}
@@ -79,15 +80,15 @@ programs:
     autorestart: never}
 """, prefix=["prlimit", "--as=400000000"])
     done = lambda: all(row["state"] == "EXITED" for row in daemon.status("hungry"))
-    eventually("all of it to be read", done)
-    expect(daemon.row("steady")["restarts"] == 0, "a bystander is hurt")
+    eventually("all output to be read", done)
+    expect(daemon.row("steady")["restarts"] == 0, "an unrelated process is affected")
     after = daemon.measures()
     daemon.end()
     return {"after": after}
 
 
 class Disk:
-    """A small ext4 of its own, which can be frozen and filled."""
+    """A small ext4 file system that can be frozen and filled."""
 
     def __init__(self, folder, mebibytes=256):
         if os.geteuid() != 0:
@@ -103,11 +104,11 @@ class Disk:
             ["mount", "-o", "loop", self.image, self.place], capture_output=True
         ).returncode == 0
         if not mounted:
-            raise Skipped("no loop-mounted ext4 here")
+            raise Skipped("cannot mount an ext4 image here")
 
     def freeze(self):
         if subprocess.run(["fsfreeze", "-f", self.place], capture_output=True).returncode != 0:
-            raise Skipped("it cannot be frozen here")
+            raise Skipped("cannot freeze a file system here")
 
     def thaw(self):
         subprocess.run(["fsfreeze", "-u", self.place], capture_output=True)
@@ -118,7 +119,7 @@ class Disk:
 
 
 def frozen_disk(folder, minutes):
-    """The disk of the logs is frozen for 30 s: nothing gets slower, what is lost is counted."""
+    """The logs' disk is frozen for 30 s: nothing gets slower, and lost bytes are counted."""
     disk = Disk(folder)
     try:
         return on_frozen_disk(folder, disk)
@@ -163,9 +164,9 @@ programs:
             lost += int(event["detail"].split(": ")[1].split()[0])
             break
     console.close()
-    eventually("what is kept to be written", lambda: kept_and_lost(folder, total)[0] is not None)
+    eventually("the kept output to be written", lambda: kept_and_lost(folder, total)[0] is not None)
     kept, marked = kept_and_lost(folder, total)
-    expect(marked == lost, f"{marked} marked, {lost} told")
+    expect(marked == lost, f"{marked} marked in the log, {lost} in the event")
     worst = {f"{name}_ms_p99": round(p99(of) * 1000, 2) for name, of in spans.items()}
     expect(worst["status_ms_p99"] < 20 and worst["echo_ms_p99"] < 20, f"slow: {worst}")
     expect(worst["restart_ms_p99"] < 200, f"slow: {worst}")
@@ -175,7 +176,7 @@ programs:
 
 
 def kept_and_lost(folder, total):
-    """Bytes in the log and bytes it says are missing, once they are all that was printed."""
+    """Returns the bytes in the log and those marked as lost, once they add up to `total`."""
     kept = lost = 0
     for line in (folder / "disk/log").read_bytes().split(b"\n"):
         if line.startswith(b"[tmd: "):

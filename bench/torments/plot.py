@@ -1,4 +1,4 @@
-"""Samples over time, as an SVG by hand."""
+"""Draws samples over time as an SVG, without a library."""
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, GAP = 900, 130, 70, 20, 50, 46
 POINTS = 240
@@ -7,8 +7,8 @@ PANELS = [
     ("fds", "open descriptors", 1, "#2d7d46"),
     ("alive", "living processes", 1, "#8a6d1a"),
     ("zombies", "zombies", 1, "#a8321b"),
-    ("status_ms", "status, slowest of 20 a second, ms", 1, "#6a3d9a"),
-    ("idle_ms", "the same of a daemon that runs nothing, ms", 1, "#777777"),
+    ("status_ms", "status, slowest of 20 per second, ms", 1, "#6a3d9a"),
+    ("idle_ms", "the same for an idle daemon, ms", 1, "#777777"),
 ]
 
 
@@ -60,7 +60,7 @@ def draw_panel(samples, panel, top):
 
 
 def thinned(samples, key):
-    """At most POINTS of them; of each stretch the highest, so that no peak is hidden."""
+    """Returns at most POINTS samples: the highest of each stretch, so that peaks stay visible."""
     stretch = max(1, -(-len(samples) // POINTS))
     starts = range(0, len(samples), stretch)
     return [max(samples[at : at + stretch], key=lambda s: s[key]) for at in starts]

@@ -1,6 +1,6 @@
-"""One torment each: what is done to a daemon, and what must hold meanwhile and afterwards.
+"""Scenarios: an attack on a daemon, and checks during and after it.
 
-Each takes an empty folder and the minutes that the long ones may use, and returns figures.
+Each takes an empty directory and the minutes that a long scenario may use, and returns figures.
 """
 
 import os
@@ -19,7 +19,7 @@ STATUS_MS_MAX = 5
 
 
 def kills(folder, minutes):
-    """Children and clients are killed at random under load; status is checked against /proc."""
+    """Kills random children and clients under load; checks status against /proc."""
     daemon = Daemon(folder, """
 defaults: {autorestart: always, starttime: 0}
 programs:
@@ -53,7 +53,7 @@ programs:
         client.kill()
         client.wait()
     figures = {"children_killed": killed[0], "clients_killed": killed[1], "checks": checks}
-    end = eventually("the calm", lambda: as_before(daemon, base))
+    end = eventually("the initial state", lambda: as_before(daemon, base))
     restarts = sum(row["restarts"] for row in daemon.status())
     expect(restarts >= killed[0] * 0.9, f"{killed[0]} killed, {restarts} restarts")
     daemon.end()
@@ -78,20 +78,20 @@ def kill(pid, number):
 
 
 def settled(daemon):
-    """Measures once everything is RUNNING."""
+    """Waits until all processes are RUNNING, then measures."""
     eventually("all to run", lambda: set(daemon.states().values()) == {"RUNNING"})
     return daemon.measures()
 
 
 def as_before(daemon, base):
-    """Measures, once everything runs and no descriptor is held that was not before."""
+    """Returns measures if all processes run and no descriptor was added, else None."""
     now = daemon.measures()
     calm = set(daemon.states().values()) == {"RUNNING"} and now["zombies"] == 0
     return now if calm and now["fds"] <= base["fds"] else None
 
 
 def exits(folder, minutes):
-    """Two thousand processes end in the same instant; no answer shows a dead one as alive."""
+    """Two thousand processes exit at the same instant; no answer shows a dead one as alive."""
     daemon = Daemon(folder, """
 defaults: {starttime: 0, cmd: sleep 100000, numprocs: 2000}
 programs: {once: {autorestart: never}, again: {autorestart: always}}
@@ -103,7 +103,7 @@ programs: {once: {autorestart: never}, again: {autorestart: always}}
         os.kill(daemon.pid, signal.SIGSTOP)
         for pid in dead:
             os.kill(pid, signal.SIGKILL)
-        eventually("their end", lambda: all(stat_of(pid)[0] == "Z" for pid in dead))
+        eventually("their exits", lambda: all(stat_of(pid)[0] == "Z" for pid in dead))
         began = time.monotonic()
         os.kill(daemon.pid, signal.SIGCONT)
         rows = daemon.status(program)
@@ -123,7 +123,7 @@ programs: {once: {autorestart: never}, again: {autorestart: always}}
 
 
 def crash_loop(folder, minutes):
-    """Programs that die at once are started again at full speed; status stays quick."""
+    """Programs that exit at once restart at full speed; status stays fast."""
     daemon = Daemon(folder, """
 defaults: {starttime: 0, autorestart: always}
 programs:
@@ -132,11 +132,10 @@ programs:
   steady: {cmd: sleep 100000}
 """)
     before = daemon.measures()
-    # A daemon that is busy gets its share of the cores and no more; with others at work on all of
-    # them nothing can be said of its speed.
+    # With all cores busy, a daemon gets only its share, and its speed cannot be judged.
     crowded = os.getloadavg()[0] > os.cpu_count()
-    # What these programs make of the machine shows in one that does nothing but answer, and in
-    # how long a start takes: nobody is answered while one of those is under way.
+    # The load of these programs also slows an idle daemon, and a single start. Both are measured,
+    # because no request is answered during a start.
     (folder / "idle").mkdir()
     idler = Daemon(folder / "idle", "programs: {}\n")
     latencies, idle, spawn, end = [], [], [], time.monotonic() + min(60, minutes * 30)
@@ -153,7 +152,7 @@ programs:
     p99s = f"status {p99(latencies):.1f}, idle {p99(idle):.1f}, spawn {p99(spawn):.1f} ms (p99)"
     bound = max(STATUS_MS_MAX, 2 * (p99(idle) + p99(spawn)))
     expect(crowded or p99(latencies) <= bound, p99s)
-    expect(daemon.row("steady")["restarts"] == 0, "a bystander was restarted")
+    expect(daemon.row("steady")["restarts"] == 0, "an unrelated process was restarted")
     began = time.monotonic()
     daemon.call("stop", targets=["crash", "segfault"])
     stop_s = time.monotonic() - began
@@ -169,7 +168,7 @@ programs:
 
 
 def stopped(folder, minutes):
-    """The daemon is SIGSTOPped for ten seconds, then catches up with all that happened."""
+    """The daemon is stopped (SIGSTOP) for ten seconds, then catches up."""
     daemon = Daemon(folder, """
 defaults: {starttime: 0}
 programs:
@@ -199,8 +198,8 @@ programs:
     back = lambda: all(
         row["state"] == "RUNNING" and row["pid"] not in victims for row in daemon.status("victim")
     )
-    eventually("the victims to be back", back)
-    expect(daemon.row("once")["state"] == "EXITED", "its end was missed")
+    eventually("the victims to run again", back)
+    expect(daemon.row("once")["state"] == "EXITED", "an exit was missed")
     lines = "".join(f"line {i}\n" for i in range(2000))
     eventually("all lines", lambda: (folder / "log").read_text() == lines)
     daemon.end()
@@ -216,7 +215,7 @@ def settled_but(daemon, *others):
 
 
 def clients(folder, minutes):
-    """Garbage, slow, half-open and 5,000 clients: the limit is said, those inside are served."""
+    """Garbage, slow, half-open and 5,000 clients: those within the limit are served."""
     limit = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 20_000)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     daemon = Daemon(folder, "programs: {steady: {cmd: sleep 100000, starttime: 0}}\n")
@@ -232,16 +231,16 @@ def clients(folder, minutes):
         try:
             client.sendall(b'{"jsonrpc":"2.0","id":1,"method":"hello"}\n')
         except BrokenPipeError:
-            pass  # Refused already; it says so below.
+            pass  # Refused already; counted below.
         crowd.append(client)
         if len(crowd) % 100 == 0:
-            expect(daemon.row("steady")["state"] == "RUNNING", "it does not run")
+            expect(daemon.row("steady")["state"] == "RUNNING", "steady does not run")
     welcome = 0
     for client in crowd:
         answer = client.recv(4096)
         welcome += b'"result"' in answer
         refused += b"1024 clients already" in answer
-    # The early ones, and the one that asks for status.
+    # The early clients, and the one that requests status.
     expect((welcome, refused) == (1024 - 501, 5000 - (1024 - 501)), f"{welcome}, {refused} refused")
     latencies = []
     for client in early:
@@ -313,11 +312,11 @@ programs:
     finally:
         done.set()
         looking.join()
-    expect((folder / "line").stat().st_size == 100_000_007, "the line is not whole")
-    expect((folder / "nuls").stat().st_size == 100_000_000, "not every NUL is there")
+    expect((folder / "line").stat().st_size == 100_000_007, "the line is incomplete")
+    expect((folder / "nuls").stat().st_size == 100_000_000, "NULs are missing")
     deserted = daemon.row("deserted")
-    expect(deserted["stragglers"], f"its straggler is not named: {deserted}")
-    expect(daemon.row("closed")["state"] == "RUNNING", "it lives without its stdout")
+    expect(deserted["stragglers"], f"its straggler is not listed: {deserted}")
+    expect(daemon.row("closed")["state"] == "RUNNING", "closed its stdout and ended")
     daemon.call("stop", targets=["all"])
     after = daemon.measures()
     expect(after["rss_kib"] < before["rss_kib"] + 8 * 1024, f"grown: {before} {after}")
@@ -326,7 +325,7 @@ programs:
 
 
 def reloads(folder, minutes):
-    """5,000 programs, reloaded every 100 ms with a change of one of them."""
+    """5,000 programs, reloaded every 100 ms with one change."""
     def config(turn):
         quiet = "\n".join(
             f"  quiet{i}: {{cmd: sleep 100000, autostart: false, stoptime: {turn % 7 + 1}}}"
@@ -347,7 +346,8 @@ def reloads(folder, minutes):
         spans.append(time.monotonic() - began)
         memory.append(daemon.measures()["anon_kib"])
         time.sleep(max(0, 0.1 - spans[-1]))
-    expect([row["pid"] for row in daemon.status("up")] == untouched, "an unchanged pid changed")
+    pids = [row["pid"] for row in daemon.status("up")]
+    expect(pids == untouched, "an unchanged process got another pid")
     third = len(memory) // 3
     growth = statistics.median(memory[-third:]) - statistics.median(memory[third : 2 * third])
     expect(growth <= max(1024, memory[third] * 0.03), f"grows by {growth} KiB: {memory[::50]}")

@@ -1,4 +1,4 @@
-"""Everything at once, for a long time: nothing may leak, lie or become slow."""
+"""Everything at once, for a long time: no leak, no wrong answer, no slowdown."""
 
 import os
 import pty
@@ -14,7 +14,7 @@ from .daemon import BUILT, Client, Console, Daemon, Failed, eventually, expect, 
 from .limits import Disk, Skipped
 from .plot import draw
 
-# Small buffers are full after a minute: what memory does later is no filling of them.
+# Small buffers are full after a minute, so later growth of memory is a leak.
 HEAD = "defaults: {buffer: 16KiB}\nprograms:\n"
 
 CALM = """
@@ -34,7 +34,7 @@ CALM = """
     sleep 0.01; done', shell: true, tty: true, starttime: 0}
 """
 
-# Its log is on a disk of 16 MiB, which it fills.
+# It fills the disk of 16 MiB that holds its log.
 ON_DISK = """
   glutton: {cmd: '@BIN@/flood 3000000 100; sleep 0.3', shell: true, starttime: 0,
     autorestart: always, stdout: {file: '@DIR@/disk/log', max_size: 0}}
@@ -60,11 +60,11 @@ class Soak:
         try:
             self.disk = Disk(folder, mebibytes=16)
         except Skipped as why:
-            print(f"without a disk that is full or frozen: {why}")
+            print(f"skipping the full and frozen disk: {why}")
         self.on_disk = ON_DISK if self.disk else ""
         self.daemon = Daemon(folder, HEAD + CALM + self.on_disk)
         (folder / "idle").mkdir()
-        # Does nothing but answer: what the machine itself makes slow shows there too.
+        # An idle daemon shows the latency of the machine itself.
         self.idler = Daemon(folder / "idle", "programs: {}\n")
 
     def run(self):
@@ -92,19 +92,19 @@ class Soak:
                 self.sample(now - began)
             time.sleep(0.02)
         self.settle()
-        expect(self.untouched() == untouched, "a process that nobody touched has another pid")
-        end = eventually("its descriptors to be those of the beginning", lambda: self.as_at(base))
+        expect(self.untouched() == untouched, "an untouched process has another pid")
+        end = eventually("the initial number of descriptors", lambda: self.as_at(base))
         daemon.end()
         self.idler.end()
         return self.verdict(base, end)
 
     def as_at(self, base):
-        """What is measured now, once no more descriptors or zombies are there than before."""
+        """Returns measures if no descriptor or zombie was added, else None."""
         now = self.daemon.measures()
         return now if now["fds"] <= base["fds"] and now["zombies"] == 0 else None
 
     def settle(self):
-        """Everybody leaves, the first config holds, and what is wanted up is up."""
+        """Closes all clients, restores the first config, and waits until its processes run."""
         for client in self.consoles + self.idle:
             client.close()
         self.consoles, self.idle = [], []
@@ -150,19 +150,19 @@ class Soak:
         try:
             console = Console(self.daemon.socket, process)
             console.type(b"something typed\r" * 20)
-            # Half of them never read what they are sent.
+            # Half of them never read.
             if self.random.random() < 0.5:
                 console.read_frame()
             self.consoles.append(console)
         except OSError:
             pass
         except Failed as failed:
-            # Scaled away at the moment.
+            # The process may be scaled away.
             if "no such process" not in str(failed):
                 raise
 
     def kill_all_victims(self):
-        """In one instant, as the daemon sees it."""
+        """Kills all victims while the daemon is stopped, so that it sees them at one instant."""
         pids = [row["pid"] for row in self.daemon.status("victim") if row["pid"]]
         os.kill(self.daemon.pid, signal.SIGSTOP)
         for pid in pids:
@@ -179,7 +179,7 @@ class Soak:
 
     def say_something(self):
         text = "said\n" * self.random.randrange(1, 2000)
-        # Whether it runs just now is another matter.
+        # An error is fine: the process may not be running.
         self.daemon.client.try_call("send", process="shell:0", text=text)
 
     def ask(self):
@@ -195,10 +195,10 @@ class Soak:
             try:
                 client.send(struct.pack(">BBI", 3, 0, len(size)) + size)
             except OSError:
-                pass  # Its process has ended for good.
+                pass  # Its process has ended.
 
     def run_a_client(self):
-        """A real one; one that attaches has a terminal, which nobody reads."""
+        """Starts a real client, on a terminal that is never read."""
         if len(self.commands) > 8:
             self.kill_a_client()
         arguments = self.random.choice([
@@ -226,7 +226,7 @@ class Soak:
             os.kill(self.daemon.pid, signal.SIGUSR1)
 
     def freeze(self):
-        # Seldom, or there would be no output in any log.
+        # Rarely, or the logs would stay empty.
         if not self.frozen and self.random.random() < 0.1:
             try:
                 self.disk.freeze()
@@ -267,7 +267,7 @@ class Soak:
     def start_and_stop(self):
         verb = self.random.choice(["start", "stop", "restart"])
         target = self.random.choice(["shell:2", "tree", "failing", "missing", "deserted", "closed"])
-        # One may be scaled away at the moment.
+        # An error is fine: the process may be scaled away.
         self.daemon.client.try_call(verb, targets=[target], wait=False)
 
     def reopen_logs(self):
@@ -297,7 +297,7 @@ class Soak:
             idle.append(self.idler.status_s() * 1000)
         alive = self.daemon.cross_check()
         sample = {"at_s": round(at_s, 1), "alive": alive, **self.daemon.measures()}
-        # One that has just ended is a zombie until the turn is over: seen twice it is one.
+        # A process that has just exited is a zombie until the turn ends, so look twice.
         if sample["zombies"]:
             before = set(zombies_of(self.daemon.pid))
             self.daemon.status()
@@ -336,7 +336,7 @@ class Soak:
 
 
 def soak(folder, minutes, picture=None):
-    """Runs it, and draws the samples when there is a place for them, whatever the verdict."""
+    """Runs the soak. Draws the samples into `picture`, also after a failure."""
     run = Soak(folder, minutes)
     try:
         return run.run()
