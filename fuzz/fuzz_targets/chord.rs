@@ -1,11 +1,11 @@
-//! Detach keys as users write them, and whatever is typed: nothing that is typed is lost, cuts
-//! change nothing, a paste is never a command, and the chord always leaves.
+//! Any detach keys and any typed bytes: no byte is lost, splitting the input changes nothing, a
+//! paste is never a command, and the chord always detaches.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-// Private to the client, and pure: taken in as source.
+// Private to the client, and pure: included as source.
 #[allow(dead_code)]
 #[path = "../../src/client/chord.rs"]
 mod chord;
@@ -14,7 +14,7 @@ mod keys;
 
 use chord::{Action, ChordDecoder, DetachKeys};
 
-/// The standard ones, docker's, and ones that are awkward.
+/// The standard keys, docker's, and awkward ones.
 const KEYS: [&str; 8] = [
     "ctrl-a,d",
     "ctrl-p,ctrl-q",
@@ -26,7 +26,7 @@ const KEYS: [&str; 8] = [
     "none",
 ];
 
-/// What nobody can have as a detach key, and what it sends.
+/// A byte that cannot be part of a detach key.
 const NEUTRAL: &[u8] = b"\xff";
 
 fuzz_target!(|input: (u8, u8, bool, &str, &[u8])| {
@@ -40,8 +40,12 @@ fuzz_target!(|input: (u8, u8, bool, &str, &[u8])| {
         shown => shown.replace(' ', ","),
     };
     let again = DetachKeys::parse(&written);
-    assert_eq!(again.as_ref(), Ok(&keys), "shown as it can be written");
-    // Nothing said is the usual.
+    assert_eq!(
+        again.as_ref(),
+        Ok(&keys),
+        "the shown keys parse to the same keys"
+    );
+    // Empty means the standard keys.
     let chosen = match chosen.trim() {
         "" => KEYS[0],
         _ => chosen,
@@ -51,13 +55,17 @@ fuzz_target!(|input: (u8, u8, bool, &str, &[u8])| {
     assert_eq!(typed(&keys, bytes, usize::from(cut) + 1, paste), whole);
     check_kept(&keys, bytes, &whole);
     if !bytes.contains(&0x1b) {
-        assert_eq!(whole, plainly(chosen, bytes), "as a plain reading has it");
+        assert_eq!(
+            whole,
+            plainly(chosen, bytes),
+            "differs from the simple model"
+        );
     }
     check_paste(&keys, bytes);
     check_leaves(&keys, chosen, bytes);
 });
 
-/// All that comes of it, with a last byte that is no key of a chord.
+/// Returns all actions for these bytes, followed by a neutral byte.
 fn typed(keys: &DetachKeys, bytes: &[u8], cut: usize, paste: bool) -> Vec<Action> {
     let mut decoder = ChordDecoder::new(keys.clone());
     let mut all = Vec::new();
@@ -92,19 +100,20 @@ fn forwarded(actions: &[Action]) -> Vec<u8> {
     bytes
 }
 
-/// Nothing is made up, and without a command nothing is missing. A report (of the mouse, say) may
-/// overtake a prefix that waits for its key, so the order is looked at without sequences only.
+/// Checks that no byte is invented, and that none is lost without a command. A report (of the
+/// mouse, for example) may overtake a waiting prefix, so only input without sequences checks the
+/// order.
 fn check_kept(keys: &DetachKeys, bytes: &[u8], actions: &[Action]) {
     let sent = counted(&forwarded(actions));
     let came = counted(&[bytes, NEUTRAL].concat());
     let made_up = (0..256).find(|byte| sent[*byte] > came[*byte]);
-    assert_eq!(made_up, None, "a byte that nobody typed");
+    assert_eq!(made_up, None, "a byte that was not typed");
     let commands = actions
         .iter()
         .any(|action| !matches!(action, Action::Forward(_)));
     // Behind a prefix with commands, typing it twice sends it once.
     if !commands && keys.prefix().is_none() {
-        assert_eq!(sent, came, "typing is lost");
+        assert_eq!(sent, came, "typed bytes are lost");
     }
 }
 
@@ -116,7 +125,7 @@ fn counted(bytes: &[u8]) -> [usize; 256] {
     counts
 }
 
-/// Single bytes, without any sequence.
+/// A simple model for input without escape sequences.
 fn plainly(chosen: &str, bytes: &[u8]) -> Vec<Action> {
     let keys: Vec<u8> = match chosen.trim() {
         "none" => Vec::new(),
@@ -159,7 +168,7 @@ fn plainly(chosen: &str, bytes: &[u8]) -> Vec<Action> {
     joined(all)
 }
 
-/// Whether the byte is the control byte itself or the key that it is made with.
+/// Whether the byte is the control byte itself, or the key that produces it with Ctrl.
 fn is_literal(control: u8, byte: u8) -> bool {
     let key = match control {
         1..=26 => control | 0x60,
@@ -176,7 +185,7 @@ fn byte_of(item: &str) -> u8 {
     }
 }
 
-/// Between the brackets everything is text.
+/// Inside a bracketed paste everything is text.
 fn check_paste(keys: &DetachKeys, bytes: &[u8]) {
     if bytes.contains(&0x1b) {
         return;
@@ -187,7 +196,7 @@ fn check_paste(keys: &DetachKeys, bytes: &[u8]) {
     assert_eq!(actions, [Action::Forward(pasted)]);
 }
 
-/// Whatever was typed before, the chord leaves.
+/// The chord detaches after any other input.
 fn check_leaves(keys: &DetachKeys, chosen: &str, bytes: &[u8]) {
     if keys.shown().is_empty() {
         return;
@@ -196,13 +205,13 @@ fn check_leaves(keys: &DetachKeys, chosen: &str, bytes: &[u8]) {
     let mut decoder = ChordDecoder::new(keys.clone());
     decoder.feed(bytes, true);
     decoder.flush();
-    // Ends what the bytes may have begun; the process has switched bracketed paste off by now.
+    // Ends an unfinished sequence. The process has switched off bracketed paste by now.
     decoder.feed(NEUTRAL, false);
     let mut actions = Vec::new();
     for byte in chord {
-        // A person is slower than the 25 ms that tell a sequence from an escape key.
+        // A person types slower than the 25 ms that distinguish a sequence from an escape key.
         actions.extend(decoder.feed(&[byte], false));
         actions.extend(decoder.flush());
     }
-    assert_eq!(actions, [Action::Detach], "the chord does not leave");
+    assert_eq!(actions, [Action::Detach], "the chord does not detach");
 }

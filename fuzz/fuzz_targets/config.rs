@@ -1,5 +1,5 @@
-//! Any text as a config: an error or a config, never a panic, a hang or a mountain of memory;
-//! every error has a message, and the same text always means the same.
+//! Any text as a config: the result is a config or an error, never a panic, a hang or excessive
+//! memory. Every error has a message. The same text always gives the same result.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use taskmaster::config::{Environment, SystemUsers, load, render};
 
-/// In a folder of its own, so that no pattern of an `include` meets other people's files.
+/// In a private directory, so that no pattern of an `include` matches foreign files.
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder =
         std::env::temp_dir().join(format!("taskmaster-fuzz-config-{}", std::process::id()));
@@ -32,6 +32,6 @@ fuzz_target!(|text: &[u8]| {
             assert!(!one.diagnostics.is_empty());
             assert_eq!(render(&one.diagnostics), render(&two.diagnostics));
         }
-        (one, two) => panic!("the same text was judged twice: {one:?} {two:?}"),
+        (one, two) => panic!("two results for the same text: {one:?} {two:?}"),
     }
 });

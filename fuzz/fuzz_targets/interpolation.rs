@@ -1,5 +1,5 @@
-//! `${…}` and `{…}` in a string: whatever it holds, an error or a text; what comes out of a
-//! variable is not expanded again.
+//! `${…}` and `{…}` in any string: the result is a text or an error. The value of a variable is not
+//! expanded again.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use taskmaster::config::{Environment, SystemUsers, load};
 
-/// In a folder of its own, so that no pattern of an `include` meets other people's files.
+/// In a private directory, so that no pattern of an `include` matches foreign files.
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = std::env::temp_dir().join(format!(
         "taskmaster-fuzz-interpolation-{}",
@@ -22,7 +22,7 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
 
 fuzz_target!(|input: (&str, &str)| {
     let (text, value) = input;
-    // JSON's strings are YAML's.
+    // A JSON string is valid YAML.
     let quoted = serde_json::Value::from(text).to_string();
     let config = format!("programs:\n  a:\n    cmd: [x, {quoted}]\n    env: {{A: {quoted}}}\n");
     std::fs::write(&*FILE, config).expect("the temporary folder is writable");
@@ -39,7 +39,7 @@ fuzz_target!(|input: (&str, &str)| {
     assert_eq!(
         launch.argv.get(1),
         launch.env.get("A"),
-        "one text, one meaning"
+        "the same text differs in cmd and env"
     );
     if !text.contains(['$', '{', '}']) {
         assert_eq!(launch.env.get("A").map(String::as_str), Some(text));

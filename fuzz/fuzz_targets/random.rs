@@ -1,4 +1,4 @@
-//! Choices taken from the fuzzer's bytes, with the manner of a random generator.
+//! Draws choices from the fuzzer's bytes, with the interface of a random generator.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ impl Random<'_> {
         Random(bytes)
     }
 
-    /// From 0 to `bound - 1`; 0 when the bytes are used up.
+    /// Returns a number below `bound`, or 0 when no bytes are left.
     pub fn below(&mut self, bound: usize) -> usize {
         let Some((first, rest)) = self.0.split_first() else {
             return 0;

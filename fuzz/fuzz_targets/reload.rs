@@ -1,6 +1,6 @@
-//! A reload from one config to another, in the midst of whatever the processes do: the plan is
-//! what happens, what is the same is not touched, the same config again is nothing, and it all
-//! comes to what a fresh start with the new config would have.
+//! A reload from one config to another, with processes in any state. The plan matches the effects,
+//! unchanged processes are not touched, repeating the reload does nothing, and the result equals a
+//! fresh start with the new config.
 
 #![no_main]
 
@@ -44,15 +44,15 @@ fuzz_target!(|bytes: &[u8]| {
     daemon.expect_as_wanted();
 });
 
-/// The supervisor, and the least of a world.
+/// The supervisor and a minimal world.
 #[derive(Default)]
 struct Daemon {
     supervisor: Supervisor,
     now: Time,
-    /// Spawns that are not answered, leaders that live.
+    /// Spawns without an answer, and living leaders.
     asked: Vec<ProcessId>,
     alive: BTreeMap<ProcessId, i32>,
-    /// Leaders that are to end.
+    /// Leaders that were signalled.
     dying: Vec<ProcessId>,
     count: i32,
 }
@@ -90,14 +90,17 @@ impl Daemon {
         expect_wishes_kept(&before, &self.supervisor);
         assert!(
             !self.supervisor.plan(programs).changes(),
-            "the plan of what is"
+            "the plan after the reload has changes"
         );
         let odd = programs.iter().any(|p| p.policy != p.policy.clone());
         let again = self.tell(Event::Configure(programs.to_vec()));
-        assert!(odd || again.is_empty(), "the same again: {again:?}");
+        assert!(
+            odd || again.is_empty(),
+            "repeating the reload has effects: {again:?}"
+        );
     }
 
-    /// A few things happen.
+    /// Lets a few random things happen.
     fn live(&mut self, random: &mut Random<'_>) {
         for _ in 0..random.below(12) {
             let ids: Vec<ProcessId> = self.supervisor.processes().map(|p| p.id).collect();
@@ -121,7 +124,7 @@ impl Daemon {
         }
     }
 
-    /// Answers the first spawn that waits for it.
+    /// Answers the oldest spawn.
     fn answer(&mut self, well: bool) {
         if self.asked.is_empty() {
             return;
@@ -173,7 +176,7 @@ impl Daemon {
         }
     }
 
-    /// Everything goes well from here on, until nothing is left to do.
+    /// Lets everything succeed until nothing is left to do.
     fn settle(&mut self) {
         for _ in 0..1000 {
             while !self.asked.is_empty() {
@@ -187,7 +190,7 @@ impl Daemon {
                 self.wait();
             }
         }
-        panic!("it does not come to rest");
+        panic!("the supervisor never settles");
     }
 
     fn expect_as_wanted(&self) {
@@ -208,7 +211,7 @@ impl Daemon {
     }
 }
 
-/// What the user wants of a process that stays is not the reload's to change.
+/// A reload does not change the desired state of a process that stays.
 fn expect_wishes_kept(before: &Supervisor, after: &Supervisor) {
     for old in before.processes().filter(|process| !process.removed) {
         if let Some(new) = after.process(old.id).filter(|process| !process.removed) {
@@ -217,7 +220,7 @@ fn expect_wishes_kept(before: &Supervisor, after: &Supervisor) {
     }
 }
 
-/// The same processes in the same order, to be started in the same way.
+/// Checks for the same processes, in the same order, with the same launch and policy.
 fn expect_like_fresh(supervisor: &Supervisor, programs: &[Program]) {
     let mut fresh = Supervisor::new();
     fresh.handle_event(Event::Configure(programs.to_vec()), Time::default());

@@ -1,6 +1,6 @@
-//! The ring and its cursors against a model that keeps everything: whatever is written, forgotten
-//! and resized, what is kept is exactly the newest bytes that fit, and each cursor reads them in
-//! order or is told exactly how many it missed.
+//! The ring and its cursors against a model that keeps everything. After any writes, forgets and
+//! resizes, the ring holds exactly the newest bytes that fit. A cursor reads them in order, or gets
+//! the exact number of bytes it missed.
 
 #![no_main]
 
@@ -17,7 +17,7 @@ enum Step {
     Resize(u16),
 }
 
-/// Never forgets, and only counts what the ring has to have given up.
+/// Keeps all bytes, and computes which of them the ring must have dropped.
 struct Model {
     written: Vec<u8>,
     capacity: usize,
@@ -42,11 +42,7 @@ fuzz_target!(|input: (u16, Vec<Step>)| {
             }
             Step::Commit { max, used } => {
                 let spare = ring.spare(usize::from(max));
-                assert_eq!(
-                    spare.is_empty(),
-                    max == 0,
-                    "there is always room for a byte"
-                );
+                assert_eq!(spare.is_empty(), max == 0, "there must be room for a byte");
                 assert!(spare.len() <= usize::from(max));
                 let used = usize::from(used).min(spare.len());
                 let bytes = pattern(used, model.written.len() as u8);
@@ -57,7 +53,7 @@ fuzz_target!(|input: (u16, Vec<Step>)| {
             Step::Read { cursor, budget } => {
                 let cursor = &mut cursors[usize::from(cursor) % 4];
                 let len = model.check_read(&ring, *cursor);
-                // As far as its reader got.
+                // Advance as far as the reader got.
                 let from = (*cursor).max(ring.tail());
                 *cursor = from + len.min(u64::from(budget));
             }
@@ -84,13 +80,17 @@ impl Model {
         self.tail = self.tail.max(head.saturating_sub(self.capacity));
         assert_eq!(ring.capacity(), self.capacity);
         assert_eq!(ring.head(), head as u64);
-        assert_eq!(ring.tail(), self.tail as u64, "given up too early or late");
+        assert_eq!(
+            ring.tail(),
+            self.tail as u64,
+            "dropped too early or too late"
+        );
         assert_eq!(ring.len(), head - self.tail);
         assert_eq!(ring.is_empty(), head == self.tail);
         assert!(ring.memory() <= self.capacity);
     }
 
-    /// Reads from an offset, compares, and tells how many bytes there were.
+    /// Reads from an offset, compares, and returns the number of bytes.
     fn check_read(&self, ring: &Ring, from: u64) -> u64 {
         let read = ring.read(from);
         let (tail, head) = (self.tail as u64, self.written.len() as u64);

@@ -1,5 +1,5 @@
-//! What an attached client is shown first: made of whatever a program wrote and of as much as is
-//! still kept of it, it is bounded and asks nothing, since the terminal's answer would be typed.
+//! The snapshot for an attaching client, from any output and any retained part of it. It is bounded
+//! and contains no query, because the terminal would type the answer.
 
 #![no_main]
 
@@ -8,9 +8,9 @@ use taskmaster::terminal::{Scanner, Sink, Terminal};
 
 #[derive(Debug, Clone, Copy, arbitrary::Arbitrary)]
 struct Input<'a> {
-    /// How many of the first bytes are no longer kept.
+    /// Number of bytes that the ring has dropped.
     forgotten: u16,
-    /// Where the ring's two pieces meet.
+    /// Where the ring's two slices meet.
     seam: u16,
     rows: u8,
     cols: u8,
@@ -21,7 +21,7 @@ struct Input<'a> {
 
 fuzz_target!(|input: Input<'_>| {
     let bytes = input.bytes;
-    // Small ones too, but never so large that it takes long.
+    // Small sizes too, but none that takes long.
     let (rows, cols) = (u16::from(input.rows % 48), u16::from(input.cols % 96));
     let mut terminal = Terminal::new(0, rows, cols);
     terminal.feed(bytes);
@@ -33,9 +33,9 @@ fuzz_target!(|input: Input<'_>| {
     assert_eq!(
         shown,
         terminal.snapshot((kept, &[]), history),
-        "where the ring wraps shows"
+        "the wrap of the ring changes the snapshot"
     );
-    // On a smaller terminal only that it ends, and well.
+    // For a smaller terminal, only check that it does not panic.
     terminal.snapshot_within(pieces, history, (rows / 2, cols.saturating_sub(1)));
     let begun = usize::try_from(terminal.tracker().pending())
         .unwrap_or(0)
@@ -50,11 +50,14 @@ fuzz_target!(|input: Input<'_>| {
 
     let plain = terminal.peek(pieces, false);
     let has_sequence = |line: &String| line.contains('\x1b');
-    assert!(!plain.lines.iter().any(has_sequence), "text with sequences");
+    assert!(
+        !plain.lines.iter().any(has_sequence),
+        "plain text contains sequences"
+    );
     let (row, col) = plain.cursor;
     assert!(
         row < rows.max(2) && col < cols.max(2),
-        "a cursor off the screen"
+        "the cursor is off the screen"
     );
     let screen = terminal.peek(pieces, input.ansi);
     assert!(screen.lines.len() <= usize::from(rows.max(2)));
@@ -63,7 +66,7 @@ fuzz_target!(|input: Input<'_>| {
     }
 });
 
-/// Cells of both screens and the history, each with all that it may need.
+/// The bound: cells of both screens and the history, each at its largest encoding.
 fn expect_bounded(shown: &[u8], written: usize, size: (u16, u16), history: usize) {
     let rows = usize::from(size.0.max(2)) * 2 + history + 2;
     let cells = rows * usize::from(size.1.max(2));
@@ -75,7 +78,7 @@ fn expect_bounded(shown: &[u8], written: usize, size: (u16, u16), history: usize
     );
 }
 
-/// Anything that a terminal may answer.
+/// Checks that the bytes contain nothing that a terminal answers.
 fn expect_no_question(bytes: &[u8]) {
     let mut terminal = Terminal::new(0, 24, 80);
     terminal.feed(bytes);
@@ -119,7 +122,7 @@ impl Sink for Questions {
         let marked = body.first().is_some_and(|byte| b"<=>?".contains(byte));
         let asks = match last {
             b'c' | b'n' | b'x' => true,
-            // The title is saved and brought back by these.
+            // These save and restore the title.
             b't' => !body.starts_with(b"22") && !body.starts_with(b"23"),
             b'p' => body.ends_with(b"$"),
             b'q' => body.first() == Some(&b'>'),
@@ -136,7 +139,7 @@ impl Sink for Questions {
     }
 
     fn string(&mut self, kind: u8, data: &[u8], _whole: bool) {
-        // A title or link may have a question mark; a colour that is one is a question.
+        // A title or link may contain a question mark. As a colour, it is a query.
         let titled = data.starts_with(b"0;") || data.starts_with(b"2;") || data.starts_with(b"8;");
         let asks = match kind {
             b']' => !titled && data.split(|byte| *byte == b';').any(|part| part == b"?"),

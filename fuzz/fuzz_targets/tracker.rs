@@ -1,5 +1,5 @@
-//! A terminal's bytes: however they are cut, the modes are the same, what restores them leads
-//! back to them, and what resets them leaves nothing on.
+//! Any terminal stream: splitting it does not change the modes, the restore sequence recreates
+//! them, and the reset sequence switches all of them off.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ fuzz_target!(|input: (u8, u8, &[u8])| {
     let (cut, bytes) = (usize::from(input.0) + 1, input.2);
     let whole = tracked(bytes, bytes.len().max(1));
     let mut pieces = tracked(bytes, cut);
-    assert_eq!(pieces, whole, "cuts show");
+    assert_eq!(pieces, whole, "splitting changes the result");
     assert_eq!(pieces.offset(), bytes.len() as u64);
     assert!(pieces.pending() <= bytes.len() as u64);
     assert_eq!(pieces.ground(), pieces.pending() == 0);
@@ -23,7 +23,7 @@ fuzz_target!(|input: (u8, u8, &[u8])| {
     expect_reset(&whole);
 });
 
-/// Only a title stays: the last one, or the one that was saved before it.
+/// Only a title may remain: the last one, or the one saved before it.
 fn expect_reset(tracker: &Tracker) {
     let mut left = tracker.clone();
     left.feed(&tracker.reset_sequence());

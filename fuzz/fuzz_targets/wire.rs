@@ -1,5 +1,5 @@
-//! What a client can send: lines, requests, frames. Nothing panics or grows without bound; lines
-//! and frames are those that a plain reading of all the bytes finds, however they were cut.
+//! Any client input: lines, requests, frames. Nothing panics or grows without bound. The decoders
+//! find the same lines and frames as a simple parser, however the input is split.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use taskmaster::wire::{
     flags,
 };
 
-/// Lines and frames found, and whether the rest was refused.
+/// The lines or frames found, and the error that ended parsing.
 type Found<T, E> = (Vec<T>, Option<E>);
 
 fuzz_target!(|input: (u8, u8, &[u8])| {
@@ -33,10 +33,10 @@ fn lines(bytes: &[u8], cut: usize, limit: usize) -> Found<Vec<u8>, ()> {
                 Err(_) => return (found, Some(())),
             }
         }
-        assert!(decoder.pending() <= limit, "more than a line is kept");
+        assert!(decoder.pending() <= limit, "more than a line is buffered");
     }
     let rest = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or(b"");
-    assert_eq!(decoder.take_rest(), rest, "what follows the last line");
+    assert_eq!(decoder.take_rest(), rest, "the rest after the last line");
     (found, None)
 }
 
@@ -45,7 +45,7 @@ fn plain_lines(bytes: &[u8], limit: usize) -> Found<Vec<u8>, ()> {
     let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
     while let Some(piece) = pieces.next() {
         let ended = pieces.peek().is_some();
-        // The limit is of a line with its end.
+        // The limit includes the line end.
         if piece.len() + usize::from(ended) > limit {
             return (found, Some(()));
         }
@@ -70,7 +70,7 @@ fn frames(bytes: &[u8], cut: usize) -> Found<Frame, FrameError> {
         }
         assert!(
             decoder.pending() < HEADER_LEN + MAX_PAYLOAD,
-            "more than a frame is kept"
+            "more than a frame is buffered"
         );
     }
     (found, None)
@@ -94,7 +94,11 @@ fn plain_frames(bytes: &[u8]) -> Found<Frame, FrameError> {
             let mut frame = Frame::new(kind, payload);
             frame.flags = *flag_bits;
             let length = HEADER_LEN + payload.len();
-            assert_eq!(frame.to_bytes(), rest[..length], "written as it was read");
+            assert_eq!(
+                frame.to_bytes(),
+                rest[..length],
+                "encoding differs from the input"
+            );
             if let Some((offset, bytes)) = frame.offset_and_bytes() {
                 assert_eq!([&offset.to_be_bytes(), bytes].concat(), payload);
             }
@@ -115,7 +119,7 @@ fn request(line: &[u8]) {
     assert_eq!(
         Message::parse(&message.to_line()),
         Ok(message.clone()),
-        "it survives the wire"
+        "the message changes on the wire"
     );
     if let Message::Request { method, params, .. } = message
         && let Ok(call) = Call::parse(&method, params)
