@@ -13,20 +13,20 @@ check "status reaches PID 1 through the environment" tm status steady
 old=$(column steady:0 3)
 other=$(column steady:1 3)
 check "kill -9 from outside" kill -9 "$old"
-check "it is back with another pid" eventually 10 replaced steady:0 "$old"
+check "it runs again with another pid" eventually 10 replaced steady:0 "$old"
 check "its sibling kept its pid" test "$(column steady:1 3)" = "$other"
 
-check "orphans of orphans are made" make_orphans
-check "their sleeps end" eventually 20 sh -c '! pidof sleep | tr " " "\n" | while read p; do
+check "create orphans of orphans" make_orphans
+check "they exit" eventually 20 sh -c '! pidof sleep | tr " " "\n" | while read p; do
     tr "\0" " " <"/proc/$p/cmdline" 2>/dev/null; echo; done | grep -q "^sleep 0.2"'
-check "no zombie is left of them" eventually 10 no_zombies
+check "they leave no zombie" eventually 10 no_zombies
 
 check "stop" tm stop steady
-check "stopped is not an error to ask about, but told by the exit code" \
+check "status of a stopped process exits with 3" \
     fails_with 3 tm status steady
 check "start again" tm start steady
-check "stop of one that ignores SIGTERM" tm stop stubborn
-check "it ended STOPPED" state_is stubborn:0 STOPPED
+check "stop a process that ignores SIGTERM" tm stop stubborn
+check "it is STOPPED" state_is stubborn:0 STOPPED
 check "no such process" fails_with 1 tm stop nobody-knows
 check "doctor" tm doctor
 tm doctor 2>&1 | sed 's/^/# doctor: /' >/dev/console

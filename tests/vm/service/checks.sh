@@ -24,17 +24,17 @@ other_tmd() {
 check "init starts tmd, which answers" eventually 30 answers
 check "its program runs" eventually 10 state_is steady:0 RUNNING
 check "tmd is not PID 1" sh -c '! grep -qx tmd /proc/1/comm'
-check "a second tmd says so" fails_with 1 tmd -c /etc/taskmaster.yaml
+check "a second tmd is refused" fails_with 1 tmd -c /etc/taskmaster.yaml
 
-check "a program of another user ends" eventually 10 state_is ordinary:0 EXITED
+check "a program of another user exits" eventually 10 state_is ordinary:0 EXITED
 check "it ran as that user" sh -c 'tm -c /etc/taskmaster.yaml logs ordinary | grep -q 65534'
 
 old=$(column steady:0 3)
 check "kill -9 from outside" kill -9 "$old"
-check "it is back with another pid" eventually 10 replaced steady:0 "$old"
+check "it runs again with another pid" eventually 10 replaced steady:0 "$old"
 
-check "stop takes the grandchild that called setsid too" tm stop tree
-check "nothing of it is left" eventually 5 no_process_with "[7]7777"
+check "stop a program whose descendant called setsid" tm stop tree
+check "no process of it is left" eventually 5 no_process_with "[7]7777"
 
 check "doctor" tm doctor
 tm doctor 2>&1 | sed 's/^/# doctor: /' >/dev/console
@@ -48,15 +48,15 @@ chown -R 65534:65534 /tmp/user
 as_user() {
     env -i PATH=/bin HOME=/tmp/user su -p -s /bin/sh nobody -c "$*"
 }
-check "an ordinary user has a daemon of their own" \
+check "an ordinary user has a daemon" \
     as_user tm up -d -c /tmp/user/taskmaster.yaml
-check "and ends it" as_user tm -c /tmp/user/taskmaster.yaml down
-check "with all that it ran" eventually 5 no_process_with "[5]5555"
+check "the user stops it" as_user tm -c /tmp/user/taskmaster.yaml down
+check "no process of it is left either" eventually 5 no_process_with "[5]5555"
 
 old=$(tmd_pid)
 check "kill -9 of tmd itself" kill -9 "$old"
 check "init starts another" eventually 20 other_tmd "$old"
-check "which replaces the stale socket and answers" eventually 20 answers
+check "the new daemon replaces the stale socket and answers" eventually 20 answers
 check "no zombie at the end" eventually 10 no_zombies
 finish
 poweroff -f

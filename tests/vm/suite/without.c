@@ -1,5 +1,5 @@
-/* Runs a command on a kernel that seems not to have a system call, as an old kernel or a
- * strict container would: the call fails with ENOSYS for the command and all its children.
+/* Runs a command without a system call, as on an old kernel or in a strict container: the call
+ * fails with ENOSYS for the command and its descendants.
  *
  *   without NUMBER COMMAND ARGUMENT... */
 #include <errno.h>

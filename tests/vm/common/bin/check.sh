@@ -1,14 +1,14 @@
-# Helpers of the checks inside the machine; sourced. Every check prints one line:
-# `ok N - name` or `not ok N - name`; `finish` prints the plan, which the runner compares.
+# Helpers for checks inside the machine; source this file. Every check prints `ok N - name` or
+# `not ok N - name`. `finish` prints the plan, which the runner compares.
 
 number=0
 
-# say TEXT...: to the console, whatever stdout is.
+# say TEXT...: prints to the console, even if stdout is redirected.
 say() {
     echo "$*" >/dev/console
 }
 
-# check NAME COMMAND...: passes when the command does; shows what it printed when not.
+# check NAME COMMAND...: passes if the command does; else prints its output.
 check() {
     name=$1
     shift
@@ -22,7 +22,7 @@ check() {
     fi
 }
 
-# eventually SECONDS COMMAND...: passes as soon as the command does.
+# eventually SECONDS COMMAND...: retries the command; passes as soon as it does.
 eventually() {
     rounds=$(($1 * 10))
     shift
@@ -33,7 +33,7 @@ eventually() {
     done
 }
 
-# fails_with CODE COMMAND...: passes when the command ends with that very code.
+# fails_with CODE COMMAND...: passes if the command exits with this code.
 fails_with() {
     expected=$1
     shift
@@ -42,7 +42,7 @@ fails_with() {
     [ "$got" = "$expected" ] || { echo "exit code $got, not $expected"; return 1; }
 }
 
-# column PROCESS N: one column of the status table.
+# column PROCESS N: prints one column of the status table.
 column() {
     tm status "$1" | awk -v name="$1" -v n="$2" '$1 == name { print $n }'
 }
@@ -51,7 +51,7 @@ state_is() {
     [ "$(column "$1" 2)" = "$2" ]
 }
 
-# replaced PROCESS PID: it runs, with another pid than that.
+# replaced PROCESS PID: passes if the process runs with another pid.
 replaced() {
     state_is "$1" RUNNING && [ "$(column "$1" 3)" != "$2" ]
 }
@@ -64,7 +64,7 @@ gone() {
     ! [ -d "/proc/$1" ]
 }
 
-# finish MORE: the plan, with the checks that others will still print.
+# finish MORE: prints the plan, including MORE checks that other scripts print later.
 finish() {
     say "1..$((number + ${1:-0}))"
 }
