@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes docs/look.svg: a picture of a real terminal session.
+"""Record docs/look.svg, a picture of a real terminal session.
 
-Runs `tm` on configs/demo.yaml in a tmux of its own, captures what the terminal shows with its
-colours, and draws exactly that. Needs tmux and a built `tm`:
+Runs `tm` with configs/demo.yaml in a private tmux, captures the terminal with its colours, and
+draws it. Needs tmux and a built `tm`:
 
     cargo build --release && docs/record.py target/release/tm
 """
@@ -26,7 +26,7 @@ PALETTE = [
     "#7d8494", "#ff8f8a", "#9be895", "#ffdc85", "#93c0ff", "#ddb0ff", "#86e8e8", "#ffffff",
 ]
 
-# What is typed, what must be on the screen then, and whether that is a picture.
+# Typed text, the text to wait for, and whether to draw the screen.
 SCENE = [
     ("tm up -d", "13 up, 1 failed", False),
     ("clear", "$", False),
@@ -40,7 +40,7 @@ SCENE = [
 
 
 class Terminal:
-    """A tmux server of its own with one pane."""
+    """A private tmux server with one pane."""
 
     def __init__(self, folder, environment):
         self.base = ["tmux", "-L", f"look-{os.getpid()}", "-f", "/dev/null"]
@@ -60,7 +60,7 @@ class Terminal:
             self.run("send-keys", "Enter")
 
     def wait_for(self, text):
-        """Waits until the last lines hold the text and nothing changes any more."""
+        """Waits until the last lines contain the text and the screen no longer changes."""
         before, deadline = None, time.monotonic() + 20
         while True:
             screen = self.run("capture-pane", "-e", "-p")
@@ -69,13 +69,13 @@ class Terminal:
             if text in tail and screen == before:
                 return screen
             if time.monotonic() > deadline:
-                sys.exit(f"waited in vain for {text!r} on:\n{plain}")
+                sys.exit(f"{text!r} did not appear on:\n{plain}")
             before = screen
             time.sleep(0.3)
 
 
 def colour_of(parameters, at):
-    """The colour of a 38 or 48 sequence, and where it ends."""
+    """Returns the colour of a 38 or 48 sequence, and the index after it."""
     if parameters[at + 1] == 5:
         index = parameters[at + 2]
         if index < 16:
@@ -92,7 +92,7 @@ def colour_of(parameters, at):
 
 
 def apply(style, parameters):
-    """What a sequence of graphic parameters makes of a style."""
+    """Applies a sequence of graphic parameters to a style."""
     at = 0
     while at < len(parameters):
         code = parameters[at]
@@ -116,7 +116,7 @@ def apply(style, parameters):
 
 
 def spans(screen):
-    """Every piece of text with its row, column and style. Styles go on over lines."""
+    """Yields each piece of text with its row, column and style. Styles continue across lines."""
     style = {}
     for row, line in enumerate(screen.rstrip("\n").split("\n")):
         column = 0
@@ -129,7 +129,7 @@ def spans(screen):
 
 
 def draw(screens):
-    """The pictures of captured screens, one below the other."""
+    """Draws captured screens, one below the other."""
     width = COLUMNS * CELL_WIDTH + 32
     top, parts = 0, []
     for screen in screens:
@@ -147,7 +147,7 @@ def draw(screens):
 
 
 def window(screen, top, width, height):
-    """A window with a screen in it."""
+    """Draws one window with its screen."""
     rectangle = f'<rect y="{top}" width="{width:.0f}" height="{height}" rx="8"'
     parts = [f'{rectangle} fill="{BACKGROUND}"/>']
     for index, colour in enumerate(["#f0716b", "#e5c162", "#7fcf7a"]):
