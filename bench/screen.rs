@@ -1,5 +1,5 @@
-//! `bench_screen ROWS COLS` reads a terminal stream from standard input and prints the final screen as
-//! text, without trailing blanks.
+//! `bench_screen ROWS COLS` reads a terminal stream from standard input and prints the final screen
+//! as text, without trailing blanks.
 
 use std::io::Read;
 use std::num::NonZero;
