@@ -1,1 +1,1 @@
-"""The benchmark suite: tmd beside the least that has to be done, and beside others."""
+"""The benchmark suite: tmd next to the lower bound and next to other programs."""
