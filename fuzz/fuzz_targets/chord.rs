@@ -5,14 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-// Private to the client, and pure: included as source.
-#[allow(dead_code)]
-#[path = "../../src/client/chord.rs"]
-mod chord;
-#[path = "../../src/client/keys.rs"]
-mod keys;
-
-use chord::{Action, ChordDecoder, DetachKeys};
+use taskmaster::client::attach::detach_keys::{Action, ChordDecoder, DetachKeys};
 
 /// The standard keys, docker's, and awkward ones.
 const KEYS: [&str; 8] = [

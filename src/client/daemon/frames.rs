@@ -35,7 +35,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// From [`Connection::into_frames`](crate::client::daemon::daemon_connection::Connection::into_frames).
+    /// Takes over what `Connection::into_frames` returns.
     pub fn new((stream, decoder): (UnixStream, FrameDecoder)) -> Frames {
         Frames {
             stream,
