@@ -154,6 +154,10 @@ fn unsafe_is_in_sys_and_argued() {
         &[
             ("src/reactor/a.rs", "// SAFETY: none\nunsafe { f() }\n"),
             ("tests/a.rs", "// SAFETY: none\nunsafe { f() }\n"),
+            (
+                "test-programs/tests/a.rs",
+                "// SAFETY: none\nunsafe { f() }\n",
+            ),
             ("src/sys/a.rs", "let x = 1;\nunsafe { f() }\n"),
             (
                 "src/sys/a.rs",
@@ -231,6 +235,7 @@ fn tests_wait_for_events() {
                 "use std::thread::{self, sleep};\nfn f() { sleep(d) }\n",
             ),
             ("tests/a.rs", "#[ignore]\nfn f() {}\n"),
+            ("test-programs/tests/a.rs", "std::thread::sleep(d);\n"),
         ],
         &[
             (
@@ -400,8 +405,9 @@ fn unsafe_code(source: &Source) -> Vec<Violation> {
             argued &= !code.trim_end().ends_with([';', '}']);
             continue;
         }
-        let outside = !source.path.starts_with("src/sys") && !source.path.starts_with("test-pro");
-        if outside {
+        let program = source.path.strip_prefix("test-programs/");
+        let is_program = program.is_some_and(|name| !name.contains('/'));
+        if !source.path.starts_with("src/sys") && !is_program {
             found.push((index + 1, "unsafe outside src/sys".to_string()));
         }
         if code.contains("unsafe {") && !argued {

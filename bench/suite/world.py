@@ -51,11 +51,12 @@ class World:
 
     def build(self):
         """Builds our release binaries, and the limits."""
-        cargo = ["cargo", "build", "--release", "--quiet", "--bins", "--example", "bench_screen"]
+        cargo = ["cargo", "build", "--release", "--quiet"]
+        cargo += ["--package", "taskmaster", "--package", "taskmaster-bench"]
         subprocess.run(cargo, cwd=ROOT, check=True)
         target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
         self.tm, self.tmd = target / "tm", target / "tmd"
-        self.screen = target / "examples/bench_screen"
+        self.screen = target / "bench_screen"
         for name in LIMITS:
             built = self.folder / name
             source = ROOT / "bench/limits" / f"{name}.c"

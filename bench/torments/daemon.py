@@ -11,7 +11,6 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # Resolved, because programs run in other directories.
 BUILT = pathlib.Path(os.environ.get("TM_BIN_DIR") or ROOT / "target/release").resolve()
-PROGRAMS = BUILT / "examples"
 PATIENCE_S = 60
 
 
@@ -140,7 +139,7 @@ class Daemon:
             return None
 
     def configure(self, yaml):
-        text = yaml.replace("@DIR@", str(self.folder)).replace("@BIN@", str(PROGRAMS))
+        text = yaml.replace("@DIR@", str(self.folder)).replace("@BIN@", str(BUILT))
         path = self.folder / "taskmaster.yaml"
         partial = self.folder / "taskmaster.partial"
         partial.write_text(text)

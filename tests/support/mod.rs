@@ -298,7 +298,7 @@ pub fn folder() -> tempfile::TempDir {
 pub fn write_config(folder: &Path, yaml: &str) -> PathBuf {
     let text = yaml
         .replace("@DIR@", &folder.display().to_string())
-        .replace("@BIN@", &bin_dir().join("examples").display().to_string());
+        .replace("@BIN@", &bin_dir().display().to_string());
     let path = folder.join("taskmaster.yaml");
     fs::write(&path, text).expect("the config can be written");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("it is ours");

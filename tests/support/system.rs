@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The folder with `tm` and `tmd`: the one cargo built them in, or `TM_TEST_BIN_DIR` when the
-/// suite runs from a copy.
+/// The folder with `tm`, `tmd` and the test programs: the one cargo built them in, or
+/// `TM_TEST_BIN_DIR` when the suite runs from a copy.
 pub fn bin_dir() -> PathBuf {
     if let Some(named) = std::env::var_os("TM_TEST_BIN_DIR") {
         return named.into();
@@ -25,9 +25,13 @@ pub fn bin_dir() -> PathBuf {
         .to_path_buf()
 }
 
-/// One of the programs of `test-programs/`.
+/// One of the programs of `test-programs/`. `cargo test` builds them; `cargo test --test NAME`
+/// on a fresh clone does not.
 pub fn program(name: &str) -> PathBuf {
-    bin_dir().join("examples").join(name)
+    let path = bin_dir().join(name);
+    let remedy = "run cargo build --package taskmaster-test-programs";
+    assert!(path.is_file(), "{} is missing: {remedy}", path.display());
+    path
 }
 
 /// The package's sources: where it was built, or `TM_TEST_ROOT` when the suite runs from a copy.

@@ -5,7 +5,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use serde_json::Value;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use taskmaster::sys::pidfd::{self, ExitStatus};
 use taskmaster::sys::spawn::{Command, Spawned, Stdio, candidates, spawn};
 use taskmaster::sys::{io, pty};
@@ -65,22 +65,11 @@ fn launch(argv: &[&str], stdio: Stdio) -> Spawned {
     spawn(&command).unwrap()
 }
 
-/// Cargo builds examples beside the folder of the tests.
+/// In the folder cargo built them in, or in `TM_TEST_BIN_DIR` when the suite runs from a copy.
 fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples")
-        .join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: run cargo build --examples",
-        path.display()
-    );
-    path
+    let folder = std::env::var_os("TM_TEST_BIN_DIR").map(PathBuf::from);
+    let built = Path::new(env!("CARGO_BIN_EXE_crash")).parent().unwrap();
+    folder.as_deref().unwrap_or(built).join(name)
 }
 
 impl Run {
