@@ -150,14 +150,14 @@ fn every_process_has_a_session_of_its_own_and_no_terminal() {
         "programs:\n  env: {cmd: '@BIN@/print_env', starttime: 0, autorestart: never}\n  \
          reader: {cmd: [sh, -c, 'read x; echo end of input'], starttime: 0, autorestart: never}\n",
     );
-    let row = daemon.wait_state("env:0", "EXITED");
-    assert_eq!(row["exit"]["code"], 0);
+    daemon.wait_ended("env:0");
+    assert_eq!(daemon.status("env:0")["exit"]["code"], 0);
     let printed: Value =
         serde_json::from_str(&daemon.tm(&["tail", "env"]).stdout).expect("print_env prints JSON");
     assert_eq!(printed["sid"], printed["pid"], "{printed}");
     assert_eq!(printed["pgid"], printed["pid"], "{printed}");
     // Standard input is /dev/null: nothing waits for it for ever.
-    daemon.wait_state("reader:0", "EXITED");
+    daemon.wait_ended("reader:0");
     assert_eq!(daemon.tm(&["tail", "reader"]).stdout, "end of input\n");
 }
 

@@ -343,7 +343,7 @@ fn who_closes_his_direction_still_gets_an_answer_that_takes_time() {
 fn who_closes_his_direction_still_gets_a_stream_of_logs() {
     let daemon =
         Daemon::start("programs:\n  once: {cmd: sh -c 'seq 20000', starttime: 0, buffer: 1MiB}\n");
-    daemon.wait_state("once:0", "EXITED");
+    daemon.wait_ended("once:0");
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "logs", "params": {"frames": true}});
     let answer = ask_and_close(&daemon, &request);
     let at = answer

@@ -173,7 +173,9 @@ fn the_hint_has_a_line_of_its_own() {
         "programs:\n  part: {cmd: [sh, -c, 'printf \"Name? \"; exec cat'], stdin: pipe,\n\
          \x20   starttime: 0}\n",
     );
-    daemon.wait_state("part:0", "RUNNING");
+    // The second client finds the output already there: the first one has seen it.
+    let mut first = Console::attach(&daemon, "part:0");
+    first.terminal.expect("Name?");
     let mut console = Console::attach(&daemon, "part:0");
     console.terminal.expect("ctrl-c leaves");
     let shown = console.terminal.contents();

@@ -93,7 +93,7 @@ programs:
     autorestart: never
 "#,
     );
-    daemon.wait_state("show:0", "EXITED");
+    daemon.wait_ended("show:0");
     assert_eq!(daemon.read("out"), "0027\n/usr/share\n42 hello there\n");
     assert_eq!(daemon.read("err"), "oops\n");
     use std::os::unix::fs::PermissionsExt;
@@ -112,7 +112,7 @@ programs:
   show: {cmd: [sh, -c, echo hidden], stdout: discard, starttime: 0, autorestart: never}
 "#,
     );
-    daemon.wait_state("show:0", "EXITED");
+    daemon.wait_ended("show:0");
     assert!(!daemon.tm(&["logs", "show"]).stdout.contains("hidden"));
 }
 
@@ -134,7 +134,7 @@ programs:
     autorestart: never
 "#,
     );
-    daemon.wait_state("show:0", "EXITED");
+    daemon.wait_ended("show:0");
     let expected = format!(
         "0\n1\n2\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nshow 0 show:0 {}\n",
         daemon.socket().display()

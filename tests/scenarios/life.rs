@@ -9,7 +9,8 @@ fn what_runs_once_ends_exited_and_can_run_again() {
     let daemon = Daemon::start(
         "programs:\n  a: {cmd: 'echo ran >> @DIR@/ran', shell: true, starttime: 0}\n",
     );
-    daemon.wait_state("a:0", "EXITED");
+    daemon.wait_ended("a:0");
+    assert_eq!(daemon.status("a:0")["state"], "EXITED");
     assert_eq!(daemon.read("ran"), "ran\n");
     let output = daemon.tm(&["start", "a"]);
     assert_eq!(output.code, 0, "{output:?}");

@@ -46,18 +46,29 @@ fn eventually(daemon: &Daemon, what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// How long each of so many `status` takes, sorted.
-fn status_times(control: &mut Control, count: usize) -> Vec<Duration> {
-    let mut times: Vec<Duration> = (0..count)
-        .map(|_| {
-            let began = Instant::now();
-            let answer = control.call("status", json!({}));
-            answer.unwrap_or_else(|error| panic!("status: {error}"));
-            began.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times
+/// Fails if the median `status` takes longer than `limit`. An idle daemon is asked in turn, and
+/// twice its median is added to the limit: that is what a loaded machine costs either of them.
+fn assert_answers_within(daemon: &Daemon, limit: Duration, count: usize) {
+    let idle = Daemon::start("programs:\n  a: {cmd: sleep 1000}\n");
+    let mut controls = [daemon.control(), idle.control()];
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..count {
+        for (control, times) in controls.iter_mut().zip(&mut times) {
+            times.push(status_time(control));
+        }
+    }
+    let [busy, idle] = times.map(|mut times| {
+        times.sort_unstable();
+        times[count / 2]
+    });
+    assert!(busy < limit + 2 * idle, "{busy:?}, and idle {idle:?}");
+}
+
+fn status_time(control: &mut Control) -> Duration {
+    let began = Instant::now();
+    let answer = control.call("status", json!({}));
+    answer.unwrap_or_else(|error| panic!("status: {error}"));
+    began.elapsed()
 }
 
 /// Fails unless the daemon ends in order and leaves nothing.
