@@ -81,7 +81,11 @@ fn after_scale_up_does_not_say_that_the_file_has_changed() {
 #[test]
 fn a_program_scaled_to_nothing_is_not_called_unknown() {
     let daemon = Daemon::start(CONFIG);
+    let mut events = daemon.events();
     assert_eq!(daemon.tm(&["scale", "worker=0"]).code, 0);
+    for _ in 0..2 {
+        events.wait_until("a removal", |event| event["event"] == "process_removed");
+    }
     for verb in ["status", "start", "attach"] {
         let output = daemon.tm(&[verb, "worker"]);
         assert_eq!(output.code, 1, "{verb}: {output:?}");
