@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use support::{Daemon, Output, PATIENCE};
+use support::{Daemon, Output, PATIENCE, is_root, skip};
 
 const STEADY: &str = "programs:\n  worker: {cmd: sleep 1000, starttime: 0}\n";
 
@@ -256,18 +256,16 @@ fn a_socket_path_too_long_is_named_with_its_limit() {
 
 #[test]
 fn a_runtime_folder_that_others_can_enter_is_refused() {
-    if rustix::process::geteuid().is_root() {
-        // Root's is /run/tmd, which tests leave alone; the ordinary user's run covers this.
-        return;
-    }
     let folder = support::folder();
     let config = support::write_config(folder.path(), STEADY)
         .display()
         .to_string();
     let runtime = folder.path().join("tmd");
     fs::create_dir(&runtime).expect("a folder");
+    let output = support::tmd_as_user(folder.path(), &["-t", "-c", &config]);
+    assert_eq!(output.code, 0, "it can be run: {output:?}");
     fs::set_permissions(&runtime, fs::Permissions::from_mode(0o777)).expect("it is ours");
-    let output = tmd(folder.path(), &["-c", &config]);
+    let output = support::tmd_as_user(folder.path(), &["-c", &config]);
     assert_eq!(output.code, 1, "{output:?}");
     assert!(
         output.stderr.contains("tmd") && output.stderr.contains("0700"),
@@ -276,7 +274,7 @@ fn a_runtime_folder_that_others_can_enter_is_refused() {
 
     fs::remove_dir(&runtime).expect("it is empty");
     symlink("/", &runtime).expect("a link to a folder of another");
-    let output = tmd(folder.path(), &["-c", &config]);
+    let output = support::tmd_as_user(folder.path(), &["-c", &config]);
     assert_eq!(output.code, 1, "{output:?}");
 }
 
@@ -306,7 +304,7 @@ fn no_config_and_unreadable_config() {
 
     let config = support::write_config(folder.path(), STEADY);
     fs::set_permissions(&config, fs::Permissions::from_mode(0o000)).expect("it is ours");
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         let output = tmd(folder.path(), &["-t"]);
         assert_eq!(output.code, 1, "{output:?}");
         assert!(output.stderr.contains("Permission denied"), "{output:?}");
@@ -315,8 +313,8 @@ fn no_config_and_unreadable_config() {
 
 #[test]
 fn as_root_a_config_that_others_can_write_is_refused() {
-    if !rustix::process::geteuid().is_root() {
-        return;
+    if !is_root() {
+        skip!("needs root");
     }
     let folder = support::folder();
     let config = support::write_config(folder.path(), STEADY);

@@ -1,7 +1,7 @@
 //! Real services from Debian's packages, run from `configs/services.yaml` as it is shipped.
 //!
-//! Only when asked: `TMD_TEST_SERVICES=1 cargo test --test services -- --nocapture`, as root.
-//! Installs what is missing through apt-get, and none of it as a service of the system.
+//! Run by `.ci/run services`, as root, and not by `cargo test`. Installs missing packages through
+//! apt-get, without starting any of them as a service of the system.
 
 mod support;
 
@@ -14,7 +14,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::{Daemon, PATIENCE, kill, system, wait_gone};
+use support::{Daemon, PATIENCE, is_root, kill, skip, system, wait_gone};
 
 /// Commands that have to be there, and the packages that bring them.
 const NEEDED: [(&str, &str); 4] = [
@@ -31,12 +31,10 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 const PAGE: &str = "served by a process of tmd\n";
 
 #[test]
+#[ignore = "installs packages; .ci/run services runs it"]
 fn real_services_live_are_killed_come_back_and_leave_nothing() {
-    if std::env::var("TMD_TEST_SERVICES").as_deref() != Ok("1") {
-        return println!("skipped: not asked for with TMD_TEST_SERVICES=1");
-    }
-    if !rustix::process::geteuid().is_root() {
-        return println!("skipped: packages are installed, and postgres changes its user, as root");
+    if !is_root() {
+        skip!("needs root to install packages, and to start postgres as its user");
     }
     install();
     let services = Services::start();

@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn what_is_dropped_does_not_come_back() {
         if !is_root() {
-            return;
+            return skipped("needs root");
         }
         alone(
             "sys::privileges::tests::what_is_dropped_does_not_come_back",
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn files_are_opened_as_the_user_and_only_there() {
         if !is_root() {
-            return;
+            return skipped("needs root");
         }
         alone(
             "sys::privileges::tests::files_are_opened_as_the_user_and_only_there",
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn another_thread_stays_who_it_is() {
         if !is_root() {
-            return;
+            return skipped("needs root");
         }
         alone(
             "sys::privileges::tests::another_thread_stays_who_it_is",

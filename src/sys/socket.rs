@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn the_group_can_be_another() {
         if !is_root() {
-            return;
+            return skipped("needs root");
         }
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s.sock");

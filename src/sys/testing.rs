@@ -36,6 +36,22 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Reports a test that cannot run here, as `tests/support/skip.rs` does.
+pub fn skipped(reason: &str) {
+    use std::io::Write;
+    let thread = std::thread::current();
+    let line = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("?"));
+    print!("{line}");
+    if let Some(path) = std::env::var_os("TM_TEST_SKIPS") {
+        let file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path);
+        let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+        written.expect("TM_TEST_SKIPS names a file that can be written");
+    }
+}
+
 /// A command with pipes, and our ends of them.
 pub struct Piped {
     pub command: Command,

@@ -1,6 +1,6 @@
 //! Disks that are full, folders that vanish, files that are none.
 
-use super::support::{self, Daemon, PATIENCE};
+use super::support::{self, Daemon, PATIENCE, is_root, skip};
 use super::wait_for_text;
 use rustix::process::Signal;
 use serde_json::json;
@@ -33,8 +33,8 @@ const TOTAL: usize = 3_000_000;
 
 #[test]
 fn a_full_disk_costs_counted_bytes_and_blocks_nobody() {
-    if !rustix::process::geteuid().is_root() {
-        return println!("skipped: needs root to mount a small file system");
+    if !is_root() {
+        skip!("needs root to mount a small file system");
     }
     let folder = support::folder();
     let disk = SmallDisk::mount(&folder.path().join("small"), "1m");

@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn others_may_do_only_what_access_says() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let daemon = start(
         "daemon: {socket_mode: 0666, access: {read: [daemon], control: ['@games']}}\n\
@@ -69,7 +69,7 @@ fn assert_audited(log: &str) {
 #[test]
 fn without_access_others_do_not_even_reach_the_socket() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let daemon = start("programs:\n  a: {cmd: sleep 1000, starttime: 0}\n");
     assert_eq!(mode(&daemon.socket()), 0o600);
@@ -80,7 +80,7 @@ fn without_access_others_do_not_even_reach_the_socket() {
 #[test]
 fn the_socket_gets_the_mode_and_the_group_it_is_given() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let daemon = start(
         "daemon: {socket_mode: 0660, socket_group: games}\nprograms:\n  a: {cmd: sleep 1000}\n",
@@ -97,7 +97,7 @@ fn the_socket_gets_the_mode_and_the_group_it_is_given() {
 #[test]
 fn root_takes_no_config_that_others_can_write() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let folder = shared_folder();
     let config = support::write_config(folder.path(), "programs:\n  a: {cmd: sleep 1000}\n");

@@ -20,7 +20,7 @@ fn socket_of(folder: &Path, uid: u32) -> PathBuf {
 #[test]
 fn a_daemon_with_a_user_drops_root_for_good() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let yaml = |more: &str| {
@@ -82,7 +82,7 @@ fn a_daemon_with_a_user_drops_root_for_good() {
 #[test]
 fn another_user_in_the_config_makes_no_second_daemon() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let yaml = |settings: &str| {

@@ -113,7 +113,7 @@ fn assert_signals_and_limits(report: &Value) {
     assert_eq!(report["pid"], report["pgid"], "{report}");
     assert_eq!(report["pid"], report["sid"], "{report}");
     assert_eq!(report["nice"], 0, "{report}");
-    if rustix::process::geteuid().is_root() {
+    if is_root() {
         assert_eq!(report["oom_score_adj"], 0, "{report}");
     }
 }

@@ -15,7 +15,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use support::{Daemon, Output, bin_dir, program, wait_for_line};
+use support::{Daemon, Output, bin_dir, is_root, program, skip, wait_for_line};
 
 const NOBODY: u32 = 65534;
 
@@ -24,14 +24,6 @@ const GAMES: (u32, u32) = (5, 60);
 
 /// The user `daemon`.
 const DAEMON: (u32, u32) = (1, 1);
-
-fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        println!("skipped: needs root");
-    }
-    root
-}
 
 /// A folder that every user may enter, with `logs` that belongs to nobody, and with the programs
 /// where every user can run them.

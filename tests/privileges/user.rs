@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 #[test]
 fn a_program_runs_as_its_user_with_its_groups_and_its_home() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let daemon = start(
         "defaults: {user: nobody, autorestart: never, starttime: 0}\n\
@@ -53,7 +53,7 @@ fn a_program_runs_as_its_user_with_its_groups_and_its_home() {
 #[test]
 fn who_was_given_another_user_gains_nothing_by_setuid_files() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let daemon = start(
         "defaults: {cmd: '@DIR@/print_env', autorestart: never, starttime: 0}\n\
@@ -73,7 +73,7 @@ fn who_was_given_another_user_gains_nothing_by_setuid_files() {
 #[test]
 fn a_number_without_a_user_is_possible_with_a_group() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let daemon = start(
         "programs:\n  a: {cmd: '@DIR@/print_env --wait', user: 4242, group: 4343, starttime: 0}\n",
@@ -94,7 +94,7 @@ fn a_number_without_a_user_is_possible_with_a_group() {
 #[test]
 fn a_user_cannot_become_root_again_and_owns_what_it_makes() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let script = "umask; touch made; setpriv --reuid 0 true || echo stays; \
                   setpriv --regid 0 true || echo so too; cat /etc/shadow || echo nothing";
@@ -115,7 +115,7 @@ fn a_user_cannot_become_root_again_and_owns_what_it_makes() {
 #[test]
 fn the_terminal_belongs_to_the_user() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let daemon = start(
         "programs:\n\
@@ -131,7 +131,7 @@ fn the_terminal_belongs_to_the_user() {
 #[test]
 fn a_log_is_never_made_where_its_user_may_not_write() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let daemon = start(
         "defaults: {user: nobody, startretries: 0, cmd: sleep 1000}\n\
@@ -154,7 +154,7 @@ fn a_log_is_never_made_where_its_user_may_not_write() {
 #[test]
 fn links_and_files_of_others_in_a_users_folder_are_refused() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let folder = shared_folder();
     let secret = folder.path().join("secret");
@@ -203,7 +203,7 @@ fn links_and_files_of_others_in_a_users_folder_are_refused() {
 #[test]
 fn input_is_read_with_the_users_own_rights() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let folder = shared_folder();
     let secret = folder.path().join("secret");
@@ -246,7 +246,7 @@ fn input_is_read_with_the_users_own_rights() {
 #[test]
 fn rotated_logs_belong_to_the_user_too() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let daemon = start(
         "programs:\n\
@@ -267,7 +267,7 @@ fn rotated_logs_belong_to_the_user_too() {
 #[test]
 fn an_ordinary_user_cannot_run_programs_as_another() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let folder = shared_folder();
     let yaml = "programs:\n  a: {cmd: sleep 1000, user: games}\n  b: {cmd: x, group: adm}\n";

@@ -3,8 +3,8 @@
 //! bad config at SIGHUP.
 
 use super::support::system::wait_for_text;
-use super::support::{self, Daemon, bin_dir, kill, wait_until_alive};
-use rustix::process::{Signal, geteuid};
+use super::support::{self, Daemon, bin_dir, is_root, kill, skip, wait_until_alive};
+use rustix::process::Signal;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
@@ -119,8 +119,8 @@ fn what_a_full_disk_costs_is_said_in_the_log() {
 
 #[test]
 fn a_signal_that_is_not_permitted_is_reported() {
-    if !geteuid().is_root() {
-        return println!("skipped: needs root to make a process that its daemon may not kill");
+    if !is_root() {
+        skip!("needs root to start a process that its daemon may not kill");
     }
     const USER: u32 = 54_322;
     let folder = support::folder();

@@ -5,16 +5,19 @@
 #![allow(
     dead_code,
     unused_imports,
+    unused_macros,
     reason = "each test binary uses a part of it"
 )]
 
 pub mod control;
+pub mod skip;
 pub mod system;
 pub mod terminal;
 
 pub use control::{Control, Events};
+pub(crate) use skip::skip;
 pub use system::{
-    bin_dir, program, repository, wait_exit, wait_for_line, wait_gone, wait_until_alive,
+    bin_dir, is_root, program, repository, wait_exit, wait_for_line, wait_gone, wait_until_alive,
 };
 pub use terminal::Terminal;
 
@@ -22,7 +25,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown, lchown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -323,6 +326,30 @@ pub fn command(name: &str, home: &Path) -> Command {
         .env_remove("TM_DETACH_KEYS")
         .stdin(Stdio::null());
     command
+}
+
+/// `tmd` as an ordinary user, who becomes the owner of the folder and its entries.
+pub fn tmd_as_user(folder: &Path, arguments: &[&str]) -> Output {
+    if !is_root() {
+        let mut command = command("tmd", folder);
+        command.args(arguments);
+        return run(command);
+    }
+    const USER: u32 = 54_323;
+    // The user may not be able to reach the folder of the build. Copied by another process: a
+    // file that this one has written may still be open in the child of another test.
+    let mut install = command("install", folder);
+    install.arg(bin_dir().join("tmd")).arg("as-user");
+    assert_eq!(run(install).code, 0);
+    chown(folder, Some(USER), Some(USER)).expect("we are root");
+    for entry in fs::read_dir(folder).expect("it is ours").flatten() {
+        lchown(entry.path(), Some(USER), Some(USER)).expect("we are root");
+    }
+    let mut command = command("setpriv", folder);
+    let user = [format!("--reuid={USER}"), format!("--regid={USER}")];
+    command.args(user).args(["--clear-groups", "./as-user"]);
+    command.args(arguments);
+    run(command)
 }
 
 /// Runs a command to its end, killed when it takes too long.

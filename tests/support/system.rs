@@ -40,6 +40,11 @@ pub fn repository() -> PathBuf {
     named.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), Into::into)
 }
 
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// A child that does not outlive its test, however that ends.
 pub struct Bystander(pub Child);
 

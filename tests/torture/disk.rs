@@ -1,7 +1,7 @@
 //! A disk that takes nothing at all for a while.
 
-use super::support::{self, Daemon};
-use super::{ends_well, is_root};
+use super::ends_well;
+use super::support::{self, Daemon, is_root, skip};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,11 +74,11 @@ fn timed(daemon: &Daemon, method: &str, target: &str) -> Duration {
 #[test]
 fn a_frozen_disk_slows_nobody_and_what_it_costs_is_counted() {
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let folder = support::folder();
     let Some(disk) = Disk::mount(folder.path()) else {
-        return println!("skipped: no ext4 can be mounted and frozen here");
+        skip!("no ext4 can be mounted and frozen here");
     };
     support::write_config(
         folder.path(),

@@ -1,8 +1,8 @@
 //! No more descriptors, processes, memory or bytes in a file.
 
 use super::support::system::wait_for_text;
-use super::support::{self, Daemon, bin_dir};
-use super::{ends_well, eventually, figure, is_root, limited, start_under};
+use super::support::{self, Daemon, bin_dir, is_root, skip};
+use super::{ends_well, eventually, figure, limited, start_under};
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
@@ -76,7 +76,7 @@ fn without_processes_starts_fail_by_name() {
     // An ordinary user may run other things at the same time; this one does not.
     const USER: u32 = 54_321;
     if !is_root() {
-        return;
+        skip!("needs root");
     }
     let folder = support::folder();
     let tmd = folder.path().join("tmd");

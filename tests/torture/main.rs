@@ -10,7 +10,7 @@ mod limits;
 mod output;
 mod reload;
 
-use rustix::process::{Signal, geteuid};
+use rustix::process::Signal;
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -103,12 +103,4 @@ fn start_under(folder: tempfile::TempDir, outer: &[&str]) -> Daemon {
         }
         *tmd = command;
     })
-}
-
-fn is_root() -> bool {
-    let root = geteuid().is_root();
-    if !root {
-        println!("skipped: needs root");
-    }
-    root
 }

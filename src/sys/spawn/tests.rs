@@ -391,7 +391,7 @@ fn credentials(groups: &[u32]) -> Credentials {
 #[test]
 fn another_user_is_that_user_alone() {
     if !is_root() {
-        return;
+        return skipped("needs root");
     }
     alone("sys::spawn::tests::another_user_is_that_user_alone", || {
         let cat = cat(|command| command.credentials = Some(credentials(&[4545, 4444])));
@@ -418,7 +418,7 @@ fn another_user_is_that_user_alone() {
 fn the_directory_and_program_are_reached_as_that_user() {
     use std::os::unix::fs::PermissionsExt;
     if !is_root() {
-        return;
+        return skipped("needs root");
     }
     let directory = tempfile::tempdir().unwrap();
     let private = std::fs::Permissions::from_mode(0o700);
@@ -463,7 +463,7 @@ fn the_directory_and_program_are_reached_as_that_user() {
 #[test]
 fn another_user_owns_its_terminal() {
     if !is_root() {
-        return;
+        return skipped("needs root");
     }
     let script = "stat -c %u $(tty); : < $(tty) && echo opened";
     let (mut command, master) = on_terminal(&["sh", "-c", script]);
