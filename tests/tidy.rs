@@ -5,6 +5,8 @@
 
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/structure.rs"]
+mod structure;
 #[path = "tidy/style.rs"]
 mod style;
 
