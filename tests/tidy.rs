@@ -3,6 +3,8 @@
 //! Each rule is a function from a source to its violations. Each test first shows that the rule
 //! can fail (on a snippet that breaks it) and does not cry wolf, then applies it to the tree.
 
+#[path = "tidy/prose.rs"]
+mod prose;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/structure.rs"]
