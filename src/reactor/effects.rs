@@ -107,7 +107,7 @@ impl Reactor {
             offset,
             deadline,
         });
-        if self.log_reached(id, offset) || self.disk_is_stuck() {
+        if self.log_reached(id, offset) || self.log_files.is_stuck(now) {
             self.announce(id);
         } else {
             self.mark_dirty(id);
@@ -118,9 +118,10 @@ impl Reactor {
     /// Announces what no longer waits for the log.
     pub(crate) fn announce(&mut self, id: ProcessId) {
         let now = self.clock.now();
+        let stuck = self.log_files.is_stuck(now);
         while let Some(child) = self.children.get(&id)
             && let Some(first) = child.announcements.front()
-            && (first.deadline <= now || self.disk_is_stuck() || self.log_reached(id, first.offset))
+            && (first.deadline <= now || stuck || self.log_reached(id, first.offset))
         {
             let child = self.children.get_mut(&id);
             let Some(first) = child.and_then(|child| child.announcements.pop_front()) else {
@@ -128,12 +129,6 @@ impl Reactor {
             };
             self.announce_now(&first.transition);
         }
-    }
-
-    /// The disk thread has had something to do and has not got anywhere for a second. What would
-    /// wait a second for it, to be on the safe side, does not then.
-    pub(crate) fn disk_is_stuck(&self) -> bool {
-        self.disk.outstanding() > 0 && self.clock.now() >= self.disk_progress + BARRIER
     }
 
     fn announce_now(&mut self, transition: &Transition) {

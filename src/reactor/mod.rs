@@ -45,12 +45,7 @@ pub struct Reactor {
     log_level: Option<::log::LevelFilter>,
     signals: sys::signalfd::SignalFd,
     listener: sys::socket::Listener,
-    disk: disk::Disk,
-    /// Whose log feed a tag is.
-    feeds: HashMap<u64, ProcessId>,
-    feeds_opened: u64,
-    /// How opening each log went; none while the disk thread is at it.
-    opened: HashMap<disk::LogId, Option<Result<(), disk::file::DiskError>>>,
+    log_files: output::log_files::LogFiles,
     children: HashMap<ProcessId, Child>,
     /// Whose living leader a pid is.
     leaders: HashMap<i32, ProcessId>,
@@ -80,8 +75,6 @@ pub struct Reactor {
     finished: bool,
     /// A client was not served to the end, only because its turn was over.
     flush_again: bool,
-    /// When the disk thread last answered, or had nothing to do.
-    disk_progress: Time,
     idle_armed: bool,
     scratch: Vec<u8>,
 }
@@ -107,9 +100,7 @@ impl Reactor {
 
     fn turn(&mut self, events: &Events) {
         self.starts_took = Duration::ZERO;
-        if self.disk.outstanding() == 0 {
-            self.disk_progress = self.clock.now();
-        }
+        self.log_files.note_idle(self.clock.now());
         self.dispatch(events);
         self.expire();
         // Starts wait for it, so it comes before they are made.

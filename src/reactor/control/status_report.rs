@@ -59,7 +59,7 @@ impl Reactor {
     /// The DETAIL column: what is to be said of the state, and of a log that cannot be written.
     fn detail_of_row(&self, process: &Process) -> String {
         let detail = self.detail(process);
-        match self.log_trouble(process.id) {
+        match self.log_files.trouble(process.id) {
             Some(trouble) if detail.is_empty() => trouble,
             Some(trouble) => format!("{detail}; {trouble}"),
             None => detail,
@@ -133,7 +133,7 @@ impl Reactor {
         let policy = self.supervisor.policy(id).ok_or_else(gone)?;
         let why = supervisor::why(process, policy, self.clock.now());
         let mut causes = why.causes;
-        causes.extend(self.log_trouble(id));
+        causes.extend(self.log_files.trouble(id));
         let history = self.history.all().filter(|event| {
             event.process.as_ref() == Some(&process.name) && event.event == "process_state"
         });

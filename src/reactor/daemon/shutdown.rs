@@ -24,7 +24,7 @@ impl Reactor {
 
     /// Has the disk thread write what it was given last, and end.
     pub(crate) fn stop_disk(&self) {
-        if !self.disk.flush_and_stop(LAST_FLUSH) {
+        if !self.log_files.flush_and_stop(LAST_FLUSH) {
             eprintln!("tmd: the disk did not take the last output within {LAST_FLUSH:?}");
         }
     }

@@ -59,7 +59,7 @@ impl Reactor {
                 // First: it changes the umask for a moment, and reopening makes files.
                 self.restore_socket();
                 log::info!("reopening log files");
-                self.disk.reopen_all();
+                self.log_files.reopen_all();
             }
             SIGUSR2 => log::warn!("SIGUSR2: an upgrade in place is not supported yet"),
             SIGCHLD => self.reap_orphans(),

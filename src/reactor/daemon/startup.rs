@@ -6,6 +6,7 @@ use crate::reactor::daemon::instance::Place;
 use crate::reactor::daemon::logging;
 use crate::reactor::daemon::signals;
 use crate::reactor::disk::Disk;
+use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::output::open_as_user::UserAccess;
 use crate::reactor::poller::{Source, WAKE, Watch};
 use crate::reactor::process::pidfile::write_atomically;
@@ -217,10 +218,7 @@ fn build(
         log_level: options.log_level,
         signals,
         listener,
-        disk,
-        feeds: HashMap::new(),
-        feeds_opened: 0,
-        opened: HashMap::new(),
+        log_files: LogFiles::new(disk),
         children: HashMap::new(),
         leaders: HashMap::new(),
         connections: Slab::new(),
@@ -239,7 +237,6 @@ fn build(
         started_ns: clock::unix_ns(),
         finished: false,
         flush_again: false,
-        disk_progress: crate::supervisor::Time::default(),
         idle_armed: false,
         scratch: Vec::new(),
     })

@@ -14,7 +14,7 @@
 //! so where it is missing.
 
 use crate::reactor::disk::file::DiskError;
-use crate::reactor::disk::{Batch, LogId, Outcome};
+use crate::reactor::disk::{Batch, Outcome};
 use crate::reactor::output::{Output, Stream};
 use crate::supervisor::{Stall, Time};
 use memchr::memrchr;
@@ -87,7 +87,6 @@ struct UnderWay {
 /// A cursor of one stream on its way into one log.
 #[derive(Debug)]
 pub struct LogFeed {
-    log: LogId,
     tag: u64,
     stream: Option<Stream>,
     shared: bool,
@@ -126,21 +125,13 @@ pub struct LogFeed {
 }
 
 impl LogFeed {
-    /// Feeds `log` with a stream of `output` (or with both) from its head on. `tag` marks the
-    /// batches. In a `shared` log only whole lines are appended.
-    pub fn new(
-        log: LogId,
-        tag: u64,
-        output: &Output,
-        stream: Option<Stream>,
-        shared: bool,
-        stall: Stall,
-    ) -> LogFeed {
+    /// Feeds a log with a stream of `output` (or with both) from its head on. `tag` marks the
+    /// batches.
+    pub fn new(tag: u64, output: &Output, stream: Option<Stream>, stall: Stall) -> LogFeed {
         let mut feed = LogFeed {
-            log,
             tag,
             stream,
-            shared,
+            shared: false,
             stall,
             cursor: 0,
             passed: 0,
@@ -173,20 +164,19 @@ impl LogFeed {
         self.in_line = false;
     }
 
-    /// The log that is fed.
-    pub fn log(&self) -> LogId {
-        self.log
-    }
-
     /// The tag of its batches.
     pub fn tag(&self) -> u64 {
         self.tag
     }
 
     /// Applies what a reload may change.
-    pub fn configure(&mut self, shared: bool, stall: Stall) {
-        self.shared = shared;
+    pub fn configure(&mut self, stall: Stall) {
         self.stall = stall;
+    }
+
+    /// Sets whether other feeds write to the log: only whole lines are appended then.
+    pub fn set_shared(&mut self, shared: bool) {
+        self.shared = shared;
     }
 
     /// The stream ended: what is left is sent, also a line without its newline.

@@ -8,7 +8,9 @@ fn at(ms: u64) -> Time {
 }
 
 fn feed(output: &Output, shared: bool, stall: Stall) -> LogFeed {
-    LogFeed::new(LogId(7), 3, output, Some(Stdout), shared, stall)
+    let mut feed = LogFeed::new(3, output, Some(Stdout), stall);
+    feed.set_shared(shared);
+    feed
 }
 
 fn full() -> DiskError {
@@ -161,7 +163,7 @@ fn stall_never_pauses_for_ever_and_zero_never_pauses() {
     output.write(Stdout, &[b'b'; CAPACITY], 0);
     assert_eq!(waits.gate(&output, at(1 << 40)), Gate::Pause(None));
     assert_eq!(drops.gate(&output, at(0)), Gate::Read(usize::MAX));
-    waits.configure(false, Stall::After(Duration::ZERO));
+    waits.configure(Stall::After(Duration::ZERO));
     assert_eq!(waits.gate(&output, at(0)), Gate::Read(usize::MAX));
 }
 

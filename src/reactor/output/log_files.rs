@@ -1,392 +1,448 @@
-//! Between the rings and the disk thread: which log each stream goes to, batches out, completions
-//! in, and what people are told about it.
+//! The log files of all processes: which stream goes to which file, batches to the disk thread,
+//! its answers back.
+//!
+//! It decides nothing about processes. Its methods return facts, and the reactor acts on them.
 
-use crate::reactor::Reactor;
-use crate::reactor::clock::{Timer, unix_ns};
-use crate::reactor::control::event_history;
 use crate::reactor::disk::file::{DiskError, Owner};
-use crate::reactor::disk::{Completion, LogId};
-use crate::reactor::output::Stream;
+use crate::reactor::disk::{Action, Completion, Disk, LogId, Outcome};
 use crate::reactor::output::log_feed::{FeedEvent, Gate, LogFeed};
-use crate::reactor::process::process_io::{Child, Feed};
-use crate::supervisor::{FileSink, Launch, Process, ProcessId, Sink, SpawnFailure, Time};
+use crate::reactor::output::{Output, Stream};
+use crate::supervisor::{FileSink, Launch, ProcessId, Sink, SpawnFailure, Time};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// The disk thread is stuck after this time without an answer.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
+
+/// The log files, and the disk thread that writes them.
+pub(crate) struct LogFiles {
+    disk: Disk,
+    /// The logs of each process that has any.
+    processes: BTreeMap<ProcessId, ProcessLogs>,
+    /// The process of each feed, by tag.
+    feed_owner: HashMap<u64, ProcessId>,
+    feeds_opened: u64,
+    /// The result of opening each log; `None` until the disk thread answers.
+    open_results: HashMap<LogId, Option<Result<(), DiskError>>>,
+    /// When the disk thread last answered, or had nothing to do.
+    progress_at: Time,
+}
+
+/// The logs of one process.
+#[derive(Default)]
+struct ProcessLogs {
+    targets: Vec<LogTarget>,
+    /// A start waits until all of them are open.
+    start_waits: bool,
+    /// The earliest timer that is armed for them.
+    timer: Option<Time>,
+}
+
+/// One stream of a process and the file it goes to.
+struct LogTarget {
+    feed: LogFeed,
+    log: LogId,
+    path: String,
+    /// `None` for a terminal, whose output is one stream.
+    stream: Option<Stream>,
+}
 
 /// Whether the logs of a process are open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Logs {
+pub(crate) enum OpenState {
     /// All of them.
     Open,
-    /// The disk thread is at it.
+    /// The disk thread has not opened all of them yet; [`DiskNews`] follows.
     Opening,
 }
 
-impl Reactor {
-    /// The child's record, also of a process that was never started.
-    pub(crate) fn ensure_child(&mut self, process: &Process) {
-        if self.children.contains_key(&process.id) {
-            return;
+/// A change in the state of a log, in the words of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogEvent {
+    /// The event's type.
+    pub kind: &'static str,
+    /// The file, and what happened.
+    pub detail: String,
+}
+
+/// A report of the disk thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DiskNews {
+    /// A batch of a process was answered.
+    Appended(ProcessId),
+    /// A start no longer waits for its logs.
+    LogsOpen(ProcessId),
+    /// A start failed: a log could not be opened.
+    OpenFailed(ProcessId, SpawnFailure),
+    /// An operation is done.
+    OperationDone(ProcessId, Option<DiskError>),
+    /// A failure that concerns no process in particular.
+    Problem(DiskError),
+}
+
+impl LogFiles {
+    /// No logs yet.
+    pub fn new(disk: Disk) -> LogFiles {
+        LogFiles {
+            disk,
+            processes: BTreeMap::new(),
+            feed_owner: HashMap::new(),
+            feeds_opened: 0,
+            open_results: HashMap::new(),
+            progress_at: Time::default(),
         }
-        let child = Child::new(process.id, &process.name, &process.launch);
-        self.children.insert(process.id, child);
-        self.follow_newcomer(process.id);
     }
 
-    /// Opens the logs of a new run, or goes on with those of the last.
+    /// Opens the logs of a new run, or keeps those of the last run.
     ///
     /// # Errors
-    /// When one of them is known not to open. None is kept then: the next start tries anew.
-    pub(crate) fn open_logs(&mut self, process: &Process) -> Result<Logs, SpawnFailure> {
-        let Some(child) = self.children.get_mut(&process.id) else {
-            return Ok(Logs::Open);
-        };
-        let wanted = wanted_logs(&process.launch);
-        let same = child.feeds.len() == wanted.len()
-            && child
-                .feeds
+    /// When one of them cannot be opened. None is kept then, so that the next start tries again.
+    pub fn open(
+        &mut self,
+        id: ProcessId,
+        launch: &Launch,
+        output: &Output,
+    ) -> Result<OpenState, SpawnFailure> {
+        let wanted = wanted_logs(launch);
+        let kept = self.targets_mut(id);
+        let same = kept.len() == wanted.len()
+            && kept
                 .iter()
                 .zip(&wanted)
-                .all(|(feed, (sink, stream))| feed.path == sink.path && feed.stream == *stream);
+                .all(|(target, (sink, stream))| target.is(sink, *stream));
         if same {
-            child.feeds.iter_mut().for_each(|feed| feed.feed.resume());
-            self.configure_logs(process.id);
-            return Ok(Logs::Open);
+            kept.iter_mut().for_each(|target| target.feed.resume());
+            self.configure(id, launch);
+            return Ok(OpenState::Open);
         }
-        self.close_logs(process.id);
-        let owner = process.launch.identity.as_ref().map(Owner::from);
+        self.close(id);
+        let owner = launch.identity.as_ref().map(Owner::from);
         for (sink, stream) in wanted {
-            self.open_log(process.id, sink, stream, owner.as_ref());
+            self.open_one(id, sink, stream, owner.as_ref(), output);
         }
-        self.logs_state(process.id)
+        self.open_state(id)
     }
 
-    fn open_log(
+    fn open_one(
         &mut self,
         id: ProcessId,
         sink: &FileSink,
         stream: Option<Stream>,
         owner: Option<&Owner>,
+        output: &Output,
     ) {
         let log = self.disk.open(sink, owner);
-        let users = self.disk.users(log);
-        self.opened.entry(log).or_insert(None);
+        self.open_results.entry(log).or_insert(None);
         self.feeds_opened += 1;
         let tag = self.feeds_opened;
-        self.feeds.insert(tag, id);
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        let feed = LogFeed::new(log, tag, &child.output, stream, users > 1, sink.stall);
-        let path = sink.path.clone();
-        child.feeds.push(Feed {
-            feed,
+        self.feed_owner.insert(tag, id);
+        let target = LogTarget {
+            feed: LogFeed::new(tag, output, stream, sink.stall),
             log,
-            path,
+            path: sink.path.clone(),
             stream,
-        });
-        if users == 2 {
-            self.configure_sharers(&sink.path);
-        }
+        };
+        self.processes.entry(id).or_default().targets.push(target);
     }
 
-    /// Whether all logs of a process are open.
-    fn logs_state(&mut self, id: ProcessId) -> Result<Logs, SpawnFailure> {
-        let Some(child) = self.children.get_mut(&id) else {
-            return Ok(Logs::Open);
+    /// Whether all logs of a process are open. Closes them when one has failed.
+    fn open_state(&mut self, id: ProcessId) -> Result<OpenState, SpawnFailure> {
+        let Some(logs) = self.processes.get_mut(&id) else {
+            return Ok(OpenState::Open);
         };
         let mut opening = false;
         let mut failed = None;
-        for feed in &child.feeds {
-            match self.opened.get(&feed.log) {
+        for target in &logs.targets {
+            match self.open_results.get(&target.log) {
                 Some(Some(Ok(()))) => {}
-                Some(Some(Err(error))) => failed = Some(not_opened(&feed.path, error)),
+                Some(Some(Err(error))) => failed = Some(not_opened(&target.path, error)),
                 Some(None) | None => opening = true,
             }
         }
-        child.opening = opening && failed.is_none();
-        match failed {
-            Some(error) => {
-                self.close_logs(id);
-                Err(error)
-            }
-            None if opening => Ok(Logs::Opening),
-            None => Ok(Logs::Open),
+        if let Some(failure) = failed {
+            self.close(id);
+            return Err(failure);
+        }
+        logs.start_waits = opening;
+        match opening {
+            true => Ok(OpenState::Opening),
+            false => Ok(OpenState::Open),
         }
     }
 
-    /// The disk thread opened a log, or could not; who waited for it goes on.
-    fn log_opened(&mut self, log: LogId, result: Result<(), DiskError>) {
-        let waiting: Vec<ProcessId> = self
-            .children
-            .values()
-            .filter(|child| child.opening && child.feeds.iter().any(|feed| feed.log == log))
-            .map(|child| child.id)
-            .collect();
-        if let Err(error) = &result
-            && waiting.is_empty()
-        {
-            log::warn!("{}", error.text);
-        }
-        if let Some(state) = self.opened.get_mut(&log) {
-            *state = Some(result);
-        }
-        for id in waiting {
-            match self.logs_state(id) {
-                Ok(Logs::Opening) => {}
-                Ok(Logs::Open) => self.logs_are_open(id),
-                Err(failure) => self.spawn_failed(id, failure),
-            }
-        }
-    }
-
-    /// A start that waited for its logs goes on, also when the disk takes too long.
-    pub(crate) fn logs_are_open(&mut self, id: ProcessId) {
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        child.opening = false;
-        if let Some(process) = self.supervisor.process(id).cloned() {
-            self.spawn_leader(&process);
-        }
-    }
-
-    /// A start has waited for its logs for long enough.
-    pub(crate) fn opening_timed_out(&mut self, id: ProcessId) {
-        if self.children.get(&id).is_some_and(|child| child.opening) {
-            self.logs_are_open(id);
-        }
+    /// Ends the wait of a start for its logs. Returns whether it waited.
+    pub fn stop_waiting(&mut self, id: ProcessId) -> bool {
+        self.processes
+            .get_mut(&id)
+            .is_some_and(|logs| std::mem::take(&mut logs.start_waits))
     }
 
     /// Gives up the logs of a process.
-    fn close_logs(&mut self, id: ProcessId) {
-        let Some(child) = self.children.get_mut(&id) else {
+    pub fn close(&mut self, id: ProcessId) {
+        let Some(logs) = self.processes.remove(&id) else {
             return;
         };
-        for feed in std::mem::take(&mut child.feeds) {
-            self.feeds.remove(&feed.feed.tag());
-            self.disk.close(feed.log);
-            if self.disk.users(feed.log) == 0 {
-                self.opened.remove(&feed.log);
+        for target in logs.targets {
+            self.feed_owner.remove(&target.feed.tag());
+            self.disk.close(target.log);
+            if self.disk.users(target.log) == 0 {
+                self.open_results.remove(&target.log);
             }
-        }
-    }
-
-    /// A log that had one user has two now: its feeds append whole lines from here on.
-    fn configure_sharers(&mut self, path: &str) {
-        let sharing = |child: &&Child| child.feeds.iter().any(|feed| feed.path == path);
-        let ids: Vec<ProcessId> = self
-            .children
-            .values()
-            .filter(sharing)
-            .map(|child| child.id)
-            .collect();
-        for id in ids {
-            self.configure_logs(id);
         }
     }
 
     /// Applies the keys that a reload may change.
-    pub(crate) fn configure_logs(&mut self, id: ProcessId) {
-        let Some(process) = self.supervisor.process(id) else {
+    pub fn configure(&mut self, id: ProcessId, launch: &Launch) {
+        let wanted = wanted_logs(launch);
+        let Some(logs) = self.processes.get_mut(&id) else {
             return;
         };
-        let wanted = wanted_logs(&process.launch);
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        for feed in &mut child.feeds {
-            let sink = wanted.iter().find(|(sink, _)| sink.path == feed.path);
+        for target in &mut logs.targets {
+            let sink = wanted.iter().find(|(sink, _)| sink.path == target.path);
             if let Some((sink, _)) = sink {
-                let shared = self.disk.users(feed.log) > 1;
-                feed.feed.configure(shared, sink.stall);
-                self.disk.configure(feed.log, sink);
+                target.feed.configure(sink.stall);
+                self.disk.configure(target.log, sink);
             }
         }
     }
 
-    /// Gives the disk thread what it can take.
-    pub(crate) fn pump_logs(&mut self, id: ProcessId) {
-        let now = self.clock.now();
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        let mut told = Vec::new();
-        let mut deadline = None;
-        for Feed {
-            feed, log, path, ..
-        } in &mut child.feeds
-        {
-            if let Some(batch) = feed.next_batch(&child.output, now, unix_ns()) {
-                self.disk.append(*log, batch);
-            }
-            while let Some(event) = feed.poll_event() {
-                told.push((path.clone(), event));
-            }
-            deadline = deadline.into_iter().chain(feed.deadline(now)).min();
-        }
-        let name = child.name.clone();
-        if let Some(deadline) = deadline {
-            self.arm_log(id, deadline);
-        }
-        for (path, event) in told {
-            self.tell_of_log(&name, &path, event);
-        }
-    }
-
-    fn tell_of_log(&mut self, name: &str, path: &str, event: FeedEvent) {
-        let (kind, detail) = match event {
-            FeedEvent::Stalled => (
-                "output_stalled",
-                format!("{path}: the disk is stalled; output is being lost"),
-            ),
-            FeedEvent::Recovered { lost } => (
-                "output_lost",
-                format!("{path}: {lost} bytes lost: disk stalled"),
-            ),
-            FeedEvent::Failing(DiskError { text, .. }) => ("log_failing", text),
-            FeedEvent::Working => ("log_working", format!("{path}: written again")),
-        };
-        log::warn!("{name}: {detail}");
-        self.publish(event_history::plain(kind, Some(name), detail, unix_ns()));
-    }
-
-    /// What is wrong with a process's logs, as long as it is.
-    pub(crate) fn log_trouble(&self, id: ProcessId) -> Option<String> {
-        let feeds = &self.children.get(&id)?.feeds;
-        let mut troubles = feeds
+    /// The feeds into shared logs that have written all of a process's output, by tag.
+    pub fn drained_and_shared(&self, id: ProcessId, output: &Output) -> Vec<u64> {
+        self.targets(id)
             .iter()
-            .filter_map(|feed| Some((&feed.path, feed.feed.trouble()?)));
+            .filter(|target| self.disk.users(target.log) > 1 && target.feed.is_drained(output))
+            .map(|target| target.feed.tag())
+            .collect()
+    }
+
+    /// Moves these feeds to the head of the output; what they have not sent is left out.
+    pub fn skip_to_head(&mut self, id: ProcessId, tags: &[u64], output: &Output) {
+        let targets = self.targets_mut(id).iter_mut();
+        for target in targets.filter(|target| tags.contains(&target.feed.tag())) {
+            target.feed.skip_to_head(output);
+        }
+    }
+
+    /// Sends the disk thread what it can take now. `unix_ns` stamps lines of the daemon's own.
+    pub fn pump(
+        &mut self,
+        id: ProcessId,
+        output: &Output,
+        now: Time,
+        unix_ns: u64,
+    ) -> (Vec<LogEvent>, Option<Time>) {
+        let mut events = Vec::new();
+        let mut deadline: Option<Time> = None;
+        let Some(logs) = self.processes.get_mut(&id) else {
+            return (events, deadline);
+        };
+        for target in &mut logs.targets {
+            let shared = self.disk.users(target.log) > 1;
+            target.feed.set_shared(shared);
+            if let Some(batch) = target.feed.next_batch(output, now, unix_ns) {
+                self.disk.append(target.log, batch);
+            }
+            while let Some(event) = target.feed.poll_event() {
+                events.push(log_event(&target.path, event));
+            }
+            deadline = deadline.into_iter().chain(target.feed.deadline(now)).min();
+        }
+        (events, deadline)
+    }
+
+    /// The last output of a run goes to the disk at once, without waiting for more.
+    pub fn flush_now(&mut self, id: ProcessId) {
+        let targets = self.targets_mut(id).iter_mut();
+        targets.for_each(|target| target.feed.hurry());
+    }
+
+    /// No more output comes: the next [`pump`](Self::pump) sends the last line as it is.
+    pub fn finish(&mut self, id: ProcessId) {
+        let targets = self.targets_mut(id).iter_mut();
+        targets.for_each(|target| target.feed.finish());
+    }
+
+    /// Whether the output may be read, as far as its logs are concerned.
+    pub fn gate(&mut self, id: ProcessId, output: &Output, now: Time) -> Gate {
+        self.targets_mut(id)
+            .iter_mut()
+            .map(|target| target.feed.gate(output, now))
+            .fold(Gate::Read(usize::MAX), Gate::and)
+    }
+
+    /// Whether a timer for the logs of a process has to be set: none is armed for an earlier time.
+    pub fn arm(&mut self, id: ProcessId, at: Time) -> bool {
+        let Some(logs) = self.processes.get_mut(&id) else {
+            return false;
+        };
+        let earlier = logs.timer.is_none_or(|armed| at < armed);
+        if earlier {
+            logs.timer = Some(at);
+        }
+        earlier
+    }
+
+    /// Whether the armed timer of a process has expired; it is disarmed then.
+    pub fn take_expired(&mut self, id: ProcessId, now: Time) -> bool {
+        let logs = self.processes.get_mut(&id);
+        logs.is_some_and(|logs| logs.timer.take_if(|at| *at <= now).is_some())
+    }
+
+    /// Whether all output before `offset` is in the logs, or cannot be written.
+    pub fn has_reached(&self, id: ProcessId, output: &Output, offset: u64) -> bool {
+        let mut targets = self.targets(id).iter();
+        targets.all(|target| target.feed.has_reached(output, offset))
+    }
+
+    /// What is wrong with a process's logs.
+    pub fn trouble(&self, id: ProcessId) -> Option<String> {
+        let mut troubles = self
+            .targets(id)
+            .iter()
+            .filter_map(|target| Some((&target.path, target.feed.trouble()?)));
         let (path, text) = troubles.next()?;
-        // Errors name the file, with what is wrong about it.
+        // Most disk errors contain the path.
         Some(match text.contains(path.as_str()) {
             true => format!("not logged: {text}"),
             false => format!("not logged: {path}: {text}"),
         })
     }
 
-    /// How many bytes of a process may be read now; none while its log has to catch up.
-    pub(crate) fn may_read(&mut self, id: ProcessId) -> Option<usize> {
-        if self.lossless_waits(id) {
-            return None;
-        }
-        let now = self.clock.now();
-        let child = self.children.get_mut(&id)?;
-        let mut gate = Gate::Read(usize::MAX);
-        for feed in &mut child.feeds {
-            gate = gate.and(feed.feed.gate(&child.output, now));
-        }
-        match gate {
-            Gate::Read(max) => Some(max),
-            Gate::Pause(until) => {
-                if let Some(until) = until {
-                    self.arm_log(id, until);
-                }
-                None
-            }
-        }
+    /// Runs an operation on the disk thread, in order with what was sent before. It is answered by
+    /// [`DiskNews::OperationDone`].
+    pub fn run(&self, id: ProcessId, operation: Action) {
+        self.disk.run(id.0, operation);
     }
 
-    /// Has the logs looked at again, once, however often that is asked for.
-    fn arm_log(&mut self, id: ProcessId, at: Time) {
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        if child.log_timer.is_none_or(|armed| at < armed) {
-            child.log_timer = Some(at);
-            self.timers.add(at, Timer::Log(id));
-        }
+    /// Reopens every log file by its path.
+    pub fn reopen_all(&self) {
+        self.disk.reopen_all();
     }
 
-    /// The time that was asked for has come.
-    pub(crate) fn log_timer(&mut self, id: ProcessId) {
-        let now = self.clock.now();
-        if let Some(child) = self.children.get_mut(&id)
-            && child.log_timer.is_some_and(|at| at <= now)
-        {
-            child.log_timer = None;
-            self.log_due(id);
-        }
+    /// Writes what was sent, and ends the disk thread. Returns whether that was done within
+    /// `limit`.
+    pub fn flush_and_stop(&self, limit: Duration) -> bool {
+        self.disk.flush_and_stop(limit)
     }
 
-    /// A log may try again, has stalled for long enough, or is done with a batch.
-    fn log_due(&mut self, id: ProcessId) {
-        self.pump_logs(id);
-        self.resume_outputs(id);
-        self.announce(id);
-    }
-
-    /// What the disk thread reports.
-    pub(crate) fn collect_disk(&mut self) {
+    /// Takes the reports of the disk thread, in order.
+    pub fn collect(&mut self, now: Time) -> Vec<DiskNews> {
         let completions = self.disk.completions();
         if !completions.is_empty() {
-            self.disk_progress = self.clock.now();
+            self.progress_at = now;
         }
+        let mut news = Vec::new();
         for completion in completions {
             match completion {
                 Completion::Appended {
-                    feed: tag,
+                    feed,
                     outcome,
                     bytes,
                     ..
-                } => {
-                    let now = self.clock.now();
-                    let Some(&id) = self.feeds.get(&tag) else {
-                        continue;
-                    };
-                    let Some(child) = self.children.get_mut(&id) else {
-                        continue;
-                    };
-                    let feed = child.feeds.iter_mut().find(|feed| feed.feed.tag() == tag);
-                    if let Some(feed) = feed {
-                        feed.feed.completed(outcome, bytes, now);
-                    }
-                    self.log_due(id);
-                    self.finish_release(id);
+                } => news.extend(self.appended(feed, outcome, bytes, now)),
+                Completion::Opened { id, result } => self.opened(id, result, &mut news),
+                Completion::RotationFailed { error, .. } => news.push(DiskNews::Problem(error)),
+                Completion::Ran { tag, error } => {
+                    news.push(DiskNews::OperationDone(ProcessId(tag), error));
                 }
-                Completion::Opened { id, result } => self.log_opened(id, result),
-                Completion::RotationFailed { error, .. } => log::warn!("{}", error.text),
-                Completion::Ran { tag, error } => self.file_done(ProcessId(tag), error),
+            }
+        }
+        news
+    }
+
+    fn appended(
+        &mut self,
+        tag: u64,
+        outcome: Outcome,
+        bytes: Vec<u8>,
+        now: Time,
+    ) -> Option<DiskNews> {
+        let id = *self.feed_owner.get(&tag)?;
+        let mut targets = self.targets_mut(id).iter_mut();
+        let target = targets.find(|target| target.feed.tag() == tag)?;
+        target.feed.completed(outcome, bytes, now);
+        Some(DiskNews::Appended(id))
+    }
+
+    /// Reports the starts that waited for this log and no longer do.
+    fn opened(&mut self, log: LogId, result: Result<(), DiskError>, news: &mut Vec<DiskNews>) {
+        let waiting: Vec<ProcessId> = self
+            .processes
+            .iter()
+            .filter(|(_, logs)| logs.start_waits && logs.uses(log))
+            .map(|(id, _)| *id)
+            .collect();
+        if let Err(error) = &result
+            && waiting.is_empty()
+        {
+            news.push(DiskNews::Problem(error.clone()));
+        }
+        if let Some(state) = self.open_results.get_mut(&log) {
+            *state = Some(result);
+        }
+        for id in waiting {
+            match self.open_state(id) {
+                Ok(OpenState::Opening) => {}
+                Ok(OpenState::Open) => news.push(DiskNews::LogsOpen(id)),
+                Err(failure) => news.push(DiskNews::OpenFailed(id, failure)),
             }
         }
     }
 
-    /// Whether everything up to an offset of the ring is in the logs, or cannot be got there.
-    pub(crate) fn log_reached(&self, id: ProcessId, offset: u64) -> bool {
-        let Some(child) = self.children.get(&id) else {
-            return true;
-        };
-        child.files_pending == 0
-            && child
-                .feeds
-                .iter()
-                .all(|feed| feed.feed.has_reached(&child.output, offset))
+    /// Notes the time while the disk thread has nothing to do.
+    pub fn note_idle(&mut self, now: Time) {
+        if self.disk.outstanding() == 0 {
+            self.progress_at = now;
+        }
     }
 
-    /// Nothing more comes: the last line goes to the log as it is.
-    pub(crate) fn finish_logs(&mut self, id: ProcessId) {
-        if let Some(child) = self.children.get_mut(&id) {
-            child.feeds.iter_mut().for_each(|feed| feed.feed.finish());
-        }
-        self.pump_logs(id);
+    /// Whether the disk thread has work and has not answered for a second. Nothing should wait
+    /// for it then.
+    pub fn is_stuck(&self, now: Time) -> bool {
+        self.disk.outstanding() > 0 && now >= self.progress_at + STUCK_AFTER
     }
 
-    /// Frees a process that is gone from the config, once its logs are written and its consoles
-    /// have been told.
-    pub(crate) fn finish_release(&mut self, id: ProcessId) {
-        let Some(child) = self.children.get(&id) else {
-            return;
-        };
-        let watched = !child.clients.is_empty();
-        if !child.released || watched || !self.log_reached(id, child.output.head()) {
-            return;
-        }
-        self.close_logs(id);
-        if let Some(mut child) = self.children.remove(&id) {
-            child.close(&mut self.watch);
+    fn targets(&self, id: ProcessId) -> &[LogTarget] {
+        self.processes.get(&id).map_or(&[], |logs| &logs.targets)
+    }
+
+    fn targets_mut(&mut self, id: ProcessId) -> &mut [LogTarget] {
+        match self.processes.get_mut(&id) {
+            Some(logs) => &mut logs.targets,
+            None => &mut [],
         }
     }
 }
 
-/// The log files of a launch, and what of its output goes there.
+impl ProcessLogs {
+    fn uses(&self, log: LogId) -> bool {
+        self.targets.iter().any(|target| target.log == log)
+    }
+}
+
+impl LogTarget {
+    fn is(&self, sink: &FileSink, stream: Option<Stream>) -> bool {
+        self.path == sink.path && self.stream == stream
+    }
+}
+
+fn log_event(path: &str, event: FeedEvent) -> LogEvent {
+    let (kind, detail) = match event {
+        FeedEvent::Stalled => (
+            "output_stalled",
+            format!("{path}: the disk is stalled; output is being lost"),
+        ),
+        FeedEvent::Recovered { lost } => (
+            "output_lost",
+            format!("{path}: {lost} bytes lost: disk stalled"),
+        ),
+        FeedEvent::Failing(DiskError { text, .. }) => ("log_failing", text),
+        FeedEvent::Working => ("log_working", format!("{path}: written again")),
+    };
+    LogEvent { kind, detail }
+}
+
+/// The log files of a launch, and the stream that goes to each.
 fn wanted_logs(launch: &Launch) -> Vec<(&FileSink, Option<Stream>)> {
     let stdout = appended_file(&launch.stdout);
     if launch.tty.is_some() {
@@ -398,7 +454,7 @@ fn wanted_logs(launch: &Launch) -> Vec<(&FileSink, Option<Stream>)> {
 }
 
 fn not_opened(path: &str, error: &DiskError) -> SpawnFailure {
-    // The step names the file; once is enough.
+    // The step names the file already.
     let named = [
         format!("log file {path} "),
         format!("open log file {path}: "),
@@ -418,3 +474,7 @@ fn appended_file(sink: &Sink) -> Option<&FileSink> {
         Sink::File(_) | Sink::Ring | Sink::Discard | Sink::Stdout => None,
     }
 }
+
+#[cfg(test)]
+#[path = "log_files_tests.rs"]
+mod tests;

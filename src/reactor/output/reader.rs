@@ -184,8 +184,6 @@ impl Reactor {
             // Edge-triggered: whatever is left must be on the list.
             self.queue_output(id, number, false);
         }
-        if let Some(child) = self.children.get_mut(&id) {
-            child.feeds.iter_mut().for_each(|feed| feed.feed.hurry());
-        }
+        self.log_files.flush_now(id);
     }
 }

@@ -25,7 +25,7 @@ impl Reactor {
             as_owner(owner.as_ref(), || write_atomically(Path::new(&path), pid))
                 .map_err(|error| DiskError::new(&format!("pidfile {path}"), &error))
         };
-        self.disk.run(process.id.0, Box::new(action));
+        self.log_files.run(process.id, Box::new(action));
     }
 
     /// Has the pidfile of an ended leader removed.
@@ -50,7 +50,7 @@ impl Reactor {
                 _ => Ok(()),
             }
         };
-        self.disk.run(id.0, Box::new(action));
+        self.log_files.run(id, Box::new(action));
     }
 
     /// The disk thread is done with a file of a process.

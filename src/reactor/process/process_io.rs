@@ -3,8 +3,6 @@
 
 use crate::reactor::console::terminal_size::Resizing;
 use crate::reactor::control::connection::ConnectionId;
-use crate::reactor::disk::LogId;
-use crate::reactor::output::log_feed::LogFeed;
 use crate::reactor::output::{Output, Stream};
 use crate::reactor::poller::{Source, Watch};
 use crate::supervisor::{Exit, Launch, ProcessId, Time, Transition};
@@ -37,10 +35,6 @@ pub struct Child {
     pub name: String,
     /// What it printed, and when.
     pub output: Output,
-    /// The log files its output goes to.
-    pub feeds: Vec<Feed>,
-    /// A start waits for its logs to be opened.
-    pub opening: bool,
     /// The living leader.
     pub leader: Option<Leader>,
     /// Where its output comes from; those of earlier runs as long as somebody holds them.
@@ -75,24 +69,10 @@ pub struct Child {
     pub pidfile: Option<String>,
     /// Files that the disk thread is writing or removing for it.
     pub files_pending: u32,
-    /// When its logs are looked at again.
-    pub log_timer: Option<Time>,
     /// How its last run ended, for the consoles of one that is removed.
     pub last_exit: Option<Exit>,
     /// Gone from the config; freed as soon as its logs are written.
     pub released: bool,
-}
-
-/// A log file of a process.
-pub struct Feed {
-    /// Cursor and policy.
-    pub feed: LogFeed,
-    /// The file.
-    pub log: LogId,
-    /// Its path, to see whether a new launch wants another.
-    pub path: String,
-    /// What goes there; all of a terminal's output.
-    pub stream: Option<Stream>,
 }
 
 /// A living leader.
@@ -192,8 +172,6 @@ impl Child {
             id,
             name: name.to_string(),
             output: Output::new(launch.buffer),
-            feeds: Vec::new(),
-            opening: false,
             leader: None,
             channels: Vec::new(),
             channels_opened: 0,
@@ -211,7 +189,6 @@ impl Child {
             dirty: false,
             pidfile: None,
             files_pending: 0,
-            log_timer: None,
             last_exit: None,
             released: false,
         }
@@ -279,16 +256,6 @@ impl Child {
             terminal.make_room(kept, self.output.capacity(), newline.len());
             terminal.feed(newline);
             self.output.write(Stream::Stdout, newline, wall_ns);
-        }
-    }
-
-    /// Logs in which the last line is ended go on behind what [`begin_line`](Self::begin_line)
-    /// wrote.
-    pub fn skip_separator(&mut self, ended: &[bool]) {
-        for (one, ended) in self.feeds.iter_mut().zip(ended) {
-            if *ended {
-                one.feed.skip_to_head(&self.output);
-            }
         }
     }
 

@@ -2,12 +2,11 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Timer, unix_ns};
-use crate::reactor::disk::Disk;
 use crate::reactor::output::Stream;
-use crate::reactor::output::log_files::Logs;
+use crate::reactor::output::log_files::OpenState;
 use crate::reactor::output::open_as_user;
 use crate::reactor::poller::Source;
-use crate::reactor::process::process_io::{Child, Feed, Input, Leader};
+use crate::reactor::process::process_io::{Child, Input, Leader};
 use crate::supervisor::{Event, Process, ProcessId, Sink, SpawnFailure, Stdin};
 use crate::sys;
 use crate::sys::spawn::{Command, Credentials, Stdio};
@@ -39,14 +38,29 @@ impl Reactor {
             return;
         };
         self.prepare_child(&process);
-        match self.open_logs(&process) {
+        let Some(child) = self.children.get(&id) else {
+            return;
+        };
+        let now = self.clock.now();
+        match self.log_files.open(id, &process.launch, &child.output) {
             Err(failure) => self.spawn_failed(id, failure),
-            Ok(Logs::Open) => self.spawn_leader(&process),
-            Ok(Logs::Opening) if self.disk_is_stuck() => self.logs_are_open(id),
-            Ok(Logs::Opening) => {
-                let until = self.clock.now() + OPEN_MAX;
-                self.timers.add(until, Timer::Opening(id));
-            }
+            Ok(OpenState::Open) => self.spawn_leader(&process),
+            Ok(OpenState::Opening) if self.log_files.is_stuck(now) => self.opening_timed_out(id),
+            Ok(OpenState::Opening) => self.timers.add(now + OPEN_MAX, Timer::Opening(id)),
+        }
+    }
+
+    /// Starts without its logs: the disk thread takes too long to open them.
+    pub(crate) fn opening_timed_out(&mut self, id: ProcessId) {
+        if self.log_files.stop_waiting(id) {
+            self.logs_are_open(id);
+        }
+    }
+
+    /// Continues a start that waited for its logs.
+    pub(crate) fn logs_are_open(&mut self, id: ProcessId) {
+        if let Some(process) = self.supervisor.process(id).cloned() {
+            self.spawn_leader(&process);
         }
     }
 
@@ -104,6 +118,16 @@ impl Reactor {
         Ok(pid)
     }
 
+    /// The child's record, also of a process that was never started.
+    pub(crate) fn ensure_child(&mut self, process: &Process) {
+        if self.children.contains_key(&process.id) {
+            return;
+        }
+        let child = Child::new(process.id, &process.name, &process.launch);
+        self.children.insert(process.id, child);
+        self.follow_newcomer(process.id);
+    }
+
     /// The child's record for a new run: its ring and its terminal.
     fn prepare_child(&mut self, process: &Process) {
         self.ensure_child(process);
@@ -114,7 +138,12 @@ impl Reactor {
             child.resize_output(process.launch.buffer);
         }
         child.close_input(&mut self.watch);
-        let (head, ended) = (child.output.head(), ended_lines(child, &self.disk));
+        let head = child.output.head();
+        // Others may have written behind the last line of the last run, once that was ended.
+        let ended = match child.channels.is_empty() {
+            true => self.log_files.drained_and_shared(process.id, &child.output),
+            false => Vec::new(),
+        };
         match process.launch.tty {
             Some(tty) => {
                 // The size stays as the attached clients made it.
@@ -129,7 +158,8 @@ impl Reactor {
             }
         }
         if child.output.head() > head {
-            child.skip_separator(&ended);
+            self.log_files
+                .skip_to_head(process.id, &ended, &child.output);
             self.mark_dirty(process.id);
         }
     }
@@ -272,18 +302,6 @@ impl Reactor {
             self.queue_output(id, number, false);
         }
     }
-}
-
-/// For each log of a child: whether it is shared and the last run's last line has been ended there
-/// already, so that others could go on.
-fn ended_lines(child: &Child, disk: &Disk) -> Vec<bool> {
-    let over = child.channels.is_empty();
-    let feeds = child.feeds.iter();
-    feeds
-        .map(|Feed { feed, log, .. }| {
-            over && disk.users(*log) > 1 && feed.is_drained(&child.output)
-        })
-        .collect()
 }
 
 fn input_to(pipe: Option<(OwnedFd, mio::Token)>, channel: u32) -> Input {
