@@ -1,73 +1,30 @@
 //! One log file: opened as its owner, appended to, rotated between lines.
 
-use crate::supervisor::{FileSink, Identity};
+use crate::reactor::disk::access::{FileAccess, Owner, run_as};
+use crate::supervisor::FileSink;
 use flate2::{Compression, write::GzEncoder};
 use memchr::{memchr, memrchr};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// After a rotation that failed. One that waits for the last file's compression is made as soon as
-/// that is over.
+/// The delay after a failed rotation. A rotation that waits for a compression is not delayed
+/// beyond its end.
 const ROTATION_RETRY: Duration = Duration::from_secs(5);
 
-/// A reopen waits for the end of a line, but not beyond this many bytes.
+/// A reopen waits for the end of a line, for at most this many bytes.
 const REOPEN_BYTES: u64 = 64 * 1024;
 
-/// Whom files belong to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-    /// Supplementary group ids.
-    pub groups: Vec<u32>,
-}
-
-impl From<&Identity> for Owner {
-    fn from(identity: &Identity) -> Owner {
-        Owner {
-            uid: identity.uid,
-            gid: identity.gid,
-            groups: identity.groups.clone(),
-        }
-    }
-}
-
-/// How the disk thread reaches the file system.
-pub trait FileAccess: Send + Sync {
-    /// Runs `action` on this thread with the file permissions of `owner`. Opening, renaming and
-    /// removing files that a user named happen in here, never with more rights than the user's.
-    fn run_as(&self, owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
-
-    /// Appends to an open file; may write less.
-    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize> {
-        let mut file = file;
-        file.write(bytes)
-    }
-}
-
-/// Access with the daemon's own permissions.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct OwnAccess;
-
-impl FileAccess for OwnAccess {
-    fn run_as(&self, _owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
-        action()
-    }
-}
-
-/// What went wrong with a log, in words that name the file and the remedy.
+/// A failure of the disk thread. The text names the file and, where known, the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskError {
-    /// For people.
+    /// The message.
     pub text: String,
-    /// The errno, 0 if none.
+    /// The error number, or 0.
     pub errno: i32,
 }
 
@@ -80,7 +37,7 @@ impl DiskError {
     }
 }
 
-/// A log file and where it stands.
+/// A log file, its size and its pending rotation.
 pub struct LogFile {
     path: PathBuf,
     sink: FileSink,
@@ -89,7 +46,7 @@ pub struct LogFile {
     file: Option<File>,
     size: u64,
     at_line_start: bool,
-    /// Bytes written since a reopen was asked for.
+    /// Bytes written since a reopen was requested.
     reopen: Option<u64>,
     compressing: Option<JoinHandle<()>>,
     rotate_after: Option<Instant>,
@@ -97,7 +54,7 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// A log at the sink's path; nothing is opened yet.
+    /// A log at the sink's path, not opened yet.
     pub fn new(sink: FileSink, owner: Option<Owner>, access: Arc<dyn FileAccess>) -> LogFile {
         LogFile {
             path: PathBuf::from(&sink.path),
@@ -114,23 +71,23 @@ impl LogFile {
         }
     }
 
-    /// Applies changed rotation settings. The path stays.
+    /// Applies changed rotation settings. The path stays the same.
     pub fn configure(&mut self, sink: FileSink) {
         self.sink = sink;
         self.rotate_after = None;
     }
 
-    /// Opens the file anew by its path, as soon as the present line ends.
+    /// Requests that the file is reopened by its path at the end of the current line.
     pub fn reopen(&mut self) {
         self.reopen = Some(0);
     }
 
-    /// Why the last rotation failed, once.
+    /// Returns the error of the last rotation, once.
     pub fn take_rotation_error(&mut self) -> Option<DiskError> {
         self.rotation_error.take()
     }
 
-    /// Makes sure that the file is open.
+    /// Opens the file unless it is open. Carries out a requested reopen.
     pub fn open(&mut self) -> Result<(), DiskError> {
         let due = self
             .reopen
@@ -151,8 +108,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// Appends `bytes`, rotating between lines. Returns how many were written, all of them
-    /// unless there is an error.
+    /// Appends `bytes`, rotating between lines. Returns how many were written: all of them unless
+    /// there is an error.
     pub fn append(&mut self, bytes: &[u8]) -> (usize, Result<(), DiskError>) {
         let mut done = 0;
         while done < bytes.len() {
@@ -175,15 +132,15 @@ impl LogFile {
         (done, Ok(()))
     }
 
-    /// Lets a compression that is under way finish by itself.
+    /// Leaves a running compression to finish by itself.
     pub fn detach(&mut self) {
         self.compressing = None;
     }
 
-    /// Waits for a compression that is under way.
+    /// Waits for a running compression.
     pub fn settle(&mut self) {
         if let Some(thread) = self.compressing.take() {
-            // A panic in there left the uncompressed file in place.
+            // After a panic the uncompressed file is still there.
             let _ = thread.join();
         }
     }
@@ -207,7 +164,7 @@ impl LogFile {
         DiskError::new(&format!("write {}", self.path.display()), error)
     }
 
-    /// How much of `bytes` goes into the present file; 0 means that it has to be rotated first.
+    /// Returns how many of `bytes` belong in the current file; 0 if it has to be rotated first.
     fn fitting(&self, bytes: &[u8]) -> usize {
         let held_back = self
             .rotate_after
@@ -220,18 +177,18 @@ impl LogFile {
         if bytes.len() as u64 <= room {
             return self.until_reopen(bytes);
         }
-        // Less than the slice's length, so it fits a usize.
+        // `room` is less than the slice's length, so it fits a usize.
         if let Some(newline) = memrchr(b'\n', &bytes[..room as usize]) {
             return self.until_reopen(&bytes[..=newline]);
         }
         if self.at_line_start && self.size > 0 {
             return 0;
         }
-        // A line that has begun, or that is longer than a whole file: up to its end.
+        // A line that has begun, or is longer than the maximum size, is finished here.
         memchr(b'\n', bytes).map_or(bytes.len(), |newline| newline + 1)
     }
 
-    /// Stops at the first newline when a reopen waits for it.
+    /// Returns how many of `bytes` to write at once: up to the first newline if a reopen is due.
     fn until_reopen(&self, bytes: &[u8]) -> usize {
         match self.reopen {
             None => bytes.len(),
@@ -239,7 +196,7 @@ impl LogFile {
         }
     }
 
-    /// Whether the last file is still being compressed, so that its name is taken.
+    /// Whether FILE.1 is being compressed, so that its name is in use.
     fn compresses(&self) -> bool {
         let thread = self.compressing.as_ref();
         thread.is_some_and(|thread| !thread.is_finished())
@@ -277,36 +234,22 @@ impl LogFile {
         Ok(())
     }
 
-    /// Compresses FILE.1 on a thread of its own, so that no other log waits.
+    /// Compresses FILE.1 on its own thread, so that no other log waits.
     fn compress(&mut self) {
         let access = Arc::clone(&self.access);
         let owner = self.owner.clone();
         let path = numbered(&self.path, 1, "");
         let work = move || {
-            // On failure the uncompressed file stays, which loses nothing.
-            let _ = run(&*access, owner.as_ref(), || gzip(&path));
+            // On failure the uncompressed file stays, so nothing is lost.
+            let _ = run_as(&*access, owner.as_ref(), || gzip(&path));
         };
         let thread = thread::Builder::new().name("tmd-gzip".to_string());
         self.compressing = thread.spawn(work).ok();
     }
 
     fn as_owner<T>(&self, action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-        run(&*self.access, self.owner.as_ref(), action)
+        run_as(&*self.access, self.owner.as_ref(), action)
     }
-}
-
-fn run<T>(
-    access: &dyn FileAccess,
-    owner: Option<&Owner>,
-    mut action: impl FnMut() -> io::Result<T>,
-) -> io::Result<T> {
-    let Some(owner) = owner else { return action() };
-    let mut result = None;
-    access.run_as(owner, &mut || {
-        result = Some(action()?);
-        Ok(())
-    })?;
-    result.ok_or_else(|| io::ErrorKind::PermissionDenied.into())
 }
 
 fn open_log(path: &Path) -> io::Result<File> {
@@ -323,19 +266,19 @@ fn open_log(path: &Path) -> io::Result<File> {
     let kind = match kind {
         kind if kind.is_fifo() => "a FIFO",
         kind if kind.is_char_device() || kind.is_block_device() => "a device",
-        _ => "something else",
+        _ => "another kind of file",
     };
     Err(io::Error::other(format!("not a regular file but {kind}")))
 }
 
-/// Says what an open that failed means for whoever has to mend it.
+/// Explains a failed open, with the remedy.
 fn explain_open(path: &Path, error: &io::Error) -> DiskError {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let shown = path.display();
     let text = match error.raw_os_error() {
         Some(libc::ENOENT) if directory.is_dir() => {
             format!(
-                "log directory {} takes no files: choose another",
+                "cannot create files in log directory {}; choose another directory",
                 directory.display()
             )
         }
@@ -345,13 +288,12 @@ fn explain_open(path: &Path, error: &io::Error) -> DiskError {
                 directory.display()
             )
         }
-        Some(libc::ELOOP) => format!("log file {shown} is a symbolic link: name its target"),
-        Some(libc::ENXIO) => format!("log file {shown} is a FIFO: name a regular file"),
-        Some(libc::EISDIR) => format!("log file {shown} is a directory: name a file"),
-        Some(libc::EACCES) => format!(
-            "log file {shown} cannot be opened by the user that the program runs as: \
-             Permission denied"
-        ),
+        Some(libc::ELOOP) => format!("log file {shown} is a symbolic link; specify its target"),
+        Some(libc::ENXIO) => format!("log file {shown} is a FIFO; specify a regular file"),
+        Some(libc::EISDIR) => format!("log file {shown} is a directory; specify a file"),
+        Some(libc::EACCES) => {
+            format!("log file {shown} cannot be opened as the program's user: Permission denied")
+        }
         _ => return DiskError::new(&format!("open log file {shown}"), error),
     };
     DiskError {
@@ -360,6 +302,7 @@ fn explain_open(path: &Path, error: &io::Error) -> DiskError {
     }
 }
 
+/// The error text without the trailing `(os error N)`.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
@@ -374,7 +317,7 @@ fn numbered(path: &Path, number: u32, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Moves every file up by one, up to the first number that is free; what is beyond `keep` goes.
+/// Renames FILE.N to FILE.N+1, up to the first free number. Removes files beyond `keep`.
 fn shift_names(path: &Path, keep: u32) -> io::Result<()> {
     let names = |number| [numbered(path, number, ""), numbered(path, number, ".gz")];
     let taken = |number| {
@@ -399,7 +342,7 @@ fn shift_names(path: &Path, keep: u32) -> io::Result<()> {
     fs::rename(path, numbered(path, 1, ""))
 }
 
-/// Whether the file was there.
+/// Removes a file. Returns whether it existed.
 fn remove(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
@@ -434,7 +377,7 @@ fn gzip(path: &Path) -> io::Result<()> {
         remove(&partial)?;
         return Err(error);
     }
-    // Another log of this path may have rotated meanwhile: what is there now is not ours.
+    // Another log of this path may have rotated meanwhile and put its own file there.
     if !is_still(path, &source) {
         remove(&partial)?;
         return Ok(());

@@ -1,6 +1,7 @@
 use super::*;
+use crate::reactor::disk::access::OwnAccess;
 use crate::supervisor::Stall;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;

@@ -1,16 +1,16 @@
-//! What is done to bytes on their way into a log file: times before lines, escape sequences
-//! taken out. State lives across batches, so a sequence or a line may be cut anywhere.
+//! Changes to output on its way into a log file: a time before each line, escape sequences
+//! removed. The state is kept between batches, so a line or a sequence may be cut anywhere.
 
 use memchr::{memchr, memchr2};
 
 const ESC: u8 = 0x1b;
 
-/// The transformation of one log.
+/// The format of one log.
 #[derive(Debug, Default)]
 pub struct Format {
     /// Whether each line begins with an RFC 3339 time.
     pub timestamps: bool,
-    /// Whether terminal escape sequences are taken out.
+    /// Whether terminal escape sequences are removed.
     pub strip_ansi: bool,
     strip: Strip,
     in_line: bool,
@@ -26,7 +26,7 @@ impl Format {
         }
     }
 
-    /// Appends the transformed bytes that arrived at `time_ns` (Unix time) to `out`.
+    /// Formats bytes that arrived at `time_ns` (Unix time), and appends them to `out`.
     pub fn apply(&mut self, bytes: &[u8], time_ns: u64, out: &mut Vec<u8>) {
         if self.strip_ansi {
             let mut text = Vec::with_capacity(bytes.len());
@@ -37,19 +37,19 @@ impl Format {
         }
     }
 
-    /// Whether bytes pass through as they are.
+    /// Whether bytes pass through unchanged.
     pub fn is_plain(&self) -> bool {
         !self.timestamps && !self.strip_ansi && !self.strip.held_cr
     }
 
-    /// Takes note of bytes that pass through as they are.
+    /// Notes bytes that pass through unchanged.
     pub fn note(&mut self, bytes: &[u8]) {
         if let Some(last) = bytes.last() {
             self.in_line = *last != b'\n';
         }
     }
 
-    /// Appends a line of our own, at a line start.
+    /// Appends a line of the daemon's own, at the start of a line.
     pub fn notice(&mut self, line: &str, time_ns: u64, out: &mut Vec<u8>) {
         if self.in_line {
             out.push(b'\n');
@@ -59,7 +59,7 @@ impl Format {
         self.stamp(b"\n", time_ns, out);
     }
 
-    /// The stream is over: what was held back comes out, a sequence that never ended is forgotten.
+    /// Ends the stream: appends a carriage return that was held back, drops an incomplete sequence.
     pub fn end_of_stream(&mut self, time_ns: u64, out: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.strip).held_cr;
         if held {

@@ -1,9 +1,10 @@
 use super::*;
-use crate::reactor::disk::file::OwnAccess;
+use crate::reactor::disk::access::OwnAccess;
 use crate::supervisor::Stall;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::mpsc::Receiver;
 use tempfile::TempDir;
 
@@ -40,11 +41,11 @@ fn batch(feed: u64, text: &str) -> Batch {
 }
 
 /// The next outcome of an append, waiting for the waker.
-fn outcome(disk: &Disk, woken: &Receiver<()>, queue: &mut Vec<Completion>) -> (u64, Outcome) {
+fn outcome(disk: &Disk, woken: &Receiver<()>, queue: &mut Vec<Completion>) -> (u64, AppendResult) {
     loop {
         while !queue.is_empty() {
-            if let Completion::Appended { feed, outcome, .. } = queue.remove(0) {
-                return (feed, outcome);
+            if let Completion::Appended { result, batch } = queue.remove(0) {
+                return (batch.feed, result);
             }
         }
         queue.extend(disk.completions());
@@ -65,15 +66,24 @@ fn batches_of_two_feeds_share_a_file_in_order() {
     let mut queue = Vec::new();
     for n in 0..200u64 {
         disk.append(first, batch(n, &format!("{n}\n")));
-        assert_eq!(outcome(&disk, &woken, &mut queue), (n, Outcome::Written));
+        assert_eq!(
+            outcome(&disk, &woken, &mut queue),
+            (n, AppendResult::Written)
+        );
     }
     disk.close(first);
     disk.append(second, batch(1, "end"));
     disk.close(second);
     disk.append(second, batch(2, "too late"));
-    assert_eq!(outcome(&disk, &woken, &mut queue), (1, Outcome::Written));
+    assert_eq!(
+        outcome(&disk, &woken, &mut queue),
+        (1, AppendResult::Written)
+    );
     let refused = outcome(&disk, &woken, &mut queue);
-    assert!(matches!(refused, (2, Outcome::Refused(_))), "{refused:?}");
+    assert!(
+        matches!(refused, (2, AppendResult::Refused(_))),
+        "{refused:?}"
+    );
     assert!(disk.flush_and_stop(LIMIT));
     let expected: String = (0..200).map(|n| format!("{n}\n")).collect();
     assert_eq!(fs::read_to_string(&path).expect("text"), expected + "end");
@@ -92,16 +102,22 @@ fn a_missing_directory_holds_then_refuses_then_works() {
     disk.append(id, batch(2, "two\n"));
     let (_, held) = outcome(&disk, &woken, &mut queue);
     assert!(
-        matches!(&held, Outcome::Held(e) if e.errno == libc::ENOENT),
+        matches!(&held, AppendResult::Held(e) if e.errno == libc::ENOENT),
         "{held:?}"
     );
     let (_, refused) = outcome(&disk, &woken, &mut queue);
-    assert!(matches!(&refused, Outcome::Refused(_)), "{refused:?}");
+    assert!(matches!(&refused, AppendResult::Refused(_)), "{refused:?}");
     fs::create_dir(dir.path().join("logs")).expect("created");
     disk.append(id, batch(3, ""));
-    assert_eq!(outcome(&disk, &woken, &mut queue), (3, Outcome::Written));
+    assert_eq!(
+        outcome(&disk, &woken, &mut queue),
+        (3, AppendResult::Written)
+    );
     disk.append(id, batch(2, "two\n"));
-    assert_eq!(outcome(&disk, &woken, &mut queue), (2, Outcome::Written));
+    assert_eq!(
+        outcome(&disk, &woken, &mut queue),
+        (2, AppendResult::Written)
+    );
     assert_eq!(fs::read_to_string(&path).expect("text"), "one\ntwo\n");
 }
 
@@ -116,7 +132,7 @@ fn what_was_sent_behind_a_refused_batch_does_not_overtake_it() {
     disk.append(id, batch(2, "two\n"));
     for _ in 0..2 {
         let (_, failed) = outcome(&disk, &woken, &mut queue);
-        assert!(!matches!(failed, Outcome::Written), "{failed:?}");
+        assert!(!matches!(failed, AppendResult::Written), "{failed:?}");
     }
     // By now it would work.
     fs::create_dir(dir.path().join("logs")).expect("created");
@@ -128,11 +144,14 @@ fn what_was_sent_behind_a_refused_batch_does_not_overtake_it() {
     disk.append(id, behind);
     for _ in 0..2 {
         let (_, refused) = outcome(&disk, &woken, &mut queue);
-        assert!(matches!(&refused, Outcome::Refused(_)), "{refused:?}");
+        assert!(matches!(&refused, AppendResult::Refused(_)), "{refused:?}");
     }
     for text in ["two\n", "three\n"] {
         disk.append(id, batch(2, text));
-        assert_eq!(outcome(&disk, &woken, &mut queue), (2, Outcome::Written));
+        assert_eq!(
+            outcome(&disk, &woken, &mut queue),
+            (2, AppendResult::Written)
+        );
     }
     let text = fs::read_to_string(&path).expect("text");
     assert_eq!(text, "one\ntwo\nthree\n");
@@ -218,18 +237,19 @@ fn a_stalled_descriptor_drops_lines_and_says_how_many() {
     let (mut reader, writer) = io::pipe().expect("a pipe");
     let (mut disk, _woken) = start(OwnAccess);
     let id = disk.open_fd(writer.into());
+    let lines = disk.line_sender(id).expect("open");
     let line = "x".repeat(1000);
     for _ in 0..2000 {
-        disk.append_line(id, line.clone());
+        lines.send(line.clone());
     }
-    // The pipe takes 64 KiB, the log holds about 256 KiB more; the rest had to go.
+    // The pipe takes 64 KiB and the log holds about 256 KiB more; the rest is dropped.
     let read = thread::spawn(move || {
         let mut text = String::new();
         reader.read_to_string(&mut text).map(|_| text)
     });
-    disk.append_line(id, "last".to_string());
+    lines.send("last".to_string());
     assert!(disk.flush_and_stop(LIMIT));
-    drop(disk);
+    drop((disk, lines));
     let text = read.join().expect("no panic").expect("text");
     let kept = text.lines().filter(|found| !found.starts_with('[')).count();
     let count = |line: &str| {
@@ -241,7 +261,7 @@ fn a_stalled_descriptor_drops_lines_and_says_how_many() {
     assert_eq!(kept + lost, 2001);
 }
 
-/// A disk that hangs until it is told to go on.
+/// A disk that hangs until the test releases it.
 struct Hanging(Mutex<Receiver<()>>);
 
 impl FileAccess for Hanging {
@@ -250,7 +270,7 @@ impl FileAccess for Hanging {
     }
 
     fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<usize> {
-        let _ = lock(&self.0).recv();
+        let _ = self.0.lock().map(|wait| wait.recv());
         io::Write::write(&mut file, bytes)
     }
 }
@@ -266,6 +286,9 @@ fn a_hanging_disk_stops_nobody() {
     assert!(!disk.flush_and_stop(Duration::from_millis(1)));
     go_on.send(()).expect("sent");
     let mut queue = Vec::new();
-    assert_eq!(outcome(&disk, &woken, &mut queue), (1, Outcome::Written));
+    assert_eq!(
+        outcome(&disk, &woken, &mut queue),
+        (1, AppendResult::Written)
+    );
     assert!(disk.flush_and_stop(LIMIT));
 }

@@ -3,8 +3,10 @@
 //!
 //! It decides nothing about processes. Its methods return facts, and the reactor acts on them.
 
-use crate::reactor::disk::file::{DiskError, Owner};
-use crate::reactor::disk::{Action, Completion, Disk, LogId, Outcome};
+use crate::reactor::disk::Disk;
+use crate::reactor::disk::access::Owner;
+use crate::reactor::disk::file::DiskError;
+use crate::reactor::disk::message::{AppendResult, Batch, Completion, LogId, Operation};
 use crate::reactor::output::log_feed::{FeedEvent, Gate, LogFeed};
 use crate::reactor::output::{Output, Stream};
 use crate::supervisor::{FileSink, Launch, ProcessId, Sink, SpawnFailure, Time};
@@ -253,7 +255,7 @@ impl LogFiles {
     /// The last output of a run goes to the disk at once, without waiting for more.
     pub fn flush_now(&mut self, id: ProcessId) {
         let targets = self.targets_mut(id).iter_mut();
-        targets.for_each(|target| target.feed.hurry());
+        targets.for_each(|target| target.feed.flush_now());
     }
 
     /// No more output comes: the next [`pump`](Self::pump) sends the last line as it is.
@@ -310,7 +312,7 @@ impl LogFiles {
 
     /// Runs an operation on the disk thread, in order with what was sent before. It is answered by
     /// [`DiskNews::OperationDone`].
-    pub fn run(&self, id: ProcessId, operation: Action) {
+    pub fn run(&self, id: ProcessId, operation: Operation) {
         self.disk.run(id.0, operation);
     }
 
@@ -334,14 +336,11 @@ impl LogFiles {
         let mut news = Vec::new();
         for completion in completions {
             match completion {
-                Completion::Appended {
-                    feed,
-                    outcome,
-                    bytes,
-                    ..
-                } => news.extend(self.appended(feed, outcome, bytes, now)),
+                Completion::Appended { result, batch } => {
+                    news.extend(self.appended(result, batch, now));
+                }
                 Completion::Opened { id, result } => self.opened(id, result, &mut news),
-                Completion::RotationFailed { error, .. } => news.push(DiskNews::Problem(error)),
+                Completion::RotationFailed { error } => news.push(DiskNews::Problem(error)),
                 Completion::Ran { tag, error } => {
                     news.push(DiskNews::OperationDone(ProcessId(tag), error));
                 }
@@ -350,17 +349,11 @@ impl LogFiles {
         news
     }
 
-    fn appended(
-        &mut self,
-        tag: u64,
-        outcome: Outcome,
-        bytes: Vec<u8>,
-        now: Time,
-    ) -> Option<DiskNews> {
-        let id = *self.feed_owner.get(&tag)?;
+    fn appended(&mut self, result: AppendResult, batch: Batch, now: Time) -> Option<DiskNews> {
+        let id = *self.feed_owner.get(&batch.feed)?;
         let mut targets = self.targets_mut(id).iter_mut();
-        let target = targets.find(|target| target.feed.tag() == tag)?;
-        target.feed.completed(outcome, bytes, now);
+        let target = targets.find(|target| target.feed.tag() == batch.feed)?;
+        target.feed.completed(result, batch, now);
         Some(DiskNews::Appended(id))
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::reactor::disk::file::{FileAccess, OwnAccess};
+use crate::reactor::disk::access::{FileAccess, OwnAccess};
 use crate::supervisor::Stall;
 use std::io;
 use std::path::{Path, PathBuf};

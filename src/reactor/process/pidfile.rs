@@ -1,8 +1,8 @@
 //! Pidfiles: written at start, removed at exit, for others to read; never trusted.
 
 use crate::reactor::Reactor;
-use crate::reactor::disk::file::{DiskError, FileAccess, Owner};
-use crate::reactor::output::open_as_user::UserAccess;
+use crate::reactor::disk::access::{Owner, UserAccess, run_as};
+use crate::reactor::disk::file::DiskError;
 use crate::supervisor::{Process, ProcessId};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -22,8 +22,10 @@ impl Reactor {
         child.files_pending += 1;
         let owner = process.launch.identity.as_ref().map(Owner::from);
         let action = move || {
-            as_owner(owner.as_ref(), || write_atomically(Path::new(&path), pid))
-                .map_err(|error| DiskError::new(&format!("pidfile {path}"), &error))
+            run_as(&UserAccess, owner.as_ref(), || {
+                write_atomically(Path::new(&path), pid)
+            })
+            .map_err(|error| DiskError::new(&format!("pidfile {path}"), &error))
         };
         self.log_files.run(process.id, Box::new(action));
     }
@@ -42,7 +44,7 @@ impl Reactor {
         };
         child.files_pending += 1;
         let action = move || {
-            let removed = as_owner(owner.as_ref(), || fs::remove_file(&path));
+            let removed = run_as(&UserAccess, owner.as_ref(), || fs::remove_file(&path));
             match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     Err(DiskError::new(&format!("pidfile {path}"), &error))
@@ -64,13 +66,6 @@ impl Reactor {
         }
         self.announce(id);
         self.finish_release(id);
-    }
-}
-
-fn as_owner(owner: Option<&Owner>, mut action: impl FnMut() -> io::Result<()>) -> io::Result<()> {
-    match owner {
-        Some(owner) => UserAccess.run_as(owner, &mut action),
-        None => action(),
     }
 }
 

@@ -47,10 +47,10 @@ fn an_unshared_log_gets_everything_at_once() {
     );
     output.write(Stdout, b" a line\n", 50_000_006);
     assert_eq!(feed.next_batch(&output, at(1), 9), None, "one at a time");
-    feed.completed(Outcome::Written, Vec::new(), at(2));
+    feed.completed(AppendResult::Written, Batch::default(), at(2));
     assert!(!feed.is_drained(&output));
     assert_eq!(text(feed.next_batch(&output, at(2), 9)), " a line\n");
-    feed.completed(Outcome::Written, Vec::new(), at(3));
+    feed.completed(AppendResult::Written, Batch::default(), at(3));
     assert!(feed.is_drained(&output));
     assert_eq!(feed.deadline(Time::default()), None);
 }
@@ -61,19 +61,19 @@ fn a_shared_log_gets_whole_lines() {
     let mut feed = feed(&output, true, SECOND);
     output.write(Stdout, b"one\ntw", 0);
     assert_eq!(text(feed.next_batch(&output, at(0), 0)), "one\n");
-    feed.completed(Outcome::Written, Vec::new(), at(0));
+    feed.completed(AppendResult::Written, Batch::default(), at(0));
     assert_eq!(text(feed.next_batch(&output, at(0), 0)), "<none>");
     output.write(Stderr, b"not mine\n", 0);
     output.write(Stdout, b"o\nthree", 900_000_000);
     assert_eq!(text(feed.next_batch(&output, at(0), 0)), "two\n");
-    feed.completed(Outcome::Written, Vec::new(), at(0));
+    feed.completed(AppendResult::Written, Batch::default(), at(0));
     feed.finish();
     let last = feed.next_batch(&output, at(0), 0).expect("the rest");
     assert_eq!(
         (&last.bytes[..], last.end_of_stream),
         (&b"three\n"[..], true)
     );
-    feed.completed(Outcome::Written, Vec::new(), at(0));
+    feed.completed(AppendResult::Written, Batch::default(), at(0));
     assert!(feed.is_drained(&output));
     assert_eq!(
         feed.next_batch(&output, at(0), 0),
@@ -93,7 +93,7 @@ fn a_begun_line_that_fills_the_ring_goes_out_in_parts() {
         text(feed.next_batch(&output, at(0), 0)).len(),
         CAPACITY / 2 - 1
     );
-    feed.completed(Outcome::Written, Vec::new(), at(0));
+    feed.completed(AppendResult::Written, Batch::default(), at(0));
     feed.finish();
     let last = feed.next_batch(&output, at(0), 0).expect("the end");
     assert_eq!((&last.bytes[..], last.end_of_stream), (&b"\n"[..], true));
@@ -124,12 +124,12 @@ fn a_stalled_disk_pauses_the_process_then_costs_exactly_what_it_must() {
     assert_eq!(events(&mut feed), [FeedEvent::Stalled]);
     output.write(Stdout, &[b'c'; 500], 0);
     output.write(Stderr, &[b'd'; 100], 0);
-    feed.completed(Outcome::Written, Vec::new(), at(5000));
+    feed.completed(AppendResult::Written, Batch::default(), at(5000));
     assert_eq!(events(&mut feed), []);
     let batch = feed.next_batch(&output, at(5000), 0).expect("a batch");
     assert_eq!(batch.lost_before, 600);
     assert_eq!(batch.bytes.len(), CAPACITY - 600 + 500);
-    feed.completed(Outcome::Written, Vec::new(), at(5001));
+    feed.completed(AppendResult::Written, batch, at(5001));
     assert_eq!(feed.next_batch(&output, at(5001), 0), None);
     assert_eq!(events(&mut feed), [FeedEvent::Recovered { lost: 600 }]);
 }
@@ -144,7 +144,7 @@ fn what_is_left_of_a_lost_line_is_lost_too() {
         output.write(Stdout, format!("line {n:04}\n").as_bytes(), 0);
         output.write(Stderr, b"other\n", 0);
     }
-    feed.completed(Outcome::Written, Vec::new(), at(1));
+    feed.completed(AppendResult::Written, Batch::default(), at(1));
     let batch = feed.next_batch(&output, at(1), 0).expect("the rest");
     assert_eq!(batch.bytes.len() % 10, 0);
     assert!(batch.bytes.starts_with(b"line 0"));
@@ -173,14 +173,14 @@ fn a_full_disk_is_tried_again_until_it_works() {
     let mut feed = feed(&output, false, SECOND);
     output.write(Stdout, b"one\n", 77);
     assert!(feed.next_batch(&output, at(0), 0).is_some());
-    feed.completed(Outcome::Held(full()), Vec::new(), at(1));
+    feed.completed(AppendResult::Held(full()), Batch::default(), at(1));
     assert_eq!(events(&mut feed), [FeedEvent::Failing(full())]);
     assert_eq!(feed.deadline(Time::default()), Some(at(1001)));
     output.write(Stdout, b"two\n", 78);
     assert_eq!(feed.next_batch(&output, at(1000), 0), None);
     let batch = feed.next_batch(&output, at(1001), 0).expect("tried again");
     assert_eq!(batch.bytes, b"two\n");
-    feed.completed(Outcome::Refused(full()), batch.bytes.clone(), at(1002));
+    feed.completed(AppendResult::Refused(full()), batch.clone(), at(1002));
     assert_eq!(events(&mut feed), []);
     assert!(!feed.is_drained(&output));
     assert_eq!(
@@ -188,23 +188,14 @@ fn a_full_disk_is_tried_again_until_it_works() {
         Some(batch),
         "the very same"
     );
-    feed.completed(Outcome::Held(full()), Vec::new(), at(2003));
+    feed.completed(AppendResult::Held(full()), Batch::default(), at(2003));
     let empty = feed
         .next_batch(&output, at(3003), 0)
         .expect("the rest is asked for");
     assert_eq!(empty.bytes, b"");
-    feed.completed(Outcome::Written, Vec::new(), at(3004));
+    feed.completed(AppendResult::Written, Batch::default(), at(3004));
     assert_eq!(events(&mut feed), [FeedEvent::Working]);
     assert!(feed.is_drained(&output));
-}
-
-#[test]
-fn gates_combine_to_the_stricter() {
-    let pause = |ms| Gate::Pause(Some(at(ms)));
-    assert_eq!(Gate::Read(3).and(Gate::Read(2)), Gate::Read(2));
-    assert_eq!(Gate::Read(3).and(pause(1)), pause(1));
-    assert_eq!(pause(1).and(pause(2)), pause(2));
-    assert_eq!(pause(1).and(Gate::Pause(None)), Gate::Pause(None));
 }
 
 /// A disk that takes its time, fails as it likes, and keeps what it takes.
@@ -214,28 +205,28 @@ struct FakeDisk {
     lost: u64,
     held: Vec<u8>,
     refused: bool,
-    under_way: VecDeque<Batch>,
+    in_flight: VecDeque<Batch>,
     behind: u64,
 }
 
 impl FakeDisk {
-    fn answer(&mut self, luck: u64) -> Option<(Outcome, Vec<u8>)> {
-        let batch = self.under_way.pop_front()?;
+    fn answer(&mut self, luck: u64) -> Option<(AppendResult, Batch)> {
+        let mut batch = self.in_flight.pop_front()?;
         let works = luck > 2;
         let overtakes = self.refused && batch.follows;
         self.refused = overtakes || (!self.held.is_empty() && !works);
         if self.refused {
-            return Some((Outcome::Refused(full()), batch.bytes));
+            return Some((AppendResult::Refused(full()), batch));
         }
         self.lost += batch.lost_before;
-        self.held.extend_from_slice(&batch.bytes);
+        self.held.append(&mut batch.bytes);
         if !works {
             let part = self.held.len() / 2;
             self.written.extend(self.held.drain(..part));
-            return Some((Outcome::Held(full()), Vec::new()));
+            return Some((AppendResult::Held(full()), batch));
         }
         self.written.append(&mut self.held);
-        Some((Outcome::Written, Vec::new()))
+        Some((AppendResult::Written, batch))
     }
 }
 
@@ -296,15 +287,15 @@ impl World {
             false => self.write(),
         }
         if let Some(batch) = self.feed.next_batch(&self.output, at(self.now), 0) {
-            assert_eq!(batch.follows, !self.disk.under_way.is_empty());
+            assert_eq!(batch.follows, !self.disk.in_flight.is_empty());
             self.disk.behind += u64::from(batch.follows);
-            self.disk.under_way.push_back(batch);
-            assert!(self.disk.under_way.len() <= 2, "three at once");
+            self.disk.in_flight.push_back(batch);
+            assert!(self.disk.in_flight.len() <= 2, "three at once");
         }
         if self.next(4) == 0 || ending {
             let luck = if ending { 9 } else { self.next(6) };
-            if let Some((outcome, bytes)) = self.disk.answer(luck) {
-                self.feed.completed(outcome, bytes, at(self.now));
+            if let Some((result, batch)) = self.disk.answer(luck) {
+                self.feed.completed(result, batch, at(self.now));
             }
         }
         for event in events(&mut self.feed) {
@@ -328,13 +319,13 @@ fn a_second_batch_goes_behind_the_first_only_when_it_is_large_and_all_is_well() 
     assert_eq!((second.bytes.len(), second.follows), (CAPACITY / 2, true));
     output.write(Stdout, &[b'd'; CAPACITY / 2], 0);
     assert_eq!(feed.next_batch(&output, at(0), 0), None, "no third");
-    feed.completed(Outcome::Held(full()), Vec::new(), at(1));
+    feed.completed(AppendResult::Held(full()), Batch::default(), at(1));
     assert_eq!(feed.next_batch(&output, at(1), 0), None, "it fails");
-    feed.completed(Outcome::Refused(full()), second.bytes.clone(), at(1));
+    feed.completed(AppendResult::Refused(full()), second.clone(), at(1));
     let again = feed.next_batch(&output, at(1001), 0).expect("again");
     assert_eq!((&again.bytes, again.follows), (&second.bytes, false));
     assert_eq!(feed.next_batch(&output, at(1001), 0), None, "one at a time");
-    feed.completed(Outcome::Written, Vec::new(), at(1002));
+    feed.completed(AppendResult::Written, Batch::default(), at(1002));
     assert_eq!(
         text(feed.next_batch(&output, at(1002), 0)).len(),
         CAPACITY / 2
