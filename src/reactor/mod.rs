@@ -162,7 +162,7 @@ impl Reactor {
             }
         }
         for id in ended {
-            self.leader_readable(id);
+            self.reap_leader(id);
         }
         if signalled {
             self.read_signals();

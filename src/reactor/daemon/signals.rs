@@ -74,7 +74,7 @@ impl Reactor {
             let leader = self.leaders.get(&pid).copied();
             match leader {
                 Some(id) => {
-                    if !self.leader_readable(id) {
+                    if !self.reap_leader(id) {
                         return;
                     }
                 }

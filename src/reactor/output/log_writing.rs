@@ -32,7 +32,7 @@ impl Reactor {
     }
 
     /// Returns how many bytes of a process may be read now; `None` while its log catches up.
-    pub(crate) fn may_read(&mut self, id: ProcessId) -> Option<usize> {
+    pub(crate) fn read_budget(&mut self, id: ProcessId) -> Option<usize> {
         if self.lossless_waits(id) {
             return None;
         }
