@@ -1,10 +1,10 @@
-//! The output of one process: one ring for both streams in their order of arrival, and marks that
-//! say which bytes came from which stream and when.
+//! The output of one process: one ring for both streams in order of arrival, and marks that record
+//! the stream and the time of the bytes.
 //!
-//! A mark opens a run of bytes of one stream. A new one is set when the stream changes, after
-//! `MARK_BYTES` or after `MARK_SPAN_NS`, so a quiet process has a handful of them. There are
-//! at most `MARKS_MAX`: beyond that the older ones are thinned (times become coarser), and
-//! where that does not help because the streams alternate, the oldest output is given up.
+//! A mark starts a run of bytes of one stream. A new mark is set when the stream changes, after
+//! `MARK_BYTES` and after `MARK_SPAN_NS`, so a quiet process has only a few. There are at most
+//! `MARKS_MAX`. Beyond that the older marks are thinned, which makes times coarser. If that does
+//! not help because the streams alternate, the oldest output is dropped.
 
 pub mod log_feed;
 pub(crate) mod log_files;
@@ -19,7 +19,7 @@ const MARK_BYTES: u64 = 4096;
 const MARK_SPAN_NS: u64 = 10_000_000;
 const MARKS_MAX: usize = 4096;
 
-/// Where bytes came from. A terminal has only `Stdout`.
+/// The origin of output. A terminal has only `Stdout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stream {
     /// Standard output, or the terminal.
@@ -33,7 +33,7 @@ pub enum Stream {
 pub struct Segment<'a> {
     /// Ring offset of the first byte.
     pub offset: u64,
-    /// Where they came from.
+    /// Their stream.
     pub stream: Stream,
     /// When they arrived, in nanoseconds of Unix time.
     pub time_ns: u64,
@@ -41,7 +41,7 @@ pub struct Segment<'a> {
     pub bytes: &'a [u8],
 }
 
-/// What a process wrote, as much as is kept.
+/// The output of a process, as far as it is kept.
 #[derive(Debug)]
 pub struct Output {
     ring: Ring,
@@ -50,10 +50,11 @@ pub struct Output {
     dropped: [u64; 2],
 }
 
-/// Offset, and the time shifted by one with the stream in the lowest bit.
+/// The start of a run.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     offset: u64,
+    /// The time, shifted left by one, and the stream in the lowest bit.
     stamp: u64,
 }
 
@@ -76,7 +77,7 @@ impl Mark {
 }
 
 impl Output {
-    /// Nothing yet, of which up to `capacity` bytes will be kept.
+    /// No output yet. Up to `capacity` bytes are kept.
     pub fn new(capacity: usize) -> Output {
         Output {
             ring: Ring::new(capacity),
@@ -85,37 +86,37 @@ impl Output {
         }
     }
 
-    /// The offset the next byte will get.
+    /// The offset of the next byte.
     pub fn head(&self) -> u64 {
         self.ring.head()
     }
 
-    /// The offset of the oldest byte that is kept.
+    /// The offset of the oldest kept byte.
     pub fn tail(&self) -> u64 {
         self.ring.tail()
     }
 
-    /// How many bytes can be kept.
+    /// The most bytes that are kept.
     pub fn capacity(&self) -> usize {
         self.ring.capacity()
     }
 
-    /// Bytes of memory in use, about.
+    /// The approximate memory use, in bytes.
     pub fn memory(&self) -> usize {
         self.ring.memory() + self.marks.capacity() * size_of::<Mark>()
     }
 
-    /// The raw bytes from `from` on, both streams as they arrived.
+    /// The bytes from `from` on, both streams in order of arrival.
     pub fn read(&self, from: u64) -> Read<'_> {
         self.ring.read(from)
     }
 
-    /// Where the next bytes go; see [`Ring::spare`].
+    /// The memory for the next bytes; see [`Ring::spare`].
     pub fn spare(&mut self, max: usize) -> &mut [u8] {
         self.ring.spare(max)
     }
 
-    /// Takes in the first `n` bytes of what [`spare`](Self::spare) returned.
+    /// Adds the first `n` bytes of the memory that [`spare`](Self::spare) returned.
     pub fn commit(&mut self, stream: Stream, n: usize, time_ns: u64) {
         if n == 0 {
             return;
@@ -136,7 +137,7 @@ impl Output {
         self.trim();
     }
 
-    /// Appends bytes, as if they had been read from the process.
+    /// Appends bytes as if the process had written them.
     pub fn write(&mut self, stream: Stream, bytes: &[u8], time_ns: u64) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -148,13 +149,13 @@ impl Output {
         }
     }
 
-    /// Changes how many bytes can be kept; the newest stay.
+    /// Changes how many bytes are kept. The newest stay.
     pub fn resize(&mut self, capacity: usize) {
         self.ring.resize(capacity);
         self.trim();
     }
 
-    /// How many bytes of a stream (or of both) have been written and are no longer kept.
+    /// Returns how many bytes of a stream (or of both) are no longer kept.
     pub fn dropped(&self, filter: Option<Stream>) -> u64 {
         match filter {
             None => self.ring.tail(),
@@ -173,13 +174,13 @@ impl Output {
         }
     }
 
-    /// The offset of the first byte of a stream at or after `from`, else the head.
+    /// Returns the offset of the first byte of a stream at or after `from`, else the head.
     pub fn next_of(&self, from: u64, filter: Option<Stream>) -> u64 {
         let first = self.segments(from, filter).next();
         first.map_or(self.head(), |segment| segment.offset)
     }
 
-    /// Whether a stream has begun a line and not ended it, as far as that is kept.
+    /// Whether the last kept line of a stream is incomplete.
     pub fn is_in_line(&self, stream: Stream) -> bool {
         let run = self.marks.iter().rposition(|mark| mark.stream() == stream);
         run.is_some_and(|run| {
@@ -188,8 +189,8 @@ impl Output {
         })
     }
 
-    /// From where to read so as to see the last `lines` lines of a stream (or of both). A last
-    /// line without a newline counts.
+    /// Returns the offset from which the last `lines` lines of a stream (or of both) are read. A
+    /// last line without a newline counts.
     pub fn line_start_back(&self, lines: usize, filter: Option<Stream>) -> u64 {
         if lines == 0 {
             return self.head();
@@ -213,8 +214,8 @@ impl Output {
         self.first_line(filter)
     }
 
-    /// Where the first whole line of a stream (or of both) begins: of the oldest one kept, some
-    /// may be gone.
+    /// Returns the offset of the first whole line of a stream (or of both). The oldest kept line
+    /// may have lost its start.
     fn first_line(&self, filter: Option<Stream>) -> u64 {
         let tail = self.tail();
         match self.next_line(tail, filter) {
@@ -223,9 +224,9 @@ impl Output {
         }
     }
 
-    /// The offset behind the line that goes on at `from`, and how many bytes of the stream (or of
-    /// the one that comes first) are left of it. None if that is so much that it had better be
-    /// seen.
+    /// Returns the offset behind the line that continues at `from`, and how many bytes of the
+    /// stream (or of the one that comes first) are left of it. `None` for a line that is too long
+    /// to be skipped.
     pub fn next_line(&self, from: u64, filter: Option<Stream>) -> Option<(u64, u64)> {
         let first = self.segments(from, filter).next()?;
         let mut rest = 0;
@@ -242,7 +243,7 @@ impl Output {
         None
     }
 
-    /// From where to read so as to see what arrived at `time_ns` (Unix time) or later.
+    /// Returns the offset from which output is read that arrived at `time_ns` (Unix time) or later.
     pub fn offset_since(&self, time_ns: u64) -> u64 {
         let older = self.marks.iter().rposition(|mark| mark.time_ns() < time_ns);
         let first = older.map_or(0, |index| index + 1);
@@ -254,19 +255,19 @@ impl Output {
         }
     }
 
-    /// Index of the mark that covers `offset`, or the number of marks.
+    /// Returns the index of the mark that covers `offset`, or the number of marks.
     fn mark_at(&self, offset: u64) -> usize {
         let after = self.marks.partition_point(|mark| mark.offset <= offset);
         after.saturating_sub(1)
     }
 
-    /// Where the run of the mark at `index` ends.
+    /// Returns the end of the run of the mark at `index`.
     fn run_end(&self, index: usize) -> u64 {
         let next = self.marks.get(index + 1);
         next.map_or(self.ring.head(), |mark| mark.offset)
     }
 
-    /// Makes room for marks: coarser times in the older half, else the oldest output goes.
+    /// Makes room for marks: merges marks of the older half, else drops the oldest output.
     fn thin(&mut self) {
         let before = self.marks.len();
         let mut index = 0;
@@ -287,7 +288,7 @@ impl Output {
         }
     }
 
-    /// Drops marks whose runs have left the ring, and counts what left.
+    /// Drops the marks of overwritten runs, and counts the overwritten bytes.
     fn trim(&mut self) {
         let tail = self.ring.tail();
         while let Some(&mark) = self.marks.front()
@@ -305,7 +306,7 @@ impl Output {
     }
 }
 
-/// Iterator of [`Output::segments`].
+/// The iterator of [`Output::segments`].
 #[derive(Debug)]
 pub struct Segments<'a> {
     output: &'a Output,
