@@ -39,7 +39,7 @@ pub trait FileAccess: Send + Sync {
     }
 }
 
-/// Access with the daemon's own permissions, whoever the owner is.
+/// Access with the daemon's own permissions; the owner is ignored.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OwnAccess;
 

@@ -42,7 +42,7 @@ fn text(path: &Path) -> String {
 }
 
 #[test]
-fn rotation_happens_between_lines_and_keeps_so_many() {
+fn rotation_happens_between_lines_and_keeps_the_newest_files() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("a.log");
     let mut log = log(sink(&path, 20, 2));
@@ -109,7 +109,7 @@ fn keep_zero_truncates_and_a_smaller_keep_removes() {
 }
 
 #[test]
-fn rotated_files_are_compressed_aside() {
+fn rotated_files_are_compressed_on_another_thread() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("a.log");
     let mut settings = sink(&path, 8, 3);
@@ -136,7 +136,7 @@ impl FileAccess for Slow {
 }
 
 #[test]
-fn a_rotation_that_waited_for_compression_is_made_once_that_is_over() {
+fn a_rotation_waits_for_the_running_compression() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("a.log");
     let mut settings = sink(&path, 8, 2);
@@ -154,7 +154,7 @@ fn a_rotation_that_waited_for_compression_is_made_once_that_is_over() {
     assert_eq!(
         text(&path),
         "222222\n333333\n444444\n",
-        "it grows meanwhile"
+        "it grows until then"
     );
     drop(held_up);
     for line in ["555555\n", "666666\n"] {
@@ -169,7 +169,7 @@ fn a_rotation_that_waited_for_compression_is_made_once_that_is_over() {
 }
 
 #[test]
-fn compression_leaves_alone_what_came_to_its_place() {
+fn compression_spares_a_file_that_took_the_name() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("a.log.1");
     fs::write(&path, "old").expect("written");
@@ -200,7 +200,7 @@ fn reopen_follows_a_moved_file_between_lines() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_with_the_remedy() {
+fn other_than_regular_files_are_refused_with_a_remedy() {
     let dir = TempDir::new().expect("a directory");
     let refused = |path: &Path| log(sink(path, 0, 1)).open().expect_err("refused").text;
     let missing = dir.path().join("nope/a.log");
@@ -216,7 +216,7 @@ fn what_is_no_regular_file_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn a_failed_rotation_keeps_writing_and_says_so_once() {
+fn a_failed_rotation_keeps_writing_and_is_reported_once() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("a.log");
     fs::create_dir_all(numbered(&path, 1, "").join("in the way")).expect("a directory");
@@ -228,7 +228,7 @@ fn a_failed_rotation_keeps_writing_and_says_so_once() {
     assert_eq!(log.take_rotation_error(), None);
 }
 
-/// A disk with so many bytes left.
+/// A disk with this many bytes left.
 struct Small(AtomicU64);
 
 impl FileAccess for Small {

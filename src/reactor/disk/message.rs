@@ -87,7 +87,7 @@ impl Completion {
 pub type Operation = Box<dyn FnOnce() -> Result<(), DiskError> + Send>;
 
 /// A message to the disk thread.
-pub(crate) enum Message {
+pub(crate) enum DiskMessage {
     Open(LogId, FileSink, Option<Owner>, Arc<LineQueue>),
     OpenFd(LogId, OwnedFd, Arc<LineQueue>),
     Configure(LogId, FileSink),
@@ -99,12 +99,12 @@ pub(crate) enum Message {
     Stop,
 }
 
-impl Message {
+impl DiskMessage {
     /// Whether a [`Completion`] answers it.
     pub fn is_answered(&self) -> bool {
         matches!(
             self,
-            Message::Open(..) | Message::Append(..) | Message::Run(..)
+            DiskMessage::Open(..) | DiskMessage::Append(..) | DiskMessage::Run(..)
         )
     }
 }

@@ -20,7 +20,7 @@ mod writer;
 use crate::reactor::disk::access::{FileAccess, Owner};
 use crate::reactor::disk::file::DiskError;
 use crate::reactor::disk::message::{
-    AppendResult, Batch, Completion, LineQueue, LogId, Message, Operation, Shared,
+    AppendResult, Batch, Completion, DiskMessage, LineQueue, LogId, Operation, Shared,
 };
 use crate::reactor::disk::worker::Worker;
 use crate::supervisor::FileSink;
@@ -41,7 +41,7 @@ pub struct Disk {
 
 /// The messages to one worker and the way back.
 struct WorkerQueue {
-    sender: Sender<Message>,
+    sender: Sender<DiskMessage>,
     shared: Arc<Shared>,
     /// Messages that are not answered yet.
     outstanding: Cell<usize>,
@@ -59,7 +59,7 @@ struct OpenLog {
 pub struct LineSender {
     id: LogId,
     lines: Arc<LineQueue>,
-    sender: Sender<Message>,
+    sender: Sender<DiskMessage>,
 }
 
 impl LineSender {
@@ -68,7 +68,7 @@ impl LineSender {
     pub fn send(&self, line: String) {
         if self.lines.reserve(line.len()) {
             // This fails only when the thread has ended.
-            let _ = self.sender.send(Message::Line(self.id, line));
+            let _ = self.sender.send(DiskMessage::Line(self.id, line));
         }
     }
 }
@@ -108,7 +108,7 @@ impl Disk {
         }
         let (id, lines) = self.add(Some(sink.path.clone()));
         self.queue
-            .send(Message::Open(id, sink.clone(), owner.cloned(), lines));
+            .send(DiskMessage::Open(id, sink.clone(), owner.cloned(), lines));
         id
     }
 
@@ -116,7 +116,7 @@ impl Disk {
     /// does not take are kept up to a limit, then dropped.
     pub fn open_fd(&mut self, fd: OwnedFd) -> LogId {
         let (id, lines) = self.add(None);
-        self.queue.send(Message::OpenFd(id, fd, lines));
+        self.queue.send(DiskMessage::OpenFd(id, fd, lines));
         id
     }
 
@@ -127,12 +127,12 @@ impl Disk {
 
     /// Applies changed settings of a log file, other than its path.
     pub fn configure(&self, id: LogId, sink: &FileSink) {
-        self.queue.send(Message::Configure(id, sink.clone()));
+        self.queue.send(DiskMessage::Configure(id, sink.clone()));
     }
 
     /// Appends to a log. Answered by exactly one [`Completion::Appended`].
     pub fn append(&self, id: LogId, batch: Batch) {
-        self.queue.send(Message::Append(id, batch));
+        self.queue.send(DiskMessage::Append(id, batch));
     }
 
     /// Returns a handle that appends lines to an open log.
@@ -148,12 +148,12 @@ impl Disk {
     /// Runs an operation, in order with the other messages. Answered by exactly one
     /// [`Completion::Ran`].
     pub fn run(&self, tag: u32, operation: Operation) {
-        self.queue.send(Message::Run(tag, operation));
+        self.queue.send(DiskMessage::Run(tag, operation));
     }
 
     /// Reopens every log file by its path, each at the end of its current line.
     pub fn reopen_all(&self) {
-        self.queue.send(Message::ReopenAll);
+        self.queue.send(DiskMessage::ReopenAll);
     }
 
     /// Gives up one use of a log. The last one closes the file.
@@ -164,7 +164,7 @@ impl Disk {
         log.users -= 1;
         if log.users == 0 {
             self.logs.remove(&id);
-            self.queue.send(Message::Close(id));
+            self.queue.send(DiskMessage::Close(id));
         }
     }
 
@@ -181,7 +181,7 @@ impl Disk {
     /// Writes everything that was sent, and ends the thread. Returns whether that was done within
     /// `limit`; if not, the thread is abandoned.
     pub fn flush_and_stop(&self, limit: Duration) -> bool {
-        self.queue.send(Message::Stop);
+        self.queue.send(DiskMessage::Stop);
         self.queue.shared.wait_stopped(limit)
     }
 
@@ -200,11 +200,11 @@ impl Disk {
 }
 
 impl WorkerQueue {
-    fn send(&self, message: Message) {
+    fn send(&self, message: DiskMessage) {
         let answers = usize::from(message.is_answered());
         self.outstanding.set(self.outstanding.get() + answers);
         // It fails only after the thread has ended. An append is still answered.
-        if let Err(mpsc::SendError(Message::Append(_, batch))) = self.sender.send(message) {
+        if let Err(mpsc::SendError(DiskMessage::Append(_, batch))) = self.sender.send(message) {
             let error = std::io::Error::from_raw_os_error(libc::ESHUTDOWN);
             self.shared.complete(Completion::Appended {
                 result: AppendResult::Refused(DiskError::new("append", &error)),

@@ -40,7 +40,7 @@ fn batch(feed: u64, text: &str) -> Batch {
     }
 }
 
-/// The next outcome of an append, waiting for the waker.
+/// Waits for the next answer to an append.
 fn outcome(disk: &Disk, woken: &Receiver<()>, queue: &mut Vec<Completion>) -> (u64, AppendResult) {
     loop {
         while !queue.is_empty() {
@@ -122,7 +122,7 @@ fn a_missing_directory_holds_then_refuses_then_works() {
 }
 
 #[test]
-fn what_was_sent_behind_a_refused_batch_does_not_overtake_it() {
+fn a_batch_sent_behind_a_refused_one_does_not_overtake_it() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("logs/a.log");
     let (mut disk, woken) = start(OwnAccess);
@@ -134,7 +134,7 @@ fn what_was_sent_behind_a_refused_batch_does_not_overtake_it() {
         let (_, failed) = outcome(&disk, &woken, &mut queue);
         assert!(!matches!(failed, AppendResult::Written), "{failed:?}");
     }
-    // By now it would work.
+    // An append would work now.
     fs::create_dir(dir.path().join("logs")).expect("created");
     let behind = Batch {
         follows: true,
@@ -158,7 +158,7 @@ fn what_was_sent_behind_a_refused_batch_does_not_overtake_it() {
 }
 
 #[test]
-fn opening_reports_what_is_wrong() {
+fn a_failed_open_is_reported() {
     let dir = TempDir::new().expect("a directory");
     let (mut disk, woken) = start(OwnAccess);
     let id = disk.open(&sink(dir.path()), None);
@@ -218,7 +218,7 @@ fn a_changed_format_applies_at_once() {
 }
 
 #[test]
-fn reopening_makes_the_new_file_at_once() {
+fn reopening_creates_the_new_file_at_once() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("a.log");
     let (mut disk, woken) = start(OwnAccess);
@@ -233,7 +233,7 @@ fn reopening_makes_the_new_file_at_once() {
 }
 
 #[test]
-fn a_stalled_descriptor_drops_lines_and_says_how_many() {
+fn a_stalled_descriptor_drops_lines_and_counts_them() {
     let (mut reader, writer) = io::pipe().expect("a pipe");
     let (mut disk, _woken) = start(OwnAccess);
     let id = disk.open_fd(writer.into());
@@ -276,7 +276,7 @@ impl FileAccess for Hanging {
 }
 
 #[test]
-fn a_hanging_disk_stops_nobody() {
+fn a_hanging_disk_blocks_nothing() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("a.log");
     let (go_on, wait) = mpsc::channel();

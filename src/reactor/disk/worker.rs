@@ -4,7 +4,7 @@ use crate::reactor::disk::access::{FileAccess, Owner};
 use crate::reactor::disk::file::{DiskError, LogFile};
 use crate::reactor::disk::format::Format;
 use crate::reactor::disk::message::{
-    AppendResult, Batch, Completion, LineQueue, LogId, Message, Operation, Shared,
+    AppendResult, Batch, Completion, DiskMessage, LineQueue, LogId, Operation, Shared,
 };
 use crate::reactor::disk::writer::LogWriter;
 use crate::supervisor::FileSink;
@@ -21,7 +21,7 @@ const LINES_RETRY: Duration = Duration::from_secs(1);
 
 /// One thread that writes logs. It serves one queue.
 pub(crate) struct Worker {
-    receiver: Receiver<Message>,
+    receiver: Receiver<DiskMessage>,
     access: Arc<dyn FileAccess>,
     shared: Arc<Shared>,
     logs: BTreeMap<LogId, LogWriter>,
@@ -29,7 +29,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub fn new(
-        receiver: Receiver<Message>,
+        receiver: Receiver<DiskMessage>,
         access: Arc<dyn FileAccess>,
         shared: Arc<Shared>,
     ) -> Worker {
@@ -41,7 +41,7 @@ impl Worker {
         }
     }
 
-    /// Serves the queue until it is told to stop or the reactor's end is gone.
+    /// Serves the queue until a `Stop` arrives or the reactor's end is gone.
     pub fn run(self) {
         // Dropped last, also after a panic. The receiver is closed by then, so that a message
         // sent after the thread is known to have stopped is refused instead of lost.
@@ -58,7 +58,7 @@ impl Worker {
     }
 
     /// Waits for a message. Retries lines meanwhile, if a log has not taken all of them.
-    fn next_message(&mut self) -> Option<Message> {
+    fn next_message(&mut self) -> Option<DiskMessage> {
         loop {
             if !self.logs.values().any(LogWriter::retries_lines) {
                 return self.receiver.recv().ok();
@@ -73,22 +73,22 @@ impl Worker {
 
     fn retry_lines(&mut self) {
         for log in self.logs.values_mut().filter(|log| log.retries_lines()) {
-            // The next retry reports nothing either: the log itself will count lost lines.
+            // An error is not reported: the log itself counts lost lines.
             let _ = log.drain();
         }
     }
 
-    fn handle(&mut self, message: Message) -> ControlFlow<()> {
+    fn handle(&mut self, message: DiskMessage) -> ControlFlow<()> {
         match message {
-            Message::Open(id, sink, owner, lines) => self.open(id, sink, owner, lines),
-            Message::OpenFd(id, fd, lines) => self.open_fd(id, fd, lines),
-            Message::Configure(id, sink) => self.configure(id, sink),
-            Message::Append(id, batch) => self.append(id, batch),
-            Message::Line(id, line) => self.line(id, &line),
-            Message::Run(tag, operation) => self.run_operation(tag, operation),
-            Message::ReopenAll => self.reopen_all(),
-            Message::Close(id) => self.close(id),
-            Message::Stop => return ControlFlow::Break(()),
+            DiskMessage::Open(id, sink, owner, lines) => self.open(id, sink, owner, lines),
+            DiskMessage::OpenFd(id, fd, lines) => self.open_fd(id, fd, lines),
+            DiskMessage::Configure(id, sink) => self.configure(id, sink),
+            DiskMessage::Append(id, batch) => self.append(id, batch),
+            DiskMessage::Line(id, line) => self.line(id, &line),
+            DiskMessage::Run(tag, operation) => self.run_operation(tag, operation),
+            DiskMessage::ReopenAll => self.reopen_all(),
+            DiskMessage::Close(id) => self.close(id),
+            DiskMessage::Stop => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())
     }

@@ -20,7 +20,7 @@ fn a_new_output_costs_nothing() {
 }
 
 #[test]
-fn streams_are_told_apart_and_merged_in_order() {
+fn streams_are_distinguished_and_merged_in_order() {
     let mut output = Output::new(4096);
     output.write(Stdout, b"one\n", 100 * MS);
     output.write(Stderr, b"bad\n", 101 * MS);
@@ -37,7 +37,7 @@ fn streams_are_told_apart_and_merged_in_order() {
 }
 
 #[test]
-fn a_line_that_is_begun_is_known_per_stream() {
+fn an_incomplete_line_is_known_per_stream() {
     let mut output = Output::new(4096);
     let begun = |output: &Output| (output.is_in_line(Stdout), output.is_in_line(Stderr));
     assert_eq!(begun(&output), (false, false));
@@ -70,7 +70,7 @@ fn last_lines_are_found_per_stream() {
 }
 
 #[test]
-fn a_line_whose_beginning_is_gone_is_left_out() {
+fn a_line_that_lost_its_start_is_left_out() {
     let mut output = Output::new(4096);
     for n in 0..1000 {
         output.write(Stdout, format!("line {n:04}\n").as_bytes(), 0);
@@ -82,7 +82,7 @@ fn a_line_whose_beginning_is_gone_is_left_out() {
         assert!(shown.starts_with("line 0"), "{}", &shown[..20]);
         assert_eq!(shown.len(), 4096 / 10 * 10);
     }
-    // Better half a line than nothing of it.
+    // Half of a line is better than none of it.
     output.write(Stdout, &[b'x'; 9999], 0);
     assert_eq!(output.line_start_back(9, None), output.tail());
     output.write(Stdout, b"\n", 0);
@@ -90,7 +90,7 @@ fn a_line_whose_beginning_is_gone_is_left_out() {
 }
 
 #[test]
-fn since_finds_the_first_run_that_is_young_enough() {
+fn since_finds_the_first_recent_run() {
     let mut output = Output::new(4096);
     for n in 0..10u64 {
         output.write(Stdout, format!("{n}\n").as_bytes(), n * 1000 * MS);
@@ -110,7 +110,7 @@ fn a_steady_slow_writer_keeps_its_ring_with_coarser_times() {
         output.write(Stdout, b"0123456789\n", n * 1000 * MS);
     }
     assert!(output.marks.len() <= MARKS_MAX);
-    assert_eq!(output.tail(), 0, "nothing had to go");
+    assert_eq!(output.tail(), 0, "nothing was dropped");
     assert_eq!(text(&output, 0, None).lines().count(), 8000);
     let since = output.offset_since(7990 * 1000 * MS);
     assert_eq!(text(&output, since, None).lines().count(), 10);

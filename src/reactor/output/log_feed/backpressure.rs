@@ -34,7 +34,7 @@ enum Pace {
     /// The pause was too long, or output was lost. The process is read, and output that is
     /// overwritten is lost.
     Stalled {
-        /// Lost bytes that the log was told of.
+        /// Lost bytes that are reported in the log.
         lost: u64,
     },
 }
@@ -115,7 +115,7 @@ impl Backpressure {
         matches!(self.pace, Pace::Stalled { .. })
     }
 
-    /// Counts lost bytes that the log was told of.
+    /// Counts lost bytes that are reported in the log.
     pub fn count_reported(&mut self, bytes: u64) {
         if let Pace::Stalled { lost } = &mut self.pace {
             *lost += bytes;

@@ -67,13 +67,13 @@ pub struct LogFeed {
     pipeline: Pipeline,
     backpressure: Backpressure,
     coalescer: Coalescer,
-    end: End,
+    end: StreamEnd,
     events: VecDeque<FeedEvent>,
 }
 
 /// The end of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum StreamEnd {
     /// More output may come.
     Open,
     /// No more output comes; the rest is to be sent.
@@ -103,7 +103,7 @@ impl LogFeed {
             pipeline: Pipeline::default(),
             backpressure: Backpressure::new(stall),
             coalescer: Coalescer::default(),
-            end: End::Open,
+            end: StreamEnd::Open,
             events: VecDeque::new(),
         }
     }
@@ -131,7 +131,7 @@ impl LogFeed {
 
     /// The stream ended: the rest is sent, even a line without its newline.
     pub fn finish(&mut self) {
-        self.end = End::Finishing;
+        self.end = StreamEnd::Finishing;
     }
 
     /// The process has ended: its last output is sent without delay.
@@ -141,7 +141,7 @@ impl LogFeed {
 
     /// The next run of the process writes to the same stream.
     pub fn resume(&mut self) {
-        self.end = End::Open;
+        self.end = StreamEnd::Open;
     }
 
     /// Whether all of the output is in the log.
@@ -254,14 +254,14 @@ impl LogFeed {
     fn may_pipeline(&self, output: &Output) -> bool {
         let loses = self.backpressure.is_stalled() || self.lost > 0;
         let whole = !loses && !self.cursor.is_overrun(output);
-        let well = whole && self.end == End::Open && self.pipeline.has_room();
+        let well = whole && self.end == StreamEnd::Open && self.pipeline.has_room();
         well && self.has_full_batch(output)
     }
 
     /// Whether the next batch waits for more output. Losses, retries and the end of the stream
     /// never wait.
     fn coalesces(&mut self, output: &Output, now: Time) -> bool {
-        let urgent = self.end != End::Open || self.lost > 0 || self.pipeline.has_backlog();
+        let urgent = self.end != StreamEnd::Open || self.lost > 0 || self.pipeline.has_backlog();
         let ready = urgent || self.has_full_batch(output);
         self.coalescer.waits(ready, now)
     }
@@ -277,14 +277,14 @@ impl LogFeed {
         let span = self.cursor.read(output, BATCH_BYTES, &mut bytes);
         let crowded = self.cursor.behind(output) >= output.capacity() as u64 / 2;
         let full = bytes.len() == BATCH_BYTES || crowded;
-        let last = self.end != End::Open && span.reaches_head;
+        let last = self.end != StreamEnd::Open && span.reaches_head;
         bytes.truncate(self.lines.cut(&bytes, full, last));
         self.cursor.advance(output, bytes.len());
         self.lines.sent(&bytes);
-        let ends = self.end == End::Finishing && self.cursor.is_at_head(output);
+        let ends = self.end == StreamEnd::Finishing && self.cursor.is_at_head(output);
         if ends {
             self.lines.end_line(&mut bytes);
-            self.end = End::Sent;
+            self.end = StreamEnd::Sent;
         }
         if bytes.is_empty() && self.lost == 0 && !self.pipeline.disk_holds() && !ends {
             self.pipeline.recycle(bytes);

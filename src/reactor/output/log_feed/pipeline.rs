@@ -29,14 +29,14 @@ pub(super) struct Pipeline {
     in_flight: usize,
     /// Refused batches, oldest first.
     retry: VecDeque<Batch>,
-    failure: Option<Failure>,
+    failure: Option<AppendFailure>,
     /// Empty buffers for the next batches.
     spare: Vec<Vec<u8>>,
 }
 
 /// Appending has failed and has not worked since.
 #[derive(Debug)]
-struct Failure {
+struct AppendFailure {
     text: String,
     /// `None` during an attempt.
     retry_at: Option<Time>,
@@ -133,7 +133,7 @@ impl Pipeline {
                 false
             }
             None => {
-                self.failure = Some(Failure {
+                self.failure = Some(AppendFailure {
                     text: text.to_string(),
                     retry_at,
                     disk_holds,

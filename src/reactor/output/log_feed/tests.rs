@@ -78,12 +78,12 @@ fn a_shared_log_gets_whole_lines() {
     assert_eq!(
         feed.next_batch(&output, at(0), 0),
         None,
-        "the end is told once"
+        "the end is sent once"
     );
 }
 
 #[test]
-fn a_begun_line_that_fills_the_ring_goes_out_in_parts() {
+fn an_incomplete_line_that_fills_the_ring_is_sent_in_parts() {
     let mut output = Output::new(CAPACITY);
     let mut feed = feed(&output, true, Stall::Never);
     output.write(Stdout, &[b'x'; CAPACITY / 2 - 1], 0);
@@ -100,7 +100,7 @@ fn a_begun_line_that_fills_the_ring_goes_out_in_parts() {
 }
 
 #[test]
-fn the_final_line_without_newline_is_kept_as_it_is() {
+fn the_last_line_without_newline_is_kept_as_it_is() {
     let mut output = Output::new(CAPACITY);
     let mut feed = feed(&output, false, SECOND);
     output.write(Stdout, b"bye", 0);
@@ -110,7 +110,7 @@ fn the_final_line_without_newline_is_kept_as_it_is() {
 }
 
 #[test]
-fn a_stalled_disk_pauses_the_process_then_costs_exactly_what_it_must() {
+fn a_stalled_disk_pauses_the_process_then_loses_no_more_than_it_must() {
     let mut output = Output::new(CAPACITY);
     let mut feed = feed(&output, false, SECOND);
     output.write(Stdout, &[b'a'; 96], 0);
@@ -135,7 +135,7 @@ fn a_stalled_disk_pauses_the_process_then_costs_exactly_what_it_must() {
 }
 
 #[test]
-fn what_is_left_of_a_lost_line_is_lost_too() {
+fn the_rest_of_a_lost_line_is_lost_too() {
     let mut output = Output::new(CAPACITY);
     let mut feed = feed(&output, false, Stall::After(Duration::ZERO));
     output.write(Stdout, b"first\n", 0);
@@ -152,7 +152,7 @@ fn what_is_left_of_a_lost_line_is_lost_too() {
 }
 
 #[test]
-fn stall_never_pauses_for_ever_and_zero_never_pauses() {
+fn stall_never_pauses_indefinitely_and_zero_never_pauses() {
     let mut output = Output::new(CAPACITY);
     let mut waits = feed(&output, false, Stall::Never);
     let mut drops = feed(&output, false, Stall::After(Duration::ZERO));
@@ -168,7 +168,7 @@ fn stall_never_pauses_for_ever_and_zero_never_pauses() {
 }
 
 #[test]
-fn a_full_disk_is_tried_again_until_it_works() {
+fn a_full_disk_is_retried_until_it_works() {
     let mut output = Output::new(CAPACITY);
     let mut feed = feed(&output, false, SECOND);
     output.write(Stdout, b"one\n", 77);
@@ -178,7 +178,7 @@ fn a_full_disk_is_tried_again_until_it_works() {
     assert_eq!(feed.deadline(Time::default()), Some(at(1001)));
     output.write(Stdout, b"two\n", 78);
     assert_eq!(feed.next_batch(&output, at(1000), 0), None);
-    let batch = feed.next_batch(&output, at(1001), 0).expect("tried again");
+    let batch = feed.next_batch(&output, at(1001), 0).expect("retried");
     assert_eq!(batch.bytes, b"two\n");
     feed.completed(AppendResult::Refused(full()), batch.clone(), at(1002));
     assert_eq!(events(&mut feed), []);
@@ -191,14 +191,14 @@ fn a_full_disk_is_tried_again_until_it_works() {
     feed.completed(AppendResult::Held(full()), Batch::default(), at(2003));
     let empty = feed
         .next_batch(&output, at(3003), 0)
-        .expect("the rest is asked for");
+        .expect("the held bytes are to be written");
     assert_eq!(empty.bytes, b"");
     feed.completed(AppendResult::Written, Batch::default(), at(3004));
     assert_eq!(events(&mut feed), [FeedEvent::Working]);
     assert!(feed.is_drained(&output));
 }
 
-/// A disk that takes its time, fails as it likes, and keeps what it takes.
+/// A slow disk that fails at random and keeps the bytes that it takes.
 #[derive(Default)]
 struct FakeDisk {
     written: Vec<u8>,
@@ -230,7 +230,7 @@ impl FakeDisk {
     }
 }
 
-/// A process, its output, its log and its disk, and the dice that move them.
+/// A process, its output, its log and its disk, moved by a random sequence.
 struct World {
     state: u64,
     output: Output,
