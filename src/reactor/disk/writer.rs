@@ -1,6 +1,7 @@
 //! One log on the disk thread: formats what is appended, writes it, keeps what the file did not
 //! take.
 
+use crate::reactor::clock::unix_ns;
 use crate::reactor::disk::file::{DiskError, LogFile};
 use crate::reactor::disk::format::Format;
 use crate::reactor::disk::message::{AppendResult, Batch, LINES_MAX, LineQueue};
@@ -11,7 +12,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// What a pipe takes without blocking once it polls as writable, in bytes.
 const PIPE_BYTES: usize = 4096;
@@ -141,7 +142,7 @@ impl LogWriter {
             return;
         }
         self.mark_dropped_lines();
-        self.format.notice(line, unix_time_ns(), &mut self.held);
+        self.format.notice(line, unix_ns(), &mut self.held);
         self.lines_held = true;
         // What cannot be written is held, and retried every second.
         if self.drain().is_ok() {
@@ -153,7 +154,7 @@ impl LogWriter {
         let dropped = self.lines.take_dropped();
         if dropped > 0 {
             let text = format!("[tmd: {dropped} lines lost: log stalled]");
-            self.format.notice(&text, unix_time_ns(), &mut self.held);
+            self.format.notice(&text, unix_ns(), &mut self.held);
         }
     }
 
@@ -228,9 +229,4 @@ fn wait_writable(fd: &File, timeout: Duration) -> io::Result<()> {
         0 => Err(io::ErrorKind::WouldBlock.into()),
         _ => Ok(()),
     }
-}
-
-fn unix_time_ns() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_nanos() as u64)
 }

@@ -333,6 +333,20 @@ fn a_second_batch_goes_behind_the_first_only_when_it_is_large_and_all_is_well() 
 }
 
 #[test]
+fn a_small_batch_behind_a_large_one_waits_unless_the_run_has_ended() {
+    let mut output = Output::new(8 * COALESCE_FROM);
+    let mut feed = feed(&output, false, SECOND);
+    output.write(Stdout, &[b'x'; COALESCE_FROM], 0);
+    let large = feed.next_batch(&output, at(0), 0).expect("a batch");
+    feed.completed(AppendResult::Written, large, at(0));
+    output.write(Stdout, b"small", 0);
+    assert_eq!(feed.next_batch(&output, at(0), 0), None);
+    assert_eq!(feed.deadline(at(0)), Some(at(1)));
+    feed.flush_now();
+    assert_eq!(text(feed.next_batch(&output, at(0), 0)), "small");
+}
+
+#[test]
 fn every_byte_is_written_once_in_order_or_counted_as_lost() {
     let mut behind = 0;
     for seed in 1..300u64 {
