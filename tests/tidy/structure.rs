@@ -63,7 +63,7 @@ const SHARED_FILE_NAMES: &[&str] = &["context", "params", "program", "reload", "
 /// Types that are defined several times: name, definitions. To be emptied.
 const SHARED_TYPE_NAMES: &[(&str, usize)] = &[
     ("Access", 2),
-    ("Action", 3),
+    ("Action", 2),
     ("Cell", 2),
     ("Connection", 2),
     ("Context", 2),
@@ -78,8 +78,7 @@ const SHARED_TYPE_NAMES: &[(&str, usize)] = &[
     ("Key", 2),
     ("Keyboard", 2),
     ("Kind", 3),
-    ("Message", 2),
-    ("Outcome", 3),
+    ("Outcome", 2),
     ("Output", 2),
     ("Place", 2),
     ("Plan", 2),
