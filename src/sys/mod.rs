@@ -6,13 +6,14 @@
 //! calls are retried.
 #![allow(unsafe_code)]
 
+pub mod checks;
 pub mod daemonize;
 pub mod descendants;
 pub mod io;
 pub mod lock;
 pub mod pidfd;
 pub mod privileges;
-pub mod probe;
+
 pub mod pty;
 pub mod rlimit;
 pub mod runtime;

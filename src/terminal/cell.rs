@@ -12,7 +12,7 @@ const MARKS_MAX: usize = 16;
 // Packed, a cell takes 24 bytes instead of 32: there are tens of thousands of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(Rust, packed(2))]
-pub(super) struct Colour(u32);
+pub(crate) struct Colour(u32);
 
 const _: () = assert!(size_of::<Cell>() <= 24);
 
@@ -59,7 +59,7 @@ impl Colour {
 
 /// Colours and attributes, as far as every cell has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Style {
+pub(crate) struct Style {
     pub fg: Colour,
     pub bg: Colour,
     attributes: u16,
@@ -104,7 +104,7 @@ impl Style {
 
 /// What few cells have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Extra {
+pub(crate) struct Extra {
     marks: Vec<char>,
     underline: Colour,
     /// Parameters and target, as in OSC 8.
@@ -119,7 +119,7 @@ impl Extra {
 
 /// How what is written next will look.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Pen {
+pub(crate) struct Pen {
     pub style: Style,
     extra: Option<Arc<Extra>>,
 }
@@ -261,7 +261,7 @@ impl Pen {
 }
 
 /// A parameter: absent or no number is 0, too large is the largest.
-pub(super) fn number(digits: &[u8]) -> u16 {
+pub(crate) fn number(digits: &[u8]) -> u16 {
     let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0u16, |n, digit| {
         n.saturating_mul(10).saturating_add((digit - b'0').into())
@@ -270,7 +270,7 @@ pub(super) fn number(digits: &[u8]) -> u16 {
 
 /// How a cell takes part in a character of two columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// Not at all.
     #[default]
     Single,
@@ -284,7 +284,7 @@ pub(super) enum Part {
 
 /// One place of a screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     pub character: char,
     style: Style,
     pub part: Part,

@@ -1,7 +1,7 @@
 //! The lines above the screen, for whoever wants to read back.
 
-use super::emulation::{Kept, Terminal};
-use super::picture::Painter;
+use crate::terminal::emulator::{Kept, Terminal};
+use crate::terminal::render::Painter;
 
 /// What they may come to altogether, in bytes; the oldest are left out.
 const BYTES_MAX: usize = 256 * 1024;

@@ -5,28 +5,28 @@
 //! say it all, from a model of the screens that was brought along.
 
 mod cell;
-mod emulation;
+mod csi_params;
+mod emulator;
 mod history;
 mod model;
 mod modes;
+mod osc;
 mod overlay;
-mod params;
-mod peek;
-mod picture;
+mod render;
 mod resize;
 mod row;
-mod scan;
+mod scanner;
 mod screen;
+mod screen_text;
 mod scroll;
 mod scrollback;
 mod snapshot;
 mod state;
-mod strings;
 mod tabs;
 mod tracker;
 
-pub use emulation::{Kept, Terminal};
+pub use emulator::{Kept, Terminal};
 pub use overlay::Overlay;
-pub use peek::Look;
-pub use scan::{Scanner, Sink};
+pub use scanner::{Scanner, Sink};
+pub use screen_text::Look;
 pub use tracker::{Query, Tracker};

@@ -1,9 +1,9 @@
 //! A terminal without a window: takes in a stream, knows what the screens show.
 
-use super::modes::{Charsets, line_drawing};
-use super::params::Params;
-use super::scan::{Scanner, Sink};
-use super::screen::Screen;
+use crate::terminal::csi_params::Params;
+use crate::terminal::modes::{Charsets, line_drawing};
+use crate::terminal::scanner::{Scanner, Sink};
+use crate::terminal::screen::Screen;
 
 /// Characters that REP may write within so many bytes of the stream: a few bytes must not ask for
 /// much work. Counted from the beginning, so that it does not matter how the stream is cut.
@@ -12,7 +12,7 @@ const REPEATS_SPAN: u64 = 4096;
 
 /// The screens, and where in the stream they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Model {
+pub(crate) struct Model {
     scanner: Scanner,
     canvas: Canvas,
 }

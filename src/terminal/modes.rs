@@ -58,7 +58,7 @@ const KNOWN: [Known; 26] = [
 
 /// DEC private modes, as those that differ from a fresh terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct PrivateModes {
+pub(crate) struct PrivateModes {
     differ: u32,
     /// The last mouse mode and the last encoding that were set: of several, these count.
     mouse: u16,
@@ -126,13 +126,13 @@ impl PrivateModes {
 }
 
 /// Whether a mode is about what the terminal sends.
-pub(super) fn is_input(mode: u16) -> bool {
+pub(crate) fn is_input(mode: u16) -> bool {
     matches!(mode, 1 | 8 | 9 | 67) || mode >= 1000
 }
 
 /// The modes without a private prefix, each true where it differs from a fresh terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct AnsiModes {
+pub(crate) struct AnsiModes {
     /// KAM, 2: no key counts.
     locked: bool,
     /// IRM, 4.
@@ -180,7 +180,7 @@ fn write_mode(mode: u16, on: bool, out: &mut Vec<u8>) {
 
 /// The kitty keyboard protocol's flags and stack of one screen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Keyboard {
+pub(crate) struct Keyboard {
     flags: u8,
     stack: Vec<u8>,
 }
@@ -235,7 +235,7 @@ impl Keyboard {
 
 /// Character sets: what G0 and G1 are, and which of them is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Charsets {
+pub(crate) struct Charsets {
     pub g: [u8; 2],
     pub shifted: bool,
 }
@@ -289,7 +289,7 @@ impl Charsets {
 }
 
 /// The DEC special graphics: what a letter shows as.
-pub(super) fn line_drawing(byte: u8) -> Option<char> {
+pub(crate) fn line_drawing(byte: u8) -> Option<char> {
     const DRAWN: &str = " ◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·";
     let index = byte.checked_sub(0x5f)?;
     DRAWN.chars().nth(usize::from(index))

@@ -1,10 +1,10 @@
 //! A line of one's own over a row of a screen that somebody else draws, and that row again.
 
-use super::cell::Pen;
-use super::model::Model;
-use super::picture::Painter;
-use super::screen::Cursor;
-use super::tracker::Tracker;
+use crate::terminal::cell::Pen;
+use crate::terminal::model::Model;
+use crate::terminal::render::Painter;
+use crate::terminal::screen::Cursor;
+use crate::terminal::tracker::Tracker;
 
 /// Knows what a terminal shows, to lay a line over it.
 #[derive(Debug)]

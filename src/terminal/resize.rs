@@ -1,8 +1,8 @@
 //! Another size for a screen.
 
-use super::cell::Part;
-use super::row::Row;
-use super::screen::{Screen, clamp};
+use crate::terminal::cell::Part;
+use crate::terminal::row::Row;
+use crate::terminal::screen::{Screen, clamp};
 use std::collections::VecDeque;
 
 impl Screen {

@@ -1,13 +1,13 @@
 //! One row of a screen, and changes within it.
 
-use super::cell::{Cell, Colour, Part, Pen};
+use crate::terminal::cell::{Cell, Colour, Part, Pen};
 
 /// Room for so many cells is made at once.
 const ROW_AT_LEAST: usize = 32;
 
 /// One row of a screen. Places beyond its cells are blank, on the background `fill`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub cells: Vec<Cell>,
     pub fill: Colour,
     /// The text goes on in the next row.

@@ -2,10 +2,10 @@
 //!
 //! Where terminals differ this is xterm, or what most of them have agreed on since.
 
-use super::cell::{Cell, Colour, Part, Pen};
-use super::modes::Charsets;
-use super::row::Row;
-use super::scrollback::Scrollback;
+use crate::terminal::cell::{Cell, Colour, Part, Pen};
+use crate::terminal::modes::Charsets;
+use crate::terminal::row::Row;
+use crate::terminal::scrollback::Scrollback;
 use std::collections::VecDeque;
 use unicode_width::UnicodeWidthChar;
 
@@ -14,7 +14,7 @@ const SIZES: std::ops::RangeInclusive<u16> = 2..=1000;
 
 /// Where the next character goes, and how it looks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     pub row: usize,
     pub col: usize,
     /// The last column is written: the next character wraps first.
@@ -25,7 +25,7 @@ pub(super) struct Cursor {
 
 /// One of the two screens.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Page {
+pub(crate) struct Page {
     pub rows: VecDeque<Row>,
     pub cursor: Cursor,
     pub saved: Cursor,
@@ -46,7 +46,7 @@ impl Page {
 
 /// Both screens, and the modes that say how they are written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Screen {
+pub(crate) struct Screen {
     pub rows: usize,
     pub cols: usize,
     /// Main, alternate.
@@ -488,7 +488,7 @@ impl Screen {
     }
 }
 
-pub(super) fn clamp(rows: u16, cols: u16) -> (usize, usize) {
+pub(crate) fn clamp(rows: u16, cols: u16) -> (usize, usize) {
     let side = |length: u16| usize::from(length.clamp(*SIZES.start(), *SIZES.end()));
     (side(rows), side(cols))
 }

@@ -1,6 +1,6 @@
 //! Rows that move up and down.
 
-use super::screen::Screen;
+use crate::terminal::screen::Screen;
 
 impl Screen {
     /// Moves the rows from `from` to the end of the region up.

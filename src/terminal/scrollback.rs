@@ -1,13 +1,13 @@
 //! Lines above the screen that nothing changes any more, as what has to be written to show them:
 //! a tenth of the memory of rows of cells.
 
-use super::picture::Painter;
-use super::row::Row;
+use crate::terminal::render::Painter;
+use crate::terminal::row::Row;
 use std::collections::VecDeque;
 
 /// The newest lines that were added.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Scrollback {
+pub(crate) struct Scrollback {
     text: String,
     /// Where each row begins in `text`.
     begins: VecDeque<usize>,

@@ -8,11 +8,11 @@
 //!   preamble │ history, main screen │ alternate screen │ margins, cursor, modes │ begun sequence
 //! ```
 
-use super::model::Model;
-use super::picture::Painter;
-use super::screen::{Cursor, Page, Screen};
-use super::state::TerminalState;
-use super::tracker::Tracker;
+use crate::terminal::model::Model;
+use crate::terminal::render::Painter;
+use crate::terminal::screen::{Cursor, Page, Screen};
+use crate::terminal::state::TerminalState;
+use crate::terminal::tracker::Tracker;
 
 /// Undoes whatever a terminal may have been left in. Leaves the alternate screen first, since
 /// that moves the cursor; ends with the cursor at home.
@@ -29,7 +29,7 @@ const POP_KEYBOARD: &str = "\x1b[<16u\x1b[=0;1u";
 /// With `history` the lines above the screen are written first, and what the receiving terminal
 /// shows is scrolled into its own history; without, it is one that already shows this process
 /// and has to catch up.
-pub(super) fn snapshot(
+pub(crate) fn snapshot(
     model: &Model,
     kept: (&[u8], &[u8]),
     tracker: &Tracker,
@@ -142,7 +142,7 @@ fn clear_cursor(painter: &mut Painter, cursor: &Cursor) {
     let mut charsets = Vec::new();
     cursor.charsets.write_undone(&mut charsets);
     painter.out.push_str(&String::from_utf8_lossy(&charsets));
-    painter.use_pen(&super::cell::Pen::default());
+    painter.use_pen(&crate::terminal::cell::Pen::default());
 }
 
 /// The stream goes on in the midst of a sequence or character: its beginning has to be there.

@@ -1,5 +1,5 @@
-use super::super::{Terminal, Tracker};
 use crate::ring::Ring;
+use crate::terminal::{Terminal, Tracker};
 use rustix::time::{ClockId, clock_gettime};
 use std::num::NonZeroU16;
 use std::time::Duration;

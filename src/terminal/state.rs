@@ -1,11 +1,11 @@
 //! What the tracker remembers, and how sequences change it.
 
-use super::cell::Pen;
-use super::modes::{AnsiModes, Charsets, Keyboard, PrivateModes};
-use super::params::Params;
-use super::scan::Sink;
-use super::strings::{has_target, write_string};
-use super::tracker::Query;
+use crate::terminal::cell::Pen;
+use crate::terminal::csi_params::Params;
+use crate::terminal::modes::{AnsiModes, Charsets, Keyboard, PrivateModes};
+use crate::terminal::osc::{has_target, write_string};
+use crate::terminal::scanner::Sink;
+use crate::terminal::tracker::Query;
 use memchr::memchr;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,7 +18,7 @@ const CALM_STEP: u64 = 2048;
 
 /// The state proper; offsets are those of the ring.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct TerminalState {
+pub(crate) struct TerminalState {
     /// Of the chunk that is being scanned, and of what is reported in it.
     pub offset: u64,
     pub at: u64,

@@ -1,6 +1,6 @@
 //! Tab stops.
 
-use super::screen::Screen;
+use crate::terminal::screen::Screen;
 
 impl Screen {
     /// To the right by so many tab stops.

@@ -3,9 +3,9 @@
 //! Text is skipped at memory speed; only sequences are looked at. The state is small and bounded,
 //! and does not depend on how the stream was cut into chunks.
 
-use super::modes::is_input;
-use super::scan::Scanner;
-use super::state::TerminalState;
+use crate::terminal::modes::is_input;
+use crate::terminal::scanner::Scanner;
+use crate::terminal::state::TerminalState;
 
 /// A question to the terminal, for which the program waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Query {
 pub struct Tracker {
     start: u64,
     scanner: Scanner,
-    pub(super) state: TerminalState,
+    pub(crate) state: TerminalState,
 }
 
 impl Tracker {

@@ -9,7 +9,7 @@ use crate::client::ui::local_time::{clock_time, date_time};
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::{self, Cell, printable};
 use crate::config::{self, Environment};
-use crate::sys::probe;
+use crate::sys::checks;
 use crate::wire::{
     Call, ClientsReply, DoctorCheck, DoctorReply, EventInfo, EventsParams, EventsReply,
     HelloParams, PROTOCOL, PeekParams, PeekReply, ProcessParams, TargetsParams, WhyReply,
@@ -233,14 +233,14 @@ pub fn doctor(context: &Context) -> Result<i32, ClientError> {
 
 /// What a daemon that this user starts here would find.
 fn own_findings() -> DoctorReply {
-    let checks = probe::checks().into_iter();
+    let checks = checks::checks().into_iter();
     let checks = checks.map(|check| DoctorCheck {
         name: check.name.to_string(),
         ok: check.ok,
         detail: check.detail,
     });
     DoctorReply {
-        kernel: probe::kernel_release(),
+        kernel: checks::kernel_release(),
         checks: checks.collect(),
     }
 }

@@ -482,14 +482,14 @@ pub(crate) fn duration(name: &str, seconds: Option<f64>) -> Result<Option<Durati
 }
 
 fn doctor() -> DoctorReply {
-    let checks = sys::probe::checks().into_iter();
+    let checks = sys::checks::checks().into_iter();
     let checks = checks.map(|check| DoctorCheck {
         name: check.name.to_string(),
         ok: check.ok,
         detail: check.detail,
     });
     DoctorReply {
-        kernel: sys::probe::kernel_release(),
+        kernel: sys::checks::kernel_release(),
         checks: checks.collect(),
     }
 }

@@ -1,12 +1,12 @@
 //! Writes what a screen shows as a terminal understands it.
 
-use super::cell::{Cell, Colour, Part, Pen};
-use super::row::Row;
-use super::screen::{Cursor, Page, Screen};
+use crate::terminal::cell::{Cell, Colour, Part, Pen};
+use crate::terminal::row::Row;
+use crate::terminal::screen::{Cursor, Page, Screen};
 
 /// Writes to a terminal that is clear, wraps, and whose pen is the default one.
 #[derive(Debug, Default)]
-pub(super) struct Painter {
+pub(crate) struct Painter {
     pub out: String,
     pen: Pen,
 }

@@ -1,7 +1,7 @@
 //! What is set by strings: title, links, colours.
 
-use super::cell::number;
-use super::state::TerminalState;
+use crate::terminal::cell::number;
+use crate::terminal::state::TerminalState;
 
 /// The longest title, link or colour that is remembered, in bytes.
 const TEXT_MAX: usize = 512;
@@ -107,7 +107,7 @@ impl TerminalState {
 }
 
 /// Whether a link leads anywhere; one that does not ends the one before.
-pub(super) fn has_target(link: &[u8]) -> bool {
+pub(crate) fn has_target(link: &[u8]) -> bool {
     let after = link.iter().position(|byte| *byte == b';');
     after.is_some_and(|at| at + 1 < link.len())
 }
@@ -122,7 +122,7 @@ fn printable(bytes: &[u8]) -> Option<Vec<u8>> {
     (!text.is_empty()).then(|| text.into_bytes())
 }
 
-pub(super) fn write_string(parts: &[&[u8]], out: &mut Vec<u8>) {
+pub(crate) fn write_string(parts: &[&[u8]], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\x1b]");
     for part in parts {
         out.extend_from_slice(part);

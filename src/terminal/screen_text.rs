@@ -1,9 +1,9 @@
 //! A look at the screen without a terminal: `tm peek`, and answers to a program that asks.
 
-use super::emulation::{Kept, Terminal};
-use super::picture::Painter;
-use super::screen::Screen;
-use super::tracker::Query;
+use crate::terminal::emulator::{Kept, Terminal};
+use crate::terminal::render::Painter;
+use crate::terminal::screen::Screen;
+use crate::terminal::tracker::Query;
 
 /// What a process's terminal shows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! What stands between the beginning and the end of a control sequence.
 
-use super::cell::number;
+use crate::terminal::cell::number;
 
 /// Numeric parameters; what is absent or no number is 0, what is too large is the largest.
-pub(super) struct Params<'a>(&'a [u8]);
+pub(crate) struct Params<'a>(&'a [u8]);
 
 impl<'a> Params<'a> {
     /// Splits a control sequence into its private prefix, its parameters and its intermediates.

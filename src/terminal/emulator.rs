@@ -13,10 +13,10 @@
 //! Bytes of plain lines do not matter once they have scrolled out of view, so that a program that
 //! writes nothing else never has a model.
 
-use super::model::Model;
-use super::scrollback::Scrollback;
-use super::snapshot::snapshot;
-use super::tracker::Tracker;
+use crate::terminal::model::Model;
+use crate::terminal::scrollback::Scrollback;
+use crate::terminal::snapshot::snapshot;
+use crate::terminal::tracker::Tracker;
 use memchr::memrchr_iter;
 use std::collections::VecDeque;
 
@@ -199,7 +199,7 @@ impl Terminal {
     }
 
     /// The terminal as it is now, with so many rows above the screen.
-    pub(super) fn model(&self, kept: Kept<'_>, history: usize) -> Model {
+    pub(crate) fn model(&self, kept: Kept<'_>, history: usize) -> Model {
         self.model_with(kept, history, false)
     }
 
@@ -286,5 +286,5 @@ impl Terminal {
 }
 
 #[cfg(test)]
-#[path = "emulation_tests.rs"]
+#[path = "emulator_tests.rs"]
 mod tests;
