@@ -6,16 +6,16 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Which of the two processes this is.
 #[derive(Debug)]
-pub enum Role {
+pub enum ForkSide {
     /// The one the user started: waits for the outcome and exits.
-    Parent(Outcome),
+    Parent(StartupResult),
     /// The daemon to be: in a session of its own, still with the old stdio.
     Child(ReadyPipe),
 }
 
 /// The waiting end.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct StartupResult {
     fd: OwnedFd,
     pid: i32,
 }
@@ -40,20 +40,20 @@ pub fn close_inherited() {
 ///
 /// To be called while there is only one thread (another one's locks would stay locked in the
 /// child for ever) and before any poll set or signalfd exists (they do not survive a fork).
-pub fn daemonize() -> io::Result<Role> {
+pub fn daemonize() -> io::Result<ForkSide> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     // SAFETY: the caller has only one thread, so the child's copy of memory is consistent.
     let pid = retry(|| unsafe { libc::fork() })?;
     if pid > 0 {
         drop(write);
-        return Ok(Role::Parent(Outcome { fd: read, pid }));
+        return Ok(ForkSide::Parent(StartupResult { fd: read, pid }));
     }
     drop(read);
     rustix::process::setsid()?;
-    Ok(Role::Child(ReadyPipe { fd: write }))
+    Ok(ForkSide::Child(ReadyPipe { fd: write }))
 }
 
-impl Outcome {
+impl StartupResult {
     /// Waits for the child's word: its pid when it is ready, else its failure's text.
     pub fn wait(self) -> Result<i32, String> {
         let mut message = Vec::new();
@@ -129,11 +129,11 @@ mod tests {
             "sys::daemonize::tests::the_parent_hears_the_outcome",
             || {
                 match daemonize().unwrap() {
-                    Role::Parent(outcome) => {
+                    ForkSide::Parent(outcome) => {
                         let child = outcome.wait().unwrap();
                         crate::sys::pidfd::open(child).unwrap();
                     }
-                    Role::Child(pipe) => {
+                    ForkSide::Child(pipe) => {
                         let leader = rustix::process::getsid(None) == Ok(rustix::process::getpid());
                         let _ = if leader {
                             pipe.ready()
@@ -144,18 +144,20 @@ mod tests {
                     }
                 }
                 match daemonize().unwrap() {
-                    Role::Parent(outcome) => assert_eq!(outcome.wait(), Err("no port".to_string())),
-                    Role::Child(pipe) => {
+                    ForkSide::Parent(outcome) => {
+                        assert_eq!(outcome.wait(), Err("no port".to_string()))
+                    }
+                    ForkSide::Child(pipe) => {
                         let _ = pipe.failed("no port");
                         end();
                     }
                 }
                 match daemonize().unwrap() {
-                    Role::Parent(outcome) => {
+                    ForkSide::Parent(outcome) => {
                         let text = outcome.wait().unwrap_err();
                         assert_eq!(text, "the daemon ended before it was ready; see its log");
                     }
-                    Role::Child(pipe) => {
+                    ForkSide::Child(pipe) => {
                         drop(pipe);
                         end();
                     }

@@ -35,7 +35,7 @@ impl fmt::Display for LockError {
         match self {
             LockError::Held { pid: Some(pid) } => write!(f, "already running (pid {pid})"),
             LockError::Held { pid: None } => write!(f, "already running"),
-            LockError::Io(error) => f.write_str(&super::words_of(error)),
+            LockError::Io(error) => f.write_str(&super::error_text(error)),
         }
     }
 }

@@ -43,14 +43,14 @@ fn retry<T: PartialOrd + Default>(mut call: impl FnMut() -> T) -> Result<T> {
 }
 
 /// What went wrong, without the number that says nothing to people that the words do not.
-pub fn words_of(error: &Error) -> String {
+pub fn error_text(error: &Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next();
     words.unwrap_or_default().to_string()
 }
 
 /// What is wrong with a place for a file of ours, and what helps.
-pub fn trouble_at(path: &Path, error: &Error) -> String {
+pub fn path_error(path: &Path, error: &Error) -> String {
     let place = path.display();
     let missing = path.parent().filter(|folder| !folder.exists());
     match (error.kind(), missing) {
@@ -62,8 +62,8 @@ pub fn trouble_at(path: &Path, error: &Error) -> String {
             format!("{place}: exists and is no file of ours; remove it or choose another place")
         }
         (ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem, _) => {
-            format!("{place}: {}; choose another place", words_of(error))
+            format!("{place}: {}; choose another place", error_text(error))
         }
-        _ => format!("{place}: {}", words_of(error)),
+        _ => format!("{place}: {}", error_text(error)),
     }
 }

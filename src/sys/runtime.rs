@@ -105,7 +105,7 @@ impl fmt::Display for RuntimeDirError {
                 path.display()
             ),
             RuntimeDirError::Io(path, error) => {
-                write!(f, "{}: {}", path.display(), super::words_of(error))
+                write!(f, "{}: {}", path.display(), super::error_text(error))
             }
         }
     }

@@ -69,7 +69,7 @@ impl SignalFd {
 
 /// Gives SIGCHLD its default back. Where it is ignored, as a shell's `trap '' CHLD` or a parent
 /// without manners passes it on, the kernel reaps the children and nobody learns how they ended.
-pub fn hear_of_children() {
+pub fn restore_sigchld() {
     // SAFETY: SIG_DFL is no handler, so nothing of ours runs at a signal.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }

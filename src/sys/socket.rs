@@ -56,7 +56,7 @@ impl fmt::Display for BindError {
                 "{}: exists and is no socket; remove it or choose another path",
                 path.display()
             ),
-            BindError::Io(path, error) => f.write_str(&super::trouble_at(path, error)),
+            BindError::Io(path, error) => f.write_str(&super::path_error(path, error)),
         }
     }
 }

@@ -14,7 +14,7 @@ const MARKS_MAX: usize = 16;
 #[repr(Rust, packed(2))]
 pub(crate) struct Colour(u32);
 
-const _: () = assert!(size_of::<Cell>() <= 24);
+const _: () = assert!(size_of::<ScreenCell>() <= 24);
 
 impl Colour {
     const NAMED: u32 = 1 << 24;
@@ -59,7 +59,7 @@ impl Colour {
 
 /// Colours and attributes, as far as every cell has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Style {
+pub(crate) struct CellStyle {
     pub fg: Colour,
     pub bg: Colour,
     attributes: u16,
@@ -81,7 +81,7 @@ const SWITCHES: [(u16, u16, u16); 9] = [
 /// The kind of underline, 0 to 5, is kept above the switches.
 const UNDERLINE_SHIFT: u32 = 12;
 
-impl Style {
+impl CellStyle {
     fn underline(self) -> u16 {
         self.attributes >> UNDERLINE_SHIFT
     }
@@ -120,18 +120,18 @@ impl Extra {
 /// How what is written next will look.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Pen {
-    pub style: Style,
+    pub style: CellStyle,
     extra: Option<Arc<Extra>>,
 }
 
 impl Pen {
     /// Nothing but a background.
     pub fn background(bg: Colour) -> Pen {
-        Cell::blank(bg).pen()
+        ScreenCell::blank(bg).pen()
     }
 
     pub fn is_default(&self) -> bool {
-        self.style == Style::default() && self.extra.is_none()
+        self.style == CellStyle::default() && self.extra.is_none()
     }
 
     fn change_extra(&mut self, change: impl FnOnce(&mut Extra)) {
@@ -185,7 +185,7 @@ impl Pen {
     ) {
         match first {
             0 => {
-                self.style = Style::default();
+                self.style = CellStyle::default();
                 self.set_underline_colour(Colour::default());
             }
             4 => self.style.set_underline(parts.next().unwrap_or(1)),
@@ -284,16 +284,16 @@ pub(crate) enum Part {
 
 /// One place of a screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Cell {
+pub(crate) struct ScreenCell {
     pub character: char,
-    style: Style,
+    style: CellStyle,
     pub part: Part,
     extra: Option<Arc<Extra>>,
 }
 
-impl Cell {
-    pub fn new(character: char, part: Part, pen: &Pen) -> Cell {
-        Cell {
+impl ScreenCell {
+    pub fn new(character: char, part: Part, pen: &Pen) -> ScreenCell {
+        ScreenCell {
             character,
             style: pen.style,
             part,
@@ -302,12 +302,12 @@ impl Cell {
     }
 
     /// Nothing, on a background.
-    pub fn blank(bg: Colour) -> Cell {
-        Cell {
+    pub fn blank(bg: Colour) -> ScreenCell {
+        ScreenCell {
             character: NOTHING,
-            style: Style {
+            style: CellStyle {
                 bg,
-                ..Style::default()
+                ..CellStyle::default()
             },
             part: Part::Single,
             extra: None,
@@ -315,9 +315,9 @@ impl Cell {
     }
 
     pub fn is_blank(&self, bg: Colour) -> bool {
-        let style = Style {
+        let style = CellStyle {
             bg,
-            ..Style::default()
+            ..CellStyle::default()
         };
         self.character == NOTHING && self.style == style && self.extra.is_none()
     }
@@ -366,7 +366,7 @@ impl Cell {
     }
 
     /// Whether both have the same colours and attributes.
-    pub fn looks_like(&self, other: &Cell) -> bool {
+    pub fn looks_like(&self, other: &ScreenCell) -> bool {
         self.style == other.style
     }
 

@@ -48,7 +48,7 @@ pub struct Terminal {
 }
 
 /// What is kept of the stream: its newest bytes in two pieces, up to what was fed last.
-pub type Kept<'a> = (&'a [u8], &'a [u8]);
+pub type RetainedBytes<'a> = (&'a [u8], &'a [u8]);
 
 impl Terminal {
     /// A fresh terminal, whose first byte will be at this offset of the ring.
@@ -72,7 +72,7 @@ impl Terminal {
         &mut self.tracker
     }
 
-    /// Takes note of the next bytes. Before the ring takes them, [`make_room`](Self::make_room).
+    /// Takes note of the next bytes. Before the ring takes them, [`before_evict`](Self::before_evict).
     pub fn feed(&mut self, bytes: &[u8]) {
         self.tracker.feed(bytes);
     }
@@ -95,7 +95,7 @@ impl Terminal {
 
     /// Called before `room` more bytes go to a ring of `capacity` bytes, since that may overwrite
     /// the oldest of `kept`. Takes time for at most `room` and some more bytes.
-    pub fn make_room(&mut self, kept: Kept<'_>, capacity: usize, room: usize) {
+    pub fn before_evict(&mut self, kept: RetainedBytes<'_>, capacity: usize, room: usize) {
         let head = self.tracker.offset();
         let end = head.saturating_add(room as u64);
         let lost = end.saturating_sub(capacity as u64);
@@ -110,7 +110,7 @@ impl Terminal {
     }
 
     /// A point from which on the stream alone says what is shown, though not what was saved.
-    fn calm_point(&self, kept: Kept<'_>, from: u64) -> Option<u64> {
+    fn calm_point(&self, kept: RetainedBytes<'_>, from: u64) -> Option<u64> {
         let state = &self.tracker.state;
         if state.moved_at > from.saturating_add(BATCH) {
             return None;
@@ -126,7 +126,7 @@ impl Terminal {
     }
 
     /// Begins at a calm point, with nothing on the screen.
-    fn skip_to(&mut self, kept: Kept<'_>, calm: u64) {
+    fn skip_to(&mut self, kept: RetainedBytes<'_>, calm: u64) {
         let moved_at = self.tracker.state.moved_at;
         if moved_at > self.begin {
             self.take_in(kept, moved_at);
@@ -148,7 +148,7 @@ impl Terminal {
     }
 
     /// Takes what is before `until` into the model.
-    fn take_in(&mut self, kept: Kept<'_>, until: u64) {
+    fn take_in(&mut self, kept: RetainedBytes<'_>, until: u64) {
         let model = self.model.take();
         let mut model = model.unwrap_or_else(|| {
             let mut model = Model::new(self.begin_size.0, self.begin_size.1);
@@ -172,7 +172,7 @@ impl Terminal {
     }
 
     /// Feeds a model that is at `begin` up to an offset, through all changes of size.
-    fn advance(&self, model: &mut Model, kept: Kept<'_>, until: u64) {
+    fn advance(&self, model: &mut Model, kept: RetainedBytes<'_>, until: u64) {
         let mut at = self.begin;
         for &(offset, (rows, cols)) in self.sizes.iter().filter(|(offset, _)| *offset <= until) {
             let (first, second) = self.piece(kept, at, offset);
@@ -187,7 +187,7 @@ impl Terminal {
     }
 
     /// The part of what is kept between two offsets.
-    fn piece<'a>(&self, kept: Kept<'a>, from: u64, until: u64) -> Kept<'a> {
+    fn piece<'a>(&self, kept: RetainedBytes<'a>, from: u64, until: u64) -> RetainedBytes<'a> {
         let len = kept.0.len() + kept.1.len();
         let tail = self.tracker.offset().saturating_sub(len as u64);
         let index = |offset: u64| (offset.saturating_sub(tail) as usize).min(len);
@@ -199,12 +199,12 @@ impl Terminal {
     }
 
     /// The terminal as it is now, with so many rows above the screen.
-    pub(crate) fn model(&self, kept: Kept<'_>, history: usize) -> Model {
+    pub(crate) fn model(&self, kept: RetainedBytes<'_>, history: usize) -> Model {
         self.model_with(kept, history, false)
     }
 
     /// The same, with `as_text` most of those rows as text, which is quicker.
-    fn model_with(&self, kept: Kept<'_>, history: usize, as_text: bool) -> Model {
+    fn model_with(&self, kept: RetainedBytes<'_>, history: usize, as_text: bool) -> Model {
         match self.late_begin(kept, history.max(HISTORY_KEPT)) {
             Some(calm) => {
                 let mut late = self.clone();
@@ -217,7 +217,7 @@ impl Terminal {
 
     /// The last point from which on so many rows and the screen come anyway: what is older only
     /// takes time, for which somebody waits.
-    fn late_begin(&self, kept: Kept<'_>, history: usize) -> Option<u64> {
+    fn late_begin(&self, kept: RetainedBytes<'_>, history: usize) -> Option<u64> {
         let state = &self.tracker.state;
         let (resized_at, size) = self.sizes.back().copied().unwrap_or_default();
         let rows = usize::from(size.0.max(self.begin_size.0));
@@ -233,7 +233,7 @@ impl Terminal {
         calm.copied().filter(|calm| *calm > first)
     }
 
-    fn replayed(&self, kept: Kept<'_>, history: usize, as_text: bool) -> Model {
+    fn replayed(&self, kept: RetainedBytes<'_>, history: usize, as_text: bool) -> Model {
         let mut model = match &self.model {
             Some(model) => Model::clone(model),
             None => Model::new(self.begin_size.0, self.begin_size.1),
@@ -257,7 +257,7 @@ impl Terminal {
     /// With `history_lines` up to so many lines above the screen are written first, and what the
     /// receiving terminal shows is scrolled into its own history; 0 is for a terminal that
     /// already shows this process and has to catch up.
-    pub fn snapshot(&self, kept: Kept<'_>, history_lines: usize) -> Vec<u8> {
+    pub fn snapshot(&self, kept: RetainedBytes<'_>, history_lines: usize) -> Vec<u8> {
         self.snapshot_within(kept, history_lines, (u16::MAX, u16::MAX))
     }
 
@@ -265,7 +265,7 @@ impl Terminal {
     /// what it would after having been made as small: text wraps, an alternate screen is cut.
     pub fn snapshot_within(
         &self,
-        kept: Kept<'_>,
+        kept: RetainedBytes<'_>,
         history_lines: usize,
         (rows, cols): (u16, u16),
     ) -> Vec<u8> {

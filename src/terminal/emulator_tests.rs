@@ -2,17 +2,17 @@ use super::*;
 use crate::ring::Ring;
 
 /// A terminal behind a small ring, and one that has everything.
-struct World {
+struct Comparison {
     ring: Ring,
     terminal: Terminal,
     all: Model,
 }
 
-impl World {
-    fn new(rows: u16, cols: u16, capacity: usize) -> World {
+impl Comparison {
+    fn new(rows: u16, cols: u16, capacity: usize) -> Comparison {
         let mut all = Model::new(rows, cols);
         all.screen_mut().keep_history(HISTORY_KEPT);
-        World {
+        Comparison {
             ring: Ring::new(capacity),
             terminal: Terminal::new(0, rows, cols),
             all,
@@ -23,7 +23,7 @@ impl World {
         for chunk in text.as_bytes().chunks(1000) {
             let kept = self.ring.read(0).slices;
             self.terminal
-                .make_room(kept, self.ring.capacity(), chunk.len());
+                .before_evict(kept, self.ring.capacity(), chunk.len());
             self.ring.write(chunk);
             self.terminal.feed(chunk);
             self.all.feed(chunk);
@@ -55,7 +55,7 @@ impl World {
 
 #[test]
 fn only_the_end_of_plain_lines_is_replayed() {
-    let mut world = World::new(24, 80, 256 * 1024);
+    let mut world = Comparison::new(24, 80, 256 * 1024);
     world.feed("\x1b]2;a title\x07\x1b[5;9H\x1b7\x1b[2J");
     for line in 0..6000 {
         let colour = line % 8;
@@ -90,7 +90,7 @@ fn spin(bytes: usize) -> String {
 fn what_was_painted_long_ago_is_there() {
     for screen in ["\x1b[?1049h", "", "text\r\n\x1b[2J"] {
         for capacity in [4096, 64 * 1024] {
-            let mut world = World::new(24, 80, capacity);
+            let mut world = Comparison::new(24, 80, capacity);
             world.feed(&format!("$ program\r\n{screen}"));
             for row in 1..24 {
                 world.feed(&format!("\x1b[{row};3H\x1b[3{}mrow {row}\x1b[m", row % 8));
@@ -107,7 +107,7 @@ fn what_was_painted_long_ago_is_there() {
 #[test]
 fn plain_lines_never_need_a_model() {
     let line = "\x1b[32mINFO\x1b[0m a line of a log, which goes on and on\x1b[K\r\n";
-    let mut world = World::new(24, 80, 64 * 1024);
+    let mut world = Comparison::new(24, 80, 64 * 1024);
     for _ in 0..200 {
         world.feed(&line.repeat(100));
         assert_eq!(world.terminal.memory(), 0);
@@ -117,7 +117,7 @@ fn plain_lines_never_need_a_model() {
 
 #[test]
 fn a_model_goes_when_all_is_plain_again_and_what_was_saved_stays() {
-    let mut world = World::new(24, 80, 16 * 1024);
+    let mut world = Comparison::new(24, 80, 16 * 1024);
     world.feed("\x1b[4;7H\x1b[35m\x1b7\x1b[m\x1b[H\x1b[30G\x1bH\x1b[?1049h");
     world.feed(&spin(100_000));
     assert!(world.terminal.memory() > 0);
@@ -138,7 +138,7 @@ fn a_model_goes_when_all_is_plain_again_and_what_was_saved_stays() {
 
 #[test]
 fn colours_without_an_end_are_remembered() {
-    let mut world = World::new(10, 40, 4096);
+    let mut world = Comparison::new(10, 40, 4096);
     world.feed("\x1b[1;34;45m");
     world.feed(&"line\r\n".repeat(5000));
     world.check("a colour set once");
@@ -147,7 +147,7 @@ fn colours_without_an_end_are_remembered() {
 #[test]
 fn changes_of_size_take_place_where_they_were() {
     for capacity in [4096, 1 << 20] {
-        let mut world = World::new(24, 80, capacity);
+        let mut world = Comparison::new(24, 80, capacity);
         let mut sizes = [(30, 100), (10, 40), (24, 80), (5, 200), (50, 20)]
             .into_iter()
             .cycle();
@@ -174,7 +174,7 @@ fn changes_of_size_take_place_where_they_were() {
 
 #[test]
 fn a_storm_of_sizes_is_bounded() {
-    let mut world = World::new(24, 80, 4096);
+    let mut world = Comparison::new(24, 80, 4096);
     for n in 0..1000 {
         world.resize(10 + n % 30, 20 + n % 90);
         world.feed("x");

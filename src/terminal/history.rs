@@ -1,6 +1,6 @@
 //! The lines above the screen, for whoever wants to read back.
 
-use crate::terminal::emulator::{Kept, Terminal};
+use crate::terminal::emulator::{RetainedBytes, Terminal};
 use crate::terminal::render::Painter;
 
 /// What they may come to altogether, in bytes; the oldest are left out.
@@ -10,7 +10,7 @@ impl Terminal {
     /// The last `lines` rows that have left the screen at its top, oldest first, with their
     /// colours; rows of one wrapped line as one. While the alternate screen is shown, what is on
     /// the main screen belongs to them.
-    pub fn history(&self, kept: Kept<'_>, lines: usize) -> Vec<String> {
+    pub fn history(&self, kept: RetainedBytes<'_>, lines: usize) -> Vec<String> {
         let model = self.model(kept, lines);
         let screen = model.screen();
         let main = &screen.pages[0].rows;

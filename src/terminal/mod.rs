@@ -25,8 +25,8 @@ mod state;
 mod tabs;
 mod tracker;
 
-pub use emulator::{Kept, Terminal};
+pub use emulator::{RetainedBytes, Terminal};
 pub use overlay::Overlay;
-pub use scanner::{Scanner, Sink};
-pub use screen_text::Look;
+pub use scanner::{Handler, Scanner};
+pub use screen_text::ScreenText;
 pub use tracker::{Query, Tracker};

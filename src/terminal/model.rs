@@ -2,8 +2,8 @@
 
 use crate::terminal::csi_params::Params;
 use crate::terminal::modes::{Charsets, line_drawing};
-use crate::terminal::scanner::{Scanner, Sink};
-use crate::terminal::screen::Screen;
+use crate::terminal::scanner::{Handler, Scanner};
+use crate::terminal::screen::Screens;
 
 /// Characters that REP may write within so many bytes of the stream: a few bytes must not ask for
 /// much work. Counted from the beginning, so that it does not matter how the stream is cut.
@@ -20,7 +20,7 @@ pub(crate) struct Model {
 /// What the scanner reports to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Canvas {
-    screen: Screen,
+    screen: Screens,
     /// The beginning of a character that needs more bytes.
     partial: Vec<u8>,
     /// Bytes taken in before this feed, and how much of this one.
@@ -36,7 +36,7 @@ impl Model {
         Model {
             scanner: Scanner::default(),
             canvas: Canvas {
-                screen: Screen::new(rows, cols),
+                screen: Screens::new(rows, cols),
                 partial: Vec::new(),
                 fed: 0,
                 at: 0,
@@ -70,7 +70,7 @@ impl Model {
 
     /// Whether a new one would be the same.
     pub fn is_fresh(&self, rows: u16, cols: u16) -> bool {
-        self.canvas.screen.is_like(&Screen::new(rows, cols))
+        self.canvas.screen.is_like(&Screens::new(rows, cols))
     }
 
     /// Bytes of memory in use, about.
@@ -78,11 +78,11 @@ impl Model {
         self.canvas.screen.memory()
     }
 
-    pub fn screen(&self) -> &Screen {
+    pub fn screen(&self) -> &Screens {
         &self.canvas.screen
     }
 
-    pub fn screen_mut(&mut self) -> &mut Screen {
+    pub fn screen_mut(&mut self) -> &mut Screens {
         &mut self.canvas.screen
     }
 }
@@ -250,7 +250,7 @@ impl Canvas {
     }
 }
 
-impl Sink for Canvas {
+impl Handler for Canvas {
     fn at(&mut self, end: usize) {
         self.at = end as u64;
     }

@@ -180,7 +180,7 @@ fn write_mode(mode: u16, on: bool, out: &mut Vec<u8>) {
 
 /// The kitty keyboard protocol's flags and stack of one screen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Keyboard {
+pub(crate) struct KeyboardFlags {
     flags: u8,
     stack: Vec<u8>,
 }
@@ -188,7 +188,7 @@ pub(crate) struct Keyboard {
 /// As deep as terminals keep it.
 const KEYBOARD_DEPTH: usize = 16;
 
-impl Keyboard {
+impl KeyboardFlags {
     pub fn push(&mut self, flags: u16) {
         if self.stack.len() == KEYBOARD_DEPTH {
             self.stack.remove(0);

@@ -1,8 +1,8 @@
 //! Writes what a screen shows as a terminal understands it.
 
-use crate::terminal::cell::{Cell, Colour, Part, Pen};
+use crate::terminal::cell::{Colour, Part, Pen, ScreenCell};
 use crate::terminal::row::Row;
-use crate::terminal::screen::{Cursor, Page, Screen};
+use crate::terminal::screen::{Cursor, Page, Screens};
 
 /// Writes to a terminal that is clear, wraps, and whose pen is the default one.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl Painter {
 
     /// The lines above a screen one below the other, from the first column on; scrolls at the
     /// bottom.
-    pub fn history(&mut self, screen: &Screen) {
+    pub fn history(&mut self, screen: &Screens) {
         let mut goes_on = false;
         if let Some(scrollback) = &screen.scrollback {
             let (shown, last_goes_on) = scrollback.shown();
@@ -84,7 +84,7 @@ impl Painter {
             true => cols,
             false => row.len().max(usize::from(goes_on)).min(cols),
         };
-        let blank = Cell::blank(row.fill);
+        let blank = ScreenCell::blank(row.fill);
         let wide_next = next.and_then(|next| next.cell(0));
         let wide_next = wide_next.filter(|cell| cell.part == Part::Wide);
         let (mut col, mut gap) = (0, 0);
@@ -131,12 +131,12 @@ impl Painter {
         }
     }
 
-    fn cell(&mut self, cell: &Cell) {
+    fn cell(&mut self, cell: &ScreenCell) {
         self.draw_with(cell);
         cell.write_text(&mut self.out);
     }
 
-    fn draw_with(&mut self, cell: &Cell) {
+    fn draw_with(&mut self, cell: &ScreenCell) {
         if !cell.has_pen(&self.pen) {
             self.use_pen(&cell.pen());
         }
@@ -153,7 +153,7 @@ impl Painter {
         let wraps = |row: &&Row| cursor.pending && row.wrapped;
         let row = page.rows.get(cursor.row).filter(wraps);
         if let (Some(_), Some(next)) = (row, page.rows.get(cursor.row + 1)) {
-            let blank = Cell::blank(next.fill);
+            let blank = ScreenCell::blank(next.fill);
             self.cell(next.cell(0).unwrap_or(&blank));
             self.use_pen(&Pen::default());
         }
@@ -176,13 +176,13 @@ impl Painter {
 
 /// The cell that has to be written again for the terminal to be as after writing it: it may have
 /// to wrap before the next character, and it may have to repeat this one.
-fn written_last(last: Option<char>, page: &Page, cursor: &Cursor) -> Option<(usize, Cell)> {
+fn written_last(last: Option<char>, page: &Page, cursor: &Cursor) -> Option<(usize, ScreenCell)> {
     let row = page.rows.get(cursor.row)?;
     let mut col = match cursor.pending {
         true => cursor.col,
         false => cursor.col.checked_sub(1)?,
     };
-    let blank = Cell::blank(row.fill);
+    let blank = ScreenCell::blank(row.fill);
     if row.cell(col).is_some_and(|cell| cell.part == Part::Spacer) {
         col = col.checked_sub(1)?;
     }

@@ -2,10 +2,10 @@
 
 use crate::terminal::cell::Part;
 use crate::terminal::row::Row;
-use crate::terminal::screen::{Screen, clamp};
+use crate::terminal::screen::{Screens, clamp};
 use std::collections::VecDeque;
 
-impl Screen {
+impl Screens {
     /// Takes another size on: text of the main screen is wrapped anew, the alternate one is cut.
     pub fn resize(&mut self, rows: u16, cols: u16) {
         let (rows, cols) = clamp(rows, cols);

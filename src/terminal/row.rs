@@ -1,6 +1,6 @@
 //! One row of a screen, and changes within it.
 
-use crate::terminal::cell::{Cell, Colour, Part, Pen};
+use crate::terminal::cell::{Colour, Part, Pen, ScreenCell};
 
 /// Room for so many cells is made at once.
 const ROW_AT_LEAST: usize = 32;
@@ -8,7 +8,7 @@ const ROW_AT_LEAST: usize = 32;
 /// One row of a screen. Places beyond its cells are blank, on the background `fill`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Row {
-    pub cells: Vec<Cell>,
+    pub cells: Vec<ScreenCell>,
     pub fill: Colour,
     /// The text goes on in the next row.
     pub wrapped: bool,
@@ -25,13 +25,13 @@ impl Row {
     }
 
     /// The cell at a column, if it was ever written.
-    pub fn cell(&self, col: usize) -> Option<&Cell> {
+    pub fn cell(&self, col: usize) -> Option<&ScreenCell> {
         self.cells.get(col)
     }
 
     fn extend(&mut self, len: usize) {
         if self.cells.len() < len {
-            self.cells.resize(len, Cell::blank(self.fill));
+            self.cells.resize(len, ScreenCell::blank(self.fill));
         }
     }
 
@@ -51,7 +51,7 @@ impl Row {
         }
     }
 
-    pub fn put(&mut self, col: usize, cell: Cell) {
+    pub fn put(&mut self, col: usize, cell: ScreenCell) {
         self.extend(col + 1);
         if self.wide {
             self.cut(col);
@@ -70,7 +70,7 @@ impl Row {
             self.cut(end);
         }
         let known = self.cells.len().min(end) - col;
-        let new = |byte: &u8| Cell::new(char::from(*byte), Part::Single, pen);
+        let new = |byte: &u8| ScreenCell::new(char::from(*byte), Part::Single, pen);
         for (cell, byte) in self.cells[col..].iter_mut().zip(&text[..known]) {
             *cell = new(byte);
         }
@@ -88,7 +88,7 @@ impl Row {
         self.cut(end);
         if end < cols {
             self.extend(end);
-            self.cells[start..end].fill(Cell::blank(bg));
+            self.cells[start..end].fill(ScreenCell::blank(bg));
             return;
         }
         if self.fill != bg {
@@ -104,7 +104,7 @@ impl Row {
         self.cut(col);
         let n = n.min(cols - col);
         self.extend(col);
-        let blanks = std::iter::repeat_n(Cell::blank(bg), n);
+        let blanks = std::iter::repeat_n(ScreenCell::blank(bg), n);
         self.cells.splice(col..col, blanks);
         if self.cells.len() > cols {
             self.cut(cols);
@@ -142,8 +142,11 @@ impl Row {
     pub fn letters(&self, col: usize, end: usize) -> impl Iterator<Item = u8> {
         let cells = self.cells.get(col..end.min(self.cells.len()));
         let cells = cells.unwrap_or_default();
-        let like_first = |cell: &&Cell| cell.looks_like(&cells[0]);
-        cells.iter().take_while(like_first).map_while(Cell::letter)
+        let like_first = |cell: &&ScreenCell| cell.looks_like(&cells[0]);
+        cells
+            .iter()
+            .take_while(like_first)
+            .map_while(ScreenCell::letter)
     }
 
     /// Its characters, wide ones once.

@@ -17,7 +17,7 @@ const CSI_BYTES: usize = 256;
 const STRING_BYTES: usize = 1024;
 
 /// What the scanner reports to. Sequences are complete, however the chunks were cut.
-pub trait Sink {
+pub trait Handler {
     /// Text, with any control characters but ESC, SO and SI. May be cut anywhere.
     fn text(&mut self, _bytes: &[u8]) {}
 
@@ -41,7 +41,7 @@ pub trait Sink {
 /// Where in the grammar the stream is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scanner {
-    state: State,
+    state: ScanState,
     /// Of the sequence that has begun.
     buffer: Vec<u8>,
     skipped: bool,
@@ -53,7 +53,7 @@ pub struct Scanner {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum State {
+enum ScanState {
     #[default]
     Ground,
     Escape,
@@ -70,32 +70,32 @@ impl Scanner {
     /// How many of the last bytes belong to a sequence or character that has not ended.
     pub fn pending(&self) -> u64 {
         match self.state {
-            State::Ground => {
+            ScanState::Ground => {
                 let recent = &self.recent[..usize::from(self.recent_len)];
                 incomplete_character(recent) as u64
             }
-            State::Escape | State::Csi | State::String(_) => self.begun,
+            ScanState::Escape | ScanState::Csi | ScanState::String(_) => self.begun,
         }
     }
 
     /// Whether a sequence has begun and not ended.
     pub fn in_sequence(&self) -> bool {
-        self.state != State::Ground
+        self.state != ScanState::Ground
     }
 
     /// Whether the stream is inside a string.
     pub fn in_string(&self) -> bool {
-        matches!(self.state, State::String(_))
+        matches!(self.state, ScanState::String(_))
     }
 
     /// Scans the next chunk.
-    pub fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) {
+    pub fn feed(&mut self, bytes: &[u8], sink: &mut impl Handler) {
         let mut at = 0;
         while at < bytes.len() {
             at = match self.state {
-                State::Ground => self.ground(bytes, at, sink),
-                State::String(kind) => self.string(kind, bytes, at, sink),
-                State::Escape | State::Csi => {
+                ScanState::Ground => self.ground(bytes, at, sink),
+                ScanState::String(kind) => self.string(kind, bytes, at, sink),
+                ScanState::Escape | ScanState::Csi => {
                     self.step(bytes[at], at + 1, sink);
                     at + 1
                 }
@@ -103,7 +103,7 @@ impl Scanner {
         }
     }
 
-    fn ground(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink) -> usize {
+    fn ground(&mut self, bytes: &[u8], at: usize, sink: &mut impl Handler) -> usize {
         let rest = &bytes[at..];
         let end = memchr3(ESC, SO, SI, rest).unwrap_or(rest.len());
         if end > 0 {
@@ -126,41 +126,41 @@ impl Scanner {
             sink.csi(&bytes[next + 1..end - 1], bytes[end - 1]);
             return end;
         }
-        self.begin(State::Escape, 1);
+        self.begin(ScanState::Escape, 1);
         next
     }
 
     /// One byte of an escape or control sequence that is not whole in this chunk.
-    fn step(&mut self, byte: u8, next: usize, sink: &mut impl Sink) {
+    fn step(&mut self, byte: u8, next: usize, sink: &mut impl Handler) {
         self.begun += 1;
         sink.at(next);
         match (self.state, byte) {
             (_, 0x18 | 0x1a) => self.end(),
-            (_, ESC) => self.begin(State::Escape, 1),
+            (_, ESC) => self.begin(ScanState::Escape, 1),
             (_, 0x00..=0x1f) => sink.control(byte),
             (_, 0x7f) => {}
-            (State::Escape, b'[') if self.buffer.is_empty() => self.begin(State::Csi, 2),
-            (State::Escape, b']' | b'P' | b'_' | b'^' | b'X') if self.buffer.is_empty() => {
-                self.begin(State::String(byte), 2);
+            (ScanState::Escape, b'[') if self.buffer.is_empty() => self.begin(ScanState::Csi, 2),
+            (ScanState::Escape, b']' | b'P' | b'_' | b'^' | b'X') if self.buffer.is_empty() => {
+                self.begin(ScanState::String(byte), 2);
             }
-            (_, 0x20..=0x2f) | (State::Csi, 0x30..=0x3f) => self.keep(&[byte], CSI_BYTES),
-            (State::Csi, 0x40..=0x7e) => {
+            (_, 0x20..=0x2f) | (ScanState::Csi, 0x30..=0x3f) => self.keep(&[byte], CSI_BYTES),
+            (ScanState::Csi, 0x40..=0x7e) => {
                 if !self.skipped {
                     sink.csi(&self.buffer, byte);
                 }
                 self.end();
             }
-            (State::Escape, _) => {
+            (ScanState::Escape, _) => {
                 if !self.skipped {
                     sink.escape(&self.buffer, byte);
                 }
                 self.end();
             }
-            (State::Ground | State::Csi | State::String(_), _) => self.end(),
+            (ScanState::Ground | ScanState::Csi | ScanState::String(_), _) => self.end(),
         }
     }
 
-    fn string(&mut self, kind: u8, bytes: &[u8], at: usize, sink: &mut impl Sink) -> usize {
+    fn string(&mut self, kind: u8, bytes: &[u8], at: usize, sink: &mut impl Handler) -> usize {
         let rest = &bytes[at..];
         let bell = if kind == b']' { 0x07 } else { ESC };
         let found = memchr3(ESC, bell, 0x18, rest).unwrap_or(rest.len());
@@ -176,12 +176,12 @@ impl Scanner {
         }
         self.end();
         if byte == ESC {
-            self.begin(State::Escape, 1);
+            self.begin(ScanState::Escape, 1);
         }
         at + end + 1
     }
 
-    fn begin(&mut self, state: State, begun: u64) {
+    fn begin(&mut self, state: ScanState, begun: u64) {
         self.state = state;
         self.begun = begun;
         self.buffer.clear();
@@ -189,7 +189,7 @@ impl Scanner {
     }
 
     fn end(&mut self) {
-        self.begin(State::Ground, 0);
+        self.begin(ScanState::Ground, 0);
         self.forget_recent();
         // Long ones are rare, and most processes never have any.
         if self.buffer.capacity() > CSI_BYTES {
@@ -257,9 +257,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Log(String);
+    struct Transcript(String);
 
-    impl Sink for Log {
+    impl Handler for Transcript {
         fn text(&mut self, bytes: &[u8]) {
             self.0.push_str(&String::from_utf8_lossy(bytes));
         }
@@ -285,7 +285,7 @@ mod tests {
     }
 
     fn scanned(bytes: &[u8]) -> String {
-        let mut log = Log::default();
+        let mut log = Transcript::default();
         Scanner::default().feed(bytes, &mut log);
         log.0
     }
@@ -312,7 +312,7 @@ mod tests {
         let long = [b"\x1b]2;", &[b'1'; 5000][..], b"\x07x"].concat();
         assert!(scanned(&long).ends_with("1 false)x"));
         let mut scanner = Scanner::default();
-        scanner.feed(&long[..3000], &mut Log::default());
+        scanner.feed(&long[..3000], &mut Transcript::default());
         assert_eq!(scanner.pending(), 3000);
         assert!(scanner.buffer.len() <= STRING_BYTES);
     }
@@ -321,7 +321,7 @@ mod tests {
     fn cuts_anywhere_change_nothing() {
         let stream = "é\x1b[1;31mü\x1b]2;títle\x07\x1bPq\x1b\\x\x1b(0\x0eq\x0f✓\x1b[?1049h🎉z";
         let bytes = stream.as_bytes();
-        let mut whole = (Scanner::default(), Log::default());
+        let mut whole = (Scanner::default(), Transcript::default());
         whole.0.feed(bytes, &mut whole.1);
         for cut in 0..=bytes.len() {
             let mut log = Bytes::default();
@@ -336,19 +336,19 @@ mod tests {
         }
     }
 
-    /// As `Log`, but text is put together before it is decoded.
+    /// As `Transcript`, but text is put together before it is decoded.
     #[derive(Default)]
     struct Bytes(Vec<u8>);
 
     impl Bytes {
-        fn log(&mut self, report: impl FnOnce(&mut Log)) {
-            let mut log = Log::default();
+        fn log(&mut self, report: impl FnOnce(&mut Transcript)) {
+            let mut log = Transcript::default();
             report(&mut log);
             self.0.extend_from_slice(log.0.as_bytes());
         }
     }
 
-    impl Sink for Bytes {
+    impl Handler for Bytes {
         fn text(&mut self, bytes: &[u8]) {
             self.0.extend_from_slice(bytes);
         }
@@ -371,7 +371,7 @@ mod tests {
         let pending = |bytes: &[u8]| {
             let mut scanner = Scanner::default();
             for byte in bytes {
-                scanner.feed(&[*byte], &mut Log::default());
+                scanner.feed(&[*byte], &mut Transcript::default());
             }
             scanner.pending()
         };

@@ -2,7 +2,7 @@
 //!
 //! Where terminals differ this is xterm, or what most of them have agreed on since.
 
-use crate::terminal::cell::{Cell, Colour, Part, Pen};
+use crate::terminal::cell::{Colour, Part, Pen, ScreenCell};
 use crate::terminal::modes::Charsets;
 use crate::terminal::row::Row;
 use crate::terminal::scrollback::Scrollback;
@@ -46,7 +46,7 @@ impl Page {
 
 /// Both screens, and the modes that say how they are written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Screen {
+pub(crate) struct Screens {
     pub rows: usize,
     pub cols: usize,
     /// Main, alternate.
@@ -71,10 +71,10 @@ pub(crate) struct Screen {
     pub last: Option<char>,
 }
 
-impl Screen {
-    pub fn new(rows: u16, cols: u16) -> Screen {
+impl Screens {
+    pub fn new(rows: u16, cols: u16) -> Screens {
         let (rows, cols) = clamp(rows, cols);
-        Screen {
+        Screens {
             rows,
             cols,
             pages: [Page::new(rows), Page::new(rows)],
@@ -118,7 +118,7 @@ impl Screen {
     }
 
     /// Whether it is the same but for the rows above it.
-    pub fn is_like(&self, other: &Screen) -> bool {
+    pub fn is_like(&self, other: &Screens) -> bool {
         let same_modes = (self.autowrap, self.origin, self.insert, self.newline)
             == (other.autowrap, other.origin, other.insert, other.newline);
         let same_places = (self.top, self.bottom, &self.tabs, self.alternate)
@@ -133,7 +133,8 @@ impl Screen {
             .iter()
             .flat_map(|page| &page.rows)
             .chain(&self.history);
-        let rows = rows.map(|row| size_of::<Row>() + row.cells.capacity() * size_of::<Cell>());
+        let rows =
+            rows.map(|row| size_of::<Row>() + row.cells.capacity() * size_of::<ScreenCell>());
         let scrollback = self.scrollback.iter().map(|one| one.memory());
         rows.chain(scrollback).sum()
     }
@@ -178,7 +179,7 @@ impl Screen {
                 cursor.pending = true;
                 return;
             }
-            rows[cursor.row].put(col, Cell::new(' ', Part::Leading, &cursor.pen));
+            rows[cursor.row].put(col, ScreenCell::new(' ', Part::Leading, &cursor.pen));
             self.wrap();
             return self.print_at(character, width);
         }
@@ -223,9 +224,12 @@ impl Screen {
         let Page { rows, cursor, .. } = self.page_mut();
         let at = cursor.row;
         let part = if width == 2 { Part::Wide } else { Part::Single };
-        rows[at].put(cursor.col, Cell::new(character, part, &cursor.pen));
+        rows[at].put(cursor.col, ScreenCell::new(character, part, &cursor.pen));
         if width == 2 {
-            rows[at].put(cursor.col + 1, Cell::new(' ', Part::Spacer, &cursor.pen));
+            rows[at].put(
+                cursor.col + 1,
+                ScreenCell::new(' ', Part::Spacer, &cursor.pen),
+            );
         }
         let end = cursor.col + width;
         if end >= cols {
@@ -245,7 +249,7 @@ impl Screen {
         }
         if row.cell(col).is_none() {
             let bg = row.fill;
-            row.put(col, Cell::blank(bg));
+            row.put(col, ScreenCell::blank(bg));
         }
         row.cells[col].add_mark(mark);
     }

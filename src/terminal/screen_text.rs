@@ -1,13 +1,13 @@
 //! A look at the screen without a terminal: `tm peek`, and answers to a program that asks.
 
-use crate::terminal::emulator::{Kept, Terminal};
+use crate::terminal::emulator::{RetainedBytes, Terminal};
 use crate::terminal::render::Painter;
-use crate::terminal::screen::Screen;
+use crate::terminal::screen::Screens;
 use crate::terminal::tracker::Query;
 
 /// What a process's terminal shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
+pub struct ScreenText {
     /// One for each row, without trailing blanks; trailing empty rows are left out.
     pub lines: Vec<String>,
     /// Row and column from 0.
@@ -20,7 +20,7 @@ pub struct Look {
 
 impl Terminal {
     /// The screen as text, with `ansi` with its colours.
-    pub fn peek(&self, kept: Kept<'_>, ansi: bool) -> Look {
+    pub fn peek(&self, kept: RetainedBytes<'_>, ansi: bool) -> ScreenText {
         let model = self.model(kept, 0);
         let screen = model.screen();
         let mut lines = plain_lines(screen);
@@ -33,7 +33,7 @@ impl Terminal {
                 .map(|row| Painter::line(row, screen.cols))
                 .collect();
         }
-        Look {
+        ScreenText {
             lines,
             cursor: cursor(screen),
             title: self.tracker().title().unwrap_or_default().to_string(),
@@ -42,12 +42,12 @@ impl Terminal {
     }
 
     /// Row and column of the cursor, from 0.
-    pub fn cursor(&self, kept: Kept<'_>) -> (u16, u16) {
+    pub fn cursor(&self, kept: RetainedBytes<'_>) -> (u16, u16) {
         cursor(self.model(kept, 0).screen())
     }
 
     /// What a plain terminal would answer to these questions, in order.
-    pub fn answers(&self, queries: &[Query], kept: Kept<'_>) -> Vec<u8> {
+    pub fn answers(&self, queries: &[Query], kept: RetainedBytes<'_>) -> Vec<u8> {
         let asks_cursor = |query: &&Query| matches!(query, Query::CursorPosition { .. });
         let position = match queries.iter().find(asks_cursor) {
             Some(_) => self.cursor(kept),
@@ -59,12 +59,12 @@ impl Terminal {
 }
 
 /// At most 1000 each.
-fn cursor(screen: &Screen) -> (u16, u16) {
+fn cursor(screen: &Screens) -> (u16, u16) {
     let cursor = &screen.page().cursor;
     (cursor.row as u16, cursor.col as u16)
 }
 
-fn plain_lines(screen: &Screen) -> Vec<String> {
+fn plain_lines(screen: &Screens) -> Vec<String> {
     let rows = screen.page().rows.iter();
     rows.map(|row| {
         let mut line = String::new();

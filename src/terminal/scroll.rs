@@ -1,8 +1,8 @@
 //! Rows that move up and down.
 
-use crate::terminal::screen::Screen;
+use crate::terminal::screen::Screens;
 
-impl Screen {
+impl Screens {
     /// Moves the rows from `from` to the end of the region up.
     pub fn scroll_up(&mut self, from: usize, count: usize) {
         let (bottom, bg) = (self.bottom, self.bg());

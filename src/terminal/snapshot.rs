@@ -10,7 +10,7 @@
 
 use crate::terminal::model::Model;
 use crate::terminal::render::Painter;
-use crate::terminal::screen::{Cursor, Page, Screen};
+use crate::terminal::screen::{Cursor, Page, Screens};
 use crate::terminal::state::TerminalState;
 use crate::terminal::tracker::Tracker;
 
@@ -60,7 +60,7 @@ fn preamble(rows: usize, history: bool) -> Vec<u8> {
     out
 }
 
-fn render(screen: &Screen, state: &TerminalState) -> Vec<u8> {
+fn render(screen: &Screens, state: &TerminalState) -> Vec<u8> {
     let mut painter = Painter::default();
     if !screen.history.is_empty() {
         painter.history(screen);
@@ -91,7 +91,7 @@ fn render(screen: &Screen, state: &TerminalState) -> Vec<u8> {
 }
 
 /// The saved cursor, tab stops, margins, the cursor: in this order, since each moves the next.
-fn write_rest(painter: &mut Painter, screen: &Screen, state: &TerminalState) {
+fn write_rest(painter: &mut Painter, screen: &Screens, state: &TerminalState) {
     let page = screen.page();
     write_saved(painter, screen, page);
     if let Some(tabs) = &screen.tabs {
@@ -115,7 +115,7 @@ fn write_rest(painter: &mut Painter, screen: &Screen, state: &TerminalState) {
     write_cursor(painter, screen, page, &page.cursor, first);
 }
 
-fn write_saved(painter: &mut Painter, screen: &Screen, page: &Page) {
+fn write_saved(painter: &mut Painter, screen: &Screens, page: &Page) {
     write_cursor(painter, screen, page, &page.saved, 0);
     painter.out.push_str("\x1b7");
     clear_cursor(painter, &page.saved);
@@ -125,7 +125,7 @@ fn write_saved(painter: &mut Painter, screen: &Screen, page: &Page) {
 /// The cursor's place, character sets and pen. Rows are counted from `first`.
 fn write_cursor(
     painter: &mut Painter,
-    screen: &Screen,
+    screen: &Screens,
     page: &Page,
     cursor: &Cursor,
     first: usize,

@@ -31,16 +31,16 @@ fn look(parser: &mut vt100::Parser) -> (String, String, (u16, u16), bool, String
 }
 
 /// A ring, what is known of the terminal, and a reference terminal that saw everything.
-struct World {
+struct Comparison {
     ring: Ring,
     terminal: Terminal,
     reference: vt100::Parser,
     size: (u16, u16),
 }
 
-impl World {
-    fn new(rows: u16, cols: u16, capacity: usize) -> World {
-        World {
+impl Comparison {
+    fn new(rows: u16, cols: u16, capacity: usize) -> Comparison {
+        Comparison {
             ring: Ring::new(capacity),
             terminal: Terminal::new(0, rows, cols),
             reference: parser(rows, cols),
@@ -52,7 +52,7 @@ impl World {
         for chunk in bytes.chunks(4096) {
             let kept = self.ring.read(0).slices;
             self.terminal
-                .make_room(kept, self.ring.capacity(), chunk.len());
+                .before_evict(kept, self.ring.capacity(), chunk.len());
             self.ring.write(chunk);
             self.terminal.feed(chunk);
             self.reference.process(chunk);
@@ -154,7 +154,7 @@ fn every_kind_of_program_is_restored_exactly_at_every_cut() {
         let bytes = stream.as_bytes();
         let step = 1 + bytes.len() / 150;
         for cut in (0..=bytes.len()).step_by(step) {
-            let mut world = World::new(ROWS, COLS, 1 << 20);
+            let mut world = Comparison::new(ROWS, COLS, 1 << 20);
             world.feed(&bytes[..cut]);
             let what = format!("{name} cut at {cut}");
             world.check(&what);
@@ -181,7 +181,7 @@ fn every_kind_of_program_is_restored_exactly_at_every_cut() {
 
 #[test]
 fn a_ring_that_forgot_the_beginning_is_enough() {
-    let mut world = World::new(ROWS, COLS, 16 * 1024);
+    let mut world = Comparison::new(ROWS, COLS, 16 * 1024);
     world.feed(shell_session(400).as_bytes());
     world.check("shell");
     world.feed(full_screen(2000).as_bytes());
@@ -200,7 +200,7 @@ fn a_ring_that_forgot_the_beginning_is_enough() {
 
 #[test]
 fn history_lands_above_the_screen_once_and_in_order() {
-    let mut world = World::new(10, 40, 1 << 20);
+    let mut world = Comparison::new(10, 40, 1 << 20);
     for n in 0..300 {
         world.feed(format!("\x1b[3{}mline {n}\x1b[m\r\n", n % 8).as_bytes());
     }
@@ -235,7 +235,7 @@ fn history_lands_above_the_screen_once_and_in_order() {
 
 #[test]
 fn a_snapshot_never_asks_the_terminal_anything() {
-    let mut world = World::new(ROWS, COLS, 1 << 20);
+    let mut world = Comparison::new(ROWS, COLS, 1 << 20);
     let asking = "\x1b[c\x1b[>c\x1b[5n\x1b[6n\x1b[?6n\x1b[?25$p\x1b[>q\x1b]11;?\x07\
                   \x1b]10;#fff;?\x07\x1b]4;1;?\x07\x1b]52;c;?\x07\x1bP+q544e\x1b\\\
                   \x1bP$qm\x1b\\\x1b[?u\x1b[18t\x05\x07\x1b]2;\x1b[6n\x07\
@@ -256,7 +256,7 @@ fn a_snapshot_never_asks_the_terminal_anything() {
 
 #[test]
 fn modes_that_the_model_does_not_know_come_from_the_tracker() {
-    let mut world = World::new(ROWS, COLS, 1 << 20);
+    let mut world = Comparison::new(ROWS, COLS, 1 << 20);
     world.feed(
         b"\x1b[>1u\x1b[?1004h\x1b[?1047h\x1b[>5u\x1b]2;title\x07\x1b[5 q\x1b[3;9rtext\x1b[?2026h",
     );
@@ -270,7 +270,7 @@ fn modes_that_the_model_does_not_know_come_from_the_tracker() {
 
 #[test]
 fn line_drawing_shows_as_lines() {
-    let mut world = World::new(5, 20, 1 << 20);
+    let mut world = Comparison::new(5, 20, 1 << 20);
     world.feed(b"\x1b(0lqk\x1b(B\r\n\x1b)0\x0ex\x0fax");
     assert_eq!(world.text(), "┌─┐\n│ax");
     let look = world.terminal.peek(world.ring.read(0).slices, false);
@@ -278,7 +278,7 @@ fn line_drawing_shows_as_lines() {
 }
 
 /// A terminal of another size after the snapshot that is meant for it.
-fn within(world: &World, history: usize, size: (u16, u16)) -> vt100::Parser {
+fn within(world: &Comparison, history: usize, size: (u16, u16)) -> vt100::Parser {
     let mut fresh = parser(size.0, size.1);
     let kept = world.ring.read(0).slices;
     fresh.process(&world.terminal.snapshot_within(kept, history, size));
@@ -287,7 +287,7 @@ fn within(world: &World, history: usize, size: (u16, u16)) -> vt100::Parser {
 
 #[test]
 fn on_a_smaller_terminal_no_row_is_drawn_into_another() {
-    let mut world = World::new(30, 100, 1 << 20);
+    let mut world = Comparison::new(30, 100, 1 << 20);
     for n in 1..30 {
         let line = format!("row{n:02}-{}-END{n:02}\r\n", "x".repeat(86));
         world.feed(line.as_bytes());

@@ -2,9 +2,9 @@
 
 use crate::terminal::cell::Pen;
 use crate::terminal::csi_params::Params;
-use crate::terminal::modes::{AnsiModes, Charsets, Keyboard, PrivateModes};
+use crate::terminal::modes::{AnsiModes, Charsets, KeyboardFlags, PrivateModes};
 use crate::terminal::osc::{has_target, write_string};
-use crate::terminal::scanner::Sink;
+use crate::terminal::scanner::Handler;
 use crate::terminal::tracker::Query;
 use memchr::memchr;
 use std::collections::{BTreeMap, VecDeque};
@@ -28,7 +28,7 @@ pub(crate) struct TerminalState {
     pub sync: bool,
     pub keypad: bool,
     cursor_shape: u16,
-    pub keyboards: [Keyboard; 2],
+    pub keyboards: [KeyboardFlags; 2],
     pub other_keys: u16,
     pub alternate: Option<u16>,
     /// The last row is 0 where it was not said.
@@ -240,7 +240,7 @@ impl TerminalState {
         let was = self.alternate.is_some();
         self.alternate = on.then_some(mode);
         if on && !was {
-            self.keyboards[1] = Keyboard::default();
+            self.keyboards[1] = KeyboardFlags::default();
         }
     }
 
@@ -431,7 +431,7 @@ impl TerminalState {
     }
 }
 
-impl Sink for TerminalState {
+impl Handler for TerminalState {
     fn at(&mut self, end: usize) {
         self.at = end as u64;
     }

@@ -1,8 +1,8 @@
 //! Tab stops.
 
-use crate::terminal::screen::Screen;
+use crate::terminal::screen::Screens;
 
-impl Screen {
+impl Screens {
     /// To the right by so many tab stops.
     pub fn tab(&mut self, count: usize) {
         let mut col = self.page().cursor.col;

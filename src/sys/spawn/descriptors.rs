@@ -1,6 +1,6 @@
 //! The child's descriptors: what becomes 0, 1 and 2, and how the others are closed.
 
-use super::{Command, Credentials, SpawnError, Stdio, Step};
+use super::{Command, Credentials, SpawnError, SpawnStep, Stdio};
 use rustix::io::DupFlags;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -27,7 +27,7 @@ impl Slots {
     }
 
     /// Puts a command's descriptors there, until the result is dropped.
-    pub fn fill(&mut self, command: &Command) -> Result<Filled<'_>, SpawnError> {
+    pub fn fill(&mut self, command: &Command) -> Result<FilledSlots<'_>, SpawnError> {
         let sources = match &command.stdio {
             Stdio::Tty(slave) => [slave.as_fd(); 3],
             Stdio::Fds {
@@ -36,7 +36,7 @@ impl Slots {
                 stderr,
             } => [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
         };
-        let filled = Filled(self);
+        let filled = FilledSlots(self);
         for (source, place) in sources.iter().zip(&mut filled.0.places) {
             rustix::io::dup3(source, place, DupFlags::CLOEXEC).map_err(stdio_error)?;
         }
@@ -48,9 +48,9 @@ impl Slots {
 }
 
 /// Slots with a child's descriptors in them.
-pub(super) struct Filled<'a>(&'a mut Slots);
+pub(super) struct FilledSlots<'a>(&'a mut Slots);
 
-impl Filled<'_> {
+impl FilledSlots<'_> {
     /// The numbers, for the child.
     pub fn raw(&self) -> [RawFd; 3] {
         self.0.places.each_ref().map(AsRawFd::as_raw_fd)
@@ -62,7 +62,7 @@ impl Filled<'_> {
     }
 }
 
-impl Drop for Filled<'_> {
+impl Drop for FilledSlots<'_> {
     fn drop(&mut self) {
         for place in &mut self.0.places {
             // Onto a descriptor that is open: this cannot run out of them.
@@ -73,7 +73,7 @@ impl Drop for Filled<'_> {
 
 fn stdio_error(error: impl Into<io::Error>) -> SpawnError {
     SpawnError {
-        step: Step::Stdio,
+        step: SpawnStep::Stdio,
         errno: error.into().raw_os_error().unwrap_or(libc::EIO),
     }
 }

@@ -16,7 +16,7 @@ mod workspace;
 mod tests;
 
 use super::pidfd;
-use child::Plan;
+use child::ExecPlan;
 use descriptors::CloseMethod;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
@@ -25,7 +25,7 @@ use std::ptr;
 use workspace::{Memory, Workspace};
 
 pub(super) use descriptors::{close_all_above_stdio, close_range_available};
-pub use step::{SpawnError, Step, step_text};
+pub use step::{SpawnError, SpawnStep, step_text};
 
 /// Everything a start needs, resolved: no name is looked up after this.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ fn spawn_closing(command: &Command, close: CloseMethod) -> Result<Spawned, Spawn
     workspace::with(|Workspace { memory, slots }| {
         let stdio = slots.fill(command)?;
         let signals = SignalsBlocked::new();
-        let plan = Plan {
+        let plan = ExecPlan {
             report: memory.report(),
             argv: program.argv.as_ptr(),
             envp: program.envp.as_ptr(),
@@ -153,7 +153,7 @@ fn spawn_closing(command: &Command, close: CloseMethod) -> Result<Spawned, Spawn
     })
 }
 
-fn clone_and_wait(memory: &Memory, plan: &Plan) -> Result<Spawned, SpawnError> {
+fn clone_and_wait(memory: &Memory, plan: &ExecPlan) -> Result<Spawned, SpawnError> {
     memory.report().clear();
     let mut flags = libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     if plan.credentials.is_none() {
@@ -180,7 +180,7 @@ fn clone_and_wait(memory: &Memory, plan: &Plan) -> Result<Spawned, SpawnError> {
     };
     if pid < 0 {
         return Err(SpawnError {
-            step: Step::Clone,
+            step: SpawnStep::Clone,
             errno: last_errno(),
         });
     }
@@ -190,7 +190,7 @@ fn clone_and_wait(memory: &Memory, plan: &Plan) -> Result<Spawned, SpawnError> {
         return Ok(Spawned { pid, pidfd });
     };
     reap_failed(pidfd.as_fd());
-    let step = Step::from_code(code).unwrap_or(Step::Exec);
+    let step = SpawnStep::from_code(code).unwrap_or(SpawnStep::Exec);
     Err(SpawnError { step, errno })
 }
 
@@ -211,7 +211,7 @@ impl Arguments {
     fn new(command: &Command) -> Result<Self, SpawnError> {
         if command.argv.is_empty() {
             return Err(SpawnError {
-                step: Step::Exec,
+                step: SpawnStep::Exec,
                 errno: libc::EINVAL,
             });
         }

@@ -17,7 +17,7 @@ fn exec_of(program: &str) -> (i32, String) {
         command.argv = vec![CString::new(program).unwrap()];
         command.candidates = candidates(program, Some("/nowhere:/etc/passwd:/usr/bin"));
     });
-    assert_eq!(error.step, Step::Exec);
+    assert_eq!(error.step, SpawnStep::Exec);
     (error.errno, text)
 }
 
@@ -73,7 +73,7 @@ fn a_directory_that_is_not_there_is_named() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Chdir,
+            step: SpawnStep::Chdir,
             errno: libc::ENOENT
         }
     );
@@ -82,7 +82,7 @@ fn a_directory_that_is_not_there_is_named() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Chdir,
+            step: SpawnStep::Chdir,
             errno: libc::ENOTDIR
         }
     );
@@ -112,7 +112,7 @@ fn a_program_that_cannot_run_says_why() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Exec,
+            step: SpawnStep::Exec,
             errno: libc::EINVAL
         }
     );
@@ -244,7 +244,7 @@ fn limits_that_cannot_be_set_are_named() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Rlimit,
+            step: SpawnStep::Rlimit,
             errno: libc::EINVAL
         }
     );
@@ -253,7 +253,7 @@ fn limits_that_cannot_be_set_are_named() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::OomScore,
+            step: SpawnStep::OomScore,
             errno: libc::EINVAL
         }
     );
@@ -288,7 +288,7 @@ fn a_terminal_in_use_is_refused() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::ControllingTerminal,
+            step: SpawnStep::ControllingTerminal,
             errno: libc::EPERM
         }
     );
@@ -364,7 +364,7 @@ fn two_thousand_starts_leak_nothing() {
                 let mut piped = piped(&["/bin/true"]);
                 let child = spawn(&piped.command).unwrap();
                 piped.command.workingdir = c"/nope".into();
-                assert_eq!(spawn(&piped.command).unwrap_err().step, Step::Chdir);
+                assert_eq!(spawn(&piped.command).unwrap_err().step, SpawnStep::Chdir);
                 assert_eq!(exit_of(&child), ExitStatus::Code(0));
             }
             assert_eq!(descriptors(), before.0);
@@ -431,7 +431,7 @@ fn the_directory_and_program_are_reached_as_that_user() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Chdir,
+            step: SpawnStep::Chdir,
             errno: libc::EACCES
         }
     );
@@ -444,7 +444,7 @@ fn the_directory_and_program_are_reached_as_that_user() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Exec,
+            step: SpawnStep::Exec,
             errno: libc::EACCES
         }
     );
@@ -487,7 +487,7 @@ fn an_ordinary_user_cannot_become_another() {
             assert_eq!(
                 error,
                 SpawnError {
-                    step: Step::Groups,
+                    step: SpawnStep::Groups,
                     errno: libc::EPERM
                 }
             );

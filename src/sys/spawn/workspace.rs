@@ -1,7 +1,7 @@
 //! The memory a start needs: the child's stack and the page in which it reports a failure.
 
 use super::descriptors::Slots;
-use super::{SpawnError, Step, last_errno};
+use super::{SpawnError, SpawnStep, last_errno};
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
@@ -38,7 +38,7 @@ impl Report {
     }
 
     /// Called by the child: where it failed and why.
-    pub fn set(&self, step: Step, errno: i32) {
+    pub fn set(&self, step: SpawnStep, errno: i32) {
         self.errno.store(errno, Ordering::Relaxed);
         self.step.store(step as i32, Ordering::Release);
     }
@@ -109,7 +109,7 @@ impl Mapping {
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
         let start = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, -1, 0) };
         let failed = || SpawnError {
-            step: Step::Clone,
+            step: SpawnStep::Clone,
             errno: last_errno(),
         };
         if start == libc::MAP_FAILED {
@@ -126,7 +126,7 @@ impl Mapping {
         match result {
             0 => Ok(()),
             _ => Err(SpawnError {
-                step: Step::Clone,
+                step: SpawnStep::Clone,
                 errno: last_errno(),
             }),
         }
