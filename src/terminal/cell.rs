@@ -21,7 +21,7 @@ impl Colour {
     const INDEXED: u32 = 2 << 24;
     const RGB: u32 = 3 << 24;
 
-    pub fn is_default(self) -> bool {
+    pub(crate) fn is_default(self) -> bool {
         self.0 == 0
     }
 
@@ -126,11 +126,11 @@ pub(crate) struct Pen {
 
 impl Pen {
     /// Nothing but a background.
-    pub fn background(bg: Colour) -> Pen {
+    pub(crate) fn background(bg: Colour) -> Pen {
         ScreenCell::blank(bg).pen()
     }
 
-    pub fn is_default(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         self.style == CellStyle::default() && self.extra.is_none()
     }
 
@@ -150,12 +150,12 @@ impl Pen {
         }
     }
 
-    pub fn set_link(&mut self, link: Option<&[u8]>) {
+    pub(crate) fn set_link(&mut self, link: Option<&[u8]>) {
         self.change_extra(|extra| extra.link = link.map(Arc::from));
     }
 
     /// SGR: what is between `ESC [` and `m`.
-    pub fn select(&mut self, body: &[u8]) {
+    pub(crate) fn select(&mut self, body: &[u8]) {
         if let [] | [b'0'] = body
             && self.is_default()
         {
@@ -228,7 +228,7 @@ impl Pen {
     }
 
     /// Writes what makes a terminal's pen, that is `before`, this one.
-    pub fn write(&self, before: &Pen, out: &mut String) {
+    pub(crate) fn write(&self, before: &Pen, out: &mut String) {
         let underline = |pen: &Pen| {
             pen.extra
                 .as_ref()
@@ -292,7 +292,7 @@ pub(crate) struct ScreenCell {
 }
 
 impl ScreenCell {
-    pub fn new(character: char, part: Part, pen: &Pen) -> ScreenCell {
+    pub(crate) fn new(character: char, part: Part, pen: &Pen) -> ScreenCell {
         ScreenCell {
             character,
             style: pen.style,
@@ -302,7 +302,7 @@ impl ScreenCell {
     }
 
     /// Nothing, on a background.
-    pub fn blank(bg: Colour) -> ScreenCell {
+    pub(crate) fn blank(bg: Colour) -> ScreenCell {
         ScreenCell {
             character: NOTHING,
             style: CellStyle {
@@ -314,7 +314,7 @@ impl ScreenCell {
         }
     }
 
-    pub fn is_blank(&self, bg: Colour) -> bool {
+    pub(crate) fn is_blank(&self, bg: Colour) -> bool {
         let style = CellStyle {
             bg,
             ..CellStyle::default()
@@ -323,7 +323,7 @@ impl ScreenCell {
     }
 
     /// Half of a wide character is gone; this is what is left of the other half.
-    pub fn orphan(&mut self) {
+    pub(crate) fn orphan(&mut self) {
         self.part = Part::Single;
         self.character = ' ';
         if !self.marks().is_empty() {
@@ -334,7 +334,7 @@ impl ScreenCell {
     }
 
     /// A combining character.
-    pub fn add_mark(&mut self, mark: char) {
+    pub(crate) fn add_mark(&mut self, mark: char) {
         let mut extra = self.extra.as_deref().cloned().unwrap_or_default();
         if extra.marks.len() < MARKS_MAX {
             extra.marks.push(mark);
@@ -342,12 +342,12 @@ impl ScreenCell {
         }
     }
 
-    pub fn marks(&self) -> &[char] {
+    pub(crate) fn marks(&self) -> &[char] {
         self.extra.as_ref().map_or(&[], |extra| &extra.marks)
     }
 
     /// What it was written with.
-    pub fn pen(&self) -> Pen {
+    pub(crate) fn pen(&self) -> Pen {
         let mut pen = Pen {
             style: self.style,
             extra: self.extra.clone(),
@@ -359,26 +359,26 @@ impl ScreenCell {
     }
 
     /// The letter it shows, if there is nothing more to it than colours.
-    pub fn letter(&self) -> Option<u8> {
+    pub(crate) fn letter(&self) -> Option<u8> {
         let plain = self.part == Part::Single && self.extra.is_none();
         let shown = plain && matches!(self.character, ' '..='~');
         shown.then_some(self.character as u8)
     }
 
     /// Whether both have the same colours and attributes.
-    pub fn looks_like(&self, other: &ScreenCell) -> bool {
+    pub(crate) fn looks_like(&self, other: &ScreenCell) -> bool {
         self.style == other.style
     }
 
     /// Whether it was written with this pen.
-    pub fn has_pen(&self, pen: &Pen) -> bool {
+    pub(crate) fn has_pen(&self, pen: &Pen) -> bool {
         match (&self.extra, &pen.extra) {
             (None, None) => self.style == pen.style,
             _ => self.pen() == *pen,
         }
     }
 
-    pub fn write_text(&self, out: &mut String) {
+    pub(crate) fn write_text(&self, out: &mut String) {
         let shown = |character| if character == NOTHING { ' ' } else { character };
         out.push(shown(self.character));
         out.extend(self.marks());

@@ -32,7 +32,7 @@ struct Canvas {
 
 impl Model {
     /// A fresh terminal.
-    pub fn new(rows: u16, cols: u16) -> Model {
+    pub(crate) fn new(rows: u16, cols: u16) -> Model {
         Model {
             scanner: Scanner::default(),
             canvas: Canvas {
@@ -46,7 +46,7 @@ impl Model {
     }
 
     /// Takes in the next bytes.
-    pub fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.scanner.feed(bytes, &mut self.canvas);
         self.canvas.fed += bytes.len() as u64;
         self.canvas.at = 0;
@@ -54,14 +54,14 @@ impl Model {
 
     /// Shows what has ended though nobody has said so: a character cut short by a sequence that
     /// has only begun.
-    pub fn catch_up(&mut self) {
+    pub(crate) fn catch_up(&mut self) {
         if self.scanner.in_sequence() {
             self.canvas.end_character();
         }
     }
 
     /// Between sequences, with nothing on the screens; what was saved or set stays.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.scanner = Scanner::default();
         self.canvas.partial = Vec::new();
         self.canvas.repeated = (0, 0);
@@ -69,20 +69,20 @@ impl Model {
     }
 
     /// Whether a new one would be the same.
-    pub fn is_fresh(&self, rows: u16, cols: u16) -> bool {
+    pub(crate) fn is_fresh(&self, rows: u16, cols: u16) -> bool {
         self.canvas.screen.is_like(&Screens::new(rows, cols))
     }
 
     /// Bytes of memory in use, about.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.canvas.screen.memory()
     }
 
-    pub fn screen(&self) -> &Screens {
+    pub(crate) fn screen(&self) -> &Screens {
         &self.canvas.screen
     }
 
-    pub fn screen_mut(&mut self) -> &mut Screens {
+    pub(crate) fn screen_mut(&mut self) -> &mut Screens {
         &mut self.canvas.screen
     }
 }

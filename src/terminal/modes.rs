@@ -66,7 +66,7 @@ pub(crate) struct PrivateModes {
 }
 
 impl PrivateModes {
-    pub fn set(&mut self, mode: u16, on: bool) {
+    pub(crate) fn set(&mut self, mode: u16, on: bool) {
         let Some(index) = KNOWN.iter().position(|known| known.mode == mode) else {
             return;
         };
@@ -82,13 +82,13 @@ impl PrivateModes {
         }
     }
 
-    pub fn is_set(&self, mode: u16) -> bool {
+    pub(crate) fn is_set(&self, mode: u16) -> bool {
         let index = KNOWN.iter().position(|known| known.mode == mode);
         index.is_some_and(|index| (self.differ & 1 << index != 0) != KNOWN[index].default)
     }
 
     /// Makes a fresh terminal's modes these, but for `except`.
-    pub fn write_set(&self, except: &[u16], out: &mut Vec<u8>) {
+    pub(crate) fn write_set(&self, except: &[u16], out: &mut Vec<u8>) {
         let differing = self
             .differing()
             .filter(|known| !except.contains(&known.mode));
@@ -104,7 +104,7 @@ impl PrivateModes {
     }
 
     /// Undoes those of `modes` that differ.
-    pub fn write_undone(&self, wanted: impl Fn(u16) -> bool, out: &mut Vec<u8>) {
+    pub(crate) fn write_undone(&self, wanted: impl Fn(u16) -> bool, out: &mut Vec<u8>) {
         for known in self.differing().filter(|known| wanted(known.mode)) {
             write_mode(known.mode, known.default, out);
         }
@@ -144,7 +144,7 @@ pub(crate) struct AnsiModes {
 }
 
 impl AnsiModes {
-    pub fn set(&mut self, mode: u16, on: bool) {
+    pub(super) fn set(&mut self, mode: u16, on: bool) {
         match mode {
             2 => self.locked = on,
             4 => self.insert = on,
@@ -154,12 +154,12 @@ impl AnsiModes {
         }
     }
 
-    pub fn write_set(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_set(&self, out: &mut Vec<u8>) {
         // A terminal that takes no keys could not be left again.
         self.write(out, [b"", b"\x1b[4h", b"\x1b[12l", b"\x1b[20h"]);
     }
 
-    pub fn write_undone(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_undone(&self, out: &mut Vec<u8>) {
         self.write(out, [b"\x1b[2l", b"\x1b[4l", b"\x1b[12h", b"\x1b[20l"]);
     }
 
@@ -189,7 +189,7 @@ pub(crate) struct KeyboardFlags {
 const KEYBOARD_DEPTH: usize = 16;
 
 impl KeyboardFlags {
-    pub fn push(&mut self, flags: u16) {
+    pub(crate) fn push(&mut self, flags: u16) {
         if self.stack.len() == KEYBOARD_DEPTH {
             self.stack.remove(0);
         }
@@ -197,13 +197,13 @@ impl KeyboardFlags {
         self.flags = (flags & 0x1f) as u8;
     }
 
-    pub fn pop(&mut self, count: u16) {
+    pub(crate) fn pop(&mut self, count: u16) {
         for _ in 0..count.max(1).min(KEYBOARD_DEPTH as u16 + 1) {
             self.flags = self.stack.pop().unwrap_or(0);
         }
     }
 
-    pub fn assign(&mut self, flags: u16, how: u16) {
+    pub(crate) fn assign(&mut self, flags: u16, how: u16) {
         let flags = (flags & 0x1f) as u8;
         match how {
             2 => self.flags |= flags,
@@ -212,7 +212,7 @@ impl KeyboardFlags {
         }
     }
 
-    pub fn write_set(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_set(&self, out: &mut Vec<u8>) {
         let mut levels = self.stack.iter().chain([&self.flags]);
         let base = levels.next().copied().unwrap_or(0);
         if base != 0 {
@@ -223,7 +223,7 @@ impl KeyboardFlags {
         }
     }
 
-    pub fn write_undone(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_undone(&self, out: &mut Vec<u8>) {
         if !self.stack.is_empty() {
             out.extend_from_slice(format!("\x1b[<{}u", self.stack.len()).as_bytes());
         }
@@ -251,7 +251,7 @@ impl Default for Charsets {
 
 impl Charsets {
     /// Takes note of `ESC ( x` and `ESC ) x`. Whether it was one of them.
-    pub fn designate(&mut self, intermediates: &[u8], last: u8) -> bool {
+    pub(crate) fn designate(&mut self, intermediates: &[u8], last: u8) -> bool {
         match intermediates {
             b"(" => self.g[0] = last,
             b")" => self.g[1] = last,
@@ -261,11 +261,11 @@ impl Charsets {
     }
 
     /// Whether letters show as lines.
-    pub fn draws_lines(&self) -> bool {
+    pub(crate) fn draws_lines(&self) -> bool {
         self.g[usize::from(self.shifted)] == b'0'
     }
 
-    pub fn write_set(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_set(&self, out: &mut Vec<u8>) {
         for (slot, set) in [b'(', b')'].into_iter().zip(self.g) {
             if set != b'B' {
                 out.extend_from_slice(&[0x1b, slot, set]);
@@ -276,7 +276,7 @@ impl Charsets {
         }
     }
 
-    pub fn write_undone(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_undone(&self, out: &mut Vec<u8>) {
         for (slot, set) in [b'(', b')'].into_iter().zip(self.g) {
             if set != b'B' {
                 out.extend_from_slice(&[0x1b, slot, b'B']);

@@ -16,14 +16,14 @@ const NAME_MAX: usize = 32;
 const TITLES_MAX: usize = 10;
 
 impl TerminalState {
-    pub fn push_title(&mut self) {
+    pub(crate) fn push_title(&mut self) {
         if self.titles.len() == TITLES_MAX {
             self.titles.remove(0);
         }
         self.titles.push(self.title.clone());
     }
 
-    pub fn pop_title(&mut self) {
+    pub(crate) fn pop_title(&mut self) {
         if let Some(title) = self.titles.pop() {
             self.title = title;
         }
@@ -61,7 +61,7 @@ impl TerminalState {
         }
     }
 
-    pub fn operating_system_command(&mut self, data: &[u8], whole: bool) {
+    pub(crate) fn operating_system_command(&mut self, data: &[u8], whole: bool) {
         let cut = data
             .iter()
             .position(|byte| *byte == b';')

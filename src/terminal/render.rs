@@ -13,7 +13,7 @@ pub(crate) struct Painter {
 
 impl Painter {
     /// For a terminal whose pen is this one.
-    pub fn holding(pen: &Pen) -> Painter {
+    pub(super) fn holding(pen: &Pen) -> Painter {
         Painter {
             out: String::new(),
             pen: pen.clone(),
@@ -21,7 +21,7 @@ impl Painter {
     }
 
     /// The rows of a cleared screen. The cursor ends anywhere.
-    pub fn page(&mut self, page: &Page, cols: usize) {
+    pub(super) fn page(&mut self, page: &Page, cols: usize) {
         let mut goes_on = false;
         for (index, row) in page.rows.iter().enumerate() {
             let next = page.rows.get(index + 1);
@@ -39,7 +39,7 @@ impl Painter {
 
     /// The lines above a screen one below the other, from the first column on; scrolls at the
     /// bottom.
-    pub fn history(&mut self, screen: &Screens) {
+    pub(super) fn history(&mut self, screen: &Screens) {
         let mut goes_on = false;
         if let Some(scrollback) = &screen.scrollback {
             let (shown, last_goes_on) = scrollback.shown();
@@ -53,7 +53,7 @@ impl Painter {
     }
 
     /// One of many rows; whether the next one is to go on from here.
-    pub fn line_of_many(
+    pub(super) fn line_of_many(
         &mut self,
         row: &Row,
         next: Option<&Row>,
@@ -69,7 +69,7 @@ impl Painter {
     }
 
     /// A row by itself.
-    pub fn line(row: &Row, cols: usize) -> String {
+    pub(super) fn line(row: &Row, cols: usize) -> String {
         let mut painter = Painter::default();
         painter.row(row, None, false, cols);
         painter.use_pen(&Pen::default());
@@ -143,13 +143,13 @@ impl Painter {
     }
 
     /// Makes the terminal's pen this one.
-    pub fn use_pen(&mut self, pen: &Pen) {
+    pub(super) fn use_pen(&mut self, pen: &Pen) {
         pen.write(&self.pen, &mut self.out);
         self.pen.clone_from(pen);
     }
 
     /// The cursor was put into the last column, and wraps: its row goes on in the next one.
-    pub fn wrap_on(&mut self, page: &Page, cursor: &Cursor) {
+    pub(super) fn wrap_on(&mut self, page: &Page, cursor: &Cursor) {
         let wraps = |row: &&Row| cursor.pending && row.wrapped;
         let row = page.rows.get(cursor.row).filter(wraps);
         if let (Some(_), Some(next)) = (row, page.rows.get(cursor.row + 1)) {
@@ -161,7 +161,7 @@ impl Painter {
 
     /// Puts the terminal's cursor to where `cursor` is, also if that has still to wrap. Rows are
     /// counted from `first`; `last` is what the terminal would repeat.
-    pub fn place(&mut self, last: Option<char>, page: &Page, cursor: &Cursor, first: usize) {
+    pub(super) fn place(&mut self, last: Option<char>, page: &Page, cursor: &Cursor, first: usize) {
         let row = cursor.row.saturating_sub(first);
         let Some((col, cell)) = written_last(last, page, cursor) else {
             self.out

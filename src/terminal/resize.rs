@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 impl Screens {
     /// Takes another size on: text of the main screen is wrapped anew, the alternate one is cut.
-    pub fn resize(&mut self, rows: u16, cols: u16) {
+    pub(crate) fn resize(&mut self, rows: u16, cols: u16) {
         let (rows, cols) = clamp(rows, cols);
         if (rows, cols) == (self.rows, self.cols) {
             return;

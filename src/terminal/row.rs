@@ -17,7 +17,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub fn clear(&mut self, fill: Colour) {
+    pub(crate) fn clear(&mut self, fill: Colour) {
         self.cells.clear();
         self.fill = fill;
         self.wrapped = false;
@@ -25,7 +25,7 @@ impl Row {
     }
 
     /// The cell at a column, if it was ever written.
-    pub fn cell(&self, col: usize) -> Option<&ScreenCell> {
+    pub(crate) fn cell(&self, col: usize) -> Option<&ScreenCell> {
         self.cells.get(col)
     }
 
@@ -51,7 +51,7 @@ impl Row {
         }
     }
 
-    pub fn put(&mut self, col: usize, cell: ScreenCell) {
+    pub(crate) fn put(&mut self, col: usize, cell: ScreenCell) {
         self.extend(col + 1);
         if self.wide {
             self.cut(col);
@@ -62,7 +62,7 @@ impl Row {
     }
 
     /// Writes characters of one column each.
-    pub fn put_text(&mut self, col: usize, text: &[u8], pen: &Pen) {
+    pub(crate) fn put_text(&mut self, col: usize, text: &[u8], pen: &Pen) {
         let end = col + text.len();
         self.extend(col);
         if self.wide {
@@ -83,7 +83,7 @@ impl Row {
     }
 
     /// Blanks the columns from `start` to before `end`, of `cols`.
-    pub fn erase(&mut self, start: usize, end: usize, cols: usize, bg: Colour) {
+    pub(crate) fn erase(&mut self, start: usize, end: usize, cols: usize, bg: Colour) {
         self.cut(start);
         self.cut(end);
         if end < cols {
@@ -100,7 +100,7 @@ impl Row {
     }
 
     /// Moves the columns from `col` on to the right by `n`, within `cols`.
-    pub fn insert(&mut self, col: usize, n: usize, cols: usize, bg: Colour) {
+    pub(crate) fn insert(&mut self, col: usize, n: usize, cols: usize, bg: Colour) {
         self.cut(col);
         let n = n.min(cols - col);
         self.extend(col);
@@ -114,7 +114,7 @@ impl Row {
     }
 
     /// Removes `n` columns from `col` on; blanks come in at the right.
-    pub fn delete(&mut self, col: usize, n: usize, cols: usize, bg: Colour) {
+    pub(crate) fn delete(&mut self, col: usize, n: usize, cols: usize, bg: Colour) {
         let n = n.min(cols - col);
         self.cut(col);
         self.cut(col + n);
@@ -130,7 +130,7 @@ impl Row {
     }
 
     /// Cuts the row off at `cols` columns.
-    pub fn narrow(&mut self, cols: usize) {
+    pub(crate) fn narrow(&mut self, cols: usize) {
         if self.cells.len() > cols {
             self.cut(cols);
             self.cells.truncate(cols);
@@ -139,7 +139,7 @@ impl Row {
     }
 
     /// From a column on: letters that look alike, nothing else.
-    pub fn letters(&self, col: usize, end: usize) -> impl Iterator<Item = u8> {
+    pub(crate) fn letters(&self, col: usize, end: usize) -> impl Iterator<Item = u8> {
         let cells = self.cells.get(col..end.min(self.cells.len()));
         let cells = cells.unwrap_or_default();
         let like_first = |cell: &&ScreenCell| cell.looks_like(&cells[0]);
@@ -150,13 +150,13 @@ impl Row {
     }
 
     /// Its characters, wide ones once.
-    pub fn write_text(&self, out: &mut String) {
+    pub(crate) fn write_text(&self, out: &mut String) {
         let cells = self.cells.iter().filter(|cell| cell.part != Part::Spacer);
         cells.for_each(|cell| cell.write_text(out));
     }
 
     /// How many columns are worth writing.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let fill = self.fill;
         let last = self.cells.iter().rposition(|cell| !cell.is_blank(fill));
         last.map_or(0, |at| at + 1)

@@ -72,7 +72,7 @@ pub(crate) struct Screens {
 }
 
 impl Screens {
-    pub fn new(rows: u16, cols: u16) -> Screens {
+    pub(crate) fn new(rows: u16, cols: u16) -> Screens {
         let (rows, cols) = clamp(rows, cols);
         Screens {
             rows,
@@ -94,7 +94,7 @@ impl Screens {
     }
 
     /// How many rows that leave the main screen are kept.
-    pub fn keep_history(&mut self, rows: usize) {
+    pub(crate) fn keep_history(&mut self, rows: usize) {
         self.history_max = rows;
         let surplus = self.history.len().saturating_sub(rows);
         self.history.drain(..surplus);
@@ -108,7 +108,7 @@ impl Screens {
     }
 
     /// Empties both screens; all else stays.
-    pub fn forget_text(&mut self) {
+    pub(crate) fn forget_text(&mut self) {
         for page in &mut self.pages {
             page.rows = std::iter::repeat_n(Row::default(), self.rows).collect();
             page.cursor = Cursor::default();
@@ -118,7 +118,7 @@ impl Screens {
     }
 
     /// Whether it is the same but for the rows above it.
-    pub fn is_like(&self, other: &Screens) -> bool {
+    pub(crate) fn is_like(&self, other: &Screens) -> bool {
         let same_modes = (self.autowrap, self.origin, self.insert, self.newline)
             == (other.autowrap, other.origin, other.insert, other.newline);
         let same_places = (self.top, self.bottom, &self.tabs, self.alternate)
@@ -127,7 +127,7 @@ impl Screens {
     }
 
     /// Bytes of memory in use, about.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         let rows = self
             .pages
             .iter()
@@ -144,24 +144,24 @@ impl Screens {
     }
 
     /// The screen that is shown.
-    pub fn page(&self) -> &Page {
+    pub(crate) fn page(&self) -> &Page {
         &self.pages[self.index()]
     }
 
-    pub fn page_mut(&mut self) -> &mut Page {
+    pub(crate) fn page_mut(&mut self) -> &mut Page {
         &mut self.pages[usize::from(self.alternate.is_some())]
     }
 
-    pub fn cursor(&mut self) -> &mut Cursor {
+    pub(crate) fn cursor(&mut self) -> &mut Cursor {
         &mut self.page_mut().cursor
     }
 
-    pub fn bg(&self) -> Colour {
+    pub(crate) fn bg(&self) -> Colour {
         self.page().cursor.pen.style.bg
     }
 
     /// One character.
-    pub fn print(&mut self, character: char) {
+    pub(crate) fn print(&mut self, character: char) {
         let Some(width) = character.width() else {
             return;
         };
@@ -190,7 +190,7 @@ impl Screens {
     }
 
     /// Characters of one column each.
-    pub fn print_plain(&mut self, text: &[u8]) {
+    pub(crate) fn print_plain(&mut self, text: &[u8]) {
         if self.insert {
             text.iter().for_each(|byte| self.print(char::from(*byte)));
             return;
@@ -270,14 +270,14 @@ impl Screens {
     }
 
     /// The last printed character again.
-    pub fn repeat(&mut self, count: usize) {
+    pub(crate) fn repeat(&mut self, count: usize) {
         let Some(character) = self.last else { return };
         for _ in 0..count {
             self.print(character);
         }
     }
 
-    pub fn line_feed(&mut self) {
+    pub(crate) fn line_feed(&mut self) {
         let row = self.page().cursor.row;
         if row + 1 == self.bottom {
             self.scroll_up(self.top, 1);
@@ -286,7 +286,7 @@ impl Screens {
         }
     }
 
-    pub fn reverse_line_feed(&mut self) {
+    pub(crate) fn reverse_line_feed(&mut self) {
         let row = self.page().cursor.row;
         if row == self.top {
             self.scroll_down(self.top, 1);
@@ -295,20 +295,20 @@ impl Screens {
         }
     }
 
-    pub fn carriage_return(&mut self) {
+    pub(crate) fn carriage_return(&mut self) {
         let cursor = self.cursor();
         cursor.col = 0;
         cursor.pending = false;
     }
 
-    pub fn backspace(&mut self) {
+    pub(crate) fn backspace(&mut self) {
         let cursor = self.cursor();
         cursor.col = cursor.col.saturating_sub(1);
         cursor.pending = false;
     }
 
     /// To a row and column from 0, of the region if places are the region's.
-    pub fn go_to(&mut self, row: usize, col: usize) {
+    pub(crate) fn go_to(&mut self, row: usize, col: usize) {
         let (first, end) = match self.origin {
             true => (self.top, self.bottom),
             false => (0, self.rows),
@@ -320,12 +320,12 @@ impl Screens {
         cursor.pending = false;
     }
 
-    pub fn go_to_row(&mut self, row: usize) {
+    pub(crate) fn go_to_row(&mut self, row: usize) {
         let col = self.page().cursor.col;
         self.go_to(row, col);
     }
 
-    pub fn go_to_col(&mut self, col: usize) {
+    pub(crate) fn go_to_col(&mut self, col: usize) {
         let last_col = self.cols - 1;
         let cursor = self.cursor();
         cursor.col = col.min(last_col);
@@ -333,7 +333,7 @@ impl Screens {
     }
 
     /// Up, as far as the region or else the screen goes.
-    pub fn up(&mut self, count: usize) {
+    pub(crate) fn up(&mut self, count: usize) {
         let top = self.top;
         let cursor = self.cursor();
         let first = if cursor.row >= top { top } else { 0 };
@@ -342,7 +342,7 @@ impl Screens {
     }
 
     /// Down, as far as the region or else the screen goes.
-    pub fn down(&mut self, count: usize) {
+    pub(crate) fn down(&mut self, count: usize) {
         let (bottom, rows) = (self.bottom, self.rows);
         let cursor = self.cursor();
         let end = if cursor.row < bottom { bottom } else { rows };
@@ -351,7 +351,7 @@ impl Screens {
     }
 
     /// ED: 0 below, 1 above, 2 all, 3 the history.
-    pub fn erase_display(&mut self, what: u16) {
+    pub(crate) fn erase_display(&mut self, what: u16) {
         let (rows, cols, bg) = (self.rows, self.cols, self.bg());
         let page = self.page_mut();
         let Cursor { row, col, .. } = page.cursor;
@@ -373,7 +373,7 @@ impl Screens {
     }
 
     /// EL: 0 to the right, 1 to the left, 2 all.
-    pub fn erase_line(&mut self, what: u16) {
+    pub(crate) fn erase_line(&mut self, what: u16) {
         let (cols, bg) = (self.cols, self.bg());
         let Page { rows, cursor, .. } = self.page_mut();
         let row = &mut rows[cursor.row];
@@ -387,27 +387,27 @@ impl Screens {
         }
     }
 
-    pub fn erase_characters(&mut self, count: usize) {
+    pub(crate) fn erase_characters(&mut self, count: usize) {
         let (cols, bg) = (self.cols, self.bg());
         let Page { rows, cursor, .. } = self.page_mut();
         let end = cursor.col.saturating_add(count).min(cols);
         rows[cursor.row].erase(cursor.col, end, cols, bg);
     }
 
-    pub fn insert_characters(&mut self, count: usize) {
+    pub(crate) fn insert_characters(&mut self, count: usize) {
         let (cols, bg) = (self.cols, self.bg());
         let Page { rows, cursor, .. } = self.page_mut();
         rows[cursor.row].insert(cursor.col, count, cols, bg);
     }
 
-    pub fn delete_characters(&mut self, count: usize) {
+    pub(crate) fn delete_characters(&mut self, count: usize) {
         let (cols, bg) = (self.cols, self.bg());
         let Page { rows, cursor, .. } = self.page_mut();
         rows[cursor.row].delete(cursor.col, count, cols, bg);
     }
 
     /// DECALN.
-    pub fn fill_with_e(&mut self) {
+    pub(crate) fn fill_with_e(&mut self) {
         self.set_margins(0, 0);
         let (cols, pen) = (self.cols, Pen::default());
         for row in &mut self.page_mut().rows {
@@ -417,7 +417,7 @@ impl Screens {
     }
 
     /// DECSTBM, counted from 1; 0 stands for the edge.
-    pub fn set_margins(&mut self, first: usize, last: usize) {
+    pub(crate) fn set_margins(&mut self, first: usize, last: usize) {
         let first = first.max(1);
         let last = if last == 0 {
             self.rows
@@ -430,18 +430,18 @@ impl Screens {
         }
     }
 
-    pub fn save_cursor(&mut self) {
+    pub(crate) fn save_cursor(&mut self) {
         let page = self.page_mut();
         page.saved = page.cursor.clone();
     }
 
-    pub fn restore_cursor(&mut self) {
+    pub(crate) fn restore_cursor(&mut self) {
         let page = self.page_mut();
         page.cursor = page.saved.clone();
     }
 
     /// Modes 47, 1047 and 1049.
-    pub fn switch(&mut self, mode: u16, on: bool) {
+    pub(crate) fn switch(&mut self, mode: u16, on: bool) {
         if on == self.alternate.is_some() {
             return;
         }
@@ -470,7 +470,7 @@ impl Screens {
     }
 
     /// RIS.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         for page in &mut self.pages {
             page.clear(Colour::default());
             (page.cursor, page.saved) = (Cursor::default(), Cursor::default());
@@ -482,7 +482,7 @@ impl Screens {
     }
 
     /// DECSTR.
-    pub fn soft_reset(&mut self) {
+    pub(crate) fn soft_reset(&mut self) {
         (self.origin, self.insert, self.autowrap) = (false, false, true);
         (self.top, self.bottom) = (0, self.rows);
         let page = self.page_mut();

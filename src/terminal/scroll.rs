@@ -4,7 +4,7 @@ use crate::terminal::screen::Screens;
 
 impl Screens {
     /// Moves the rows from `from` to the end of the region up.
-    pub fn scroll_up(&mut self, from: usize, count: usize) {
+    pub(crate) fn scroll_up(&mut self, from: usize, count: usize) {
         let (bottom, bg) = (self.bottom, self.bg());
         if from >= bottom {
             return;
@@ -43,7 +43,7 @@ impl Screens {
     }
 
     /// Moves the rows from `from` to the end of the region down.
-    pub fn scroll_down(&mut self, from: usize, count: usize) {
+    pub(crate) fn scroll_down(&mut self, from: usize, count: usize) {
         let (bottom, bg) = (self.bottom, self.bg());
         if from >= bottom {
             return;
@@ -57,7 +57,7 @@ impl Screens {
     }
 
     /// Inserts or deletes rows at the cursor, if it is in the region.
-    pub fn shift_rows(&mut self, count: usize, insert: bool) {
+    pub(crate) fn shift_rows(&mut self, count: usize, insert: bool) {
         let row = self.page().cursor.row;
         if !(self.top..self.bottom).contains(&row) {
             return;

@@ -18,7 +18,7 @@ pub(crate) struct Scrollback {
 
 impl Scrollback {
     /// For so many rows.
-    pub fn new(rows_max: usize) -> Scrollback {
+    pub(crate) fn new(rows_max: usize) -> Scrollback {
         Scrollback {
             text: String::new(),
             begins: VecDeque::new(),
@@ -28,7 +28,7 @@ impl Scrollback {
     }
 
     /// Adds a row; `next` is the one that follows it.
-    pub fn push(&mut self, row: &Row, next: Option<&Row>, cols: usize) {
+    pub(crate) fn push(&mut self, row: &Row, next: Option<&Row>, cols: usize) {
         self.begins.push_back(self.text.len());
         let mut painter = Painter::default();
         painter.out = std::mem::take(&mut self.text);
@@ -49,16 +49,16 @@ impl Scrollback {
     }
 
     /// What shows them, and whether the text of the last one goes on.
-    pub fn shown(&self) -> (&str, bool) {
+    pub(crate) fn shown(&self) -> (&str, bool) {
         (&self.text[self.begin()..], self.goes_on)
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Scrollback::new(self.rows_max);
     }
 
     /// Bytes of memory in use, about.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.text.capacity() + self.begins.capacity() * size_of::<usize>()
     }
 }

@@ -59,7 +59,7 @@ pub(crate) struct TerminalState {
 }
 
 impl TerminalState {
-    pub fn new(offset: u64) -> TerminalState {
+    pub(crate) fn new(offset: u64) -> TerminalState {
         TerminalState {
             offset,
             moved_at: offset,
@@ -67,7 +67,7 @@ impl TerminalState {
         }
     }
 
-    pub fn write_margins(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_margins(&self, out: &mut Vec<u8>) {
         if let Some((top, bottom)) = self.margins {
             let bottom = match bottom {
                 0 => String::new(),
@@ -78,7 +78,7 @@ impl TerminalState {
         self.write_side_margins(out);
     }
 
-    pub fn write_side_margins(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_side_margins(&self, out: &mut Vec<u8>) {
         if self.modes.is_set(69) {
             out.extend_from_slice(b"\x1b[?69h");
         }
@@ -88,7 +88,7 @@ impl TerminalState {
     }
 
     /// All that does not move the cursor.
-    pub fn write_modes(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_modes(&self, out: &mut Vec<u8>) {
         self.modes.write_set(&[6, 69], out);
         self.ansi.write_set(out);
         if self.keypad {
@@ -125,7 +125,7 @@ impl TerminalState {
     }
 
     /// What belongs to the cursor: a picture of the screen says it better.
-    pub fn write_pen(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_pen(&self, out: &mut Vec<u8>) {
         self.charsets.write_set(out);
         if let Some(link) = self.link.as_ref().filter(|link| has_target(link)) {
             write_string(&[b"8;", link], out);
@@ -133,16 +133,16 @@ impl TerminalState {
     }
 
     /// Whether what is written pushes the rest of its row aside.
-    pub fn is_inserting(&self) -> bool {
+    pub(crate) fn is_inserting(&self) -> bool {
         self.ansi.insert
     }
 
-    pub fn has_default_pen(&self) -> bool {
+    pub(crate) fn has_default_pen(&self) -> bool {
         self.pen.is_default()
     }
 
     /// Everything after the input modes and the screens.
-    pub fn undo_display(&self, out: &mut Vec<u8>) {
+    pub(crate) fn undo_display(&self, out: &mut Vec<u8>) {
         let home = self.margins.is_some() || self.modes.is_set(69) || self.modes.is_set(6);
         if home {
             // These move the cursor, which stays where it is.
