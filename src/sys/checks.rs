@@ -1,43 +1,35 @@
-//! What the kernel offers and which fallback is in use, for `tm doctor`.
+//! The kernel features that the daemon uses and their active fallbacks, for `tm doctor`.
+//!
+//! A check is here only if the daemon behaves differently when it fails.
 
 use super::{pidfd, pty, rlimit, spawn};
 use std::fs;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 
-/// One thing looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// What.
-    pub name: &'static str,
-    /// Whether it is there.
-    pub ok: bool,
-    /// What was found, or what is used instead.
-    pub detail: String,
-}
+/// The name of a check, whether the feature is available, and a line about what the daemon uses.
+pub(crate) type Check = (&'static str, bool, String);
 
-/// The oldest kernel everything works on.
-const KERNEL_FLOOR: (u32, u32) = (5, 10);
+/// The oldest supported kernel.
+const KERNEL_MIN: (u32, u32) = (5, 10);
 
-/// All checks. Starts no process and changes nothing.
-pub fn checks() -> Vec<Check> {
+/// A lower hard limit of open files is reported.
+const NOFILE_WANTED: u64 = 4096;
+
+/// Runs all checks. Starts no process and changes nothing.
+pub(crate) fn run() -> Vec<Check> {
     vec![
         kernel(),
         pidfd_open(),
-        pidfd_group_signal(),
         close_range(),
         terminals(),
         children_lists(),
         open_files(),
-        cgroup(),
-        user_namespaces(),
         privileges(),
-        pressure(),
     ]
 }
 
 /// The kernel's release, such as `6.1.0-18-amd64`.
-pub fn kernel_release() -> String {
+pub(crate) fn kernel_release() -> String {
     rustix::system::uname()
         .release()
         .to_string_lossy()
@@ -46,17 +38,13 @@ pub fn kernel_release() -> String {
 
 fn kernel() -> Check {
     let release = kernel_release();
-    let ok = release_number(&release) >= KERNEL_FLOOR;
-    let (major, minor) = KERNEL_FLOOR;
+    let ok = release_number(&release) >= KERNEL_MIN;
+    let (major, minor) = KERNEL_MIN;
     let detail = match ok {
         true => release,
         false => format!("{release}; at least {major}.{minor} is needed"),
     };
-    Check {
-        name: "kernel",
-        ok,
-        detail,
-    }
+    ("kernel", ok, detail)
 }
 
 fn release_number(release: &str) -> (u32, u32) {
@@ -75,166 +63,59 @@ fn pidfd_open() -> Check {
     let result = pidfd::open(own).and_then(|fd| pidfd::signal(fd.as_fd(), 0));
     let detail = match &result {
         Ok(()) => "exact exits and signals".to_string(),
-        Err(error) => format!("{error}; nothing can be supervised without it"),
+        Err(error) => format!("{}; no process can be supervised", super::error_text(error)),
     };
-    Check {
-        name: "pidfd",
-        ok: result.is_ok(),
-        detail,
-    }
-}
-
-fn pidfd_group_signal() -> Check {
-    let ok = pidfd::group_signal_available();
-    let detail = match ok {
-        true => "signals to a group whose leader is gone are exact",
-        false => "not offered (Linux 6.9 has it); groups are signalled by number",
-    };
-    Check {
-        name: "pidfd group signal",
-        ok,
-        detail: detail.to_string(),
-    }
+    ("pidfd", result.is_ok(), detail)
 }
 
 fn close_range() -> Check {
     let ok = spawn::close_range_available();
     let detail = match ok {
-        true => "one call closes what a child must not have",
-        false => "not offered or forbidden; descriptors are closed one by one",
+        true => "one call closes the descriptors that a child must not inherit",
+        false => "missing or forbidden; descriptors are closed one by one",
     };
-    Check {
-        name: "close_range",
-        ok,
-        detail: detail.to_string(),
-    }
+    ("close_range", ok, detail.to_string())
 }
 
 fn terminals() -> Check {
     let result = pty::open(24, 80);
     let detail = match &result {
         Ok(_) => "/dev/ptmx works".to_string(),
-        Err(error) => format!("{error}; programs with `tty` cannot start"),
+        Err(error) => format!(
+            "{}; programs with `tty` cannot start",
+            super::error_text(error)
+        ),
     };
-    Check {
-        name: "pty",
-        ok: result.is_ok(),
-        detail,
-    }
+    ("pty", result.is_ok(), detail)
 }
 
 fn children_lists() -> Check {
     let ok = fs::metadata("/proc/thread-self/children").is_ok();
     let detail = match ok {
-        true => "/proc/PID/task/TID/children",
-        false => "no children lists in /proc; stragglers are found by scanning all of it",
+        true => "stragglers are found by /proc/PID/task/TID/children",
+        false => "missing in /proc; stragglers are found by scanning all processes",
     };
-    Check {
-        name: "children lists",
-        ok,
-        detail: detail.to_string(),
-    }
+    ("children lists", ok, detail.to_string())
 }
 
 fn open_files() -> Check {
     let (soft, hard) = rlimit::nofile();
-    let ok = hard >= 4096;
+    let raised = rlimit::raised_nofile(soft, hard);
+    let ok = hard >= NOFILE_WANTED;
     let detail = match ok {
-        true => format!("limit {soft}, can be raised to {hard}"),
-        false => format!("limit {soft}:{hard}; each process takes up to 4 descriptors"),
+        true => format!("the daemon can open {raised}"),
+        false => format!("the daemon can open {raised}; each process needs up to 4"),
     };
-    Check {
-        name: "open files",
-        ok,
-        detail,
-    }
-}
-
-fn cgroup() -> Check {
-    let name = "cgroup v2";
-    let Some(own) = own_cgroup() else {
-        return Check {
-            name,
-            ok: false,
-            detail: "not mounted; no resource limits".to_string(),
-        };
-    };
-    let writable = rustix::fs::access(&own, rustix::fs::Access::WRITE_OK).is_ok();
-    let controllers = fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default();
-    let controllers = controllers.trim();
-    let detail = match writable {
-        true => format!("{} is writable; controllers: {controllers}", own.display()),
-        false => format!("{} is not writable; no resource limits", own.display()),
-    };
-    Check {
-        name,
-        ok: writable,
-        detail,
-    }
-}
-
-/// The directory of the cgroup this process is in.
-fn own_cgroup() -> Option<PathBuf> {
-    let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let below = membership
-        .lines()
-        .find_map(|line| line.strip_prefix("0::/"))?;
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let mount = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let (_, place, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(place))
-    })?;
-    Some(mount.join(below))
-}
-
-fn user_namespaces() -> Check {
-    let exists = fs::metadata("/proc/self/ns/user").is_ok();
-    let text = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
-    let maximum: u64 = text.trim().parse().unwrap_or(0);
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let inside = map.split_whitespace().nth(2) != Some("4294967295");
-    let place = if inside {
-        "this is one"
-    } else {
-        "this is the first one"
-    };
-    let detail = match exists {
-        true => format!("up to {maximum}; {place}"),
-        false => "not in this kernel".to_string(),
-    };
-    Check {
-        name: "user namespaces",
-        ok: exists && maximum > 0,
-        detail,
-    }
+    ("open files", ok, detail)
 }
 
 fn privileges() -> Check {
-    let uid = rustix::process::geteuid().as_raw();
+    let uid = super::runtime::effective_uid();
     let detail = match uid {
         0 => "root: programs can run as other users".to_string(),
         uid => format!("user {uid}: every program runs as this user"),
     };
-    Check {
-        name: "privileges",
-        ok: uid == 0,
-        detail,
-    }
-}
-
-fn pressure() -> Check {
-    let ok = fs::metadata("/proc/pressure/memory").is_ok();
-    let detail = if ok {
-        "/proc/pressure"
-    } else {
-        "no pressure figures in this kernel"
-    };
-    Check {
-        name: "pressure",
-        ok,
-        detail: detail.to_string(),
-    }
+    ("privileges", uid == 0, detail)
 }
 
 #[cfg(test)]
@@ -246,24 +127,18 @@ mod tests {
         assert_eq!(release_number("6.1.0-18-amd64"), (6, 1));
         assert_eq!(release_number("5.10"), (5, 10));
         assert_eq!(release_number("odd"), (0, 0));
-        assert!(release_number("5.9.99") < KERNEL_FLOOR);
+        assert!(release_number("5.9.99") < KERNEL_MIN);
     }
 
     #[test]
-    fn every_check_says_something_and_leaves_nothing_open() {
-        let checks = checks();
-        for check in &checks {
-            assert!(
-                !check.name.is_empty() && !check.detail.is_empty(),
-                "{check:?}"
-            );
+    fn every_check_has_a_name_and_a_detail_and_the_needed_ones_pass() {
+        let checks = run();
+        for (name, _, detail) in &checks {
+            assert!(!name.is_empty() && !detail.is_empty(), "{name} {detail}");
         }
         for needed in ["kernel", "pidfd", "pty"] {
-            let check = checks
-                .iter()
-                .find(|check| check.name == needed)
-                .expect("it is looked at");
-            assert!(check.ok, "{check:?}");
+            let check = checks.iter().find(|(name, ..)| *name == needed);
+            assert!(check.expect("it is checked").1, "{check:?}");
         }
     }
 }

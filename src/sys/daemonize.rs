@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Which of the two processes this is.
 #[derive(Debug)]
-pub enum ForkSide {
+pub(crate) enum ForkSide {
     /// The one the user started: waits for the outcome and exits.
     Parent(StartupResult),
     /// The daemon to be: in a session of its own, still with the old stdio.
@@ -15,14 +15,14 @@ pub enum ForkSide {
 
 /// The waiting end.
 #[derive(Debug)]
-pub struct StartupResult {
+pub(crate) struct StartupResult {
     fd: OwnedFd,
     pid: i32,
 }
 
 /// The telling end.
 #[derive(Debug)]
-pub struct ReadyPipe {
+pub(crate) struct ReadyPipe {
     fd: OwnedFd,
 }
 
@@ -32,7 +32,7 @@ const FAILURE_BYTES_MAX: usize = 4096;
 
 /// Closes every descriptor above the stdio: whatever the caller had open. To be called before
 /// anything of ours is.
-pub fn close_inherited() {
+pub(crate) fn close_inherited() {
     super::spawn::close_all_above_stdio();
 }
 
@@ -40,7 +40,7 @@ pub fn close_inherited() {
 ///
 /// To be called while there is only one thread (another one's locks would stay locked in the
 /// child for ever) and before any poll set or signalfd exists (they do not survive a fork).
-pub fn daemonize() -> io::Result<ForkSide> {
+pub(crate) fn daemonize() -> io::Result<ForkSide> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     // SAFETY: the caller has only one thread, so the child's copy of memory is consistent.
     let pid = retry(|| unsafe { libc::fork() })?;
@@ -55,7 +55,7 @@ pub fn daemonize() -> io::Result<ForkSide> {
 
 impl StartupResult {
     /// Waits for the child's word: its pid when it is ready, else its failure's text.
-    pub fn wait(self) -> Result<i32, String> {
+    pub(crate) fn wait(self) -> Result<i32, String> {
         let mut message = Vec::new();
         let mut buffer = [0_u8; 512];
         while message.len() <= FAILURE_BYTES_MAX {
@@ -75,12 +75,12 @@ impl StartupResult {
 
 impl ReadyPipe {
     /// The socket answers: the parent may exit 0.
-    pub fn ready(self) -> io::Result<()> {
+    pub(crate) fn ready(self) -> io::Result<()> {
         self.tell(&[READY])
     }
 
     /// It will not run, and why.
-    pub fn failed(self, text: &str) -> io::Result<()> {
+    pub(crate) fn failed(self, text: &str) -> io::Result<()> {
         let mut message = vec![FAILED];
         message.extend(text.bytes().take(FAILURE_BYTES_MAX));
         self.tell(&message)
@@ -96,7 +96,7 @@ impl ReadyPipe {
 }
 
 /// Points descriptors 0, 1 and 2 at `/dev/null`, so that the terminal can go away.
-pub fn detach_stdio() -> io::Result<()> {
+pub(crate) fn detach_stdio() -> io::Result<()> {
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
     let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty())?;
     for target in 0..3 {

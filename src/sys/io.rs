@@ -18,7 +18,7 @@ pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Writes several slices at once; returns how many bytes of all were taken.
-pub fn write_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(crate) fn write_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::io::writev(fd, slices))?)
 }
 
@@ -38,12 +38,12 @@ pub fn pipe_to_child() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Lets a pipe hold up to `bytes`. Refused beyond the user's share of memory for pipes, which
 /// leaves it as it was.
-pub fn enlarge_pipe(pipe: BorrowedFd<'_>, bytes: usize) {
+pub(crate) fn enlarge_pipe(pipe: BorrowedFd<'_>, bytes: usize) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, bytes);
 }
 
 /// `/dev/null`, to read or to write.
-pub fn open_null(read: bool) -> io::Result<OwnedFd> {
+pub(crate) fn open_null(read: bool) -> io::Result<OwnedFd> {
     let access = if read { OFlags::RDONLY } else { OFlags::WRONLY };
     let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY;
     Ok(retry_on_intr(|| {
@@ -53,7 +53,7 @@ pub fn open_null(read: bool) -> io::Result<OwnedFd> {
 
 /// A file to be a child's standard input. Opening never blocks: what is neither a regular file nor
 /// a character device (a FIFO without a writer, a directory) is an error.
-pub fn open_input(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open_input(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
@@ -70,7 +70,7 @@ pub fn open_input(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Sets or clears O_NONBLOCK, which belongs to the open file and so to all who share it.
-pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     let mut flags = rustix::fs::fcntl_getfl(fd)?;
     flags.set(OFlags::NONBLOCK, nonblocking);
     Ok(rustix::fs::fcntl_setfl(fd, flags)?)

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 /// Becomes this user for good, in every thread, and proves that root cannot be had back.
 ///
 /// On an error the process may be half-way and must end.
-pub fn drop_for_good(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+pub(crate) fn drop_for_good(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     // SAFETY: the pointer and length are those of a live slice; gid_t is u32.
     retry(|| unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
     // SAFETY: no memory is involved.
@@ -30,7 +30,12 @@ pub fn drop_for_good(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
 /// identity cannot be taken (not root); `body` has then not run. If the old identity cannot be
 /// restored, which the kernel gives no reason for, the process is ended rather than left running
 /// as a mixture.
-pub fn as_user<R>(uid: u32, gid: u32, groups: &[u32], body: impl FnOnce() -> R) -> io::Result<R> {
+pub(crate) fn as_user<R>(
+    uid: u32,
+    gid: u32,
+    groups: &[u32],
+    body: impl FnOnce() -> R,
+) -> io::Result<R> {
     let identity = Borrowed::take(uid, gid, groups)?;
     let result = body();
     drop(identity);
@@ -118,7 +123,7 @@ pub(super) mod raw {
     }
     #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
     mod number {
-        pub use libc::{
+        pub(super) use libc::{
             SYS_getgroups as GETGROUPS, SYS_getresgid as GETRESGID, SYS_getresuid as GETRESUID,
             SYS_setfsgid as SETFSGID, SYS_setfsuid as SETFSUID, SYS_setgroups as SETGROUPS,
             SYS_setresgid as SETRESGID, SYS_setresuid as SETRESUID,
@@ -126,25 +131,25 @@ pub(super) mod raw {
     }
 
     /// 0, or -1 with errno set.
-    pub fn set_groups(groups: &[u32]) -> c_long {
+    pub(crate) fn set_groups(groups: &[u32]) -> c_long {
         // SAFETY: the pointer and length are those of a live slice.
         unsafe { libc::syscall(number::SETGROUPS, groups.len(), groups.as_ptr()) }
     }
 
     /// 0, or -1 with errno set.
-    pub fn set_res_gid(gid: u32) -> c_long {
+    pub(crate) fn set_res_gid(gid: u32) -> c_long {
         // SAFETY: no memory is involved.
         unsafe { libc::syscall(number::SETRESGID, gid, gid, gid) }
     }
 
     /// 0, or -1 with errno set.
-    pub fn set_res_uid(uid: u32) -> c_long {
+    pub(crate) fn set_res_uid(uid: u32) -> c_long {
         // SAFETY: no memory is involved.
         unsafe { libc::syscall(number::SETRESUID, uid, uid, uid) }
     }
 
     /// Whether all three user and group ids and the number of groups are these.
-    pub fn is_exactly(uid: u32, gid: u32, groups: usize) -> bool {
+    pub(crate) fn is_exactly(uid: u32, gid: u32, groups: usize) -> bool {
         let mut uids = [!uid; 3];
         let mut gids = [!gid; 3];
         // SAFETY: the kernel writes one id through each of six pointers to live words; a length
@@ -172,28 +177,28 @@ pub(super) mod raw {
 
     /// Tries to become root again, user and group; whether either worked. What the target is by
     /// right is not tried.
-    pub fn root_can_return(uid: u32, gid: u32) -> bool {
+    pub(crate) fn root_can_return(uid: u32, gid: u32) -> bool {
         uid != 0 && (set_res_uid(0) == 0 || gid != 0 && set_res_gid(0) == 0)
     }
 
     /// This thread's file-system user.
-    pub fn fs_uid() -> u32 {
+    pub(crate) fn fs_uid() -> u32 {
         set_fs_uid(u32::MAX)
     }
 
     /// This thread's file-system group.
-    pub fn fs_gid() -> u32 {
+    pub(crate) fn fs_gid() -> u32 {
         set_fs_gid(u32::MAX)
     }
 
     /// Sets it if allowed and valid; returns the one before either way.
-    pub fn set_fs_uid(uid: u32) -> u32 {
+    pub(crate) fn set_fs_uid(uid: u32) -> u32 {
         // SAFETY: no memory is involved. The kernel reports the id before the call, as an int.
         unsafe { libc::syscall(number::SETFSUID, uid) as u32 }
     }
 
     /// Sets it if allowed and valid; returns the one before either way.
-    pub fn set_fs_gid(gid: u32) -> u32 {
+    pub(crate) fn set_fs_gid(gid: u32) -> u32 {
         // SAFETY: as for the user.
         unsafe { libc::syscall(number::SETFSGID, gid) as u32 }
     }

@@ -50,14 +50,14 @@ pub fn resize(master: BorrowedFd<'_>, rows: u16, cols: u16) -> io::Result<()> {
 }
 
 /// Rows and columns, of either end.
-pub fn size(fd: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
+pub(crate) fn size(fd: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
     let size = termios::tcgetwinsize(fd)?;
     Ok((size.ws_row, size.ws_col))
 }
 
 /// The device number of the terminal (`st_rdev` of the slave), asked of either end: tells which
 /// process's terminal somebody sits at.
-pub fn device(fd: BorrowedFd<'_>) -> io::Result<u64> {
+pub(crate) fn device(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let mut number: libc::c_uint = 0;
     // SAFETY: TIOCGPTN writes one unsigned int to a live place.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGPTN, &raw mut number) };

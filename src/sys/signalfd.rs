@@ -7,13 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Signals that are read instead of delivered. They stay blocked when it is dropped.
 #[derive(Debug)]
-pub struct SignalFd {
+pub(crate) struct SignalFd {
     fd: OwnedFd,
 }
 
 /// One signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SignalInfo {
+pub(crate) struct SignalInfo {
     /// Its number.
     pub signal: i32,
     /// Who sent it, or whose end it tells of.
@@ -26,7 +26,7 @@ impl SignalFd {
     /// Blocks the signals for the calling thread and all threads it starts later; to be called
     /// before there is any other, and after daemonizing (an epoll set that watched the descriptor
     /// before a fork never reports it after). EINVAL for a number that is no signal.
-    pub fn new(signals: &[i32]) -> io::Result<Self> {
+    pub(crate) fn new(signals: &[i32]) -> io::Result<Self> {
         let set = signal_set(signals)?;
         // SAFETY: the set is initialised; a null pointer drops the old mask.
         let result =
@@ -44,7 +44,7 @@ impl SignalFd {
 
     /// The next signal, `None` when there is none. Equal signals that came meanwhile are one.
     /// Read until `None`: an edge-triggered poll does not tell again of a second.
-    pub fn read(&self) -> io::Result<Option<SignalInfo>> {
+    pub(crate) fn read(&self) -> io::Result<Option<SignalInfo>> {
         let mut record = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
         let length = mem::size_of::<libc::signalfd_siginfo>();
         // SAFETY: the kernel writes at most `length` bytes to a place of that size.
@@ -69,7 +69,7 @@ impl SignalFd {
 
 /// Gives SIGCHLD its default back. Where it is ignored, as a shell's `trap '' CHLD` or a parent
 /// without manners passes it on, the kernel reaps the children and nobody learns how they ended.
-pub fn restore_sigchld() {
+pub(crate) fn restore_sigchld() {
     // SAFETY: SIG_DFL is no handler, so nothing of ours runs at a signal.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }

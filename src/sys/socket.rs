@@ -12,11 +12,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 /// The longest path a Unix socket can have, in bytes.
-pub const PATH_BYTES_MAX: usize = 107;
+pub(crate) const PATH_BYTES_MAX: usize = 107;
 
 /// A listening socket, non-blocking.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     inner: UnixListener,
     path: PathBuf,
     device_inode: Option<(u64, u64)>,
@@ -24,7 +24,7 @@ pub struct Listener {
 
 /// Why the control socket could not be bound.
 #[derive(Debug)]
-pub enum BindError {
+pub(crate) enum BindError {
     /// The path has this many bytes, more than the kernel takes.
     TooLong(PathBuf, usize),
     /// Somebody listens there.
@@ -67,7 +67,7 @@ impl Listener {
     /// Binds and listens under umask 077, then sets the mode and the group. A stale socket that
     /// nobody answers on is replaced. The umask belongs to the process: call it while no other
     /// thread makes files.
-    pub fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<Listener, BindError> {
+    pub(crate) fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<Listener, BindError> {
         let bytes = path.as_os_str().as_bytes().len();
         if bytes > PATH_BYTES_MAX {
             return Err(BindError::TooLong(path.to_path_buf(), bytes));
@@ -95,7 +95,7 @@ impl Listener {
     }
 
     /// The next connection, non-blocking; `None` when there is none.
-    pub fn accept(&self) -> io::Result<Option<UnixStream>> {
+    pub(crate) fn accept(&self) -> io::Result<Option<UnixStream>> {
         loop {
             match self.inner.accept() {
                 Ok((stream, _)) => {
@@ -113,23 +113,23 @@ impl Listener {
     }
 
     /// Where it listens.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Somebody removed the socket's file: nobody can connect any more.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         let found = std::fs::symlink_metadata(&self.path);
         found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Removes the socket's file if it is still the one that was bound.
-    pub fn unlink(&self) -> io::Result<()> {
+    pub(crate) fn unlink(&self) -> io::Result<()> {
         self.file().remove()
     }
 
     /// The socket's file, to be removed by who has not got the listener any more.
-    pub fn file(&self) -> SocketFile {
+    pub(crate) fn file(&self) -> SocketFile {
         SocketFile {
             path: self.path.clone(),
             device_inode: self.device_inode,
@@ -151,14 +151,14 @@ impl Listener {
 
 /// The file of a socket that was bound.
 #[derive(Debug)]
-pub struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     device_inode: Option<(u64, u64)>,
 }
 
 impl SocketFile {
     /// Removes it if it is still the one that was bound.
-    pub fn remove(&self) -> io::Result<()> {
+    pub(crate) fn remove(&self) -> io::Result<()> {
         if self.device_inode.is_none() || device_inode(&self.path) != self.device_inode {
             return Ok(());
         }
@@ -209,7 +209,7 @@ fn device_inode(path: &Path) -> Option<(u64, u64)> {
 
 /// Who is at the other end of a connection, as the kernel recorded it at connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// Its process; 0 when it is in a process namespace we cannot see.
     pub pid: i32,
     /// Its user.
@@ -221,7 +221,7 @@ pub struct Peer {
 }
 
 /// The peer of a connected Unix socket.
-pub fn peer(stream: BorrowedFd<'_>) -> io::Result<Peer> {
+pub(crate) fn peer(stream: BorrowedFd<'_>) -> io::Result<Peer> {
     let mut cred = libc::ucred {
         pid: 0,
         uid: u32::MAX,

@@ -15,7 +15,7 @@ const PATIENCE: Timespec = Timespec {
 
 /// Runs `body` in a process of its own, for what other tests would disturb or be disturbed by.
 /// `name` is the test's whole path below the crate.
-pub fn alone(name: &str, body: impl FnOnce()) {
+pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     const VARIABLE: &str = "TM_TEST_ALONE";
     if std::env::var(VARIABLE).as_deref() == Ok(name) {
         return body();
@@ -32,7 +32,7 @@ pub fn alone(name: &str, body: impl FnOnce()) {
     assert!(text.contains("1 passed"), "no test is called {name}");
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
@@ -53,13 +53,13 @@ pub fn skipped(reason: &str) {
 }
 
 /// A command with pipes, and our ends of them.
-pub struct Piped {
-    pub command: Command,
-    pub stdin: OwnedFd,
-    pub stdout: OwnedFd,
+pub(crate) struct Piped {
+    pub(crate) command: Command,
+    pub(crate) stdin: OwnedFd,
+    pub(crate) stdout: OwnedFd,
 }
 
-pub fn piped(argv: &[&str]) -> Piped {
+pub(crate) fn piped(argv: &[&str]) -> Piped {
     let (child_in, stdin) = io::pipe_to_child().expect("a pipe");
     let (stdout, child_out) = io::pipe().expect("a pipe");
     let child_err = child_out.try_clone().expect("a descriptor");
@@ -76,7 +76,7 @@ pub fn piped(argv: &[&str]) -> Piped {
 }
 
 /// A command on a terminal, and its master.
-pub fn on_terminal(argv: &[&str]) -> (Command, OwnedFd) {
+pub(crate) fn on_terminal(argv: &[&str]) -> (Command, OwnedFd) {
     let pty = pty::open(31, 97).expect("a terminal");
     (command(argv, Stdio::Tty(pty.slave)), pty.master)
 }
@@ -102,23 +102,22 @@ fn command(argv: &[&str], stdio: Stdio) -> Command {
 }
 
 /// Waits until the descriptor has something to say.
-pub fn readable(fd: BorrowedFd<'_>) {
+pub(crate) fn readable(fd: BorrowedFd<'_>) {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     let ready = rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&PATIENCE)));
     assert_eq!(ready, Ok(1), "nothing came");
 }
 
 /// Waits for the end of a child and reaps it.
-pub fn exit_of(child: &Spawned) -> ExitStatus {
+pub(crate) fn exit_of(child: &Spawned) -> ExitStatus {
     readable(child.pidfd.as_fd());
     pidfd::wait(child.pidfd.as_fd())
         .expect("our child")
         .expect("it has ended")
-        .exit
 }
 
 /// All output until the writers are gone.
-pub fn output_of(fd: &OwnedFd) -> String {
+pub(crate) fn output_of(fd: &OwnedFd) -> String {
     let mut output = Vec::new();
     let mut buffer = [0_u8; 4096];
     loop {
@@ -136,7 +135,7 @@ pub fn output_of(fd: &OwnedFd) -> String {
 }
 
 /// Output up to and including `end`.
-pub fn output_until(fd: &OwnedFd, end: &str) -> String {
+pub(crate) fn output_until(fd: &OwnedFd, end: &str) -> String {
     let mut output = String::new();
     let mut byte = [0_u8; 1];
     while !output.ends_with(end) {
@@ -152,7 +151,7 @@ pub fn output_until(fd: &OwnedFd, end: &str) -> String {
 }
 
 /// Runs it to its end: its output and how it ended.
-pub fn run(piped: Piped) -> (String, ExitStatus) {
+pub(crate) fn run(piped: Piped) -> (String, ExitStatus) {
     let child = super::spawn::spawn(&piped.command).expect("it starts");
     let Piped {
         command,
@@ -165,13 +164,13 @@ pub fn run(piped: Piped) -> (String, ExitStatus) {
 }
 
 /// A `cat` that has read something and waits for more, so that all of its start is over.
-pub struct Cat {
-    pub child: Spawned,
-    pub stdin: OwnedFd,
-    pub stdout: OwnedFd,
+pub(crate) struct Cat {
+    pub(crate) child: Spawned,
+    pub(crate) stdin: OwnedFd,
+    pub(crate) stdout: OwnedFd,
 }
 
-pub fn cat(change: impl FnOnce(&mut Command)) -> Cat {
+pub(crate) fn cat(change: impl FnOnce(&mut Command)) -> Cat {
     let mut piped = piped(&["cat"]);
     change(&mut piped.command);
     let child = super::spawn::spawn(&piped.command).expect("cat starts");
@@ -192,14 +191,14 @@ pub fn cat(change: impl FnOnce(&mut Command)) -> Cat {
 
 impl Cat {
     /// Lets it end.
-    pub fn end(self) {
+    pub(crate) fn end(self) {
         drop(self.stdin);
         assert_eq!(output_of(&self.stdout), "");
         assert_eq!(exit_of(&self.child), ExitStatus::Code(0));
     }
 
     /// A line of its `/proc/PID/status`.
-    pub fn status(&self, name: &str) -> String {
+    pub(crate) fn status(&self, name: &str) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.pid));
         let status = status.expect("it lives");
         let line = status
@@ -212,7 +211,7 @@ impl Cat {
     }
 
     /// The numbers of its open descriptors, sorted.
-    pub fn descriptors(&self) -> Vec<i32> {
+    pub(crate) fn descriptors(&self) -> Vec<i32> {
         let entries = std::fs::read_dir(format!("/proc/{}/fd", self.child.pid)).expect("it lives");
         let names = entries.map(|entry| entry.expect("an entry").file_name());
         let mut numbers: Vec<i32> = names

@@ -74,7 +74,7 @@ pub struct DiskError {
 impl DiskError {
     pub(crate) fn new(what: &str, error: &io::Error) -> DiskError {
         DiskError {
-            text: format!("{what}: {}", plain(error)),
+            text: format!("{what}: {}", crate::sys::error_text(error)),
             errno: error.raw_os_error().unwrap_or(0),
         }
     }
@@ -357,14 +357,6 @@ fn explain_open(path: &Path, error: &io::Error) -> DiskError {
     DiskError {
         text,
         errno: error.raw_os_error().unwrap_or(0),
-    }
-}
-
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_string(),
-        None => text,
     }
 }
 

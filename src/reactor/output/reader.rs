@@ -131,7 +131,7 @@ impl Reactor {
             return false;
         };
         let status = match sys::pidfd::wait(leader.pidfd.as_fd()) {
-            Ok(Some(wait)) => wait.exit,
+            Ok(Some(status)) => status,
             Ok(None) => return false,
             Err(error) => {
                 // Somebody else reaped it; its status is lost but its end is a fact.

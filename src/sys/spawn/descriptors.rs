@@ -19,7 +19,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub fn new() -> Result<Self, SpawnError> {
+    pub(super) fn new() -> Result<Self, SpawnError> {
         let null = crate::sys::io::open_null(true).map_err(stdio_error)?;
         let place = || rustix::io::fcntl_dupfd_cloexec(&null, 3).map_err(stdio_error);
         let places = [place()?, place()?, place()?];
@@ -27,7 +27,7 @@ impl Slots {
     }
 
     /// Puts a command's descriptors there, until the result is dropped.
-    pub fn fill(&mut self, command: &Command) -> Result<FilledSlots<'_>, SpawnError> {
+    pub(super) fn fill(&mut self, command: &Command) -> Result<FilledSlots<'_>, SpawnError> {
         let sources = match &command.stdio {
             Stdio::Tty(slave) => [slave.as_fd(); 3],
             Stdio::Fds {
@@ -52,12 +52,12 @@ pub(super) struct FilledSlots<'a>(&'a mut Slots);
 
 impl FilledSlots<'_> {
     /// The numbers, for the child.
-    pub fn raw(&self) -> [RawFd; 3] {
+    pub(super) fn raw(&self) -> [RawFd; 3] {
         self.0.places.each_ref().map(AsRawFd::as_raw_fd)
     }
 
     /// The highest of them.
-    pub fn highest(&self) -> RawFd {
+    pub(super) fn highest(&self) -> RawFd {
         self.raw().into_iter().fold(0, RawFd::max)
     }
 }
@@ -103,7 +103,7 @@ pub(super) enum CloseMethod {
 
 impl CloseMethod {
     /// The best that works here.
-    pub fn pick() -> CloseMethod {
+    pub(super) fn pick() -> CloseMethod {
         static AVAILABLE: OnceLock<bool> = OnceLock::new();
         if *AVAILABLE.get_or_init(close_range_available) {
             return CloseMethod::Range;
@@ -112,7 +112,7 @@ impl CloseMethod {
     }
 
     /// The fallback, up to the highest descriptor open now.
-    pub fn one_by_one() -> CloseMethod {
+    pub(super) fn one_by_one() -> CloseMethod {
         CloseMethod::Each(highest_descriptor())
     }
 }

@@ -93,7 +93,8 @@ pub struct Spawned {
 }
 
 /// Where programs are looked for when the environment has no `PATH`.
-pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The paths exec tries for `program`: itself if it has a slash, else one for each directory of
 /// `path`. An empty directory means the working directory. What cannot be a path (an empty name,

@@ -32,19 +32,19 @@ pub(super) struct Report {
 
 impl Report {
     /// Forgets the last report.
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.errno.store(0, Ordering::Relaxed);
         self.step.store(0, Ordering::Release);
     }
 
     /// Called by the child: where it failed and why.
-    pub fn set(&self, step: SpawnStep, errno: i32) {
+    pub(super) fn set(&self, step: SpawnStep, errno: i32) {
         self.errno.store(errno, Ordering::Relaxed);
         self.step.store(step as i32, Ordering::Release);
     }
 
     /// Called by the parent: the step's code and the errno, `None` if nothing failed.
-    pub fn take(&self) -> Option<(i32, i32)> {
+    pub(super) fn take(&self) -> Option<(i32, i32)> {
         let step = self.step.load(Ordering::Acquire);
         (step != 0).then(|| (step, self.errno.load(Ordering::Relaxed)))
     }
@@ -84,13 +84,13 @@ impl Memory {
     }
 
     /// Where the child's stack begins (it grows down).
-    pub fn stack_top(&self) -> *mut c_void {
+    pub(super) fn stack_top(&self) -> *mut c_void {
         // SAFETY: one past the end of the mapping, which is page- and so 16-byte-aligned.
         unsafe { self.stack.start.as_ptr().byte_add(self.stack.length) }
     }
 
     /// The page shared with the child.
-    pub fn report(&self) -> &Report {
+    pub(super) fn report(&self) -> &Report {
         // SAFETY: the mapping is zeroed, aligned, larger than a Report and lives as long as self;
         // a Report is all atomics, so writes by a child are allowed behind a shared reference.
         unsafe { self.report.start.cast::<Report>().as_ref() }
