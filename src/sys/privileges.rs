@@ -109,7 +109,7 @@ fn own_groups() -> io::Result<Vec<u32>> {
 
 /// The identity calls of this thread only, without libc's bookkeeping over all threads. Safe to
 /// use between clone and exec.
-pub(super) mod raw {
+pub(crate) mod raw {
     use std::ffi::c_long;
 
     #[cfg(any(target_arch = "x86", target_arch = "arm"))]
@@ -123,7 +123,7 @@ pub(super) mod raw {
     }
     #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
     mod number {
-        pub(super) use libc::{
+        pub(crate) use libc::{
             SYS_getgroups as GETGROUPS, SYS_getresgid as GETRESGID, SYS_getresuid as GETRESUID,
             SYS_setfsgid as SETFSGID, SYS_setfsuid as SETFSUID, SYS_setgroups as SETGROUPS,
             SYS_setresgid as SETRESGID, SYS_setresuid as SETRESUID,

@@ -67,16 +67,16 @@ fn only_the_end_of_plain_lines_is_replayed() {
     let kept = world.ring.read(0).slices;
     let begin = world
         .terminal
-        .late_begin(kept, 100)
+        .latest_start(kept, 100)
         .expect("a late beginning");
     assert!(begin + 64 * 1024 > world.ring.head(), "not late: {begin}");
     world.check("lines");
-    let all = world.terminal.replayed(kept, 100, false);
+    let all = world.terminal.replay(kept, 100, false);
     let wanted = snapshot(&all, kept, world.terminal.tracker(), true);
     assert!(world.terminal.snapshot(kept, 100) == wanted);
     // What is asked for beyond that is there, too.
     let history = world.terminal.model(kept, 1000);
-    assert!(world.terminal.late_begin(kept, 1000) < Some(begin));
+    assert!(world.terminal.latest_start(kept, 1000) < Some(begin));
     assert_eq!(history.screen().page().rows, all.screen().page().rows);
 }
 

@@ -1,7 +1,7 @@
 //! The lines above the screen, for whoever wants to read back.
 
 use crate::terminal::emulator::{RetainedBytes, Terminal};
-use crate::terminal::render::Painter;
+use crate::terminal::painter::Painter;
 
 /// What they may come to altogether, in bytes; the oldest are left out.
 const BYTES_MAX: usize = 256 * 1024;

@@ -5,6 +5,7 @@
 //! say it all, from a model of the screens that was brought along.
 
 mod cell;
+mod checkpoints;
 mod csi_params;
 mod emulator;
 mod history;
@@ -12,6 +13,8 @@ mod model;
 mod modes;
 mod osc;
 mod overlay;
+mod painter;
+mod query;
 mod render;
 mod resize;
 mod row;
@@ -27,6 +30,7 @@ mod tracker;
 
 pub use emulator::{RetainedBytes, Terminal};
 pub use overlay::Overlay;
+pub use query::Query;
 pub use scanner::{Handler, Scanner};
 pub use screen_text::ScreenText;
-pub use tracker::{Query, Tracker};
+pub use tracker::Tracker;

@@ -60,8 +60,8 @@ impl Model {
         }
     }
 
-    /// Between sequences, with nothing on the screens; what was saved or set stays.
-    pub(crate) fn settle(&mut self) {
+    /// Empties the screens and drops an incomplete sequence; keeps saved cursors and settings.
+    pub(crate) fn forget_text(&mut self) {
         self.scanner = Scanner::default();
         self.canvas.partial = Vec::new();
         self.canvas.repeated = (0, 0);

@@ -144,7 +144,7 @@ pub(crate) struct AnsiModes {
 }
 
 impl AnsiModes {
-    pub(super) fn set(&mut self, mode: u16, on: bool) {
+    pub(crate) fn set(&mut self, mode: u16, on: bool) {
         match mode {
             2 => self.locked = on,
             4 => self.insert = on,
@@ -154,12 +154,12 @@ impl AnsiModes {
         }
     }
 
-    pub(super) fn write_set(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_set(&self, out: &mut Vec<u8>) {
         // A terminal that takes no keys could not be left again.
         self.write(out, [b"", b"\x1b[4h", b"\x1b[12l", b"\x1b[20h"]);
     }
 
-    pub(super) fn write_undone(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_undone(&self, out: &mut Vec<u8>) {
         self.write(out, [b"\x1b[2l", b"\x1b[4l", b"\x1b[12h", b"\x1b[20l"]);
     }
 

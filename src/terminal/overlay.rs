@@ -2,7 +2,7 @@
 
 use crate::terminal::cell::Pen;
 use crate::terminal::model::Model;
-use crate::terminal::render::Painter;
+use crate::terminal::painter::Painter;
 use crate::terminal::screen::Cursor;
 use crate::terminal::tracker::Tracker;
 
@@ -65,7 +65,7 @@ impl Overlay {
     }
 
     fn go_to(&self, row: usize) -> Painter {
-        let mut painter = Painter::holding(&self.cursor().pen);
+        let mut painter = Painter::with_pen(&self.cursor().pen);
         painter.use_pen(&Pen::default());
         painter.out.push_str(&format!("\x1b[{};1H", row + 1));
         painter

@@ -1,9 +1,9 @@
 //! A look at the screen without a terminal: `tm peek`, and answers to a program that asks.
 
 use crate::terminal::emulator::{RetainedBytes, Terminal};
-use crate::terminal::render::Painter;
+use crate::terminal::painter::Painter;
+use crate::terminal::query::Query;
 use crate::terminal::screen::Screens;
-use crate::terminal::tracker::Query;
 
 /// What a process's terminal shows.
 #[derive(Debug, Clone, PartialEq, Eq)]

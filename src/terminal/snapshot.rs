@@ -9,7 +9,7 @@
 //! ```
 
 use crate::terminal::model::Model;
-use crate::terminal::render::Painter;
+use crate::terminal::painter::Painter;
 use crate::terminal::screen::{Cursor, Page, Screens};
 use crate::terminal::state::TerminalState;
 use crate::terminal::tracker::Tracker;

@@ -4,53 +4,9 @@
 //! and does not depend on how the stream was cut into chunks.
 
 use crate::terminal::modes::is_input;
+use crate::terminal::query::Query;
 use crate::terminal::scanner::Scanner;
 use crate::terminal::state::TerminalState;
-
-/// A question to the terminal, for which the program waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Query {
-    /// DA1.
-    PrimaryAttributes,
-    /// DA2.
-    SecondaryAttributes,
-    /// DSR 5.
-    Status,
-    /// CPR (DSR 6), or with `private` DECXCPR.
-    CursorPosition {
-        /// `CSI ? 6 n`.
-        private: bool,
-    },
-    /// DECRQM.
-    Mode {
-        /// Of a DEC private mode.
-        private: bool,
-        /// Its number.
-        mode: u16,
-    },
-    /// XTVERSION.
-    Version,
-}
-
-impl Query {
-    /// What a plain terminal answers. `cursor` is row and column from 0.
-    pub fn answer(self, cursor: (u16, u16)) -> Vec<u8> {
-        let (row, col) = (u32::from(cursor.0) + 1, u32::from(cursor.1) + 1);
-        let text = match self {
-            Query::PrimaryAttributes => "\x1b[?62;22c".to_string(),
-            Query::SecondaryAttributes => "\x1b[>1;10;0c".to_string(),
-            Query::Status => "\x1b[0n".to_string(),
-            Query::CursorPosition { private: false } => format!("\x1b[{row};{col}R"),
-            Query::CursorPosition { private: true } => format!("\x1b[?{row};{col}R"),
-            Query::Mode { private, mode } => {
-                let mark = if private { "?" } else { "" };
-                format!("\x1b[{mark}{mode};0$y")
-            }
-            Query::Version => format!("\x1bP>|tm {}\x1b\\", env!("CARGO_PKG_VERSION")),
-        };
-        text.into_bytes()
-    }
-}
 
 /// What is known of a process's terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -128,7 +84,7 @@ impl Tracker {
 
     /// The title last set, printable UTF-8.
     pub fn title(&self) -> Option<&str> {
-        let title = self.state.title.as_deref()?;
+        let title = self.state.osc.title.as_deref()?;
         std::str::from_utf8(title).ok()
     }
 

@@ -11,7 +11,7 @@ use std::ffi::{c_char, c_int, c_long, c_void};
 use std::os::fd::RawFd;
 
 /// All the child needs, prepared by the parent.
-pub(super) struct ExecPlan<'a> {
+pub(crate) struct ExecPlan<'a> {
     pub report: &'a Report,
     /// Null-terminated.
     pub argv: *const *const c_char,
@@ -37,7 +37,7 @@ pub(super) struct ExecPlan<'a> {
 }
 
 /// The child's entry point; `plan` is an [`ExecPlan`]. Never returns.
-pub(super) extern "C" fn run(plan: *mut c_void) -> c_int {
+pub(crate) extern "C" fn run(plan: *mut c_void) -> c_int {
     // SAFETY: the parent passes an ExecPlan that lives until this child has exec'ed or ended.
     let plan = unsafe { &*plan.cast::<ExecPlan<'_>>() };
     let Err(failure) = prepare_and_exec(plan);

@@ -12,14 +12,14 @@ use std::sync::OnceLock;
 /// [`highest`](Self::highest) only: copying and closing thousands of descriptors for each start
 /// would cost more than the start. None of them is below 3, so that none is overwritten before
 /// it is used.
-pub(super) struct Slots {
+pub(crate) struct Slots {
     /// What they hold in between, so that no terminal or pipe stays open here.
     null: OwnedFd,
     places: [OwnedFd; 3],
 }
 
 impl Slots {
-    pub(super) fn new() -> Result<Self, SpawnError> {
+    pub(crate) fn new() -> Result<Self, SpawnError> {
         let null = crate::sys::io::open_null(true).map_err(stdio_error)?;
         let place = || rustix::io::fcntl_dupfd_cloexec(&null, 3).map_err(stdio_error);
         let places = [place()?, place()?, place()?];
@@ -27,7 +27,7 @@ impl Slots {
     }
 
     /// Puts a command's descriptors there, until the result is dropped.
-    pub(super) fn fill(&mut self, command: &Command) -> Result<FilledSlots<'_>, SpawnError> {
+    pub(crate) fn fill(&mut self, command: &Command) -> Result<FilledSlots<'_>, SpawnError> {
         let sources = match &command.stdio {
             Stdio::Tty(slave) => [slave.as_fd(); 3],
             Stdio::Fds {
@@ -48,16 +48,16 @@ impl Slots {
 }
 
 /// Slots with a child's descriptors in them.
-pub(super) struct FilledSlots<'a>(&'a mut Slots);
+pub(crate) struct FilledSlots<'a>(&'a mut Slots);
 
 impl FilledSlots<'_> {
     /// The numbers, for the child.
-    pub(super) fn raw(&self) -> [RawFd; 3] {
+    pub(crate) fn raw(&self) -> [RawFd; 3] {
         self.0.places.each_ref().map(AsRawFd::as_raw_fd)
     }
 
     /// The highest of them.
-    pub(super) fn highest(&self) -> RawFd {
+    pub(crate) fn highest(&self) -> RawFd {
         self.raw().into_iter().fold(0, RawFd::max)
     }
 }
@@ -94,7 +94,7 @@ fn give_to(fd: BorrowedFd<'_>, user: &Credentials) {
 
 /// How the child closes what it should not have.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum CloseMethod {
+pub(crate) enum CloseMethod {
     /// One system call; the child begins with the daemon's own table.
     Range,
     /// One call each up to this descriptor, where the call is forbidden.
@@ -103,7 +103,7 @@ pub(super) enum CloseMethod {
 
 impl CloseMethod {
     /// The best that works here.
-    pub(super) fn pick() -> CloseMethod {
+    pub(crate) fn pick() -> CloseMethod {
         static AVAILABLE: OnceLock<bool> = OnceLock::new();
         if *AVAILABLE.get_or_init(close_range_available) {
             return CloseMethod::Range;
@@ -112,13 +112,13 @@ impl CloseMethod {
     }
 
     /// The fallback, up to the highest descriptor open now.
-    pub(super) fn one_by_one() -> CloseMethod {
+    pub(crate) fn one_by_one() -> CloseMethod {
         CloseMethod::Each(highest_descriptor())
     }
 }
 
 /// Closes every descriptor of this process above 2.
-pub(in crate::sys) fn close_all_above_stdio() {
+pub(crate) fn close_all_above_stdio() {
     match CloseMethod::pick() {
         CloseMethod::Range => {
             // SAFETY: no memory is involved; the caller has nothing open that it will use.
@@ -134,7 +134,7 @@ pub(in crate::sys) fn close_all_above_stdio() {
 }
 
 /// Whether `close_range` exists and no seccomp filter forbids it.
-pub(in crate::sys) fn close_range_available() -> bool {
+pub(crate) fn close_range_available() -> bool {
     // SAFETY: the range holds only the descriptor 4294967295, which cannot exist.
     unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) == 0 }
 }

@@ -24,7 +24,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use workspace::{Memory, Workspace};
 
-pub(super) use descriptors::{close_all_above_stdio, close_range_available};
+pub(crate) use descriptors::{close_all_above_stdio, close_range_available};
 pub use step::{SpawnError, SpawnStep, step_text};
 
 /// Everything a start needs, resolved: no name is looked up after this.

@@ -88,7 +88,7 @@ impl SpawnStep {
     }
 
     /// The step with this number.
-    pub(super) fn from_code(code: i32) -> Option<SpawnStep> {
+    pub(crate) fn from_code(code: i32) -> Option<SpawnStep> {
         SpawnStep::ALL.into_iter().find(|step| *step as i32 == code)
     }
 }

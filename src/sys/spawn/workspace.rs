@@ -8,7 +8,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Runs `body` with this thread's workspace, which is made on first use.
-pub(super) fn with<R>(
+pub(crate) fn with<R>(
     body: impl FnOnce(&mut Workspace) -> Result<R, SpawnError>,
 ) -> Result<R, SpawnError> {
     thread_local! {
@@ -25,39 +25,39 @@ pub(super) fn with<R>(
 
 /// What a failing child leaves for its parent; lives in memory that both see, copied or not.
 #[repr(C)]
-pub(super) struct Report {
+pub(crate) struct Report {
     step: AtomicI32,
     errno: AtomicI32,
 }
 
 impl Report {
     /// Forgets the last report.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.errno.store(0, Ordering::Relaxed);
         self.step.store(0, Ordering::Release);
     }
 
     /// Called by the child: where it failed and why.
-    pub(super) fn set(&self, step: SpawnStep, errno: i32) {
+    pub(crate) fn set(&self, step: SpawnStep, errno: i32) {
         self.errno.store(errno, Ordering::Relaxed);
         self.step.store(step as i32, Ordering::Release);
     }
 
     /// Called by the parent: the step's code and the errno, `None` if nothing failed.
-    pub(super) fn take(&self) -> Option<(i32, i32)> {
+    pub(crate) fn take(&self) -> Option<(i32, i32)> {
         let step = self.step.load(Ordering::Acquire);
         (step != 0).then(|| (step, self.errno.load(Ordering::Relaxed)))
     }
 }
 
 /// One thread's stack for children, its report page and its low descriptors.
-pub(super) struct Workspace {
+pub(crate) struct Workspace {
     pub memory: Memory,
     pub slots: Slots,
 }
 
 /// What a child writes to.
-pub(super) struct Memory {
+pub(crate) struct Memory {
     stack: Mapping,
     report: Mapping,
 }
@@ -84,13 +84,13 @@ impl Memory {
     }
 
     /// Where the child's stack begins (it grows down).
-    pub(super) fn stack_top(&self) -> *mut c_void {
+    pub(crate) fn stack_top(&self) -> *mut c_void {
         // SAFETY: one past the end of the mapping, which is page- and so 16-byte-aligned.
         unsafe { self.stack.start.as_ptr().byte_add(self.stack.length) }
     }
 
     /// The page shared with the child.
-    pub(super) fn report(&self) -> &Report {
+    pub(crate) fn report(&self) -> &Report {
         // SAFETY: the mapping is zeroed, aligned, larger than a Report and lives as long as self;
         // a Report is all atomics, so writes by a child are allowed behind a shared reference.
         unsafe { self.report.start.cast::<Report>().as_ref() }
