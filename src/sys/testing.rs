@@ -1,4 +1,4 @@
-//! Help for this folder's tests.
+//! Helpers for the tests of this folder.
 
 use super::pidfd::{self, ExitStatus};
 use super::spawn::{Command, Spawned, Stdio, candidates};
@@ -7,14 +7,14 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Longer than anything here takes on a loaded machine.
+/// Longer than any wait here takes on a loaded machine.
 const PATIENCE: Timespec = Timespec {
     tv_sec: 30,
     tv_nsec: 0,
 };
 
-/// Runs `body` in a process of its own, for what other tests would disturb or be disturbed by.
-/// `name` is the test's whole path below the crate.
+/// Runs `body` in a process of its own, isolated from other tests. `name` is the test's full path
+/// below the crate.
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     const VARIABLE: &str = "TM_TEST_ALONE";
     if std::env::var(VARIABLE).as_deref() == Ok(name) {
@@ -37,7 +37,7 @@ pub(crate) fn is_root() -> bool {
 }
 
 /// Reports a test that cannot run here, as `tests/support/skip.rs` does.
-pub fn skipped(reason: &str) {
+pub(crate) fn skipped(reason: &str) {
     use std::io::Write;
     let thread = std::thread::current();
     let line = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("?"));
@@ -52,7 +52,7 @@ pub fn skipped(reason: &str) {
     }
 }
 
-/// A command with pipes, and our ends of them.
+/// A command with pipes, and the test's ends of them.
 pub(crate) struct Piped {
     pub(crate) command: Command,
     pub(crate) stdin: OwnedFd,
@@ -101,7 +101,7 @@ fn command(argv: &[&str], stdio: Stdio) -> Command {
     }
 }
 
-/// Waits until the descriptor has something to say.
+/// Waits until the descriptor is readable.
 pub(crate) fn readable(fd: BorrowedFd<'_>) {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     let ready = rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&PATIENCE)));
@@ -116,7 +116,7 @@ pub(crate) fn exit_of(child: &Spawned) -> ExitStatus {
         .expect("it has ended")
 }
 
-/// All output until the writers are gone.
+/// Reads until all writers have closed.
 pub(crate) fn output_of(fd: &OwnedFd) -> String {
     let mut output = Vec::new();
     let mut buffer = [0_u8; 4096];
@@ -134,7 +134,7 @@ pub(crate) fn output_of(fd: &OwnedFd) -> String {
     String::from_utf8_lossy(&output).into_owned()
 }
 
-/// Output up to and including `end`.
+/// Reads up to and including `end`.
 pub(crate) fn output_until(fd: &OwnedFd, end: &str) -> String {
     let mut output = String::new();
     let mut byte = [0_u8; 1];
@@ -150,7 +150,7 @@ pub(crate) fn output_until(fd: &OwnedFd, end: &str) -> String {
     output
 }
 
-/// Runs it to its end: its output and how it ended.
+/// Runs a command to its end; returns its output and exit status.
 pub(crate) fn run(piped: Piped) -> (String, ExitStatus) {
     let child = super::spawn::spawn(&piped.command).expect("it starts");
     let Piped {
@@ -163,7 +163,7 @@ pub(crate) fn run(piped: Piped) -> (String, ExitStatus) {
     (output, exit_of(&child))
 }
 
-/// A `cat` that has read something and waits for more, so that all of its start is over.
+/// A `cat` that has read a byte and waits for more, so that its start is complete.
 pub(crate) struct Cat {
     pub(crate) child: Spawned,
     pub(crate) stdin: OwnedFd,
@@ -190,7 +190,7 @@ pub(crate) fn cat(change: impl FnOnce(&mut Command)) -> Cat {
 }
 
 impl Cat {
-    /// Lets it end.
+    /// Closes its input and waits for its end.
     pub(crate) fn end(self) {
         drop(self.stdin);
         assert_eq!(output_of(&self.stdout), "");
@@ -204,7 +204,7 @@ impl Cat {
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.expect("the kernel tells")
+        line.expect("the kernel reports it")
             .split_whitespace()
             .collect::<Vec<_>>()
             .join(" ")

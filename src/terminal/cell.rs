@@ -1,15 +1,15 @@
-//! What one place of a screen holds: a character, and how it looks.
+//! One cell of a screen: a character and its style.
 
 use std::sync::Arc;
 
-/// What is in a cell that was never written, or erased.
+/// The character of a cell that was never written, or was erased.
 const NOTHING: char = '\0';
 
-/// Combining characters that are kept with one cell.
+/// Combining characters of one cell.
 const MARKS_MAX: usize = 16;
 
-/// A colour as the program named it: the default, one of sixteen, one of 256, or red-green-blue.
-// Packed, a cell takes 24 bytes instead of 32: there are tens of thousands of them.
+/// A colour as the program named it: the default, one of 16, one of 256, or red-green-blue.
+// Packed, a cell takes 24 bytes instead of 32; screens have tens of thousands of cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(Rust, packed(2))]
 pub(crate) struct Colour(u32);
@@ -25,8 +25,8 @@ impl Colour {
         self.0 == 0
     }
 
-    /// Parameters of SGR that set this colour: as foreground from 30, as background from 40, as
-    /// the underline's from 50.
+    /// Writes the SGR parameters that set this colour: base 30 for the foreground, 40 for the
+    /// background, 50 for the underline.
     fn write(self, base: u16, out: &mut String) {
         let [_, red, green, blue] = self.0.to_be_bytes();
         let text = match self.0 & 0xff00_0000 {
@@ -57,7 +57,7 @@ impl Colour {
     }
 }
 
-/// Colours and attributes, as far as every cell has them.
+/// The colours and attributes that every cell has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct CellStyle {
     pub fg: Colour,
@@ -65,7 +65,7 @@ pub(crate) struct CellStyle {
     attributes: u16,
 }
 
-/// Attributes that are on or off: their bit, and the parameters that turn them on and off.
+/// Attributes that are on or off: the bit, and the parameters that turn it on and off.
 const SWITCHES: [(u16, u16, u16); 9] = [
     (1, 1, 22),
     (2, 2, 22),
@@ -78,7 +78,7 @@ const SWITCHES: [(u16, u16, u16); 9] = [
     (256, 53, 55),
 ];
 
-/// The kind of underline, 0 to 5, is kept above the switches.
+/// The kind of underline, 0 to 5, is stored above the switches.
 const UNDERLINE_SHIFT: u32 = 12;
 
 impl CellStyle {
@@ -102,7 +102,7 @@ impl CellStyle {
     }
 }
 
-/// What few cells have.
+/// Attributes that few cells have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Extra {
     marks: Vec<char>,
@@ -117,7 +117,7 @@ impl Extra {
     }
 }
 
-/// How what is written next will look.
+/// The style of the text written next.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Pen {
     pub style: CellStyle,
@@ -125,7 +125,7 @@ pub(crate) struct Pen {
 }
 
 impl Pen {
-    /// Nothing but a background.
+    /// A pen that has only a background.
     pub(crate) fn background(bg: Colour) -> Pen {
         ScreenCell::blank(bg).pen()
     }
@@ -154,7 +154,7 @@ impl Pen {
         self.change_extra(|extra| extra.link = link.map(Arc::from));
     }
 
-    /// SGR: what is between `ESC [` and `m`.
+    /// Applies SGR; `body` is the text between `ESC [` and `m`.
     pub(crate) fn select(&mut self, body: &[u8]) {
         if let [] | [b'0'] = body
             && self.is_default()
@@ -176,7 +176,7 @@ impl Pen {
         }
     }
 
-    /// One parameter: its first part, its further parts, and the parameters after it.
+    /// Applies one parameter: its first part, its other parts, and the parameters after it.
     fn select_one(
         &mut self,
         first: u16,
@@ -202,7 +202,7 @@ impl Pen {
                 let rest: Vec<u16> = parts.collect();
                 let colour = match rest.as_slice() {
                     [] => Colour::extended(params),
-                    // The colour space, which nobody uses.
+                    // The second part is a colour space, which terminals ignore.
                     [2, _, red, green, blue, ..] => {
                         Colour::extended(&mut [2, *red, *green, *blue].into_iter())
                     }
@@ -227,7 +227,7 @@ impl Pen {
         self.extra.as_ref()?.link.as_ref()
     }
 
-    /// Writes what makes a terminal's pen, that is `before`, this one.
+    /// Writes the output that changes a terminal's pen from `before` to this one.
     pub(crate) fn write(&self, before: &Pen, out: &mut String) {
         let underline = |pen: &Pen| {
             pen.extra
@@ -260,7 +260,7 @@ impl Pen {
     }
 }
 
-/// A parameter: absent or no number is 0, too large is the largest.
+/// A parameter: 0 if absent or not a number, the maximum if too large.
 pub(crate) fn number(digits: &[u8]) -> u16 {
     let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0u16, |n, digit| {
@@ -268,21 +268,21 @@ pub(crate) fn number(digits: &[u8]) -> u16 {
     })
 }
 
-/// How a cell takes part in a character of two columns.
+/// The role of a cell in a character of two columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Part {
-    /// Not at all.
+    /// A character of one column.
     #[default]
     Single,
-    /// Its first column.
+    /// The first column.
     Wide,
-    /// Its second column.
+    /// The second column.
     Spacer,
-    /// The last column of a row, left free since a wide character did not fit.
+    /// The last column of a row, left free because a wide character did not fit.
     Leading,
 }
 
-/// One place of a screen.
+/// One cell of a screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ScreenCell {
     pub character: char,
@@ -301,7 +301,7 @@ impl ScreenCell {
         }
     }
 
-    /// Nothing, on a background.
+    /// An empty cell with a background.
     pub(crate) fn blank(bg: Colour) -> ScreenCell {
         ScreenCell {
             character: NOTHING,
@@ -322,7 +322,7 @@ impl ScreenCell {
         self.character == NOTHING && self.style == style && self.extra.is_none()
     }
 
-    /// Half of a wide character is gone; this is what is left of the other half.
+    /// Blanks the remaining half of a wide character whose other half was overwritten.
     pub(crate) fn orphan(&mut self) {
         self.part = Part::Single;
         self.character = ' ';
@@ -333,7 +333,7 @@ impl ScreenCell {
         }
     }
 
-    /// A combining character.
+    /// Adds a combining character.
     pub(crate) fn add_mark(&mut self, mark: char) {
         let mut extra = self.extra.as_deref().cloned().unwrap_or_default();
         if extra.marks.len() < MARKS_MAX {
@@ -346,7 +346,7 @@ impl ScreenCell {
         self.extra.as_ref().map_or(&[], |extra| &extra.marks)
     }
 
-    /// What it was written with.
+    /// The pen that wrote the cell.
     pub(crate) fn pen(&self) -> Pen {
         let mut pen = Pen {
             style: self.style,
@@ -358,19 +358,19 @@ impl ScreenCell {
         pen
     }
 
-    /// The letter it shows, if there is nothing more to it than colours.
+    /// The ASCII character of a cell that has no more than one style.
     pub(crate) fn letter(&self) -> Option<u8> {
         let plain = self.part == Part::Single && self.extra.is_none();
         let shown = plain && matches!(self.character, ' '..='~');
         shown.then_some(self.character as u8)
     }
 
-    /// Whether both have the same colours and attributes.
+    /// Whether both cells have the same colours and attributes.
     pub(crate) fn looks_like(&self, other: &ScreenCell) -> bool {
         self.style == other.style
     }
 
-    /// Whether it was written with this pen.
+    /// Whether this pen wrote the cell.
     pub(crate) fn has_pen(&self, pen: &Pen) -> bool {
         match (&self.extra, &pen.extra) {
             (None, None) => self.style == pen.style,

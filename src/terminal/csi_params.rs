@@ -1,8 +1,8 @@
-//! What stands between the beginning and the end of a control sequence.
+//! The parameters of a control sequence.
 
 use crate::terminal::cell::number;
 
-/// Numeric parameters; what is absent or no number is 0, what is too large is the largest.
+/// Numeric parameters: 0 if absent or not a number, the maximum if too large.
 pub(crate) struct Params<'a>(&'a [u8]);
 
 impl<'a> Params<'a> {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::ring::Ring;
 
-/// A terminal behind a small ring, and one that has everything.
+/// A terminal behind a small ring, and a model that received all output.
 struct Comparison {
     ring: Ring,
     terminal: Terminal,
@@ -42,7 +42,7 @@ impl Comparison {
             let screen = model.screen_mut();
             screen.keep_history(0);
             if screen.alternate.is_none() {
-                // It is cleared when it is entered.
+                // The alternate screen is cleared when it is turned on.
                 screen.pages[1].rows.clear();
                 screen.pages[1].cursor = Default::default();
             }
@@ -74,13 +74,13 @@ fn only_the_end_of_plain_lines_is_replayed() {
     let all = world.terminal.replay(kept, 100, false);
     let wanted = snapshot(&all, kept, world.terminal.tracker(), true);
     assert!(world.terminal.snapshot(kept, 100) == wanted);
-    // What is asked for beyond that is there, too.
+    // Longer histories are complete, too.
     let history = world.terminal.model(kept, 1000);
     assert!(world.terminal.latest_start(kept, 1000) < Some(begin));
     assert_eq!(history.screen().page().rows, all.screen().page().rows);
 }
 
-/// A wheel that turns in one place, for so many bytes.
+/// At least `bytes` bytes of a spinner in one place.
 fn spin(bytes: usize) -> String {
     let turn = "\x1b[5;10H/\x1b[5;10H-\x1b[5;10H\\\x1b[5;10H|";
     turn.repeat(1 + bytes / turn.len())
@@ -129,7 +129,7 @@ fn a_model_goes_when_all_is_plain_again_and_what_was_saved_stays() {
         world.terminal.memory()
     );
     world.check("saved");
-    // Without anything saved there is nothing left to remember.
+    // Without saved state the model is dropped.
     world.feed("\x1bc");
     world.feed(&"line\r\n".repeat(20_000));
     world.check("reset");
@@ -185,7 +185,7 @@ fn a_storm_of_sizes_is_bounded() {
 }
 
 #[test]
-fn text_is_wrapped_anew_and_the_cursor_stays_in_it() {
+fn text_is_rewrapped_and_the_cursor_stays_in_it() {
     let mut model = Model::new(5, 20);
     model.screen_mut().keep_history(100);
     model.feed("one\r\n0123456789abcdefghijklmnopq\r\n$ ".as_bytes());

@@ -1,8 +1,8 @@
-//! What a process's terminal would look like, without being one.
+//! The state of a process's terminal, derived from the process's output.
 //!
-//! The [`Tracker`] watches all output, cheaply, and knows the modes. A [`Terminal`] has one and
-//! makes a snapshot when somebody attaches, from the bytes that are kept and, where those do not
-//! say it all, from a model of the screens that was brought along.
+//! The [`Tracker`] scans all output cheaply and knows the modes. A [`Terminal`] has a tracker and
+//! renders a snapshot when a client attaches. It replays the retained bytes; where those are not
+//! enough, it starts with a model of the screens.
 
 mod cell;
 mod checkpoints;
@@ -29,7 +29,7 @@ mod tabs;
 mod tracker;
 
 pub use emulator::{RetainedBytes, Terminal};
-pub use overlay::Overlay;
+pub(crate) use overlay::Overlay;
 pub use query::Query;
 pub use scanner::{Handler, Scanner};
 pub use screen_text::ScreenText;

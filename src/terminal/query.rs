@@ -27,7 +27,7 @@ pub enum Query {
 
 impl Query {
     /// The reply of a plain terminal. `cursor` is row and column from 0.
-    pub fn answer(self, cursor: (u16, u16)) -> Vec<u8> {
+    pub(crate) fn answer(self, cursor: (u16, u16)) -> Vec<u8> {
         let (row, col) = (u32::from(cursor.0) + 1, u32::from(cursor.1) + 1);
         let text = match self {
             Query::PrimaryAttributes => "\x1b[?62;22c".to_string(),

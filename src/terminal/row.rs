@@ -2,17 +2,17 @@
 
 use crate::terminal::cell::{Colour, Part, Pen, ScreenCell};
 
-/// Room for so many cells is made at once.
-const ROW_AT_LEAST: usize = 32;
+/// The initial capacity of a row, in cells.
+const CELLS_MIN: usize = 32;
 
-/// One row of a screen. Places beyond its cells are blank, on the background `fill`.
+/// One row of a screen. Columns beyond its cells are blank, on the background `fill`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Row {
     pub cells: Vec<ScreenCell>,
     pub fill: Colour,
-    /// The text goes on in the next row.
+    /// Whether the text continues in the next row.
     pub wrapped: bool,
-    /// There may be wide characters in it.
+    /// Whether the row may contain wide characters.
     pub wide: bool,
 }
 
@@ -24,7 +24,7 @@ impl Row {
         self.wide = false;
     }
 
-    /// The cell at a column, if it was ever written.
+    /// The cell at a column, if ever written.
     pub(crate) fn cell(&self, col: usize) -> Option<&ScreenCell> {
         self.cells.get(col)
     }
@@ -35,7 +35,7 @@ impl Row {
         }
     }
 
-    /// Makes single cells of the wide characters that a change at `col` cuts in two.
+    /// Splits a wide character that a change at `col` would cut in two.
     fn cut(&mut self, col: usize) {
         if !self.wide
             || self
@@ -77,7 +77,7 @@ impl Row {
         let rest = &text[known..];
         if self.cells.capacity() == 0 {
             // Most rows are written once.
-            self.cells.reserve(rest.len().max(ROW_AT_LEAST));
+            self.cells.reserve(rest.len().max(CELLS_MIN));
         }
         self.cells.extend(rest.iter().map(new));
     }
@@ -99,7 +99,7 @@ impl Row {
         self.wrapped = false;
     }
 
-    /// Moves the columns from `col` on to the right by `n`, within `cols`.
+    /// Inserts `n` blank columns at `col`; the row ends at `cols`.
     pub(crate) fn insert(&mut self, col: usize, n: usize, cols: usize, bg: Colour) {
         self.cut(col);
         let n = n.min(cols - col);
@@ -129,7 +129,7 @@ impl Row {
         self.wrapped = false;
     }
 
-    /// Cuts the row off at `cols` columns.
+    /// Cuts the row at `cols` columns.
     pub(crate) fn narrow(&mut self, cols: usize) {
         if self.cells.len() > cols {
             self.cut(cols);
@@ -138,7 +138,7 @@ impl Row {
         self.wrapped = false;
     }
 
-    /// From a column on: letters that look alike, nothing else.
+    /// The leading run of letters from a column on that have the same style.
     pub(crate) fn letters(&self, col: usize, end: usize) -> impl Iterator<Item = u8> {
         let cells = self.cells.get(col..end.min(self.cells.len()));
         let cells = cells.unwrap_or_default();
@@ -149,13 +149,13 @@ impl Row {
             .map_while(ScreenCell::letter)
     }
 
-    /// Its characters, wide ones once.
+    /// Writes the row's characters, wide ones once.
     pub(crate) fn write_text(&self, out: &mut String) {
         let cells = self.cells.iter().filter(|cell| cell.part != Part::Spacer);
         cells.for_each(|cell| cell.write_text(out));
     }
 
-    /// How many columns are worth writing.
+    /// The number of columns up to the last one that is not blank.
     pub(crate) fn len(&self) -> usize {
         let fill = self.fill;
         let last = self.cells.iter().rposition(|cell| !cell.is_blank(fill));

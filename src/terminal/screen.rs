@@ -1,6 +1,6 @@
-//! The screens of a terminal, and what the control functions do to them.
+//! The screens of a terminal, and the control functions that change them.
 //!
-//! Where terminals differ this is xterm, or what most of them have agreed on since.
+//! Where terminals differ, this follows xterm, or the later consensus of the others.
 
 use crate::terminal::cell::{Colour, Part, Pen, ScreenCell};
 use crate::terminal::modes::Charsets;
@@ -9,15 +9,15 @@ use crate::terminal::scrollback::Scrollback;
 use std::collections::VecDeque;
 use unicode_width::UnicodeWidthChar;
 
-/// The smallest size there is, and the largest that is worth its memory.
+/// The smallest useful size, and the largest that is worth its memory.
 const SIZES: std::ops::RangeInclusive<u16> = 2..=1000;
 
-/// Where the next character goes, and how it looks.
+/// The position and style of the next character.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Cursor {
     pub row: usize,
     pub col: usize,
-    /// The last column is written: the next character wraps first.
+    /// Whether the last column was written, so that the next character wraps first.
     pub pending: bool,
     pub pen: Pen,
     pub charsets: Charsets,
@@ -44,30 +44,31 @@ impl Page {
     }
 }
 
-/// Both screens, and the modes that say how they are written to.
+/// Both screens, and the modes that affect writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Screens {
     pub rows: usize,
     pub cols: usize,
-    /// Main, alternate.
+    /// The main and the alternate screen.
     pub pages: [Page; 2],
-    /// The mode by which the alternate screen was entered.
+    /// The mode that turned on the alternate screen.
     pub alternate: Option<u16>,
-    /// Rows that left the main screen at its top, and how many are kept.
+    /// Rows that scrolled off the top of the main screen, up to `history_max`.
     pub history: VecDeque<Row>,
     pub history_max: usize,
-    /// What falls out of it, where somebody wants to show that.
+    /// Rows that left `history`, if requested.
     pub scrollback: Option<Box<Scrollback>>,
-    /// The first row of the scrolling region, and the one after its last.
+    /// The first row of the scrolling region.
     pub top: usize,
+    /// The row after the last one of the scrolling region.
     pub bottom: usize,
-    /// Tab stops, if they are not the usual ones.
+    /// The tab stops, if changed.
     pub tabs: Option<Box<[bool]>>,
     pub autowrap: bool,
     pub origin: bool,
     pub insert: bool,
     pub newline: bool,
-    /// What REP repeats.
+    /// The character that REP repeats.
     pub last: Option<char>,
 }
 
@@ -93,7 +94,7 @@ impl Screens {
         }
     }
 
-    /// How many rows that leave the main screen are kept.
+    /// Limits the history to `rows`.
     pub(crate) fn keep_history(&mut self, rows: usize) {
         self.history_max = rows;
         let surplus = self.history.len().saturating_sub(rows);
@@ -107,7 +108,7 @@ impl Screens {
         }
     }
 
-    /// Empties both screens; all else stays.
+    /// Empties both screens and the history; keeps saved cursors, margins and modes.
     pub(crate) fn forget_text(&mut self) {
         for page in &mut self.pages {
             page.rows = std::iter::repeat_n(Row::default(), self.rows).collect();
@@ -117,7 +118,7 @@ impl Screens {
         self.last = None;
     }
 
-    /// Whether it is the same but for the rows above it.
+    /// Whether both are equal except for the rows above the screen.
     pub(crate) fn is_like(&self, other: &Screens) -> bool {
         let same_modes = (self.autowrap, self.origin, self.insert, self.newline)
             == (other.autowrap, other.origin, other.insert, other.newline);
@@ -126,7 +127,7 @@ impl Screens {
         same_modes && same_places && self.pages == other.pages && self.last == other.last
     }
 
-    /// Bytes of memory in use, about.
+    /// Approximate memory in bytes.
     pub(crate) fn memory(&self) -> usize {
         let rows = self
             .pages
@@ -143,7 +144,7 @@ impl Screens {
         usize::from(self.alternate.is_some())
     }
 
-    /// The screen that is shown.
+    /// The current screen.
     pub(crate) fn page(&self) -> &Page {
         &self.pages[self.index()]
     }
@@ -160,7 +161,7 @@ impl Screens {
         self.page().cursor.pen.style.bg
     }
 
-    /// One character.
+    /// Prints one character.
     pub(crate) fn print(&mut self, character: char) {
         let Some(width) = character.width() else {
             return;
@@ -189,7 +190,7 @@ impl Screens {
         self.print_at(character, width);
     }
 
-    /// Characters of one column each.
+    /// Prints ASCII characters.
     pub(crate) fn print_plain(&mut self, text: &[u8]) {
         if self.insert {
             text.iter().for_each(|byte| self.print(char::from(*byte)));
@@ -208,7 +209,7 @@ impl Screens {
                 row.wrapped = false;
                 cursor.col = cols - 1;
                 cursor.pending = true;
-                // Without wrapping all that follows goes to the last column.
+                // Without wrapping, later characters overwrite the last column.
             }
             rest = later;
             if !self.autowrap && !rest.is_empty() {
@@ -239,7 +240,7 @@ impl Screens {
         cursor.col = end.min(cols - 1);
     }
 
-    /// A combining character.
+    /// Adds a combining character to the last cell.
     fn mark(&mut self, mark: char) {
         let Page { rows, cursor, .. } = self.page_mut();
         let mut col = cursor.col.saturating_sub(usize::from(!cursor.pending));
@@ -269,7 +270,7 @@ impl Screens {
         self.line_feed();
     }
 
-    /// The last printed character again.
+    /// REP: repeats the last printed character.
     pub(crate) fn repeat(&mut self, count: usize) {
         let Some(character) = self.last else { return };
         for _ in 0..count {
@@ -307,7 +308,7 @@ impl Screens {
         cursor.pending = false;
     }
 
-    /// To a row and column from 0, of the region if places are the region's.
+    /// Moves to a row and column from 0; in origin mode, of the scrolling region.
     pub(crate) fn go_to(&mut self, row: usize, col: usize) {
         let (first, end) = match self.origin {
             true => (self.top, self.bottom),
@@ -332,7 +333,7 @@ impl Screens {
         cursor.pending = false;
     }
 
-    /// Up, as far as the region or else the screen goes.
+    /// Moves up, at most to the edge of the scrolling region or the screen.
     pub(crate) fn up(&mut self, count: usize) {
         let top = self.top;
         let cursor = self.cursor();
@@ -341,7 +342,7 @@ impl Screens {
         cursor.pending = false;
     }
 
-    /// Down, as far as the region or else the screen goes.
+    /// Moves down, at most to the edge of the scrolling region or the screen.
     pub(crate) fn down(&mut self, count: usize) {
         let (bottom, rows) = (self.bottom, self.rows);
         let cursor = self.cursor();
@@ -378,7 +379,7 @@ impl Screens {
         let Page { rows, cursor, .. } = self.page_mut();
         let row = &mut rows[cursor.row];
         match what {
-            // The last character was just written, and whoever erases does not mean that one.
+            // The cursor is logically after the last character, which must stay.
             0 if cursor.pending => {}
             0 => row.erase(cursor.col, cols, cols, bg),
             1 => row.erase(0, cursor.col + 1, cols, bg),
@@ -416,7 +417,7 @@ impl Screens {
         }
     }
 
-    /// DECSTBM, counted from 1; 0 stands for the edge.
+    /// DECSTBM: rows count from 1; 0 is the edge.
     pub(crate) fn set_margins(&mut self, first: usize, last: usize) {
         let first = first.max(1);
         let last = if last == 0 {

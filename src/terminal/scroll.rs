@@ -1,4 +1,4 @@
-//! Rows that move up and down.
+//! Moves rows up and down.
 
 use crate::terminal::screen::Screens;
 
@@ -20,7 +20,7 @@ impl Screens {
                 std::mem::take(&mut page.rows[from + step])
             };
             if keeps {
-                // What falls out of the history makes the new row.
+                // The row that leaves the history is reused as the new one.
                 let full = self.history.len() >= self.history_max;
                 let oldest = if full { self.history.pop_front() } else { None };
                 if let (Some(oldest), Some(scrollback)) = (&oldest, &mut self.scrollback) {
@@ -70,7 +70,7 @@ impl Screens {
     }
 
     fn scroll_up_below(&mut self, row: usize, count: usize) {
-        // What is deleted has not scrolled out of view.
+        // Deleted rows do not go to the history.
         let history_max = std::mem::take(&mut self.history_max);
         self.scroll_up(row, count);
         self.history_max = history_max;

@@ -12,7 +12,7 @@ fn parser(rows: u16, cols: u16) -> vt100::Parser {
     vt100::Parser::new(size(rows), size(cols), 500)
 }
 
-/// Everything of a screen that can be seen or that input depends on.
+/// All state of a screen that is visible or that affects input.
 fn look(parser: &mut vt100::Parser) -> (String, String, (u16, u16), bool, String, String) {
     let screen = parser.screen();
     let state = screen.contents_formatted();
@@ -30,7 +30,7 @@ fn look(parser: &mut vt100::Parser) -> (String, String, (u16, u16), bool, String
     )
 }
 
-/// A ring, what is known of the terminal, and a reference terminal that saw everything.
+/// A ring, its terminal, and a reference terminal that received all output.
 struct Comparison {
     ring: Ring,
     terminal: Terminal,
@@ -277,7 +277,7 @@ fn line_drawing_shows_as_lines() {
     assert_eq!(look.cursor, (1, 3));
 }
 
-/// A terminal of another size after the snapshot that is meant for it.
+/// A terminal of another size, after a snapshot for that size.
 fn within(world: &Comparison, history: usize, size: (u16, u16)) -> vt100::Parser {
     let mut fresh = parser(size.0, size.1);
     let kept = world.ring.read(0).slices;
@@ -296,7 +296,7 @@ fn on_a_smaller_terminal_no_row_is_drawn_into_another() {
     for history in [0, 10, 200] {
         let shown = within(&world, history, (24, 80)).screen().contents();
         let lines: Vec<&str> = shown.lines().collect();
-        // What does not fit wraps, as it does when a window is made smaller.
+        // Long lines wrap, as when a window shrinks.
         let long = ["row29-", &"x".repeat(86), "-END29"].concat();
         assert_eq!(lines.last(), Some(&"$ "), "{shown}");
         let last = lines[..lines.len() - 1].concat();
@@ -311,7 +311,7 @@ fn on_a_smaller_terminal_no_row_is_drawn_into_another() {
     for (index, line) in shown.lines().enumerate() {
         let n = index + 1;
         assert!(line.starts_with(&format!("line{n:02} ---")), "{shown}");
-        // A wide character that is cut in two is not there at all.
+        // A wide character that is cut in two disappears.
         assert!(line.trim_end().ends_with("-\u{65e5}"), "{shown}");
     }
     assert_eq!(shown.lines().count(), 24, "{shown}");
@@ -367,7 +367,7 @@ fn where_the_ring_wraps_does_not_show_however_often_something_is_repeated() {
     }
 }
 
-/// Processor time of this thread for a look at so many bytes of this piece.
+/// Processor time of this thread to peek at `len` bytes of repeated `piece`.
 fn work_of(piece: &str, len: usize) -> Duration {
     let spent = || {
         let now = clock_gettime(ClockId::ThreadCPUTime);
@@ -381,10 +381,10 @@ fn work_of(piece: &str, len: usize) -> Duration {
     spent() - before
 }
 
-/// Both are measured here, one beside the other, so that the machine does not matter.
+/// Measures both in turn, so that the speed of the machine does not matter.
 #[test]
 fn a_few_bytes_cannot_ask_for_much_work() {
-    // A program may as well write a thousand times as much.
+    // A program could write a thousand times as much.
     let plain = work_of("plain text ", 64 << 20);
     for piece in [
         "\x1b[2J",

@@ -3,7 +3,7 @@
 use crate::terminal::screen::Screens;
 
 impl Screens {
-    /// To the right by so many tab stops.
+    /// Moves the cursor right by `count` tab stops.
     pub(crate) fn tab(&mut self, count: usize) {
         let mut col = self.page().cursor.col;
         for _ in 0..count.min(self.cols) {
@@ -13,7 +13,7 @@ impl Screens {
         self.cursor().col = col;
     }
 
-    /// To the left by so many tab stops.
+    /// Moves the cursor left by `count` tab stops.
     pub(crate) fn back_tab(&mut self, count: usize) {
         let mut col = self.page().cursor.col;
         for _ in 0..count.min(self.cols) {

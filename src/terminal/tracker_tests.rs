@@ -70,14 +70,14 @@ fn what_few_terminals_know_is_undone_too() {
         "\x1b[?1042l\x1b[?8h\x1b[?67l\x1b[2l\x1b[12h\x1b]9;4;0\x07\x1b]22;\x07\x1b[m"
     );
     assert_eq!(reset(&format!("{on}{}", reset(on))), "\x1b[m");
-    // A locked keyboard is not locked again: nobody could leave.
+    // A locked keyboard is never restored: the user could not detach.
     assert_eq!(
         restored(on),
         "\x1b[?1042h\x1b[?8l\x1b[?67h\x1b[12l\x1b]9;4;1;40\x07\x1b]22;text\x07"
     );
     let nothing = "\x1b]9;a word\x07\x1b]9;4;0;0\x07\x1b]22;?text\x07\x1b]22;\x07\x1b]22;>text\x07";
     assert_eq!(reset(nothing), "\x1b[m");
-    // What would be left of these is a question.
+    // The rest of these sequences would be a query.
     let nothing = "\x1b]22;\u{fffd}?text\x07\x1b]9;4;1;\u{fffd}?\x07";
     assert_eq!(reset(nothing), "\x1b[m");
 }
@@ -90,7 +90,7 @@ fn of_several_mouse_modes_the_last_one_counts() {
     );
     let in_order = "\x1b[?1000h\x1b[?1003h";
     assert_eq!(restored(in_order), in_order);
-    // The last one is off again: nothing says which of the others counts.
+    // The last mode is off again, so it is unknown which of the others takes effect.
     let off_again = format!("{in_order}\x1b[?1002h\x1b[?1002l");
     assert_eq!(restored(&off_again), in_order);
     assert_eq!(restored(&restored(&off_again)), in_order);

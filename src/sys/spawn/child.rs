@@ -1,8 +1,8 @@
-//! What runs in the child between clone and exec.
+//! The child's code between clone and exec.
 //!
-//! Until it execs it may share the parent's memory, and locks of other threads may be held in
-//! its copy, so: raw system calls only, no allocation, no libc wrapper that keeps books (those
-//! of the user ids do), no panic. The order of the steps is that of [`SpawnStep`].
+//! The child may share the parent's memory, and its copy may hold locks of other threads. So it
+//! makes only raw system calls: no allocation, no panic, no libc wrapper with internal state
+//! (those of the user ids have some). The steps have the order of [`SpawnStep`].
 
 use super::workspace::Report;
 use super::{CloseMethod, Credentials, SIGNAL_SET_BYTES, SpawnStep};
@@ -10,7 +10,7 @@ use crate::sys::privileges::raw as ids;
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::os::fd::RawFd;
 
-/// All the child needs, prepared by the parent.
+/// The child's parameters, prepared by the parent.
 pub(crate) struct ExecPlan<'a> {
     pub report: &'a Report,
     /// Null-terminated.
@@ -20,9 +20,9 @@ pub(crate) struct ExecPlan<'a> {
     pub candidates: &'a [*const c_char],
     pub workingdir: *const c_char,
     pub umask: u32,
-    /// None of them below 3.
+    /// None is below 3.
     pub stdio: [RawFd; 3],
-    /// The highest of them.
+    /// The highest of `stdio`.
     pub highest: RawFd,
     pub tty: bool,
     pub session: bool,
@@ -38,7 +38,7 @@ pub(crate) struct ExecPlan<'a> {
 
 /// The child's entry point; `plan` is an [`ExecPlan`]. Never returns.
 pub(crate) extern "C" fn run(plan: *mut c_void) -> c_int {
-    // SAFETY: the parent passes an ExecPlan that lives until this child has exec'ed or ended.
+    // SAFETY: the parent passes an ExecPlan that lives until this child has exec'd or ended.
     let plan = unsafe { &*plan.cast::<ExecPlan<'_>>() };
     let Err(failure) = prepare_and_exec(plan);
     plan.report.set(failure.step, failure.errno);
@@ -68,14 +68,14 @@ fn prepare_and_exec(plan: &ExecPlan<'_>) -> Result<std::convert::Infallible, Ste
     exec(plan)
 }
 
-/// Until here the table is the parent's, and nothing may be opened, closed or replaced in it. The
-/// copy leaves out what is above the child's own, as if it had been closed.
+/// Gives the child its own descriptor table. Before this call the table is the parent's and must
+/// not change. The copy omits all descriptors above the child's.
 fn own_descriptors(plan: &ExecPlan<'_>) -> Result<(), StepFailure> {
     let CloseMethod::Range = plan.close else {
         return Ok(());
     };
     let (first, unshare) = (plan.highest + 1, libc::CLOSE_RANGE_UNSHARE);
-    // SAFETY: no memory is involved; what is closed is closed in this process's copy.
+    // SAFETY: no memory is involved; descriptors are closed in this process's copy only.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, unshare) };
     check(SpawnStep::CloseRange, result)
 }
@@ -123,8 +123,8 @@ fn enter_session(plan: &ExecPlan<'_>) -> Result<(), StepFailure> {
 
 fn place_stdio(stdio: [RawFd; 3]) -> Result<(), StepFailure> {
     for (source, target) in stdio.into_iter().zip(0..3) {
-        // SAFETY: the descriptor table is this process's own by now; no source is below 3, so none
-        // is overwritten before it is used.
+        // SAFETY: the descriptor table is now this process's own; no source is below 3, so none is
+        // overwritten before use.
         let result = unsafe { libc::syscall(libc::SYS_dup3, source, target, 0) };
         check(SpawnStep::Stdio, result)?;
     }
@@ -140,7 +140,7 @@ fn close_rest(method: CloseMethod) -> Result<(), StepFailure> {
         }
         CloseMethod::Each(highest) => {
             for fd in 3..=highest {
-                // SAFETY: as above; most of them are not open, which is no error here.
+                // SAFETY: as above; most descriptors are not open, which is no error here.
                 unsafe { libc::syscall(libc::SYS_close, fd) };
             }
         }
@@ -230,7 +230,7 @@ fn enter_directory(plan: &ExecPlan<'_>) -> Result<(), StepFailure> {
 fn unblock_signals() {
     let none = 0_u64;
     let old = std::ptr::null_mut::<c_void>();
-    // SAFETY: the kernel reads 8 bytes. All dispositions are the default by now, so a signal that
+    // SAFETY: the kernel reads 8 bytes. All dispositions are now the default, so a signal that
     // arrives here ends this child and runs no handler on shared memory.
     unsafe {
         libc::syscall(
@@ -243,8 +243,8 @@ fn unblock_signals() {
     };
 }
 
-/// Tries the candidates as a shell does: what is not there is passed over, what may not be run is
-/// remembered, anything else is the answer.
+/// Tries the candidates as a shell does: skips missing files, remembers EACCES, and fails with any
+/// other error at once.
 fn exec(plan: &ExecPlan<'_>) -> Result<std::convert::Infallible, StepFailure> {
     let mut answer = libc::ENOENT;
     for path in plan.candidates {

@@ -1,4 +1,4 @@
-//! The child's descriptors: what becomes 0, 1 and 2, and how the others are closed.
+//! The child's descriptors: the sources of 0, 1 and 2, and the way to close all others.
 
 use super::{Command, Credentials, SpawnError, SpawnStep, Stdio};
 use rustix::io::DupFlags;
@@ -8,12 +8,11 @@ use std::sync::OnceLock;
 
 /// Three low descriptors that hold a child's 0, 1 and 2 while it is started.
 ///
-/// The child begins with the daemon's own table, of which it takes a copy of what is up to
-/// [`highest`](Self::highest) only: copying and closing thousands of descriptors for each start
-/// would cost more than the start. None of them is below 3, so that none is overwritten before
-/// it is used.
+/// The child copies the daemon's table only up to the highest slot: copying and closing thousands
+/// of descriptors would cost more than the start. No slot is below 3, so that none is overwritten
+/// before use.
 pub(crate) struct Slots {
-    /// What they hold in between, so that no terminal or pipe stays open here.
+    /// Fills the slots between starts, so that no terminal or pipe stays open.
     null: OwnedFd,
     places: [OwnedFd; 3],
 }
@@ -26,7 +25,7 @@ impl Slots {
         Ok(Slots { null, places })
     }
 
-    /// Puts a command's descriptors there, until the result is dropped.
+    /// Puts a command's descriptors into the slots until the result is dropped.
     pub(crate) fn fill(&mut self, command: &Command) -> Result<FilledSlots<'_>, SpawnError> {
         let sources = match &command.stdio {
             Stdio::Tty(slave) => [slave.as_fd(); 3],
@@ -47,16 +46,16 @@ impl Slots {
     }
 }
 
-/// Slots with a child's descriptors in them.
+/// Slots that hold a child's descriptors.
 pub(crate) struct FilledSlots<'a>(&'a mut Slots);
 
 impl FilledSlots<'_> {
-    /// The numbers, for the child.
+    /// The slots' numbers.
     pub(crate) fn raw(&self) -> [RawFd; 3] {
         self.0.places.each_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// The highest of them.
+    /// The highest slot.
     pub(crate) fn highest(&self) -> RawFd {
         self.raw().into_iter().fold(0, RawFd::max)
     }
@@ -65,7 +64,7 @@ impl FilledSlots<'_> {
 impl Drop for FilledSlots<'_> {
     fn drop(&mut self) {
         for place in &mut self.0.places {
-            // Onto a descriptor that is open: this cannot run out of them.
+            // The target is open, so the process cannot run out of descriptors here.
             let _ = rustix::io::dup3(&self.0.null, place, DupFlags::CLOEXEC);
         }
     }
@@ -78,8 +77,9 @@ fn stdio_error(error: impl Into<io::Error>) -> SpawnError {
     }
 }
 
-/// Makes a terminal or pipe the target user's own, so that opening `/dev/stdout` or the terminal
-/// by its name works there. Files and devices are left alone. Failure only costs that comfort.
+/// Makes the target user the owner of a terminal or pipe, so that the child can open
+/// `/dev/stdout` or its terminal by name. Leaves files and devices alone. Failure is harmless
+/// otherwise.
 fn give_to(fd: BorrowedFd<'_>, user: &Credentials) {
     let Ok(stat) = rustix::fs::fstat(fd) else {
         return;
@@ -92,17 +92,17 @@ fn give_to(fd: BorrowedFd<'_>, user: &Credentials) {
     }
 }
 
-/// How the child closes what it should not have.
+/// How the child closes all other descriptors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum CloseMethod {
-    /// One system call; the child begins with the daemon's own table.
+    /// One `close_range`; the child starts with the daemon's own table.
     Range,
-    /// One call each up to this descriptor, where the call is forbidden.
+    /// One `close` for each descriptor up to this one, where `close_range` is unavailable.
     Each(RawFd),
 }
 
 impl CloseMethod {
-    /// The best that works here.
+    /// The best method available.
     pub(crate) fn pick() -> CloseMethod {
         static AVAILABLE: OnceLock<bool> = OnceLock::new();
         if *AVAILABLE.get_or_init(close_range_available) {
@@ -126,7 +126,7 @@ pub(crate) fn close_all_above_stdio() {
         }
         CloseMethod::Each(highest) => {
             for fd in 3..=highest {
-                // SAFETY: as above; most of them are not open, which is no error here.
+                // SAFETY: as above; most descriptors are not open, which is no error here.
                 unsafe { libc::close(fd) };
             }
         }

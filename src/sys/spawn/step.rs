@@ -1,15 +1,15 @@
-//! The steps of a start and how their failures read.
+//! The steps of a start, and the messages of their failures.
 
 use super::Command;
 use std::fmt;
 use std::io;
 
-/// Why there is no child.
+/// Why a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpawnError {
-    /// What was being done.
+    /// The step that failed.
     pub step: SpawnStep,
-    /// Why it failed.
+    /// The step's error.
     pub errno: i32,
 }
 
@@ -22,7 +22,7 @@ impl fmt::Display for SpawnError {
 
 impl std::error::Error for SpawnError {}
 
-/// The steps of a start, in their order.
+/// The steps of a start, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i32)]
 #[allow(missing_docs)] // The names are the documentation.
@@ -65,7 +65,7 @@ impl SpawnStep {
         SpawnStep::Exec,
     ];
 
-    /// The step as error messages call it.
+    /// The step's name in error messages.
     pub fn name(self) -> &'static str {
         match self {
             SpawnStep::Clone => "clone",
@@ -93,7 +93,7 @@ impl SpawnStep {
     }
 }
 
-/// The step with what it worked on: `chdir /nope`, `exec nosuch`, `setuid 33`.
+/// The step and its argument: `chdir /nope`, `exec nosuch`, `setuid 33`.
 pub fn step_text(step: SpawnStep, command: &Command) -> String {
     let name = step.name();
     let detail = match step {

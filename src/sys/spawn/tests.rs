@@ -217,7 +217,7 @@ fn a_group_of_its_own_without_a_session() {
 fn limits_and_scores_are_set() {
     let own_score = || std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
     let before: i32 = own_score().trim().parse().unwrap();
-    // Anybody may raise it, few may lower it.
+    // Raising needs no privilege, lowering does.
     let score = (before + 10).min(1000);
     let cat = cat(|command| {
         command.nofile = Some((100, 200));
@@ -303,7 +303,7 @@ fn standard_descriptors_that_are_closed_here_do_not_matter() {
         || {
             // SAFETY: this process is this test's own and reads nothing.
             unsafe { libc::close(0) };
-            // The worst case: what is to become 1 is at 0, where 0 would overwrite it.
+            // The worst case: the source of 1 is at 0, where 0 would overwrite it.
             let (stdout, child_out) = reversed_pipe();
             assert_eq!(child_out.as_raw_fd(), 0, "the pipe took the free number");
             let mut piped = Piped {
@@ -320,7 +320,7 @@ fn standard_descriptors_that_are_closed_here_do_not_matter() {
     );
 }
 
-/// A pipe whose writing end has the lower number.
+/// A pipe whose write end has the lower number.
 fn reversed_pipe() -> (OwnedFd, OwnedFd) {
     let (read, write) = crate::sys::io::pipe().unwrap();
     let moved = rustix::io::fcntl_dupfd_cloexec(&read, 3).unwrap();
@@ -368,7 +368,7 @@ fn two_thousand_starts_leak_nothing() {
                 assert_eq!(exit_of(&child), ExitStatus::Code(0));
             }
             assert_eq!(descriptors(), before.0);
-            // The allocator may come and go with a mapping or two; a thousand stacks may not.
+            // The allocator may add a few mappings; a thousand stacks must not stay.
             assert!(
                 mappings() < before.1 + 10,
                 "{} mappings, {} before",
