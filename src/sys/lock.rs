@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A locked file that holds the pid of the only daemon.
+/// A locked file with the pid of the only daemon.
 ///
 /// The lock ends with its last descriptor, however the process ends. Dropping the value removes
 /// the file if its directory allows that.
@@ -71,7 +71,7 @@ impl LockFile {
         self.file.write_all_at(text.as_bytes(), 0)
     }
 
-    /// The pid of the process that holds the lock at `path`; `None` if no process does.
+    /// The pid of the process that has locked `path`; `None` if no process does.
     pub(crate) fn holder(path: &Path) -> io::Result<Option<i32>> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(libc::O_NOFOLLOW);

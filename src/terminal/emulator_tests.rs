@@ -106,7 +106,7 @@ fn what_was_painted_long_ago_is_there() {
 
 #[test]
 fn plain_lines_never_need_a_model() {
-    let line = "\x1b[32mINFO\x1b[0m a line of a log, which goes on and on\x1b[K\r\n";
+    let line = "\x1b[32mINFO\x1b[0m a line of a log, which runs on and on\x1b[K\r\n";
     let mut world = Comparison::new(24, 80, 64 * 1024);
     for _ in 0..200 {
         world.feed(&line.repeat(100));
