@@ -116,7 +116,7 @@ fn model_feed(input: &[u8]) {
     let mut terminal = Terminal::new(0, 24, 80);
     let mut ring = Ring::new(64 << 10);
     for chunk in input.chunks(4096) {
-        terminal.make_room(ring.read(0).slices, 64 << 10, chunk.len());
+        terminal.before_evict(ring.read(0).slices, 64 << 10, chunk.len());
         terminal.feed(black_box(chunk));
         ring.write(chunk);
     }

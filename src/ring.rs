@@ -1,29 +1,28 @@
-//! Bytes with absolute offsets: the newest ones are kept, the oldest give way.
+//! A bounded buffer of the newest bytes of a stream, addressed by absolute offsets.
 //!
 //! ```text
-//!   forgotten      kept                 to come
+//!   evicted        kept                 future
 //!   ───────────┬───────────────────┬────────────▶  offset
 //!              tail                head
 //! ```
 //!
-//! Offsets count from the first byte ever written and never go back, so a reader is nothing but
-//! a number. A reader that fell behind `tail` is told how many bytes it missed and goes on.
+//! Offsets count from the first byte ever written and never decrease, so a reader is only a
+//! number. A reader that falls behind `tail` learns how many bytes it missed, and continues there.
 //!
-//! The ring starts with no memory and doubles up to its capacity as bytes come, so that a quiet
-//! writer costs nothing; where memory runs out it keeps the size it has. `base` is the offset that
-//! sits at the region's first byte; everything else is arithmetic on offsets, which is what lets
-//! the region be any run of bytes.
+//! The ring starts without memory and doubles up to its capacity as bytes arrive, so that a quiet
+//! writer costs nothing. If memory runs out, the ring keeps its size. `base` is the offset of the
+//! region's first byte; everything else is arithmetic on offsets, so the region can be any memory.
 
-/// The smallest capacity: what one read of a terminal returns.
+/// The smallest capacity: the most that one read of a terminal returns.
 pub const CAPACITY_MIN: usize = 4096;
 
-/// The first region's size; quiet writers stay at it.
+/// The size of the first region, which suffices for quiet writers.
 const REGION_FIRST: usize = 2048;
 
-/// A region this large grows only where so much memory again would be left for others.
+/// A larger region grows only if the same amount of memory again is available.
 const REGION_LARGE: usize = 1024 * 1024;
 
-/// A bounded run of the newest bytes of a stream.
+/// The newest bytes of a stream.
 #[derive(Debug)]
 pub struct Ring {
     region: Box<[u8]>,
@@ -33,10 +32,10 @@ pub struct Ring {
     tail: u64,
 }
 
-/// What a reader gets: `gap` missed bytes, then two pieces that follow one another.
+/// The result of a read: `gap` missed bytes, then two consecutive pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Read<'a> {
-    /// Bytes between the reader's offset and the first piece that are no longer kept.
+    /// Evicted bytes between the reader's offset and the first piece.
     pub gap: u64,
     /// Offset of the first piece's first byte.
     pub offset: u64,
@@ -45,12 +44,12 @@ pub struct Read<'a> {
 }
 
 impl Read<'_> {
-    /// How many bytes there are to read.
+    /// The number of bytes to read.
     pub fn len(&self) -> usize {
         self.slices.0.len() + self.slices.1.len()
     }
 
-    /// Whether there is nothing to read.
+    /// Whether there are no bytes to read.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -68,37 +67,37 @@ impl Ring {
         }
     }
 
-    /// The offset the next byte will get.
+    /// The offset of the next byte.
     pub fn head(&self) -> u64 {
         self.head
     }
 
-    /// The offset of the oldest byte that is kept.
+    /// The offset of the oldest byte.
     pub fn tail(&self) -> u64 {
         self.tail
     }
 
-    /// How many bytes are kept.
+    /// The number of bytes that are kept.
     pub fn len(&self) -> usize {
         (self.head - self.tail) as usize
     }
 
-    /// Whether nothing is kept.
+    /// Whether no bytes are kept.
     pub fn is_empty(&self) -> bool {
         self.head == self.tail
     }
 
-    /// How many bytes can be kept.
+    /// The most bytes that can be kept.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Bytes of memory in use.
+    /// Memory in bytes.
     pub fn memory(&self) -> usize {
         self.region.len()
     }
 
-    /// Appends bytes; the oldest ones give way.
+    /// Appends bytes; evicts the oldest ones.
     pub fn write(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -110,14 +109,14 @@ impl Ring {
         }
     }
 
-    /// Where the next bytes go: one contiguous piece of 1 to `max` bytes (none if `max` is 0).
-    /// It may hold the oldest bytes once the capacity is reached, so write only what is then
-    /// [committed](Self::commit), from the front.
+    /// The place for the next bytes: one contiguous piece of 1 to `max` bytes (none if `max` is
+    /// 0). At full capacity it still holds the oldest bytes. So write from the front, and
+    /// [commit](Self::commit) all bytes that were written.
     pub fn spare(&mut self, max: usize) -> &mut [u8] {
         self.grow(max);
         let at = self.index(self.head);
         let max = match self.region.len() < self.capacity {
-            // The rest goes into a larger region, not in the place of what can be kept.
+            // More bytes go into a larger region and evict none.
             true => max.min(self.region.len() - self.len()),
             false => max,
         };
@@ -125,7 +124,7 @@ impl Ring {
         &mut self.region[at..end]
     }
 
-    /// Takes in the first `n` bytes of the piece that [`spare`](Self::spare) returned.
+    /// Appends the first `n` bytes of the piece that [`spare`](Self::spare) returned.
     pub fn commit(&mut self, n: usize) {
         debug_assert!(n <= self.region.len(), "more committed than was spare");
         let n = n.min(self.region.len());
@@ -134,7 +133,7 @@ impl Ring {
         self.tail = self.tail.max(oldest);
     }
 
-    /// What is kept from `from` on. An offset in the future reads as empty at the head.
+    /// Reads from an offset on. An offset in the future reads as empty at the head.
     pub fn read(&self, from: u64) -> Read<'_> {
         let offset = from.clamp(self.tail, self.head);
         let gap = self.tail.saturating_sub(from);
@@ -156,7 +155,7 @@ impl Ring {
         }
     }
 
-    /// Gives up everything before `offset`.
+    /// Evicts all bytes before `offset`.
     pub fn forget(&mut self, offset: u64) {
         self.tail = offset.clamp(self.tail, self.head);
     }
@@ -191,7 +190,7 @@ impl Ring {
         if len == self.region.len() {
             return;
         }
-        // To ask first is the only way not to end with the process when there is no memory.
+        // Try the allocation first: a failed one in `rehouse` would abort the process.
         let large = len > REGION_LARGE;
         if large && Vec::<u8>::new().try_reserve_exact(len + len).is_err() {
             self.capacity = self.region.len().max(CAPACITY_MIN);
@@ -200,7 +199,7 @@ impl Ring {
         }
     }
 
-    /// Moves what is kept to the front of a new region of `len` bytes.
+    /// Moves the kept bytes to the front of a new region of `len` bytes.
     fn rehouse(&mut self, len: usize) {
         let mut region = vec![0; len].into_boxed_slice();
         let (first, second) = self.read(self.tail).slices;
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_give_way_and_the_gap_is_exact() {
+    fn the_oldest_are_evicted_and_the_gap_is_exact() {
         let mut ring = Ring::new(CAPACITY_MIN);
         ring.write(&[1; CAPACITY_MIN]);
         ring.write(&[2; 100]);
@@ -276,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_gives_way_while_there_is_room() {
+    fn no_byte_is_evicted_while_there_is_room() {
         let mut ring = Ring::new(64 * 1024);
         ring.write(&[1; 8000]);
-        // What is kept sits at the end of the region now, and new bytes begin at its front.
+        // The kept bytes are now at the end of the region; new bytes start at its front.
         ring.forget(7000);
         ring.write(&[2; 1000]);
         let spare = ring.spare(usize::MAX).len();

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::{arbitrary, fuzz_target};
-use taskmaster::terminal::{Scanner, Sink, Terminal};
+use taskmaster::terminal::{Scanner, Handler, Terminal};
 
 #[derive(Debug, Clone, Copy, arbitrary::Arbitrary)]
 struct Input<'a> {
@@ -99,7 +99,7 @@ impl Questions {
     }
 }
 
-impl Sink for Questions {
+impl Handler for Questions {
     fn text(&mut self, bytes: &[u8]) {
         if bytes.contains(&0x05) {
             self.add('t', b"ENQ", 0x05);

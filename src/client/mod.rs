@@ -19,7 +19,7 @@ pub use error::{ClientError, exit};
 
 /// Runs `tm` with the arguments of this process; returns its exit code.
 pub fn main() -> i32 {
-    crate::sys::signalfd::hear_of_children();
+    crate::sys::signalfd::restore_sigchld();
     let matches = cli::command::tm_command().get_matches();
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,

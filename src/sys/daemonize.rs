@@ -1,28 +1,28 @@
-//! Going to the background, and telling the one who waits whether it worked.
+//! Forks into the background, and reports to the waiting parent whether the daemon is ready.
 
 use super::{io as bytes, retry};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// Which of the two processes this is.
+/// The process in which [`daemonize`] returned.
 #[derive(Debug)]
-pub enum Role {
-    /// The one the user started: waits for the outcome and exits.
-    Parent(Outcome),
-    /// The daemon to be: in a session of its own, still with the old stdio.
+pub(crate) enum ForkSide {
+    /// The process that the user started. It waits for the result and exits.
+    Parent(StartupResult),
+    /// The future daemon: in a session of its own, still with the old stdio.
     Child(ReadyPipe),
 }
 
-/// The waiting end.
+/// The reading end of the readiness pipe.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct StartupResult {
     fd: OwnedFd,
     pid: i32,
 }
 
-/// The telling end.
+/// The writing end of the readiness pipe.
 #[derive(Debug)]
-pub struct ReadyPipe {
+pub(crate) struct ReadyPipe {
     fd: OwnedFd,
 }
 
@@ -30,32 +30,31 @@ const READY: u8 = b'+';
 const FAILED: u8 = b'-';
 const FAILURE_BYTES_MAX: usize = 4096;
 
-/// Closes every descriptor above the stdio: whatever the caller had open. To be called before
-/// anything of ours is.
-pub fn close_inherited() {
+/// Closes every inherited descriptor above stdio. Call it before the daemon opens any.
+pub(crate) fn close_inherited() {
     super::spawn::close_all_above_stdio();
 }
 
 /// Forks, and makes the child the leader of a new session.
 ///
-/// To be called while there is only one thread (another one's locks would stay locked in the
-/// child for ever) and before any poll set or signalfd exists (they do not survive a fork).
-pub fn daemonize() -> io::Result<Role> {
+/// Call it while the process has only one thread: locks of another thread would stay locked in
+/// the child forever. Call it before any poll set or signalfd exists: they do not survive a fork.
+pub(crate) fn daemonize() -> io::Result<ForkSide> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     // SAFETY: the caller has only one thread, so the child's copy of memory is consistent.
     let pid = retry(|| unsafe { libc::fork() })?;
     if pid > 0 {
         drop(write);
-        return Ok(Role::Parent(Outcome { fd: read, pid }));
+        return Ok(ForkSide::Parent(StartupResult { fd: read, pid }));
     }
     drop(read);
     rustix::process::setsid()?;
-    Ok(Role::Child(ReadyPipe { fd: write }))
+    Ok(ForkSide::Child(ReadyPipe { fd: write }))
 }
 
-impl Outcome {
-    /// Waits for the child's word: its pid when it is ready, else its failure's text.
-    pub fn wait(self) -> Result<i32, String> {
+impl StartupResult {
+    /// Waits until the child is ready and returns its pid, or the message of its failure.
+    pub(crate) fn wait(self) -> Result<i32, String> {
         let mut message = Vec::new();
         let mut buffer = [0_u8; 512];
         while message.len() <= FAILURE_BYTES_MAX {
@@ -74,19 +73,19 @@ impl Outcome {
 }
 
 impl ReadyPipe {
-    /// The socket answers: the parent may exit 0.
-    pub fn ready(self) -> io::Result<()> {
-        self.tell(&[READY])
+    /// Reports that the socket accepts connections, so that the parent exits 0.
+    pub(crate) fn ready(self) -> io::Result<()> {
+        self.send(&[READY])
     }
 
-    /// It will not run, and why.
-    pub fn failed(self, text: &str) -> io::Result<()> {
+    /// Reports that the daemon cannot start, and the reason.
+    pub(crate) fn failed(self, text: &str) -> io::Result<()> {
         let mut message = vec![FAILED];
         message.extend(text.bytes().take(FAILURE_BYTES_MAX));
-        self.tell(&message)
+        self.send(&message)
     }
 
-    fn tell(&self, mut message: &[u8]) -> io::Result<()> {
+    fn send(&self, mut message: &[u8]) -> io::Result<()> {
         while !message.is_empty() {
             let written = bytes::write(self.fd.as_fd(), message)?;
             message = message.get(written..).unwrap_or_default();
@@ -95,8 +94,8 @@ impl ReadyPipe {
     }
 }
 
-/// Points descriptors 0, 1 and 2 at `/dev/null`, so that the terminal can go away.
-pub fn detach_stdio() -> io::Result<()> {
+/// Points descriptors 0, 1 and 2 at `/dev/null`, so that the terminal can close.
+pub(crate) fn detach_stdio() -> io::Result<()> {
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
     let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty())?;
     for target in 0..3 {
@@ -105,7 +104,7 @@ pub fn detach_stdio() -> io::Result<()> {
         retry(|| unsafe { libc::dup2(null.as_raw_fd(), target) })?;
     }
     if null.as_raw_fd() < 3 {
-        // It is one of the three (they were closed before) and has to stay open.
+        // Stdio was closed before, so this descriptor is one of the three and must stay open.
         rustix::io::fcntl_setfd(&null, rustix::io::FdFlags::empty())?;
         std::mem::forget(null);
     }
@@ -124,16 +123,16 @@ mod tests {
     }
 
     #[test]
-    fn the_parent_hears_the_outcome() {
+    fn the_parent_receives_the_result() {
         alone(
-            "sys::daemonize::tests::the_parent_hears_the_outcome",
+            "sys::daemonize::tests::the_parent_receives_the_result",
             || {
                 match daemonize().unwrap() {
-                    Role::Parent(outcome) => {
+                    ForkSide::Parent(outcome) => {
                         let child = outcome.wait().unwrap();
                         crate::sys::pidfd::open(child).unwrap();
                     }
-                    Role::Child(pipe) => {
+                    ForkSide::Child(pipe) => {
                         let leader = rustix::process::getsid(None) == Ok(rustix::process::getpid());
                         let _ = if leader {
                             pipe.ready()
@@ -144,18 +143,20 @@ mod tests {
                     }
                 }
                 match daemonize().unwrap() {
-                    Role::Parent(outcome) => assert_eq!(outcome.wait(), Err("no port".to_string())),
-                    Role::Child(pipe) => {
+                    ForkSide::Parent(outcome) => {
+                        assert_eq!(outcome.wait(), Err("no port".to_string()))
+                    }
+                    ForkSide::Child(pipe) => {
                         let _ = pipe.failed("no port");
                         end();
                     }
                 }
                 match daemonize().unwrap() {
-                    Role::Parent(outcome) => {
+                    ForkSide::Parent(outcome) => {
                         let text = outcome.wait().unwrap_err();
                         assert_eq!(text, "the daemon ended before it was ready; see its log");
                     }
-                    Role::Child(pipe) => {
+                    ForkSide::Child(pipe) => {
                         drop(pipe);
                         end();
                     }
@@ -165,9 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_inherited_is_closed() {
+    fn inherited_descriptors_are_closed() {
         alone(
-            "sys::daemonize::tests::what_was_inherited_is_closed",
+            "sys::daemonize::tests::inherited_descriptors_are_closed",
             || {
                 let high = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 100).unwrap();
                 let number = std::os::fd::IntoRawFd::into_raw_fd(high);

@@ -1,68 +1,38 @@
-//! What is left of a process after its leader: found by parentage, group, session and
-//! environment.
+//! Processes as `/proc` shows them: their parents, groups, sessions and environments. The daemon
+//! finds stragglers by these.
 
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Makes orphans of our children ours, so that none escapes.
-pub fn become_subreaper() -> io::Result<()> {
+/// Makes this process the new parent of descendants whose own parent ends.
+pub(crate) fn become_subreaper() -> io::Result<()> {
     // SAFETY: the option takes an integer.
     super::retry(|| unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1_usize) }).map(|_| ())
 }
 
 /// A process as `/proc/PID/stat` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat {
-    /// Its id.
+pub(crate) struct Stat {
     pub pid: i32,
-    /// Its parent.
     pub ppid: i32,
-    /// Its process group.
     pub pgid: i32,
-    /// Its session.
     pub sid: i32,
     /// `R`, `S`, `D`, `Z` and so on.
     pub state: char,
-    /// Clock ticks since boot; with the pid it names a process for ever.
+    /// Start time in clock ticks since boot; unique together with the pid.
     pub starttime: u64,
 }
 
 impl Stat {
-    /// Whether it has ended and only waits to be reaped.
-    pub fn is_dead(&self) -> bool {
+    /// Whether the process has ended but is not reaped.
+    pub(crate) fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
     }
 }
 
-/// A process that outlived its leader.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Straggler {
-    /// Its id.
-    pub pid: i32,
-    /// Its process group.
-    pub pgid: i32,
-    /// Its session.
-    pub sid: i32,
-    /// Its command line, shortened.
-    pub command: String,
-}
-
-impl Straggler {
-    /// Adds the command line to what is known.
-    pub fn of(stat: &Stat) -> Straggler {
-        let Stat { pid, pgid, sid, .. } = *stat;
-        Straggler {
-            pid,
-            pgid,
-            sid,
-            command: command(pid),
-        }
-    }
-}
-
-/// The processes whose parent we are, zombies included, in the order of their pids.
-pub fn direct_children() -> Vec<i32> {
+/// The children of this process, zombies included, ordered by pid.
+pub(crate) fn direct_children() -> Vec<i32> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let mut children = children_of(own).unwrap_or_else(|| {
         let all = all().into_iter();
@@ -74,17 +44,17 @@ pub fn direct_children() -> Vec<i32> {
     children
 }
 
-/// Everything below `roots`, these not included, zombies included. A process whose parent ended
-/// during the walk can be missed: look again until nothing is left.
-pub fn descendants(roots: &[i32]) -> Vec<Stat> {
+/// All descendants of `roots`, zombies included; `roots` themselves are not. A process whose
+/// parent ends during the walk can be missed: repeat the walk until it finds nothing.
+pub(crate) fn descendants(roots: &[i32]) -> Vec<Stat> {
     match descendants_by_children(roots) {
         Some(found) => found,
         None => descendants_by_scan(roots, &all()),
     }
 }
 
-/// Every process there is.
-pub fn all() -> Vec<Stat> {
+/// All processes.
+pub(crate) fn all() -> Vec<Stat> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -93,14 +63,14 @@ pub fn all() -> Vec<Stat> {
     pids.filter_map(stat).collect()
 }
 
-/// One process; `None` when there is none.
-pub fn stat(pid: i32) -> Option<Stat> {
+/// One process; `None` if it does not exist.
+pub(crate) fn stat(pid: i32) -> Option<Stat> {
     parse_stat(pid, &read_bounded(format!("/proc/{pid}/stat"), 4096)?)
 }
 
-/// A variable of the environment a process was started with, such as `TM_PROCESS`. `None` when it
-/// has none, or is not ours to look at.
-pub fn environ_value(pid: i32, name: &str) -> Option<String> {
+/// A variable of the environment that a process was started with, such as `TM_PROCESS`. `None`
+/// when it is unset, or the environment cannot be read.
+pub(crate) fn environ_value(pid: i32, name: &str) -> Option<String> {
     let environ = read_bounded(format!("/proc/{pid}/environ"), ENVIRON_BYTES_MAX)?;
     environ.split(|byte| *byte == 0).find_map(|entry| {
         let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
@@ -108,14 +78,14 @@ pub fn environ_value(pid: i32, name: &str) -> Option<String> {
     })
 }
 
-/// Whether a process has an environment that can be read. In the middle of an exec it has none.
-pub fn has_environ(pid: i32) -> bool {
+/// Whether a process has a readable environment. During an exec it has none.
+pub(crate) fn has_environ(pid: i32) -> bool {
     read_bounded(format!("/proc/{pid}/environ"), 1).is_some_and(|first| !first.is_empty())
 }
 
-/// The command line of a process for people: arguments joined, control characters replaced, at
+/// The command line of a process for display: arguments joined, control characters replaced, at
 /// most 60 characters; `[name]` when it has none (a zombie).
-pub fn command(pid: i32) -> String {
+pub(crate) fn command(pid: i32) -> String {
     let line = read_bounded(format!("/proc/{pid}/cmdline"), 1024).unwrap_or_default();
     let line = String::from_utf8_lossy(&line);
     let line = line.trim_end_matches('\0').replace('\0', " ");
@@ -144,14 +114,14 @@ fn shorten(text: &str) -> String {
     head.chain(['…']).collect()
 }
 
-/// From the children lists of all threads; `None` when the kernel does not keep them.
+/// Reads the children lists of all threads; `None` when the kernel does not provide them.
 fn children_of(pid: i32) -> Option<Vec<i32>> {
     let mut children = Vec::new();
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Some(children);
     };
     for thread in threads.flatten() {
-        match read_all(&thread.path().join("children")) {
+        match fs::read(thread.path().join("children")) {
             Ok(list) => {
                 let list = String::from_utf8_lossy(&list);
                 children.extend(
@@ -159,7 +129,7 @@ fn children_of(pid: i32) -> Option<Vec<i32>> {
                         .filter_map(|pid| pid.parse::<i32>().ok()),
                 );
             }
-            // Either the thread has ended, or there are no such files at all.
+            // Either the thread has ended, or the kernel has no such files.
             Err(_) if !Path::new("/proc/thread-self/children").exists() => return None,
             Err(_) => {}
         }
@@ -173,7 +143,7 @@ fn descendants_by_children(roots: &[i32]) -> Option<Vec<Stat>> {
     let mut parents = roots.to_vec();
     while let Some(parent) = parents.pop() {
         for child in children_of(parent)? {
-            // A pid that was reused during the walk must not send us round in circles.
+            // A pid reused during the walk must not cause an endless loop.
             if seen.insert(child) && !roots.contains(&child) {
                 found.extend(stat(child));
                 parents.push(child);
@@ -198,7 +168,7 @@ fn descendants_by_scan(roots: &[i32], all: &[Stat]) -> Vec<Stat> {
 }
 
 fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
-    // The name may hold anything, also spaces and parentheses: what counts comes after the last.
+    // The name may contain spaces and parentheses: the fields start after the last one.
     let end_of_name = text.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(text.get(end_of_name + 1..)?).ok()?;
     let mut fields = rest.split_whitespace();
@@ -208,7 +178,7 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
         ppid: fields.next()?.parse().ok()?,
         pgid: fields.next()?.parse().ok()?,
         sid: fields.next()?.parse().ok()?,
-        // Field 22 of the line, of which the session was field 6.
+        // Field 22 of the line; the session was field 6.
         starttime: fields.nth(15)?.parse().ok()?,
     })
 }
@@ -221,10 +191,6 @@ fn read_bounded(path: String, bytes_max: u64) -> Option<Vec<u8>> {
         .read_to_end(&mut content)
         .ok()?;
     Some(content)
-}
-
-fn read_all(path: &Path) -> io::Result<Vec<u8>> {
-    fs::read(path)
 }
 
 #[cfg(test)]
@@ -250,11 +216,11 @@ mod tests {
         for broken in ["", "42 (a", "42 (a) S 1", "42 (a) S x 8 9"] {
             assert_eq!(parse_stat(42, broken.as_bytes()), None);
         }
-        assert_eq!(stat_of_nobody(), None);
     }
 
-    fn stat_of_nobody() -> Option<Stat> {
-        stat(i32::MAX)
+    #[test]
+    fn a_process_that_does_not_exist_has_no_stat() {
+        assert_eq!(stat(i32::MAX), None);
     }
 
     #[test]
@@ -265,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_is_the_one_at_the_start() {
+    fn the_environment_is_the_one_at_exec() {
         let cat = cat(|command| {
             command.envp = vec![c"TM_PROCESS_NOT=x".into(), c"TM_PROCESS=w:0".into()];
         });
@@ -312,7 +278,7 @@ mod tests {
                 pidfd::signal_group(child.pid, libc::SIGKILL).unwrap();
                 exit_of(&child);
                 let orphan = pidfd::open(grandchild).unwrap();
-                // Its parents were of the killed group; adoption happens as the last of them ends.
+                // Its parents were in the killed group; it is adopted when the last of them ends.
                 while !direct_children().contains(&grandchild) {
                     std::thread::yield_now();
                 }

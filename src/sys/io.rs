@@ -1,4 +1,4 @@
-//! Bytes: reads, writes, pipes and the files a child's input and output are.
+//! Reads, writes, pipes, and the files that serve as a child's stdin and stdout.
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::retry_on_intr;
@@ -7,18 +7,18 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Reads once; 0 is the end.
+/// Reads once; returns 0 at the end.
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::io::read(fd, &mut *buffer))?)
 }
 
-/// Writes once; returns how many bytes were taken.
+/// Writes once; returns the number of bytes written.
 pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::io::write(fd, bytes))?)
 }
 
-/// Writes several slices at once; returns how many bytes of all were taken.
-pub fn write_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+/// Writes several slices at once; returns the total number of bytes written.
+pub(crate) fn write_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::io::writev(fd, slices))?)
 }
 
@@ -36,14 +36,13 @@ pub fn pipe_to_child() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
-/// Lets a pipe hold up to `bytes`. Refused beyond the user's share of memory for pipes, which
-/// leaves it as it was.
-pub fn enlarge_pipe(pipe: BorrowedFd<'_>, bytes: usize) {
+/// Raises a pipe's capacity to `bytes`. The kernel ignores this beyond the user's pipe quota.
+pub(crate) fn enlarge_pipe(pipe: BorrowedFd<'_>, bytes: usize) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, bytes);
 }
 
-/// `/dev/null`, to read or to write.
-pub fn open_null(read: bool) -> io::Result<OwnedFd> {
+/// Opens `/dev/null` for reading or writing.
+pub(crate) fn open_null(read: bool) -> io::Result<OwnedFd> {
     let access = if read { OFlags::RDONLY } else { OFlags::WRONLY };
     let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY;
     Ok(retry_on_intr(|| {
@@ -51,9 +50,9 @@ pub fn open_null(read: bool) -> io::Result<OwnedFd> {
     })?)
 }
 
-/// A file to be a child's standard input. Opening never blocks: what is neither a regular file nor
-/// a character device (a FIFO without a writer, a directory) is an error.
-pub fn open_input(path: &Path) -> io::Result<OwnedFd> {
+/// Opens a file as a child's stdin, without blocking. Anything but a regular file or character
+/// device is an error, such as a FIFO without a writer or a directory.
+pub(crate) fn open_input(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
@@ -69,8 +68,8 @@ pub fn open_input(path: &Path) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Sets or clears O_NONBLOCK, which belongs to the open file and so to all who share it.
-pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+/// Sets or clears O_NONBLOCK of the open file, which every process that shares it sees.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     let mut flags = rustix::fs::fcntl_getfl(fd)?;
     flags.set(OFlags::NONBLOCK, nonblocking);
     Ok(rustix::fs::fcntl_setfl(fd, flags)?)
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_listening_is_an_error_not_a_death() {
+    fn a_pipe_without_a_reader_is_an_error_not_a_signal() {
         let (read, write_end) = pipe().unwrap();
         drop(read);
         let error = write(write_end.as_fd(), b"x").unwrap_err();

@@ -1,32 +1,32 @@
-//! What makes a daemon the only one of its config, and leads to it: a locked file, and a link in
-//! the usual place.
+//! Files that make a daemon unique and findable: a lock file with the daemon's pid, and a symbolic
+//! link from the usual socket path to the real one.
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::process::{Pid, test_kill_process};
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A locked file that holds the pid of the only daemon. The lock ends with the last descriptor of
-/// it, however the process ends; the file goes with the value, unless its folder is out of reach.
+/// A locked file with the pid of the only daemon.
+///
+/// The lock ends with its last descriptor, however the process ends. Dropping the value removes
+/// the file if its directory allows that.
 #[derive(Debug)]
-pub struct LockFile {
-    file: OwnedFd,
+pub(crate) struct LockFile {
+    file: File,
     path: PathBuf,
 }
 
-/// Why a lock could not be had.
+/// Why a lock cannot be acquired.
 #[derive(Debug)]
-pub enum LockError {
-    /// Another process has it.
+pub(crate) enum LockError {
+    /// Another process holds it.
     Held {
-        /// Its pid, if it has written one already.
+        /// The holder's pid, if already written.
         pid: Option<i32>,
     },
-    /// The file could not be opened or written.
+    /// The file cannot be opened, locked or written.
     Io(io::Error),
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for LockError {
         match self {
             LockError::Held { pid: Some(pid) } => write!(f, "already running (pid {pid})"),
             LockError::Held { pid: None } => write!(f, "already running"),
-            LockError::Io(error) => f.write_str(&super::words_of(error)),
+            LockError::Io(error) => f.write_str(&super::error_text(error)),
         }
     }
 }
@@ -49,12 +49,13 @@ impl From<io::Error> for LockError {
 }
 
 impl LockFile {
-    /// Makes the file (0600) if needed, locks it and writes this process's pid into it.
-    pub fn acquire(path: &Path) -> Result<LockFile, LockError> {
+    /// Creates the file (0600) if needed, locks it and writes this process's pid into it.
+    pub(crate) fn acquire(path: &Path) -> Result<LockFile, LockError> {
         loop {
             let file = open_locked(path)?;
-            // Whoever had it before removed it at its end: a lock on that one excludes nobody.
-            if is_at(file.as_fd(), path)? {
+            // A holder removes the file when it ends. A lock on a removed file excludes no other
+            // daemon, so try again.
+            if is_at(&file, path)? {
                 let path = path.to_path_buf();
                 let lock = LockFile { file, path };
                 lock.write_pid()?;
@@ -63,87 +64,88 @@ impl LockFile {
         }
     }
 
-    /// Writes this process's pid again: after a fork the lock is shared but the pid another.
-    pub fn write_pid(&self) -> io::Result<()> {
-        rustix::fs::ftruncate(&self.file, 0)?;
+    /// Writes this process's pid again: after a fork the lock is shared but the pid differs.
+    pub(crate) fn write_pid(&self) -> io::Result<()> {
+        self.file.set_len(0)?;
         let text = format!("{}\n", std::process::id());
-        rustix::io::pwrite(&self.file, text.as_bytes(), 0)?;
-        Ok(())
+        self.file.write_all_at(text.as_bytes(), 0)
     }
 
-    /// The pid of whoever holds the lock at `path`; `None` when nobody does.
-    pub fn holder(path: &Path) -> io::Result<Option<i32>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = match rustix::fs::open(path, flags, Mode::empty()) {
+    /// The pid of the process that has locked `path`; `None` if no process does.
+    pub(crate) fn holder(path: &Path) -> io::Result<Option<i32>> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NOFOLLOW);
+        let file = match options.open(path) {
             Ok(file) => file,
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
         };
-        // Asking is locking for an instant. It is not done where only a daemon that just starts
-        // could hold the lock: that one would take the asker for a daemon.
-        let written = written_pid(file.as_fd()).and_then(Pid::from_raw);
+        // The query below takes the lock for a moment. A daemon that starts in that moment would
+        // see it as held, so query only when the file names a living process.
+        let written = written_pid(&file).and_then(Pid::from_raw);
         if written.is_none_or(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH)) {
             return Ok(None);
         }
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        match file.try_lock_shared() {
             Ok(()) => Ok(None),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(written_pid(file.as_fd())),
-            Err(error) => Err(error.into()),
+            Err(TryLockError::WouldBlock) => Ok(written_pid(&file)),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // Nobody else removes or replaces it while it is locked.
-        if is_at(self.file.as_fd(), &self.path).unwrap_or(false) {
+        // No other daemon removes or replaces the file while it is locked.
+        if is_at(&self.file, &self.path).unwrap_or(false) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-fn open_locked(path: &Path) -> Result<OwnedFd, LockError> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let file = rustix::fs::open(path, flags, mode).map_err(io::Error::from)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+fn open_locked(path: &Path) -> Result<File, LockError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    let file = options.open(path)?;
+    match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held {
-            pid: written_pid(file.as_fd()),
+        Err(TryLockError::WouldBlock) => Err(LockError::Held {
+            pid: written_pid(&file),
         }),
-        Err(error) => Err(LockError::Io(error.into())),
+        Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
     }
 }
 
-/// Whether the file that is open is still the one at `path`.
-fn is_at(file: BorrowedFd<'_>, path: &Path) -> io::Result<bool> {
-    let open = rustix::fs::fstat(file)?;
-    match rustix::fs::lstat(path) {
-        Ok(found) => Ok((found.st_dev, found.st_ino) == (open.st_dev, open.st_ino)),
-        Err(rustix::io::Errno::NOENT) => Ok(false),
-        Err(error) => Err(error.into()),
+/// Whether the open file is still the one at `path`.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
-fn written_pid(file: BorrowedFd<'_>) -> Option<i32> {
+fn written_pid(file: &File) -> Option<i32> {
     let mut text = [0_u8; 16];
-    let length = rustix::io::pread(file, &mut text, 0).ok()?;
+    let length = file.read_at(&mut text, 0).ok()?;
     let text = std::str::from_utf8(text.get(..length)?).ok()?;
     text.trim().parse().ok().filter(|pid| *pid > 0)
 }
 
-/// A symbolic link in the usual place of a socket to where it really is. It goes with the value,
-/// if it is still ours.
+/// A symbolic link at a usual socket path that leads to the real socket. Dropping the value
+/// removes the link unless something else has replaced it.
 #[derive(Debug)]
-pub struct Link {
+pub(crate) struct Link {
     path: PathBuf,
     target: PathBuf,
 }
 
 impl Link {
-    /// Makes the link, in place of a stale socket or another link; to be called only by who holds
-    /// the lock beside it.
-    pub fn make(path: &Path, target: &Path) -> io::Result<Link> {
+    /// Creates the link; replaces a stale socket or another link. The caller must hold the lock
+    /// beside `path`.
+    pub(crate) fn make(path: &Path, target: &Path) -> io::Result<Link> {
         let link = Link {
             path: path.to_path_buf(),
             target: target.to_path_buf(),
@@ -152,8 +154,8 @@ impl Link {
         Ok(link)
     }
 
-    /// Makes it again if it was removed; whether it had to be.
-    pub fn restore(&self) -> io::Result<bool> {
+    /// Recreates the link if it was removed; whether it was.
+    pub(crate) fn restore(&self) -> io::Result<bool> {
         if fs::symlink_metadata(&self.path).is_ok() {
             return Ok(false);
         }
@@ -161,14 +163,13 @@ impl Link {
         Ok(true)
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes what is at `path` if it is a link; to be called only by who holds the lock beside
-    /// it.
-    pub fn clear(path: &Path) -> io::Result<()> {
+    /// Removes a link at `path`; leaves anything else alone. The caller must hold the lock beside
+    /// `path`.
+    pub(crate) fn clear(path: &Path) -> io::Result<()> {
         match fs::symlink_metadata(path) {
             Ok(found) if found.file_type().is_symlink() => fs::remove_file(path),
             _ => Ok(()),
@@ -198,7 +199,6 @@ impl Drop for Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn only_one_holds_a_lock() {
@@ -220,21 +220,21 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_goes_with_its_file_and_only_with_its_own() {
+    fn a_lock_removes_its_own_file_and_no_other() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s.lock");
         drop(LockFile::acquire(&path).unwrap());
         assert!(!path.exists());
-        // Opened before it was removed, locked after: that excludes nobody.
+        // Opened before the file was removed, locked after: this lock excludes no other daemon.
         let late = fs::File::create(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        assert!(!is_at(late.as_fd(), &path).unwrap());
+        assert!(!is_at(&late, &path).unwrap());
         let lock = LockFile::acquire(&path).unwrap();
-        assert!(!is_at(late.as_fd(), &path).unwrap());
+        assert!(!is_at(&late, &path).unwrap());
         fs::remove_file(&path).unwrap();
-        fs::write(&path, "another's").unwrap();
+        fs::write(&path, "foreign").unwrap();
         drop(lock);
-        assert_eq!(fs::read_to_string(&path).unwrap(), "another's");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "foreign");
     }
 
     #[test]

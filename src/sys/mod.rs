@@ -1,25 +1,23 @@
-//! Every system call that needs care, behind safe `OwnedFd` interfaces: the only `unsafe` of the
-//! crate.
+//! Safe wrappers for system calls, with `OwnedFd` interfaces; the only `unsafe` of the crate.
 //!
-//! Nothing here decides anything, and nothing here imports the rest of the crate. Each block of
-//! `unsafe` argues beside it why it holds. All file descriptors are close-on-exec; interrupted
-//! calls are retried.
+//! This layer decides nothing and imports no other layer. A SAFETY comment justifies each block
+//! of `unsafe`. All file descriptors are close-on-exec; interrupted calls are retried.
 #![allow(unsafe_code)]
 
-pub mod daemonize;
-pub mod descendants;
+pub(crate) mod checks;
+pub(crate) mod daemonize;
+pub(crate) mod descendants;
 pub mod io;
-pub mod lock;
+pub(crate) mod lock;
 pub mod pidfd;
-pub mod privileges;
-pub mod probe;
+pub(crate) mod privileges;
 pub mod pty;
-pub mod rlimit;
+pub(crate) mod rlimit;
 pub mod runtime;
-pub mod signalfd;
-pub mod socket;
+pub(crate) mod signalfd;
+pub(crate) mod socket;
 pub mod spawn;
-pub mod tty;
+pub(crate) mod tty;
 
 #[cfg(test)]
 mod testing;
@@ -41,28 +39,31 @@ fn retry<T: PartialOrd + Default>(mut call: impl FnMut() -> T) -> Result<T> {
     }
 }
 
-/// What went wrong, without the number that says nothing to people that the words do not.
-pub fn words_of(error: &Error) -> String {
+/// The error message without the trailing `(os error N)`.
+pub(crate) fn error_text(error: &Error) -> String {
     let text = error.to_string();
-    let words = text.split(" (os error").next();
-    words.unwrap_or_default().to_string()
+    match text.split_once(" (os error") {
+        Some((message, _)) => message.to_string(),
+        None => text,
+    }
 }
 
-/// What is wrong with a place for a file of ours, and what helps.
-pub fn trouble_at(path: &Path, error: &Error) -> String {
-    let place = path.display();
-    let missing = path.parent().filter(|folder| !folder.exists());
+/// The error message for a path at which the daemon cannot create a file, with a remedy.
+pub(crate) fn path_error(path: &Path, error: &Error) -> String {
+    let message = error_text(error);
+    let path_shown = path.display();
+    let missing = path.parent().filter(|directory| !directory.exists());
     match (error.kind(), missing) {
-        (ErrorKind::NotFound, Some(folder)) => format!(
-            "{place}: the folder {} does not exist; make it or choose another place",
-            folder.display()
+        (ErrorKind::NotFound, Some(directory)) => format!(
+            "{path_shown}: the directory {} does not exist; create it or choose another path",
+            directory.display()
         ),
         (ErrorKind::AlreadyExists, _) => {
-            format!("{place}: exists and is no file of ours; remove it or choose another place")
+            format!("{path_shown}: exists and is not a tmd file; remove it or choose another path")
         }
         (ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem, _) => {
-            format!("{place}: {}; choose another place", words_of(error))
+            format!("{path_shown}: {message}; choose another path")
         }
-        _ => format!("{place}: {}", words_of(error)),
+        _ => format!("{path_shown}: {message}"),
     }
 }

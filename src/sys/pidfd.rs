@@ -1,8 +1,8 @@
-//! Children and other processes by handle: exact exit statuses, signals that cannot miss.
+//! Processes by handle: exact exit statuses, and signals that never reach a reused pid.
 
 use super::retry;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,23 +18,16 @@ pub enum ExitStatus {
     },
 }
 
-/// A child's end, taken: it is no zombie any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wait {
-    /// How it ended.
-    pub exit: ExitStatus,
-}
-
-/// Takes the exit status of the child behind `pidfd`; `None` while it lives.
+/// Reaps the child behind `pidfd`; `None` while it lives.
 ///
 /// ECHILD when it is not our child, or already reaped.
-pub fn wait(pidfd: BorrowedFd<'_>) -> io::Result<Option<Wait>> {
+pub fn wait(pidfd: BorrowedFd<'_>) -> io::Result<Option<ExitStatus>> {
     let id = pidfd_id(pidfd)?;
     let ended = waitid(libc::P_PIDFD, id, libc::WEXITED | libc::WNOHANG)?;
-    Ok(ended.map(|(_, exit)| Wait { exit }))
+    Ok(ended.map(|(_, exit)| exit))
 }
 
-/// As [`wait`], but waits until the child has ended.
+/// Waits until the child behind `pidfd` has ended, and reaps it.
 pub fn wait_blocking(pidfd: BorrowedFd<'_>) -> io::Result<ExitStatus> {
     let id = pidfd_id(pidfd)?;
     match waitid(libc::P_PIDFD, id, libc::WEXITED)? {
@@ -43,22 +36,26 @@ pub fn wait_blocking(pidfd: BorrowedFd<'_>) -> io::Result<ExitStatus> {
     }
 }
 
-/// A handle to any process; ESRCH when there is none.
+/// Opens a handle to any process; ESRCH when there is none.
 pub fn open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: no memory is involved.
     let fd = retry(|| unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
     let fd = i32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
-    // SAFETY: the call made this descriptor (close-on-exec) and nobody else owns it.
+    // SAFETY: the call made this descriptor (close-on-exec) and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Sends a signal (any number; 0 only tests) to the process behind `pidfd`. ESRCH when it is gone.
 pub fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
-    send(pidfd, signal, 0)
+    let fd = pidfd.as_raw_fd();
+    let info = std::ptr::null_mut::<libc::siginfo_t>();
+    let number = libc::SYS_pidfd_send_signal;
+    // SAFETY: a null siginfo asks the kernel to fill it as kill(2) would.
+    retry(|| unsafe { libc::syscall(number, fd, signal, info, 0) }).map(|_| ())
 }
 
-/// Sends a signal to every process of a group. ESRCH when none is left; EINVAL for 1 and below,
-/// which mean other things to the kernel.
+/// Sends a signal to every process of a group. ESRCH when it is empty; EINVAL for 1 and below,
+/// which mean something else to the kernel.
 pub fn signal_group(pgid: i32, signal: i32) -> io::Result<()> {
     if pgid <= 1 {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -67,31 +64,8 @@ pub fn signal_group(pgid: i32, signal: i32) -> io::Result<()> {
     retry(|| unsafe { libc::kill(-pgid, signal) }).map(|_| ())
 }
 
-/// Sends a signal to the group of the process behind `pidfd`, also after the leader is reaped.
-///
-/// Exact from Linux 6.9 on; before, the group's number is used, which must be that of a group
-/// known to have members.
-pub fn signal_group_of(pidfd: BorrowedFd<'_>, pgid: i32, signal: i32) -> io::Result<()> {
-    match send(pidfd, signal, PIDFD_SIGNAL_PROCESS_GROUP) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
-            signal_group(pgid, signal)
-        }
-        result => result,
-    }
-}
-
-/// Whether [`signal_group_of`] is exact here.
-pub fn group_signal_available() -> bool {
-    let own = i32::try_from(std::process::id()).unwrap_or(0);
-    open(own).is_ok_and(|fd| match send(fd.as_fd(), 0, PIDFD_SIGNAL_PROCESS_GROUP) {
-        Ok(()) => true,
-        // Known, but we lead no group.
-        Err(error) => error.raw_os_error() == Some(libc::ESRCH),
-    })
-}
-
-/// The pid of some child that has ended and is not reaped; it stays so.
-pub fn peek_any_zombie() -> io::Result<Option<i32>> {
+/// The pid of any child that has ended but is not reaped. Does not reap it.
+pub(crate) fn peek_any_zombie() -> io::Result<Option<i32>> {
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     match waitid(libc::P_ALL, 0, options) {
         Ok(ended) => Ok(ended.map(|(pid, _)| pid)),
@@ -100,8 +74,8 @@ pub fn peek_any_zombie() -> io::Result<Option<i32>> {
     }
 }
 
-/// Takes the exit status of the child with this pid; `None` while it lives.
-pub fn reap(pid: i32) -> io::Result<Option<ExitStatus>> {
+/// Reaps the child with this pid; `None` while it lives.
+pub(crate) fn reap(pid: i32) -> io::Result<Option<ExitStatus>> {
     let id = match libc::id_t::try_from(pid) {
         Ok(id) if id > 0 => id,
         _ => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
@@ -110,21 +84,11 @@ pub fn reap(pid: i32) -> io::Result<Option<ExitStatus>> {
     Ok(ended.map(|(_, exit)| exit))
 }
 
-const PIDFD_SIGNAL_PROCESS_GROUP: u32 = 1 << 2;
-
-fn send(pidfd: BorrowedFd<'_>, signal: i32, flags: u32) -> io::Result<()> {
-    let fd = pidfd.as_raw_fd();
-    let info = std::ptr::null_mut::<libc::siginfo_t>();
-    let number = libc::SYS_pidfd_send_signal;
-    // SAFETY: a null siginfo asks the kernel to fill it as kill(2) would.
-    retry(|| unsafe { libc::syscall(number, fd, signal, info, flags) }).map(|_| ())
-}
-
 fn pidfd_id(pidfd: BorrowedFd<'_>) -> io::Result<libc::id_t> {
     libc::id_t::try_from(pidfd.as_raw_fd()).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))
 }
 
-/// The pid and end of the child that was found, `None` if WNOHANG found none.
+/// The pid and exit status of a matching child; `None` if WNOHANG found none.
 fn waitid(
     kind: libc::idtype_t,
     id: libc::id_t,
@@ -132,7 +96,7 @@ fn waitid(
 ) -> io::Result<Option<(i32, ExitStatus)>> {
     // SAFETY: siginfo_t is plain data for which all zeroes are valid.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel writes one siginfo_t to a live place.
+    // SAFETY: the kernel writes one siginfo_t to a live variable.
     retry(|| unsafe { libc::waitid(kind, id, &raw mut info, options) })?;
     // SAFETY: waitid fills the SIGCHLD fields, or leaves all zeroes when nothing was found.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
@@ -153,9 +117,10 @@ fn waitid(
 mod tests {
     use super::*;
     use crate::sys::testing::*;
+    use std::os::fd::AsFd;
 
     #[test]
-    fn a_living_child_has_no_status_and_a_reaped_one_none_any_more() {
+    fn neither_a_living_nor_a_reaped_child_has_a_status() {
         let cat = cat(|_| {});
         let pidfd = cat.child.pidfd.try_clone().unwrap();
         assert_eq!(wait(pidfd.as_fd()).unwrap(), None);
@@ -168,10 +133,10 @@ mod tests {
     }
 
     #[test]
-    fn a_core_dump_is_told_apart_from_none() {
+    fn a_core_dump_keeps_the_signal() {
         let cat = cat(|_| {});
         signal(cat.child.pidfd.as_fd(), libc::SIGSEGV).unwrap();
-        // Whether a core is written depends on the limits of whoever runs the tests.
+        // Whether a core is written depends on the limits that the tests run under.
         assert!(matches!(
             exit_of(&cat.child),
             ExitStatus::Signal {
@@ -182,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_to_nobody_is_refused() {
+    fn a_handle_to_no_process_is_refused() {
         let error = open(i32::MAX).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
         assert_eq!(open(0).unwrap_err().raw_os_error(), Some(libc::EINVAL));
@@ -191,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_mean_everybody_are_refused() {
+    fn groups_that_mean_every_process_are_refused() {
         for pgid in [1, 0, -1, i32::MIN] {
             let error = signal_group(pgid, 0).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
@@ -203,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_group_outlives_its_leader() {
-        // The leader waits for its child to be there, then ends; the child holds the output.
+        // The leader ends once its child runs; the child keeps the output open.
         let piped = piped(&["sh", "-c", "sleep 60 & echo started"]);
         let child = crate::sys::spawn::spawn(&piped.command).unwrap();
         drop(piped.command);
@@ -213,12 +178,8 @@ mod tests {
             .unwrap()
             .expect("the leader has ended");
         signal_group(child.pid, 0).unwrap();
-        signal_group_of(child.pidfd.as_fd(), child.pid, libc::SIGKILL).unwrap();
-        assert_eq!(
-            output_of(&piped.stdout),
-            "",
-            "the last of the group is gone"
-        );
+        signal_group(child.pid, libc::SIGKILL).unwrap();
+        assert_eq!(output_of(&piped.stdout), "", "the group is gone");
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! Who we are: giving root up for good, and being somebody else for one file operation.
+//! User identity: dropping root permanently, and acting as another user for one file operation.
 
 use super::retry;
 use std::io;
 use std::sync::OnceLock;
 
-/// Becomes this user for good, in every thread, and proves that root cannot be had back.
+/// Becomes this user permanently, in every thread, and verifies that root cannot be regained.
 ///
-/// On an error the process may be half-way and must end.
-pub fn drop_for_good(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+/// After an error the process may have a mixed identity and must exit.
+pub(crate) fn drop_for_good(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     // SAFETY: the pointer and length are those of a live slice; gid_t is u32.
     retry(|| unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
     // SAFETY: no memory is involved.
@@ -15,43 +15,47 @@ pub fn drop_for_good(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     // SAFETY: no memory is involved.
     retry(|| unsafe { libc::setresuid(uid, uid, uid) })?;
     if raw::is_exactly(uid, gid, groups.len()) && !raw::root_can_return(uid, gid) {
-        // From here on it is as if that user had started the daemon.
+        // From here on the process behaves as if that user had started it.
         set_dumpable();
         return Ok(());
     }
-    let text = format!("could not drop privileges for good: still not only user {uid}");
+    let text = format!("privileges not dropped: the process can act as others than user {uid}");
     Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
 }
 
-/// Runs `body` with the file-system identity of this user, in this thread only, and is itself
-/// again afterwards, also when `body` panics.
+/// Runs `body` with the file-system identity of this user, in this thread only. Restores the
+/// identity afterwards, even if `body` panics.
 ///
-/// Files are opened and created as that user would, without root's override. Errors when the
-/// identity cannot be taken (not root); `body` has then not run. If the old identity cannot be
-/// restored, which the kernel gives no reason for, the process is ended rather than left running
-/// as a mixture.
-pub fn as_user<R>(uid: u32, gid: u32, groups: &[u32], body: impl FnOnce() -> R) -> io::Result<R> {
-    let identity = Borrowed::take(uid, gid, groups)?;
+/// Files are opened and created as that user would, without root's override. Fails without
+/// running `body` if the identity cannot be taken (not root). Aborts the process if the old
+/// identity cannot be restored, because a mixed one would be unsafe.
+pub(crate) fn as_user<R>(
+    uid: u32,
+    gid: u32,
+    groups: &[u32],
+    body: impl FnOnce() -> R,
+) -> io::Result<R> {
+    let identity = BorrowedIdentity::take(uid, gid, groups)?;
     let result = body();
     drop(identity);
     Ok(result)
 }
 
-/// A borrowed file-system identity; gives the thread's own back when dropped.
-struct Borrowed {
+/// A borrowed file-system identity; dropping the value restores the thread's own.
+struct BorrowedIdentity {
     uid: u32,
     gid: u32,
     groups: Vec<u32>,
 }
 
-impl Borrowed {
-    fn take(uid: u32, gid: u32, groups: &[u32]) -> io::Result<Borrowed> {
+impl BorrowedIdentity {
+    fn take(uid: u32, gid: u32, groups: &[u32]) -> io::Result<BorrowedIdentity> {
         let own = own_groups()?;
         was_dumpable();
         if raw::set_groups(groups) < 0 {
             return Err(io::Error::last_os_error());
         }
-        let before = Borrowed {
+        let before = BorrowedIdentity {
             uid: raw::fs_uid(),
             gid: raw::fs_gid(),
             groups: own,
@@ -65,7 +69,7 @@ impl Borrowed {
     }
 }
 
-impl Drop for Borrowed {
+impl Drop for BorrowedIdentity {
     fn drop(&mut self) {
         raw::set_fs_uid(self.uid);
         raw::set_fs_gid(self.gid);
@@ -79,8 +83,8 @@ impl Drop for Borrowed {
     }
 }
 
-/// Whether the process was dumpable when first asked. The kernel clears that with every change of
-/// identity, and then `/proc/self` belongs to root and cores are not written.
+/// Whether the process was dumpable at the first call. The kernel clears that flag with every
+/// change of identity; then `/proc/self` belongs to root and no cores are written.
 fn was_dumpable() -> bool {
     static BEFORE: OnceLock<bool> = OnceLock::new();
     // SAFETY: the option takes no memory.
@@ -102,9 +106,9 @@ fn own_groups() -> io::Result<Vec<u32>> {
     Ok(groups)
 }
 
-/// The identity calls of this thread only, without libc's bookkeeping over all threads. Safe to
-/// use between clone and exec.
-pub(super) mod raw {
+/// Identity calls for this thread only; libc would change all threads. Safe between clone and
+/// exec.
+pub(crate) mod raw {
     use std::ffi::c_long;
 
     #[cfg(any(target_arch = "x86", target_arch = "arm"))]
@@ -118,7 +122,7 @@ pub(super) mod raw {
     }
     #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
     mod number {
-        pub use libc::{
+        pub(crate) use libc::{
             SYS_getgroups as GETGROUPS, SYS_getresgid as GETRESGID, SYS_getresuid as GETRESUID,
             SYS_setfsgid as SETFSGID, SYS_setfsuid as SETFSUID, SYS_setgroups as SETGROUPS,
             SYS_setresgid as SETRESGID, SYS_setresuid as SETRESUID,
@@ -126,25 +130,25 @@ pub(super) mod raw {
     }
 
     /// 0, or -1 with errno set.
-    pub fn set_groups(groups: &[u32]) -> c_long {
+    pub(crate) fn set_groups(groups: &[u32]) -> c_long {
         // SAFETY: the pointer and length are those of a live slice.
         unsafe { libc::syscall(number::SETGROUPS, groups.len(), groups.as_ptr()) }
     }
 
     /// 0, or -1 with errno set.
-    pub fn set_res_gid(gid: u32) -> c_long {
+    pub(crate) fn set_res_gid(gid: u32) -> c_long {
         // SAFETY: no memory is involved.
         unsafe { libc::syscall(number::SETRESGID, gid, gid, gid) }
     }
 
     /// 0, or -1 with errno set.
-    pub fn set_res_uid(uid: u32) -> c_long {
+    pub(crate) fn set_res_uid(uid: u32) -> c_long {
         // SAFETY: no memory is involved.
         unsafe { libc::syscall(number::SETRESUID, uid, uid, uid) }
     }
 
     /// Whether all three user and group ids and the number of groups are these.
-    pub fn is_exactly(uid: u32, gid: u32, groups: usize) -> bool {
+    pub(crate) fn is_exactly(uid: u32, gid: u32, groups: usize) -> bool {
         let mut uids = [!uid; 3];
         let mut gids = [!gid; 3];
         // SAFETY: the kernel writes one id through each of six pointers to live words; a length
@@ -170,30 +174,30 @@ pub(super) mod raw {
         uids == [uid; 3] && gids == [gid; 3] && usize::try_from(count) == Ok(groups)
     }
 
-    /// Tries to become root again, user and group; whether either worked. What the target is by
-    /// right is not tried.
-    pub fn root_can_return(uid: u32, gid: u32) -> bool {
+    /// Tries to regain the user or group root; whether either worked. Skips a user or group that
+    /// is root by configuration.
+    pub(crate) fn root_can_return(uid: u32, gid: u32) -> bool {
         uid != 0 && (set_res_uid(0) == 0 || gid != 0 && set_res_gid(0) == 0)
     }
 
-    /// This thread's file-system user.
-    pub fn fs_uid() -> u32 {
+    /// The file-system user of this thread.
+    pub(crate) fn fs_uid() -> u32 {
         set_fs_uid(u32::MAX)
     }
 
-    /// This thread's file-system group.
-    pub fn fs_gid() -> u32 {
+    /// The file-system group of this thread.
+    pub(crate) fn fs_gid() -> u32 {
         set_fs_gid(u32::MAX)
     }
 
-    /// Sets it if allowed and valid; returns the one before either way.
-    pub fn set_fs_uid(uid: u32) -> u32 {
+    /// Sets the id if allowed and valid; returns the previous one either way.
+    pub(crate) fn set_fs_uid(uid: u32) -> u32 {
         // SAFETY: no memory is involved. The kernel reports the id before the call, as an int.
         unsafe { libc::syscall(number::SETFSUID, uid) as u32 }
     }
 
-    /// Sets it if allowed and valid; returns the one before either way.
-    pub fn set_fs_gid(gid: u32) -> u32 {
+    /// Sets the id if allowed and valid; returns the previous one either way.
+    pub(crate) fn set_fs_gid(gid: u32) -> u32 {
         // SAFETY: as for the user.
         unsafe { libc::syscall(number::SETFSGID, gid) as u32 }
     }
@@ -211,12 +215,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_does_not_come_back() {
+    fn dropped_privileges_cannot_be_regained() {
         if !is_root() {
             return skipped("needs root");
         }
         alone(
-            "sys::privileges::tests::what_is_dropped_does_not_come_back",
+            "sys::privileges::tests::dropped_privileges_cannot_be_regained",
             || {
                 let (go, wait) = std::sync::mpsc::channel::<()>();
                 let other = std::thread::spawn(move || {
@@ -294,7 +298,7 @@ mod tests {
             "sys::privileges::tests::another_thread_stays_who_it_is",
             || {
                 let other = as_user(4242, 4343, &[], || {
-                    // A new thread inherits the identity of its maker, an old one is not touched.
+                    // A new thread inherits its creator's identity; existing ones keep theirs.
                     std::fs::metadata("/proc/self/task").map(|_| raw::fs_uid())
                 });
                 assert_eq!(other.unwrap().unwrap(), 4242);

@@ -1,10 +1,10 @@
 //! Pseudo terminals.
 //!
-//! What a reader of the master has to know: one read returns at most 4095 bytes, so a short read
-//! does not mean that it is drained; the end of all slaves is EIO after the last data, not 0; a
-//! slave that is opened again after that makes reads say EAGAIN, without an event until there is
-//! data. Closing the last master hangs the whole session up. A write to the master of a terminal
-//! nobody reads takes some 20 KB and then says EAGAIN.
+//! - A read of the master returns at most 4095 bytes, so a short read does not mean drained.
+//! - When all slaves are closed, reads return EIO after the last data, not 0.
+//! - If a slave is then reopened, reads return EAGAIN, without an event until data arrives.
+//! - Closing the last master sends SIGHUP to the session.
+//! - Writes to the master block (EAGAIN) after about 20 KB that no process reads.
 
 use rustix::fs::OFlags;
 use rustix::pty::OpenptFlags;
@@ -15,14 +15,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// Both ends, close-on-exec.
 #[derive(Debug)]
 pub struct Pty {
-    /// Ours: non-blocking.
+    /// The daemon's end: non-blocking.
     pub master: OwnedFd,
-    /// The child's: blocking, nobody's controlling terminal yet. Close it here once the child has
-    /// it, or the end of the child is never seen.
+    /// The child's end: blocking, no controlling terminal yet. Close it once the child has it, or
+    /// the master never reports the end of the child's output.
     pub slave: OwnedFd,
 }
 
-/// A new terminal of this size, in UTF-8 mode, otherwise as the kernel makes it (cooked, echo).
+/// Opens a terminal of this size, in UTF-8 mode, with the kernel's other defaults (cooked, echo).
 pub fn open(rows: u16, cols: u16) -> io::Result<Pty> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = rustix::pty::openpt(flags)?;
@@ -49,17 +49,17 @@ pub fn resize(master: BorrowedFd<'_>, rows: u16, cols: u16) -> io::Result<()> {
     Ok(termios::tcsetwinsize(master, size)?)
 }
 
-/// Rows and columns, of either end.
-pub fn size(fd: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
+/// Rows and columns; takes either end.
+pub(crate) fn size(fd: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
     let size = termios::tcgetwinsize(fd)?;
     Ok((size.ws_row, size.ws_col))
 }
 
-/// The device number of the terminal (`st_rdev` of the slave), asked of either end: tells which
-/// process's terminal somebody sits at.
-pub fn device(fd: BorrowedFd<'_>) -> io::Result<u64> {
+/// The device number of the terminal (`st_rdev` of the slave); takes either end. It identifies the
+/// process whose terminal a client runs in.
+pub(crate) fn device(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let mut number: libc::c_uint = 0;
-    // SAFETY: TIOCGPTN writes one unsigned int to a live place.
+    // SAFETY: TIOCGPTN writes one unsigned int to a live variable.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGPTN, &raw mut number) };
     if result == 0 {
         return Ok(rustix::fs::makedev(UNIX98_SLAVE_MAJOR, number));
@@ -80,7 +80,7 @@ mod tests {
     use rustix::io::{FdFlags, fcntl_getfd};
 
     #[test]
-    fn a_new_terminal_is_as_promised() {
+    fn a_new_terminal_has_its_size_and_modes() {
         let pty = open(12, 345).unwrap();
         assert_eq!(size(pty.master.as_fd()).unwrap(), (12, 345));
         assert_eq!(size(pty.slave.as_fd()).unwrap(), (12, 345));

@@ -1,16 +1,16 @@
-//! What the daemon has for itself and its children shall not have: its limit of open files, and
-//! its standing with the kernel's out-of-memory killer.
+//! Limits that the daemon raises for itself and must not pass to its children: open files, and
+//! its protection from the kernel's out-of-memory killer.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
-/// The largest soft limit taken; a few kernels allow a billion, and tables grow with it.
+/// The largest soft limit to set. Some kernels allow a billion, and tables grow with the limit.
 const NOFILE_MAX: u64 = 1 << 20;
 
 const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
 
 /// RLIMIT_NOFILE as (soft, hard); `u64::MAX` is unlimited.
-pub fn nofile() -> (u64, u64) {
+pub(crate) fn nofile() -> (u64, u64) {
     let limit = getrlimit(Resource::Nofile);
     (
         limit.current.unwrap_or(u64::MAX),
@@ -18,11 +18,15 @@ pub fn nofile() -> (u64, u64) {
     )
 }
 
-/// Raises the soft limit as far as it goes and returns the (soft, hard) from before, which
-/// children are to get back.
-pub fn raise_nofile() -> io::Result<(u64, u64)> {
+/// The soft limit after [`raise_nofile`].
+pub(crate) fn raised_nofile(soft: u64, hard: u64) -> u64 {
+    soft.max(hard.min(NOFILE_MAX))
+}
+
+/// Raises the soft limit and returns the previous (soft, hard), which children get back.
+pub(crate) fn raise_nofile() -> io::Result<(u64, u64)> {
     let (soft, hard) = nofile();
-    let wanted = hard.min(NOFILE_MAX);
+    let wanted = raised_nofile(soft, hard);
     if wanted > soft {
         let maximum = (hard != u64::MAX).then_some(hard);
         setrlimit(
@@ -36,15 +40,15 @@ pub fn raise_nofile() -> io::Result<(u64, u64)> {
     Ok((soft, hard))
 }
 
-/// The `oom_score_adj` that children are to be given, so that they do not have the daemon's:
-/// `None` when theirs is right anyway, or cannot be changed (lowering one needs a privilege).
-pub fn oom_score_of_children() -> Option<i32> {
+/// The `oom_score_adj` to give to children so that they do not inherit the daemon's. `None` when
+/// the daemon's is 0 anyway, or cannot be changed (lowering it needs a privilege).
+pub(crate) fn oom_score_of_children() -> Option<i32> {
     let own = std::fs::read_to_string(OOM_SCORE_ADJ).ok()?;
     let score: i32 = own.trim().parse().ok()?;
     if score == 0 {
         return None;
     }
-    // Raising is always allowed; so what was lowered to try it can be put back.
+    // Raising is always allowed, so a score lowered as a test can be restored.
     let may = score < 0 || std::fs::write(OOM_SCORE_ADJ, "0").is_ok();
     if score > 0 && may {
         std::fs::write(OOM_SCORE_ADJ, own.trim()).ok()?;
@@ -58,9 +62,9 @@ mod tests {
     use crate::sys::testing::alone;
 
     #[test]
-    fn the_soft_limit_goes_up_and_the_old_one_is_told() {
+    fn the_soft_limit_goes_up_and_the_old_one_is_returned() {
         alone(
-            "sys::rlimit::tests::the_soft_limit_goes_up_and_the_old_one_is_told",
+            "sys::rlimit::tests::the_soft_limit_goes_up_and_the_old_one_is_returned",
             || {
                 let (_, hard) = nofile();
                 let low = Rlimit {

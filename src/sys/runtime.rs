@@ -1,4 +1,4 @@
-//! Where the daemon's sockets, locks and state are.
+//! Paths of the daemon's sockets, locks and state.
 
 use std::fmt;
 use std::fs::DirBuilder;
@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The runtime directory: `/run/tmd` for root, else `$XDG_RUNTIME_DIR/tmd`, else `/tmp/tmd-UID`.
-/// A relative XDG directory counts as none, as the specification of those wants.
+/// A relative XDG directory is ignored, as the XDG specification demands.
 pub fn runtime_dir(euid: u32, xdg_runtime_dir: Option<&str>) -> PathBuf {
     if euid == 0 {
         return PathBuf::from("/run/tmd");
@@ -19,19 +19,17 @@ pub fn runtime_dir(euid: u32, xdg_runtime_dir: Option<&str>) -> PathBuf {
     }
 }
 
-/// This process's id.
-pub fn own_pid() -> i32 {
+pub(crate) fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()
 }
 
-/// The user this process acts as.
-pub fn effective_uid() -> u32 {
+pub(crate) fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
 /// The state directory: `/var/lib/tmd` for root, else `$XDG_STATE_HOME/tmd`, else
-/// `~/.local/state/tmd`; without a home, the runtime directory of last resort.
-pub fn state_dir(euid: u32, xdg_state_home: Option<&str>, home: Option<&str>) -> PathBuf {
+/// `~/.local/state/tmd`; without a home directory, `/tmp/tmd-UID`.
+pub(crate) fn state_dir(euid: u32, xdg_state_home: Option<&str>, home: Option<&str>) -> PathBuf {
     if euid == 0 {
         return PathBuf::from("/var/lib/tmd");
     }
@@ -48,8 +46,8 @@ fn absolute(directory: Option<&str>) -> Option<PathBuf> {
         .filter(|path| path.is_absolute())
 }
 
-/// `RUNTIME/NAME-HASH.sock` for a config file: its stem, and 8 hex digits of its canonical path.
-/// The same file has the same socket in every version.
+/// `RUNTIME/NAME-HASH.sock` for a config file: its stem, and 8 hex digits that hash its canonical
+/// path. Every version derives the same socket from the same file.
 pub fn socket_path(runtime: &Path, config_canonical: &Path) -> PathBuf {
     let stem = config_canonical
         .file_stem()
@@ -64,7 +62,7 @@ pub fn lock_path(socket: &Path) -> PathBuf {
     socket.with_extension("lock")
 }
 
-/// FNV-1a, 32 bits: tells paths apart, protects nothing.
+/// FNV-1a, 32 bits: distinguishes paths, gives no protection.
 fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
@@ -73,14 +71,14 @@ fn fnv1a(bytes: &[u8]) -> u32 {
 
 /// Why a directory is not safe to use.
 #[derive(Debug)]
-pub enum RuntimeDirError {
-    /// It is a symbolic link, a file or anything but a directory.
+pub(crate) enum RuntimeDirError {
+    /// A symbolic link or file, not a directory.
     NotADirectory(PathBuf),
-    /// It belongs to this user.
+    /// A directory that belongs to another user, whose uid follows.
     ForeignOwner(PathBuf, u32),
-    /// Others may enter (runtime) or change (state) it: this mode.
+    /// A directory that other users may enter (runtime) or change (state), and its mode.
     TooWide(PathBuf, u32),
-    /// It could not be made or looked at.
+    /// A directory that cannot be created or examined.
     Io(PathBuf, io::Error),
 }
 
@@ -89,23 +87,23 @@ impl fmt::Display for RuntimeDirError {
         match self {
             RuntimeDirError::NotADirectory(path) => write!(
                 f,
-                "{}: not a directory; remove it, or choose another place with --socket",
+                "{}: not a directory; remove it, or choose another path with --socket",
                 path.display()
             ),
             RuntimeDirError::ForeignOwner(path, uid) => write!(
                 f,
                 "{}: belongs to user {uid}, which could replace the socket; remove it, or choose \
-                 another place with --socket",
+                 another path with --socket",
                 path.display()
             ),
             RuntimeDirError::TooWide(path, mode) => write!(
                 f,
-                "{}: mode {mode:04o} lets others in; run: chmod 0700 {}",
+                "{}: mode {mode:04o} gives other users access; run: chmod 0700 {}",
                 path.display(),
                 path.display()
             ),
             RuntimeDirError::Io(path, error) => {
-                write!(f, "{}: {}", path.display(), super::words_of(error))
+                write!(f, "{}: {}", path.display(), super::error_text(error))
             }
         }
     }
@@ -113,13 +111,13 @@ impl fmt::Display for RuntimeDirError {
 
 impl std::error::Error for RuntimeDirError {}
 
-/// Makes the runtime directory (0700) if needed and refuses one that is not ours alone.
-pub fn prepare_dir(path: &Path) -> Result<(), RuntimeDirError> {
+/// Creates the runtime directory (0700) if needed; rejects one that other users can access.
+pub(crate) fn prepare_dir(path: &Path) -> Result<(), RuntimeDirError> {
     prepare(path, 0o077)
 }
 
-/// Makes the state directory (0700) if needed; one that others may read, but not write, is fine.
-pub fn prepare_state_dir(path: &Path) -> Result<(), RuntimeDirError> {
+/// Creates the state directory (0700) if needed; rejects one that other users can write.
+pub(crate) fn prepare_state_dir(path: &Path) -> Result<(), RuntimeDirError> {
     prepare(path, 0o022)
 }
 
@@ -136,7 +134,7 @@ fn prepare(path: &Path, refused: u32) -> Result<(), RuntimeDirError> {
     if !metadata.is_dir() {
         return Err(RuntimeDirError::NotADirectory(path.to_path_buf()));
     }
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
+    if metadata.uid() != effective_uid() {
         return Err(RuntimeDirError::ForeignOwner(
             path.to_path_buf(),
             metadata.uid(),
@@ -182,12 +180,12 @@ mod tests {
             lock_path(&one),
             Path::new("/run/tmd/taskmaster-9db05200.lock")
         );
-        assert_eq!(fnv1a(b""), 0x811c_9dc5, "the algorithm's own test vectors");
+        assert_eq!(fnv1a(b""), 0x811c_9dc5, "a published test vector");
         assert_eq!(fnv1a(b"foobar"), 0xbf9c_f968);
     }
 
     #[test]
-    fn a_runtime_directory_is_ours_alone() {
+    fn a_runtime_directory_admits_no_other_user() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a/tmd");
         prepare_dir(&path).unwrap();
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_our_directory_is_refused() {
+    fn anything_but_a_directory_of_this_user_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         std::fs::write(&file, "").unwrap();

@@ -5,28 +5,27 @@ use std::io;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// Signals that are read instead of delivered. They stay blocked when it is dropped.
+/// Signals that are read instead of delivered. They stay blocked after the value is dropped.
 #[derive(Debug)]
-pub struct SignalFd {
+pub(crate) struct SignalFd {
     fd: OwnedFd,
 }
 
-/// One signal that came.
+/// One received signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SignalInfo {
-    /// Its number.
+pub(crate) struct SignalInfo {
     pub signal: i32,
-    /// Who sent it, or whose end it tells of.
+    /// The sender; for SIGCHLD the child.
     pub pid: i32,
-    /// That process's user.
+    /// The user of that process.
     pub uid: u32,
 }
 
 impl SignalFd {
-    /// Blocks the signals for the calling thread and all threads it starts later; to be called
-    /// before there is any other, and after daemonizing (an epoll set that watched the descriptor
-    /// before a fork never reports it after). EINVAL for a number that is no signal.
-    pub fn new(signals: &[i32]) -> io::Result<Self> {
+    /// Blocks the signals for the calling thread and all threads it starts later. Call it before
+    /// other threads exist, and after daemonizing: an epoll set that watches the descriptor from
+    /// before a fork never reports it. EINVAL for a number that is no signal.
+    pub(crate) fn new(signals: &[i32]) -> io::Result<Self> {
         let set = signal_set(signals)?;
         // SAFETY: the set is initialised; a null pointer drops the old mask.
         let result =
@@ -37,17 +36,17 @@ impl SignalFd {
         let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
         // SAFETY: the set is initialised; -1 asks for a new descriptor.
         let fd = retry(|| unsafe { libc::signalfd(-1, &raw const set, flags) })?;
-        // SAFETY: the call made this descriptor and nobody else owns it.
+        // SAFETY: the call made this descriptor and nothing else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(SignalFd { fd })
     }
 
-    /// The next signal, `None` when there is none. Equal signals that came meanwhile are one.
-    /// Read until `None`: an edge-triggered poll does not tell again of a second.
-    pub fn read(&self) -> io::Result<Option<SignalInfo>> {
+    /// Reads the next signal; `None` when none is pending. Equal pending signals count as one.
+    /// Read until `None`: an edge-triggered poll does not report the rest.
+    pub(crate) fn read(&self) -> io::Result<Option<SignalInfo>> {
         let mut record = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
         let length = mem::size_of::<libc::signalfd_siginfo>();
-        // SAFETY: the kernel writes at most `length` bytes to a place of that size.
+        // SAFETY: the kernel writes at most `length` bytes to a variable of that size.
         let result = retry(|| unsafe {
             libc::read(self.fd.as_raw_fd(), record.as_mut_ptr().cast(), length)
         });
@@ -57,7 +56,7 @@ impl SignalFd {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error),
         }
-        // SAFETY: zeroed before and wholly written now; plain data.
+        // SAFETY: zeroed before and fully written now; plain data.
         let record = unsafe { record.assume_init() };
         Ok(Some(SignalInfo {
             signal: i32::try_from(record.ssi_signo).unwrap_or(0),
@@ -67,10 +66,10 @@ impl SignalFd {
     }
 }
 
-/// Gives SIGCHLD its default back. Where it is ignored, as a shell's `trap '' CHLD` or a parent
-/// without manners passes it on, the kernel reaps the children and nobody learns how they ended.
-pub fn hear_of_children() {
-    // SAFETY: SIG_DFL is no handler, so nothing of ours runs at a signal.
+/// Restores the default action of SIGCHLD. If the parent left it ignored, as after `trap '' CHLD`
+/// in a shell, the kernel would reap all children and discard their exit statuses.
+pub(crate) fn restore_sigchld() {
+    // SAFETY: SIG_DFL is no handler, so no code of this crate runs at a signal.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
@@ -82,7 +81,7 @@ impl AsFd for SignalFd {
 
 fn signal_set(signals: &[i32]) -> io::Result<libc::sigset_t> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigemptyset initialises the whole set.
+    // SAFETY: sigemptyset initialises the set.
     let mut set = unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         set.assume_init()

@@ -1,4 +1,4 @@
-//! The control socket: binding it safely, and knowing who connects.
+//! The control socket: binds it safely and identifies its peers.
 
 use super::retry;
 use rustix::fs::{AtFlags, Mode};
@@ -11,27 +11,26 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// The longest path a Unix socket can have, in bytes.
-pub const PATH_BYTES_MAX: usize = 107;
+/// Bytes of the longest path of a Unix socket.
+pub(crate) const PATH_BYTES_MAX: usize = 107;
 
 /// A listening socket, non-blocking.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     inner: UnixListener,
     path: PathBuf,
     device_inode: Option<(u64, u64)>,
 }
 
-/// Why the control socket could not be bound.
+/// Why the control socket cannot be bound.
 #[derive(Debug)]
-pub enum BindError {
-    /// The path has this many bytes, more than the kernel takes.
+pub(crate) enum BindError {
+    /// The path has this many bytes, more than the kernel accepts.
     TooLong(PathBuf, usize),
-    /// Somebody listens there.
+    /// Another process listens there.
     InUse(PathBuf),
-    /// Something that is no socket is there.
+    /// The path exists and is not a socket.
     NotASocket(PathBuf),
-    /// Anything else.
     Io(PathBuf, io::Error),
 }
 
@@ -53,10 +52,10 @@ impl fmt::Display for BindError {
             }
             BindError::NotASocket(path) => write!(
                 f,
-                "{}: exists and is no socket; remove it or choose another path",
+                "{}: exists and is not a socket; remove it or choose another path",
                 path.display()
             ),
-            BindError::Io(path, error) => f.write_str(&super::trouble_at(path, error)),
+            BindError::Io(path, error) => f.write_str(&super::path_error(path, error)),
         }
     }
 }
@@ -64,10 +63,10 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {}
 
 impl Listener {
-    /// Binds and listens under umask 077, then sets the mode and the group. A stale socket that
-    /// nobody answers on is replaced. The umask belongs to the process: call it while no other
-    /// thread makes files.
-    pub fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<Listener, BindError> {
+    /// Binds and listens under umask 077, then sets the mode and the group. Replaces a stale
+    /// socket, on which no process listens. The umask belongs to the process: call this while no
+    /// other thread creates files.
+    pub(crate) fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<Listener, BindError> {
         let bytes = path.as_os_str().as_bytes().len();
         if bytes > PATH_BYTES_MAX {
             return Err(BindError::TooLong(path.to_path_buf(), bytes));
@@ -94,8 +93,8 @@ impl Listener {
         Ok(listener)
     }
 
-    /// The next connection, non-blocking; `None` when there is none.
-    pub fn accept(&self) -> io::Result<Option<UnixStream>> {
+    /// Accepts the next connection, non-blocking; `None` when none is queued.
+    pub(crate) fn accept(&self) -> io::Result<Option<UnixStream>> {
         loop {
             match self.inner.accept() {
                 Ok((stream, _)) => {
@@ -104,7 +103,7 @@ impl Listener {
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(None),
-                    // The peer left while it queued: the next one.
+                    // Interrupted, or the peer closed while queued: try the next one.
                     io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
                     _ => return Err(error),
                 },
@@ -112,24 +111,23 @@ impl Listener {
         }
     }
 
-    /// Where it listens.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Somebody removed the socket's file: nobody can connect any more.
-    pub fn is_lost(&self) -> bool {
+    /// Whether the socket's file was removed, so that no client can connect.
+    pub(crate) fn is_lost(&self) -> bool {
         let found = std::fs::symlink_metadata(&self.path);
         found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Removes the socket's file if it is still the one that was bound.
-    pub fn unlink(&self) -> io::Result<()> {
+    pub(crate) fn unlink(&self) -> io::Result<()> {
         self.file().remove()
     }
 
-    /// The socket's file, to be removed by who has not got the listener any more.
-    pub fn file(&self) -> SocketFile {
+    /// The socket's file, for removal after the listener is gone.
+    pub(crate) fn file(&self) -> SocketFile {
         SocketFile {
             path: self.path.clone(),
             device_inode: self.device_inode,
@@ -149,16 +147,16 @@ impl Listener {
     }
 }
 
-/// The file of a socket that was bound.
+/// The file of a bound socket.
 #[derive(Debug)]
-pub struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     device_inode: Option<(u64, u64)>,
 }
 
 impl SocketFile {
-    /// Removes it if it is still the one that was bound.
-    pub fn remove(&self) -> io::Result<()> {
+    /// Removes the file if it is still the one that was bound.
+    pub(crate) fn remove(&self) -> io::Result<()> {
         if self.device_inode.is_none() || device_inode(&self.path) != self.device_inode {
             return Ok(());
         }
@@ -185,11 +183,11 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
     bound
 }
 
-/// Removes a socket whose listener is gone.
+/// Removes a socket on which no process listens.
 fn remove_stale(path: &Path) -> Result<(), BindError> {
     let failed = |error| BindError::Io(path.to_path_buf(), error);
     let metadata = std::fs::symlink_metadata(path).map_err(failed)?;
-    // connect(2) refuses anything that is no socket in the same words as a stale one.
+    // connect(2) reports the same error for a stale socket and for other files.
     if !metadata.file_type().is_socket() {
         return Err(BindError::NotASocket(path.to_path_buf()));
     }
@@ -207,21 +205,19 @@ fn device_inode(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Who is at the other end of a connection, as the kernel recorded it at connect.
+/// The process at the other end of a connection, as the kernel recorded it at connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// Its process; 0 when it is in a process namespace we cannot see.
+pub(crate) struct Peer {
+    /// 0 when the process is in a pid namespace that is invisible here.
     pub pid: i32,
-    /// Its user.
     pub uid: u32,
-    /// Its group.
     pub gid: u32,
-    /// Its supplementary groups; empty on kernels that do not tell (before 4.13).
+    /// Supplementary groups; empty on kernels without `SO_PEERGROUPS` (before 4.13).
     pub groups: Vec<u32>,
 }
 
 /// The peer of a connected Unix socket.
-pub fn peer(stream: BorrowedFd<'_>) -> io::Result<Peer> {
+pub(crate) fn peer(stream: BorrowedFd<'_>) -> io::Result<Peer> {
     let mut cred = libc::ucred {
         pid: 0,
         uid: u32::MAX,
@@ -240,7 +236,7 @@ pub fn peer(stream: BorrowedFd<'_>) -> io::Result<Peer> {
     })
 }
 
-/// Missing in libc; the number of every architecture that Linux still builds but two.
+/// Missing in libc. Two architectures use another number; groups are then empty.
 const SO_PEERGROUPS: i32 = 59;
 /// NGROUPS_MAX.
 const GROUPS_MAX: usize = 65536;
@@ -262,7 +258,7 @@ fn peer_groups(stream: BorrowedFd<'_>) -> Vec<u32> {
     Vec::new()
 }
 
-/// `place` must have room for `size` bytes; returns how many were written.
+/// Reads a socket option into `place`, a buffer of `size` bytes; returns how many were written.
 fn socket_option(
     stream: BorrowedFd<'_>,
     option: i32,
@@ -271,7 +267,7 @@ fn socket_option(
 ) -> io::Result<usize> {
     let mut length = libc::socklen_t::try_from(size).unwrap_or(0);
     let fd = stream.as_raw_fd();
-    // SAFETY: both callers pass a live place of `size` bytes of plain integers, and the kernel
+    // SAFETY: both callers pass a live buffer of `size` bytes of plain integers, and the kernel
     // writes no more than `length`.
     retry(|| unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, option, place, &raw mut length) })?;
     Ok(usize::try_from(length).unwrap_or(0))
@@ -292,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_private_and_says_who_connects() {
+    fn a_socket_is_private_and_identifies_its_peers() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s.sock");
         let listener = Listener::bind(&path, 0o600, None).unwrap();
@@ -330,13 +326,13 @@ mod tests {
         assert_eq!(mode_of(&path), 0o660);
         UnixStream::connect(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        std::fs::write(&path, "not ours any more").unwrap();
+        std::fs::write(&path, "foreign").unwrap();
         second.unlink().unwrap();
-        assert!(path.exists(), "somebody else's file is left alone");
+        assert!(path.exists(), "a foreign file is left alone");
     }
 
     #[test]
-    fn what_is_no_socket_is_not_removed() {
+    fn only_a_socket_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("precious");
         std::fs::write(&path, "data").unwrap();

@@ -1,4 +1,4 @@
-//! Help for this folder's tests.
+//! Helpers for the tests of this folder.
 
 use super::pidfd::{self, ExitStatus};
 use super::spawn::{Command, Spawned, Stdio, candidates};
@@ -7,15 +7,15 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Longer than anything here takes on a loaded machine.
+/// Longer than any wait here takes on a loaded machine.
 const PATIENCE: Timespec = Timespec {
     tv_sec: 30,
     tv_nsec: 0,
 };
 
-/// Runs `body` in a process of its own, for what other tests would disturb or be disturbed by.
-/// `name` is the test's whole path below the crate.
-pub fn alone(name: &str, body: impl FnOnce()) {
+/// Runs `body` in a process of its own, isolated from other tests. `name` is the test's full path
+/// below the crate.
+pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     const VARIABLE: &str = "TM_TEST_ALONE";
     if std::env::var(VARIABLE).as_deref() == Ok(name) {
         return body();
@@ -32,12 +32,12 @@ pub fn alone(name: &str, body: impl FnOnce()) {
     assert!(text.contains("1 passed"), "no test is called {name}");
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 /// Reports a test that cannot run here, as `tests/support/skip.rs` does.
-pub fn skipped(reason: &str) {
+pub(crate) fn skipped(reason: &str) {
     use std::io::Write;
     let thread = std::thread::current();
     let line = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("?"));
@@ -52,14 +52,14 @@ pub fn skipped(reason: &str) {
     }
 }
 
-/// A command with pipes, and our ends of them.
-pub struct Piped {
-    pub command: Command,
-    pub stdin: OwnedFd,
-    pub stdout: OwnedFd,
+/// A command with pipes, and the test's ends of them.
+pub(crate) struct Piped {
+    pub(crate) command: Command,
+    pub(crate) stdin: OwnedFd,
+    pub(crate) stdout: OwnedFd,
 }
 
-pub fn piped(argv: &[&str]) -> Piped {
+pub(crate) fn piped(argv: &[&str]) -> Piped {
     let (child_in, stdin) = io::pipe_to_child().expect("a pipe");
     let (stdout, child_out) = io::pipe().expect("a pipe");
     let child_err = child_out.try_clone().expect("a descriptor");
@@ -76,7 +76,7 @@ pub fn piped(argv: &[&str]) -> Piped {
 }
 
 /// A command on a terminal, and its master.
-pub fn on_terminal(argv: &[&str]) -> (Command, OwnedFd) {
+pub(crate) fn on_terminal(argv: &[&str]) -> (Command, OwnedFd) {
     let pty = pty::open(31, 97).expect("a terminal");
     (command(argv, Stdio::Tty(pty.slave)), pty.master)
 }
@@ -101,24 +101,23 @@ fn command(argv: &[&str], stdio: Stdio) -> Command {
     }
 }
 
-/// Waits until the descriptor has something to say.
-pub fn readable(fd: BorrowedFd<'_>) {
+/// Waits until the descriptor is readable.
+pub(crate) fn readable(fd: BorrowedFd<'_>) {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     let ready = rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&PATIENCE)));
     assert_eq!(ready, Ok(1), "nothing came");
 }
 
 /// Waits for the end of a child and reaps it.
-pub fn exit_of(child: &Spawned) -> ExitStatus {
+pub(crate) fn exit_of(child: &Spawned) -> ExitStatus {
     readable(child.pidfd.as_fd());
     pidfd::wait(child.pidfd.as_fd())
         .expect("our child")
         .expect("it has ended")
-        .exit
 }
 
-/// All output until the writers are gone.
-pub fn output_of(fd: &OwnedFd) -> String {
+/// Reads until all writers have closed.
+pub(crate) fn output_of(fd: &OwnedFd) -> String {
     let mut output = Vec::new();
     let mut buffer = [0_u8; 4096];
     loop {
@@ -135,8 +134,8 @@ pub fn output_of(fd: &OwnedFd) -> String {
     String::from_utf8_lossy(&output).into_owned()
 }
 
-/// Output up to and including `end`.
-pub fn output_until(fd: &OwnedFd, end: &str) -> String {
+/// Reads up to and including `end`.
+pub(crate) fn output_until(fd: &OwnedFd, end: &str) -> String {
     let mut output = String::new();
     let mut byte = [0_u8; 1];
     while !output.ends_with(end) {
@@ -151,8 +150,8 @@ pub fn output_until(fd: &OwnedFd, end: &str) -> String {
     output
 }
 
-/// Runs it to its end: its output and how it ended.
-pub fn run(piped: Piped) -> (String, ExitStatus) {
+/// Runs a command to its end; returns its output and exit status.
+pub(crate) fn run(piped: Piped) -> (String, ExitStatus) {
     let child = super::spawn::spawn(&piped.command).expect("it starts");
     let Piped {
         command,
@@ -164,14 +163,14 @@ pub fn run(piped: Piped) -> (String, ExitStatus) {
     (output, exit_of(&child))
 }
 
-/// A `cat` that has read something and waits for more, so that all of its start is over.
-pub struct Cat {
-    pub child: Spawned,
-    pub stdin: OwnedFd,
-    pub stdout: OwnedFd,
+/// A `cat` that has read a byte and waits for more, so that its start is complete.
+pub(crate) struct Cat {
+    pub(crate) child: Spawned,
+    pub(crate) stdin: OwnedFd,
+    pub(crate) stdout: OwnedFd,
 }
 
-pub fn cat(change: impl FnOnce(&mut Command)) -> Cat {
+pub(crate) fn cat(change: impl FnOnce(&mut Command)) -> Cat {
     let mut piped = piped(&["cat"]);
     change(&mut piped.command);
     let child = super::spawn::spawn(&piped.command).expect("cat starts");
@@ -191,28 +190,28 @@ pub fn cat(change: impl FnOnce(&mut Command)) -> Cat {
 }
 
 impl Cat {
-    /// Lets it end.
-    pub fn end(self) {
+    /// Closes its input and waits for its end.
+    pub(crate) fn end(self) {
         drop(self.stdin);
         assert_eq!(output_of(&self.stdout), "");
         assert_eq!(exit_of(&self.child), ExitStatus::Code(0));
     }
 
     /// A line of its `/proc/PID/status`.
-    pub fn status(&self, name: &str) -> String {
+    pub(crate) fn status(&self, name: &str) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.pid));
         let status = status.expect("it lives");
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.expect("the kernel tells")
+        line.expect("the kernel reports it")
             .split_whitespace()
             .collect::<Vec<_>>()
             .join(" ")
     }
 
     /// The numbers of its open descriptors, sorted.
-    pub fn descriptors(&self) -> Vec<i32> {
+    pub(crate) fn descriptors(&self) -> Vec<i32> {
         let entries = std::fs::read_dir(format!("/proc/{}/fd", self.child.pid)).expect("it lives");
         let names = entries.map(|entry| entry.expect("an entry").file_name());
         let mut numbers: Vec<i32> = names

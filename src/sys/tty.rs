@@ -3,34 +3,29 @@
 use rustix::fs::{Mode, OFlags};
 use rustix::termios::{self, OptionalActions, QueueSelector, Termios};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// The controlling terminal, to read and write; ENXIO when there is none.
-pub fn open() -> io::Result<OwnedFd> {
+/// Opens the controlling terminal, to read and write; ENXIO when there is none.
+pub(crate) fn open() -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY;
     Ok(rustix::io::retry_on_intr(|| {
         rustix::fs::open("/dev/tty", flags, Mode::empty())
     })?)
 }
 
-/// Whether it is a terminal.
-pub fn is_tty(fd: BorrowedFd<'_>) -> bool {
-    termios::isatty(fd)
-}
-
 /// Rows and columns.
-pub fn window_size(fd: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
+pub(crate) fn window_size(fd: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
     super::pty::size(fd)
 }
 
-/// Throws away what was typed and not read yet.
-pub fn flush_input(fd: BorrowedFd<'_>) -> io::Result<()> {
+/// Discards typed input that is not yet read.
+pub(crate) fn flush_input(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(termios::tcflush(fd, QueueSelector::IFlush)?)
 }
 
-/// Remembers the terminal's present modes.
-pub fn restorer(fd: BorrowedFd<'_>) -> io::Result<Restorer> {
+/// Saves the terminal's current modes.
+pub(crate) fn restorer(fd: BorrowedFd<'_>) -> io::Result<Restorer> {
     let modes = termios::tcgetattr(fd)?;
     let terminal = rustix::io::fcntl_dupfd_cloexec(fd, 3)?;
     Ok(Restorer {
@@ -38,15 +33,15 @@ pub fn restorer(fd: BorrowedFd<'_>) -> io::Result<Restorer> {
     })
 }
 
-/// Raw mode for as long as it lives; dropping it restores what was before.
+/// A terminal in raw mode; dropping the value restores the modes from before.
 #[derive(Debug)]
-pub struct RawMode {
+pub(crate) struct RawMode {
     saved: Arc<Saved>,
 }
 
 impl RawMode {
-    /// Remembers the terminal's modes and makes it raw: every byte at once, no echo, no signals.
-    pub fn enter(fd: BorrowedFd<'_>) -> io::Result<RawMode> {
+    /// Saves the terminal's modes and makes it raw: every byte at once, no echo, no signals.
+    pub(crate) fn enter(fd: BorrowedFd<'_>) -> io::Result<RawMode> {
         let raw_mode = RawMode {
             saved: restorer(fd)?.saved,
         };
@@ -54,8 +49,8 @@ impl RawMode {
         Ok(raw_mode)
     }
 
-    /// Makes it raw again, after [`RawMode::restore`].
-    pub fn again(&self) -> io::Result<()> {
+    /// Makes the terminal raw again, after [`RawMode::restore`].
+    pub(crate) fn again(&self) -> io::Result<()> {
         let mut modes = self.saved.modes.clone();
         modes.make_raw();
         Ok(termios::tcsetattr(
@@ -65,13 +60,13 @@ impl RawMode {
         )?)
     }
 
-    /// The modes from before, for a while (suspending).
-    pub fn restore(&self) -> io::Result<()> {
+    /// Restores the modes from before until [`RawMode::again`], to suspend the client.
+    pub(crate) fn restore(&self) -> io::Result<()> {
         self.saved.restore()
     }
 
-    /// Something a panic hook or another thread can restore the terminal with.
-    pub fn restorer(&self) -> Restorer {
+    /// A handle by which a panic hook or another thread can restore the terminal.
+    pub(crate) fn restorer(&self) -> Restorer {
         Restorer {
             saved: Arc::clone(&self.saved),
         }
@@ -80,27 +75,21 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // A terminal that is gone needs no restoring.
+        // Fails only if the terminal is gone.
         let _ = self.saved.restore();
     }
 }
 
-/// Restores a terminal from anywhere. Takes no lock and allocates nothing.
+/// Restores a terminal from any thread. Takes no lock and allocates nothing.
 #[derive(Debug, Clone)]
-pub struct Restorer {
+pub(crate) struct Restorer {
     saved: Arc<Saved>,
 }
 
 impl Restorer {
-    /// The modes that were remembered. Does not wait for output, so a stopped terminal cannot
-    /// hold it up.
-    pub fn restore(&self) -> io::Result<()> {
+    /// Restores the saved modes. Does not wait for output, so a stopped terminal cannot block it.
+    pub(crate) fn restore(&self) -> io::Result<()> {
         self.saved.restore()
-    }
-
-    /// The terminal, to write the last bytes to.
-    pub fn terminal(&self) -> BorrowedFd<'_> {
-        self.saved.terminal.as_fd()
     }
 }
 
@@ -125,6 +114,7 @@ mod tests {
     use super::*;
     use crate::sys::pty;
     use rustix::termios::LocalModes;
+    use std::os::fd::AsFd;
 
     fn is_cooked(fd: &OwnedFd) -> bool {
         let modes = termios::tcgetattr(fd).unwrap().local_modes;
@@ -134,7 +124,6 @@ mod tests {
     #[test]
     fn raw_mode_ends_with_its_guard() {
         let pty = pty::open(24, 80).unwrap();
-        assert!(is_tty(pty.slave.as_fd()));
         assert!(is_cooked(&pty.slave));
         let raw_mode = RawMode::enter(pty.slave.as_fd()).unwrap();
         assert!(!is_cooked(&pty.slave));
@@ -154,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn typed_input_can_be_thrown_away() {
+    fn typed_input_can_be_discarded() {
         let pty = pty::open(24, 80).unwrap();
         let _raw_mode = RawMode::enter(pty.slave.as_fd()).unwrap();
         crate::sys::io::write(pty.master.as_fd(), b"typed").unwrap();
@@ -168,9 +157,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_terminal_has_no_raw_mode() {
+    fn only_a_terminal_has_raw_mode() {
         let null = crate::sys::io::open_null(true).unwrap();
-        assert!(!is_tty(null.as_fd()));
         let error = RawMode::enter(null.as_fd()).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
     }

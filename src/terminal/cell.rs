@@ -1,32 +1,32 @@
-//! What one place of a screen holds: a character, and how it looks.
+//! One cell of a screen: a character and its style.
 
 use std::sync::Arc;
 
-/// What is in a cell that was never written, or erased.
+/// The character of a cell that was never written, or was erased.
 const NOTHING: char = '\0';
 
-/// Combining characters that are kept with one cell.
+/// Combining characters of one cell.
 const MARKS_MAX: usize = 16;
 
-/// A colour as the program named it: the default, one of sixteen, one of 256, or red-green-blue.
-// Packed, a cell takes 24 bytes instead of 32: there are tens of thousands of them.
+/// A colour as the program named it: the default, one of 16, one of 256, or red-green-blue.
+// Packed, a cell takes 24 bytes instead of 32; screens have tens of thousands of cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(Rust, packed(2))]
-pub(super) struct Colour(u32);
+pub(crate) struct Colour(u32);
 
-const _: () = assert!(size_of::<Cell>() <= 24);
+const _: () = assert!(size_of::<ScreenCell>() <= 24);
 
 impl Colour {
     const NAMED: u32 = 1 << 24;
     const INDEXED: u32 = 2 << 24;
     const RGB: u32 = 3 << 24;
 
-    pub fn is_default(self) -> bool {
+    pub(crate) fn is_default(self) -> bool {
         self.0 == 0
     }
 
-    /// Parameters of SGR that set this colour: as foreground from 30, as background from 40, as
-    /// the underline's from 50.
+    /// Writes the SGR parameters that set this colour: base 30 for the foreground, 40 for the
+    /// background, 50 for the underline.
     fn write(self, base: u16, out: &mut String) {
         let [_, red, green, blue] = self.0.to_be_bytes();
         let text = match self.0 & 0xff00_0000 {
@@ -57,15 +57,15 @@ impl Colour {
     }
 }
 
-/// Colours and attributes, as far as every cell has them.
+/// The colours and attributes that every cell has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Style {
+pub(crate) struct CellStyle {
     pub fg: Colour,
     pub bg: Colour,
     attributes: u16,
 }
 
-/// Attributes that are on or off: their bit, and the parameters that turn them on and off.
+/// Attributes that are on or off: the bit, and the parameters that turn it on and off.
 const SWITCHES: [(u16, u16, u16); 9] = [
     (1, 1, 22),
     (2, 2, 22),
@@ -78,10 +78,10 @@ const SWITCHES: [(u16, u16, u16); 9] = [
     (256, 53, 55),
 ];
 
-/// The kind of underline, 0 to 5, is kept above the switches.
+/// The kind of underline, 0 to 5, is stored above the switches.
 const UNDERLINE_SHIFT: u32 = 12;
 
-impl Style {
+impl CellStyle {
     fn underline(self) -> u16 {
         self.attributes >> UNDERLINE_SHIFT
     }
@@ -102,9 +102,9 @@ impl Style {
     }
 }
 
-/// What few cells have.
+/// Attributes that few cells have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Extra {
+pub(crate) struct Extra {
     marks: Vec<char>,
     underline: Colour,
     /// Parameters and target, as in OSC 8.
@@ -117,21 +117,21 @@ impl Extra {
     }
 }
 
-/// How what is written next will look.
+/// The style of the text written next.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Pen {
-    pub style: Style,
+pub(crate) struct Pen {
+    pub style: CellStyle,
     extra: Option<Arc<Extra>>,
 }
 
 impl Pen {
-    /// Nothing but a background.
-    pub fn background(bg: Colour) -> Pen {
-        Cell::blank(bg).pen()
+    /// A pen that has only a background.
+    pub(crate) fn background(bg: Colour) -> Pen {
+        ScreenCell::blank(bg).pen()
     }
 
-    pub fn is_default(&self) -> bool {
-        self.style == Style::default() && self.extra.is_none()
+    pub(crate) fn is_default(&self) -> bool {
+        self.style == CellStyle::default() && self.extra.is_none()
     }
 
     fn change_extra(&mut self, change: impl FnOnce(&mut Extra)) {
@@ -150,12 +150,12 @@ impl Pen {
         }
     }
 
-    pub fn set_link(&mut self, link: Option<&[u8]>) {
+    pub(crate) fn set_link(&mut self, link: Option<&[u8]>) {
         self.change_extra(|extra| extra.link = link.map(Arc::from));
     }
 
-    /// SGR: what is between `ESC [` and `m`.
-    pub fn select(&mut self, body: &[u8]) {
+    /// Applies SGR; `body` is the text between `ESC [` and `m`.
+    pub(crate) fn select(&mut self, body: &[u8]) {
         if let [] | [b'0'] = body
             && self.is_default()
         {
@@ -176,7 +176,7 @@ impl Pen {
         }
     }
 
-    /// One parameter: its first part, its further parts, and the parameters after it.
+    /// Applies one parameter: its first part, its other parts, and the parameters after it.
     fn select_one(
         &mut self,
         first: u16,
@@ -185,7 +185,7 @@ impl Pen {
     ) {
         match first {
             0 => {
-                self.style = Style::default();
+                self.style = CellStyle::default();
                 self.set_underline_colour(Colour::default());
             }
             4 => self.style.set_underline(parts.next().unwrap_or(1)),
@@ -202,7 +202,7 @@ impl Pen {
                 let rest: Vec<u16> = parts.collect();
                 let colour = match rest.as_slice() {
                     [] => Colour::extended(params),
-                    // The colour space, which nobody uses.
+                    // The second part is a colour space, which terminals ignore.
                     [2, _, red, green, blue, ..] => {
                         Colour::extended(&mut [2, *red, *green, *blue].into_iter())
                     }
@@ -227,8 +227,8 @@ impl Pen {
         self.extra.as_ref()?.link.as_ref()
     }
 
-    /// Writes what makes a terminal's pen, that is `before`, this one.
-    pub fn write(&self, before: &Pen, out: &mut String) {
+    /// Writes the output that changes a terminal's pen from `before` to this one.
+    pub(crate) fn write(&self, before: &Pen, out: &mut String) {
         let underline = |pen: &Pen| {
             pen.extra
                 .as_ref()
@@ -260,40 +260,40 @@ impl Pen {
     }
 }
 
-/// A parameter: absent or no number is 0, too large is the largest.
-pub(super) fn number(digits: &[u8]) -> u16 {
+/// A parameter: 0 if absent or not a number, the maximum if too large.
+pub(crate) fn number(digits: &[u8]) -> u16 {
     let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0u16, |n, digit| {
         n.saturating_mul(10).saturating_add((digit - b'0').into())
     })
 }
 
-/// How a cell takes part in a character of two columns.
+/// The role of a cell in a character of two columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Part {
-    /// Not at all.
+pub(crate) enum Part {
+    /// A character of one column.
     #[default]
     Single,
-    /// Its first column.
+    /// The first column.
     Wide,
-    /// Its second column.
+    /// The second column.
     Spacer,
-    /// The last column of a row, left free since a wide character did not fit.
+    /// The last column of a row, left free because a wide character did not fit.
     Leading,
 }
 
-/// One place of a screen.
+/// One cell of a screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cell {
+pub(crate) struct ScreenCell {
     pub character: char,
-    style: Style,
+    style: CellStyle,
     pub part: Part,
     extra: Option<Arc<Extra>>,
 }
 
-impl Cell {
-    pub fn new(character: char, part: Part, pen: &Pen) -> Cell {
-        Cell {
+impl ScreenCell {
+    pub(crate) fn new(character: char, part: Part, pen: &Pen) -> ScreenCell {
+        ScreenCell {
             character,
             style: pen.style,
             part,
@@ -301,29 +301,29 @@ impl Cell {
         }
     }
 
-    /// Nothing, on a background.
-    pub fn blank(bg: Colour) -> Cell {
-        Cell {
+    /// An empty cell with a background.
+    pub(crate) fn blank(bg: Colour) -> ScreenCell {
+        ScreenCell {
             character: NOTHING,
-            style: Style {
+            style: CellStyle {
                 bg,
-                ..Style::default()
+                ..CellStyle::default()
             },
             part: Part::Single,
             extra: None,
         }
     }
 
-    pub fn is_blank(&self, bg: Colour) -> bool {
-        let style = Style {
+    pub(crate) fn is_blank(&self, bg: Colour) -> bool {
+        let style = CellStyle {
             bg,
-            ..Style::default()
+            ..CellStyle::default()
         };
         self.character == NOTHING && self.style == style && self.extra.is_none()
     }
 
-    /// Half of a wide character is gone; this is what is left of the other half.
-    pub fn orphan(&mut self) {
+    /// Blanks the remaining half of a wide character whose other half was overwritten.
+    pub(crate) fn orphan(&mut self) {
         self.part = Part::Single;
         self.character = ' ';
         if !self.marks().is_empty() {
@@ -333,8 +333,8 @@ impl Cell {
         }
     }
 
-    /// A combining character.
-    pub fn add_mark(&mut self, mark: char) {
+    /// Adds a combining character.
+    pub(crate) fn add_mark(&mut self, mark: char) {
         let mut extra = self.extra.as_deref().cloned().unwrap_or_default();
         if extra.marks.len() < MARKS_MAX {
             extra.marks.push(mark);
@@ -342,12 +342,12 @@ impl Cell {
         }
     }
 
-    pub fn marks(&self) -> &[char] {
+    pub(crate) fn marks(&self) -> &[char] {
         self.extra.as_ref().map_or(&[], |extra| &extra.marks)
     }
 
-    /// What it was written with.
-    pub fn pen(&self) -> Pen {
+    /// The pen that wrote the cell.
+    pub(crate) fn pen(&self) -> Pen {
         let mut pen = Pen {
             style: self.style,
             extra: self.extra.clone(),
@@ -358,27 +358,27 @@ impl Cell {
         pen
     }
 
-    /// The letter it shows, if there is nothing more to it than colours.
-    pub fn letter(&self) -> Option<u8> {
+    /// The ASCII character of a cell that has no more than one style.
+    pub(crate) fn letter(&self) -> Option<u8> {
         let plain = self.part == Part::Single && self.extra.is_none();
         let shown = plain && matches!(self.character, ' '..='~');
         shown.then_some(self.character as u8)
     }
 
-    /// Whether both have the same colours and attributes.
-    pub fn looks_like(&self, other: &Cell) -> bool {
+    /// Whether both cells have the same colours and attributes.
+    pub(crate) fn looks_like(&self, other: &ScreenCell) -> bool {
         self.style == other.style
     }
 
-    /// Whether it was written with this pen.
-    pub fn has_pen(&self, pen: &Pen) -> bool {
+    /// Whether this pen wrote the cell.
+    pub(crate) fn has_pen(&self, pen: &Pen) -> bool {
         match (&self.extra, &pen.extra) {
             (None, None) => self.style == pen.style,
             _ => self.pen() == *pen,
         }
     }
 
-    pub fn write_text(&self, out: &mut String) {
+    pub(crate) fn write_text(&self, out: &mut String) {
         let shown = |character| if character == NOTHING { ' ' } else { character };
         out.push(shown(self.character));
         out.extend(self.marks());

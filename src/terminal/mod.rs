@@ -1,32 +1,36 @@
-//! What a process's terminal would look like, without being one.
+//! The state of a process's terminal, derived from the process's output.
 //!
-//! The [`Tracker`] watches all output, cheaply, and knows the modes. A [`Terminal`] has one and
-//! makes a snapshot when somebody attaches, from the bytes that are kept and, where those do not
-//! say it all, from a model of the screens that was brought along.
+//! The [`Tracker`] scans all output cheaply and knows the modes. A [`Terminal`] has a tracker and
+//! renders a snapshot when a client attaches. It replays the retained bytes; where those are not
+//! enough, it starts with a model of the screens.
 
 mod cell;
-mod emulation;
+mod checkpoints;
+mod csi_params;
+mod emulator;
 mod history;
 mod model;
 mod modes;
+mod osc;
 mod overlay;
-mod params;
-mod peek;
-mod picture;
+mod painter;
+mod query;
+mod render;
 mod resize;
 mod row;
-mod scan;
+mod scanner;
 mod screen;
+mod screen_text;
 mod scroll;
 mod scrollback;
 mod snapshot;
 mod state;
-mod strings;
 mod tabs;
 mod tracker;
 
-pub use emulation::{Kept, Terminal};
-pub use overlay::Overlay;
-pub use peek::Look;
-pub use scan::{Scanner, Sink};
-pub use tracker::{Query, Tracker};
+pub use emulator::{RetainedBytes, Terminal};
+pub(crate) use overlay::Overlay;
+pub use query::Query;
+pub use scanner::{Handler, Scanner};
+pub use screen_text::ScreenText;
+pub use tracker::Tracker;

@@ -1,42 +1,45 @@
-//! A terminal without a window: takes in a stream, knows what the screens show.
+//! A terminal emulator without a window: processes a stream and holds the screens.
 
-use super::modes::{Charsets, line_drawing};
-use super::params::Params;
-use super::scan::{Scanner, Sink};
-use super::screen::Screen;
+use crate::terminal::csi_params::Params;
+use crate::terminal::modes::{Charsets, line_drawing};
+use crate::terminal::scanner::{Handler, Scanner};
+use crate::terminal::screen::Screens;
 
-/// Characters that REP may write within so many bytes of the stream: a few bytes must not ask for
-/// much work. Counted from the beginning, so that it does not matter how the stream is cut.
+/// Characters that REP writes within [`REPEATS_SPAN`], so that few bytes cannot cause much work.
 const REPEATS_MAX: usize = 64 * 1024;
+
+/// Bytes of the stream over which REP is limited. Spans count from the start of the stream, so that
+/// the limit does not depend on how the stream was cut.
 const REPEATS_SPAN: u64 = 4096;
 
-/// The screens, and where in the stream they are.
+/// The screens at one point of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Model {
+pub(crate) struct Model {
     scanner: Scanner,
     canvas: Canvas,
 }
 
-/// What the scanner reports to.
+/// Applies the scanner's reports to the screens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Canvas {
-    screen: Screen,
-    /// The beginning of a character that needs more bytes.
+    screen: Screens,
+    /// The start of an incomplete character.
     partial: Vec<u8>,
-    /// Bytes taken in before this feed, and how much of this one.
+    /// Bytes of all earlier chunks.
     fed: u64,
+    /// Where the current report ends, within the chunk.
     at: u64,
-    /// The span that REP last wrote in, and how many characters there.
+    /// The span of the last REP, and the characters written there.
     repeated: (u64, usize),
 }
 
 impl Model {
     /// A fresh terminal.
-    pub fn new(rows: u16, cols: u16) -> Model {
+    pub(crate) fn new(rows: u16, cols: u16) -> Model {
         Model {
             scanner: Scanner::default(),
             canvas: Canvas {
-                screen: Screen::new(rows, cols),
+                screen: Screens::new(rows, cols),
                 partial: Vec::new(),
                 fed: 0,
                 at: 0,
@@ -45,50 +48,49 @@ impl Model {
         }
     }
 
-    /// Takes in the next bytes.
-    pub fn feed(&mut self, bytes: &[u8]) {
+    /// Processes the next bytes.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.scanner.feed(bytes, &mut self.canvas);
         self.canvas.fed += bytes.len() as u64;
         self.canvas.at = 0;
     }
 
-    /// Shows what has ended though nobody has said so: a character cut short by a sequence that
-    /// has only begun.
-    pub fn catch_up(&mut self) {
+    /// Prints a character that an incomplete sequence has cut short.
+    pub(crate) fn catch_up(&mut self) {
         if self.scanner.in_sequence() {
             self.canvas.end_character();
         }
     }
 
-    /// Between sequences, with nothing on the screens; what was saved or set stays.
-    pub fn settle(&mut self) {
+    /// Empties the screens and drops an incomplete sequence; keeps saved cursors and settings.
+    pub(crate) fn forget_text(&mut self) {
         self.scanner = Scanner::default();
         self.canvas.partial = Vec::new();
         self.canvas.repeated = (0, 0);
         self.canvas.screen.forget_text();
     }
 
-    /// Whether a new one would be the same.
-    pub fn is_fresh(&self, rows: u16, cols: u16) -> bool {
-        self.canvas.screen.is_like(&Screen::new(rows, cols))
+    /// Whether a new model of this size would be the same.
+    pub(crate) fn is_fresh(&self, rows: u16, cols: u16) -> bool {
+        self.canvas.screen.is_like(&Screens::new(rows, cols))
     }
 
-    /// Bytes of memory in use, about.
-    pub fn memory(&self) -> usize {
+    /// Approximate memory in bytes.
+    pub(crate) fn memory(&self) -> usize {
         self.canvas.screen.memory()
     }
 
-    pub fn screen(&self) -> &Screen {
+    pub(crate) fn screen(&self) -> &Screens {
         &self.canvas.screen
     }
 
-    pub fn screen_mut(&mut self) -> &mut Screen {
+    pub(crate) fn screen_mut(&mut self) -> &mut Screens {
         &mut self.canvas.screen
     }
 }
 
 impl Canvas {
-    /// Text, of which the last character may be cut.
+    /// Prints text, of which the last character may be incomplete.
     fn decode(&mut self, bytes: &[u8]) {
         let mut left = bytes.len();
         for chunk in bytes.utf8_chunks() {
@@ -157,7 +159,7 @@ impl Canvas {
         }
     }
 
-    /// A character that was cut short by something else is shown as such.
+    /// Prints a replacement for a character that other output has cut short.
     fn end_character(&mut self) {
         if !self.partial.is_empty() {
             self.partial.clear();
@@ -199,7 +201,7 @@ impl Canvas {
             (b"", b'M') => screen.shift_rows(count, false),
             (b"", b'P') => screen.delete_characters(count),
             (b"", b'S') => screen.scroll_up(screen.top, count),
-            // With more parameters it is about the mouse.
+            // With more parameters the sequence is about the mouse.
             (b"", b'T') if params.len() < 2 => screen.scroll_down(screen.top, count),
             (b"", b'X') => screen.erase_characters(count),
             (b"", b'Z') => screen.back_tab(count),
@@ -250,7 +252,7 @@ impl Canvas {
     }
 }
 
-impl Sink for Canvas {
+impl Handler for Canvas {
     fn at(&mut self, end: usize) {
         self.at = end as u64;
     }
@@ -259,7 +261,7 @@ impl Sink for Canvas {
         if self.partial.is_empty() {
             return self.decode(bytes);
         }
-        // At most three bytes of the character are missing.
+        // An incomplete character misses at most three bytes.
         let (mut joined, rest) = (std::mem::take(&mut self.partial), bytes);
         let continues = |byte: &&u8| (0x80..0xc0).contains(*byte);
         let n = rest.iter().take(3).take_while(continues).count();

@@ -1,14 +1,14 @@
-//! The terminal modes that programs turn on and forget to turn off, as one small value.
+//! The modes of a terminal, as small values: DEC and ANSI modes, keyboard flags, character sets.
 
-/// What a DEC private mode is like.
+/// A known DEC private mode.
 struct Known {
     mode: u16,
-    /// On in a fresh terminal.
+    /// Whether the mode is on in a fresh terminal.
     default: bool,
     group: Group,
 }
 
-/// Modes of which setting one replaces the others.
+/// Modes that replace each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Group {
     Alone,
@@ -24,9 +24,9 @@ const fn known(mode: u16, default: bool, group: Group) -> Known {
     }
 }
 
-/// In the order in which they are undone. Not among them: alternate screens (47, 1047, 1049), the
-/// keypad (66), the column mode (3), synchronised output (2026), and those of which terminals
-/// differ in what is usual (1007, 1034, 1036).
+/// The known modes, in the order in which they are undone. Omitted: alternate screens (47, 1047,
+/// 1049), keypad (66), column mode (3), synchronised output (2026), and modes whose default
+/// differs between terminals (1007, 1034, 1036).
 const KNOWN: [Known; 26] = [
     known(9, false, Group::Mouse),
     known(1000, false, Group::Mouse),
@@ -56,17 +56,17 @@ const KNOWN: [Known; 26] = [
     known(25, true, Group::Alone),
 ];
 
-/// DEC private modes, as those that differ from a fresh terminal.
+/// The DEC private modes that differ from a fresh terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct PrivateModes {
+pub(crate) struct PrivateModes {
     differ: u32,
-    /// The last mouse mode and the last encoding that were set: of several, these count.
+    /// The mouse mode and the encoding set last, which take effect if several are set.
     mouse: u16,
     encoding: u16,
 }
 
 impl PrivateModes {
-    pub fn set(&mut self, mode: u16, on: bool) {
+    pub(crate) fn set(&mut self, mode: u16, on: bool) {
         let Some(index) = KNOWN.iter().position(|known| known.mode == mode) else {
             return;
         };
@@ -82,20 +82,20 @@ impl PrivateModes {
         }
     }
 
-    pub fn is_set(&self, mode: u16) -> bool {
+    pub(crate) fn is_set(&self, mode: u16) -> bool {
         let index = KNOWN.iter().position(|known| known.mode == mode);
         index.is_some_and(|index| (self.differ & 1 << index != 0) != KNOWN[index].default)
     }
 
-    /// Makes a fresh terminal's modes these, but for `except`.
-    pub fn write_set(&self, except: &[u16], out: &mut Vec<u8>) {
+    /// Writes the output that sets these modes on a fresh terminal, except for those in `except`.
+    pub(crate) fn write_set(&self, except: &[u16], out: &mut Vec<u8>) {
         let differing = self
             .differing()
             .filter(|known| !except.contains(&known.mode));
         for known in differing {
             write_mode(known.mode, !known.default, out);
         }
-        // Set last what was set last, since it replaces the others.
+        // The mode that was set last replaces the others, so write it last.
         for mode in [self.mouse, self.encoding] {
             if self.is_set(mode) && self.others_follow(mode) {
                 write_mode(mode, true, out);
@@ -103,8 +103,8 @@ impl PrivateModes {
         }
     }
 
-    /// Undoes those of `modes` that differ.
-    pub fn write_undone(&self, wanted: impl Fn(u16) -> bool, out: &mut Vec<u8>) {
+    /// Writes the output that resets the `wanted` modes.
+    pub(crate) fn write_undone(&self, wanted: impl Fn(u16) -> bool, out: &mut Vec<u8>) {
         for known in self.differing().filter(|known| wanted(known.mode)) {
             write_mode(known.mode, known.default, out);
         }
@@ -117,7 +117,7 @@ impl PrivateModes {
             .map(|(_, known)| known)
     }
 
-    /// Whether another mode of its group is written after this one.
+    /// Whether another mode of the same group is written after this one.
     fn others_follow(&self, mode: u16) -> bool {
         let mut following = self.differing().skip_while(|known| known.mode != mode);
         let group = following.next().map(|known| known.group);
@@ -125,26 +125,26 @@ impl PrivateModes {
     }
 }
 
-/// Whether a mode is about what the terminal sends.
-pub(super) fn is_input(mode: u16) -> bool {
+/// Whether a mode affects the input that the terminal sends.
+pub(crate) fn is_input(mode: u16) -> bool {
     matches!(mode, 1 | 8 | 9 | 67) || mode >= 1000
 }
 
 /// The modes without a private prefix, each true where it differs from a fresh terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct AnsiModes {
-    /// KAM, 2: no key counts.
+pub(crate) struct AnsiModes {
+    /// KAM, 2: the keyboard is locked.
     locked: bool,
     /// IRM, 4.
     pub insert: bool,
-    /// SRM, 12: keys are shown by the terminal itself.
+    /// SRM, 12: the terminal echoes keys.
     echo: bool,
     /// LNM, 20.
     pub newline: bool,
 }
 
 impl AnsiModes {
-    pub fn set(&mut self, mode: u16, on: bool) {
+    pub(crate) fn set(&mut self, mode: u16, on: bool) {
         match mode {
             2 => self.locked = on,
             4 => self.insert = on,
@@ -154,12 +154,12 @@ impl AnsiModes {
         }
     }
 
-    pub fn write_set(&self, out: &mut Vec<u8>) {
-        // A terminal that takes no keys could not be left again.
+    pub(crate) fn write_set(&self, out: &mut Vec<u8>) {
+        // KAM is never restored: a client could not detach from a locked terminal.
         self.write(out, [b"", b"\x1b[4h", b"\x1b[12l", b"\x1b[20h"]);
     }
 
-    pub fn write_undone(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_undone(&self, out: &mut Vec<u8>) {
         self.write(out, [b"\x1b[2l", b"\x1b[4l", b"\x1b[12h", b"\x1b[20l"]);
     }
 
@@ -180,30 +180,30 @@ fn write_mode(mode: u16, on: bool, out: &mut Vec<u8>) {
 
 /// The kitty keyboard protocol's flags and stack of one screen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Keyboard {
+pub(crate) struct KeyboardFlags {
     flags: u8,
     stack: Vec<u8>,
 }
 
-/// As deep as terminals keep it.
-const KEYBOARD_DEPTH: usize = 16;
+/// The depth of the stack, as in terminals.
+const KEYBOARD_DEPTH_MAX: usize = 16;
 
-impl Keyboard {
-    pub fn push(&mut self, flags: u16) {
-        if self.stack.len() == KEYBOARD_DEPTH {
+impl KeyboardFlags {
+    pub(crate) fn push(&mut self, flags: u16) {
+        if self.stack.len() == KEYBOARD_DEPTH_MAX {
             self.stack.remove(0);
         }
         self.stack.push(self.flags);
         self.flags = (flags & 0x1f) as u8;
     }
 
-    pub fn pop(&mut self, count: u16) {
-        for _ in 0..count.max(1).min(KEYBOARD_DEPTH as u16 + 1) {
+    pub(crate) fn pop(&mut self, count: u16) {
+        for _ in 0..count.max(1).min(KEYBOARD_DEPTH_MAX as u16 + 1) {
             self.flags = self.stack.pop().unwrap_or(0);
         }
     }
 
-    pub fn assign(&mut self, flags: u16, how: u16) {
+    pub(crate) fn assign(&mut self, flags: u16, how: u16) {
         let flags = (flags & 0x1f) as u8;
         match how {
             2 => self.flags |= flags,
@@ -212,7 +212,7 @@ impl Keyboard {
         }
     }
 
-    pub fn write_set(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_set(&self, out: &mut Vec<u8>) {
         let mut levels = self.stack.iter().chain([&self.flags]);
         let base = levels.next().copied().unwrap_or(0);
         if base != 0 {
@@ -223,7 +223,7 @@ impl Keyboard {
         }
     }
 
-    pub fn write_undone(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_undone(&self, out: &mut Vec<u8>) {
         if !self.stack.is_empty() {
             out.extend_from_slice(format!("\x1b[<{}u", self.stack.len()).as_bytes());
         }
@@ -233,9 +233,9 @@ impl Keyboard {
     }
 }
 
-/// Character sets: what G0 and G1 are, and which of them is in use.
+/// The character sets G0 and G1; `shifted` selects G1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Charsets {
+pub(crate) struct Charsets {
     pub g: [u8; 2],
     pub shifted: bool,
 }
@@ -250,8 +250,8 @@ impl Default for Charsets {
 }
 
 impl Charsets {
-    /// Takes note of `ESC ( x` and `ESC ) x`. Whether it was one of them.
-    pub fn designate(&mut self, intermediates: &[u8], last: u8) -> bool {
+    /// Applies `ESC ( x` and `ESC ) x`; whether the sequence was one of them.
+    pub(crate) fn designate(&mut self, intermediates: &[u8], last: u8) -> bool {
         match intermediates {
             b"(" => self.g[0] = last,
             b")" => self.g[1] = last,
@@ -260,12 +260,12 @@ impl Charsets {
         true
     }
 
-    /// Whether letters show as lines.
-    pub fn draws_lines(&self) -> bool {
+    /// Whether letters show as line drawings.
+    pub(crate) fn draws_lines(&self) -> bool {
         self.g[usize::from(self.shifted)] == b'0'
     }
 
-    pub fn write_set(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_set(&self, out: &mut Vec<u8>) {
         for (slot, set) in [b'(', b')'].into_iter().zip(self.g) {
             if set != b'B' {
                 out.extend_from_slice(&[0x1b, slot, set]);
@@ -276,7 +276,7 @@ impl Charsets {
         }
     }
 
-    pub fn write_undone(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_undone(&self, out: &mut Vec<u8>) {
         for (slot, set) in [b'(', b')'].into_iter().zip(self.g) {
             if set != b'B' {
                 out.extend_from_slice(&[0x1b, slot, b'B']);
@@ -288,8 +288,8 @@ impl Charsets {
     }
 }
 
-/// The DEC special graphics: what a letter shows as.
-pub(super) fn line_drawing(byte: u8) -> Option<char> {
+/// The DEC special graphics character for a letter.
+pub(crate) fn line_drawing(byte: u8) -> Option<char> {
     const DRAWN: &str = " ◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·";
     let index = byte.checked_sub(0x5f)?;
     DRAWN.chars().nth(usize::from(index))

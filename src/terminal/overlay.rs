@@ -1,43 +1,43 @@
-//! A line of one's own over a row of a screen that somebody else draws, and that row again.
+//! Lays a line over a row of a screen that another program draws, and restores the row.
 
-use super::cell::Pen;
-use super::model::Model;
-use super::picture::Painter;
-use super::screen::Cursor;
-use super::tracker::Tracker;
+use crate::terminal::cell::Pen;
+use crate::terminal::model::Model;
+use crate::terminal::painter::Painter;
+use crate::terminal::screen::Cursor;
+use crate::terminal::tracker::Tracker;
 
-/// Knows what a terminal shows, to lay a line over it.
+/// The content of a terminal, for laying a line over one of its rows.
 #[derive(Debug)]
-pub struct Overlay {
+pub(crate) struct Overlay {
     model: Model,
     tracker: Tracker,
 }
 
 impl Overlay {
-    /// Over a fresh terminal.
-    pub fn new(rows: u16, cols: u16) -> Overlay {
+    /// For a fresh terminal.
+    pub(crate) fn new(rows: u16, cols: u16) -> Overlay {
         Overlay {
             model: Model::new(rows, cols),
             tracker: Tracker::new(0),
         }
     }
 
-    /// Takes in what is written to the terminal, while nothing is laid over it.
-    pub fn feed(&mut self, bytes: &[u8]) {
+    /// Processes output to the terminal. Call it only while no line is laid over a row.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.model.feed(bytes);
         self.tracker.feed(bytes);
     }
 
     /// Rows and columns.
-    pub fn size(&self) -> (usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize) {
         let screen = self.model.screen();
         (screen.rows, screen.cols)
     }
 
-    /// Lays `text`, narrower than the screen, over the last row, or over the first where the
-    /// cursor is in the last. The row it covers, from 0, and what to write; nothing where the
-    /// terminal could not be left as it was: in a sequence, with margins or insertion.
-    pub fn cover(&self, text: &str) -> Option<(usize, Vec<u8>)> {
+    /// Lays `text`, narrower than the screen, over the last row, or over the first if the cursor
+    /// is in the last. Returns the covered row, from 0, and the output to write. None while the
+    /// terminal cannot be restored: inside a sequence, or with margins or insertion.
+    pub(crate) fn cover(&self, text: &str) -> Option<(usize, Vec<u8>)> {
         if !self.tracker.is_plain() {
             return None;
         }
@@ -46,18 +46,18 @@ impl Overlay {
         let mut painter = self.go_to(covered);
         painter.out.push_str(text);
         painter.out.push_str("\x1b[K");
-        Some((covered, self.come_back(painter)))
+        Some((covered, self.restore_cursor(painter)))
     }
 
-    /// Writes the covered row as it was.
-    pub fn uncover(&self, covered: usize) -> Vec<u8> {
+    /// The output that restores a covered row.
+    pub(crate) fn uncover(&self, covered: usize) -> Vec<u8> {
         let screen = self.model.screen();
         let mut painter = self.go_to(covered);
         painter.out.push_str("\x1b[K");
         if let Some(row) = screen.page().rows.get(covered) {
             painter.out.push_str(&Painter::line(row, screen.cols));
         }
-        self.come_back(painter)
+        self.restore_cursor(painter)
     }
 
     fn cursor(&self) -> &Cursor {
@@ -65,13 +65,13 @@ impl Overlay {
     }
 
     fn go_to(&self, row: usize) -> Painter {
-        let mut painter = Painter::holding(&self.cursor().pen);
+        let mut painter = Painter::with_pen(&self.cursor().pen);
         painter.use_pen(&Pen::default());
         painter.out.push_str(&format!("\x1b[{};1H", row + 1));
         painter
     }
 
-    fn come_back(&self, mut painter: Painter) -> Vec<u8> {
+    fn restore_cursor(&self, mut painter: Painter) -> Vec<u8> {
         let screen = self.model.screen();
         let cursor = self.cursor();
         painter.place(screen.last, screen.page(), cursor, 0);

@@ -1,13 +1,13 @@
-//! Another size for a screen.
+//! Changes the size of the screens.
 
-use super::cell::Part;
-use super::row::Row;
-use super::screen::{Screen, clamp};
+use crate::terminal::cell::Part;
+use crate::terminal::row::Row;
+use crate::terminal::screen::{Screens, clamp};
 use std::collections::VecDeque;
 
-impl Screen {
-    /// Takes another size on: text of the main screen is wrapped anew, the alternate one is cut.
-    pub fn resize(&mut self, rows: u16, cols: u16) {
+impl Screens {
+    /// Changes the size: rewraps the text of the main screen, cuts the alternate one.
+    pub(crate) fn resize(&mut self, rows: u16, cols: u16) {
         let (rows, cols) = clamp(rows, cols);
         if (rows, cols) == (self.rows, self.cols) {
             return;
@@ -32,8 +32,8 @@ impl Screen {
         (self.top, self.bottom) = (0, rows);
     }
 
-    /// Puts the main screen's text into rows of another length, with the cursor where it was in
-    /// the text.
+    /// Rewraps the main screen's text into rows of another length. The cursor keeps its position
+    /// in the text.
     fn rewrap(&mut self, rows: usize, cols: usize) {
         let page = &mut self.pages[0];
         let cursor_row = self.history.len() + page.cursor.row;
@@ -42,7 +42,7 @@ impl Screen {
         page.rows.truncate(used);
         let all = self.history.drain(..).chain(page.rows.drain(..));
         let mut out: VecDeque<Row> = VecDeque::new();
-        let mut goes_on = false;
+        let mut continues = false;
         let mut found = (0, page.cursor.col);
         let (first_row, mut top) = (cursor_row - page.cursor.row, 0);
         for (index, mut row) in all.enumerate() {
@@ -50,7 +50,7 @@ impl Screen {
             if index == first_row {
                 top = out
                     .len()
-                    .saturating_sub(usize::from(goes_on && cols != self.cols));
+                    .saturating_sub(usize::from(continues && cols != self.cols));
             }
             if cols == self.cols {
                 if index == cursor_row {
@@ -60,11 +60,11 @@ impl Screen {
                 continue;
             }
             row.narrow(row.len());
-            let mut line = match goes_on {
+            let mut line = match continues {
                 true => out.pop_back().unwrap_or_default(),
                 false => Row::default(),
             };
-            if goes_on
+            if continues
                 && line
                     .cells
                     .last()
@@ -85,10 +85,10 @@ impl Screen {
                     found.1 += 1;
                 }
             }
-            goes_on = wrapped;
+            continues = wrapped;
         }
         if let Some(last) = out.back_mut()
-            && goes_on
+            && continues
             && cols != self.cols
         {
             last.wrapped = false;
@@ -98,10 +98,10 @@ impl Screen {
         self.history.drain(..surplus);
     }
 
-    /// Of all rows those that fit become the main screen, what is above them history. `top` was
-    /// the first row of the screen, the cursor is `found` at a row and column.
+    /// Splits all rows into the main screen and, above it, the history. `top` was the first row of
+    /// the screen; `found` is the row and column of the cursor.
     fn show(&mut self, mut out: VecDeque<Row>, top: usize, found: (usize, usize), rows: usize) {
-        // The cursor stays on the screen, and as much of what is below it as fits.
+        // The cursor stays on the screen, with as many rows below it as fit.
         let below = out.len().saturating_sub(rows).min(found.0);
         let gone = top
             .max(below)

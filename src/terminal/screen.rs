@@ -1,23 +1,23 @@
-//! The screens of a terminal, and what the control functions do to them.
+//! The screens of a terminal, and the control functions that change them.
 //!
-//! Where terminals differ this is xterm, or what most of them have agreed on since.
+//! Where terminals differ, this follows xterm, or the later consensus of the others.
 
-use super::cell::{Cell, Colour, Part, Pen};
-use super::modes::Charsets;
-use super::row::Row;
-use super::scrollback::Scrollback;
+use crate::terminal::cell::{Colour, Part, Pen, ScreenCell};
+use crate::terminal::modes::Charsets;
+use crate::terminal::row::Row;
+use crate::terminal::scrollback::Scrollback;
 use std::collections::VecDeque;
 use unicode_width::UnicodeWidthChar;
 
-/// The smallest size there is, and the largest that is worth its memory.
+/// The smallest useful size, and the largest that is worth its memory.
 const SIZES: std::ops::RangeInclusive<u16> = 2..=1000;
 
-/// Where the next character goes, and how it looks.
+/// The position and style of the next character.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     pub row: usize,
     pub col: usize,
-    /// The last column is written: the next character wraps first.
+    /// Whether the last column was written, so that the next character wraps first.
     pub pending: bool,
     pub pen: Pen,
     pub charsets: Charsets,
@@ -25,7 +25,7 @@ pub(super) struct Cursor {
 
 /// One of the two screens.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Page {
+pub(crate) struct Page {
     pub rows: VecDeque<Row>,
     pub cursor: Cursor,
     pub saved: Cursor,
@@ -44,37 +44,38 @@ impl Page {
     }
 }
 
-/// Both screens, and the modes that say how they are written to.
+/// Both screens, and the modes that affect writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Screen {
+pub(crate) struct Screens {
     pub rows: usize,
     pub cols: usize,
-    /// Main, alternate.
+    /// The main and the alternate screen.
     pub pages: [Page; 2],
-    /// The mode by which the alternate screen was entered.
+    /// The mode that turned on the alternate screen.
     pub alternate: Option<u16>,
-    /// Rows that left the main screen at its top, and how many are kept.
+    /// Rows that scrolled off the top of the main screen, up to `history_max`.
     pub history: VecDeque<Row>,
     pub history_max: usize,
-    /// What falls out of it, where somebody wants to show that.
+    /// Rows that left `history`, if requested.
     pub scrollback: Option<Box<Scrollback>>,
-    /// The first row of the scrolling region, and the one after its last.
+    /// The first row of the scrolling region.
     pub top: usize,
+    /// The row after the last one of the scrolling region.
     pub bottom: usize,
-    /// Tab stops, if they are not the usual ones.
+    /// The tab stops, if changed.
     pub tabs: Option<Box<[bool]>>,
     pub autowrap: bool,
     pub origin: bool,
     pub insert: bool,
     pub newline: bool,
-    /// What REP repeats.
+    /// The character that REP repeats.
     pub last: Option<char>,
 }
 
-impl Screen {
-    pub fn new(rows: u16, cols: u16) -> Screen {
+impl Screens {
+    pub(crate) fn new(rows: u16, cols: u16) -> Screens {
         let (rows, cols) = clamp(rows, cols);
-        Screen {
+        Screens {
             rows,
             cols,
             pages: [Page::new(rows), Page::new(rows)],
@@ -93,8 +94,8 @@ impl Screen {
         }
     }
 
-    /// How many rows that leave the main screen are kept.
-    pub fn keep_history(&mut self, rows: usize) {
+    /// Limits the history to `rows`.
+    pub(crate) fn keep_history(&mut self, rows: usize) {
         self.history_max = rows;
         let surplus = self.history.len().saturating_sub(rows);
         self.history.drain(..surplus);
@@ -107,8 +108,8 @@ impl Screen {
         }
     }
 
-    /// Empties both screens; all else stays.
-    pub fn forget_text(&mut self) {
+    /// Empties both screens and the history; keeps saved cursors, margins and modes.
+    pub(crate) fn forget_text(&mut self) {
         for page in &mut self.pages {
             page.rows = std::iter::repeat_n(Row::default(), self.rows).collect();
             page.cursor = Cursor::default();
@@ -117,8 +118,8 @@ impl Screen {
         self.last = None;
     }
 
-    /// Whether it is the same but for the rows above it.
-    pub fn is_like(&self, other: &Screen) -> bool {
+    /// Whether both are equal except for the rows above the screen.
+    pub(crate) fn is_like(&self, other: &Screens) -> bool {
         let same_modes = (self.autowrap, self.origin, self.insert, self.newline)
             == (other.autowrap, other.origin, other.insert, other.newline);
         let same_places = (self.top, self.bottom, &self.tabs, self.alternate)
@@ -126,14 +127,15 @@ impl Screen {
         same_modes && same_places && self.pages == other.pages && self.last == other.last
     }
 
-    /// Bytes of memory in use, about.
-    pub fn memory(&self) -> usize {
+    /// Approximate memory in bytes.
+    pub(crate) fn memory(&self) -> usize {
         let rows = self
             .pages
             .iter()
             .flat_map(|page| &page.rows)
             .chain(&self.history);
-        let rows = rows.map(|row| size_of::<Row>() + row.cells.capacity() * size_of::<Cell>());
+        let rows =
+            rows.map(|row| size_of::<Row>() + row.cells.capacity() * size_of::<ScreenCell>());
         let scrollback = self.scrollback.iter().map(|one| one.memory());
         rows.chain(scrollback).sum()
     }
@@ -142,25 +144,25 @@ impl Screen {
         usize::from(self.alternate.is_some())
     }
 
-    /// The screen that is shown.
-    pub fn page(&self) -> &Page {
+    /// The current screen.
+    pub(crate) fn page(&self) -> &Page {
         &self.pages[self.index()]
     }
 
-    pub fn page_mut(&mut self) -> &mut Page {
+    pub(crate) fn page_mut(&mut self) -> &mut Page {
         &mut self.pages[usize::from(self.alternate.is_some())]
     }
 
-    pub fn cursor(&mut self) -> &mut Cursor {
+    pub(crate) fn cursor(&mut self) -> &mut Cursor {
         &mut self.page_mut().cursor
     }
 
-    pub fn bg(&self) -> Colour {
+    pub(crate) fn bg(&self) -> Colour {
         self.page().cursor.pen.style.bg
     }
 
-    /// One character.
-    pub fn print(&mut self, character: char) {
+    /// Prints one character.
+    pub(crate) fn print(&mut self, character: char) {
         let Some(width) = character.width() else {
             return;
         };
@@ -178,7 +180,7 @@ impl Screen {
                 cursor.pending = true;
                 return;
             }
-            rows[cursor.row].put(col, Cell::new(' ', Part::Leading, &cursor.pen));
+            rows[cursor.row].put(col, ScreenCell::new(' ', Part::Leading, &cursor.pen));
             self.wrap();
             return self.print_at(character, width);
         }
@@ -188,8 +190,8 @@ impl Screen {
         self.print_at(character, width);
     }
 
-    /// Characters of one column each.
-    pub fn print_plain(&mut self, text: &[u8]) {
+    /// Prints ASCII characters.
+    pub(crate) fn print_plain(&mut self, text: &[u8]) {
         if self.insert {
             text.iter().for_each(|byte| self.print(char::from(*byte)));
             return;
@@ -207,7 +209,7 @@ impl Screen {
                 row.wrapped = false;
                 cursor.col = cols - 1;
                 cursor.pending = true;
-                // Without wrapping all that follows goes to the last column.
+                // Without wrapping, later characters overwrite the last column.
             }
             rest = later;
             if !self.autowrap && !rest.is_empty() {
@@ -223,9 +225,12 @@ impl Screen {
         let Page { rows, cursor, .. } = self.page_mut();
         let at = cursor.row;
         let part = if width == 2 { Part::Wide } else { Part::Single };
-        rows[at].put(cursor.col, Cell::new(character, part, &cursor.pen));
+        rows[at].put(cursor.col, ScreenCell::new(character, part, &cursor.pen));
         if width == 2 {
-            rows[at].put(cursor.col + 1, Cell::new(' ', Part::Spacer, &cursor.pen));
+            rows[at].put(
+                cursor.col + 1,
+                ScreenCell::new(' ', Part::Spacer, &cursor.pen),
+            );
         }
         let end = cursor.col + width;
         if end >= cols {
@@ -235,7 +240,7 @@ impl Screen {
         cursor.col = end.min(cols - 1);
     }
 
-    /// A combining character.
+    /// Adds a combining character to the last cell.
     fn mark(&mut self, mark: char) {
         let Page { rows, cursor, .. } = self.page_mut();
         let mut col = cursor.col.saturating_sub(usize::from(!cursor.pending));
@@ -245,7 +250,7 @@ impl Screen {
         }
         if row.cell(col).is_none() {
             let bg = row.fill;
-            row.put(col, Cell::blank(bg));
+            row.put(col, ScreenCell::blank(bg));
         }
         row.cells[col].add_mark(mark);
     }
@@ -265,15 +270,15 @@ impl Screen {
         self.line_feed();
     }
 
-    /// The last printed character again.
-    pub fn repeat(&mut self, count: usize) {
+    /// REP: repeats the last printed character.
+    pub(crate) fn repeat(&mut self, count: usize) {
         let Some(character) = self.last else { return };
         for _ in 0..count {
             self.print(character);
         }
     }
 
-    pub fn line_feed(&mut self) {
+    pub(crate) fn line_feed(&mut self) {
         let row = self.page().cursor.row;
         if row + 1 == self.bottom {
             self.scroll_up(self.top, 1);
@@ -282,7 +287,7 @@ impl Screen {
         }
     }
 
-    pub fn reverse_line_feed(&mut self) {
+    pub(crate) fn reverse_line_feed(&mut self) {
         let row = self.page().cursor.row;
         if row == self.top {
             self.scroll_down(self.top, 1);
@@ -291,20 +296,20 @@ impl Screen {
         }
     }
 
-    pub fn carriage_return(&mut self) {
+    pub(crate) fn carriage_return(&mut self) {
         let cursor = self.cursor();
         cursor.col = 0;
         cursor.pending = false;
     }
 
-    pub fn backspace(&mut self) {
+    pub(crate) fn backspace(&mut self) {
         let cursor = self.cursor();
         cursor.col = cursor.col.saturating_sub(1);
         cursor.pending = false;
     }
 
-    /// To a row and column from 0, of the region if places are the region's.
-    pub fn go_to(&mut self, row: usize, col: usize) {
+    /// Moves to a row and column from 0; in origin mode, of the scrolling region.
+    pub(crate) fn go_to(&mut self, row: usize, col: usize) {
         let (first, end) = match self.origin {
             true => (self.top, self.bottom),
             false => (0, self.rows),
@@ -316,20 +321,20 @@ impl Screen {
         cursor.pending = false;
     }
 
-    pub fn go_to_row(&mut self, row: usize) {
+    pub(crate) fn go_to_row(&mut self, row: usize) {
         let col = self.page().cursor.col;
         self.go_to(row, col);
     }
 
-    pub fn go_to_col(&mut self, col: usize) {
+    pub(crate) fn go_to_col(&mut self, col: usize) {
         let last_col = self.cols - 1;
         let cursor = self.cursor();
         cursor.col = col.min(last_col);
         cursor.pending = false;
     }
 
-    /// Up, as far as the region or else the screen goes.
-    pub fn up(&mut self, count: usize) {
+    /// Moves up, at most to the edge of the scrolling region or the screen.
+    pub(crate) fn up(&mut self, count: usize) {
         let top = self.top;
         let cursor = self.cursor();
         let first = if cursor.row >= top { top } else { 0 };
@@ -337,8 +342,8 @@ impl Screen {
         cursor.pending = false;
     }
 
-    /// Down, as far as the region or else the screen goes.
-    pub fn down(&mut self, count: usize) {
+    /// Moves down, at most to the edge of the scrolling region or the screen.
+    pub(crate) fn down(&mut self, count: usize) {
         let (bottom, rows) = (self.bottom, self.rows);
         let cursor = self.cursor();
         let end = if cursor.row < bottom { bottom } else { rows };
@@ -347,7 +352,7 @@ impl Screen {
     }
 
     /// ED: 0 below, 1 above, 2 all, 3 the history.
-    pub fn erase_display(&mut self, what: u16) {
+    pub(crate) fn erase_display(&mut self, what: u16) {
         let (rows, cols, bg) = (self.rows, self.cols, self.bg());
         let page = self.page_mut();
         let Cursor { row, col, .. } = page.cursor;
@@ -369,12 +374,12 @@ impl Screen {
     }
 
     /// EL: 0 to the right, 1 to the left, 2 all.
-    pub fn erase_line(&mut self, what: u16) {
+    pub(crate) fn erase_line(&mut self, what: u16) {
         let (cols, bg) = (self.cols, self.bg());
         let Page { rows, cursor, .. } = self.page_mut();
         let row = &mut rows[cursor.row];
         match what {
-            // The last character was just written, and whoever erases does not mean that one.
+            // The cursor is logically after the last character, which must stay.
             0 if cursor.pending => {}
             0 => row.erase(cursor.col, cols, cols, bg),
             1 => row.erase(0, cursor.col + 1, cols, bg),
@@ -383,27 +388,27 @@ impl Screen {
         }
     }
 
-    pub fn erase_characters(&mut self, count: usize) {
+    pub(crate) fn erase_characters(&mut self, count: usize) {
         let (cols, bg) = (self.cols, self.bg());
         let Page { rows, cursor, .. } = self.page_mut();
         let end = cursor.col.saturating_add(count).min(cols);
         rows[cursor.row].erase(cursor.col, end, cols, bg);
     }
 
-    pub fn insert_characters(&mut self, count: usize) {
+    pub(crate) fn insert_characters(&mut self, count: usize) {
         let (cols, bg) = (self.cols, self.bg());
         let Page { rows, cursor, .. } = self.page_mut();
         rows[cursor.row].insert(cursor.col, count, cols, bg);
     }
 
-    pub fn delete_characters(&mut self, count: usize) {
+    pub(crate) fn delete_characters(&mut self, count: usize) {
         let (cols, bg) = (self.cols, self.bg());
         let Page { rows, cursor, .. } = self.page_mut();
         rows[cursor.row].delete(cursor.col, count, cols, bg);
     }
 
     /// DECALN.
-    pub fn fill_with_e(&mut self) {
+    pub(crate) fn fill_with_e(&mut self) {
         self.set_margins(0, 0);
         let (cols, pen) = (self.cols, Pen::default());
         for row in &mut self.page_mut().rows {
@@ -412,8 +417,8 @@ impl Screen {
         }
     }
 
-    /// DECSTBM, counted from 1; 0 stands for the edge.
-    pub fn set_margins(&mut self, first: usize, last: usize) {
+    /// DECSTBM: rows count from 1; 0 is the edge.
+    pub(crate) fn set_margins(&mut self, first: usize, last: usize) {
         let first = first.max(1);
         let last = if last == 0 {
             self.rows
@@ -426,18 +431,18 @@ impl Screen {
         }
     }
 
-    pub fn save_cursor(&mut self) {
+    pub(crate) fn save_cursor(&mut self) {
         let page = self.page_mut();
         page.saved = page.cursor.clone();
     }
 
-    pub fn restore_cursor(&mut self) {
+    pub(crate) fn restore_cursor(&mut self) {
         let page = self.page_mut();
         page.cursor = page.saved.clone();
     }
 
     /// Modes 47, 1047 and 1049.
-    pub fn switch(&mut self, mode: u16, on: bool) {
+    pub(crate) fn switch(&mut self, mode: u16, on: bool) {
         if on == self.alternate.is_some() {
             return;
         }
@@ -466,7 +471,7 @@ impl Screen {
     }
 
     /// RIS.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         for page in &mut self.pages {
             page.clear(Colour::default());
             (page.cursor, page.saved) = (Cursor::default(), Cursor::default());
@@ -478,7 +483,7 @@ impl Screen {
     }
 
     /// DECSTR.
-    pub fn soft_reset(&mut self) {
+    pub(crate) fn soft_reset(&mut self) {
         (self.origin, self.insert, self.autowrap) = (false, false, true);
         (self.top, self.bottom) = (0, self.rows);
         let page = self.page_mut();
@@ -488,7 +493,7 @@ impl Screen {
     }
 }
 
-pub(super) fn clamp(rows: u16, cols: u16) -> (usize, usize) {
+pub(crate) fn clamp(rows: u16, cols: u16) -> (usize, usize) {
     let side = |length: u16| usize::from(length.clamp(*SIZES.start(), *SIZES.end()));
     (side(rows), side(cols))
 }

@@ -1,10 +1,10 @@
-//! Rows that move up and down.
+//! Moves rows up and down.
 
-use super::screen::Screen;
+use crate::terminal::screen::Screens;
 
-impl Screen {
+impl Screens {
     /// Moves the rows from `from` to the end of the region up.
-    pub fn scroll_up(&mut self, from: usize, count: usize) {
+    pub(crate) fn scroll_up(&mut self, from: usize, count: usize) {
         let (bottom, bg) = (self.bottom, self.bg());
         if from >= bottom {
             return;
@@ -20,7 +20,7 @@ impl Screen {
                 std::mem::take(&mut page.rows[from + step])
             };
             if keeps {
-                // What falls out of the history makes the new row.
+                // The row that leaves the history is reused as the new one.
                 let full = self.history.len() >= self.history_max;
                 let oldest = if full { self.history.pop_front() } else { None };
                 if let (Some(oldest), Some(scrollback)) = (&oldest, &mut self.scrollback) {
@@ -43,7 +43,7 @@ impl Screen {
     }
 
     /// Moves the rows from `from` to the end of the region down.
-    pub fn scroll_down(&mut self, from: usize, count: usize) {
+    pub(crate) fn scroll_down(&mut self, from: usize, count: usize) {
         let (bottom, bg) = (self.bottom, self.bg());
         if from >= bottom {
             return;
@@ -57,7 +57,7 @@ impl Screen {
     }
 
     /// Inserts or deletes rows at the cursor, if it is in the region.
-    pub fn shift_rows(&mut self, count: usize, insert: bool) {
+    pub(crate) fn shift_rows(&mut self, count: usize, insert: bool) {
         let row = self.page().cursor.row;
         if !(self.top..self.bottom).contains(&row) {
             return;
@@ -70,7 +70,7 @@ impl Screen {
     }
 
     fn scroll_up_below(&mut self, row: usize, count: usize) {
-        // What is deleted has not scrolled out of view.
+        // Deleted rows do not go to the history.
         let history_max = std::mem::take(&mut self.history_max);
         self.scroll_up(row, count);
         self.history_max = history_max;

@@ -1,64 +1,64 @@
-//! Lines above the screen that nothing changes any more, as what has to be written to show them:
-//! a tenth of the memory of rows of cells.
+//! Lines above the screen, as the output that shows them. They never change again, and take a
+//! tenth of the memory of rows of cells.
 
-use super::picture::Painter;
-use super::row::Row;
+use crate::terminal::painter::Painter;
+use crate::terminal::row::Row;
 use std::collections::VecDeque;
 
-/// The newest lines that were added.
+/// The newest lines, up to a number of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Scrollback {
+pub(crate) struct Scrollback {
     text: String,
-    /// Where each row begins in `text`.
-    begins: VecDeque<usize>,
+    /// Where each row starts in `text`.
+    starts: VecDeque<usize>,
     rows_max: usize,
-    /// The text of the newest one goes on in whatever comes next.
-    goes_on: bool,
+    /// Whether the next row continues the newest one.
+    continues: bool,
 }
 
 impl Scrollback {
-    /// For so many rows.
-    pub fn new(rows_max: usize) -> Scrollback {
+    /// Keeps up to `rows_max` rows.
+    pub(crate) fn new(rows_max: usize) -> Scrollback {
         Scrollback {
             text: String::new(),
-            begins: VecDeque::new(),
+            starts: VecDeque::new(),
             rows_max,
-            goes_on: false,
+            continues: false,
         }
     }
 
     /// Adds a row; `next` is the one that follows it.
-    pub fn push(&mut self, row: &Row, next: Option<&Row>, cols: usize) {
-        self.begins.push_back(self.text.len());
+    pub(crate) fn push(&mut self, row: &Row, next: Option<&Row>, cols: usize) {
+        self.starts.push_back(self.text.len());
         let mut painter = Painter::default();
         painter.out = std::mem::take(&mut self.text);
-        self.goes_on = painter.line_of_many(row, next, self.goes_on, cols);
+        self.continues = painter.line_of_many(row, next, self.continues, cols);
         self.text = painter.out;
-        if self.begins.len() > self.rows_max {
-            self.begins.pop_front();
+        if self.starts.len() > self.rows_max {
+            self.starts.pop_front();
         }
-        let begin = self.begin();
-        if begin > self.text.len() / 2 {
-            self.text.drain(..begin);
-            self.begins.iter_mut().for_each(|at| *at -= begin);
+        let start = self.start();
+        if start > self.text.len() / 2 {
+            self.text.drain(..start);
+            self.starts.iter_mut().for_each(|at| *at -= start);
         }
     }
 
-    fn begin(&self) -> usize {
-        self.begins.front().copied().unwrap_or(self.text.len())
+    fn start(&self) -> usize {
+        self.starts.front().copied().unwrap_or(self.text.len())
     }
 
-    /// What shows them, and whether the text of the last one goes on.
-    pub fn shown(&self) -> (&str, bool) {
-        (&self.text[self.begin()..], self.goes_on)
+    /// The output that shows the rows, and whether the next row continues the last one.
+    pub(crate) fn text(&self) -> (&str, bool) {
+        (&self.text[self.start()..], self.continues)
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Scrollback::new(self.rows_max);
     }
 
-    /// Bytes of memory in use, about.
-    pub fn memory(&self) -> usize {
-        self.text.capacity() + self.begins.capacity() * size_of::<usize>()
+    /// Approximate memory in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.text.capacity() + self.starts.capacity() * size_of::<usize>()
     }
 }

@@ -1,35 +1,36 @@
-//! What to send to a terminal so that it shows what it would show had it been there all the time.
+//! Renders the output that brings a terminal to the state it would have if it had shown the
+//! process from the start.
 //!
-//! The kept output is never sent as it is: it would ask the terminal questions, whose answers the
-//! program would take for typing. It is replayed into a model, and what the model shows is
-//! written anew, with the modes that the tracker knows.
+//! The retained output is never sent itself: its queries would make the terminal reply, and the
+//! program would take the replies for typed input. It is replayed into a model. The model's
+//! screens are rendered, with the modes from the tracker.
 //!
 //! ```text
-//!   preamble │ history, main screen │ alternate screen │ margins, cursor, modes │ begun sequence
+//!   preamble │ history, main screen │ alternate screen │ margins, cursor, modes │ incomplete
+//!            │                      │                  │                        │ sequence
 //! ```
 
-use super::model::Model;
-use super::picture::Painter;
-use super::screen::{Cursor, Page, Screen};
-use super::state::TerminalState;
-use super::tracker::Tracker;
+use crate::terminal::model::Model;
+use crate::terminal::painter::Painter;
+use crate::terminal::screen::{Cursor, Page, Screens};
+use crate::terminal::state::TerminalState;
+use crate::terminal::tracker::Tracker;
 
-/// Undoes whatever a terminal may have been left in. Leaves the alternate screen first, since
-/// that moves the cursor; ends with the cursor at home.
+/// Resets all modes of a terminal. Leaves the alternate screen first, because that moves the
+/// cursor; ends with the cursor at home.
 const PREAMBLE: &str = "\x1b\\\x1b]8;;\x07\x1b[?2026l\x1b[?1049l\x1b[m\x1b[r\x1b[?69l\x1b[?6l\
     \x1b[4l\x1b[20l\x1b[?7h\x1b(B\x1b)B\x0f\x1b[?5W\x1b[?25h\x1b[?1l\x1b>\
     \x1b[?9;1000;1002;1003;1005;1006;1015;1016l\x1b[?1004;2004;2031;2048l\x1b[>4m\x1b[0 q\x1b[H";
 
-/// Pops every keyboard mode that the program may have pushed.
+/// Pops all keyboard flags that the program may have pushed.
 const POP_KEYBOARD: &str = "\x1b[<16u\x1b[=0;1u";
 
-/// Renders what `model` shows, to be followed by the stream from [`Tracker::offset`] on. `kept`
-/// is what there is of the stream up to there.
+/// Renders the screens of `model`, to be followed by the stream from [`Tracker::offset`] on.
+/// `kept` is the retained output up to there.
 ///
-/// With `history` the lines above the screen are written first, and what the receiving terminal
-/// shows is scrolled into its own history; without, it is one that already shows this process
-/// and has to catch up.
-pub(super) fn snapshot(
+/// With `history`, the lines above the screen come first, and the receiving terminal's content
+/// scrolls into its history. Without, the terminal already shows this process and catches up.
+pub(crate) fn snapshot(
     model: &Model,
     kept: (&[u8], &[u8]),
     tracker: &Tracker,
@@ -45,7 +46,7 @@ pub(super) fn snapshot(
 fn preamble(rows: usize, history: bool) -> Vec<u8> {
     let mut out = Vec::new();
     if !history {
-        // On whichever screen it is, and on the main one.
+        // Keyboard flags belong to a screen: pop those of the current one, later the main one's.
         out.extend_from_slice(b"\x1b\\");
         out.extend_from_slice(POP_KEYBOARD.as_bytes());
     }
@@ -60,7 +61,7 @@ fn preamble(rows: usize, history: bool) -> Vec<u8> {
     out
 }
 
-fn render(screen: &Screen, state: &TerminalState) -> Vec<u8> {
+fn render(screen: &Screens, state: &TerminalState) -> Vec<u8> {
     let mut painter = Painter::default();
     if !screen.history.is_empty() {
         painter.history(screen);
@@ -70,7 +71,7 @@ fn render(screen: &Screen, state: &TerminalState) -> Vec<u8> {
     painter.page(&screen.pages[0], screen.cols);
     let mut out = Vec::new();
     if let Some(mode) = screen.alternate {
-        // As the program left the main screen, so it will find it.
+        // The program will return to this main screen, so restore its cursors, too.
         let main = &screen.pages[0];
         write_saved(&mut painter, screen, main);
         write_cursor(&mut painter, screen, main, &main.cursor, 0);
@@ -90,8 +91,8 @@ fn render(screen: &Screen, state: &TerminalState) -> Vec<u8> {
     out
 }
 
-/// The saved cursor, tab stops, margins, the cursor: in this order, since each moves the next.
-fn write_rest(painter: &mut Painter, screen: &Screen, state: &TerminalState) {
+/// Writes saved cursor, tab stops, margins and cursor. The order matters: each moves the cursor.
+fn write_rest(painter: &mut Painter, screen: &Screens, state: &TerminalState) {
     let page = screen.page();
     write_saved(painter, screen, page);
     if let Some(tabs) = &screen.tabs {
@@ -115,17 +116,17 @@ fn write_rest(painter: &mut Painter, screen: &Screen, state: &TerminalState) {
     write_cursor(painter, screen, page, &page.cursor, first);
 }
 
-fn write_saved(painter: &mut Painter, screen: &Screen, page: &Page) {
+fn write_saved(painter: &mut Painter, screen: &Screens, page: &Page) {
     write_cursor(painter, screen, page, &page.saved, 0);
     painter.out.push_str("\x1b7");
     clear_cursor(painter, &page.saved);
     painter.wrap_on(page, &page.saved);
 }
 
-/// The cursor's place, character sets and pen. Rows are counted from `first`.
+/// Writes the cursor's position, character sets and pen. Rows count from `first`.
 fn write_cursor(
     painter: &mut Painter,
-    screen: &Screen,
+    screen: &Screens,
     page: &Page,
     cursor: &Cursor,
     first: usize,
@@ -137,15 +138,15 @@ fn write_cursor(
     painter.use_pen(&cursor.pen);
 }
 
-/// Undoes what [`write_cursor`] set.
+/// Resets the settings of [`write_cursor`].
 fn clear_cursor(painter: &mut Painter, cursor: &Cursor) {
     let mut charsets = Vec::new();
     cursor.charsets.write_undone(&mut charsets);
     painter.out.push_str(&String::from_utf8_lossy(&charsets));
-    painter.use_pen(&super::cell::Pen::default());
+    painter.use_pen(&crate::terminal::cell::Pen::default());
 }
 
-/// The stream goes on in the midst of a sequence or character: its beginning has to be there.
+/// Writes the start of an incomplete sequence or character, which the stream then completes.
 fn continue_sequence(kept: (&[u8], &[u8]), tracker: &Tracker, out: &mut Vec<u8>) {
     let len = kept.0.len() + kept.1.len();
     let Ok(pending) = usize::try_from(tracker.pending()) else {
@@ -155,7 +156,7 @@ fn continue_sequence(kept: (&[u8], &[u8]), tracker: &Tracker, out: &mut Vec<u8>)
         let all = kept.0.iter().chain(kept.1);
         out.extend(all.skip(len - pending));
     } else if tracker.in_string() {
-        // Its beginning is gone: a string that nobody shows swallows the rest.
+        // The start was evicted: an ignored string (APC) swallows the rest.
         out.extend_from_slice(b"\x1b_");
     }
 }

@@ -1,5 +1,5 @@
-use super::super::{Terminal, Tracker};
 use crate::ring::Ring;
+use crate::terminal::{Terminal, Tracker};
 use rustix::time::{ClockId, clock_gettime};
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -12,7 +12,7 @@ fn parser(rows: u16, cols: u16) -> vt100::Parser {
     vt100::Parser::new(size(rows), size(cols), 500)
 }
 
-/// Everything of a screen that can be seen or that input depends on.
+/// All state of a screen that is visible or that affects input.
 fn look(parser: &mut vt100::Parser) -> (String, String, (u16, u16), bool, String, String) {
     let screen = parser.screen();
     let state = screen.contents_formatted();
@@ -30,17 +30,17 @@ fn look(parser: &mut vt100::Parser) -> (String, String, (u16, u16), bool, String
     )
 }
 
-/// A ring, what is known of the terminal, and a reference terminal that saw everything.
-struct World {
+/// A ring, its terminal, and a reference terminal that received all output.
+struct Comparison {
     ring: Ring,
     terminal: Terminal,
     reference: vt100::Parser,
     size: (u16, u16),
 }
 
-impl World {
-    fn new(rows: u16, cols: u16, capacity: usize) -> World {
-        World {
+impl Comparison {
+    fn new(rows: u16, cols: u16, capacity: usize) -> Comparison {
+        Comparison {
             ring: Ring::new(capacity),
             terminal: Terminal::new(0, rows, cols),
             reference: parser(rows, cols),
@@ -52,7 +52,7 @@ impl World {
         for chunk in bytes.chunks(4096) {
             let kept = self.ring.read(0).slices;
             self.terminal
-                .make_room(kept, self.ring.capacity(), chunk.len());
+                .before_evict(kept, self.ring.capacity(), chunk.len());
             self.ring.write(chunk);
             self.terminal.feed(chunk);
             self.reference.process(chunk);
@@ -154,7 +154,7 @@ fn every_kind_of_program_is_restored_exactly_at_every_cut() {
         let bytes = stream.as_bytes();
         let step = 1 + bytes.len() / 150;
         for cut in (0..=bytes.len()).step_by(step) {
-            let mut world = World::new(ROWS, COLS, 1 << 20);
+            let mut world = Comparison::new(ROWS, COLS, 1 << 20);
             world.feed(&bytes[..cut]);
             let what = format!("{name} cut at {cut}");
             world.check(&what);
@@ -181,7 +181,7 @@ fn every_kind_of_program_is_restored_exactly_at_every_cut() {
 
 #[test]
 fn a_ring_that_forgot_the_beginning_is_enough() {
-    let mut world = World::new(ROWS, COLS, 16 * 1024);
+    let mut world = Comparison::new(ROWS, COLS, 16 * 1024);
     world.feed(shell_session(400).as_bytes());
     world.check("shell");
     world.feed(full_screen(2000).as_bytes());
@@ -200,7 +200,7 @@ fn a_ring_that_forgot_the_beginning_is_enough() {
 
 #[test]
 fn history_lands_above_the_screen_once_and_in_order() {
-    let mut world = World::new(10, 40, 1 << 20);
+    let mut world = Comparison::new(10, 40, 1 << 20);
     for n in 0..300 {
         world.feed(format!("\x1b[3{}mline {n}\x1b[m\r\n", n % 8).as_bytes());
     }
@@ -235,7 +235,7 @@ fn history_lands_above_the_screen_once_and_in_order() {
 
 #[test]
 fn a_snapshot_never_asks_the_terminal_anything() {
-    let mut world = World::new(ROWS, COLS, 1 << 20);
+    let mut world = Comparison::new(ROWS, COLS, 1 << 20);
     let asking = "\x1b[c\x1b[>c\x1b[5n\x1b[6n\x1b[?6n\x1b[?25$p\x1b[>q\x1b]11;?\x07\
                   \x1b]10;#fff;?\x07\x1b]4;1;?\x07\x1b]52;c;?\x07\x1bP+q544e\x1b\\\
                   \x1bP$qm\x1b\\\x1b[?u\x1b[18t\x05\x07\x1b]2;\x1b[6n\x07\
@@ -256,7 +256,7 @@ fn a_snapshot_never_asks_the_terminal_anything() {
 
 #[test]
 fn modes_that_the_model_does_not_know_come_from_the_tracker() {
-    let mut world = World::new(ROWS, COLS, 1 << 20);
+    let mut world = Comparison::new(ROWS, COLS, 1 << 20);
     world.feed(
         b"\x1b[>1u\x1b[?1004h\x1b[?1047h\x1b[>5u\x1b]2;title\x07\x1b[5 q\x1b[3;9rtext\x1b[?2026h",
     );
@@ -270,15 +270,15 @@ fn modes_that_the_model_does_not_know_come_from_the_tracker() {
 
 #[test]
 fn line_drawing_shows_as_lines() {
-    let mut world = World::new(5, 20, 1 << 20);
+    let mut world = Comparison::new(5, 20, 1 << 20);
     world.feed(b"\x1b(0lqk\x1b(B\r\n\x1b)0\x0ex\x0fax");
     assert_eq!(world.text(), "┌─┐\n│ax");
     let look = world.terminal.peek(world.ring.read(0).slices, false);
     assert_eq!(look.cursor, (1, 3));
 }
 
-/// A terminal of another size after the snapshot that is meant for it.
-fn within(world: &World, history: usize, size: (u16, u16)) -> vt100::Parser {
+/// A terminal of another size, after a snapshot for that size.
+fn within(world: &Comparison, history: usize, size: (u16, u16)) -> vt100::Parser {
     let mut fresh = parser(size.0, size.1);
     let kept = world.ring.read(0).slices;
     fresh.process(&world.terminal.snapshot_within(kept, history, size));
@@ -287,7 +287,7 @@ fn within(world: &World, history: usize, size: (u16, u16)) -> vt100::Parser {
 
 #[test]
 fn on_a_smaller_terminal_no_row_is_drawn_into_another() {
-    let mut world = World::new(30, 100, 1 << 20);
+    let mut world = Comparison::new(30, 100, 1 << 20);
     for n in 1..30 {
         let line = format!("row{n:02}-{}-END{n:02}\r\n", "x".repeat(86));
         world.feed(line.as_bytes());
@@ -296,7 +296,7 @@ fn on_a_smaller_terminal_no_row_is_drawn_into_another() {
     for history in [0, 10, 200] {
         let shown = within(&world, history, (24, 80)).screen().contents();
         let lines: Vec<&str> = shown.lines().collect();
-        // What does not fit wraps, as it does when a window is made smaller.
+        // Long lines wrap, as when a window shrinks.
         let long = ["row29-", &"x".repeat(86), "-END29"].concat();
         assert_eq!(lines.last(), Some(&"$ "), "{shown}");
         let last = lines[..lines.len() - 1].concat();
@@ -311,7 +311,7 @@ fn on_a_smaller_terminal_no_row_is_drawn_into_another() {
     for (index, line) in shown.lines().enumerate() {
         let n = index + 1;
         assert!(line.starts_with(&format!("line{n:02} ---")), "{shown}");
-        // A wide character that is cut in two is not there at all.
+        // A wide character that is cut in two disappears.
         assert!(line.trim_end().ends_with("-\u{65e5}"), "{shown}");
     }
     assert_eq!(shown.lines().count(), 24, "{shown}");
@@ -367,7 +367,7 @@ fn where_the_ring_wraps_does_not_show_however_often_something_is_repeated() {
     }
 }
 
-/// Processor time of this thread for a look at so many bytes of this piece.
+/// Processor time of this thread to peek at `len` bytes of repeated `piece`.
 fn work_of(piece: &str, len: usize) -> Duration {
     let spent = || {
         let now = clock_gettime(ClockId::ThreadCPUTime);
@@ -381,10 +381,10 @@ fn work_of(piece: &str, len: usize) -> Duration {
     spent() - before
 }
 
-/// Both are measured here, one beside the other, so that the machine does not matter.
+/// Measures both in turn, so that the speed of the machine does not matter.
 #[test]
 fn a_few_bytes_cannot_ask_for_much_work() {
-    // A program may as well write a thousand times as much.
+    // A program could write a thousand times as much.
     let plain = work_of("plain text ", 64 << 20);
     for piece in [
         "\x1b[2J",

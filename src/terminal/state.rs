@@ -1,73 +1,58 @@
-//! What the tracker remembers, and how sequences change it.
+//! The state behind the tracker, and how sequences change it.
 
-use super::cell::Pen;
-use super::modes::{AnsiModes, Charsets, Keyboard, PrivateModes};
-use super::params::Params;
-use super::scan::Sink;
-use super::strings::{has_target, write_string};
-use super::tracker::Query;
-use memchr::memchr;
-use std::collections::{BTreeMap, VecDeque};
+use crate::terminal::cell::Pen;
+use crate::terminal::checkpoints::Checkpoints;
+use crate::terminal::csi_params::Params;
+use crate::terminal::modes::{AnsiModes, Charsets, KeyboardFlags, PrivateModes};
+use crate::terminal::osc::OscSettings;
+use crate::terminal::query::Query;
+use crate::terminal::scanner::Handler;
 
-/// Queries that may wait to be taken.
+/// Queries that wait to be taken.
 const QUERIES_MAX: usize = 64;
 
-/// Calm points that are remembered, and how many bytes they are apart at least.
-const CALM_MAX: usize = 128;
-const CALM_STEP: u64 = 2048;
-
-/// The state proper; offsets are those of the ring.
+/// All that the tracker knows; offsets are those of the ring.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct TerminalState {
-    /// Of the chunk that is being scanned, and of what is reported in it.
+pub(crate) struct TerminalState {
+    /// Where the current chunk starts.
     pub offset: u64,
+    /// Where the current report ends, within the chunk.
     pub at: u64,
     pub modes: PrivateModes,
     ansi: AnsiModes,
-    /// Synchronised output: never restored, but ended.
+    /// Synchronised output; a snapshot never turns it on, a reset ends it.
     pub sync: bool,
     pub keypad: bool,
     cursor_shape: u16,
-    pub keyboards: [Keyboard; 2],
+    pub keyboards: [KeyboardFlags; 2],
     pub other_keys: u16,
     pub alternate: Option<u16>,
-    /// The last row is 0 where it was not said.
+    /// First and last row; the latter is 0 where the program left it out.
     pub margins: Option<(u16, u16)>,
     side_margins: Option<(u16, u16)>,
-    /// Tab stops are not the usual ones.
+    /// Whether the program has changed tab stops.
     tabs: bool,
     pub charsets: Charsets,
     saved_charsets: [Charsets; 2],
     pen: Pen,
-    pub title: Option<Vec<u8>>,
-    pub titles: Vec<Option<Vec<u8>>>,
-    pub link: Option<Vec<u8>>,
+    pub osc: OscSettings,
     saved_links: [Option<Vec<u8>>; 2],
-    pub colours: [Option<Vec<u8>>; 3],
-    pub palette: BTreeMap<u8, Vec<u8>>,
-    /// A progress bar in the terminal's frame (OSC 9;4), and the pointer's shape (OSC 22).
-    pub progress: Option<Vec<u8>>,
-    pub pointer: Option<Vec<u8>>,
     pub queries: Vec<Query>,
-    /// The offset after the last sequence that did more than lines of text do: moved the cursor
-    /// other than along its line and down, or changed how text is written.
-    pub moved_at: u64,
-    /// Offsets of beginnings of lines at which everything but that was as in a fresh terminal.
-    pub calm: VecDeque<u64>,
-    /// The text seen last ends with a carriage return.
+    pub checkpoints: Checkpoints,
+    /// Whether the latest report is text that ends with a carriage return.
     returned: bool,
 }
 
 impl TerminalState {
-    pub fn new(offset: u64) -> TerminalState {
+    pub(crate) fn new(offset: u64) -> TerminalState {
         TerminalState {
             offset,
-            moved_at: offset,
+            checkpoints: Checkpoints::new(offset),
             ..TerminalState::default()
         }
     }
 
-    pub fn write_margins(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_margins(&self, out: &mut Vec<u8>) {
         if let Some((top, bottom)) = self.margins {
             let bottom = match bottom {
                 0 => String::new(),
@@ -78,7 +63,7 @@ impl TerminalState {
         self.write_side_margins(out);
     }
 
-    pub fn write_side_margins(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_side_margins(&self, out: &mut Vec<u8>) {
         if self.modes.is_set(69) {
             out.extend_from_slice(b"\x1b[?69h");
         }
@@ -87,8 +72,8 @@ impl TerminalState {
         }
     }
 
-    /// All that does not move the cursor.
-    pub fn write_modes(&self, out: &mut Vec<u8>) {
+    /// Writes all settings that do not move the cursor.
+    pub(crate) fn write_modes(&self, out: &mut Vec<u8>) {
         self.modes.write_set(&[6, 69], out);
         self.ansi.write_set(out);
         if self.keypad {
@@ -100,56 +85,33 @@ impl TerminalState {
         if self.cursor_shape != 0 {
             out.extend_from_slice(format!("\x1b[{} q", self.cursor_shape).as_bytes());
         }
-        for (number, colour) in (10..).zip(&self.colours) {
-            if let Some(colour) = colour {
-                write_string(&[format!("{number};").as_bytes(), colour], out);
-            }
-        }
-        for (number, colour) in &self.palette {
-            write_string(&[format!("4;{number};").as_bytes(), colour], out);
-        }
-        for (code, value) in [(&b"9;"[..], &self.progress), (b"22;", &self.pointer)] {
-            if let Some(value) = value {
-                write_string(&[code, value], out);
-            }
-        }
-        for title in &self.titles {
-            write_string(&[b"2;", title.as_deref().unwrap_or_default()], out);
-            out.extend_from_slice(b"\x1b[22;2t");
-        }
-        let title = self.title.as_deref();
-        // Without a title one that was saved would show.
-        if title.is_some() || !self.titles.is_empty() {
-            write_string(&[b"2;", title.unwrap_or_default()], out);
-        }
+        self.osc.write_set(out);
     }
 
-    /// What belongs to the cursor: a picture of the screen says it better.
-    pub fn write_pen(&self, out: &mut Vec<u8>) {
+    /// Writes the settings of the cursor. A snapshot does not need them: the model has its own.
+    pub(crate) fn write_pen(&self, out: &mut Vec<u8>) {
         self.charsets.write_set(out);
-        if let Some(link) = self.link.as_ref().filter(|link| has_target(link)) {
-            write_string(&[b"8;", link], out);
-        }
+        self.osc.write_link(out);
     }
 
-    /// Whether what is written pushes the rest of its row aside.
-    pub fn is_inserting(&self) -> bool {
+    /// Whether written text shifts the rest of its row.
+    pub(crate) fn is_inserting(&self) -> bool {
         self.ansi.insert
     }
 
-    pub fn has_default_pen(&self) -> bool {
+    pub(crate) fn has_default_pen(&self) -> bool {
         self.pen.is_default()
     }
 
-    /// Everything after the input modes and the screens.
-    pub fn undo_display(&self, out: &mut Vec<u8>) {
-        let home = self.margins.is_some() || self.modes.is_set(69) || self.modes.is_set(6);
-        if home {
-            // These move the cursor, which stays where it is.
+    /// Undoes all settings but the input modes and the alternate screen.
+    pub(crate) fn undo_display(&self, out: &mut Vec<u8>) {
+        let moves = self.margins.is_some() || self.modes.is_set(69) || self.modes.is_set(6);
+        if moves {
+            // These resets move the cursor, so save and restore it.
             out.extend_from_slice(b"\x1b7\x1b[r");
             self.modes.write_undone(|mode| mode == 69 || mode == 6, out);
             out.extend_from_slice(b"\x1b8");
-            // Restoring the cursor restores its origin mode too.
+            // Restoring the cursor also restores its origin mode.
             self.modes.write_undone(|mode| mode == 6, out);
         }
         self.ansi.write_undone(out);
@@ -157,35 +119,22 @@ impl TerminalState {
             .write_undone(|mode| [5, 7, 12, 45].contains(&mode), out);
         self.charsets.write_undone(out);
         if self.alternate == Some(1049) {
-            // Leaving it has restored these.
+            // Leaving this alternate screen has restored these.
             self.saved_charsets[0].write_undone(out);
         }
         if self.cursor_shape != 0 {
             out.extend_from_slice(b"\x1b[0 q");
         }
         self.modes.write_undone(|mode| mode == 25, out);
-        let brought_back = self.alternate == Some(1049) && self.saved_links[0].is_some();
-        if self.link.is_some() || brought_back {
+        let restored_link = self.alternate == Some(1049) && self.saved_links[0].is_some();
+        if self.osc.link.is_some() || restored_link {
             out.extend_from_slice(b"\x1b]8;;\x07");
         }
-        for (number, colour) in (110..).zip(&self.colours) {
-            if colour.is_some() {
-                write_string(&[format!("{number}").as_bytes()], out);
-            }
-        }
-        for number in self.palette.keys() {
-            write_string(&[format!("104;{number}").as_bytes()], out);
-        }
-        if self.progress.is_some() {
-            write_string(&[b"9;4;0"], out);
-        }
-        if self.pointer.is_some() {
-            write_string(&[b"22;"], out);
-        }
+        self.osc.write_undone(out);
         if self.tabs {
             out.extend_from_slice(b"\x1b[?5W");
         }
-        out.extend_from_slice(&b"\x1b[23;2t".repeat(self.titles.len()));
+        self.osc.write_titles_popped(out);
         out.extend_from_slice(b"\x1b[m");
     }
 
@@ -193,81 +142,53 @@ impl TerminalState {
         self.offset + self.at
     }
 
-    fn moved(&mut self) {
-        self.moved_at = self.position();
+    /// Records that the current sequence positions.
+    fn positioned(&mut self) {
+        self.checkpoints.positioned(self.position());
     }
 
-    /// Whether text is written as to a fresh terminal.
-    fn is_calm(&self) -> bool {
+    /// Whether text looks and flows as on a fresh terminal.
+    fn is_settled(&self) -> bool {
         let modes = &self.modes;
-        let moved = modes.is_set(6) || modes.is_set(69) || !modes.is_set(7) || self.ansi.newline;
-        let held = self.margins.is_some() || self.alternate.is_some() || self.ansi.insert;
+        let flows = !modes.is_set(6) && !modes.is_set(69) && modes.is_set(7) && !self.ansi.newline;
+        let confined = self.margins.is_some() || self.alternate.is_some() || self.ansi.insert;
         let plain = self.charsets == Charsets::default() && self.pen.is_default();
-        !moved && !held && plain && self.link.is_none()
-    }
-
-    /// Remembers beginnings of lines, now and then.
-    fn note_calm(&mut self, bytes: &[u8]) {
-        let start = self.position() - bytes.len() as u64;
-        let last = self.calm.back().copied().unwrap_or(0).max(self.moved_at);
-        let mut next = last + CALM_STEP;
-        if self.position() < next || !self.is_calm() {
-            return;
-        }
-        // The newline is the byte before.
-        let mut from = usize::try_from(next.saturating_sub(start + 1)).unwrap_or(usize::MAX);
-        while let Some(found) = bytes.get(from..).and_then(|rest| memchr(b'\n', rest)) {
-            let at = from + found;
-            from = at + 1;
-            let returned = match at.checked_sub(1) {
-                Some(before) => bytes[before] == b'\r',
-                None => self.returned,
-            };
-            if !returned {
-                continue;
-            }
-            if self.calm.len() == CALM_MAX {
-                self.calm.pop_front();
-            }
-            self.calm.push_back(start + from as u64);
-            next = start + from as u64 + CALM_STEP;
-            from = usize::try_from(next - start - 1).unwrap_or(usize::MAX);
-        }
+        flows && !confined && plain && self.osc.link.is_none()
     }
 
     fn switch(&mut self, mode: u16, on: bool) {
-        self.moved();
+        self.positioned();
         let was = self.alternate.is_some();
         self.alternate = on.then_some(mode);
         if on && !was {
-            self.keyboards[1] = Keyboard::default();
+            self.keyboards[1] = KeyboardFlags::default();
         }
     }
 
     fn save_cursor(&mut self) {
-        self.moved();
+        self.positioned();
         let screen = self.screen();
         self.saved_charsets[screen] = self.charsets;
-        self.saved_links[screen].clone_from(&self.link);
+        self.saved_links[screen].clone_from(&self.osc.link);
     }
 
     fn restore_cursor(&mut self) {
-        self.moved();
+        self.positioned();
         let screen = self.screen();
         self.set_charsets(self.saved_charsets[screen]);
-        self.link.clone_from(&self.saved_links[screen]);
+        self.osc.link.clone_from(&self.saved_links[screen]);
     }
 
     fn set_charsets(&mut self, charsets: Charsets) {
         if self.charsets != charsets {
             self.charsets = charsets;
-            self.moved();
+            self.positioned();
         }
     }
 
-    /// DECSTBM: what is no region is not one.
+    /// DECSTBM; ignores an invalid region.
     fn set_margins(&mut self, first: u16, last: u16) {
-        self.moved();
+        self.positioned();
         let first = first.max(1);
         match last {
             0 if first == 1 => self.margins = None,
@@ -276,7 +197,7 @@ impl TerminalState {
         }
     }
 
-    /// Cursor shape and blinking are one setting with two names.
+    /// Mode 12. Blinking is part of the cursor shape once that is set.
     fn set_blinking(&mut self, on: bool) {
         match self.cursor_shape {
             0 => self.modes.set(12, on),
@@ -306,7 +227,7 @@ impl TerminalState {
             2026 => self.sync = on,
             12 => self.set_blinking(on),
             3 | 6 | 7 | 69 => {
-                self.moved();
+                self.positioned();
                 if mode == 69 {
                     self.side_margins = None;
                 }
@@ -316,26 +237,21 @@ impl TerminalState {
         }
     }
 
-    /// ESC c: everything is as in a fresh terminal.
+    /// RIS, ESC c: resets all but the OSC settings, which terminals keep.
     fn reset(&mut self) {
-        let fresh = TerminalState {
+        self.positioned();
+        self.osc.link = None;
+        *self = TerminalState {
             offset: self.offset,
             at: self.at,
-            moved_at: self.position(),
-            calm: std::mem::take(&mut self.calm),
+            checkpoints: std::mem::take(&mut self.checkpoints),
             queries: std::mem::take(&mut self.queries),
-            title: self.title.take(),
-            titles: std::mem::take(&mut self.titles),
-            colours: std::mem::take(&mut self.colours),
-            palette: std::mem::take(&mut self.palette),
-            progress: self.progress.take(),
-            pointer: self.pointer.take(),
+            osc: std::mem::take(&mut self.osc),
             ..TerminalState::default()
         };
-        *self = fresh;
     }
 
-    /// CSI ! p: the modes that would surprise the next program.
+    /// DECSTR, CSI ! p: resets the modes that would disturb the next program.
     fn soft_reset(&mut self) {
         for (mode, on) in [(25, true), (6, false), (7, true), (1, false), (69, false)] {
             self.modes.set(mode, on);
@@ -346,7 +262,7 @@ impl TerminalState {
         self.side_margins = None;
         self.margins = None;
         self.pen = Pen::default();
-        self.moved();
+        self.positioned();
         self.set_charsets(Charsets::default());
         let screen = self.screen();
         self.saved_charsets[screen] = Charsets::default();
@@ -375,7 +291,7 @@ impl TerminalState {
                 self.modes.set(12, false);
             }
             (b"", b'h' | b'l') => {
-                self.moved();
+                self.positioned();
                 for mode in params.iter() {
                     self.ansi.set(mode, last == b'h');
                 }
@@ -384,17 +300,17 @@ impl TerminalState {
             (b"", b's') if self.modes.is_set(69) => {
                 let (left, right) = (first.max(1), params.get(1));
                 self.side_margins = (right > left).then_some((left, right));
-                self.moved();
+                self.positioned();
             }
             (b"", b's') => self.save_cursor(),
             (b"", b'u') => self.restore_cursor(),
-            (b"", b't') if first == 22 && params.get(1) != 1 => self.push_title(),
-            (b"", b't') if first == 23 && params.get(1) != 1 => self.pop_title(),
+            (b"", b't') if first == 22 && params.get(1) != 1 => self.osc.push_title(),
+            (b"", b't') if first == 23 && params.get(1) != 1 => self.osc.pop_title(),
             (b"", b'g') => {
                 self.tabs = true;
-                self.moved();
+                self.positioned();
             }
-            (b"", b'A' | b'F' | b'H' | b'f' | b'd' | b'T' | b'L' | b'M') => self.moved(),
+            (b"", b'A' | b'F' | b'H' | b'f' | b'd' | b'T' | b'L' | b'M') => self.positioned(),
             _ => {}
         }
     }
@@ -411,7 +327,7 @@ impl TerminalState {
             }
             (b'?', b"", b'W') => {
                 self.tabs = false;
-                self.moved();
+                self.positioned();
             }
             (b'?', b"$", b'p') => self.query(Query::Mode {
                 private: true,
@@ -431,13 +347,16 @@ impl TerminalState {
     }
 }
 
-impl Sink for TerminalState {
+impl Handler for TerminalState {
     fn at(&mut self, end: usize) {
         self.at = end as u64;
     }
 
     fn text(&mut self, bytes: &[u8]) {
-        self.note_calm(bytes);
+        if self.checkpoints.is_due(self.position()) && self.is_settled() {
+            let start = self.position() - bytes.len() as u64;
+            self.checkpoints.record_lines(start, bytes, self.returned);
+        }
         self.returned = bytes.last() == Some(&b'\r');
     }
 
@@ -463,9 +382,9 @@ impl Sink for TerminalState {
             (b"", b'c') => self.reset(),
             (b"", b'H') => {
                 self.tabs = true;
-                self.moved();
+                self.positioned();
             }
-            (b"", b'M') | (b"#", b'8') => self.moved(),
+            (b"", b'M') | (b"#", b'8') => self.positioned(),
             _ if charsets.designate(intermediates, last) => self.set_charsets(charsets),
             _ => {}
         }
@@ -486,7 +405,7 @@ impl Sink for TerminalState {
 
     fn string(&mut self, kind: u8, data: &[u8], whole: bool) {
         if kind == b']' {
-            self.operating_system_command(data, whole);
+            self.osc.command(data, whole);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Tab stops.
 
-use super::screen::Screen;
+use crate::terminal::screen::Screens;
 
-impl Screen {
-    /// To the right by so many tab stops.
-    pub fn tab(&mut self, count: usize) {
+impl Screens {
+    /// Moves the cursor right by `count` tab stops.
+    pub(crate) fn tab(&mut self, count: usize) {
         let mut col = self.page().cursor.col;
         for _ in 0..count.min(self.cols) {
             let next = (col + 1..self.cols).find(|col| self.is_tab(*col));
@@ -13,8 +13,8 @@ impl Screen {
         self.cursor().col = col;
     }
 
-    /// To the left by so many tab stops.
-    pub fn back_tab(&mut self, count: usize) {
+    /// Moves the cursor left by `count` tab stops.
+    pub(crate) fn back_tab(&mut self, count: usize) {
         let mut col = self.page().cursor.col;
         for _ in 0..count.min(self.cols) {
             col = (0..col).rev().find(|col| self.is_tab(*col)).unwrap_or(0);
@@ -32,14 +32,14 @@ impl Screen {
     }
 
     /// Sets or clears the tab stop at the cursor.
-    pub fn set_tab(&mut self, on: bool) {
+    pub(crate) fn set_tab(&mut self, on: bool) {
         let col = self.page().cursor.col;
         let mut tabs: Box<[bool]> = (0..self.cols).map(|col| self.is_tab(col)).collect();
         tabs[col] = on;
         self.tabs = Some(tabs);
     }
 
-    pub fn clear_tabs(&mut self) {
+    pub(crate) fn clear_tabs(&mut self) {
         self.tabs = Some(vec![false; self.cols].into());
     }
 }

@@ -1,86 +1,34 @@
-//! Watches all that a process writes to its terminal, and knows what it left turned on.
+//! Scans all output of a process and tracks the terminal modes that it leaves on.
 //!
-//! Text is skipped at memory speed; only sequences are looked at. The state is small and bounded,
-//! and does not depend on how the stream was cut into chunks.
+//! Text is skipped at memory speed; only sequences are parsed. The state is small and bounded, and
+//! does not depend on how the stream was cut into chunks.
 
-use super::modes::is_input;
-use super::scan::Scanner;
-use super::state::TerminalState;
+use crate::terminal::modes::is_input;
+use crate::terminal::query::Query;
+use crate::terminal::scanner::Scanner;
+use crate::terminal::state::TerminalState;
 
-/// A question to the terminal, for which the program waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Query {
-    /// DA1.
-    PrimaryAttributes,
-    /// DA2.
-    SecondaryAttributes,
-    /// DSR 5.
-    Status,
-    /// CPR (DSR 6), or with `private` DECXCPR.
-    CursorPosition {
-        /// `CSI ? 6 n`.
-        private: bool,
-    },
-    /// DECRQM.
-    Mode {
-        /// Of a DEC private mode.
-        private: bool,
-        /// Its number.
-        mode: u16,
-    },
-    /// XTVERSION.
-    Version,
-}
-
-impl Query {
-    /// What a plain terminal answers. `cursor` is row and column from 0.
-    pub fn answer(self, cursor: (u16, u16)) -> Vec<u8> {
-        let (row, col) = (u32::from(cursor.0) + 1, u32::from(cursor.1) + 1);
-        let text = match self {
-            Query::PrimaryAttributes => "\x1b[?62;22c".to_string(),
-            Query::SecondaryAttributes => "\x1b[>1;10;0c".to_string(),
-            Query::Status => "\x1b[0n".to_string(),
-            Query::CursorPosition { private: false } => format!("\x1b[{row};{col}R"),
-            Query::CursorPosition { private: true } => format!("\x1b[?{row};{col}R"),
-            Query::Mode { private, mode } => {
-                let mark = if private { "?" } else { "" };
-                format!("\x1b[{mark}{mode};0$y")
-            }
-            Query::Version => format!("\x1bP>|tm {}\x1b\\", env!("CARGO_PKG_VERSION")),
-        };
-        text.into_bytes()
-    }
-}
-
-/// What is known of a process's terminal.
+/// The modes of a process's terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tracker {
-    start: u64,
     scanner: Scanner,
-    pub(super) state: TerminalState,
+    pub(crate) state: TerminalState,
 }
 
 impl Tracker {
     /// A fresh terminal, whose first byte will be at this offset of the ring.
     pub fn new(offset: u64) -> Tracker {
-        let state = TerminalState::new(offset);
         Tracker {
-            start: offset,
             scanner: Scanner::default(),
-            state,
+            state: TerminalState::new(offset),
         }
     }
 
-    /// Takes note of the next bytes.
+    /// Tracks the next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.scanner.feed(bytes, &mut self.state);
         self.state.offset += bytes.len() as u64;
         self.state.at = 0;
-    }
-
-    /// The ring offset of the first byte fed.
-    pub fn start(&self) -> u64 {
-        self.start
     }
 
     /// The ring offset after the last byte fed.
@@ -93,13 +41,13 @@ impl Tracker {
         self.scanner.is_ground()
     }
 
-    /// How many of the last bytes belong to a sequence or character that has not ended.
+    /// The number of trailing bytes that belong to an incomplete sequence or character.
     pub fn pending(&self) -> u64 {
         self.scanner.pending()
     }
 
     /// Whether the stream is inside an OSC, DCS or similar string.
-    pub fn in_string(&self) -> bool {
+    pub(crate) fn in_string(&self) -> bool {
         self.scanner.in_string()
     }
 
@@ -109,35 +57,35 @@ impl Tracker {
     }
 
     /// Whether a DEC private mode is set.
-    pub fn mode(&self, mode: u16) -> bool {
+    pub(crate) fn mode(&self, mode: u16) -> bool {
         self.state.modes.is_set(mode)
     }
 
-    /// Whether something else may be written between what the program writes: no sequence or
-    /// character has begun, letters are letters, and places are those of the whole screen.
-    pub fn is_plain(&self) -> bool {
+    /// Whether other output may be inserted now: no sequence or character is incomplete, letters
+    /// show as letters, and positions refer to the full screen.
+    pub(crate) fn is_plain(&self) -> bool {
         let state = &self.state;
-        let moved = state.modes.is_set(6) || state.modes.is_set(69) || state.is_inserting();
-        self.ground() && !moved && !state.sync && !state.charsets.draws_lines()
+        let shifted = state.modes.is_set(6) || state.modes.is_set(69) || state.is_inserting();
+        self.ground() && !shifted && !state.sync && !state.charsets.draws_lines()
     }
 
-    /// Whether a program that ends now leaves something on that it should have undone.
-    pub fn is_left_on(&self) -> bool {
+    /// Whether a program that ends now leaves modes on that it should have turned off.
+    pub(crate) fn is_left_on(&self) -> bool {
         self.reset_sequence() != b"\x1b[m" || !self.state.has_default_pen()
     }
 
-    /// The title last set, printable UTF-8.
+    /// The current title, printable UTF-8.
     pub fn title(&self) -> Option<&str> {
-        let title = self.state.title.as_deref()?;
+        let title = self.state.osc.title.as_deref()?;
         std::str::from_utf8(title).ok()
     }
 
-    /// The questions asked since the last call, in order.
+    /// The queries since the last call, in order.
     pub fn take_queries(&mut self) -> Vec<Query> {
         std::mem::take(&mut self.state.queries)
     }
 
-    /// What turns a fresh terminal into this one, but for what is on its screens.
+    /// The output that turns a fresh terminal into this one, except for the screens' content.
     pub fn restore_sequence(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.state.keyboards[0].write_set(&mut out);
@@ -154,15 +102,15 @@ impl Tracker {
         out
     }
 
-    /// What undoes everything that is on, for the terminal of whoever stops watching. Leaves what
-    /// was never turned on alone.
+    /// The output that turns off every mode that is on, for the terminal of a client that
+    /// detaches. Leaves all other modes alone.
     ///
-    /// Ends with the pen's reset in any case; see [`Tracker::is_left_on`].
+    /// Always ends with a reset of the pen; see [`Tracker::is_left_on`].
     pub fn reset_sequence(&self) -> Vec<u8> {
         let state = &self.state;
         let mut out = Vec::new();
         if self.in_string() || !self.ground() {
-            // Ends a sequence that the terminal is in the midst of.
+            // CAN ends an incomplete sequence.
             out.push(0x18);
         }
         if state.sync {

@@ -70,14 +70,14 @@ fn what_few_terminals_know_is_undone_too() {
         "\x1b[?1042l\x1b[?8h\x1b[?67l\x1b[2l\x1b[12h\x1b]9;4;0\x07\x1b]22;\x07\x1b[m"
     );
     assert_eq!(reset(&format!("{on}{}", reset(on))), "\x1b[m");
-    // A locked keyboard is not locked again: nobody could leave.
+    // A locked keyboard is never restored: the user could not detach.
     assert_eq!(
         restored(on),
         "\x1b[?1042h\x1b[?8l\x1b[?67h\x1b[12l\x1b]9;4;1;40\x07\x1b]22;text\x07"
     );
     let nothing = "\x1b]9;a word\x07\x1b]9;4;0;0\x07\x1b]22;?text\x07\x1b]22;\x07\x1b]22;>text\x07";
     assert_eq!(reset(nothing), "\x1b[m");
-    // What would be left of these is a question.
+    // The rest of these sequences would be a query.
     let nothing = "\x1b]22;\u{fffd}?text\x07\x1b]9;4;1;\u{fffd}?\x07";
     assert_eq!(reset(nothing), "\x1b[m");
 }
@@ -90,7 +90,7 @@ fn of_several_mouse_modes_the_last_one_counts() {
     );
     let in_order = "\x1b[?1000h\x1b[?1003h";
     assert_eq!(restored(in_order), in_order);
-    // The last one is off again: nothing says which of the others counts.
+    // The last mode is off again, so it is unknown which of the others takes effect.
     let off_again = format!("{in_order}\x1b[?1002h\x1b[?1002l");
     assert_eq!(restored(&off_again), in_order);
     assert_eq!(restored(&restored(&off_again)), in_order);
@@ -178,12 +178,13 @@ fn queries_are_reported_once_in_order() {
 }
 
 #[test]
-fn calm_points_are_beginnings_of_lines_on_a_plain_terminal() {
+fn checkpoints_start_lines_of_a_settled_terminal() {
     let lines = "\x1b[31ma line of text\x1b[m\r\n".repeat(500);
     let tracker = fed(&lines);
-    assert!(tracker.state.calm.len() > 3);
+    let found = checkpoints(&tracker);
+    assert!(found.len() > 3);
     let starts_line = |at: &u64| lines[..*at as usize].ends_with("\r\n");
-    assert!(tracker.state.calm.iter().all(starts_line));
+    assert!(found.iter().all(starts_line));
     for unusual in [
         "\x1b[?1049h",
         "\x1b[2;9r",
@@ -192,20 +193,23 @@ fn calm_points_are_beginnings_of_lines_on_a_plain_terminal() {
         "\x1b(0",
         "\x1b[1m",
     ] {
-        assert!(
-            fed(&format!("{unusual}{}", "line\r\n".repeat(3000)))
-                .state
-                .calm
-                .is_empty()
-        );
+        let text = format!("{unusual}{}", "line\r\n".repeat(3000));
+        assert!(checkpoints(&fed(&text)).is_empty(), "{unusual:?}");
     }
-    assert!(fed(&"no return\n".repeat(3000)).state.calm.is_empty());
-    assert_eq!(fed("text\x1b[3;3Hmore").state.moved_at, 10);
-    assert_eq!(fed("text\x1b[31m\x1b[K\x1b[?2004h\r\n").state.moved_at, 0);
+    assert!(checkpoints(&fed(&"no return\n".repeat(3000))).is_empty());
+    let positioned = |text| fed(text).state.checkpoints.last_positioned();
+    assert_eq!(positioned("text\x1b[3;3Hmore"), 10);
+    assert_eq!(positioned("text\x1b[31m\x1b[K\x1b[?2004h\r\n"), 0);
+}
+
+fn checkpoints(tracker: &Tracker) -> Vec<u64> {
+    let all = &tracker.state.checkpoints;
+    let next = |at: &u64| all.first_from(at + 1);
+    std::iter::successors(all.first_from(0), next).collect()
 }
 
 #[test]
-fn calm_points_do_not_depend_on_how_the_stream_is_cut() {
+fn checkpoints_do_not_depend_on_how_the_stream_is_cut() {
     let lines = "fourteen bytes\r\n".repeat(500);
     let whole = fed(&lines);
     for cut in [1, 7, 15, 16, 2048, 4096] {
@@ -214,7 +218,7 @@ fn calm_points_do_not_depend_on_how_the_stream_is_cut() {
             .as_bytes()
             .chunks(cut)
             .for_each(|part| tracker.feed(part));
-        assert_eq!(tracker.state.calm, whole.state.calm, "{cut}");
+        assert_eq!(checkpoints(&tracker), checkpoints(&whole), "{cut}");
     }
 }
 

@@ -368,3 +368,18 @@ pub struct DoctorReply {
     /// In a fixed order.
     pub checks: Vec<DoctorCheck>,
 }
+
+impl DoctorReply {
+    /// Makes a reply from the name, result and detail of each check.
+    pub fn new(kernel: String, checks: Vec<(&str, bool, String)>) -> DoctorReply {
+        let check = |(name, ok, detail): (&str, bool, String)| DoctorCheck {
+            name: name.to_string(),
+            ok,
+            detail,
+        };
+        DoctorReply {
+            kernel,
+            checks: checks.into_iter().map(check).collect(),
+        }
+    }
+}

@@ -75,7 +75,7 @@ fn program(name: &str) -> PathBuf {
 impl Run {
     fn exit(&self) -> ExitStatus {
         readable(self.child.pidfd.as_fd());
-        pidfd::wait(self.child.pidfd.as_fd()).unwrap().unwrap().exit
+        pidfd::wait(self.child.pidfd.as_fd()).unwrap().unwrap()
     }
 
     fn until(&self, end: &str) -> String {
@@ -120,7 +120,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        let _ = pidfd::signal_group_of(self.child.pidfd.as_fd(), self.child.pid, libc::SIGKILL);
+        let _ = pidfd::signal_group(self.child.pid, libc::SIGKILL);
         let _ = pidfd::wait_blocking(self.child.pidfd.as_fd());
     }
 }

@@ -112,7 +112,7 @@ fn places_that_cannot_be_had_are_named_with_a_remedy() {
         let output = home.tmd("a", &[]);
         let expected = format!("{key} /nope/x.");
         assert!(output.stderr.contains(&expected), "{output:?}");
-        let remedy = "the folder /nope does not exist; make it or choose another place";
+        let remedy = "the directory /nope does not exist; create it or choose another path";
         assert!(output.stderr.contains(remedy), "{output:?}");
     }
     home.project("a", "");
@@ -121,7 +121,7 @@ fn places_that_cannot_be_had_are_named_with_a_remedy() {
         output.stderr.contains("--socket /nope/x.sock"),
         "{output:?}"
     );
-    assert!(output.stderr.contains("the folder /nope"), "{output:?}");
+    assert!(output.stderr.contains("the directory /nope"), "{output:?}");
     let output = home.tmd("a", &["--socket", "/proc/x.sock"]);
     assert!(!output.stderr.contains("os error"), "{output:?}");
 }

@@ -183,7 +183,7 @@ pub fn check(cuts: &Cuts<'_>) -> usize {
     for cut in cuts.at.iter().copied().chain([cuts.stream.len()]) {
         let piece = &cuts.stream[before..cut];
         for chunk in piece.chunks(1500) {
-            terminal.make_room(ring.read(0).slices, ring.capacity(), chunk.len());
+            terminal.before_evict(ring.read(0).slices, ring.capacity(), chunk.len());
             ring.write(chunk);
             terminal.feed(chunk);
         }

@@ -1,6 +1,6 @@
 //! Recognises questions to the terminal in what a process writes: their answers come as input.
 
-use crate::terminal::{Scanner, Sink};
+use crate::terminal::{Handler, Scanner};
 
 /// Watches output, however it is cut.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ impl Questions {
 
 struct Found(bool);
 
-impl Sink for Found {
+impl Handler for Found {
     fn csi(&mut self, body: &[u8], last: u8) {
         let digits = body.iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.0 |= match (body.first(), last) {

@@ -9,10 +9,10 @@ use crate::client::ui::local_time::{clock_time, date_time};
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::{self, Cell, printable};
 use crate::config::{self, Environment};
-use crate::sys::probe;
+use crate::sys::checks;
 use crate::wire::{
-    Call, ClientsReply, DoctorCheck, DoctorReply, EventInfo, EventsParams, EventsReply,
-    HelloParams, PROTOCOL, PeekParams, PeekReply, ProcessParams, TargetsParams, WhyReply,
+    Call, ClientsReply, DoctorReply, EventInfo, EventsParams, EventsReply, HelloParams, PROTOCOL,
+    PeekParams, PeekReply, ProcessParams, TargetsParams, WhyReply,
 };
 use serde_json::json;
 use signal_hook::consts::SIGINT;
@@ -220,7 +220,7 @@ pub fn doctor(context: &Context) -> Result<i32, ClientError> {
     let answer = context.ask(&call, |reply| render_doctor(context.style, reply));
     if let Err(ClientError::NoDaemon(_) | ClientError::NotRunning(_)) = answer {
         context.notice("no daemon is reached: this is what tm itself finds");
-        let reply = own_findings();
+        let reply = DoctorReply::new(checks::kernel_release(), checks::run());
         if context.global.json {
             context.print_json(&reply)?;
         } else {
@@ -229,20 +229,6 @@ pub fn doctor(context: &Context) -> Result<i32, ClientError> {
         return Ok(exit::DONE);
     }
     answer.map(|_: DoctorReply| exit::DONE)
-}
-
-/// What a daemon that this user starts here would find.
-fn own_findings() -> DoctorReply {
-    let checks = probe::checks().into_iter();
-    let checks = checks.map(|check| DoctorCheck {
-        name: check.name.to_string(),
-        ok: check.ok,
-        detail: check.detail,
-    });
-    DoctorReply {
-        kernel: probe::kernel_release(),
-        checks: checks.collect(),
-    }
 }
 
 fn render_doctor(style: Style, reply: &DoctorReply) -> Vec<String> {

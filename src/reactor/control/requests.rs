@@ -8,9 +8,9 @@ use crate::reactor::control::pending::Goal;
 use crate::supervisor::{self, Event, ProcessId, SignalScope, UnknownTarget, signal_number};
 use crate::sys;
 use crate::wire::{
-    Access, ActParams, ActReply, Call, DoctorCheck, DoctorReply, EventInfo, EventsParams,
-    EventsReply, FEATURES, HelloReply, Id, Message, Outcome, PROTOCOL, RpcError, SendParams,
-    SendReply, ShutdownParams, SignalParams, WaitParams, code,
+    Access, ActParams, ActReply, Call, DoctorReply, EventInfo, EventsParams, EventsReply, FEATURES,
+    HelloReply, Id, Message, Outcome, PROTOCOL, RpcError, SendParams, SendReply, ShutdownParams,
+    SignalParams, WaitParams, code,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -482,14 +482,5 @@ pub(crate) fn duration(name: &str, seconds: Option<f64>) -> Result<Option<Durati
 }
 
 fn doctor() -> DoctorReply {
-    let checks = sys::probe::checks().into_iter();
-    let checks = checks.map(|check| DoctorCheck {
-        name: check.name.to_string(),
-        ok: check.ok,
-        detail: check.detail,
-    });
-    DoctorReply {
-        kernel: sys::probe::kernel_release(),
-        checks: checks.collect(),
-    }
+    DoctorReply::new(sys::checks::kernel_release(), sys::checks::run())
 }

@@ -69,7 +69,7 @@ impl Place {
         if let Some(usual) = &self.usual {
             match Link::make(usual, &self.socket) {
                 Ok(link) => self.link = Some(link),
-                Err(error) => warn_unregistered(&sys::trouble_at(usual, &error)),
+                Err(error) => warn_unregistered(&sys::path_error(usual, &error)),
             }
         }
         Ok(listener)
@@ -89,14 +89,14 @@ impl Place {
         match link.restore() {
             Ok(false) => {}
             Ok(true) => log::warn!("{} was removed; it is there again", path.display()),
-            Err(error) => log::error!("{}", sys::trouble_at(path, &error)),
+            Err(error) => log::error!("{}", sys::path_error(path, &error)),
         }
     }
 
     fn take_option(&mut self, path: &Path) -> Result<(), String> {
         self.named_by = Some("--socket");
         self.socket = std::path::absolute(path)
-            .map_err(|error| format!("tmd: --socket {}", sys::trouble_at(path, &error)))?;
+            .map_err(|error| format!("tmd: --socket {}", sys::path_error(path, &error)))?;
         let lock = LockFile::acquire(&sys::runtime::lock_path(&self.socket));
         let lock = lock.map_err(|error| match error {
             // Of this config or of another.
@@ -135,7 +135,7 @@ impl Place {
 
     /// A link that a killed daemon left would be in the way of the socket.
     fn clear_usual(&self) -> Result<(), String> {
-        let failed = |error| format!("tmd: {}", sys::trouble_at(&self.socket, &error));
+        let failed = |error| format!("tmd: {}", sys::path_error(&self.socket, &error));
         Link::clear(&self.socket).map_err(failed)
     }
 
@@ -143,7 +143,7 @@ impl Place {
         let beside = sys::runtime::lock_path(&self.socket);
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         let about = if missing { &self.socket } else { &beside };
-        self.failed(&sys::trouble_at(about, error))
+        self.failed(&sys::path_error(about, error))
     }
 
     fn failed(&self, text: &str) -> String {
@@ -168,7 +168,7 @@ fn lock_usual(usual: &Path, config: &Config) -> Result<LockFile, String> {
     let path = sys::runtime::lock_path(usual);
     LockFile::acquire(&path).map_err(|error| match error {
         LockError::Held { .. } => already_running(config, &error),
-        LockError::Io(error) => format!("tmd: {}", sys::trouble_at(&path, &error)),
+        LockError::Io(error) => format!("tmd: {}", sys::path_error(&path, &error)),
     })
 }
 
@@ -183,7 +183,7 @@ fn lock_if_possible(usual: &Path, config: &Config) -> Result<Option<LockFile>, S
         Ok(lock) => Ok(Some(lock)),
         Err(error @ LockError::Held { .. }) => Err(already_running(config, &error)),
         Err(LockError::Io(error)) => {
-            warn_unregistered(&sys::trouble_at(&path, &error));
+            warn_unregistered(&sys::path_error(&path, &error));
             Ok(None)
         }
     }

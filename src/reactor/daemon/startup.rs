@@ -13,7 +13,7 @@ use crate::reactor::process::pidfile::write_atomically;
 use crate::reactor::{Reactor, clock};
 use crate::supervisor::{Event, FileSink, Identity, Stall, Supervisor};
 use crate::sys;
-use crate::sys::daemonize::{ReadyPipe, Role};
+use crate::sys::daemonize::{ForkSide, ReadyPipe};
 use crate::sys::signalfd::SignalFd;
 use crate::sys::socket::Listener;
 use log::LevelFilter;
@@ -43,7 +43,7 @@ pub struct DaemonOptions {
 
 /// The daemon from start to end; returns its exit code.
 pub fn daemon_main(options: &DaemonOptions) -> i32 {
-    sys::signalfd::hear_of_children();
+    sys::signalfd::restore_sigchld();
     if options.daemonize {
         // Whoever waits for their end is not to wait for a daemon.
         sys::daemonize::close_inherited();
@@ -74,8 +74,8 @@ fn start(options: &DaemonOptions) -> Result<i32, String> {
     // Before any thread, poll or signalfd: none of them survives a fork.
     let forked = sys::daemonize::daemonize();
     match forked.map_err(failed("fork"))? {
-        Role::Parent(outcome) => outcome.wait().map(|_| 0),
-        Role::Child(ready) => Ok(serve_in_background(options, config, ready)),
+        ForkSide::Parent(outcome) => outcome.wait().map(|_| 0),
+        ForkSide::Child(ready) => Ok(serve_in_background(options, config, ready)),
     }
 }
 
@@ -150,7 +150,7 @@ fn prepare(options: &DaemonOptions, config: Config, background: bool) -> Result<
     };
     if let Some(path) = &pidfile {
         write_atomically(path, sys::runtime::own_pid())
-            .map_err(|error| format!("tmd: daemon.pidfile {}", sys::trouble_at(path, &error)))
+            .map_err(|error| format!("tmd: daemon.pidfile {}", sys::path_error(path, &error)))
             .map_err(gone)?;
     }
     build(options, config, place, listener, background).map_err(|text| {
@@ -172,8 +172,13 @@ fn drop_privileges(config: Config) -> Result<(Config, bool), String> {
     let Some(user) = drops_to(&config) else {
         return Ok((config, false));
     };
-    sys::privileges::drop_for_good(user.uid, user.gid, &user.groups)
-        .map_err(|error| format!("tmd: daemon.user {}: {}", user.user, sys::words_of(&error)))?;
+    sys::privileges::drop_for_good(user.uid, user.gid, &user.groups).map_err(|error| {
+        format!(
+            "tmd: daemon.user {}: {}",
+            user.user,
+            sys::error_text(&error)
+        )
+    })?;
     // What root could do with the programs' users, this user cannot: the config says so.
     let config = config::load(&config.path, &Environment::current())
         .map_err(|error| format!("as daemon.user {}:\n{error}", user.user))?;
@@ -253,7 +258,7 @@ fn tell_start(config: &Path, socket: &Path) {
 }
 
 fn failed(what: &'static str) -> impl Fn(std::io::Error) -> String {
-    move |error| format!("tmd: {what}: {}", sys::words_of(&error))
+    move |error| format!("tmd: {what}: {}", sys::error_text(&error))
 }
 
 fn watch_for(signals: &SignalFd, listener: &Listener) -> std::io::Result<Watch> {

@@ -31,7 +31,7 @@ pub struct DiskError {
 impl DiskError {
     pub(crate) fn new(what: &str, error: &io::Error) -> DiskError {
         DiskError {
-            text: format!("{what}: {}", plain(error)),
+            text: format!("{what}: {}", crate::sys::error_text(error)),
             errno: error.raw_os_error().unwrap_or(0),
         }
     }
@@ -299,15 +299,6 @@ fn explain_open(path: &Path, error: &io::Error) -> DiskError {
     DiskError {
         text,
         errno: error.raw_os_error().unwrap_or(0),
-    }
-}
-
-/// The error text without the trailing `(os error N)`.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_string(),
-        None => text,
     }
 }
 

@@ -24,7 +24,7 @@ impl Reactor {
             return false;
         };
         let status = match sys::pidfd::wait(leader.pidfd.as_fd()) {
-            Ok(Some(wait)) => wait.exit,
+            Ok(Some(status)) => status,
             Ok(None) => return false,
             Err(error) => {
                 // It was reaped elsewhere. The status is lost, but the leader has ended.

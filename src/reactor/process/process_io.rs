@@ -221,7 +221,7 @@ impl Child {
     /// Changes how many bytes of output are kept.
     pub fn resize_output(&mut self, capacity: usize) {
         if let Some(terminal) = &mut self.terminal {
-            terminal.make_room(self.output.read(0).slices, capacity, 0);
+            terminal.before_evict(self.output.read(0).slices, capacity, 0);
         }
         self.output.resize(capacity);
     }
@@ -233,7 +233,7 @@ impl Child {
         if let Some(terminal) = terminal.filter(|terminal| terminal.tracker().is_left_on()) {
             let reset = terminal.tracker().reset_sequence();
             let kept = self.output.read(0).slices;
-            terminal.make_room(kept, self.output.capacity(), reset.len());
+            terminal.before_evict(kept, self.output.capacity(), reset.len());
             terminal.feed(&reset);
             self.output.write(Stream::Stdout, &reset, wall_ns);
         }
@@ -253,7 +253,7 @@ impl Child {
         // Something else than text may be last, at the beginning of a line.
         if self.output.is_in_line(Stream::Stdout) && terminal.cursor(kept).1 > 0 {
             let newline = b"\r\n";
-            terminal.make_room(kept, self.output.capacity(), newline.len());
+            terminal.before_evict(kept, self.output.capacity(), newline.len());
             terminal.feed(newline);
             self.output.write(Stream::Stdout, newline, wall_ns);
         }
@@ -329,7 +329,7 @@ impl Child {
         };
         let max = READ_SIZE.min(max);
         if let Some(terminal) = &mut self.terminal {
-            terminal.make_room(self.output.read(0).slices, self.output.capacity(), max);
+            terminal.before_evict(self.output.read(0).slices, self.output.capacity(), max);
         }
         let spare = self.output.spare(max);
         let short = SHORT_READ.min(spare.len());

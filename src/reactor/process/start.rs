@@ -324,16 +324,9 @@ fn c_string(text: &str, key: &str) -> Result<CString, SpawnFailure> {
 
 fn failed(step: String, error: &io::Error) -> SpawnFailure {
     let errno = error.raw_os_error().unwrap_or(0);
-    let text = error.to_string();
-    // The number says nothing to people that the words do not.
-    let text = text
-        .split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_string();
     SpawnFailure {
         step,
-        error: text,
+        error: sys::error_text(error),
         errno,
     }
 }

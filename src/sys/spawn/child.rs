@@ -1,17 +1,17 @@
-//! What runs in the child between clone and exec.
+//! The child's code between clone and exec.
 //!
-//! Until it execs it may share the parent's memory, and locks of other threads may be held in
-//! its copy, so: raw system calls only, no allocation, no libc wrapper that keeps books (those
-//! of the user ids do), no panic. The order of the steps is that of [`Step`].
+//! The child may share the parent's memory, and its copy may hold locks of other threads. So it
+//! makes only raw system calls: no allocation, no panic, no libc wrapper with internal state
+//! (those of the user ids have some). The steps have the order of [`SpawnStep`].
 
 use super::workspace::Report;
-use super::{CloseMethod, Credentials, SIGNAL_SET_BYTES, Step};
+use super::{CloseMethod, Credentials, SIGNAL_SET_BYTES, SpawnStep};
 use crate::sys::privileges::raw as ids;
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::os::fd::RawFd;
 
-/// All the child needs, prepared by the parent.
-pub(super) struct Plan<'a> {
+/// The child's parameters, prepared by the parent.
+pub(crate) struct ExecPlan<'a> {
     pub report: &'a Report,
     /// Null-terminated.
     pub argv: *const *const c_char,
@@ -20,9 +20,9 @@ pub(super) struct Plan<'a> {
     pub candidates: &'a [*const c_char],
     pub workingdir: *const c_char,
     pub umask: u32,
-    /// None of them below 3.
+    /// None is below 3.
     pub stdio: [RawFd; 3],
-    /// The highest of them.
+    /// The highest of `stdio`.
     pub highest: RawFd,
     pub tty: bool,
     pub session: bool,
@@ -36,10 +36,10 @@ pub(super) struct Plan<'a> {
     pub dispositions: u64,
 }
 
-/// The child's entry point; `plan` is a [`Plan`]. Never returns.
-pub(super) extern "C" fn run(plan: *mut c_void) -> c_int {
-    // SAFETY: the parent passes a Plan that lives until this child has exec'ed or ended.
-    let plan = unsafe { &*plan.cast::<Plan<'_>>() };
+/// The child's entry point; `plan` is an [`ExecPlan`]. Never returns.
+pub(crate) extern "C" fn run(plan: *mut c_void) -> c_int {
+    // SAFETY: the parent passes an ExecPlan that lives until this child has exec'd or ended.
+    let plan = unsafe { &*plan.cast::<ExecPlan<'_>>() };
     let Err(failure) = prepare_and_exec(plan);
     plan.report.set(failure.step, failure.errno);
     loop {
@@ -48,12 +48,12 @@ pub(super) extern "C" fn run(plan: *mut c_void) -> c_int {
     }
 }
 
-struct Failure {
-    step: Step,
+struct StepFailure {
+    step: SpawnStep,
     errno: i32,
 }
 
-fn prepare_and_exec(plan: &Plan<'_>) -> Result<std::convert::Infallible, Failure> {
+fn prepare_and_exec(plan: &ExecPlan<'_>) -> Result<std::convert::Infallible, StepFailure> {
     own_descriptors(plan)?;
     reset_dispositions(plan.dispositions);
     enter_session(plan)?;
@@ -68,16 +68,16 @@ fn prepare_and_exec(plan: &Plan<'_>) -> Result<std::convert::Infallible, Failure
     exec(plan)
 }
 
-/// Until here the table is the parent's, and nothing may be opened, closed or replaced in it. The
-/// copy leaves out what is above the child's own, as if it had been closed.
-fn own_descriptors(plan: &Plan<'_>) -> Result<(), Failure> {
+/// Gives the child its own descriptor table. Before this call the table is the parent's and must
+/// not change. The copy omits all descriptors above the child's.
+fn own_descriptors(plan: &ExecPlan<'_>) -> Result<(), StepFailure> {
     let CloseMethod::Range = plan.close else {
         return Ok(());
     };
     let (first, unshare) = (plan.highest + 1, libc::CLOSE_RANGE_UNSHARE);
-    // SAFETY: no memory is involved; what is closed is closed in this process's copy.
+    // SAFETY: no memory is involved; descriptors are closed in this process's copy only.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, unshare) };
-    check(Step::CloseRange, result)
+    check(SpawnStep::CloseRange, result)
 }
 
 fn reset_dispositions(dispositions: u64) {
@@ -100,13 +100,15 @@ fn reset_dispositions(dispositions: u64) {
     }
 }
 
-fn enter_session(plan: &Plan<'_>) -> Result<(), Failure> {
+fn enter_session(plan: &ExecPlan<'_>) -> Result<(), StepFailure> {
     if plan.session {
         // SAFETY: no memory is involved.
-        check(Step::Setsid, unsafe { libc::syscall(libc::SYS_setsid) })?;
+        check(SpawnStep::Setsid, unsafe {
+            libc::syscall(libc::SYS_setsid)
+        })?;
     } else {
         // SAFETY: no memory is involved.
-        check(Step::Setsid, unsafe {
+        check(SpawnStep::Setsid, unsafe {
             libc::syscall(libc::SYS_setpgid, 0, 0)
         })?;
     }
@@ -114,31 +116,31 @@ fn enter_session(plan: &Plan<'_>) -> Result<(), Failure> {
         let slave = plan.stdio[0];
         // SAFETY: TIOCSCTTY takes an integer.
         let result = unsafe { libc::syscall(libc::SYS_ioctl, slave, libc::TIOCSCTTY, 0_usize) };
-        check(Step::ControllingTerminal, result)?;
+        check(SpawnStep::ControllingTerminal, result)?;
     }
     Ok(())
 }
 
-fn place_stdio(stdio: [RawFd; 3]) -> Result<(), Failure> {
+fn place_stdio(stdio: [RawFd; 3]) -> Result<(), StepFailure> {
     for (source, target) in stdio.into_iter().zip(0..3) {
-        // SAFETY: the descriptor table is this process's own by now; no source is below 3, so none
-        // is overwritten before it is used.
+        // SAFETY: the descriptor table is now this process's own; no source is below 3, so none is
+        // overwritten before use.
         let result = unsafe { libc::syscall(libc::SYS_dup3, source, target, 0) };
-        check(Step::Stdio, result)?;
+        check(SpawnStep::Stdio, result)?;
     }
     Ok(())
 }
 
-fn close_rest(method: CloseMethod) -> Result<(), Failure> {
+fn close_rest(method: CloseMethod) -> Result<(), StepFailure> {
     match method {
         CloseMethod::Range => {
             // SAFETY: the descriptor table is this process's own.
             let result = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
-            check(Step::CloseRange, result)?;
+            check(SpawnStep::CloseRange, result)?;
         }
         CloseMethod::Each(highest) => {
             for fd in 3..=highest {
-                // SAFETY: as above; most of them are not open, which is no error here.
+                // SAFETY: as above; most descriptors are not open, which is no error here.
                 unsafe { libc::syscall(libc::SYS_close, fd) };
             }
         }
@@ -146,7 +148,7 @@ fn close_rest(method: CloseMethod) -> Result<(), Failure> {
     Ok(())
 }
 
-fn set_limits(plan: &Plan<'_>) -> Result<(), Failure> {
+fn set_limits(plan: &ExecPlan<'_>) -> Result<(), StepFailure> {
     if let Some((soft, hard)) = plan.nofile {
         let limit = [soft, hard];
         let none = std::ptr::null_mut::<c_void>();
@@ -160,12 +162,12 @@ fn set_limits(plan: &Plan<'_>) -> Result<(), Failure> {
                 none,
             )
         };
-        check(Step::Rlimit, result)?;
+        check(SpawnStep::Rlimit, result)?;
     }
     if let Some(nice) = plan.nice {
         // SAFETY: no memory is involved.
         let result = unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice) };
-        check(Step::Nice, result)?;
+        check(SpawnStep::Nice, result)?;
     }
     if let Some(score) = plan.oom_score_adj {
         write_oom_score(score.as_bytes())?;
@@ -175,38 +177,38 @@ fn set_limits(plan: &Plan<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write_oom_score(score: &[u8]) -> Result<(), Failure> {
+fn write_oom_score(score: &[u8]) -> Result<(), StepFailure> {
     let path = c"/proc/self/oom_score_adj";
     let flags = libc::O_WRONLY | libc::O_CLOEXEC;
     // SAFETY: the path is a terminated string.
     let fd = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) };
-    check(Step::OomScore, fd)?;
+    check(SpawnStep::OomScore, fd)?;
     // SAFETY: the kernel reads `score.len()` bytes of a live slice.
     let result = unsafe { libc::syscall(libc::SYS_write, fd, score.as_ptr(), score.len()) };
-    check(Step::OomScore, result)?;
+    check(SpawnStep::OomScore, result)?;
     // SAFETY: the descriptor was opened above.
     unsafe { libc::syscall(libc::SYS_close, fd) };
     Ok(())
 }
 
-fn become_user(user: &Credentials) -> Result<(), Failure> {
-    check(Step::Groups, ids::set_groups(&user.groups))?;
-    check(Step::Gid, ids::set_res_gid(user.gid))?;
-    check(Step::Uid, ids::set_res_uid(user.uid))?;
+fn become_user(user: &Credentials) -> Result<(), StepFailure> {
+    check(SpawnStep::Groups, ids::set_groups(&user.groups))?;
+    check(SpawnStep::Gid, ids::set_res_gid(user.gid))?;
+    check(SpawnStep::Uid, ids::set_res_uid(user.uid))?;
     let exact = ids::is_exactly(user.uid, user.gid, user.groups.len());
     if exact && !ids::root_can_return(user.uid, user.gid) {
         return Ok(());
     }
-    Err(Failure {
-        step: Step::VerifyCredentials,
+    Err(StepFailure {
+        step: SpawnStep::VerifyCredentials,
         errno: libc::EPERM,
     })
 }
 
-fn enter_directory(plan: &Plan<'_>) -> Result<(), Failure> {
+fn enter_directory(plan: &ExecPlan<'_>) -> Result<(), StepFailure> {
     // SAFETY: the path is a terminated string that the parent keeps.
     let result = unsafe { libc::syscall(libc::SYS_chdir, plan.workingdir) };
-    check(Step::Chdir, result)?;
+    check(SpawnStep::Chdir, result)?;
     if plan.no_new_privs {
         let (on, zero) = (1_usize, 0_usize);
         // SAFETY: the option takes integers only.
@@ -220,7 +222,7 @@ fn enter_directory(plan: &Plan<'_>) -> Result<(), Failure> {
                 zero,
             )
         };
-        check(Step::NoNewPrivs, result)?;
+        check(SpawnStep::NoNewPrivs, result)?;
     }
     Ok(())
 }
@@ -228,7 +230,7 @@ fn enter_directory(plan: &Plan<'_>) -> Result<(), Failure> {
 fn unblock_signals() {
     let none = 0_u64;
     let old = std::ptr::null_mut::<c_void>();
-    // SAFETY: the kernel reads 8 bytes. All dispositions are the default by now, so a signal that
+    // SAFETY: the kernel reads 8 bytes. All dispositions are now the default, so a signal that
     // arrives here ends this child and runs no handler on shared memory.
     unsafe {
         libc::syscall(
@@ -241,9 +243,9 @@ fn unblock_signals() {
     };
 }
 
-/// Tries the candidates as a shell does: what is not there is passed over, what may not be run is
-/// remembered, anything else is the answer.
-fn exec(plan: &Plan<'_>) -> Result<std::convert::Infallible, Failure> {
+/// Tries the candidates as a shell does: skips missing files, remembers EACCES, and fails with any
+/// other error at once.
+fn exec(plan: &ExecPlan<'_>) -> Result<std::convert::Infallible, StepFailure> {
     let mut answer = libc::ENOENT;
     for path in plan.candidates {
         // SAFETY: path, argv and envp are terminated and kept by the parent.
@@ -257,16 +259,16 @@ fn exec(plan: &Plan<'_>) -> Result<std::convert::Infallible, Failure> {
             }
         }
     }
-    Err(Failure {
-        step: Step::Exec,
+    Err(StepFailure {
+        step: SpawnStep::Exec,
         errno: answer,
     })
 }
 
-fn check(step: Step, result: c_long) -> Result<(), Failure> {
+fn check(step: SpawnStep, result: c_long) -> Result<(), StepFailure> {
     match result {
         0.. => Ok(()),
-        _ => Err(Failure {
+        _ => Err(StepFailure {
             step,
             errno: errno(),
         }),

@@ -1,6 +1,6 @@
-//! The child's descriptors: what becomes 0, 1 and 2, and how the others are closed.
+//! The child's descriptors: the sources of 0, 1 and 2, and the way to close all others.
 
-use super::{Command, Credentials, SpawnError, Stdio, Step};
+use super::{Command, Credentials, SpawnError, SpawnStep, Stdio};
 use rustix::io::DupFlags;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -8,26 +8,25 @@ use std::sync::OnceLock;
 
 /// Three low descriptors that hold a child's 0, 1 and 2 while it is started.
 ///
-/// The child begins with the daemon's own table, of which it takes a copy of what is up to
-/// [`highest`](Self::highest) only: copying and closing thousands of descriptors for each start
-/// would cost more than the start. None of them is below 3, so that none is overwritten before
-/// it is used.
-pub(super) struct Slots {
-    /// What they hold in between, so that no terminal or pipe stays open here.
+/// The child copies the daemon's table only up to the highest slot: copying and closing thousands
+/// of descriptors would cost more than the start. No slot is below 3, so that none is overwritten
+/// before use.
+pub(crate) struct Slots {
+    /// Fills the slots between starts, so that no terminal or pipe stays open.
     null: OwnedFd,
     places: [OwnedFd; 3],
 }
 
 impl Slots {
-    pub fn new() -> Result<Self, SpawnError> {
+    pub(crate) fn new() -> Result<Self, SpawnError> {
         let null = crate::sys::io::open_null(true).map_err(stdio_error)?;
         let place = || rustix::io::fcntl_dupfd_cloexec(&null, 3).map_err(stdio_error);
         let places = [place()?, place()?, place()?];
         Ok(Slots { null, places })
     }
 
-    /// Puts a command's descriptors there, until the result is dropped.
-    pub fn fill(&mut self, command: &Command) -> Result<Filled<'_>, SpawnError> {
+    /// Puts a command's descriptors into the slots until the result is dropped.
+    pub(crate) fn fill(&mut self, command: &Command) -> Result<FilledSlots<'_>, SpawnError> {
         let sources = match &command.stdio {
             Stdio::Tty(slave) => [slave.as_fd(); 3],
             Stdio::Fds {
@@ -36,7 +35,7 @@ impl Slots {
                 stderr,
             } => [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
         };
-        let filled = Filled(self);
+        let filled = FilledSlots(self);
         for (source, place) in sources.iter().zip(&mut filled.0.places) {
             rustix::io::dup3(source, place, DupFlags::CLOEXEC).map_err(stdio_error)?;
         }
@@ -47,25 +46,25 @@ impl Slots {
     }
 }
 
-/// Slots with a child's descriptors in them.
-pub(super) struct Filled<'a>(&'a mut Slots);
+/// Slots that hold a child's descriptors.
+pub(crate) struct FilledSlots<'a>(&'a mut Slots);
 
-impl Filled<'_> {
-    /// The numbers, for the child.
-    pub fn raw(&self) -> [RawFd; 3] {
+impl FilledSlots<'_> {
+    /// The slots' numbers.
+    pub(crate) fn raw(&self) -> [RawFd; 3] {
         self.0.places.each_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// The highest of them.
-    pub fn highest(&self) -> RawFd {
+    /// The highest slot.
+    pub(crate) fn highest(&self) -> RawFd {
         self.raw().into_iter().fold(0, RawFd::max)
     }
 }
 
-impl Drop for Filled<'_> {
+impl Drop for FilledSlots<'_> {
     fn drop(&mut self) {
         for place in &mut self.0.places {
-            // Onto a descriptor that is open: this cannot run out of them.
+            // The target is open, so the process cannot run out of descriptors here.
             let _ = rustix::io::dup3(&self.0.null, place, DupFlags::CLOEXEC);
         }
     }
@@ -73,13 +72,14 @@ impl Drop for Filled<'_> {
 
 fn stdio_error(error: impl Into<io::Error>) -> SpawnError {
     SpawnError {
-        step: Step::Stdio,
+        step: SpawnStep::Stdio,
         errno: error.into().raw_os_error().unwrap_or(libc::EIO),
     }
 }
 
-/// Makes a terminal or pipe the target user's own, so that opening `/dev/stdout` or the terminal
-/// by its name works there. Files and devices are left alone. Failure only costs that comfort.
+/// Makes the target user the owner of a terminal or pipe, so that the child can open
+/// `/dev/stdout` or its terminal by name. Leaves files and devices alone. Failure is harmless
+/// otherwise.
 fn give_to(fd: BorrowedFd<'_>, user: &Credentials) {
     let Ok(stat) = rustix::fs::fstat(fd) else {
         return;
@@ -92,18 +92,18 @@ fn give_to(fd: BorrowedFd<'_>, user: &Credentials) {
     }
 }
 
-/// How the child closes what it should not have.
+/// How the child closes all other descriptors.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum CloseMethod {
-    /// One system call; the child begins with the daemon's own table.
+pub(crate) enum CloseMethod {
+    /// One `close_range`; the child starts with the daemon's own table.
     Range,
-    /// One call each up to this descriptor, where the call is forbidden.
+    /// One `close` for each descriptor up to this one, where `close_range` is unavailable.
     Each(RawFd),
 }
 
 impl CloseMethod {
-    /// The best that works here.
-    pub fn pick() -> CloseMethod {
+    /// The best method available.
+    pub(crate) fn pick() -> CloseMethod {
         static AVAILABLE: OnceLock<bool> = OnceLock::new();
         if *AVAILABLE.get_or_init(close_range_available) {
             return CloseMethod::Range;
@@ -112,13 +112,13 @@ impl CloseMethod {
     }
 
     /// The fallback, up to the highest descriptor open now.
-    pub fn one_by_one() -> CloseMethod {
+    pub(crate) fn one_by_one() -> CloseMethod {
         CloseMethod::Each(highest_descriptor())
     }
 }
 
 /// Closes every descriptor of this process above 2.
-pub(in crate::sys) fn close_all_above_stdio() {
+pub(crate) fn close_all_above_stdio() {
     match CloseMethod::pick() {
         CloseMethod::Range => {
             // SAFETY: no memory is involved; the caller has nothing open that it will use.
@@ -126,7 +126,7 @@ pub(in crate::sys) fn close_all_above_stdio() {
         }
         CloseMethod::Each(highest) => {
             for fd in 3..=highest {
-                // SAFETY: as above; most of them are not open, which is no error here.
+                // SAFETY: as above; most descriptors are not open, which is no error here.
                 unsafe { libc::close(fd) };
             }
         }
@@ -134,7 +134,7 @@ pub(in crate::sys) fn close_all_above_stdio() {
 }
 
 /// Whether `close_range` exists and no seccomp filter forbids it.
-pub(in crate::sys) fn close_range_available() -> bool {
+pub(crate) fn close_range_available() -> bool {
     // SAFETY: the range holds only the descriptor 4294967295, which cannot exist.
     unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) == 0 }
 }

@@ -1,15 +1,15 @@
-//! The steps of a start and how their failures read.
+//! The steps of a start, and the messages of their failures.
 
 use super::Command;
 use std::fmt;
 use std::io;
 
-/// Why there is no child.
+/// Why a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpawnError {
-    /// What was being done.
-    pub step: Step,
-    /// Why it failed.
+    /// The step that failed.
+    pub step: SpawnStep,
+    /// The step's error.
     pub errno: i32,
 }
 
@@ -22,11 +22,11 @@ impl fmt::Display for SpawnError {
 
 impl std::error::Error for SpawnError {}
 
-/// The steps of a start, in their order.
+/// The steps of a start, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i32)]
 #[allow(missing_docs)] // The names are the documentation.
-pub enum Step {
+pub enum SpawnStep {
     Clone = 1,
     Setsid,
     ControllingTerminal,
@@ -45,91 +45,93 @@ pub enum Step {
     Exec,
 }
 
-impl Step {
-    const ALL: [Step; 16] = [
-        Step::Clone,
-        Step::Setsid,
-        Step::ControllingTerminal,
-        Step::Stdio,
-        Step::CloseRange,
-        Step::Rlimit,
-        Step::OomScore,
-        Step::Nice,
-        Step::Umask,
-        Step::Groups,
-        Step::Gid,
-        Step::Uid,
-        Step::VerifyCredentials,
-        Step::Chdir,
-        Step::NoNewPrivs,
-        Step::Exec,
+impl SpawnStep {
+    const ALL: [SpawnStep; 16] = [
+        SpawnStep::Clone,
+        SpawnStep::Setsid,
+        SpawnStep::ControllingTerminal,
+        SpawnStep::Stdio,
+        SpawnStep::CloseRange,
+        SpawnStep::Rlimit,
+        SpawnStep::OomScore,
+        SpawnStep::Nice,
+        SpawnStep::Umask,
+        SpawnStep::Groups,
+        SpawnStep::Gid,
+        SpawnStep::Uid,
+        SpawnStep::VerifyCredentials,
+        SpawnStep::Chdir,
+        SpawnStep::NoNewPrivs,
+        SpawnStep::Exec,
     ];
 
-    /// The step as error messages call it.
+    /// The step's name in error messages.
     pub fn name(self) -> &'static str {
         match self {
-            Step::Clone => "clone",
-            Step::Setsid => "setsid",
-            Step::ControllingTerminal => "controlling terminal",
-            Step::Stdio => "stdio",
-            Step::CloseRange => "close_range",
-            Step::Rlimit => "setrlimit",
-            Step::OomScore => "oom_score_adj",
-            Step::Nice => "nice",
-            Step::Umask => "umask",
-            Step::Groups => "setgroups",
-            Step::Gid => "setgid",
-            Step::Uid => "setuid",
-            Step::VerifyCredentials => "verify credentials",
-            Step::Chdir => "chdir",
-            Step::NoNewPrivs => "no_new_privs",
-            Step::Exec => "exec",
+            SpawnStep::Clone => "clone",
+            SpawnStep::Setsid => "setsid",
+            SpawnStep::ControllingTerminal => "controlling terminal",
+            SpawnStep::Stdio => "stdio",
+            SpawnStep::CloseRange => "close_range",
+            SpawnStep::Rlimit => "setrlimit",
+            SpawnStep::OomScore => "oom_score_adj",
+            SpawnStep::Nice => "nice",
+            SpawnStep::Umask => "umask",
+            SpawnStep::Groups => "setgroups",
+            SpawnStep::Gid => "setgid",
+            SpawnStep::Uid => "setuid",
+            SpawnStep::VerifyCredentials => "verify credentials",
+            SpawnStep::Chdir => "chdir",
+            SpawnStep::NoNewPrivs => "no_new_privs",
+            SpawnStep::Exec => "exec",
         }
     }
 
     /// The step with this number.
-    pub(super) fn from_code(code: i32) -> Option<Step> {
-        Step::ALL.into_iter().find(|step| *step as i32 == code)
+    pub(crate) fn from_code(code: i32) -> Option<SpawnStep> {
+        SpawnStep::ALL.into_iter().find(|step| *step as i32 == code)
     }
 }
 
-/// The step with what it worked on: `chdir /nope`, `exec nosuch`, `setuid 33`.
-pub fn step_text(step: Step, command: &Command) -> String {
+/// The step and its argument: `chdir /nope`, `exec nosuch`, `setuid 33`.
+pub fn step_text(step: SpawnStep, command: &Command) -> String {
     let name = step.name();
     let detail = match step {
-        Step::Chdir => Some(command.workingdir.to_string_lossy().into_owned()),
-        Step::Exec => command
-            .argv
-            .first()
-            .map(|program| match command.candidates.as_slice() {
-                [only] => only.to_string_lossy().into_owned(),
-                _ => program.to_string_lossy().into_owned(),
-            }),
-        Step::Rlimit => command
+        SpawnStep::Chdir => Some(command.workingdir.to_string_lossy().into_owned()),
+        SpawnStep::Exec => {
+            command
+                .argv
+                .first()
+                .map(|program| match command.candidates.as_slice() {
+                    [only] => only.to_string_lossy().into_owned(),
+                    _ => program.to_string_lossy().into_owned(),
+                })
+        }
+        SpawnStep::Rlimit => command
             .nofile
             .map(|(soft, hard)| format!("nofile {soft}:{hard}")),
-        Step::OomScore => command.oom_score_adj.map(|score| score.to_string()),
-        Step::Nice => command.nice.map(|nice| nice.to_string()),
-        Step::Umask => Some(format!("{:03o}", command.umask)),
-        Step::Gid => command
+        SpawnStep::OomScore => command.oom_score_adj.map(|score| score.to_string()),
+        SpawnStep::Nice => command.nice.map(|nice| nice.to_string()),
+        SpawnStep::Umask => Some(format!("{:03o}", command.umask)),
+        SpawnStep::Gid => command
             .credentials
             .as_ref()
             .map(|user| user.gid.to_string()),
-        Step::Uid => command
+        SpawnStep::Uid => command
             .credentials
             .as_ref()
             .map(|user| user.uid.to_string()),
-        Step::Groups => command.credentials.as_ref().map(|user| {
+        SpawnStep::Groups => command.credentials.as_ref().map(|user| {
             let groups: Vec<String> = user.groups.iter().map(u32::to_string).collect();
             groups.join(",")
         }),
-        Step::Clone
-        | Step::Setsid
-        | Step::ControllingTerminal
-        | Step::Stdio
-        | Step::CloseRange
-        | Step::VerifyCredentials
-        | Step::NoNewPrivs => None,
+        SpawnStep::Clone
+        | SpawnStep::Setsid
+        | SpawnStep::ControllingTerminal
+        | SpawnStep::Stdio
+        | SpawnStep::CloseRange
+        | SpawnStep::VerifyCredentials
+        | SpawnStep::NoNewPrivs => None,
     };
     match detail {
         Some(detail) if !detail.is_empty() => format!("{name} {detail}"),

@@ -17,7 +17,7 @@ fn exec_of(program: &str) -> (i32, String) {
         command.argv = vec![CString::new(program).unwrap()];
         command.candidates = candidates(program, Some("/nowhere:/etc/passwd:/usr/bin"));
     });
-    assert_eq!(error.step, Step::Exec);
+    assert_eq!(error.step, SpawnStep::Exec);
     (error.errno, text)
 }
 
@@ -73,7 +73,7 @@ fn a_directory_that_is_not_there_is_named() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Chdir,
+            step: SpawnStep::Chdir,
             errno: libc::ENOENT
         }
     );
@@ -82,7 +82,7 @@ fn a_directory_that_is_not_there_is_named() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Chdir,
+            step: SpawnStep::Chdir,
             errno: libc::ENOTDIR
         }
     );
@@ -112,7 +112,7 @@ fn a_program_that_cannot_run_says_why() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Exec,
+            step: SpawnStep::Exec,
             errno: libc::EINVAL
         }
     );
@@ -217,7 +217,7 @@ fn a_group_of_its_own_without_a_session() {
 fn limits_and_scores_are_set() {
     let own_score = || std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
     let before: i32 = own_score().trim().parse().unwrap();
-    // Anybody may raise it, few may lower it.
+    // Raising needs no privilege, lowering does.
     let score = (before + 10).min(1000);
     let cat = cat(|command| {
         command.nofile = Some((100, 200));
@@ -244,7 +244,7 @@ fn limits_that_cannot_be_set_are_named() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Rlimit,
+            step: SpawnStep::Rlimit,
             errno: libc::EINVAL
         }
     );
@@ -253,7 +253,7 @@ fn limits_that_cannot_be_set_are_named() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::OomScore,
+            step: SpawnStep::OomScore,
             errno: libc::EINVAL
         }
     );
@@ -288,7 +288,7 @@ fn a_terminal_in_use_is_refused() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::ControllingTerminal,
+            step: SpawnStep::ControllingTerminal,
             errno: libc::EPERM
         }
     );
@@ -303,7 +303,7 @@ fn standard_descriptors_that_are_closed_here_do_not_matter() {
         || {
             // SAFETY: this process is this test's own and reads nothing.
             unsafe { libc::close(0) };
-            // The worst case: what is to become 1 is at 0, where 0 would overwrite it.
+            // The worst case: the source of 1 is at 0, where 0 would overwrite it.
             let (stdout, child_out) = reversed_pipe();
             assert_eq!(child_out.as_raw_fd(), 0, "the pipe took the free number");
             let mut piped = Piped {
@@ -320,7 +320,7 @@ fn standard_descriptors_that_are_closed_here_do_not_matter() {
     );
 }
 
-/// A pipe whose writing end has the lower number.
+/// A pipe whose write end has the lower number.
 fn reversed_pipe() -> (OwnedFd, OwnedFd) {
     let (read, write) = crate::sys::io::pipe().unwrap();
     let moved = rustix::io::fcntl_dupfd_cloexec(&read, 3).unwrap();
@@ -364,11 +364,11 @@ fn two_thousand_starts_leak_nothing() {
                 let mut piped = piped(&["/bin/true"]);
                 let child = spawn(&piped.command).unwrap();
                 piped.command.workingdir = c"/nope".into();
-                assert_eq!(spawn(&piped.command).unwrap_err().step, Step::Chdir);
+                assert_eq!(spawn(&piped.command).unwrap_err().step, SpawnStep::Chdir);
                 assert_eq!(exit_of(&child), ExitStatus::Code(0));
             }
             assert_eq!(descriptors(), before.0);
-            // The allocator may come and go with a mapping or two; a thousand stacks may not.
+            // The allocator may add a few mappings; a thousand stacks must not stay.
             assert!(
                 mappings() < before.1 + 10,
                 "{} mappings, {} before",
@@ -431,7 +431,7 @@ fn the_directory_and_program_are_reached_as_that_user() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Chdir,
+            step: SpawnStep::Chdir,
             errno: libc::EACCES
         }
     );
@@ -444,7 +444,7 @@ fn the_directory_and_program_are_reached_as_that_user() {
     assert_eq!(
         error,
         SpawnError {
-            step: Step::Exec,
+            step: SpawnStep::Exec,
             errno: libc::EACCES
         }
     );
@@ -487,7 +487,7 @@ fn an_ordinary_user_cannot_become_another() {
             assert_eq!(
                 error,
                 SpawnError {
-                    step: Step::Groups,
+                    step: SpawnStep::Groups,
                     errno: libc::EPERM
                 }
             );

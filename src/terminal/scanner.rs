@@ -1,8 +1,11 @@
 //! Cuts a terminal's byte stream into text, controls and sequences, in chunks of any size.
 //!
-//! The grammar is that of ECMA-48 as terminals practise it in UTF-8: sequences begin with ESC,
-//! never with a C1 byte; CAN and SUB end a sequence, ESC begins another; other control characters
-//! take effect in the midst of a sequence; strings end at ESC or, for OSC, at BEL.
+//! The grammar is ECMA-48 as terminals implement it with UTF-8:
+//!
+//! - Sequences start with ESC, never with a C1 byte.
+//! - CAN and SUB end a sequence, ESC starts another.
+//! - Other control characters take effect in the middle of a sequence.
+//! - Strings end at ESC or, for OSC, at BEL.
 
 use memchr::{memchr2, memchr3};
 
@@ -10,50 +13,51 @@ const ESC: u8 = 0x1b;
 const SO: u8 = 0x0e;
 const SI: u8 = 0x0f;
 
-/// The most of a control sequence that is kept; a longer one is skipped.
-const CSI_BYTES: usize = 256;
+/// Bytes of the longest control sequence; longer ones are skipped.
+const CSI_BYTES_MAX: usize = 256;
 
-/// The most of a string that is kept; the rest is skipped.
-const STRING_BYTES: usize = 1024;
+/// Bytes of a string that are reported; the rest is skipped.
+const STRING_BYTES_MAX: usize = 1024;
 
-/// What the scanner reports to. Sequences are complete, however the chunks were cut.
-pub trait Sink {
-    /// Text, with any control characters but ESC, SO and SI. May be cut anywhere.
+/// Receives the scanner's reports. Sequences are complete, however the chunks were cut.
+pub trait Handler {
+    /// Text, including all control characters except ESC, SO and SI. May be cut anywhere.
     fn text(&mut self, _bytes: &[u8]) {}
 
-    /// SO, SI, or a control character in the midst of a sequence.
+    /// SO, SI, or a control character in the middle of a sequence.
     fn control(&mut self, _byte: u8) {}
 
     /// ESC, intermediate bytes, a final byte.
     fn escape(&mut self, _intermediates: &[u8], _last: u8) {}
 
-    /// A control sequence: all between `ESC [` and the final byte.
+    /// A control sequence: the bytes between `ESC [` and the final byte, and the latter.
     fn csi(&mut self, _body: &[u8], _last: u8) {}
 
     /// A string of a kind (`]` OSC, `P` DCS, `_` APC, `^` PM, `X` SOS); `whole` unless its end
     /// was skipped.
     fn string(&mut self, _kind: u8, _data: &[u8], _whole: bool) {}
 
-    /// Where in the present chunk the next report ends; comes before each report.
+    /// The offset in the current chunk at which the next report ends; precedes each report.
     fn at(&mut self, _end: usize) {}
 }
 
-/// Where in the grammar the stream is.
+/// The position of a stream in the grammar.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scanner {
-    state: State,
-    /// Of the sequence that has begun.
+    state: ScanState,
+    /// The kept bytes of the incomplete sequence.
     buffer: Vec<u8>,
+    /// Whether bytes of the incomplete sequence were skipped.
     skipped: bool,
-    /// How long the sequence that has begun is, in bytes.
+    /// The length of the incomplete sequence in bytes.
     begun: u64,
-    /// The last bytes of the text, as many as a character can be short of.
+    /// The last bytes of the text: an incomplete character has at most three.
     recent: [u8; 3],
     recent_len: u8,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum State {
+enum ScanState {
     #[default]
     Ground,
     Escape,
@@ -63,39 +67,39 @@ enum State {
 
 impl Scanner {
     /// Whether the stream is between sequences and characters.
-    pub fn is_ground(&self) -> bool {
+    pub(crate) fn is_ground(&self) -> bool {
         self.pending() == 0
     }
 
-    /// How many of the last bytes belong to a sequence or character that has not ended.
-    pub fn pending(&self) -> u64 {
+    /// The number of trailing bytes that belong to an incomplete sequence or character.
+    pub(crate) fn pending(&self) -> u64 {
         match self.state {
-            State::Ground => {
+            ScanState::Ground => {
                 let recent = &self.recent[..usize::from(self.recent_len)];
                 incomplete_character(recent) as u64
             }
-            State::Escape | State::Csi | State::String(_) => self.begun,
+            ScanState::Escape | ScanState::Csi | ScanState::String(_) => self.begun,
         }
     }
 
-    /// Whether a sequence has begun and not ended.
-    pub fn in_sequence(&self) -> bool {
-        self.state != State::Ground
+    /// Whether the stream is inside a sequence.
+    pub(crate) fn in_sequence(&self) -> bool {
+        self.state != ScanState::Ground
     }
 
     /// Whether the stream is inside a string.
-    pub fn in_string(&self) -> bool {
-        matches!(self.state, State::String(_))
+    pub(crate) fn in_string(&self) -> bool {
+        matches!(self.state, ScanState::String(_))
     }
 
     /// Scans the next chunk.
-    pub fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) {
+    pub fn feed(&mut self, bytes: &[u8], sink: &mut impl Handler) {
         let mut at = 0;
         while at < bytes.len() {
             at = match self.state {
-                State::Ground => self.ground(bytes, at, sink),
-                State::String(kind) => self.string(kind, bytes, at, sink),
-                State::Escape | State::Csi => {
+                ScanState::Ground => self.ground(bytes, at, sink),
+                ScanState::String(kind) => self.string(kind, bytes, at, sink),
+                ScanState::Escape | ScanState::Csi => {
                     self.step(bytes[at], at + 1, sink);
                     at + 1
                 }
@@ -103,7 +107,7 @@ impl Scanner {
         }
     }
 
-    fn ground(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink) -> usize {
+    fn ground(&mut self, bytes: &[u8], at: usize, sink: &mut impl Handler) -> usize {
         let rest = &bytes[at..];
         let end = memchr3(ESC, SO, SI, rest).unwrap_or(rest.len());
         if end > 0 {
@@ -126,46 +130,46 @@ impl Scanner {
             sink.csi(&bytes[next + 1..end - 1], bytes[end - 1]);
             return end;
         }
-        self.begin(State::Escape, 1);
+        self.begin(ScanState::Escape, 1);
         next
     }
 
-    /// One byte of an escape or control sequence that is not whole in this chunk.
-    fn step(&mut self, byte: u8, next: usize, sink: &mut impl Sink) {
+    /// Scans one byte of an escape or control sequence that is not complete in this chunk.
+    fn step(&mut self, byte: u8, next: usize, sink: &mut impl Handler) {
         self.begun += 1;
         sink.at(next);
         match (self.state, byte) {
             (_, 0x18 | 0x1a) => self.end(),
-            (_, ESC) => self.begin(State::Escape, 1),
+            (_, ESC) => self.begin(ScanState::Escape, 1),
             (_, 0x00..=0x1f) => sink.control(byte),
             (_, 0x7f) => {}
-            (State::Escape, b'[') if self.buffer.is_empty() => self.begin(State::Csi, 2),
-            (State::Escape, b']' | b'P' | b'_' | b'^' | b'X') if self.buffer.is_empty() => {
-                self.begin(State::String(byte), 2);
+            (ScanState::Escape, b'[') if self.buffer.is_empty() => self.begin(ScanState::Csi, 2),
+            (ScanState::Escape, b']' | b'P' | b'_' | b'^' | b'X') if self.buffer.is_empty() => {
+                self.begin(ScanState::String(byte), 2);
             }
-            (_, 0x20..=0x2f) | (State::Csi, 0x30..=0x3f) => self.keep(&[byte], CSI_BYTES),
-            (State::Csi, 0x40..=0x7e) => {
+            (_, 0x20..=0x2f) | (ScanState::Csi, 0x30..=0x3f) => self.keep(&[byte], CSI_BYTES_MAX),
+            (ScanState::Csi, 0x40..=0x7e) => {
                 if !self.skipped {
                     sink.csi(&self.buffer, byte);
                 }
                 self.end();
             }
-            (State::Escape, _) => {
+            (ScanState::Escape, _) => {
                 if !self.skipped {
                     sink.escape(&self.buffer, byte);
                 }
                 self.end();
             }
-            (State::Ground | State::Csi | State::String(_), _) => self.end(),
+            (ScanState::Ground | ScanState::Csi | ScanState::String(_), _) => self.end(),
         }
     }
 
-    fn string(&mut self, kind: u8, bytes: &[u8], at: usize, sink: &mut impl Sink) -> usize {
+    fn string(&mut self, kind: u8, bytes: &[u8], at: usize, sink: &mut impl Handler) -> usize {
         let rest = &bytes[at..];
         let bell = if kind == b']' { 0x07 } else { ESC };
         let found = memchr3(ESC, bell, 0x18, rest).unwrap_or(rest.len());
         let end = memchr2(0x1a, ESC, &rest[..found]).unwrap_or(found);
-        self.keep(&rest[..end], STRING_BYTES);
+        self.keep(&rest[..end], STRING_BYTES_MAX);
         self.begun += end as u64;
         let Some(&byte) = rest.get(end) else {
             return bytes.len();
@@ -176,12 +180,12 @@ impl Scanner {
         }
         self.end();
         if byte == ESC {
-            self.begin(State::Escape, 1);
+            self.begin(ScanState::Escape, 1);
         }
         at + end + 1
     }
 
-    fn begin(&mut self, state: State, begun: u64) {
+    fn begin(&mut self, state: ScanState, begun: u64) {
         self.state = state;
         self.begun = begun;
         self.buffer.clear();
@@ -189,10 +193,10 @@ impl Scanner {
     }
 
     fn end(&mut self) {
-        self.begin(State::Ground, 0);
+        self.begin(ScanState::Ground, 0);
         self.forget_recent();
-        // Long ones are rare, and most processes never have any.
-        if self.buffer.capacity() > CSI_BYTES {
+        // Long strings are rare: free their memory.
+        if self.buffer.capacity() > CSI_BYTES_MAX {
             self.buffer = Vec::new();
         }
     }
@@ -209,7 +213,7 @@ impl Scanner {
         self.recent_len = 0;
     }
 
-    /// Keeps the last bytes of a run of text.
+    /// Remembers the last bytes of a run of text.
     fn remember(&mut self, run: &[u8]) {
         for &byte in &run[run.len().saturating_sub(3)..] {
             let len = usize::from(self.recent_len);
@@ -224,20 +228,21 @@ impl Scanner {
     }
 }
 
-/// The end of a control sequence of which `ESC` is just before `at`, if it is plain and whole.
+/// The end of a control sequence whose `ESC` is just before `at`, if the sequence is complete and
+/// contains no control characters.
 fn whole_csi(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at) != Some(&b'[') {
         return None;
     }
     let body = bytes.get(at + 1..)?;
-    let body = &body[..body.len().min(CSI_BYTES)];
+    let body = &body[..body.len().min(CSI_BYTES_MAX)];
     let len = body.iter().position(|byte| !(0x20..=0x3f).contains(byte))?;
     (0x40..=0x7e)
         .contains(&body[len])
         .then_some(at + 1 + len + 1)
 }
 
-/// How many bytes at the end are the beginning of a UTF-8 character that needs more.
+/// The number of trailing bytes that start an incomplete UTF-8 character.
 fn incomplete_character(recent: &[u8]) -> usize {
     for (back, byte) in recent.iter().rev().enumerate() {
         let len = match byte {
@@ -257,9 +262,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Log(String);
+    struct Transcript(String);
 
-    impl Sink for Log {
+    impl Handler for Transcript {
         fn text(&mut self, bytes: &[u8]) {
             self.0.push_str(&String::from_utf8_lossy(bytes));
         }
@@ -285,7 +290,7 @@ mod tests {
     }
 
     fn scanned(bytes: &[u8]) -> String {
-        let mut log = Log::default();
+        let mut log = Transcript::default();
         Scanner::default().feed(bytes, &mut log);
         log.0
     }
@@ -306,22 +311,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_bounded() {
+    fn long_sequences_are_bounded() {
         let long = [b"\x1b[", &[b'1'; 5000][..], b"mx"].concat();
         assert_eq!(scanned(&long), "x");
         let long = [b"\x1b]2;", &[b'1'; 5000][..], b"\x07x"].concat();
         assert!(scanned(&long).ends_with("1 false)x"));
         let mut scanner = Scanner::default();
-        scanner.feed(&long[..3000], &mut Log::default());
+        scanner.feed(&long[..3000], &mut Transcript::default());
         assert_eq!(scanner.pending(), 3000);
-        assert!(scanner.buffer.len() <= STRING_BYTES);
+        assert!(scanner.buffer.len() <= STRING_BYTES_MAX);
     }
 
     #[test]
     fn cuts_anywhere_change_nothing() {
         let stream = "é\x1b[1;31mü\x1b]2;títle\x07\x1bPq\x1b\\x\x1b(0\x0eq\x0f✓\x1b[?1049h🎉z";
         let bytes = stream.as_bytes();
-        let mut whole = (Scanner::default(), Log::default());
+        let mut whole = (Scanner::default(), Transcript::default());
         whole.0.feed(bytes, &mut whole.1);
         for cut in 0..=bytes.len() {
             let mut log = Bytes::default();
@@ -336,19 +341,19 @@ mod tests {
         }
     }
 
-    /// As `Log`, but text is put together before it is decoded.
+    /// As [`Transcript`], but joins text before it is decoded.
     #[derive(Default)]
     struct Bytes(Vec<u8>);
 
     impl Bytes {
-        fn log(&mut self, report: impl FnOnce(&mut Log)) {
-            let mut log = Log::default();
+        fn log(&mut self, report: impl FnOnce(&mut Transcript)) {
+            let mut log = Transcript::default();
             report(&mut log);
             self.0.extend_from_slice(log.0.as_bytes());
         }
     }
 
-    impl Sink for Bytes {
+    impl Handler for Bytes {
         fn text(&mut self, bytes: &[u8]) {
             self.0.extend_from_slice(bytes);
         }
@@ -371,7 +376,7 @@ mod tests {
         let pending = |bytes: &[u8]| {
             let mut scanner = Scanner::default();
             for byte in bytes {
-                scanner.feed(&[*byte], &mut Log::default());
+                scanner.feed(&[*byte], &mut Transcript::default());
             }
             scanner.pending()
         };

@@ -1,13 +1,13 @@
-//! What stands between the beginning and the end of a control sequence.
+//! The parameters of a control sequence.
 
-use super::cell::number;
+use crate::terminal::cell::number;
 
-/// Numeric parameters; what is absent or no number is 0, what is too large is the largest.
-pub(super) struct Params<'a>(&'a [u8]);
+/// Numeric parameters: 0 if absent or not a number, the maximum if too large.
+pub(crate) struct Params<'a>(&'a [u8]);
 
 impl<'a> Params<'a> {
     /// Splits a control sequence into its private prefix, its parameters and its intermediates.
-    pub fn parse(body: &'a [u8]) -> (Option<u8>, Params<'a>, &'a [u8]) {
+    pub(crate) fn parse(body: &'a [u8]) -> (Option<u8>, Params<'a>, &'a [u8]) {
         let prefix = body.first().filter(|first| (b'<'..=b'?').contains(first));
         let body = &body[usize::from(prefix.is_some())..];
         let end = body.iter().position(|byte| *byte < 0x30);
@@ -15,27 +15,27 @@ impl<'a> Params<'a> {
         (prefix.copied(), Params(params), intermediates)
     }
 
-    pub fn bytes(&self) -> &'a [u8] {
+    pub(crate) fn bytes(&self) -> &'a [u8] {
         self.0
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = u16> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u16> {
         self.0.split(|byte| *byte == b';').map(number)
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.iter().count()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn get(&self, index: usize) -> u16 {
+    pub(crate) fn get(&self, index: usize) -> u16 {
         self.iter().nth(index).unwrap_or(0)
     }
 
-    pub fn first(&self) -> u16 {
+    pub(crate) fn first(&self) -> u16 {
         self.get(0)
     }
 }

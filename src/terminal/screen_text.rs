@@ -1,26 +1,26 @@
-//! A look at the screen without a terminal: `tm peek`, and answers to a program that asks.
+//! The screen as text, for `tm peek`, and replies to a program's queries.
 
-use super::emulation::{Kept, Terminal};
-use super::picture::Painter;
-use super::screen::Screen;
-use super::tracker::Query;
+use crate::terminal::emulator::{RetainedBytes, Terminal};
+use crate::terminal::painter::Painter;
+use crate::terminal::query::Query;
+use crate::terminal::screen::Screens;
 
-/// What a process's terminal shows.
+/// The text of a screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
-    /// One for each row, without trailing blanks; trailing empty rows are left out.
+pub struct ScreenText {
+    /// One line for each row, without trailing blanks; trailing empty rows are omitted.
     pub lines: Vec<String>,
     /// Row and column from 0.
     pub cursor: (u16, u16),
-    /// The title, or nothing.
+    /// The title; empty if unset.
     pub title: String,
-    /// Whether the alternate screen is shown.
+    /// Whether the alternate screen is on.
     pub alternate_screen: bool,
 }
 
 impl Terminal {
-    /// The screen as text, with `ansi` with its colours.
-    pub fn peek(&self, kept: Kept<'_>, ansi: bool) -> Look {
+    /// The screen as text; `ansi` includes colours.
+    pub fn peek(&self, kept: RetainedBytes<'_>, ansi: bool) -> ScreenText {
         let model = self.model(kept, 0);
         let screen = model.screen();
         let mut lines = plain_lines(screen);
@@ -33,7 +33,7 @@ impl Terminal {
                 .map(|row| Painter::line(row, screen.cols))
                 .collect();
         }
-        Look {
+        ScreenText {
             lines,
             cursor: cursor(screen),
             title: self.tracker().title().unwrap_or_default().to_string(),
@@ -42,12 +42,12 @@ impl Terminal {
     }
 
     /// Row and column of the cursor, from 0.
-    pub fn cursor(&self, kept: Kept<'_>) -> (u16, u16) {
+    pub(crate) fn cursor(&self, kept: RetainedBytes<'_>) -> (u16, u16) {
         cursor(self.model(kept, 0).screen())
     }
 
-    /// What a plain terminal would answer to these questions, in order.
-    pub fn answers(&self, queries: &[Query], kept: Kept<'_>) -> Vec<u8> {
+    /// The replies of a plain terminal to these queries, in order.
+    pub(crate) fn answers(&self, queries: &[Query], kept: RetainedBytes<'_>) -> Vec<u8> {
         let asks_cursor = |query: &&Query| matches!(query, Query::CursorPosition { .. });
         let position = match queries.iter().find(asks_cursor) {
             Some(_) => self.cursor(kept),
@@ -58,13 +58,13 @@ impl Terminal {
     }
 }
 
-/// At most 1000 each.
-fn cursor(screen: &Screen) -> (u16, u16) {
+/// The casts are lossless: a screen has at most 1000 rows and columns.
+fn cursor(screen: &Screens) -> (u16, u16) {
     let cursor = &screen.page().cursor;
     (cursor.row as u16, cursor.col as u16)
 }
 
-fn plain_lines(screen: &Screen) -> Vec<String> {
+fn plain_lines(screen: &Screens) -> Vec<String> {
     let rows = screen.page().rows.iter();
     rows.map(|row| {
         let mut line = String::new();
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_screen_is_told_as_text_or_with_its_colours() {
+    fn a_screen_is_text_with_or_without_colours() {
         let text = "\x1b]0;top\x07one\r\n\x1b[31mtwo\x1b[m  ";
         let kept = (text.as_bytes(), &b""[..]);
         let look = shown(text).peek(kept, false);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_asks_where_the_cursor_is_gets_told() {
+    fn a_program_that_queries_the_cursor_gets_its_position() {
         let text = "abc\x1b[6n\x1b[5n";
         let mut terminal = shown(text);
         let queries = terminal.tracker_mut().take_queries();

@@ -1,18 +1,18 @@
 use super::*;
 use crate::ring::Ring;
 
-/// A terminal behind a small ring, and one that has everything.
-struct World {
+/// A terminal behind a small ring, and a model that received all output.
+struct Comparison {
     ring: Ring,
     terminal: Terminal,
     all: Model,
 }
 
-impl World {
-    fn new(rows: u16, cols: u16, capacity: usize) -> World {
+impl Comparison {
+    fn new(rows: u16, cols: u16, capacity: usize) -> Comparison {
         let mut all = Model::new(rows, cols);
         all.screen_mut().keep_history(HISTORY_KEPT);
-        World {
+        Comparison {
             ring: Ring::new(capacity),
             terminal: Terminal::new(0, rows, cols),
             all,
@@ -23,7 +23,7 @@ impl World {
         for chunk in text.as_bytes().chunks(1000) {
             let kept = self.ring.read(0).slices;
             self.terminal
-                .make_room(kept, self.ring.capacity(), chunk.len());
+                .before_evict(kept, self.ring.capacity(), chunk.len());
             self.ring.write(chunk);
             self.terminal.feed(chunk);
             self.all.feed(chunk);
@@ -42,7 +42,7 @@ impl World {
             let screen = model.screen_mut();
             screen.keep_history(0);
             if screen.alternate.is_none() {
-                // It is cleared when it is entered.
+                // The alternate screen is cleared when it is turned on.
                 screen.pages[1].rows.clear();
                 screen.pages[1].cursor = Default::default();
             }
@@ -55,7 +55,7 @@ impl World {
 
 #[test]
 fn only_the_end_of_plain_lines_is_replayed() {
-    let mut world = World::new(24, 80, 256 * 1024);
+    let mut world = Comparison::new(24, 80, 256 * 1024);
     world.feed("\x1b]2;a title\x07\x1b[5;9H\x1b7\x1b[2J");
     for line in 0..6000 {
         let colour = line % 8;
@@ -67,20 +67,20 @@ fn only_the_end_of_plain_lines_is_replayed() {
     let kept = world.ring.read(0).slices;
     let begin = world
         .terminal
-        .late_begin(kept, 100)
+        .latest_start(kept, 100)
         .expect("a late beginning");
     assert!(begin + 64 * 1024 > world.ring.head(), "not late: {begin}");
     world.check("lines");
-    let all = world.terminal.replayed(kept, 100, false);
+    let all = world.terminal.replay(kept, 100, false);
     let wanted = snapshot(&all, kept, world.terminal.tracker(), true);
     assert!(world.terminal.snapshot(kept, 100) == wanted);
-    // What is asked for beyond that is there, too.
+    // Longer histories are complete, too.
     let history = world.terminal.model(kept, 1000);
-    assert!(world.terminal.late_begin(kept, 1000) < Some(begin));
+    assert!(world.terminal.latest_start(kept, 1000) < Some(begin));
     assert_eq!(history.screen().page().rows, all.screen().page().rows);
 }
 
-/// A wheel that turns in one place, for so many bytes.
+/// At least `bytes` bytes of a spinner in one place.
 fn spin(bytes: usize) -> String {
     let turn = "\x1b[5;10H/\x1b[5;10H-\x1b[5;10H\\\x1b[5;10H|";
     turn.repeat(1 + bytes / turn.len())
@@ -90,7 +90,7 @@ fn spin(bytes: usize) -> String {
 fn what_was_painted_long_ago_is_there() {
     for screen in ["\x1b[?1049h", "", "text\r\n\x1b[2J"] {
         for capacity in [4096, 64 * 1024] {
-            let mut world = World::new(24, 80, capacity);
+            let mut world = Comparison::new(24, 80, capacity);
             world.feed(&format!("$ program\r\n{screen}"));
             for row in 1..24 {
                 world.feed(&format!("\x1b[{row};3H\x1b[3{}mrow {row}\x1b[m", row % 8));
@@ -106,8 +106,8 @@ fn what_was_painted_long_ago_is_there() {
 
 #[test]
 fn plain_lines_never_need_a_model() {
-    let line = "\x1b[32mINFO\x1b[0m a line of a log, which goes on and on\x1b[K\r\n";
-    let mut world = World::new(24, 80, 64 * 1024);
+    let line = "\x1b[32mINFO\x1b[0m a line of a log, which runs on and on\x1b[K\r\n";
+    let mut world = Comparison::new(24, 80, 64 * 1024);
     for _ in 0..200 {
         world.feed(&line.repeat(100));
         assert_eq!(world.terminal.memory(), 0);
@@ -117,7 +117,7 @@ fn plain_lines_never_need_a_model() {
 
 #[test]
 fn a_model_goes_when_all_is_plain_again_and_what_was_saved_stays() {
-    let mut world = World::new(24, 80, 16 * 1024);
+    let mut world = Comparison::new(24, 80, 16 * 1024);
     world.feed("\x1b[4;7H\x1b[35m\x1b7\x1b[m\x1b[H\x1b[30G\x1bH\x1b[?1049h");
     world.feed(&spin(100_000));
     assert!(world.terminal.memory() > 0);
@@ -129,7 +129,7 @@ fn a_model_goes_when_all_is_plain_again_and_what_was_saved_stays() {
         world.terminal.memory()
     );
     world.check("saved");
-    // Without anything saved there is nothing left to remember.
+    // Without saved state the model is dropped.
     world.feed("\x1bc");
     world.feed(&"line\r\n".repeat(20_000));
     world.check("reset");
@@ -138,7 +138,7 @@ fn a_model_goes_when_all_is_plain_again_and_what_was_saved_stays() {
 
 #[test]
 fn colours_without_an_end_are_remembered() {
-    let mut world = World::new(10, 40, 4096);
+    let mut world = Comparison::new(10, 40, 4096);
     world.feed("\x1b[1;34;45m");
     world.feed(&"line\r\n".repeat(5000));
     world.check("a colour set once");
@@ -147,7 +147,7 @@ fn colours_without_an_end_are_remembered() {
 #[test]
 fn changes_of_size_take_place_where_they_were() {
     for capacity in [4096, 1 << 20] {
-        let mut world = World::new(24, 80, capacity);
+        let mut world = Comparison::new(24, 80, capacity);
         let mut sizes = [(30, 100), (10, 40), (24, 80), (5, 200), (50, 20)]
             .into_iter()
             .cycle();
@@ -174,7 +174,7 @@ fn changes_of_size_take_place_where_they_were() {
 
 #[test]
 fn a_storm_of_sizes_is_bounded() {
-    let mut world = World::new(24, 80, 4096);
+    let mut world = Comparison::new(24, 80, 4096);
     for n in 0..1000 {
         world.resize(10 + n % 30, 20 + n % 90);
         world.feed("x");
@@ -185,7 +185,7 @@ fn a_storm_of_sizes_is_bounded() {
 }
 
 #[test]
-fn text_is_wrapped_anew_and_the_cursor_stays_in_it() {
+fn text_is_rewrapped_and_the_cursor_stays_in_it() {
     let mut model = Model::new(5, 20);
     model.screen_mut().keep_history(100);
     model.feed("one\r\n0123456789abcdefghijklmnopq\r\n$ ".as_bytes());

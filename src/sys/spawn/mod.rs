@@ -1,11 +1,11 @@
-//! Starts a child: one `clone` with a pidfd, all preparation in the parent, and the exact step
-//! and errno back when it fails.
+//! Starts a child: one `clone` with a pidfd, all preparation in the parent, and on failure the
+//! exact step and errno.
 //!
 //! A child of the daemon's own user shares the daemon's memory until it execs (`CLONE_VM`), which
-//! takes the same few microseconds whatever the daemon's size. A child that changes its user gets
-//! a copy of the memory instead: a de-privileged process must never share memory with a
-//! privileged one, and changing ids in shared memory would clear the daemon's dumpable flag. Both
-//! run the same code (see `child`) and both suspend the caller until exec (`CLONE_VFORK`).
+//! takes a few microseconds at any daemon size. A child that changes its user gets a copy of the
+//! memory: an unprivileged process must never share memory with a privileged one, and changing
+//! ids in shared memory would clear the daemon's dumpable flag. Both run the same code (see
+//! `child`) and both suspend the caller until exec (`CLONE_VFORK`).
 
 mod child;
 mod descriptors;
@@ -16,7 +16,7 @@ mod workspace;
 mod tests;
 
 use super::pidfd;
-use child::Plan;
+use child::ExecPlan;
 use descriptors::CloseMethod;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
@@ -24,44 +24,44 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use workspace::{Memory, Workspace};
 
-pub(super) use descriptors::{close_all_above_stdio, close_range_available};
-pub use step::{SpawnError, Step, step_text};
+pub(crate) use descriptors::{close_all_above_stdio, close_range_available};
+pub use step::{SpawnError, SpawnStep, step_text};
 
-/// Everything a start needs, resolved: no name is looked up after this.
+/// All parameters of a start. Names are already resolved.
 #[derive(Debug)]
 pub struct Command {
-    /// The argument vector, the program's name first; never empty.
+    /// The argument vector, starting with the program's name; never empty.
     pub argv: Vec<CString>,
-    /// Paths to try in this order: see [`candidates`].
+    /// Paths to try in order: see [`candidates`].
     pub candidates: Vec<CString>,
-    /// The whole environment, `NAME=value`.
+    /// The complete environment, `NAME=value`.
     pub envp: Vec<CString>,
-    /// Where to run, entered as the target user.
+    /// The working directory, entered as the target user.
     pub workingdir: CString,
     /// File mode creation mask.
     pub umask: u32,
-    /// What descriptors 0, 1 and 2 are.
+    /// Descriptors 0, 1 and 2.
     pub stdio: Stdio,
-    /// A session of its own; otherwise only a process group of its own.
+    /// Whether to start a session; otherwise the child only leads a process group.
     pub session: bool,
-    /// The user to become; `None` stays who the daemon is.
+    /// The user to become; `None` keeps the daemon's.
     pub credentials: Option<Credentials>,
     /// RLIMIT_NOFILE (soft, hard) to set.
     pub nofile: Option<(u64, u64)>,
-    /// No exec may gain privileges.
+    /// Whether to forbid that an exec gains privileges.
     pub no_new_privs: bool,
-    /// Written to `/proc/self/oom_score_adj`.
+    /// The value for `/proc/self/oom_score_adj`.
     pub oom_score_adj: Option<i32>,
     /// Nice value, absolute.
     pub nice: Option<i32>,
 }
 
-/// What becomes descriptors 0, 1 and 2.
+/// The sources of descriptors 0, 1 and 2.
 #[derive(Debug)]
 pub enum Stdio {
     /// The slave of a pty for all three, as controlling terminal.
     Tty(OwnedFd),
-    /// One each.
+    /// One descriptor each.
     Fds {
         /// Descriptor 0.
         stdin: OwnedFd,
@@ -72,7 +72,7 @@ pub enum Stdio {
     },
 }
 
-/// A user by numbers.
+/// A user's numeric ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// Real, effective and saved user id.
@@ -83,21 +83,22 @@ pub struct Credentials {
     pub groups: Vec<u32>,
 }
 
-/// A child that has exec'ed.
+/// A child that has exec'd.
 #[derive(Debug)]
 pub struct Spawned {
-    /// Its process id, also its process group and (with `session`) its session.
+    /// The process id, also the process group and (with `session`) the session.
     pub pid: i32,
-    /// The handle to signal and reap it by.
+    /// The handle for signals and reaping.
     pub pidfd: OwnedFd,
 }
 
-/// Where programs are looked for when the environment has no `PATH`.
-pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The search path when the environment has no `PATH`.
+pub(crate) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The paths exec tries for `program`: itself if it has a slash, else one for each directory of
-/// `path`. An empty directory means the working directory. What cannot be a path (an empty name,
-/// a NUL inside) yields none, which a start reports as "no such file".
+/// The paths that exec tries for `program`: itself if it has a slash, else one for each directory
+/// of `path`. An empty directory means the working directory. An empty name or one with a NUL
+/// yields no path, which a start reports as "no such file".
 pub fn candidates(program: &str, path: Option<&str>) -> Vec<CString> {
     if program.is_empty() {
         return Vec::new();
@@ -113,11 +114,11 @@ pub fn candidates(program: &str, path: Option<&str>) -> Vec<CString> {
     paths.filter_map(|path| CString::new(path).ok()).collect()
 }
 
-/// Starts `command` and returns once it has exec'ed or failed to.
+/// Starts `command` and returns once it has exec'd or failed.
 ///
-/// The caller is suspended meanwhile, typically for some tens of microseconds; a working
-/// directory or program on a dead network mount suspends it for longer. A child that failed is
-/// already reaped when this returns. The caller's signal mask is as before.
+/// The caller is suspended meanwhile, typically for tens of microseconds; a working directory or
+/// program on a dead network mount suspends it for longer. A failed child is already reaped. The
+/// caller's signal mask does not change.
 pub fn spawn(command: &Command) -> Result<Spawned, SpawnError> {
     spawn_closing(command, CloseMethod::pick())
 }
@@ -128,7 +129,7 @@ fn spawn_closing(command: &Command, close: CloseMethod) -> Result<Spawned, Spawn
     workspace::with(|Workspace { memory, slots }| {
         let stdio = slots.fill(command)?;
         let signals = SignalsBlocked::new();
-        let plan = Plan {
+        let plan = ExecPlan {
             report: memory.report(),
             argv: program.argv.as_ptr(),
             envp: program.envp.as_ptr(),
@@ -153,7 +154,7 @@ fn spawn_closing(command: &Command, close: CloseMethod) -> Result<Spawned, Spawn
     })
 }
 
-fn clone_and_wait(memory: &Memory, plan: &Plan) -> Result<Spawned, SpawnError> {
+fn clone_and_wait(memory: &Memory, plan: &ExecPlan) -> Result<Spawned, SpawnError> {
     memory.report().clear();
     let mut flags = libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     if plan.credentials.is_none() {
@@ -165,8 +166,8 @@ fn clone_and_wait(memory: &Memory, plan: &Plan) -> Result<Spawned, SpawnError> {
     let mut raw_pidfd: c_int = -1;
     // SAFETY: `child::run` is an `extern "C"` function that never returns and touches only `plan`
     // and its own stack by raw system calls. The stack is a private mapping of this thread with a
-    // guard page below, and CLONE_VFORK suspends this thread until the child has exec'ed or
-    // ended, so nobody else uses that stack and `plan` outlives the child's use of it.
+    // guard page below, and CLONE_VFORK suspends this thread until the child has exec'd or
+    // ended, so nothing else uses that stack and `plan` outlives the child's use of it.
     // CLONE_PIDFD stores one descriptor through the pointer to `raw_pidfd`. All signals are
     // blocked, so no handler runs on the shared memory.
     let pid = unsafe {
@@ -180,27 +181,27 @@ fn clone_and_wait(memory: &Memory, plan: &Plan) -> Result<Spawned, SpawnError> {
     };
     if pid < 0 {
         return Err(SpawnError {
-            step: Step::Clone,
+            step: SpawnStep::Clone,
             errno: last_errno(),
         });
     }
-    // SAFETY: clone succeeded, so the kernel stored a fresh descriptor that nobody else owns.
+    // SAFETY: clone succeeded, so the kernel stored a fresh descriptor that nothing else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(raw_pidfd) };
     let Some((code, errno)) = memory.report().take() else {
         return Ok(Spawned { pid, pidfd });
     };
     reap_failed(pidfd.as_fd());
-    let step = Step::from_code(code).unwrap_or(Step::Exec);
+    let step = SpawnStep::from_code(code).unwrap_or(SpawnStep::Exec);
     Err(SpawnError { step, errno })
 }
 
-/// Takes the status of a child that has reported its failure and is exiting.
+/// Reaps a child that has reported its failure and is exiting.
 fn reap_failed(child: BorrowedFd<'_>) {
-    // An error means that somebody else (SIGCHLD ignored) has reaped it: nothing is left to do.
+    // An error means that the kernel has already reaped it (SIGCHLD ignored).
     let _ = pidfd::wait_blocking(child);
 }
 
-/// The pointer arrays that execve wants, borrowed from a command.
+/// The pointer arrays for execve, borrowed from a command.
 struct Arguments {
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
@@ -211,7 +212,7 @@ impl Arguments {
     fn new(command: &Command) -> Result<Self, SpawnError> {
         if command.argv.is_empty() {
             return Err(SpawnError {
-                step: Step::Exec,
+                step: SpawnStep::Exec,
                 errno: libc::EINVAL,
             });
         }
@@ -235,10 +236,10 @@ fn terminated(strings: &[CString]) -> Vec<*const c_char> {
         .collect()
 }
 
-/// The kernel's signal set, which the raw calls want to be told as a `size_t`.
+/// The size of the kernel's signal set, an argument of the raw calls.
 const SIGNAL_SET_BYTES: usize = 8;
 
-/// Blocks every signal for this thread, and puts the old mask back when dropped.
+/// Blocks every signal for this thread; dropping the value restores the old mask.
 struct SignalsBlocked {
     before: u64,
 }
@@ -257,7 +258,7 @@ impl Drop for SignalsBlocked {
     }
 }
 
-/// The raw call, because libc's hides two signals of its own.
+/// The raw call, because libc's excludes two signals that it uses.
 fn set_mask(mask: &u64, before: Option<&mut u64>) {
     let before = before.map_or(ptr::null_mut(), ptr::from_mut);
     // SAFETY: both pointers are valid for the 8 bytes of the kernel's signal set, or null; the
@@ -273,7 +274,7 @@ fn set_mask(mask: &u64, before: Option<&mut u64>) {
     };
 }
 
-/// The signals that have a handler or are ignored here, as a mask (bit 0 is signal 1).
+/// The signals that this process handles or ignores, as a mask (bit 0 is signal 1).
 fn changed_dispositions() -> u64 {
     let mut changed = 0;
     for signal in 1..=64_i32 {

@@ -1,0 +1,204 @@
+//! Settings made by OSC strings: title, link, colours, progress and pointer.
+
+use crate::terminal::cell::number;
+use std::collections::BTreeMap;
+
+/// Bytes of a title, link or colour that are remembered.
+const TEXT_MAX: usize = 512;
+
+/// Bytes of a palette colour that are remembered.
+const COLOUR_MAX: usize = 32;
+
+/// Bytes of the longest pointer and progress that are remembered.
+const NAME_MAX: usize = 32;
+
+/// The depth of the title stack.
+const TITLES_MAX: usize = 10;
+
+/// The settings that differ from a fresh terminal's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OscSettings {
+    pub title: Option<Vec<u8>>,
+    /// The title stack, as `CSI 22 t` and `CSI 23 t` change it.
+    titles: Vec<Option<Vec<u8>>>,
+    /// Parameters and target of the link that text belongs to (OSC 8).
+    pub link: Option<Vec<u8>>,
+    /// Foreground, background and cursor (OSC 10 to 12).
+    colours: [Option<Vec<u8>>; 3],
+    palette: BTreeMap<u8, Vec<u8>>,
+    /// The progress bar in the terminal's frame (OSC 9;4).
+    progress: Option<Vec<u8>>,
+    /// The shape of the mouse pointer (OSC 22).
+    pointer: Option<Vec<u8>>,
+}
+
+impl OscSettings {
+    /// Writes all settings but the link.
+    pub(crate) fn write_set(&self, out: &mut Vec<u8>) {
+        for (number, colour) in (10..).zip(&self.colours) {
+            if let Some(colour) = colour {
+                write_string(&[format!("{number};").as_bytes(), colour], out);
+            }
+        }
+        for (number, colour) in &self.palette {
+            write_string(&[format!("4;{number};").as_bytes(), colour], out);
+        }
+        for (code, value) in [(&b"9;"[..], &self.progress), (b"22;", &self.pointer)] {
+            if let Some(value) = value {
+                write_string(&[code, value], out);
+            }
+        }
+        for title in &self.titles {
+            write_string(&[b"2;", title.as_deref().unwrap_or_default()], out);
+            out.extend_from_slice(b"\x1b[22;2t");
+        }
+        let title = self.title.as_deref();
+        // An unset title after saved ones is written too, or the last saved one would show.
+        if title.is_some() || !self.titles.is_empty() {
+            write_string(&[b"2;", title.unwrap_or_default()], out);
+        }
+    }
+
+    pub(crate) fn write_link(&self, out: &mut Vec<u8>) {
+        if let Some(link) = self.link.as_ref().filter(|link| has_target(link)) {
+            write_string(&[b"8;", link], out);
+        }
+    }
+
+    /// Undoes all settings but the link and the titles.
+    pub(crate) fn write_undone(&self, out: &mut Vec<u8>) {
+        for (number, colour) in (110..).zip(&self.colours) {
+            if colour.is_some() {
+                write_string(&[format!("{number}").as_bytes()], out);
+            }
+        }
+        for number in self.palette.keys() {
+            write_string(&[format!("104;{number}").as_bytes()], out);
+        }
+        if self.progress.is_some() {
+            write_string(&[b"9;4;0"], out);
+        }
+        if self.pointer.is_some() {
+            write_string(&[b"22;"], out);
+        }
+    }
+
+    /// Empties the title stack.
+    pub(crate) fn write_titles_popped(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&b"\x1b[23;2t".repeat(self.titles.len()));
+    }
+
+    pub(crate) fn push_title(&mut self) {
+        if self.titles.len() == TITLES_MAX {
+            self.titles.remove(0);
+        }
+        self.titles.push(self.title.clone());
+    }
+
+    pub(crate) fn pop_title(&mut self) {
+        if let Some(title) = self.titles.pop() {
+            self.title = title;
+        }
+    }
+
+    /// Sets colours from index `first` on. A question mark queries a colour instead.
+    fn set_colours(&mut self, first: usize, values: &[u8]) {
+        let values = values.split(|byte| *byte == b';');
+        for (colour, value) in self.colours.iter_mut().skip(first).zip(values) {
+            if !value.is_empty() && !value.contains(&b'?') {
+                *colour = printable(value);
+            }
+        }
+    }
+
+    /// Sets pairs of index and colour.
+    fn set_palette(&mut self, value: &[u8]) {
+        let mut values = value.split(|byte| *byte == b';');
+        while let (Some(index), Some(colour)) = (values.next(), values.next()) {
+            let (Ok(index), false) = (u8::try_from(number(index)), colour.contains(&b'?')) else {
+                continue;
+            };
+            if let Some(colour) = printable(&colour[..colour.len().min(COLOUR_MAX)]) {
+                self.palette.insert(index, colour);
+            }
+        }
+    }
+
+    /// Sets the pointer by name. Values that push, pop or query a pointer have other prefixes.
+    fn set_pointer(&mut self, name: &[u8]) {
+        let name = name.strip_prefix(b"=").unwrap_or(name);
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if name.iter().all(is_part) && name.len() <= NAME_MAX {
+            self.pointer = printable(name);
+        }
+    }
+
+    /// Applies an OSC string; `whole` unless it was cut.
+    pub(crate) fn command(&mut self, data: &[u8], whole: bool) {
+        let cut = data
+            .iter()
+            .position(|byte| *byte == b';')
+            .unwrap_or(data.len());
+        let (code, value) = (&data[..cut], data.get(cut + 1..).unwrap_or(b""));
+        match code {
+            b"0" | b"2" => self.title = printable(value),
+            b"8" => {
+                let kept = whole && value.len() <= TEXT_MAX;
+                let link = if kept { printable(value) } else { None };
+                // A link too long to remember must still be closed.
+                self.link = has_target(value).then(|| link.unwrap_or_else(|| b";".to_vec()));
+            }
+            b"10" | b"11" | b"12" if whole => {
+                let first = usize::from(code[1] - b'0');
+                self.set_colours(first, value);
+            }
+            // OSC 9 without `4;` is a notification.
+            b"9" if whole && value.starts_with(b"4;") && value.len() <= NAME_MAX => {
+                let state = value.get(2).copied().unwrap_or(b'0');
+                let is_part = |byte: &u8| byte.is_ascii_digit() || *byte == b';';
+                if value.iter().all(is_part) {
+                    self.progress = if state == b'0' {
+                        None
+                    } else {
+                        printable(value)
+                    };
+                }
+            }
+            b"22" if whole => self.set_pointer(value),
+            b"4" if whole => self.set_palette(value),
+            b"104" if value.is_empty() => self.palette.clear(),
+            b"104" => {
+                for index in value.split(|byte| *byte == b';') {
+                    self.palette
+                        .retain(|known, _| u16::from(*known) != number(index));
+                }
+            }
+            b"110" | b"111" | b"112" => self.colours[usize::from(code[2] - b'0')] = None,
+            _ => {}
+        }
+    }
+}
+
+/// Whether a link has a target; one without ends the link before.
+fn has_target(link: &[u8]) -> bool {
+    let after = link.iter().position(|byte| *byte == b';');
+    after.is_some_and(|at| at + 1 < link.len())
+}
+
+/// Text that is safe to send to a terminal: bounded, valid, without controls. None if empty.
+fn printable(bytes: &[u8]) -> Option<Vec<u8>> {
+    let bytes = &bytes[..bytes.len().min(TEXT_MAX)];
+    let text: String = String::from_utf8_lossy(bytes)
+        .chars()
+        .filter(|character| !character.is_control() && *character != '\u{fffd}')
+        .collect();
+    (!text.is_empty()).then(|| text.into_bytes())
+}
+
+fn write_string(parts: &[&[u8]], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\x1b]");
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out.push(0x07);
+}
