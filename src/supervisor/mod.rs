@@ -3,40 +3,33 @@
 //! Nothing here touches a file descriptor, a clock or a signal. Facts come in through
 //! [`Supervisor::handle_event`], decisions leave through [`Supervisor::poll_effect`].
 
-mod configure;
-mod describe;
 mod effect;
 mod event;
 mod exit;
-mod invariant;
-mod launch;
+mod explain;
+mod plan;
 mod process;
 mod program;
-mod reload;
 mod suggest;
 mod target;
 mod time;
-mod transition;
-mod why;
 
-pub use describe::{about, detail, span};
 pub use effect::{Effect, SignalScope, Transition};
 pub use event::{Event, SpawnFailure};
 pub use exit::{Exit, signal_name, signal_names, signal_number};
-pub use launch::{PlaceholderProblem, placeholder_problems};
+pub use explain::{Why, about, detail, span, why};
+pub use plan::{Action, Change, Plan, PlanCounts, PlanEntry};
 pub use process::{Desired, Process, ProcessId, State};
 pub use program::{
-    Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Program, RestartDelays,
-    Sink, SizePolicy, Stall, Stdin, Tty,
+    Autorestart, Autostart, FileSink, Identity, KillMode, Launch, PlaceholderProblem, Policy,
+    Program, RestartDelays, Sink, SizePolicy, Stall, Stdin, Tty, placeholder_problems,
 };
-pub use reload::{Action, Change, Plan, PlanCounts, PlanEntry};
 pub use suggest::closest;
 pub use target::{UnknownTarget, glob_matches, resolve};
 pub use time::Time;
-pub use why::{Why, why};
 
+use process::transition::{Input, Step};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use transition::{Input, Step};
 
 /// All processes and what is to become of them. Plain data: whatever it knows can be copied.
 ///

@@ -1,7 +1,7 @@
 //! `tm why`: the chain of causes, what happens next, and what would help.
 
-use super::describe::{about, end, left, plural, span};
-use super::{
+use super::status_line::{about, end, left, plural, span};
+use crate::supervisor::{
     Autorestart, Desired, Exit, KillMode, Policy, Process, SpawnFailure, State, Time, signal_name,
 };
 use std::time::Duration;

@@ -1,13 +1,15 @@
 //! Takes over a new set of programs, touching only what differs.
 
-use super::reload::{self, Action, Plan, PlanEntry};
-use super::transition::Input;
-use super::{Autostart, Desired, Effect, Entry, KillMode, Process, ProcessId, Program, State};
-use super::{Supervisor, Time};
+use super::diff::{self, Action, Plan, PlanEntry};
+use crate::supervisor::process::transition::Input;
+use crate::supervisor::{
+    Autostart, Desired, Effect, Entry, KillMode, Process, ProcessId, Program, State,
+};
+use crate::supervisor::{Supervisor, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Supervisor {
-    /// What [`Event::Configure`](super::Event::Configure) with these programs would do now.
+    /// What [`Event::Configure`](crate::supervisor::Event::Configure) with these programs would do now.
     pub fn plan(&self, programs: &[Program]) -> Plan {
         let mut entries = Vec::new();
         let mut kept = BTreeSet::new();
@@ -26,7 +28,7 @@ impl Supervisor {
         Plan { entries }
     }
 
-    /// What [`Event::Scale`](super::Event::Scale) would do now; empty for an unknown program.
+    /// What [`Event::Scale`](crate::supervisor::Event::Scale) would do now; empty for an unknown program.
     pub fn scale_plan(&self, program: &str, numprocs: u32) -> Plan {
         let mut entries = Vec::new();
         if let Some(program) = self.program(program) {
@@ -37,7 +39,7 @@ impl Supervisor {
         Plan { entries }
     }
 
-    pub(super) fn configure(&mut self, programs: Vec<Program>, now: Time) {
+    pub(crate) fn configure(&mut self, programs: Vec<Program>, now: Time) {
         self.rank(&programs);
         let kept: BTreeSet<&str> = self.names.iter().map(String::as_str).collect();
         let gone: Vec<ProcessId> = self
@@ -56,7 +58,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn scale(&mut self, program: &str, numprocs: u32, now: Time) {
+    pub(crate) fn scale(&mut self, program: &str, numprocs: u32, now: Time) {
         if let Some(program) = self.program(program) {
             let mut scaled = program.clone();
             scaled.numprocs = numprocs;
@@ -194,7 +196,7 @@ impl Supervisor {
         if process.launch == launch {
             return;
         }
-        let restart = reload::needs_restart(&process.launch, &launch);
+        let restart = diff::needs_restart(&process.launch, &launch);
         process.launch = launch;
         if !restart {
             self.effects.push_back(Effect::Reconfigured(id));
@@ -212,7 +214,7 @@ impl Supervisor {
         for instance in 0..program.numprocs {
             let action = match (entry, slot(instance)) {
                 (Some(entry), Some(process)) if !process.removed => {
-                    reload::action(process, &entry.program, program)
+                    diff::action(process, &entry.program, program)
                 }
                 _ => Action::Add,
             };

@@ -1,6 +1,9 @@
 //! One running instance of a program, as far as decisions need it.
 
-use super::{Exit, Launch, Program, SpawnFailure, Time};
+mod invariant;
+pub(crate) mod transition;
+
+use crate::supervisor::{Exit, Launch, Program, SpawnFailure, Time};
 use std::fmt;
 
 /// Identifies a process for as long as the daemon runs; never used twice.

@@ -1,5 +1,9 @@
 //! A program as the config describes it, validated: plain data, compared field by field on reload.
 
+mod placeholder;
+
+pub use placeholder::{PlaceholderProblem, placeholder_problems};
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -111,7 +115,7 @@ impl Default for Policy {
 }
 
 /// What a process is started with. In a [`Program`] the strings may hold placeholders; in a
-/// [`Process`](super::Process) they are expanded. Two that differ mean a restart on reload
+/// [`Process`](crate::supervisor::Process) they are expanded. Two that differ mean a restart on reload
 /// (except for the live keys of [`FileSink`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {

@@ -1,6 +1,6 @@
 //! What people read about a process: one line for the status table, and spans of time.
 
-use super::{Desired, Policy, Process, State, Time};
+use crate::supervisor::{Desired, Policy, Process, State, Time};
 use std::time::Duration;
 
 /// The DETAIL column: what happened and what comes next, or nothing when all is well.
@@ -73,7 +73,7 @@ pub fn about(span: Duration) -> String {
 }
 
 /// How the last run or the last attempt ended, `exit 1 after 0.2s`.
-pub(super) fn end(process: &Process) -> String {
+pub(crate) fn end(process: &Process) -> String {
     if let Some(failure) = &process.last_failure {
         return failure.to_string();
     }
@@ -84,7 +84,7 @@ pub(super) fn end(process: &Process) -> String {
     }
 }
 
-pub(super) fn plural(count: u32, one: &str, many: &str) -> String {
+pub(crate) fn plural(count: u32, one: &str, many: &str) -> String {
     match count {
         1 => format!("1 {one}"),
         _ => format!("{count} {many}"),
@@ -92,7 +92,7 @@ pub(super) fn plural(count: u32, one: &str, many: &str) -> String {
 }
 
 /// How long until the present state ends by itself.
-pub(super) fn left(process: &Process, now: Time) -> Duration {
+pub(crate) fn left(process: &Process, now: Time) -> Duration {
     process
         .deadline
         .map_or(Duration::ZERO, |due| due.since(now))
@@ -100,7 +100,7 @@ pub(super) fn left(process: &Process, now: Time) -> Duration {
 
 impl Process {
     /// Whether a start was ever attempted, successfully or not.
-    pub(super) fn ran(&self) -> bool {
+    pub(crate) fn ran(&self) -> bool {
         self.last_exit.is_some() || self.last_failure.is_some()
     }
 }

@@ -1,6 +1,6 @@
 //! What holds between any two events, whatever happened.
 
-use super::{Desired, Process, ProcessId, State, Supervisor};
+use crate::supervisor::{Desired, Process, ProcessId, State, Supervisor};
 
 impl Supervisor {
     /// Panics when the supervisor's state contradicts itself. Looks at everything, so it is
@@ -47,7 +47,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn check_process(&self, id: ProcessId) {
+    pub(crate) fn check_process(&self, id: ProcessId) {
         let Some(process) = self.processes.get(&id) else {
             return;
         };

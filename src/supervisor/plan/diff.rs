@@ -1,7 +1,7 @@
 //! What a reload would do to each process, and why: the difference between two programs.
 
-use super::describe::span;
-use super::{
+use crate::supervisor::explain::status_line::span;
+use crate::supervisor::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Process, Program,
     RestartDelays, Sink, SizePolicy, Stall, Stdin, Tty, signal_name,
 };
@@ -90,12 +90,12 @@ impl Plan {
 }
 
 /// Whether two launches differ in more than what a living process can take over.
-pub(super) fn needs_restart(old: &Launch, new: &Launch) -> bool {
+pub(crate) fn needs_restart(old: &Launch, new: &Launch) -> bool {
     old != new && !launch_changes(old, new).restart.is_empty()
 }
 
 /// What taking over `new` does to a process of the same program's `old` entry.
-pub(super) fn action(process: &Process, old: &Program, new: &Program) -> Action {
+pub(crate) fn action(process: &Process, old: &Program, new: &Program) -> Action {
     let launch = new.launch.expand(new, process.instance);
     let mut changes = launch_changes(&process.launch, &launch);
     let restart = !changes.restart.is_empty() && process.restarts_when_changed();

@@ -1,6 +1,6 @@
 //! Placeholders: what differs from one process of a program to the next.
 
-use super::{Launch, Program, Sink, Stdin, suggest};
+use crate::supervisor::{Launch, Program, Sink, Stdin, suggest};
 use std::collections::BTreeMap;
 
 impl Launch {

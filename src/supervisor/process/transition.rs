@@ -1,7 +1,7 @@
 //! What each state makes of each input: the whole life of one process.
 
-use super::describe;
-use super::{
+use crate::supervisor::explain::status_line;
+use crate::supervisor::{
     Autorestart, Desired, Effect, Exit, KillMode, Policy, Process, RestartDelays, SignalScope,
     SpawnFailure, State, Time, Transition,
 };
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// What can happen to one process.
 #[derive(Debug, Clone)]
-pub(super) enum Input {
+pub(crate) enum Input {
     Start,
     Restart,
     Stop,
@@ -61,7 +61,7 @@ pub(super) enum Input {
 /// What arrives in between changes the state, but acts on the leader only when it is known.
 /// With killmode group, what an earlier leader left behind is killed before that: meanwhile the
 /// process is STARTING and `clearing`.
-pub(super) struct Step<'a> {
+pub(crate) struct Step<'a> {
     pub process: &'a mut Process,
     pub policy: &'a Policy,
     pub effects: &'a mut VecDeque<Effect>,
@@ -449,7 +449,7 @@ impl Step<'_> {
             to,
             pid: process.pid.or(ended),
             exit: ended.and(process.last_exit),
-            detail: describe::detail(process, self.policy, self.now),
+            detail: status_line::detail(process, self.policy, self.now),
         }));
     }
 }

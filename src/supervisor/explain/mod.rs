@@ -1,0 +1,7 @@
+//! Explains a process to people: the line of the status table and the chain of causes.
+
+mod cause;
+pub(crate) mod status_line;
+
+pub use cause::{Why, why};
+pub use status_line::{about, detail, span};

@@ -1,0 +1,6 @@
+//! Reload: compares two sets of programs and applies only the difference.
+
+mod configure;
+mod diff;
+
+pub use diff::{Action, Change, Plan, PlanCounts, PlanEntry};
