@@ -66,12 +66,12 @@ const IMPURE_ALLOWED: &[(&str, &str, &str)] = &[
         "the flag of open(2) that keeps a FIFO from blocking the load",
     ),
     (
-        "src/config/environment.rs",
+        "src/config/host_environment.rs",
         "std::env",
         "makes the value that the layer is given",
     ),
     (
-        "src/config/environment.rs",
+        "src/config/host_environment.rs",
         "nix::",
         "the user database, behind a trait",
     ),

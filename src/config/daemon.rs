@@ -1,8 +1,8 @@
 //! The `daemon` section.
 
-use super::context::{Context, Table, Value};
 use super::identity::{self, Wanted};
-use super::{Access, DaemonSettings, LogFormat, LogSettings, schema};
+use super::lowering::{Context, Table, Value};
+use super::{Access, DaemonSettings, LogFormat, LogSettings, keys};
 use log::LevelFilter;
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ const MAX_SOCKET_PATH: usize = 107;
 /// The settings; what is absent or faulty keeps its default.
 pub(super) fn lower(cx: &mut Context, value: Option<&Value>) -> DaemonSettings {
     let mut settings = DaemonSettings::default();
-    let Some(table) = value.and_then(|value| cx.table(value, &schema::DAEMON)) else {
+    let Some(table) = value.and_then(|value| cx.table(value, &keys::DAEMON)) else {
         return settings;
     };
     settings.socket = table.find("socket").and_then(|value| socket(cx, &value));
@@ -68,7 +68,7 @@ fn file(cx: &mut Context, value: &Value) -> Option<PathBuf> {
 
 fn log(cx: &mut Context, value: &Value) -> LogSettings {
     let mut settings = LogSettings::default();
-    let Some(table) = cx.table(value, &schema::LOG) else {
+    let Some(table) = cx.table(value, &keys::LOG) else {
         return settings;
     };
     settings.file = table.find("file").and_then(|value| file(cx, &value));
@@ -100,7 +100,7 @@ fn log(cx: &mut Context, value: &Value) -> LogSettings {
 }
 
 fn access(cx: &mut Context, value: &Value) -> Access {
-    let table: Option<Table> = cx.table(value, &schema::ACCESS);
+    let table: Option<Table> = cx.table(value, &keys::ACCESS);
     let Some(table) = table else {
         return Access::default();
     };

@@ -1,8 +1,8 @@
 //! Names of users and groups to ids, when the config is loaded and never later.
 
-use super::context::{Context, Value};
 use super::diagnostics::shown;
-use super::environment::{UserEntry, Users};
+use super::host_environment::{UserEntry, Users};
+use super::lowering::{Context, Value};
 use super::{Access, Principal};
 use crate::supervisor::Identity;
 

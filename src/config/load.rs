@@ -1,8 +1,8 @@
 //! Where configs are found and how their files are read: all file access of this layer.
 
-use super::context::{Context, Fault, Files};
 use super::diagnostics::{ConfigError, Diagnostic, Severity};
-use super::environment::Environment;
+use super::host_environment::Environment;
+use super::lowering::{Context, Fault, Files};
 use super::yaml::MAX_BYTES;
 use super::{Config, lower};
 use std::fs::{self, File, OpenOptions};

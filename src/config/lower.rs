@@ -1,13 +1,13 @@
 //! The whole file, and those it includes, to a validated config. Pure: files come through
-//! [`Files`](super::context::Files).
+//! [`Files`](super::lowering::Files).
 
-use super::context::{Context, Table, Value};
 use super::diagnostics::shown;
+use super::lowering::{Context, Table, Value};
 use super::node::{Kind, Node, Place};
-use super::program::{self, Layers, Lowered};
+use super::program_entry::{self, Layers, Lowered};
 use super::suggest::did_you_mean;
 use super::yaml::{self, MAX_NODES};
-use super::{DaemonSettings, daemon, schema, together};
+use super::{DaemonSettings, cross_checks, daemon, keys};
 use crate::supervisor::Program;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub(super) fn lower(cx: &mut Context, text: &str) -> Whole {
         key: String::new(),
         node: &root,
     };
-    let Some(top) = cx.table(&root, &schema::TOP) else {
+    let Some(top) = cx.table(&root, &keys::TOP) else {
         return whole;
     };
     let section = top.find("daemon");
@@ -60,11 +60,11 @@ pub(super) fn lower(cx: &mut Context, text: &str) -> Whole {
     }
     let defaults = top
         .find("defaults")
-        .and_then(|value| cx.table(&value, &schema::PROGRAM));
+        .and_then(|value| cx.table(&value, &keys::PROGRAM));
     let weight = top.find("defaults").map_or(0, |value| value.node.weight);
     let mut lowered = programs(cx, &sections, defaults.as_ref(), weight);
     whole.groups = groups(cx, &sections, &lowered);
-    together::check(cx, &mut lowered, root.at());
+    cross_checks::check(cx, &mut lowered, root.at());
     whole.programs = lowered.into_iter().map(|lowered| lowered.program).collect();
     whole
 }
@@ -147,7 +147,7 @@ fn include_one(
 
 /// The table of an included file, which may hold programs and groups only.
 fn included_table<'a>(cx: &mut Context, value: &Value<'a>) -> Option<Table<'a>> {
-    let table = cx.table(value, &schema::TOP)?;
+    let table = cx.table(value, &keys::TOP)?;
     for (entry, field) in table.iter() {
         if matches!(entry.key.as_str(), "daemon" | "defaults" | "include") {
             let message = format!("only the main file may have `{}`", entry.key);
@@ -260,7 +260,7 @@ fn programs(
     weight: u64,
 ) -> Vec<Lowered> {
     if let Some(own) = defaults {
-        program::lower(
+        program_entry::lower(
             cx,
             None,
             &Layers {
@@ -285,14 +285,18 @@ fn programs(
             cx.refuse::<()>(&entry.value, "the program is empty", help);
             continue;
         }
-        let Some(own) = cx.table(&entry.value, &schema::PROGRAM) else {
+        let Some(own) = cx.table(&entry.value, &keys::PROGRAM) else {
             continue;
         };
         let layers = Layers {
             own: &own,
             defaults,
         };
-        lowered.push(program::lower(cx, Some((&entry.name, entry.at)), &layers));
+        lowered.push(program_entry::lower(
+            cx,
+            Some((&entry.name, entry.at)),
+            &layers,
+        ));
     }
     lowered
 }

@@ -4,29 +4,29 @@
 //! it calls turn the tree into a [`Config`]. Nothing below `load` touches the outside world but
 //! the user database, which is given as a value.
 
-mod context;
+mod command_line;
+mod cross_checks;
 mod daemon;
 mod diagnostics;
 mod dotenv;
-mod environment;
+mod host_environment;
 mod identity;
 mod interpolate;
+mod keys;
 mod load;
 mod lower;
+mod lowering;
 mod node;
-mod placeholder;
-mod program;
+mod placeholder_checks;
+mod program_entry;
 mod quantity;
-mod schema;
-mod sink;
+mod streams;
 mod suggest;
-mod together;
 mod values;
-mod words;
 mod yaml;
 
 pub use diagnostics::{ConfigError, Diagnostic, Severity, SourceLine, render};
-pub use environment::{Environment, SystemUsers, UserEntry, Users};
+pub use host_environment::{Environment, SystemUsers, UserEntry, Users};
 pub use load::{FILE_NAME, find, load};
 pub use quantity::{parse_duration, parse_size};
 

@@ -1,8 +1,8 @@
 //! Scalars of the config to values: text, numbers, durations, words of a set.
 
-use super::context::{Context, Value, found};
 use super::diagnostics::shown;
 use super::interpolate::interpolate;
+use super::lowering::{Context, Value, found};
 use super::node::{Kind, Scalar};
 use super::quantity;
 use super::suggest::did_you_mean;

@@ -1,9 +1,9 @@
 //! What holds for all programs together: files they share, and how many processes there are.
 
-use super::context::Context;
+use super::lowering::Context;
 use super::node::Place;
-use super::placeholder;
-use super::program::Lowered;
+use super::placeholder_checks;
+use super::program_entry::Lowered;
 use crate::supervisor::{FileSink, Launch, Program, Sink};
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ fn check_pidfiles(cx: &mut Context, lowered: &[Lowered]) {
         for instance in 0..program.numprocs {
             let name = &program.name;
             let vars = &program.vars;
-            let path = placeholder::expand(pidfile, name, instance, program.numprocs, vars);
+            let path = placeholder_checks::expand(pidfile, name, instance, program.numprocs, vars);
             let process = joined_process(name, instance);
             if let Some(other) = pidfiles.get(&path) {
                 let message = format!("{process} and {other} would share the file");
@@ -102,7 +102,7 @@ fn log_paths(program: &Program, stream: usize) -> Vec<String> {
     };
     let expanded = |instance| {
         let (name, vars) = (&program.name, &program.vars);
-        placeholder::expand(&sink.path, name, instance, program.numprocs, vars)
+        placeholder_checks::expand(&sink.path, name, instance, program.numprocs, vars)
     };
     let mut paths: Vec<String> = (0..program.numprocs).map(expanded).collect();
     paths.dedup();

@@ -1,10 +1,10 @@
 //! What lowering needs at hand: the findings so far, the files' texts, and the world as values.
 
 use super::diagnostics::{Diagnostic, Severity, SourceLine, shown};
-use super::environment::{CachedUsers, Environment};
+use super::host_environment::{CachedUsers, Environment};
 use super::node::{Entry, Kind, Node, Place, Scalar};
 use super::suggest::did_you_mean;
-use super::{dotenv, schema};
+use super::{dotenv, keys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -324,7 +324,7 @@ impl<'a> Context<'a> {
             if known.contains(&entry.key.as_str()) {
                 continue;
             }
-            if schema::NOT_YET.contains(&entry.key.as_str()) {
+            if keys::NOT_YET.contains(&entry.key.as_str()) {
                 let message = format!("`{}` is not supported yet by this version", entry.key);
                 self.error(
                     entry.key_at,

@@ -1,11 +1,11 @@
 //! `stdin`, `stdout`, `stderr` and `tty`.
 
-use super::context::{Context, Value};
 use super::diagnostics::shown;
+use super::keys;
+use super::lowering::{Context, Value};
 use super::node::Kind;
-use super::placeholder;
-use super::program::Vars;
-use super::schema;
+use super::placeholder_checks;
+use super::program_entry::Vars;
 use super::values::{boolean_help, boolean_of};
 use crate::supervisor::{FileSink, Sink, SizePolicy, Stall, Stdin, Tty};
 use std::time::Duration;
@@ -79,7 +79,7 @@ fn file_sink(path: String) -> FileSink {
 }
 
 fn file_map(cx: &mut Context, value: &Value, vars: &Vars) -> Option<Sink> {
-    let table = cx.table(value, &schema::SINK)?;
+    let table = cx.table(value, &keys::SINK)?;
     let mut sink = file_sink(String::new());
     let flag = |cx: &mut Context, name: &str, target: &mut bool| {
         if let Some(set) = table.find(name).and_then(|value| cx.boolean(&value)) {
@@ -148,9 +148,9 @@ pub(super) fn file_path(
 
 /// An absolute path, its placeholders checked.
 pub(super) fn path(cx: &mut Context, value: &Value, text: &str, vars: &Vars) -> Option<String> {
-    super::program::placeholders(cx, value, text, vars)?;
+    super::program_entry::placeholders(cx, value, text, vars)?;
     // `{vars.dir}/log` may be absolute once it is expanded.
-    let begins_absolute = placeholder::expand(text, "", 0, 0, vars).starts_with('/');
+    let begins_absolute = placeholder_checks::expand(text, "", 0, 0, vars).starts_with('/');
     Some(if begins_absolute {
         text.to_string()
     } else {
@@ -220,7 +220,7 @@ pub(super) fn tty(cx: &mut Context, value: &Value) -> Option<Option<Tty>> {
             }
         };
     }
-    let table = cx.table(value, &schema::TTY)?;
+    let table = cx.table(value, &keys::TTY)?;
     for (name, target) in [("rows", &mut tty.rows), ("cols", &mut tty.cols)] {
         let given = table
             .find(name)

@@ -1,14 +1,14 @@
 //! An entry of `programs`, defaults beneath it, to a `supervisor::Program`.
 
-use super::context::{Context, Table, Value};
 use super::diagnostics::shown;
 use super::identity::{self, Wanted};
+use super::lowering::{Context, Table, Value};
 use super::node::{Kind, Place};
-use super::placeholder::{self, Finding};
-use super::sink::{self, Stream};
+use super::placeholder_checks::{self, Finding};
+use super::streams::{self, Stream};
 use super::suggest::did_you_mean;
 use super::values::{boolean_help, boolean_of};
-use super::{dotenv, words};
+use super::{command_line, dotenv};
 use crate::supervisor::{
     Autorestart, Autostart, KillMode, Launch, Policy, Program, Sink, signal_names, signal_number,
 };
@@ -133,7 +133,7 @@ fn launch(cx: &mut Context, name: Option<(&str, Place)>, layers: &Layers, vars: 
     }
     if let Some(value) = layers.find("workingdir") {
         let text = cx.nonempty(&value, "a path");
-        let path = text.and_then(|text| sink::path(cx, &value, &text, vars));
+        let path = text.and_then(|text| streams::path(cx, &value, &text, vars));
         launch.workingdir = path.unwrap_or_default();
     }
     if let Some(found) = layers.find("umask").and_then(|value| cx.octal(&value)) {
@@ -147,7 +147,7 @@ fn launch(cx: &mut Context, name: Option<(&str, Place)>, layers: &Layers, vars: 
     }
     if let Some(value) = layers.find("pidfile") {
         let text = cx.nonempty(&value, "a path");
-        launch.pidfile = text.and_then(|text| sink::file_path(cx, &value, &text, vars));
+        launch.pidfile = text.and_then(|text| streams::file_path(cx, &value, &text, vars));
     }
     streams(cx, layers, vars, &mut launch);
     let wanted = Wanted {
@@ -160,19 +160,22 @@ fn launch(cx: &mut Context, name: Option<(&str, Place)>, layers: &Layers, vars: 
 }
 
 fn streams(cx: &mut Context, layers: &Layers, vars: &Vars, launch: &mut Launch) {
-    if let Some(found) = layers.find("tty").and_then(|value| sink::tty(cx, &value)) {
+    if let Some(found) = layers
+        .find("tty")
+        .and_then(|value| streams::tty(cx, &value))
+    {
         launch.tty = found;
     }
     if let Some(found) = layers
         .find("stdin")
-        .and_then(|value| sink::stdin(cx, &value))
+        .and_then(|value| streams::stdin(cx, &value))
     {
         launch.stdin = found;
     }
     let mut read = |name, stream| -> Option<Sink> {
         layers
             .find(name)
-            .and_then(|value| sink::sink(cx, &value, stream, vars))
+            .and_then(|value| streams::sink(cx, &value, stream, vars))
     };
     if let Some(found) = read("stdout", Stream::Stdout) {
         launch.stdout = found;
@@ -314,7 +317,7 @@ fn listed_words(cx: &mut Context, value: &Value) -> Option<Vec<String>> {
 /// Split first, then filled in: a variable's value stays within its word.
 fn split_words(cx: &mut Context, value: &Value) -> Option<Vec<String>> {
     let scalar = cx.scalar(value, "a command")?;
-    let split = match words::split(&scalar.text) {
+    let split = match command_line::split(&scalar.text) {
         Ok(split) => split,
         Err(reason) => return cx.refuse(value, format!("not a command line: {reason}"), None),
     };
@@ -336,7 +339,7 @@ fn split_words(cx: &mut Context, value: &Value) -> Option<Vec<String>> {
 /// Reports what is wrong with the placeholders of a text; `None` when an error is.
 pub(super) fn placeholders(cx: &mut Context, value: &Value, text: &str, vars: &Vars) -> Option<()> {
     let mut sound = Some(());
-    for finding in placeholder::check(text, vars) {
+    for finding in placeholder_checks::check(text, vars) {
         match finding {
             Finding::UnknownVariable { message, help } => {
                 sound = cx.refuse(value, message, help.as_deref());
