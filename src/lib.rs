@@ -12,4 +12,5 @@ pub mod ring;
 pub mod supervisor;
 pub mod sys;
 pub mod terminal;
+pub mod text;
 pub mod wire;

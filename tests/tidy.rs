@@ -18,23 +18,32 @@ use style::{
 };
 
 /// Which top-level module may name which others. `bin` is `src/bin`.
-const LAYERS: [(&str, &[&str]); 9] = [
-    ("supervisor", &[]),
-    ("ring", &[]),
-    ("terminal", &[]),
-    ("sys", &[]),
-    ("config", &["supervisor"]),
-    ("wire", &["supervisor"]),
+const LAYERS: [(&str, &[&str]); 10] = [
+    ("text", &[]),
+    ("supervisor", &["text"]),
+    ("ring", &["text"]),
+    ("terminal", &["text"]),
+    ("sys", &["text"]),
+    ("config", &["supervisor", "text"]),
+    ("wire", &["text"]),
     (
         "reactor",
-        &["supervisor", "config", "wire", "ring", "sys", "terminal"],
+        &[
+            "supervisor",
+            "config",
+            "wire",
+            "ring",
+            "sys",
+            "terminal",
+            "text",
+        ],
     ),
-    ("client", &["config", "wire", "sys", "terminal"]),
+    ("client", &["config", "wire", "sys", "terminal", "text"]),
     ("bin", &["reactor", "client"]),
 ];
 
 /// Modules that touch neither the world nor a clock, and whose results have one order.
-const PURE: [&str; 5] = ["supervisor", "ring", "terminal", "wire", "config"];
+const PURE: [&str; 6] = ["text", "supervisor", "ring", "terminal", "wire", "config"];
 
 /// What a pure module must not name. Those of `std` are found in `use std::{…}` too.
 const IMPURE: [&str; 13] = [
@@ -91,7 +100,8 @@ fn layers_only_look_down() {
         layering,
         &[
             ("src/supervisor/a.rs", "use crate::sys::Pidfd;\n"),
-            ("src/wire/a.rs", "fn f() { crate::reactor::run() }\n"),
+            ("src/wire/a.rs", "use crate::supervisor::ProcessId;\n"),
+            ("src/text/a.rs", "fn f() { crate::reactor::run() }\n"),
             (
                 "src/config/mod.rs",
                 "use crate::{supervisor::Program, wire};\n",

@@ -1,5 +1,7 @@
 //! What is wrong with a config, where, and what to do about it.
 
+use crate::text::plural::plural;
+use crate::text::printable::printable;
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -161,25 +163,16 @@ pub fn render(diagnostics: &[Diagnostic]) -> String {
             out.push_str(&format!("  {margin} | {indent}^\n"));
         }
     }
-    let counted = [(errors, "error"), (diagnostics.len() - errors, "warning")];
+    let counted = [
+        (errors, "error", "errors"),
+        (diagnostics.len() - errors, "warning", "warnings"),
+    ];
     let counts = counted
         .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, noun)| {
-            let plural = if *count == 1 { "" } else { "s" };
-            format!("{count} {noun}{plural}")
-        });
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| plural(*count, one, many));
     out.push_str(&counts.collect::<Vec<_>>().join(", "));
     out
-}
-
-/// The text without characters that would act on a terminal.
-fn printable(text: &str) -> String {
-    let escaped = |c: char| match c {
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(escaped).collect()
 }
 
 /// A value as quoted in messages: bounded, on one line.

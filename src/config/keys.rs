@@ -1,5 +1,7 @@
 //! The keys there are. `docs/configuration.md` and `configs/full.yaml` have each of them.
 
+use crate::text::suggest;
+
 /// Of the config file itself.
 pub(super) const TOP: [&str; 5] = ["daemon", "defaults", "programs", "groups", "include"];
 
@@ -83,3 +85,67 @@ pub(super) const NOT_YET: [&str; 15] = [
     "notify",
     "metrics_file",
 ];
+
+/// Keys of other supervisors, in lower case, and ours for the same thing.
+const FOREIGN: [(&str, &str); 33] = [
+    ("command", "cmd"),
+    ("exec", "cmd"),
+    ("execstart", "cmd"),
+    ("args", "cmd"),
+    ("directory", "workingdir"),
+    ("cwd", "workingdir"),
+    ("working_dir", "workingdir"),
+    ("workingdirectory", "workingdir"),
+    ("environment", "env"),
+    ("environmentfile", "env_file"),
+    ("startsecs", "starttime"),
+    ("start_time", "starttime"),
+    ("stopwaitsecs", "stoptime"),
+    ("stop_time", "stoptime"),
+    ("stop_grace_period", "stoptime"),
+    ("timeoutstopsec", "stoptime"),
+    ("stop_signal", "stopsignal"),
+    ("killsignal", "stopsignal"),
+    ("stdout_logfile", "stdout"),
+    ("stderr_logfile", "stderr"),
+    ("standardoutput", "stdout"),
+    ("standarderror", "stderr"),
+    ("standardinput", "stdin"),
+    ("stdin_open", "stdin"),
+    ("redirect_stderr", "stderr"),
+    ("stopasgroup", "killmode"),
+    ("killasgroup", "killmode"),
+    ("replicas", "numprocs"),
+    ("instances", "numprocs"),
+    ("exit_codes", "exitcodes"),
+    ("services", "programs"),
+    ("pid_file", "pidfile"),
+    ("logfile", "log"),
+];
+
+/// What an unknown key was probably meant to be: ours for another supervisor's, or the closest.
+pub(super) fn did_you_mean(key: &str, known: &[&str]) -> Option<String> {
+    let lower = key.to_lowercase();
+    let foreign = FOREIGN.iter().find(|(theirs, _)| *theirs == lower);
+    match foreign.filter(|(_, ours)| known.contains(ours)) {
+        Some((_, ours)) => Some(format!("did you mean `{ours}`?")),
+        None => suggest::did_you_mean(key, known.iter().copied()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_other_supervisors_and_slips_find_ours() {
+        let meant = |key| did_you_mean(key, &PROGRAM);
+        let ours = |key| Some(format!("did you mean `{key}`?"));
+        assert_eq!(meant("stopwaitsecs"), ours("stoptime"));
+        assert_eq!(meant("Command"), ours("cmd"));
+        assert_eq!(meant("AutoRestart"), ours("autorestart"));
+        assert_eq!(meant("numproc"), ours("numprocs"));
+        assert_eq!(meant("services"), None);
+        assert_eq!(meant("colour"), None);
+    }
+}

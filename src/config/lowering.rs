@@ -3,7 +3,6 @@
 use super::diagnostics::{Diagnostic, Severity, SourceLine, shown};
 use super::host_environment::{CachedUsers, Environment};
 use super::node::{Entry, Kind, Node, Place, Scalar};
-use super::suggest::did_you_mean;
 use super::{dotenv, keys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -333,7 +332,7 @@ impl<'a> Context<'a> {
                     Some("remove it".to_string()),
                 );
             } else {
-                let help = did_you_mean(&entry.key, known.iter().copied());
+                let help = keys::did_you_mean(&entry.key, known);
                 self.error(entry.key_at, &field.key, "unknown key", help);
             }
         }

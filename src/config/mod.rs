@@ -21,7 +21,6 @@ mod placeholder_checks;
 mod program_entry;
 mod quantity;
 mod streams;
-mod suggest;
 mod values;
 mod yaml;
 

@@ -2,7 +2,7 @@
 //! expanded by the supervisor for each process. Every other brace is ordinary text, and so is
 //! one after a `$`: it belongs to the shell.
 
-use super::suggest;
+use crate::text::suggest;
 use std::collections::BTreeMap;
 
 const NAMES: [&str; 3] = ["program", "instance", "numprocs"];
@@ -80,7 +80,7 @@ fn check_one(body: &str, vars: &BTreeMap<String, String>) -> Option<Finding> {
             return None;
         }
         let message = format!("`{{vars.{name}}}`: there is no such key in `vars`");
-        let known = suggest::nearest(name, vars.keys().map(String::as_str));
+        let known = suggest::closest(name, vars.keys().map(String::as_str));
         let help = known.map(|known| format!("did you mean `{{vars.{known}}}`?"));
         return Some(Finding::UnknownVariable { message, help });
     }
@@ -113,7 +113,7 @@ fn near_miss(body: &str) -> Option<Finding> {
         "program_name" | "name" => "{program}".to_string(),
         name if name.starts_with("var.") => format!("{{vars.{}}}", &name[4..]),
         "instance" => "{instance} or {instance:02}".to_string(),
-        name => format!("{{{}}}", suggest::nearest(name, NAMES)?),
+        name => format!("{{{}}}", suggest::closest(name, NAMES)?),
     };
     let message = format!("`{{{body}}}` is not a placeholder and stays as it is");
     Some(Finding::NearMiss {

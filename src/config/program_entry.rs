@@ -6,12 +6,12 @@ use super::lowering::{Context, Table, Value};
 use super::node::{Kind, Place};
 use super::placeholder_checks::{self, Finding};
 use super::streams::{self, Stream};
-use super::suggest::did_you_mean;
 use super::values::{boolean_help, boolean_of};
 use super::{command_line, dotenv};
 use crate::supervisor::{
     Autorestart, Autostart, KillMode, Launch, Policy, Program, Sink, signal_names, signal_number,
 };
+use crate::text::suggest::did_you_mean;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;

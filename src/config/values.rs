@@ -5,7 +5,7 @@ use super::interpolate::interpolate;
 use super::lowering::{Context, Value, found};
 use super::node::{Kind, Scalar};
 use super::quantity;
-use super::suggest::did_you_mean;
+use crate::text::suggest::did_you_mean;
 use std::time::Duration;
 
 /// Longest duration a config may ask for: a year of 366 days.

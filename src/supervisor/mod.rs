@@ -10,22 +10,20 @@ mod explain;
 mod plan;
 mod process;
 mod program;
-mod suggest;
 mod target;
 mod time;
 
 pub use effect::{Effect, SignalScope, Transition};
 pub use event::{Event, SpawnFailure};
 pub use exit::{Exit, signal_name, signal_names, signal_number};
-pub use explain::{Why, about, detail, span, why};
+pub use explain::{Why, detail, why};
 pub use plan::{Action, Change, Plan, PlanCounts, PlanEntry};
 pub use process::{Desired, Process, ProcessId, State};
 pub use program::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, PlaceholderProblem, Policy,
     Program, RestartDelays, Sink, SizePolicy, Stall, Stdin, Tty, placeholder_problems,
 };
-pub use suggest::closest;
-pub use target::{UnknownTarget, glob_matches, resolve};
+pub use target::{UnknownTarget, resolve};
 pub use time::Time;
 
 use process::transition::{Input, Step};

@@ -53,7 +53,7 @@ impl Reactor {
                 .supervisor
                 .programs()
                 .map(|program| program.name.as_str());
-            let suggestion = crate::supervisor::closest(program, names);
+            let suggestion = crate::text::suggest::closest(program, names);
             let hint = suggestion
                 .as_ref()
                 .map(|name| format!("; did you mean {name}?"));

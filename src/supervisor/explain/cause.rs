@@ -1,9 +1,11 @@
 //! `tm why`: the chain of causes, what happens next, and what would help.
 
-use super::status_line::{about, end, left, plural, span};
+use super::status_line::{end, left};
 use crate::supervisor::{
     Autorestart, Desired, Exit, KillMode, Policy, Process, SpawnFailure, State, Time, signal_name,
 };
+use crate::text::duration::{approximate, exact};
+use crate::text::plural::plural;
 use std::time::Duration;
 
 /// Why a process is in its state.
@@ -38,7 +40,7 @@ fn summary(process: &Process, now: Time) -> String {
         .pid
         .map(|pid| format!(", pid {pid}"))
         .unwrap_or_default();
-    let since = about(now.since(process.since));
+    let since = approximate(now.since(process.since));
     format!(
         "{} is {} for {since}{pid}, wanted {wanted}",
         process.name, process.state
@@ -56,12 +58,12 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
             causes.push("what its last run left behind is killed first".to_string());
         }
         State::Starting => {
-            let lived = about(
+            let lived = approximate(
                 process
                     .started_at
                     .map_or(Duration::ZERO, |at| now.since(at)),
             );
-            let starttime = span(policy.starttime);
+            let starttime = exact(policy.starttime);
             causes.push(format!(
                 "it lives for {lived}, and starttime is {starttime}"
             ));
@@ -76,22 +78,22 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
         State::Exited => causes.push(not_restarted(process, policy)),
     }
     if process.restarts > 0 {
-        let times = plural(process.restarts, "time", "times");
+        let times = plural(process.restarts as usize, "time", "times");
         causes.push(format!(
             "it was started again {times} since it was last asked to start"
         ));
     }
     causes.extend(last_end(process, policy));
     if process.stragglers > 0 {
-        let left = plural(process.stragglers, "process", "processes");
+        let left = plural(process.stragglers as usize, "process", "processes");
         causes.push(format!("{left} of an earlier leader still alive"));
     }
     causes
 }
 
 fn failures(process: &Process, policy: &Policy) -> String {
-    let failures = plural(process.failures, "start", "starts");
-    let retries = plural(policy.startretries, "retry", "retries");
+    let failures = plural(process.failures as usize, "start", "starts");
+    let retries = plural(policy.startretries as usize, "retry", "retries");
     format!("{failures} failed in a row; startretries allows {retries}")
 }
 
@@ -139,13 +141,13 @@ fn last_end(process: &Process, policy: &Policy) -> Option<String> {
         ));
     }
     let exit = process.last_exit?;
-    let lifetime = process.last_lifetime.map(about).unwrap_or_default();
+    let lifetime = process.last_lifetime.map(approximate).unwrap_or_default();
     let which = match process.pid {
         Some(_) => "the run before this one",
         None => "the last run",
     };
     if process.last_killed {
-        let (signal, stoptime) = (sig(policy.stopsignal), span(policy.stoptime));
+        let (signal, stoptime) = (sig(policy.stopsignal), exact(policy.stoptime));
         return Some(format!(
             "{which} was killed by tmd after {lifetime}: it had not ended {stoptime} after {signal}"
         ));
@@ -204,7 +206,7 @@ fn meaning(signal: i32) -> Option<&'static str> {
 }
 
 fn next(process: &Process, policy: &Policy, now: Time) -> String {
-    let left = about(left(process, now));
+    let left = approximate(left(process, now));
     match process.state {
         State::Stopped => "nothing until it is started".to_string(),
         State::Waiting => "it starts when what it needs is there".to_string(),
@@ -239,7 +241,7 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
 fn after_exit(policy: &Policy) -> String {
     let delay = match policy.restart.after_exit {
         delay if delay.is_zero() => "at once".to_string(),
-        delay => format!("after {}", span(delay)),
+        delay => format!("after {}", exact(delay)),
     };
     match policy.autorestart {
         Autorestart::Always => format!("should it end, it is restarted {delay}"),

@@ -4,4 +4,4 @@ mod cause;
 pub(crate) mod status_line;
 
 pub use cause::{Why, why};
-pub use status_line::{about, detail, span};
+pub use status_line::detail;

@@ -1,13 +1,15 @@
-//! What people read about a process: one line for the status table, and spans of time.
+//! What people read about a process: one line for the status table.
 
 use crate::supervisor::{Desired, Policy, Process, State, Time};
+use crate::text::duration::{approximate, exact};
+use crate::text::plural::plural;
 use std::time::Duration;
 
 /// The DETAIL column: what happened and what comes next, or nothing when all is well.
 pub fn detail(process: &Process, policy: &Policy, now: Time) -> String {
     let text = match process.state {
         State::Stopped if process.last_killed => {
-            let stoptime = span(policy.stoptime);
+            let stoptime = exact(policy.stoptime);
             format!("stopped by request, killed: not ended within stoptime ({stoptime})")
         }
         State::Stopped if process.ran() => "stopped by request".to_string(),
@@ -20,55 +22,16 @@ pub fn detail(process: &Process, policy: &Policy, now: Time) -> String {
         State::Fatal => format!(
             "{}, gave up after {}",
             end(process),
-            plural(process.failures, "attempt", "attempts")
+            plural(process.failures as usize, "attempt", "attempts")
         ),
     };
     if process.stragglers == 0 {
         return text;
     }
-    let stragglers = plural(process.stragglers, "straggler", "stragglers");
+    let stragglers = plural(process.stragglers as usize, "straggler", "stragglers");
     match text.as_str() {
         "" => stragglers,
         _ => format!("{text}, {stragglers}"),
-    }
-}
-
-/// A span as the config writes it, exactly: `500ms`, `10s`, `1m30s`, `2h`.
-pub fn span(span: Duration) -> String {
-    if span == Duration::MAX {
-        return "for ever".to_string();
-    }
-    let seconds = span.as_secs();
-    let parts = [
-        (seconds / 3600, "h"),
-        (seconds / 60 % 60, "m"),
-        (seconds % 60, "s"),
-        (u64::from(span.subsec_millis()), "ms"),
-        (u64::from(span.subsec_micros() % 1000), "us"),
-        (u64::from(span.subsec_nanos() % 1000), "ns"),
-    ];
-    let parts = parts.iter().filter(|(count, _)| *count > 0);
-    let text: String = parts
-        .map(|(count, unit)| format!("{count}{unit}"))
-        .collect();
-    if text.is_empty() {
-        "0s".to_string()
-    } else {
-        text
-    }
-}
-
-/// A measured span, as precise as people need it: `0.2s`, `1m30s`, `2h05m`, `3d04h`.
-pub fn about(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match seconds {
-        0..60 => {
-            // Cut, not rounded: 59.99 s is not yet a minute.
-            format!("{seconds}.{}s", span.subsec_millis() / 100)
-        }
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        3600..86400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d{:02}h", seconds / 86400, seconds / 3600 % 24),
     }
 }
 
@@ -78,16 +41,9 @@ pub(crate) fn end(process: &Process) -> String {
         return failure.to_string();
     }
     match (process.last_exit, process.last_lifetime) {
-        (Some(exit), Some(lifetime)) => format!("{exit} after {}", about(lifetime)),
+        (Some(exit), Some(lifetime)) => format!("{exit} after {}", approximate(lifetime)),
         (Some(exit), None) => exit.to_string(),
         (None, _) => "never ran".to_string(),
-    }
-}
-
-pub(crate) fn plural(count: u32, one: &str, many: &str) -> String {
-    match count {
-        1 => format!("1 {one}"),
-        _ => format!("{count} {many}"),
     }
 }
 
@@ -119,7 +75,7 @@ fn starting(process: &Process, policy: &Policy) -> String {
 }
 
 fn backoff(process: &Process, policy: &Policy, now: Time) -> String {
-    let (end, left) = (end(process), about(left(process, now)));
+    let (end, left) = (end(process), approximate(left(process, now)));
     match process.failures {
         0 => format!("{end}, restart in {left}"),
         n => format!("{end}, retry {n} of {} in {left}", policy.startretries),
@@ -130,7 +86,7 @@ fn stopping(process: &Process, now: Time) -> String {
     let what = if process.spawning {
         "waiting for its start to be answered".to_string()
     } else if process.deadline.is_some() {
-        format!("SIGKILL in {}", about(left(process, now)))
+        format!("SIGKILL in {}", approximate(left(process, now)))
     } else if process.pid.is_none() && !process.killed {
         "looking for what is left of it".to_string()
     } else {
@@ -227,25 +183,5 @@ mod tests {
         stopped.last_killed = false;
         stopped.last_exit = None;
         assert_eq!(text(&stopped), "not started");
-    }
-
-    #[test]
-    fn spans() {
-        let millis = Duration::from_millis;
-        for (given, exact, rough) in [
-            (millis(0), "0s", "0.0s"),
-            (millis(500), "500ms", "0.5s"),
-            (millis(59_990), "59s990ms", "59.9s"),
-            (millis(90_000), "1m30s", "1m30s"),
-            (millis(7_500_000), "2h5m", "2h05m"),
-            (millis(273_600_000), "76h", "3d04h"),
-            (Duration::from_micros(250), "250us", "0.0s"),
-        ] {
-            assert_eq!(
-                (span(given).as_str(), about(given).as_str()),
-                (exact, rough)
-            );
-        }
-        assert_eq!(span(Duration::MAX), "for ever");
     }
 }

@@ -9,7 +9,7 @@ use crate::supervisor::{Supervisor, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Supervisor {
-    /// What [`Event::Configure`](crate::supervisor::Event::Configure) with these programs would do now.
+    /// What `Event::Configure` with these programs would do now.
     pub fn plan(&self, programs: &[Program]) -> Plan {
         let mut entries = Vec::new();
         let mut kept = BTreeSet::new();
@@ -28,7 +28,7 @@ impl Supervisor {
         Plan { entries }
     }
 
-    /// What [`Event::Scale`](crate::supervisor::Event::Scale) would do now; empty for an unknown program.
+    /// What `Event::Scale` would do now; empty for an unknown program.
     pub fn scale_plan(&self, program: &str, numprocs: u32) -> Plan {
         let mut entries = Vec::new();
         if let Some(program) = self.program(program) {

@@ -1,10 +1,10 @@
 //! What a reload would do to each process, and why: the difference between two programs.
 
-use crate::supervisor::explain::status_line::span;
 use crate::supervisor::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Process, Program,
     RestartDelays, Sink, SizePolicy, Stall, Stdin, Tty, signal_name,
 };
+use crate::text::duration::exact;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a reload or scaling does, process by process in display order.
@@ -267,21 +267,21 @@ fn policy_changes(old: &Policy, new: &Policy) -> Vec<Change> {
             startretries.to_string(),
             new.startretries.to_string(),
         ),
-        change("starttime", span(*starttime), span(new.starttime)),
+        change("starttime", exact(*starttime), exact(new.starttime)),
         change("stopsignal", signal(*stopsignal), signal(new.stopsignal)),
-        change("stoptime", span(*stoptime), span(new.stoptime)),
+        change("stoptime", exact(*stoptime), exact(new.stoptime)),
         change("killmode", scope(*killmode), scope(new.killmode)),
-        change("restart.initial_delay", span(*first), span(delays.first)),
+        change("restart.initial_delay", exact(*first), exact(delays.first)),
         change(
             "restart.backoff_factor",
             factor.to_string(),
             delays.factor.to_string(),
         ),
-        change("restart.max_delay", span(*max), span(delays.max)),
+        change("restart.max_delay", exact(*max), exact(delays.max)),
         change(
             "restart.after_exit",
-            span(*after_exit),
-            span(delays.after_exit),
+            exact(*after_exit),
+            exact(delays.after_exit),
         ),
     ];
     all.into_iter().flatten().collect()
@@ -362,7 +362,7 @@ fn sink(sink: &Sink) -> String {
 
 fn stall_text(stall: Stall) -> String {
     match stall {
-        Stall::After(after) => span(after),
+        Stall::After(after) => exact(after),
         Stall::Never => "never".to_string(),
     }
 }

@@ -115,7 +115,7 @@ impl Default for Policy {
 }
 
 /// What a process is started with. In a [`Program`] the strings may hold placeholders; in a
-/// [`Process`](crate::supervisor::Process) they are expanded. Two that differ mean a restart on reload
+/// `Process` they are expanded. Two that differ mean a restart on reload
 /// (except for the live keys of [`FileSink`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {

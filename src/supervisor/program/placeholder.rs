@@ -1,6 +1,7 @@
 //! Placeholders: what differs from one process of a program to the next.
 
-use crate::supervisor::{Launch, Program, Sink, Stdin, suggest};
+use crate::supervisor::{Launch, Program, Sink, Stdin};
+use crate::text::suggest;
 use std::collections::BTreeMap;
 
 impl Launch {
