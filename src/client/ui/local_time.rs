@@ -3,27 +3,6 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// A span in at most two units: `12s`, `3m12s`, `2h05m`, `1d02h`.
-pub fn short_span(seconds: f64) -> String {
-    // Saturates: negative and broken numbers become 0.
-    let seconds = seconds as u64;
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{minutes}m{:02}s", seconds % 60),
-        3_600..86_400 => format!("{hours}h{:02}m", minutes % 60),
-        _ => format!("{days}d{:02}h", hours % 24),
-    }
-}
-
-/// Unix nanoseconds as RFC 3339 in UTC with milliseconds, as the daemon writes times.
-pub fn utc_rfc3339(unix_ns: u64) -> String {
-    match Timestamp::from_nanosecond(i128::from(unix_ns)) {
-        Ok(timestamp) => format!("{timestamp:.3}"),
-        Err(_) => "?".to_string(),
-    }
-}
-
 /// An RFC 3339 time as the local time of day, or with its date when that is another day than
 /// `today_of`; left as it is when it is not RFC 3339.
 pub fn clock_time(rfc3339: &str) -> String {
@@ -46,30 +25,4 @@ fn format_local(timestamp: Timestamp, format: &str) -> String {
         .to_zoned(TimeZone::system())
         .strftime(format)
         .to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_those_of_the_daemon() {
-        assert_eq!(utc_rfc3339(1_500_000_000), "1970-01-01T00:00:01.500Z");
-    }
-
-    #[test]
-    fn spans_have_at_most_two_units() {
-        let cases = [
-            (0.4, "0s"),
-            (59.9, "59s"),
-            (192.0, "3m12s"),
-            (7_500.0, "2h05m"),
-        ];
-        for (seconds, text) in cases {
-            assert_eq!(short_span(seconds), text);
-        }
-        assert_eq!(short_span(94_000.0), "1d02h");
-        assert_eq!(short_span(-1.0), "0s");
-        assert_eq!(short_span(f64::NAN), "0s");
-    }
 }

@@ -2,9 +2,9 @@
 //!
 //! Pure: frames' contents in, bytes to print out.
 
-use crate::client::ui::local_time::utc_rfc3339;
-use crate::client::ui::sanitise::Sanitiser;
 use crate::client::ui::style::{Paint, Style};
+use crate::text::strip::{Keep, Strip};
+use crate::text::timestamp::rfc3339;
 use crate::wire::{LogLine, SourceInfo};
 
 /// Longest line that is waited for, in bytes; a longer one is printed in parts.
@@ -64,7 +64,7 @@ struct Source {
     line: Vec<u8>,
     /// Its run has ended, within a line that we have ended.
     ended: bool,
-    sanitiser: Option<Sanitiser>,
+    strip: Option<Strip>,
 }
 
 impl Merger {
@@ -125,9 +125,9 @@ impl Merger {
             return out.extend_from_slice(bytes);
         }
         let mut clean = Vec::new();
-        let bytes = match &mut self.sources[index].sanitiser {
-            Some(sanitiser) => {
-                sanitiser.feed(bytes, &mut clean);
+        let bytes = match &mut self.sources[index].strip {
+            Some(strip) => {
+                strip.feed(bytes, &mut clean);
                 &clean
             }
             None => bytes,
@@ -157,12 +157,11 @@ impl Merger {
         }
         // What they began will never be finished.
         self.end_lines(&process, out);
-        let keep_colours = self.options.style.is_coloured();
         for source in &mut self.sources {
             if source.process == process
-                && let Some(sanitiser) = &mut source.sanitiser
+                && let Some(strip) = &mut source.strip
             {
-                *sanitiser = Sanitiser::new(keep_colours);
+                strip.finish();
             }
         }
         self.gaps.push(Gap {
@@ -304,8 +303,10 @@ impl Merger {
     }
 
     fn add_source(&mut self, info: &SourceInfo) -> usize {
-        let strip = self.options.strip;
-        let keep_colours = self.options.style.is_coloured();
+        let keep = match self.options.style.is_coloured() {
+            true => Keep::Colours,
+            false => Keep::Text,
+        };
         let label = if self.prefixed {
             self.label(&info.process)
         } else {
@@ -319,7 +320,7 @@ impl Merger {
             line_time_ns: info.time_ns,
             line: Vec::new(),
             ended: false,
-            sanitiser: strip.then(|| Sanitiser::new(keep_colours)),
+            strip: self.options.strip.then(|| Strip::new(keep)),
         });
         self.sources.len() - 1
     }
@@ -351,7 +352,7 @@ impl Merger {
         let source = &self.sources[index];
         if !continued {
             if self.options.timestamps {
-                let time = utc_rfc3339(source.line_time_ns);
+                let time = rfc3339(source.line_time_ns);
                 out.extend_from_slice(self.options.style.paint(Paint::Dim, &time).as_bytes());
                 out.push(b' ');
             }
@@ -381,7 +382,7 @@ impl Merger {
         let line = LogLine {
             process: source.process.clone(),
             stream: source.stream.clone(),
-            ts: utc_rfc3339(source.line_time_ns),
+            ts: rfc3339(source.line_time_ns),
             text: String::from_utf8_lossy(text).into_owned(),
         };
         // Plain strings always are JSON.

@@ -4,7 +4,6 @@ pub(crate) mod fatal_signals;
 pub(crate) mod live_view;
 pub(crate) mod local_time;
 pub(crate) mod merge;
-pub(crate) mod sanitise;
 pub(crate) mod stdout_watch;
 pub(crate) mod style;
 pub(crate) mod table;

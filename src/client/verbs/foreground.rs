@@ -334,7 +334,7 @@ fn notice_text(event: &EventInfo) -> String {
         parts.push(format!("pid {pid}"));
     }
     if !event.detail.is_empty() {
-        parts.push(crate::client::ui::table::printable(&event.detail));
+        parts.push(crate::text::printable::printable(&event.detail));
     }
     format!("[{}]", parts.join(", "))
 }

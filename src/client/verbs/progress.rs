@@ -1,8 +1,9 @@
 //! How the start of everything goes: from `STARTING` to up or failed, process by process.
 
 use crate::client::ui::style::{Paint, Style};
-use crate::client::ui::table::{cut, printable};
+use crate::client::ui::table::cut;
 use crate::config::Config;
+use crate::text::printable::printable;
 use crate::wire::{EventInfo, ExitInfo, ProcessStatus};
 use std::collections::BTreeMap;
 

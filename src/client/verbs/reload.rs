@@ -4,7 +4,7 @@ use crate::client::cli::command::{ReloadArgs, ScaleArgs};
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};
-use crate::client::ui::table::printable;
+use crate::text::printable::printable;
 use crate::wire::{Call, ChangeInfo, PlanEntryInfo, PlanReply, ReloadParams, ScaleParams};
 
 /// Runs `reload`.

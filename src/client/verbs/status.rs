@@ -5,11 +5,13 @@ use crate::client::context::{Context, or_all, parse, write_stdout};
 use crate::client::daemon::daemon_connection::Connection;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::live_view::Keyboard;
-use crate::client::ui::local_time::short_span;
 use crate::client::ui::style::{Paint, Style, state_paint};
 use crate::client::ui::table::{self, Cell};
+use crate::text::duration::approximate;
+use crate::text::plural::plural;
 use crate::wire::{Call, EventsParams, ProcessStatus, StatusReply, TargetsParams};
 use serde_json::Value;
+use std::time::Duration;
 
 const HEADER: [&str; 6] = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "DETAIL"];
 const RIGHT: [usize; 3] = [2, 3, 4];
@@ -69,10 +71,14 @@ fn row(process: &ProcessStatus) -> Vec<Cell> {
         process.name.as_str().into(),
         Cell::painted(process.state.as_str(), state_paint(&process.state)),
         or_dash(process.pid.map(|pid| pid.to_string())).into(),
-        or_dash(process.uptime_s.map(short_span)).into(),
+        or_dash(process.uptime_s.map(uptime)).into(),
         restarts,
         detail(process).into(),
     ]
+}
+
+fn uptime(seconds: f64) -> String {
+    approximate(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
 
 /// The daemon's line, who is attached, and what an ended leader left, when it is not said yet.
@@ -92,9 +98,9 @@ fn detail(process: &ProcessStatus) -> String {
     }
     let left = process.stragglers.len();
     if left > 0 && !process.detail.contains("straggler") {
-        let plural = if left == 1 { "" } else { "s" };
         parts.push(format!(
-            "{left} straggler{plural}: {}",
+            "{}: {}",
+            plural(left, "straggler", "stragglers"),
             process.stragglers.join(", ")
         ));
     }

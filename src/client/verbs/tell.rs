@@ -7,9 +7,10 @@ use crate::client::daemon::select;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::local_time::{clock_time, date_time};
 use crate::client::ui::style::{Paint, Style};
-use crate::client::ui::table::{self, Cell, printable};
+use crate::client::ui::table::{self, Cell};
 use crate::config::{self, Environment};
 use crate::sys::checks;
+use crate::text::printable::printable;
 use crate::wire::{
     Call, ClientsReply, DoctorReply, EventInfo, EventsParams, EventsReply, HelloParams, PROTOCOL,
     PeekParams, PeekReply, ProcessParams, TargetsParams, WhyReply,
@@ -366,7 +367,7 @@ mod tests {
                 "         starttime is 1s",
                 "next     nothing until you start it",
                 "remedy   for a one-shot set starttime: 0",
-                "output   done\u{fffd}[2J",
+                "output   done\\u{1b}[2J",
             ]
         );
     }

@@ -6,6 +6,7 @@ use crate::reactor::clock::unix_ns;
 use crate::reactor::control::event_history;
 use crate::reactor::control::requests::going_down;
 use crate::supervisor::{Action, Change, Event, Plan};
+use crate::text::plural::plural;
 use crate::wire::{ChangeInfo, PlanEntryInfo, PlanReply, RpcError, ScaleParams, code};
 use serde_json::json;
 
@@ -84,8 +85,8 @@ impl Reactor {
 
     fn refuse_config(&mut self, error: &ConfigError, dry_run: bool) -> RpcError {
         let count = error.error_count();
-        let plural = if count == 1 { "" } else { "s" };
-        let message = format!("the config has {count} error{plural}; nothing was changed");
+        let errors = plural(count, "error", "errors");
+        let message = format!("the config has {errors}; nothing was changed");
         if !dry_run {
             for diagnostic in &error.diagnostics {
                 log::error!("reload: {diagnostic}");

@@ -1,7 +1,7 @@
 //! The latest events, kept for `tm events` and `why`.
 
-use crate::reactor::clock::rfc3339_of;
 use crate::supervisor::{Exit, Transition};
+use crate::text::timestamp::rfc3339;
 use crate::wire::{EventInfo, ExitInfo};
 use std::collections::VecDeque;
 
@@ -32,7 +32,7 @@ impl History {
 /// The event of a change of state.
 pub fn of_transition(transition: &Transition, unix_ns: u64) -> EventInfo {
     EventInfo {
-        ts: rfc3339_of(unix_ns),
+        ts: rfc3339(unix_ns),
         event: "process_state".to_string(),
         process: Some(transition.name.clone()),
         from: Some(transition.from.name().to_string()),
@@ -46,7 +46,7 @@ pub fn of_transition(transition: &Transition, unix_ns: u64) -> EventInfo {
 /// Any other event.
 pub fn plain(event: &str, process: Option<&str>, detail: String, unix_ns: u64) -> EventInfo {
     EventInfo {
-        ts: rfc3339_of(unix_ns),
+        ts: rfc3339(unix_ns),
         event: event.to_string(),
         process: process.map(str::to_string),
         detail,

@@ -1,11 +1,12 @@
 //! `logs`: the output of any number of processes, from the rings and then live.
 
 use crate::reactor::Reactor;
-use crate::reactor::clock::{rfc3339_of, unix_ns};
+use crate::reactor::clock::unix_ns;
 use crate::reactor::control::connection::{ConnectionId, FollowCursor, Following, Mode};
 use crate::reactor::control::requests::{Reply, duration};
 use crate::reactor::output::{Segment, Stream};
 use crate::supervisor::{self, ProcessId};
+use crate::text::timestamp::{nanoseconds, rfc3339};
 use crate::wire::{Id, LogLine, LogsParams, LogsReply};
 use serde_json::json;
 use std::collections::VecDeque;
@@ -24,7 +25,7 @@ impl Reactor {
         let targets = self.resolve(&params.targets)?;
         let stream = Reactor::stream_of(params.stream.as_deref())?;
         let since = duration("since_s", params.since_s)?;
-        let since_ns = since.map(|span| unix_ns().saturating_sub(span.as_nanos() as u64));
+        let since_ns = since.map(|span| unix_ns().saturating_sub(nanoseconds(span)));
         let mut cursors = Vec::new();
         for target in targets {
             let Some(process) = self.supervisor.process(target).cloned() else {
@@ -217,7 +218,7 @@ fn lines_of<'a>(
             LogLine {
                 process,
                 stream,
-                ts: rfc3339_of(time_ns),
+                ts: rfc3339(time_ns),
                 text,
             },
         ));

@@ -266,7 +266,7 @@ impl Reactor {
             pid: sys::runtime::own_pid(),
             config: self.config.path.display().to_string(),
             uid: sys::runtime::effective_uid(),
-            started_at: crate::reactor::clock::rfc3339_of(self.started_ns),
+            started_at: crate::text::timestamp::rfc3339(self.started_ns),
             shutting_down: self.supervisor.is_shutting_down(),
         }
     }

@@ -1,13 +1,14 @@
 //! What a process looks like to a client.
 
 use crate::reactor::Reactor;
-use crate::reactor::clock::rfc3339_of;
 use crate::reactor::control::connection::Mode;
 use crate::reactor::control::event_history::exit_info;
-use crate::reactor::disk::format::Strip;
 use crate::reactor::output::Stream;
 use crate::reactor::process::process_io::Child;
 use crate::supervisor::{self, Desired, Process, ProcessId};
+use crate::text::plural::plural;
+use crate::text::strip::Strip;
+use crate::text::timestamp::rfc3339;
 use crate::wire::{ClientInfo, ClientsReply, ProcessStatus, RpcError, StatusReply, WhyReply, code};
 
 /// How many lines of output `why` shows.
@@ -84,12 +85,9 @@ impl Reactor {
         };
         let text = supervisor::detail(&counted, policy, now);
         let count = process.stragglers.max(child.stragglers.len() as u32);
-        let plural = if count == 1 { "" } else { "s" };
+        let counted = plural(count as usize, "straggler", "stragglers");
         let more = if count > 1 { " …" } else { "" };
-        let named = format!(
-            "{count} straggler{plural}: pid {} {}{more}",
-            first.pid, first.command
-        );
+        let named = format!("{counted}: pid {} {}{more}", first.pid, first.command);
         if text.is_empty() {
             named
         } else {
@@ -112,7 +110,7 @@ impl Reactor {
                 read_only: attachment.read_only,
                 rows: attachment.rows,
                 cols: attachment.cols,
-                since: rfc3339_of(attachment.since_ns),
+                since: rfc3339(attachment.since_ns),
             })
         });
         known.collect()
@@ -176,7 +174,7 @@ impl Reactor {
             bytes.extend_from_slice(segment.bytes);
         }
         let mut clean = Vec::new();
-        Strip::default().apply(&bytes, &mut clean);
+        Strip::default().feed(&bytes, &mut clean);
         // Of a line that was written over and over the last writing counts.
         let shown = |line: &str| {
             let line = line.trim_end_matches('\r');

@@ -2,9 +2,10 @@
 //! A slow or full disk never stops the reactor.
 
 use crate::config::{LogFormat, LogSettings};
-use crate::reactor::clock::{rfc3339_of, unix_ns};
+use crate::reactor::clock::unix_ns;
 use crate::reactor::disk::LineSender;
 use crate::sys;
+use crate::text::timestamp::rfc3339;
 use log::{Level, LevelFilter, Record};
 use serde_json::json;
 use std::os::unix::net::UnixDatagram;
@@ -66,12 +67,12 @@ fn text_line(record: &Record<'_>) -> String {
         Level::Trace => "TRACE",
     };
     let message = record.args().to_string().replace('\n', "\n    ");
-    format!("{} {level} {message}", rfc3339_of(unix_ns()))
+    format!("{} {level} {message}", rfc3339(unix_ns()))
 }
 
 fn json_line(record: &Record<'_>) -> String {
     let level = record.level().as_str().to_ascii_lowercase();
-    let ts = rfc3339_of(unix_ns());
+    let ts = rfc3339(unix_ns());
     json!({"ts": ts, "level": level, "message": record.args().to_string()}).to_string()
 }
 

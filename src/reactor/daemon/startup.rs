@@ -16,6 +16,7 @@ use crate::sys;
 use crate::sys::daemonize::{ForkSide, ReadyPipe};
 use crate::sys::signalfd::SignalFd;
 use crate::sys::socket::Listener;
+use crate::text::plural::plural;
 use log::LevelFilter;
 use mio::{Interest, Waker};
 use slab::Slab;
@@ -63,9 +64,8 @@ fn start(options: &DaemonOptions) -> Result<i32, String> {
         eprintln!("{warning}");
     }
     if options.check {
-        let programs = config.programs.len();
-        let plural = if programs == 1 { "" } else { "s" };
-        println!("{}: ok, {programs} program{plural}", config.path.display());
+        let programs = plural(config.programs.len(), "program", "programs");
+        println!("{}: ok, {programs}", config.path.display());
         return Ok(0);
     }
     if !options.daemonize {

@@ -1,9 +1,8 @@
 //! Changes to output on its way into a log file: a time before each line, escape sequences
 //! removed. The state is kept between batches, so a line or a sequence may be cut anywhere.
 
-use memchr::{memchr, memchr2};
-
-const ESC: u8 = 0x1b;
+use crate::text::strip::Strip;
+use crate::text::timestamp::rfc3339;
 
 /// The format of one log.
 #[derive(Debug, Default)]
@@ -30,7 +29,7 @@ impl Format {
     pub fn apply(&mut self, bytes: &[u8], time_ns: u64, out: &mut Vec<u8>) {
         if self.strip_ansi {
             let mut text = Vec::with_capacity(bytes.len());
-            self.strip.apply(bytes, &mut text);
+            self.strip.feed(bytes, &mut text);
             self.stamp(&text, time_ns, out);
         } else {
             self.stamp(bytes, time_ns, out);
@@ -39,7 +38,7 @@ impl Format {
 
     /// Whether bytes pass through unchanged.
     pub fn is_plain(&self) -> bool {
-        !self.timestamps && !self.strip_ansi && !self.strip.held_cr
+        !self.timestamps && !self.strip_ansi && !self.strip.holds_return()
     }
 
     /// Notes bytes that pass through unchanged.
@@ -61,8 +60,7 @@ impl Format {
 
     /// Ends the stream: appends a carriage return that was held back, drops an incomplete sequence.
     pub fn end_of_stream(&mut self, time_ns: u64, out: &mut Vec<u8>) {
-        let held = std::mem::take(&mut self.strip).held_cr;
-        if held {
+        if self.strip.finish() {
             self.stamp(b"\r", time_ns, out);
         }
     }
@@ -86,140 +84,9 @@ impl Format {
     }
 }
 
-/// A time in UTC with milliseconds, such as `2026-11-20T12:00:00.123Z`.
-pub fn rfc3339(time_ns: u64) -> String {
-    match jiff::Timestamp::from_nanosecond(i128::from(time_ns)) {
-        Ok(time) => format!("{time:.3}"),
-        Err(_) => String::new(),
-    }
-}
-
-/// Takes escape sequences, and carriage returns before a newline, out of text.
-#[derive(Debug, Default)]
-pub struct Strip {
-    state: State,
-    held_cr: bool,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
-    #[default]
-    Text,
-    /// After ESC, and after its intermediate bytes.
-    Escape,
-    /// In a control sequence: until a byte of 0x40 to 0x7e.
-    Csi,
-    /// In an OSC, DCS, APC, PM or SOS string: until BEL or ESC \.
-    String,
-    /// After an ESC in a string.
-    StringEscape,
-}
-
-impl Strip {
-    /// Appends what is left of `bytes` to `out`.
-    pub fn apply(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let mut rest = bytes;
-        while let Some(&byte) = rest.first() {
-            if self.state == State::Text {
-                rest = self.text(rest, out);
-                continue;
-            }
-            rest = &rest[1..];
-            self.state = match (self.state, byte) {
-                // CAN and SUB end any sequence; ESC begins another one.
-                (_, 0x18 | 0x1a) => State::Text,
-                (State::String, ESC) => State::StringEscape,
-                (State::StringEscape, b'\\') => State::Text,
-                (_, ESC) => State::Escape,
-                (State::Escape | State::StringEscape, b'[') => State::Csi,
-                (State::Escape | State::StringEscape, b']' | b'P' | b'X' | b'^' | b'_') => {
-                    State::String
-                }
-                (State::Escape | State::StringEscape, 0x20..=0x2f) => State::Escape,
-                (State::Csi, 0x40..=0x7e) => State::Text,
-                // A newline is never swallowed: a broken sequence must not join lines.
-                (_, b'\n') => {
-                    self.newline(out);
-                    State::Text
-                }
-                (State::Csi, _) => State::Csi,
-                (State::String, 0x07) => State::Text,
-                (State::String, _) => State::String,
-                (State::Escape | State::StringEscape | State::Text, _) => State::Text,
-            };
-        }
-    }
-
-    /// Copies text up to the next escape; carriage returns wait to see what follows.
-    fn text<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
-        let end = memchr(ESC, bytes).unwrap_or(bytes.len());
-        let mut run = &bytes[..end];
-        while !run.is_empty() {
-            if run[0] == b'\n' {
-                self.newline(out);
-                run = &run[1..];
-                continue;
-            }
-            if std::mem::take(&mut self.held_cr) && run[0] != b'\r' {
-                out.push(b'\r');
-            }
-            let stop = memchr2(b'\r', b'\n', run).unwrap_or(run.len());
-            out.extend_from_slice(&run[..stop]);
-            run = &run[stop..];
-            if run.first() == Some(&b'\r') {
-                self.held_cr = true;
-                run = &run[1..];
-            }
-        }
-        if end == bytes.len() {
-            return &[];
-        }
-        self.state = State::Escape;
-        &bytes[end + 1..]
-    }
-
-    fn newline(&mut self, out: &mut Vec<u8>) {
-        self.held_cr = false;
-        out.push(b'\n');
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn stripped(text: &str) -> String {
-        let mut out = Vec::new();
-        Strip::default().apply(text.as_bytes(), &mut out);
-        String::from_utf8(out).expect("text stays text")
-    }
-
-    #[test]
-    fn sequences_are_taken_out() {
-        assert_eq!(stripped("\x1b[1;31mred\x1b[0m plain"), "red plain");
-        assert_eq!(stripped("\x1b]0;title\x07a\x1b]8;;http://x\x1b\\b"), "ab");
-        assert_eq!(stripped("\x1bPq#0;1\x1b\\x\x1b(By\x1b=z\x1b7"), "xyz");
-        assert_eq!(stripped("a\r\nb\r\r\nc"), "a\nb\nc");
-        assert_eq!(stripped("10%\r20%\r\n"), "10%\r20%\n");
-        assert_eq!(stripped("\x1b[38;2;1;2;3mé✓\x1b[K"), "é✓");
-        assert_eq!(stripped("a\x1b[12\nb"), "a\nb");
-        assert_eq!(stripped("a\x1b]never ends\nb"), "a\nb");
-        assert_eq!(stripped("a\x1b[3\x18b"), "ab");
-    }
-
-    #[test]
-    fn cuts_anywhere_change_nothing() {
-        let text = "\x1b[1mA\x1b]2;t\x1b\\\r\n\x1b(0q\x1b[?25l10%\r20%\r\nend\x1bP1$r\x07\n";
-        let whole = stripped(text);
-        for cut in 0..text.len() {
-            let (first, second) = text.as_bytes().split_at(cut);
-            let mut strip = Strip::default();
-            let mut out = Vec::new();
-            strip.apply(first, &mut out);
-            strip.apply(second, &mut out);
-            assert_eq!(String::from_utf8_lossy(&out), whole, "cut at {cut}");
-        }
-    }
 
     #[test]
     fn each_line_gets_the_time_of_its_start() {
