@@ -2,8 +2,8 @@
 
 use super::lowering::Context;
 use super::node::Place;
-use super::placeholder_checks;
 use super::program_entry::Lowered;
+use crate::supervisor::placeholder;
 use crate::supervisor::{FileSink, Launch, Program, Sink};
 use std::collections::BTreeMap;
 
@@ -43,10 +43,8 @@ fn check_pidfiles(cx: &mut Context, lowered: &[Lowered]) {
             continue;
         };
         for instance in 0..program.numprocs {
-            let name = &program.name;
-            let vars = &program.vars;
-            let path = placeholder_checks::expand(pidfile, name, instance, program.numprocs, vars);
-            let process = joined_process(name, instance);
+            let path = placeholder::expand(pidfile, &program.values(instance));
+            let process = joined_process(&program.name, instance);
             if let Some(other) = pidfiles.get(&path) {
                 let message = format!("{process} and {other} would share the file");
                 let help = "put {program} and {instance} in the name".to_string();
@@ -100,10 +98,7 @@ fn log_paths(program: &Program, stream: usize) -> Vec<String> {
     let Sink::File(sink) = [&launch.stdout, &launch.stderr][stream] else {
         return Vec::new();
     };
-    let expanded = |instance| {
-        let (name, vars) = (&program.name, &program.vars);
-        placeholder_checks::expand(&sink.path, name, instance, program.numprocs, vars)
-    };
+    let expanded = |instance| placeholder::expand(&sink.path, &program.values(instance));
     let mut paths: Vec<String> = (0..program.numprocs).map(expanded).collect();
     paths.dedup();
     paths

@@ -4,7 +4,7 @@ use super::diagnostics::shown;
 use super::identity::{self, Wanted};
 use super::lowering::{Context, Table, Value};
 use super::node::{Kind, Place};
-use super::placeholder_checks::{self, Finding};
+use super::placeholder_checks::{self, PlaceholderProblem};
 use super::streams::{self, Stream};
 use super::values::{boolean_help, boolean_of};
 use super::{command_line, dotenv};
@@ -341,10 +341,10 @@ pub(super) fn placeholders(cx: &mut Context, value: &Value, text: &str, vars: &V
     let mut sound = Some(());
     for finding in placeholder_checks::check(text, vars) {
         match finding {
-            Finding::UnknownVariable { message, help } => {
+            PlaceholderProblem::UnknownVariable { message, help } => {
                 sound = cx.refuse(value, message, help.as_deref());
             }
-            Finding::NearMiss { message, help } => {
+            PlaceholderProblem::NearMiss { message, help } => {
                 cx.warning(value.at(), &value.key, message, help);
             }
         }

@@ -4,9 +4,9 @@ use super::diagnostics::shown;
 use super::keys;
 use super::lowering::{Context, Value};
 use super::node::Kind;
-use super::placeholder_checks;
 use super::program_entry::Vars;
 use super::values::{boolean_help, boolean_of};
+use crate::supervisor::placeholder::{self, Values};
 use crate::supervisor::{FileSink, Sink, SizePolicy, Stall, Stdin, Tty};
 use std::time::Duration;
 
@@ -150,7 +150,13 @@ pub(super) fn file_path(
 pub(super) fn path(cx: &mut Context, value: &Value, text: &str, vars: &Vars) -> Option<String> {
     super::program_entry::placeholders(cx, value, text, vars)?;
     // `{vars.dir}/log` may be absolute once it is expanded.
-    let begins_absolute = placeholder_checks::expand(text, "", 0, 0, vars).starts_with('/');
+    let nameless = Values {
+        program: "",
+        instance: 0,
+        numprocs: 0,
+        vars,
+    };
+    let begins_absolute = placeholder::expand(text, &nameless).starts_with('/');
     Some(if begins_absolute {
         text.to_string()
     } else {

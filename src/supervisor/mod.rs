@@ -19,9 +19,10 @@ pub use exit::{Exit, signal_name, signal_names, signal_number};
 pub use explain::{Why, detail, why};
 pub use plan::{Action, Change, Plan, PlanCounts, PlanEntry};
 pub use process::{Desired, Process, ProcessId, State};
+pub(crate) use program::placeholder;
 pub use program::{
-    Autorestart, Autostart, FileSink, Identity, KillMode, Launch, PlaceholderProblem, Policy,
-    Program, RestartDelays, Sink, SizePolicy, Stall, Stdin, Tty, placeholder_problems,
+    Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Program, RestartDelays,
+    Sink, SizePolicy, Stall, Stdin, Tty,
 };
 pub use target::{UnknownTarget, resolve};
 pub use time::Time;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use taskmaster::config::{DaemonSettings, LogFormat, Principal};
 use taskmaster::supervisor::{
-    Autorestart, Autostart, FileSink, Identity, KillMode, Sink, SizePolicy, Stall, Stdin, Tty,
+    Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Program, Sink,
+    SizePolicy, Stall, Stdin, Tty,
 };
 
 #[test]
@@ -332,4 +333,30 @@ fn anchors_merge_keys_and_ignored_keys() {
         ),
         (3, 3, 2)
     );
+}
+
+#[test]
+fn config_and_daemon_agree_on_every_width_of_an_instance() {
+    let widths = (0..=120).flat_map(|width| [format!("0{width}"), format!("00{width}")]);
+    for width in widths.chain(["2", "0", "0x", "02 "].map(String::from)) {
+        let yaml = format!(
+            "programs:\n  a:\n    cmd: x\n    numprocs: 2\n    pidfile: '/r/{{instance:{width}}}'\n"
+        );
+        let loaded = Project::new().load_as(0, &yaml);
+        let launch = Launch {
+            pidfile: Some(format!("/r/{{instance:{width}}}")),
+            ..Launch::default()
+        };
+        let program = Program {
+            name: "a".to_string(),
+            numprocs: 2,
+            autostart: Autostart::Yes,
+            policy: Policy::default(),
+            launch,
+            vars: BTreeMap::new(),
+        };
+        let pidfile = |instance| program.launch.expand(&program, instance).pidfile;
+        let distinct = pidfile(0) != pidfile(1);
+        assert_eq!(loaded.is_ok(), distinct, "{width}: {:?}", pidfile(1));
+    }
 }

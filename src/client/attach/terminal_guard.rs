@@ -377,7 +377,8 @@ mod tests {
         }
         let pty = crate::sys::pty::open(24, 80).expect("a pty");
         let before = rustix::termios::tcgetattr(&pty.slave).expect("settings");
-        let test = "client::screen_care::tests::a_panic_restores_the_terminal_and_can_be_read";
+        let test =
+            "client::attach::terminal_guard::tests::a_panic_restores_the_terminal_and_can_be_read";
         let stdio = || pty.slave.try_clone().expect("a descriptor is free");
         let mut child = std::process::Command::new("setsid")
             .arg("--ctty")

@@ -1,8 +1,6 @@
 //! A program as the config describes it, validated: plain data, compared field by field on reload.
 
-mod placeholder;
-
-pub use placeholder::{PlaceholderProblem, placeholder_problems};
+pub(crate) mod placeholder;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

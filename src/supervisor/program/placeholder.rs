@@ -1,7 +1,6 @@
 //! Placeholders: what differs from one process of a program to the next.
 
 use crate::supervisor::{Launch, Program, Sink, Stdin};
-use crate::text::suggest;
 use std::collections::BTreeMap;
 
 impl Launch {
@@ -10,12 +9,13 @@ impl Launch {
     /// directory, the output and input files and the pidfile.
     ///
     /// Anything else in braces stays as it is, and so does `${...}`, which is the shell's.
-    /// What a placeholder stands for is not looked at again.
+    /// Values are not expanded again.
     ///
     /// Where both streams go to one file, standard error becomes [`Sink::Stdout`]: only in one
     /// pipe do they keep the order and the lines that the process wrote.
     pub fn expand(&self, program: &Program, instance: u32) -> Launch {
-        let expand = |text: &str| expand(text, program, instance);
+        let values = program.values(instance);
+        let expand = |text: &str| expand(text, &values);
         let mut launch = self.clone();
         launch.argv = self.argv.iter().map(|word| expand(word)).collect();
         for value in launch.env.values_mut() {
@@ -42,110 +42,75 @@ impl Launch {
     }
 }
 
-/// Something in braces that looks as if it was meant to be a placeholder, but is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlaceholderProblem {
-    /// As written, with the braces.
-    pub token: String,
-    /// It names a variable that is not in `vars`: certainly a mistake. Otherwise it is only
-    /// close to a placeholder's name and stays as it is.
-    pub unknown_variable: bool,
-    /// What was probably meant, with the braces.
-    pub suggestion: Option<String>,
-}
-
-/// What looks like a placeholder in `text` and is none, for the config to report.
-pub fn placeholder_problems(
-    text: &str,
-    vars: &BTreeMap<String, String>,
-) -> Vec<PlaceholderProblem> {
-    pieces(text)
-        .filter_map(|piece| problem(piece, vars))
-        .collect()
-}
-
-fn problem(piece: Piece<'_>, vars: &BTreeMap<String, String>) -> Option<PlaceholderProblem> {
-    let Piece::Braces(inner) = piece else {
-        return None;
-    };
-    let (unknown_variable, suggestion) = match Placeholder::parse(inner) {
-        Some(Placeholder::Variable(name)) if !vars.contains_key(name) => {
-            let close = suggest::closest(name, vars.keys().map(String::as_str));
-            (true, close.map(|name| format!("{{vars.{name}}}")))
+impl Program {
+    /// What the placeholders of process `instance` stand for.
+    pub(crate) fn values(&self, instance: u32) -> Values<'_> {
+        Values {
+            program: &self.name,
+            instance,
+            numprocs: self.numprocs,
+            vars: &self.vars,
         }
-        Some(_) => return None,
-        None => (false, Some(near_miss(inner)?)),
-    };
-    Some(PlaceholderProblem {
-        token: format!("{{{inner}}}"),
-        unknown_variable,
-        suggestion,
-    })
-}
-
-/// The placeholder that `inner` is close to without being one.
-fn near_miss(inner: &str) -> Option<String> {
-    let (word, format) = inner.split_once(':').unwrap_or((inner, ""));
-    let plain = word
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
-    if !plain || word.len() < 5 {
-        return None;
-    }
-    if let Some((head, name)) = word.split_once('.') {
-        let meant = head.eq_ignore_ascii_case("var") || head.eq_ignore_ascii_case("vars");
-        return meant.then(|| format!("{{vars.{name}}}"));
-    }
-    let close = suggest::closest(word, ["program", "instance", "numprocs"])?;
-    let digits = format.trim_start_matches('0');
-    match digits.parse::<u32>() {
-        Ok(width) if close == "instance" => Some(format!("{{instance:0{width}}}")),
-        _ => Some(format!("{{{close}}}")),
     }
 }
 
-fn expand(text: &str, program: &Program, instance: u32) -> String {
-    if !text.contains('{') {
-        return text.to_string();
-    }
+/// What the placeholders of one process stand for.
+#[derive(Debug, Clone, Copy)]
+pub struct Values<'a> {
+    pub program: &'a str,
+    pub instance: u32,
+    pub numprocs: u32,
+    pub vars: &'a BTreeMap<String, String>,
+}
+
+/// Replaces every placeholder of a text. Unknown variables stay as they are.
+pub fn expand(text: &str, values: &Values) -> String {
     let mut out = String::with_capacity(text.len());
-    for piece in pieces(text) {
-        match piece {
-            Piece::Text(text) => out.push_str(text),
-            Piece::Braces(inner) => match value(inner, program, instance) {
-                Some(value) => out.push_str(&value),
-                None => {
-                    out.push('{');
-                    out.push_str(inner);
-                    out.push('}');
-                }
-            },
+    let mut copied = 0;
+    for (start, inner) in braces(text) {
+        if let Some(value) = values.of(inner) {
+            out.push_str(&text[copied..start]);
+            out.push_str(&value);
+            copied = start + inner.len() + 2;
         }
     }
+    out.push_str(&text[copied..]);
     out
 }
 
-fn value(inner: &str, program: &Program, instance: u32) -> Option<String> {
-    match Placeholder::parse(inner)? {
-        Placeholder::Program => Some(program.name.clone()),
-        Placeholder::Instance { width } => Some(format!("{instance:0width$}")),
-        Placeholder::Numprocs => Some(program.numprocs.to_string()),
-        Placeholder::Variable(name) => program.vars.get(name).cloned(),
+impl Values<'_> {
+    fn of(&self, inner: &str) -> Option<String> {
+        match Placeholder::parse(inner)? {
+            Placeholder::Program => Some(self.program.to_string()),
+            Placeholder::Instance { width } => Some(format!("{:0width$}", self.instance)),
+            Placeholder::Numprocs => Some(self.numprocs.to_string()),
+            Placeholder::Variable(name) => self.vars.get(name).cloned(),
+        }
     }
 }
 
-enum Placeholder<'a> {
+/// A placeholder, read from the text between its braces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placeholder<'a> {
     Program,
-    Instance { width: usize },
+    /// At least `width` digits.
+    Instance {
+        width: usize,
+    },
     Numprocs,
+    /// `vars.NAME`, whether there is such a variable or not.
     Variable(&'a str),
 }
 
-/// More digits than any index needs are no placeholder, so that no text can grow by much.
-const WIDTH_MAX: usize = 20;
+/// Most digits of `{instance:0N}`: bounds how much a text can grow.
+const WIDTH_MAX: usize = 99;
 
 impl Placeholder<'_> {
-    fn parse(inner: &str) -> Option<Placeholder<'_>> {
+    /// The names without a parameter.
+    pub const NAMES: [&'static str; 3] = ["program", "instance", "numprocs"];
+
+    /// `None` for ordinary text in braces.
+    pub fn parse(inner: &str) -> Option<Placeholder<'_>> {
         match inner {
             "program" => return Some(Placeholder::Program),
             "instance" => return Some(Placeholder::Instance { width: 0 }),
@@ -164,42 +129,18 @@ impl Placeholder<'_> {
     }
 }
 
-enum Piece<'a> {
-    Text(&'a str),
-    /// What stands between the innermost braces.
-    Braces(&'a str),
-}
-
-/// Cuts a text into what is in braces and what is not. `${...}` counts as text.
-fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let (piece, length) = first_piece(rest);
-        rest = &rest[length..];
-        Some(piece)
+/// The text between each innermost pair of braces, and the index of the opening one. `${…}` is
+/// left out: it belongs to the shell.
+pub fn braces(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let opening = text
+        .match_indices('{')
+        .filter(|(index, _)| !text[..*index].ends_with('$'));
+    opening.filter_map(|(index, _)| {
+        let rest = &text[index + 1..];
+        let end = rest.find(['{', '}'])?;
+        let closed = rest[end..].starts_with('}');
+        closed.then(|| (index, &rest[..end]))
     })
-}
-
-fn first_piece(text: &str) -> (Piece<'_>, usize) {
-    let mut from = 0;
-    while let Some(open) = text[from..].find('{').map(|at| from + at) {
-        let inner = &text[open + 1..];
-        let end = inner.find(['{', '}']);
-        let closed = end.is_some_and(|end| inner[end..].starts_with('}'));
-        if !closed || text[..open].ends_with('$') {
-            from = open + 1;
-            continue;
-        }
-        if open > 0 {
-            return (Piece::Text(&text[..open]), open);
-        }
-        let end = end.unwrap_or_default();
-        return (Piece::Braces(&inner[..end]), end + 2);
-    }
-    (Piece::Text(text), text.len())
 }
 
 #[cfg(test)]
@@ -218,11 +159,24 @@ mod tests {
         }
     }
 
+    fn expand_for_7(text: &str) -> String {
+        let Program { name, vars, .. } = program();
+        let values = Values {
+            program: &name,
+            instance: 7,
+            numprocs: 3,
+            vars: &vars,
+        };
+        expand(text, &values)
+    }
+
     #[test]
     fn known_placeholders_are_replaced_and_values_left_alone() {
-        let expand = |text: &str| expand(text, &program(), 7);
+        let expand = |text: &str| expand_for_7(text);
         assert_eq!(expand("{program}-{instance}/{numprocs}"), "web-7/3");
         assert_eq!(expand("{instance:02} {instance:05}"), "07 00007");
+        assert_eq!(expand("{instance:0015}"), format!("{:015}", 7));
+        assert_eq!(expand("{instance:099}"), format!("{:099}", 7));
         assert_eq!(expand("{vars.port}"), "80{instance}");
         assert_eq!(expand("{{program}}"), "{web}");
         assert_eq!(expand("{program"), "{program");
@@ -237,12 +191,14 @@ mod tests {
             "${program} ${instance:02}",
             "{vars.unknown}",
             "{instance:2}",
+            "{instance:0}",
+            "{instance:0100}",
             "{instance:0999999999}",
             "{instance:0+3}",
             "{}",
             "}{",
         ] {
-            assert_eq!(expand(text, &program(), 7), text);
+            assert_eq!(expand_for_7(text), text);
         }
     }
 
@@ -288,44 +244,5 @@ mod tests {
         assert_eq!(other, file("/1", false));
         let direct = stderr(file("/web", true), file("/web", true));
         assert_eq!(direct, file("/web", true));
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        let vars = program().vars;
-        let found = |text: &str| {
-            let problems = placeholder_problems(text, &vars).into_iter();
-            problems
-                .map(|p| (p.token, p.unknown_variable, p.suggestion))
-                .collect::<Vec<_>>()
-        };
-        let one = |token: &str, unknown, suggestion: Option<&str>| {
-            vec![(token.to_string(), unknown, suggestion.map(str::to_string))]
-        };
-        assert_eq!(
-            found("{vars.prot}"),
-            one("{vars.prot}", true, Some("{vars.port}"))
-        );
-        assert_eq!(found("{vars.else}"), one("{vars.else}", true, None));
-        assert_eq!(
-            found("{var.port}"),
-            one("{var.port}", false, Some("{vars.port}"))
-        );
-        assert_eq!(
-            found("{Program}"),
-            one("{Program}", false, Some("{program}"))
-        );
-        assert_eq!(
-            found("{instances:02}"),
-            one("{instances:02}", false, Some("{instance:02}"))
-        );
-        assert_eq!(
-            found("{instance:2}"),
-            one("{instance:2}", false, Some("{instance:02}"))
-        );
-        assert_eq!(
-            found("{program} {print $1} {\"a\":1} ${progam} {name}"),
-            vec![]
-        );
     }
 }
