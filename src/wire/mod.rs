@@ -10,6 +10,7 @@ mod call;
 mod frame;
 mod line;
 mod params;
+mod process_state;
 mod reply;
 mod rpc;
 
@@ -20,6 +21,7 @@ pub use call::{
 };
 pub use frame::{Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, MAX_PAYLOAD, flags};
 pub use line::{LineDecoder, LineError, MAX_LINE};
+pub use process_state::ProcessState;
 pub use reply::{
     ActReply, AttachReply, ChangeInfo, ClientInfo, ClientsReply, DetachReply, DoctorCheck,
     DoctorReply, EventInfo, EventsReply, ExitInfo, HelloReply, LogLine, LogsReply, Outcome,

@@ -1,5 +1,6 @@
 //! The results of the methods, and events. Fields are only ever added.
 
+use super::process_state::ProcessState;
 use serde::{Deserialize, Serialize};
 
 /// Result of `hello`.
@@ -54,7 +55,7 @@ pub struct ProcessStatus {
     /// The index.
     pub instance: u32,
     /// Name of the state.
-    pub state: String,
+    pub state: ProcessState,
     /// `up` or `down`.
     pub desired: String,
     /// The leader's process id while it lives.
@@ -94,7 +95,7 @@ pub struct Outcome {
     /// Whether what was asked for came true.
     pub ok: bool,
     /// The state it is in now.
-    pub state: String,
+    pub state: ProcessState,
     /// The living leader.
     pub pid: Option<i32>,
     /// How the last run ended.
@@ -189,10 +190,10 @@ pub struct EventInfo {
     pub process: Option<String>,
     /// The state left.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub from: Option<ProcessState>,
     /// The state entered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
+    pub to: Option<ProcessState>,
     /// The leader.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
@@ -248,7 +249,7 @@ pub struct AttachReply {
     /// The living leader.
     pub pid: Option<i32>,
     /// Name of the state.
-    pub state: String,
+    pub state: ProcessState,
     /// Whether this client drives.
     pub driver: bool,
     /// Whether the daemon takes a `Redraw` frame.

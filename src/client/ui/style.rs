@@ -1,5 +1,6 @@
 //! Colour, where it is wanted: on a terminal, without NO_COLOR, unless TERM is dumb.
 
+use crate::wire::ProcessState;
 use std::io::IsTerminal;
 
 /// Whether and how text is coloured.
@@ -62,8 +63,8 @@ impl Style {
     }
 
     /// A state's name in its colour.
-    pub fn state(self, state: &str) -> String {
-        self.paint(state_paint(state), state)
+    pub fn state(self, state: &ProcessState) -> String {
+        self.paint(state_paint(state), state.as_str())
     }
 
     fn of_terminal(is_terminal: bool) -> Style {
@@ -76,13 +77,16 @@ impl Style {
 }
 
 /// The colour of a state.
-pub fn state_paint(state: &str) -> Paint {
+pub fn state_paint(state: &ProcessState) -> Paint {
     match state {
-        "RUNNING" => Paint::Green,
-        "STARTING" | "STOPPING" | "BACKOFF" | "WAITING" => Paint::Yellow,
-        "FATAL" => Paint::Red,
-        "EXITED" => Paint::Cyan,
-        _ => Paint::Dim,
+        ProcessState::Running => Paint::Green,
+        ProcessState::Starting
+        | ProcessState::Stopping
+        | ProcessState::Backoff
+        | ProcessState::Waiting => Paint::Yellow,
+        ProcessState::Fatal => Paint::Red,
+        ProcessState::Exited => Paint::Cyan,
+        ProcessState::Stopped | ProcessState::Other(_) => Paint::Dim,
     }
 }
 
@@ -104,8 +108,11 @@ mod tests {
 
     #[test]
     fn plain_is_plain() {
-        assert_eq!(Style::plain().state("FATAL"), "FATAL");
-        assert_eq!(Style::coloured().state("FATAL"), "\x1b[31mFATAL\x1b[0m");
+        assert_eq!(Style::plain().state(&ProcessState::Fatal), "FATAL");
+        assert_eq!(
+            Style::coloured().state(&ProcessState::Fatal),
+            "\x1b[31mFATAL\x1b[0m"
+        );
         assert_eq!(Style::coloured().paint(Paint::Bold, ""), "");
     }
 }

@@ -11,7 +11,9 @@ use crate::client::verbs::progress::Progress;
 use crate::client::verbs::tell::SHUTDOWN;
 use crate::client::verbs::up::wait_for_end;
 use crate::sys::{pidfd, tty};
-use crate::wire::{Call, EventInfo, Frame, LogsParams, ProcessStatus, ShutdownParams};
+use crate::wire::{
+    Call, EventInfo, Frame, LogsParams, ProcessState, ProcessStatus, ShutdownParams,
+};
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -327,10 +329,13 @@ impl Follower<'_> {
 fn notice_text(event: &EventInfo) -> String {
     let mut parts = Vec::new();
     match &event.to {
-        Some(to) => parts.push(to.clone()),
+        Some(to) => parts.push(to.to_string()),
         None => parts.push(event.event.clone()),
     }
-    if let Some(pid) = event.pid.filter(|_| event.to.as_deref() == Some("RUNNING")) {
+    if let Some(pid) = event
+        .pid
+        .filter(|_| event.to == Some(ProcessState::Running))
+    {
         parts.push(format!("pid {pid}"));
     }
     if !event.detail.is_empty() {

@@ -4,7 +4,7 @@ use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::cut;
 use crate::config::Config;
 use crate::text::printable::printable;
-use crate::wire::{EventInfo, ExitInfo, ProcessStatus};
+use crate::wire::{EventInfo, ExitInfo, ProcessState, ProcessStatus};
 use std::collections::BTreeMap;
 
 /// Follows the states of all processes.
@@ -20,7 +20,7 @@ pub struct Progress {
 
 #[derive(Debug)]
 struct Seen {
-    state: String,
+    state: ProcessState,
     wanted: bool,
     verdict: Verdict,
 }
@@ -53,7 +53,7 @@ impl Progress {
             states: BTreeMap::new(),
         };
         for process in processes {
-            let wanted = process.desired == "up" || process.state == "EXITED";
+            let wanted = process.desired == "up" || process.state == ProcessState::Exited;
             let seen = Seen {
                 state: process.state.clone(),
                 wanted,
@@ -83,10 +83,10 @@ impl Progress {
         match self.states.get_mut(process) {
             Some(seen) => {
                 seen.state = to.clone();
-                seen.wanted |= to == "STARTING";
+                seen.wanted |= *to == ProcessState::Starting;
             }
             None => {
-                let wanted = to == "STARTING";
+                let wanted = *to == ProcessState::Starting;
                 let seen = Seen {
                     state: to.clone(),
                     wanted,
@@ -124,10 +124,9 @@ impl Progress {
 
     /// How many processes are not down.
     pub fn alive(&self) -> usize {
-        let down = |state: &str| matches!(state, "STOPPED" | "EXITED" | "FATAL");
         self.states
             .values()
-            .filter(|seen| !down(&seen.state))
+            .filter(|seen| !seen.state.is_down())
             .count()
     }
 
@@ -157,12 +156,12 @@ impl Progress {
         parts.join(", ")
     }
 
-    fn verdict(&self, program: &str, state: &str, exit: Option<ExitInfo>) -> Verdict {
+    fn verdict(&self, program: &str, state: &ProcessState, exit: Option<ExitInfo>) -> Verdict {
         match state {
-            "RUNNING" => Verdict::Up,
-            "FATAL" => Verdict::Failed,
-            "BACKOFF" => Verdict::Retrying,
-            "EXITED" => {
+            ProcessState::Running => Verdict::Up,
+            ProcessState::Fatal => Verdict::Failed,
+            ProcessState::Backoff => Verdict::Retrying,
+            ProcessState::Exited => {
                 let code = exit.and_then(|exit| exit.code);
                 let codes = self.expected.get(program);
                 let expected = |code| codes.map_or(code == 0, |codes| codes.contains(&code));
@@ -172,7 +171,11 @@ impl Progress {
                     Verdict::Failed
                 }
             }
-            _ => Verdict::Pending,
+            ProcessState::Stopped
+            | ProcessState::Waiting
+            | ProcessState::Starting
+            | ProcessState::Stopping
+            | ProcessState::Other(_) => Verdict::Pending,
         }
     }
 
@@ -238,7 +241,7 @@ mod tests {
         ProcessStatus {
             name: name.to_string(),
             program: name.split(':').next().unwrap_or_default().to_string(),
-            state: state.to_string(),
+            state: state.into(),
             desired: desired.to_string(),
             ..ProcessStatus::default()
         }
@@ -248,8 +251,8 @@ mod tests {
         EventInfo {
             event: "process_state".to_string(),
             process: Some(name.to_string()),
-            from: Some("STARTING".to_string()),
-            to: Some(to.to_string()),
+            from: Some(ProcessState::Starting),
+            to: Some(to.into()),
             exit: code.map(|code| ExitInfo {
                 code: Some(code),
                 signal: None,

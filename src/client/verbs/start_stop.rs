@@ -6,8 +6,8 @@ use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};
 use crate::text::printable::printable;
 use crate::wire::{
-    ActParams, ActReply, Call, DetachParams, DetachReply, Outcome, SendParams, SendReply,
-    SignalParams, WaitFor, WaitParams,
+    ActParams, ActReply, Call, DetachParams, DetachReply, Outcome, ProcessState, SendParams,
+    SendReply, SignalParams, WaitFor, WaitParams,
 };
 
 /// Runs `start`, `stop` or `restart`, whichever `call` makes.
@@ -164,9 +164,12 @@ fn rendered(context: &Context, reply: &ActReply) -> Vec<String> {
 fn outcome_line(style: Style, outcome: &Outcome) -> String {
     let mut message = printable(&outcome.message);
     if message.is_empty() {
-        message = outcome.state.clone();
+        message = outcome.state.to_string();
     }
-    let alive = matches!(outcome.state.as_str(), "RUNNING" | "STARTING" | "");
+    let alive = match &outcome.state {
+        ProcessState::Running | ProcessState::Starting => true,
+        state => state.as_str().is_empty(),
+    };
     if let Some(pid) = outcome.pid
         && alive
         && !message.contains("pid ")

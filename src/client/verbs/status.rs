@@ -9,7 +9,7 @@ use crate::client::ui::style::{Paint, Style, state_paint};
 use crate::client::ui::table::{self, Cell};
 use crate::text::duration::approximate;
 use crate::text::plural::plural;
-use crate::wire::{Call, EventsParams, ProcessStatus, StatusReply, TargetsParams};
+use crate::wire::{Call, EventsParams, ProcessState, ProcessStatus, StatusReply, TargetsParams};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub fn exit_code(reply: &StatusReply) -> i32 {
     let running = reply
         .processes
         .iter()
-        .all(|process| process.state == "RUNNING");
+        .all(|process| process.state == ProcessState::Running);
     if running {
         exit::DONE
     } else {
@@ -167,7 +167,7 @@ mod tests {
     fn process(name: &str, state: &str) -> ProcessStatus {
         ProcessStatus {
             name: name.to_string(),
-            state: state.to_string(),
+            state: state.into(),
             ..ProcessStatus::default()
         }
     }

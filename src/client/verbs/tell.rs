@@ -339,14 +339,14 @@ pub fn check(context: &Context, args: &CheckArgs) -> Result<i32, ClientError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::ProcessStatus;
+    use crate::wire::{ProcessState, ProcessStatus};
 
     #[test]
     fn why_tells_causes_and_remedy() {
         let reply = WhyReply {
             process: ProcessStatus {
                 name: "once:0".to_string(),
-                state: "FATAL".to_string(),
+                state: ProcessState::Fatal,
                 ..ProcessStatus::default()
             },
             summary: "gave up after 4 attempts".to_string(),
@@ -376,7 +376,7 @@ mod tests {
     fn a_summary_is_not_told_twice() {
         let process = ProcessStatus {
             name: "web:0".to_string(),
-            state: "RUNNING".to_string(),
+            state: ProcessState::Running,
             ..ProcessStatus::default()
         };
         let reply = WhyReply {
@@ -396,8 +396,8 @@ mod tests {
             ts: "not a time".to_string(),
             event: "process_state".to_string(),
             process: Some("a:0".to_string()),
-            from: Some("STARTING".to_string()),
-            to: Some("BACKOFF".to_string()),
+            from: Some(ProcessState::Starting),
+            to: Some(ProcessState::Backoff),
             detail: "exit 1".to_string(),
             ..EventInfo::default()
         };

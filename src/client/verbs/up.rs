@@ -205,11 +205,9 @@ fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientEr
         let mut programs = config.programs.iter();
         programs.any(|p| p.name == program && p.autostart != Autostart::No)
     };
-    let down =
-        |process: &ProcessStatus| matches!(process.state.as_str(), "STOPPED" | "EXITED" | "FATAL");
     let processes = status(context)?.processes.into_iter();
     let targets: Vec<String> = processes
-        .filter(|process| down(process) && wanted(&process.program))
+        .filter(|process| process.state.is_down() && wanted(&process.program))
         .map(|process| process.name)
         .collect();
     if targets.is_empty() {

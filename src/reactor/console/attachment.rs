@@ -87,7 +87,7 @@ impl Reactor {
             tty,
             input,
             pid: process.pid,
-            state: process.state.name().to_string(),
+            state: process.state.name().into(),
             driver,
             redraws: true,
         };

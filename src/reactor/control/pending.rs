@@ -154,7 +154,7 @@ impl Reactor {
                 let ok = waiter.goal == Goal::Stopped;
                 let name = waiter.name(id);
                 let message = "removed from the config".to_string();
-                let state = State::Stopped.name().to_string();
+                let state = State::Stopped.name().into();
                 let outcome = Outcome {
                     name,
                     ok,
@@ -260,7 +260,7 @@ impl Waiter {
         let outcome = Outcome {
             name: transition.name.clone(),
             ok,
-            state: transition.to.name().to_string(),
+            state: transition.to.name().into(),
             pid: transition.pid.filter(|_| transition.to == State::Running),
             exit,
             message: transition.detail.clone(),
@@ -300,7 +300,7 @@ fn outcome(process: &Process, ok: bool, message: String) -> Outcome {
     Outcome {
         name: process.name.clone(),
         ok,
-        state: process.state.name().to_string(),
+        state: process.state.name().into(),
         pid: process.pid,
         exit: process.last_exit.map(exit_info),
         message,

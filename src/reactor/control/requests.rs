@@ -303,7 +303,7 @@ impl Reactor {
         let processes = processes.map(|process| Outcome {
             name: process.name.clone(),
             ok: true,
-            state: process.state.name().to_string(),
+            state: process.state.name().into(),
             pid: process.pid,
             exit: None,
             message: self.detail(process),
@@ -346,7 +346,7 @@ impl Reactor {
             processes.push(Outcome {
                 name: process.name.clone(),
                 ok: pid.is_some(),
-                state: process.state.name().to_string(),
+                state: process.state.name().into(),
                 pid,
                 exit: None,
                 message,

@@ -35,7 +35,7 @@ impl Reactor {
             name: process.name.clone(),
             program: process.program.clone(),
             instance: process.instance,
-            state: process.state.name().to_string(),
+            state: process.state.name().into(),
             desired: match process.desired {
                 Desired::Up => "up".to_string(),
                 Desired::Down => "down".to_string(),
@@ -137,8 +137,8 @@ impl Reactor {
         });
         let mut changes: Vec<String> = history
             .map(|event| {
-                let from = event.from.as_deref().unwrap_or_default();
-                let to = event.to.as_deref().unwrap_or_default();
+                let from = event.from.clone().unwrap_or_default();
+                let to = event.to.clone().unwrap_or_default();
                 let detail = match event.detail.as_str() {
                     "" => String::new(),
                     detail => format!(" ({detail})"),
