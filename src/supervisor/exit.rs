@@ -21,14 +21,6 @@ impl Exit {
     pub fn is_kill(self) -> bool {
         matches!(self, Exit::Signal { signal: 9, .. })
     }
-
-    /// The code a shell would report: the exit code, or 128 + the signal's number.
-    pub fn shell_code(self) -> i32 {
-        match self {
-            Exit::Code(code) => code,
-            Exit::Signal { signal, .. } => 128 + signal,
-        }
-    }
 }
 
 impl fmt::Display for Exit {

@@ -18,7 +18,7 @@ pub use event::{Event, SpawnFailure};
 pub use exit::{Exit, signal_name, signal_names, signal_number};
 pub use explain::{Why, detail, why};
 pub use plan::{Action, Change, Plan, PlanCounts, PlanEntry};
-pub use process::{Desired, Process, ProcessId, State};
+pub use process::{Desired, Leader, Process, ProcessId, State};
 pub(crate) use program::placeholder;
 pub use program::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Program, RestartDelays,
@@ -183,11 +183,6 @@ impl Supervisor {
     /// Whether a shutdown was asked for; then nothing is started or configured any more.
     pub fn is_shutting_down(&self) -> bool {
         self.shutdown != Shutdown::No
-    }
-
-    /// Whether no process is alive, being started or stopped, or waiting for a retry.
-    pub fn all_down(&self) -> bool {
-        self.active == 0
     }
 
     /// A request that starts something: refused for what is on its way out.

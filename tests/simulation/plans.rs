@@ -31,8 +31,12 @@ pub fn check_plan(plan: &Plan, before: &Supervisor, supervisor: &Supervisor) {
                 let earlier = earlier.expect("it was there");
                 assert_eq!(after.id, earlier.id, "{name}: another process");
                 if earlier.state == State::Running {
-                    let same = (after.state, after.pid, after.since);
-                    assert_eq!(same, (earlier.state, earlier.pid, earlier.since), "{name}");
+                    let same = (after.state, after.pid(), after.since);
+                    assert_eq!(
+                        same,
+                        (earlier.state, earlier.pid(), earlier.since),
+                        "{name}"
+                    );
                 }
             }
             (action, after) => panic!("{name}: planned {action:?}, came to {after:?}"),

@@ -430,7 +430,11 @@ impl Shadow {
                 slot.name
             );
             assert_eq!(slot.reconfigured, 0, "{}: not told of its log", slot.name);
-            let seen = (process.failures, process.restarts, process.spawning);
+            let seen = (
+                process.failures,
+                process.restarts,
+                process.leader == Leader::Spawning,
+            );
             assert_eq!(
                 seen,
                 (slot.failures, slot.restarts, slot.spawn_out),

@@ -100,7 +100,8 @@ impl Story {
             self.event(Event::Shutdown);
         }
         self.pass(None);
-        assert!(self.supervisor.all_down(), "a shutdown that does not end");
+        let down = self.supervisor.processes().all(|p| p.state.is_down());
+        assert!(down, "a shutdown that does not end");
         assert_eq!(self.shadow.finished, 1, "Finished comes once");
         for process in self.supervisor.processes() {
             assert_eq!(process.state, State::Stopped, "{}", process.name);
@@ -268,7 +269,7 @@ impl Story {
             let alive = self
                 .supervisor
                 .processes()
-                .find(|p| p.pid.is_some() && !p.killed);
+                .find(|p| p.pid().is_some() && !p.killed);
             assert!(alive.is_none(), "not killed at once: {alive:?}");
         }
     }

@@ -86,7 +86,7 @@ impl Reactor {
             process: process.name.clone(),
             tty,
             input,
-            pid: process.pid,
+            pid: process.pid(),
             state: process.state.name().into(),
             driver,
             redraws: true,

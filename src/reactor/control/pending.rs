@@ -301,7 +301,7 @@ fn outcome(process: &Process, ok: bool, message: String) -> Outcome {
         name: process.name.clone(),
         ok,
         state: process.state.name().into(),
-        pid: process.pid,
+        pid: process.pid(),
         exit: process.last_exit.map(exit_info),
         message,
     }

@@ -304,7 +304,7 @@ impl Reactor {
             name: process.name.clone(),
             ok: true,
             state: process.state.name().into(),
-            pid: process.pid,
+            pid: process.pid(),
             exit: None,
             message: self.detail(process),
         });
@@ -338,7 +338,7 @@ impl Reactor {
             let Some(process) = self.supervisor.process(target) else {
                 continue;
             };
-            let pid = process.pid;
+            let pid = process.pid();
             let message = match pid {
                 Some(pid) => format!("signal {} sent to pid {pid}", params.signal),
                 None => "not running".to_string(),
@@ -367,7 +367,7 @@ impl Reactor {
         let name = process.name.clone();
         let data = json!({"process": name, "state": process.state.name()});
         let wrong = |message| RpcError::new(code::WRONG_STATE, message).with_data(data.clone());
-        let runs = process.pid.is_some();
+        let runs = process.pid().is_some();
         let child = self.children.get_mut(&id);
         let Some(child) = child.filter(|child| runs && child.input.is_some()) else {
             return Err(wrong(if runs {

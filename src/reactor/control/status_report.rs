@@ -30,7 +30,7 @@ impl Reactor {
         let name_of = |straggler: &crate::reactor::process::process_io::Straggler| {
             format!("{} {}", straggler.pid, straggler.command)
         };
-        let started_at = process.started_at.filter(|_| process.pid.is_some());
+        let started_at = process.started_at();
         ProcessStatus {
             name: process.name.clone(),
             program: process.program.clone(),
@@ -40,13 +40,13 @@ impl Reactor {
                 Desired::Up => "up".to_string(),
                 Desired::Down => "down".to_string(),
             },
-            pid: process.pid,
+            pid: process.pid(),
             uptime_s: started_at.map(|at| (now.since(at).as_secs_f64() * 1000.0).round() / 1000.0),
             restarts: process.restarts,
             started_at: started_at.map(|at| self.clock.rfc3339(at)),
             exit: process
                 .last_exit
-                .filter(|_| process.pid.is_none())
+                .filter(|_| process.pid().is_none())
                 .map(exit_info),
             detail: self.detail_of_row(process),
             tty: process.launch.tty.is_some(),

@@ -1,8 +1,9 @@
 //! `tm why`: the chain of causes, what happens next, and what would help.
 
-use super::status_line::{end, left};
+use super::status_line::left;
 use crate::supervisor::{
-    Autorestart, Desired, Exit, KillMode, Policy, Process, SpawnFailure, State, Time, signal_name,
+    Autorestart, Desired, Exit, KillMode, Leader, Policy, Process, SpawnFailure, State, Time,
+    signal_name,
 };
 use crate::text::duration::{approximate, exact};
 use crate::text::plural::plural;
@@ -37,7 +38,7 @@ fn summary(process: &Process, now: Time) -> String {
         Desired::Down => "down",
     };
     let pid = process
-        .pid
+        .pid()
         .map(|pid| format!(", pid {pid}"))
         .unwrap_or_default();
     let since = approximate(now.since(process.since));
@@ -53,14 +54,16 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
         State::Stopped if process.ran() => causes.push("it was asked to stop".to_string()),
         State::Stopped => causes.push("it was never asked to start".to_string()),
         State::Waiting => {}
-        State::Starting if process.spawning => causes.push("it is being started".to_string()),
-        State::Starting if process.clearing => {
+        State::Starting if process.leader == Leader::Spawning => {
+            causes.push("it is being started".to_string())
+        }
+        State::Starting if process.is_clearing() => {
             causes.push("what its last run left behind is killed first".to_string());
         }
         State::Starting => {
             let lived = approximate(
                 process
-                    .started_at
+                    .started_at()
                     .map_or(Duration::ZERO, |at| now.since(at)),
             );
             let starttime = exact(policy.starttime);
@@ -105,10 +108,10 @@ fn stopping(process: &Process, policy: &Policy) -> String {
     } else {
         "it was asked to stop"
     };
-    if process.spawning {
+    if process.leader == Leader::Spawning {
         return format!("{why} while it was being started");
     }
-    if process.pid.is_none() {
+    if process.pid().is_none() {
         return format!("{why}; its leader has ended, what is left of it has not");
     }
     if process.killed {
@@ -142,7 +145,7 @@ fn last_end(process: &Process, policy: &Policy) -> Option<String> {
     }
     let exit = process.last_exit?;
     let lifetime = process.last_lifetime.map(approximate).unwrap_or_default();
-    let which = match process.pid {
+    let which = match process.pid() {
         Some(_) => "the run before this one",
         None => "the last run",
     };
@@ -210,8 +213,10 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
     match process.state {
         State::Stopped => "nothing until it is started".to_string(),
         State::Waiting => "it starts when what it needs is there".to_string(),
-        State::Starting if process.spawning => "the answer of the start".to_string(),
-        State::Starting if process.clearing => "a new leader, when that is gone".to_string(),
+        State::Starting if process.leader == Leader::Spawning => {
+            "the answer of the start".to_string()
+        }
+        State::Starting if process.is_clearing() => "a new leader, when that is gone".to_string(),
         State::Starting => format!("RUNNING in {left} if it lives on"),
         State::Running => after_exit(policy),
         State::Backoff if process.failures == 0 => format!("it is started again in {left}"),
@@ -359,14 +364,6 @@ fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {
         _ => return None,
     };
     Some(text)
-}
-
-/// What a caller without a policy at hand can still say: how the last run or attempt ended.
-impl Process {
-    /// How the last run or attempt ended, such as `exit 1 after 0.2s`; `never ran` if none did.
-    pub fn last_end(&self) -> String {
-        end(self)
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What people read about a process: one line for the status table.
 
-use crate::supervisor::{Desired, Policy, Process, State, Time};
+use crate::supervisor::{Desired, Leader, Policy, Process, State, Time};
 use crate::text::duration::{approximate, exact};
 use crate::text::plural::plural;
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl Process {
 }
 
 fn starting(process: &Process, policy: &Policy) -> String {
-    if process.clearing && process.stragglers > 0 {
+    if process.is_clearing() && process.stragglers > 0 {
         return format!("{}, killing what it left behind", end(process));
     }
     if process.failures > 0 {
@@ -83,11 +83,11 @@ fn backoff(process: &Process, policy: &Policy, now: Time) -> String {
 }
 
 fn stopping(process: &Process, now: Time) -> String {
-    let what = if process.spawning {
+    let what = if process.leader == Leader::Spawning {
         "waiting for its start to be answered".to_string()
     } else if process.deadline.is_some() {
         format!("SIGKILL in {}", approximate(left(process, now)))
-    } else if process.pid.is_none() && !process.killed {
+    } else if process.pid().is_none() && !process.killed {
         "looking for what is left of it".to_string()
     } else {
         "killed, waiting for it to be gone".to_string()

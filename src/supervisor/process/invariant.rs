@@ -1,6 +1,6 @@
 //! What holds between any two events, whatever happened.
 
-use crate::supervisor::{Desired, Process, ProcessId, State, Supervisor};
+use crate::supervisor::{Desired, Leader, Process, ProcessId, State, Supervisor};
 
 impl Supervisor {
     /// Panics when the supervisor's state contradicts itself. Looks at everything, so it is
@@ -66,15 +66,6 @@ impl Supervisor {
 impl Process {
     fn check(&self) {
         let name = &self.name;
-        assert_eq!(
-            self.pid.is_some(),
-            self.started_at.is_some(),
-            "{name}: pid and start"
-        );
-        assert!(
-            !(self.spawning && self.pid.is_some()),
-            "{name}: spawning beside a leader"
-        );
         assert!(
             !self.removed || self.state == State::Stopping,
             "{name}: removed, not leaving"
@@ -83,43 +74,35 @@ impl Process {
             !self.removed || self.desired == Desired::Down,
             "{name}: removed, wanted up"
         );
-        assert!(
-            !self.clearing || self.state == State::Starting,
-            "{name}: clearing, not STARTING"
-        );
-        let (leader, deadline) = (self.pid.is_some(), self.deadline.is_some());
+        let (leader, deadline) = (self.leader, self.deadline.is_some());
+        let alive = matches!(leader, Leader::Alive { .. });
         match self.state {
             State::Stopped | State::Exited | State::Fatal | State::Waiting => {
-                let idle = !leader && !deadline && !self.spawning && !self.killed;
+                let idle = leader == Leader::None && !deadline && !self.killed;
                 assert!(idle, "{name}: {} but not idle", self.state);
             }
             State::Starting => {
-                let ways = [leader, self.spawning, self.clearing];
-                assert_eq!(
-                    ways.into_iter().filter(|way| *way).count(),
-                    1,
+                let left = self.remains_due || self.stragglers > 0;
+                assert!(
+                    leader != Leader::None || left,
                     "{name}: STARTING without a leader to come"
                 );
-                let left = self.remains_due || self.stragglers > 0;
-                assert!(left || !self.clearing, "{name}: nothing to clear");
-                assert_eq!(leader, deadline, "{name}: STARTING for ever");
+                assert_eq!(alive, deadline, "{name}: STARTING forever");
             }
             State::Running => {
-                assert!(
-                    leader && !deadline && !self.spawning,
-                    "{name}: RUNNING without leader"
-                );
+                assert!(alive && !deadline, "{name}: RUNNING without leader");
                 assert_eq!(self.failures, 0, "{name}: RUNNING with failed starts");
             }
             State::Backoff => {
                 assert!(
-                    deadline && !leader && !self.spawning,
-                    "{name}: BACKOFF for ever"
+                    deadline && leader == Leader::None,
+                    "{name}: BACKOFF forever"
                 );
             }
             State::Stopping => {
-                let ends = deadline || self.killed || self.spawning || self.remains_due;
-                assert!(ends, "{name}: STOPPING for ever");
+                let answer = leader == Leader::Spawning;
+                let ends = deadline || self.killed || answer || self.remains_due;
+                assert!(ends, "{name}: STOPPING forever");
                 assert!(
                     !(self.killed && deadline),
                     "{name}: killed, yet a SIGKILL is due"

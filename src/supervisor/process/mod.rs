@@ -69,13 +69,6 @@ impl State {
             | State::Stopping => false,
         }
     }
-
-    /// The state of this name, in any case.
-    pub fn parse(name: &str) -> Option<State> {
-        State::ALL
-            .into_iter()
-            .find(|state| state.name().eq_ignore_ascii_case(name))
-    }
 }
 
 impl fmt::Display for State {
@@ -93,6 +86,22 @@ pub enum Desired {
     Down,
 }
 
+/// The process that was started last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leader {
+    /// There is none, or it has ended.
+    None,
+    /// A `Spawn` effect is out and not answered.
+    Spawning,
+    /// It runs.
+    Alive {
+        /// Its process id.
+        pid: i32,
+        /// When it was started.
+        since: Time,
+    },
+}
+
 /// One process: what is wanted, what is, and what it takes to explain it.
 #[derive(Debug, Clone)]
 pub struct Process {
@@ -108,16 +117,14 @@ pub struct Process {
     pub desired: Desired,
     /// What is.
     pub state: State,
-    /// The leader's process id while it lives.
-    pub pid: Option<i32>,
+    /// The process that was started last, while there is one.
+    pub leader: Leader,
     /// What the next start will use, placeholders expanded.
     pub launch: Launch,
     /// Failed starts since the last success or explicit start.
     pub failures: u32,
     /// Automatic starts since the last explicit one.
     pub restarts: u32,
-    /// When the living leader was started.
-    pub started_at: Option<Time>,
     /// When the state was entered.
     pub since: Time,
     /// When the present state ends by itself: RUNNING reached, delay over, SIGKILL due.
@@ -134,11 +141,6 @@ pub struct Process {
     pub stragglers: u32,
     /// Gone from the config: forgotten when it is down.
     pub removed: bool,
-    /// A `Spawn` effect is out and not answered.
-    pub spawning: bool,
-    /// STARTING, but what an earlier leader left behind has to go first: it may hold the port or
-    /// the lock that the next one needs.
-    pub clearing: bool,
     /// SIGKILL was sent in this STOPPING, or while clearing.
     pub killed: bool,
     /// A leader ended and what is left of it has not been said yet.
@@ -157,11 +159,10 @@ impl Process {
             instance,
             desired: Desired::Down,
             state: State::Stopped,
-            pid: None,
+            leader: Leader::None,
             launch: program.launch.expand(program, instance),
             failures: 0,
             restarts: 0,
-            started_at: None,
             since: now,
             deadline: None,
             last_exit: None,
@@ -170,12 +171,32 @@ impl Process {
             last_failure: None,
             stragglers: 0,
             removed: false,
-            spawning: false,
-            clearing: false,
             killed: false,
             remains_due: false,
             ended_pid: None,
         }
+    }
+
+    /// The living leader's process id.
+    pub fn pid(&self) -> Option<i32> {
+        match self.leader {
+            Leader::Alive { pid, .. } => Some(pid),
+            Leader::None | Leader::Spawning => None,
+        }
+    }
+
+    /// When the living leader was started.
+    pub fn started_at(&self) -> Option<Time> {
+        match self.leader {
+            Leader::Alive { since, .. } => Some(since),
+            Leader::None | Leader::Spawning => None,
+        }
+    }
+
+    /// STARTING, but stragglers of an earlier leader have to go first: one may hold the port or
+    /// the lock that the next leader needs.
+    pub fn is_clearing(&self) -> bool {
+        self.state == State::Starting && self.leader == Leader::None
     }
 
     /// Whether a reload that changes its launch starts it anew, instead of keeping the new

@@ -2,8 +2,8 @@
 
 use crate::supervisor::explain::status_line;
 use crate::supervisor::{
-    Autorestart, Desired, Effect, Exit, KillMode, Policy, Process, RestartDelays, SignalScope,
-    SpawnFailure, State, Time, Transition,
+    Autorestart, Desired, Effect, Exit, KillMode, Leader, Policy, Process, RestartDelays,
+    SignalScope, SpawnFailure, State, Time, Transition,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -57,10 +57,10 @@ pub(crate) enum Input {
 /// meets STOPPING changes only the former, and it decides where STOPPING ends. BACKOFF,
 /// STARTING, RUNNING, EXITED and FATAL are all wanted up, STOPPED is wanted down.
 ///
-/// STARTING is entered when `Effect::Spawn` goes out, and `spawning` is true until its answer.
-/// What arrives in between changes the state, but acts on the leader only when it is known.
-/// With killmode group, what an earlier leader left behind is killed before that: meanwhile the
-/// process is STARTING and `clearing`.
+/// STARTING is entered when `Effect::Spawn` goes out, and the leader is `Spawning` until its
+/// answer. Inputs in between change the state, but act on the leader only once it is known.
+/// With killmode group, stragglers of an earlier leader are killed first: until they are gone
+/// the process is STARTING without a leader ([`Process::is_clearing`]).
 pub(crate) struct Step<'a> {
     pub process: &'a mut Process,
     pub policy: &'a Policy,
@@ -148,9 +148,10 @@ impl Step<'_> {
 
     fn spawn(&mut self) {
         let clearing = self.must_sweep();
-        self.process.spawning = !clearing;
+        if !clearing {
+            self.process.leader = Leader::Spawning;
+        }
         self.enter(State::Starting, None);
-        self.process.clearing = clearing;
         if !clearing {
             self.effects.push_back(Effect::Spawn(self.process.id));
         } else if self.process.stragglers > 0 {
@@ -161,9 +162,8 @@ impl Step<'_> {
     /// Goes on with a start that waited for stragglers to be gone, if they are.
     fn cleared(&mut self) {
         if !self.must_sweep() {
-            self.process.clearing = false;
             self.process.killed = false;
-            self.process.spawning = true;
+            self.process.leader = Leader::Spawning;
             self.effects.push_back(Effect::Spawn(self.process.id));
         } else if self.process.stragglers > 0 {
             self.kill();
@@ -171,7 +171,7 @@ impl Step<'_> {
     }
 
     fn spawned(&mut self, pid: i32) {
-        if !self.process.spawning {
+        if !self.is_spawning() {
             return;
         }
         self.leader(pid);
@@ -183,9 +183,10 @@ impl Step<'_> {
     }
 
     fn leader(&mut self, pid: i32) {
-        self.process.spawning = false;
-        self.process.pid = Some(pid);
-        self.process.started_at = Some(self.now);
+        self.process.leader = Leader::Alive {
+            pid,
+            since: self.now,
+        };
         self.process.last_failure = None;
     }
 
@@ -195,8 +196,8 @@ impl Step<'_> {
     }
 
     fn spawn_failed(&mut self, failure: SpawnFailure) {
-        if self.process.spawning {
-            self.process.spawning = false;
+        if self.is_spawning() {
+            self.process.leader = Leader::None;
             self.process.last_failure = Some(failure);
             self.start_failed();
         }
@@ -245,14 +246,14 @@ impl Step<'_> {
 
     /// False when there is no leader that could have ended.
     fn leader_ended(&mut self, exit: Exit) -> bool {
-        let Some(pid) = self.process.pid.take() else {
+        let Leader::Alive { pid, since } = self.process.leader else {
             return false;
         };
-        let started = self.process.started_at.take().unwrap_or(self.now);
+        self.process.leader = Leader::None;
         self.process.ended_pid = Some(pid);
         self.process.last_exit = Some(exit);
         self.process.last_killed = self.process.killed && exit.is_kill();
-        self.process.last_lifetime = Some(self.now.since(started));
+        self.process.last_lifetime = Some(self.now.since(since));
         self.process.remains_due = true;
         true
     }
@@ -260,7 +261,7 @@ impl Step<'_> {
     fn remains(&mut self, state: State, stragglers: u32, in_group: u32) {
         self.process.stragglers = stragglers;
         self.process.remains_due = false;
-        if self.process.clearing {
+        if self.process.is_clearing() {
             return self.cleared();
         }
         if state != State::Stopping || !self.leader_gone() {
@@ -274,8 +275,12 @@ impl Step<'_> {
         self.settle();
     }
 
+    fn is_spawning(&self) -> bool {
+        self.process.leader == Leader::Spawning
+    }
+
     fn leader_gone(&self) -> bool {
-        self.process.pid.is_none() && !self.process.spawning
+        self.process.leader == Leader::None
     }
 
     /// Ends STOPPING if nothing holds it any more.
@@ -313,7 +318,7 @@ impl Step<'_> {
     }
 
     fn stop_leader(&mut self, desired: Desired, at_once: bool) {
-        if self.process.clearing {
+        if self.process.is_clearing() {
             // A reload may restart it and end the sweeping in one go.
             return match desired {
                 Desired::Up if !self.must_sweep() => self.cleared(),
@@ -321,20 +326,20 @@ impl Step<'_> {
             };
         }
         self.process.desired = desired;
-        let asked = !at_once && !self.process.spawning && !self.policy.stoptime.is_zero();
+        let asked = !at_once && !self.is_spawning() && !self.policy.stoptime.is_zero();
         self.enter(
             State::Stopping,
             asked.then(|| self.now + self.policy.stoptime),
         );
         if at_once {
             self.kill();
-        } else if !self.process.spawning {
+        } else if !self.is_spawning() {
             self.ask_to_end();
         }
     }
 
     fn spawned_too_late(&mut self, pid: i32) {
-        if !self.process.spawning {
+        if !self.is_spawning() {
             return;
         }
         self.leader(pid);
@@ -346,10 +351,10 @@ impl Step<'_> {
     }
 
     fn spawn_failed_too_late(&mut self, failure: SpawnFailure) {
-        if !self.process.spawning {
+        if !self.is_spawning() {
             return;
         }
-        self.process.spawning = false;
+        self.process.leader = Leader::None;
         self.process.last_failure = Some(failure);
         // A kill that met the unanswered spawn has only been noted, and nobody got it.
         self.process.killed = false;
@@ -377,7 +382,7 @@ impl Step<'_> {
         self.process.deadline = None;
         if !self.process.killed {
             self.process.killed = true;
-            if !self.process.spawning {
+            if !self.is_spawning() {
                 self.push_kill();
             }
         }
@@ -398,10 +403,10 @@ impl Step<'_> {
     }
 
     fn retune_starting(&mut self) {
-        if self.process.clearing {
+        if self.process.is_clearing() {
             return self.cleared();
         }
-        let Some(started) = self.process.started_at else {
+        let Some(started) = self.process.started_at() else {
             return;
         };
         let due = started + self.policy.starttime;
@@ -424,7 +429,7 @@ impl Step<'_> {
             } else {
                 self.process.deadline = Some(due);
             }
-        } else if widened && self.process.killed && !self.process.spawning {
+        } else if widened && self.process.killed && !self.is_spawning() {
             self.push_kill();
         } else if self.leader_gone() && self.process.stragglers > 0 && self.must_sweep() {
             self.kill();
@@ -441,13 +446,12 @@ impl Step<'_> {
         process.since = self.now;
         process.deadline = deadline;
         process.killed = false;
-        process.clearing = false;
         self.effects.push_back(Effect::Notify(Transition {
             id: process.id,
             name: process.name.clone(),
             from,
             to,
-            pid: process.pid.or(ended),
+            pid: process.pid().or(ended),
             exit: ended.and(process.last_exit),
             detail: status_line::detail(process, self.policy, self.now),
         }));

@@ -26,7 +26,7 @@ fn starting_becomes_running_after_starttime_and_not_before() {
     bench.expect(id, State::Starting);
     bench.pass(1);
     bench.expect(id, State::Running);
-    assert_eq!(bench.process(id).pid, Some(100));
+    assert_eq!(bench.process(id).pid(), Some(100));
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn stale_and_unknown_events_are_ignored() {
     bench.ended(ProcessId(77), 1);
     bench.event(Event::Start(ProcessId(77)));
     assert_eq!(bench.effects(), []);
-    assert_eq!(bench.process(id).pid, Some(100));
+    assert_eq!(bench.process(id).pid(), Some(100));
     let (mut bench, id) = Bench::starting(same);
     bench.ended(id, 1);
     bench.expect(id, State::Starting);

@@ -37,7 +37,7 @@ fn the_same_config_does_nothing() {
     assert!(!bench.supervisor.plan(&programs).changes());
     bench.reload(programs);
     assert_eq!(bench.effects(), []);
-    assert_eq!(bench.process(id).pid, Some(100));
+    assert_eq!(bench.process(id).pid(), Some(100));
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_changed_launch_restarts_only_the_affected() {
     bench.gone(b);
     assert_eq!(bench.deeds(), [Effect::Spawn(b)]);
     assert_eq!(bench.process(b).launch.argv, ["new"]);
-    assert_eq!(bench.process(a).pid, Some(1));
+    assert_eq!(bench.process(a).pid(), Some(1));
 }
 
 #[test]

@@ -209,7 +209,7 @@ fn shutdown_stops_all_and_finishes_once() {
     bench.pass(1000);
     bench.effects();
     bench.event(Event::Shutdown);
-    assert!(bench.supervisor.is_shutting_down() && !bench.supervisor.all_down());
+    assert!(bench.supervisor.is_shutting_down() && !bench.process(a).state.is_down());
     assert_eq!(bench.deeds(), [signal(a, 15, GROUP), signal(b, 15, GROUP)]);
     bench.event(Event::Start(a));
     bench.event(Event::Restart(a));
