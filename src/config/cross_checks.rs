@@ -18,7 +18,8 @@ pub(super) fn check(cx: &mut Context, lowered: &mut [Lowered], top: Place) {
     }
     let processes: u64 = lowered.iter().map(|l| u64::from(l.program.numprocs)).sum();
     if processes > MAX_PROCESSES {
-        let message = format!("{processes} processes altogether, at most {MAX_PROCESSES}");
+        let message =
+            format!("{processes} processes in total; at most {MAX_PROCESSES} are allowed");
         cx.error(
             top,
             "programs",
@@ -46,8 +47,8 @@ fn check_pidfiles(cx: &mut Context, lowered: &[Lowered]) {
             let path = placeholder::expand(pidfile, &program.values(instance));
             let process = joined_process(&program.name, instance);
             if let Some(other) = pidfiles.get(&path) {
-                let message = format!("{process} and {other} would share the file");
-                let help = "put {program} and {instance} in the name".to_string();
+                let message = format!("`{process}` and `{other}` would share this file");
+                let help = "put {program} and {instance} in its name".to_string();
                 cx.error(*at, key, message, Some(help));
                 break;
             }
@@ -81,8 +82,8 @@ fn share_logs(cx: &mut Context, lowered: &mut [Lowered]) {
             let (differs, sink) = (*sink != told, sink.clone());
             if let (Some((owner, _)), true, Some((at, key))) = (shared, differs, at) {
                 let owner = &lowered[owner].program.name;
-                let message = format!("{owner} writes to this file too, with other settings");
-                let help = format!("those of {owner} hold; give both the same");
+                let message = format!("`{owner}` also writes to this file, with other settings");
+                let help = format!("the settings of `{owner}` apply; use the same for both");
                 cx.warning(at, &key, message, Some(help));
             }
             for path in paths {

@@ -61,7 +61,7 @@ fn socket(cx: &mut Context, value: &Value) -> Option<PathBuf> {
 fn file(cx: &mut Context, value: &Value) -> Option<PathBuf> {
     let text = cx.nonempty(value, "a path")?;
     if text.ends_with('/') {
-        return cx.refuse(value, "this names a directory", Some("name a file in it"));
+        return cx.refuse(value, "this is a directory", Some("name a file in it"));
     }
     Some(PathBuf::from(cx.absolute(&text)))
 }

@@ -50,7 +50,7 @@ fn read_line(line: &str) -> Result<Option<(String, String)>, String> {
     };
     let name = name.trim_end();
     if !is_name(name) {
-        return Err("the variable's name is empty or contains a blank".to_string());
+        return Err("the variable name is empty or contains a space".to_string());
     }
     let value = value.trim_start();
     let value = match value.chars().next() {

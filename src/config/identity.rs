@@ -89,7 +89,7 @@ fn unprivileged(
     for value in refused.into_iter().flatten() {
         possible = false;
         let (message, help) = if cx.drops_root {
-            let message = "cannot be changed: `daemon.user` gives up root for good";
+            let message = "cannot be changed: `daemon.user` drops root permanently";
             (message, "remove `daemon.user`, or this key")
         } else {
             let message = "needs root: the daemon runs as an ordinary user";
@@ -117,12 +117,8 @@ fn user_entry(cx: &mut Context, value: &Value, group_given: bool) -> Option<User
     match answer {
         Ok(Some(user)) => Some(user),
         Ok(None) if number => {
-            let message = format!("no user has the number {text}");
-            cx.refuse(
-                value,
-                message,
-                Some("give `group` too to use it all the same"),
-            )
+            let message = format!("no user has the id {text}");
+            cx.refuse(value, message, Some("set `group` too to use it anyway"))
         }
         Ok(None) => cx.refuse(value, format!("there is no user {}", shown(&text)), None),
         Err(reason) => cx.refuse(value, unanswered(&reason), None),

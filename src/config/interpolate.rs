@@ -101,7 +101,7 @@ fn value_of(
         };
         return value.ok_or_else(|| (format!("`{name}`: {message}"), None));
     }
-    Err(malformed(format!("`${{{body}}}` is not understood")))
+    Err(malformed(format!("`${{{body}}}` is not supported")))
 }
 
 fn malformed(message: String) -> Failure {

@@ -94,10 +94,10 @@ pub fn find(
         .iter()
         .map(|place| place.display().to_string())
         .collect();
-    let message = format!("no config file; looked at {}", list.join(", "));
+    let message = format!("no config file found; looked for {}", list.join(", "));
     let diagnostic = Diagnostic::of_file(PathBuf::from(FILE_NAME), message);
     Err(diagnostic
-        .with_help("write one, or name it with -c FILE")
+        .with_help("create one, or name it with -c FILE")
         .into())
 }
 
@@ -168,7 +168,7 @@ impl Disk {
             .map_err(|error| Fault::new(reason(&error)))?;
         if metadata.is_dir() {
             let help = Some(format!(
-                "name the file in it, such as {}",
+                "name a file in it, such as {}",
                 path.join(FILE_NAME).display()
             ));
             return Err(Fault {
@@ -182,7 +182,7 @@ impl Disk {
         let mode = metadata.permissions().mode();
         if self.uid == 0 && mode & 0o022 != 0 {
             let message = format!(
-                "group or others can write it (mode {:04o}), and root would run what it says",
+                "group or others can write this file (mode {:04o}) and root would run it",
                 mode & 0o7777
             );
             let help = Some(format!("chmod go-w {}", path.display()));

@@ -200,7 +200,7 @@ fn named<'a>(cx: &mut Context, sections: &[Value<'a>], noun: &str) -> Vec<Named<
                     .get(first.file)
                     .map(|source| source.name.display());
                 let place = source.map(|name| format!("{name}:{}:{}", first.line, first.column));
-                let help = place.map(|place| format!("first given at {place}"));
+                let help = place.map(|place| format!("first defined at {place}"));
                 cx.error(
                     at,
                     &value.key,
@@ -249,7 +249,7 @@ fn name_fault(name: &str) -> Option<String> {
         ':' => "`:` separates a program from its instance".to_string(),
         '*' | '?' | '[' | ']' => format!("`{found}` is part of a pattern on the command line"),
         '/' => "`/` separates directories".to_string(),
-        _ => "blanks and control characters are not allowed".to_string(),
+        _ => "spaces and control characters are not allowed".to_string(),
     })
 }
 
@@ -333,7 +333,7 @@ fn groups(
                 let message = format!("there is no program {}", shown(&member));
                 cx.refuse::<()>(&item, message, help.as_deref());
             } else if !seen.insert(member.clone()) {
-                cx.warning(item.at(), &item.key, "named twice", None);
+                cx.warning(item.at(), &item.key, "listed twice", None);
             } else {
                 members.push(member);
             }

@@ -306,7 +306,7 @@ impl<'a> Context<'a> {
                 .first()
                 .map(|source| source.name.clone())
                 .unwrap_or_default();
-            let message = format!("{hidden} more findings are not shown");
+            let message = format!("{hidden} more messages are not shown");
             let severity = Severity::Warning;
             all.push(Diagnostic {
                 severity,

@@ -189,7 +189,7 @@ fn streams(cx: &mut Context, layers: &Layers, vars: &Vars, launch: &mut Launch) 
     for name in ["stdin", "stderr"] {
         // Not for what comes from the defaults: that is meant for others.
         if let Some(value) = layers.own.find(name) {
-            let message = "has no effect with `tty`: the terminal is its one stream";
+            let message = "has no effect with `tty`: the terminal is its only stream";
             cx.warning(
                 value.at(),
                 &value.key,
@@ -299,7 +299,7 @@ fn command(
         cx.refuse::<()>(
             &value,
             "the command is empty",
-            Some("name a program to run"),
+            Some("add the program to run"),
         );
     }
     argv
@@ -308,7 +308,11 @@ fn command(
 fn listed_words(cx: &mut Context, value: &Value) -> Option<Vec<String>> {
     let items = cx.list(value, "a list of words")?;
     if items.is_empty() {
-        return cx.refuse(value, "the command is empty", Some("name a program to run"));
+        return cx.refuse(
+            value,
+            "the command is empty",
+            Some("add the program to run"),
+        );
     }
     let words: Vec<Option<String>> = items.iter().map(|item| cx.text(item, "a word")).collect();
     words.into_iter().collect()
@@ -322,14 +326,18 @@ fn split_words(cx: &mut Context, value: &Value) -> Option<Vec<String>> {
         Err(reason) => return cx.refuse(value, format!("not a command line: {reason}"), None),
     };
     if split.words.is_empty() {
-        return cx.refuse(value, "the command is empty", Some("name a program to run"));
+        return cx.refuse(
+            value,
+            "the command is empty",
+            Some("add the program to run"),
+        );
     }
     if let Some(operator) = split.operator {
         let message = match operator.as_str() {
             "#" => "everything after `#` is a comment".to_string(),
-            _ => format!("`{operator}` has no meaning here: the command is run without a shell"),
+            _ => format!("`{operator}` has no special meaning: the command runs without a shell"),
         };
-        let help = "add `shell: true`, or put it in quotes".to_string();
+        let help = "add `shell: true`, or quote it".to_string();
         cx.warning(value.at(), &value.key, message, Some(help));
     }
     let words = split.words.iter().map(|word| cx.interpolated(value, word));
@@ -371,8 +379,8 @@ fn environment(cx: &mut Context, layers: &Layers, vars: &Vars) -> BTreeMap<Strin
                 placeholders(cx, &field, &text, vars);
                 variables.insert(name, text);
             } else {
-                let message = format!("{} cannot be a variable's name", shown(&name));
-                cx.refuse::<()>(&field, message, Some("no blanks, no `=`"));
+                let message = format!("{} is not a valid variable name", shown(&name));
+                cx.refuse::<()>(&field, message, Some("no spaces, no `=`"));
             }
         }
     }

@@ -15,8 +15,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if trimmed.starts_with('-') {
         return Err("a duration cannot be negative".to_string());
     }
-    let help = "a number of seconds, or such as 500ms, 5s, 1m30s, 1h";
-    let unclear = || format!("not a duration: {help}");
+    let unclear = || "not a duration; write seconds, or 500ms, 5s, 1m30s, 1h".to_string();
     let mut rest = trimmed;
     let mut total: u128 = 0;
     let mut seen = Vec::new();
@@ -48,7 +47,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         return Err(unclear());
     }
     if total > MAX_NANOS {
-        return Err("a duration of more than a hundred years".to_string());
+        return Err("longer than a hundred years".to_string());
     }
     let second = 1_000_000_000;
     let seconds = u64::try_from(total / second).map_err(|_| unclear())?;
@@ -62,7 +61,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// Anything else, and more than 2^63 bytes, in words.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let unclear = || "not a size: a number of bytes, or such as 64KB, 10MiB, 1GB".to_string();
+    let unclear = || "not a size; write bytes, or 64KB, 10MiB, 1GB".to_string();
     let text = text.trim();
     if text.starts_with('-') {
         return Err("a size cannot be negative".to_string());
@@ -78,7 +77,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     };
     let bytes = scaled(number, 1 << shift).ok_or_else(unclear)?;
     let fits = u64::try_from(bytes).ok().filter(|bytes| *bytes <= 1 << 63);
-    fits.ok_or_else(|| "a size of more than 2^63 bytes".to_string())
+    fits.ok_or_else(|| "larger than 2^63 bytes".to_string())
 }
 
 /// An octal mode whatever the spelling: `022`, `0o22`, `22`.
@@ -86,7 +85,7 @@ pub(super) fn parse_octal(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let octal = !digits.is_empty() && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
     if !octal {
-        return Err("not an octal number".to_string());
+        return Err("not an octal number; write digits from 0 to 7, such as 022".to_string());
     }
     match u32::from_str_radix(digits, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),

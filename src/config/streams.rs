@@ -44,7 +44,7 @@ pub(super) fn sink(cx: &mut Context, value: &Value, stream: Stream, vars: &Vars)
         "discard" | "/dev/null" => Some(Sink::Discard),
         "stdout" if stream == Stream::Stderr => Some(Sink::Stdout),
         "stdout" | "stderr" => {
-            let message = format!("{} is not a place for output", shown(&text));
+            let message = format!("{} is not a destination for output", shown(&text));
             cx.refuse(value, message, Some("only `stderr: stdout` merges the two"))
         }
         "none" | "None" | "NONE" | "null" | "false" | "off" | "no" | "inherit" | "AUTO" => {
@@ -109,7 +109,8 @@ fn file_map(cx: &mut Context, value: &Value, vars: &Vars) -> Option<Sink> {
             "stall",
         ] {
             if let Some(idle) = table.find(name) {
-                let message = "has no effect with `direct: true`: the process writes by itself";
+                let message =
+                    "has no effect with `direct: true`: the process writes the file itself";
                 cx.warning(idle.at(), &idle.key, message, None);
             }
         }

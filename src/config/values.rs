@@ -102,7 +102,7 @@ impl Context<'_> {
         let text = self.text(value, "a duration")?;
         match quantity::parse_duration(&text) {
             Ok(duration) if duration <= MAX_DURATION => Some(duration),
-            Ok(_) => self.refuse(value, format!("{}: more than a year", shown(&text)), None),
+            Ok(_) => self.refuse(value, format!("{}: longer than a year", shown(&text)), None),
             Err(reason) => self.refuse(value, format!("{}: {reason}", shown(&text)), None),
         }
     }
@@ -128,10 +128,7 @@ impl Context<'_> {
         let text = self.text(value, "an octal number")?;
         match quantity::parse_octal(&text) {
             Ok(mode) => Some(mode),
-            Err(reason) => {
-                let help = Some("octal digits, such as 022");
-                self.refuse(value, format!("{}: {reason}", shown(&text)), help)
-            }
+            Err(reason) => self.refuse(value, format!("{}: {reason}", shown(&text)), None),
         }
     }
 

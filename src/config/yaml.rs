@@ -57,7 +57,7 @@ fn syntax(file: usize, error: &ScanError) -> Problem {
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
         | ErrorKind::TabAtBlockScalarStart => (
-            "a tab where YAML wants spaces".to_string(),
+            "a tab in the indentation".to_string(),
             Some("indent with spaces"),
         ),
         ErrorKind::RecursionLimitExceeded => (too_deep(), None),
@@ -65,17 +65,18 @@ fn syntax(file: usize, error: &ScanError) -> Problem {
             error.info(),
             Some("add the closing quote of the text that begins here"),
         ),
-        ErrorKind::UnknownAnchor => ("no anchor of this name precedes".to_string(), None),
+        ErrorKind::UnknownAnchor => ("no earlier anchor has this name".to_string(), None),
         ErrorKind::MappingValueNotAllowed => {
             let message = "a second `: ` in one line";
             (
                 message.to_string(),
-                Some("put the text in quotes if the colon is part of it"),
+                Some("quote the text if the colon is part of it"),
             )
         }
-        ErrorKind::UnexpectedCharacter { .. } => {
-            (error.info(), Some("put the text in quotes if it is meant"))
-        }
+        ErrorKind::UnexpectedCharacter { .. } => (
+            error.info(),
+            Some("quote the text if the character belongs to it"),
+        ),
         _ => (error.info(), None),
     };
     Problem {
@@ -248,7 +249,7 @@ impl Builder {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    let message = "a second document begins here; one file is one document";
+                    let message = "a second document starts here; a file holds only one";
                     return Err(problem(at, message, Some("remove the `---` line")));
                 }
                 Ok(())
@@ -312,7 +313,7 @@ impl Builder {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
             return Err(problem(
                 at,
-                "the alias stands for something that contains it",
+                "the alias refers to a value that contains it",
                 None,
             ));
         };
@@ -438,7 +439,7 @@ impl MapItems {
 
 fn duplicate(name: &str, at: Place, first: Place, problems: &mut Vec<Problem>) -> Key {
     let message = format!("duplicate key `{name}`");
-    let help = format!("first given at {}:{}", first.line, first.column);
+    let help = format!("first defined at {}:{}", first.line, first.column);
     problems.push(Problem {
         key: name.to_string(),
         ..problem(at, message, Some(&help))

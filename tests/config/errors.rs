@@ -124,12 +124,12 @@ fn one_mistake_in_an_anchor_or_the_defaults_is_told_once() {
 fn pidfiles_are_not_shared() {
     let found = bad("programs:\n  a: {cmd: x, numprocs: 2, pidfile: p}\n");
     assert!(
-        found[0].contains("a:1 and a:0 would share the file"),
+        found[0].contains("`a:1` and `a:0` would share this file"),
         "{found:?}"
     );
     let found =
         bad("programs:\n  a: {cmd: x, pidfile: 'a-0'}\n  b: {cmd: x, pidfile: 'a-{instance}'}\n");
-    assert!(found[0].contains("b:0 and a:0"), "{found:?}");
+    assert!(found[0].contains("`b:0` and `a:0`"), "{found:?}");
     good("programs:\n  a: {cmd: x, numprocs: 20, pidfile: '{instance:02}'}\n");
 }
 
@@ -149,7 +149,7 @@ fn of_programs_that_share_a_log_the_first_ones_settings_hold() {
         ("programs.a.stdout", 3)
     );
     assert!(
-        warning.message.contains("b writes to this file too"),
+        warning.message.contains("`b` also writes to this file"),
         "{warning:?}"
     );
     let logs: Vec<_> = config
@@ -315,7 +315,7 @@ fn very_many_errors_are_bounded_and_quick() {
         let found = bad(&text);
         assert_eq!(found.len(), 1001);
         assert!(
-            found[1000].contains("more findings are not shown"),
+            found[1000].contains("more messages are not shown"),
             "{}",
             found[1000]
         );

@@ -166,7 +166,7 @@ fn includes_by_pattern_and_by_name() {
         "{text}"
     );
     assert!(
-        text.contains("first given at") && text.contains("taskmaster.yaml:3:12"),
+        text.contains("first defined at") && text.contains("taskmaster.yaml:3:12"),
         "{text}"
     );
     assert!(
@@ -189,7 +189,7 @@ fn root_reads_nothing_that_others_can_write() {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode is set");
             let found = findings(load(&main, &environment(0)));
             assert!(
-                found[0].contains("group or others can write it"),
+                found[0].contains("group or others can write this file"),
                 "{found:?}"
             );
             assert!(found[0].contains("chmod go-w"), "{found:?}");

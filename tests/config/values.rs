@@ -139,10 +139,7 @@ fn the_daemons_settings() {
     assert_eq!(config.programs[0].launch.identity, None);
     let found =
         findings(project.load_as(0, &text.replace("cmd: x, user: web", "cmd: x, user: root")));
-    assert!(
-        found[0].contains("`daemon.user` gives up root"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("`daemon.user` drops root"), "{found:?}");
 }
 
 #[test]

@@ -70,12 +70,12 @@ fn what_ignores_the_stop_signal_is_killed_after_stoptime() {
         (&json!("STOPPED"), &json!(9)),
         "{row}"
     );
-    let detail = "stopped by request, killed: not ended within stoptime (700ms)";
+    let detail = "stopped by request; killed after stoptime (700ms)";
     assert_eq!(row["detail"], detail);
     let why = daemon.tm(&["why", "stubborn"]).stdout;
     assert!(why.contains("was killed by tmd after"), "{why}");
     assert!(
-        why.contains("it had not ended 700ms after SIGTERM"),
+        why.contains("it did not end within 700ms of SIGTERM"),
         "{why}"
     );
 }

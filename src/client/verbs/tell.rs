@@ -37,11 +37,12 @@ pub fn why(context: &Context, args: &ProcessArgs) -> Result<i32, ClientError> {
 pub fn render_why(style: Style, reply: &WhyReply) -> Vec<String> {
     let process = &reply.process;
     let name = style.paint(Paint::Bold, &printable(&process.name));
-    let heading = format!("{name} is {}", style.state(&process.state));
+    let state = style.state(&process.state);
+    let heading = format!("{name} is {state}");
     // The summary begins with the same words, without their colours.
-    let same = format!("{} is {}", process.name, process.state);
+    let same = format!("{} has been {}", process.name, process.state);
     let mut lines = match reply.summary.strip_prefix(&same) {
-        Some(rest) => vec![format!("{heading}{}", printable(rest))],
+        Some(rest) => vec![format!("{name} has been {state}{}", printable(rest))],
         None if reply.summary.is_empty() => vec![heading],
         None => vec![heading, format!("  {}", printable(&reply.summary))],
     };
@@ -381,12 +382,12 @@ mod tests {
         };
         let reply = WhyReply {
             process,
-            summary: "web:0 is RUNNING for 3s, pid 7".to_string(),
+            summary: "web:0 has been RUNNING for 3s, pid 7".to_string(),
             ..WhyReply::default()
         };
         assert_eq!(
             render_why(Style::plain(), &reply),
-            ["web:0 is RUNNING for 3s, pid 7"]
+            ["web:0 has been RUNNING for 3s, pid 7"]
         );
     }
 

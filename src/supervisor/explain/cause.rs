@@ -12,13 +12,13 @@ use std::time::Duration;
 /// Why a process is in its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Why {
-    /// One line: what it is, since when.
+    /// One line: its state and since when.
     pub summary: String,
     /// What led there, the nearest cause first.
     pub causes: Vec<String>,
     /// What happens next, and when.
     pub next: String,
-    /// What would most likely help.
+    /// The most likely fix.
     pub remedy: Option<String>,
 }
 
@@ -43,7 +43,7 @@ fn summary(process: &Process, now: Time) -> String {
         .unwrap_or_default();
     let since = approximate(now.since(process.since));
     format!(
-        "{} is {} for {since}{pid}, wanted {wanted}",
+        "{} has been {} for {since}{pid}, wanted {wanted}",
         process.name, process.state
     )
 }
@@ -51,14 +51,14 @@ fn summary(process: &Process, now: Time) -> String {
 fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
     let mut causes = Vec::new();
     match process.state {
-        State::Stopped if process.ran() => causes.push("it was asked to stop".to_string()),
-        State::Stopped => causes.push("it was never asked to start".to_string()),
+        State::Stopped if process.ran() => causes.push("it was stopped by request".to_string()),
+        State::Stopped => causes.push("it was never started".to_string()),
         State::Waiting => {}
         State::Starting if process.leader == Leader::Spawning => {
             causes.push("it is being started".to_string())
         }
         State::Starting if process.is_clearing() => {
-            causes.push("what its last run left behind is killed first".to_string());
+            causes.push("stragglers of its last run are killed first".to_string());
         }
         State::Starting => {
             let lived = approximate(
@@ -67,13 +67,14 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
                     .map_or(Duration::ZERO, |at| now.since(at)),
             );
             let starttime = exact(policy.starttime);
-            causes.push(format!(
-                "it lives for {lived}, and starttime is {starttime}"
-            ));
+            causes.push(format!("up for {lived}; starttime is {starttime}"));
         }
-        State::Running => causes.push("it has lived for starttime".to_string()),
+        State::Running => causes.push(format!(
+            "it has been up for starttime ({})",
+            exact(policy.starttime)
+        )),
         State::Backoff if process.failures == 0 => {
-            causes.push("it ended, and autorestart waits for a delay first".to_string());
+            causes.push("it exited; waiting before the automatic restart".to_string());
         }
         State::Backoff => causes.push(failures(process, policy)),
         State::Fatal => causes.push(failures(process, policy)),
@@ -83,13 +84,15 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
     if process.restarts > 0 {
         let times = plural(process.restarts as usize, "time", "times");
         causes.push(format!(
-            "it was started again {times} since it was last asked to start"
+            "it was restarted automatically {times} since its last explicit start"
         ));
     }
     causes.extend(last_end(process, policy));
     if process.stragglers > 0 {
-        let left = plural(process.stragglers as usize, "process", "processes");
-        causes.push(format!("{left} of an earlier leader still alive"));
+        causes.push(match process.stragglers {
+            1 => "1 process of an earlier run is still alive".to_string(),
+            count => format!("{count} processes of an earlier run are still alive"),
+        });
     }
     causes
 }
@@ -104,15 +107,18 @@ fn stopping(process: &Process, policy: &Policy) -> String {
     let why = if process.removed {
         "its entry was removed from the config"
     } else if process.desired == Desired::Up {
-        "it is restarted"
+        "it is being restarted"
     } else {
         "it was asked to stop"
     };
     if process.leader == Leader::Spawning {
-        return format!("{why} while it was being started");
+        return format!("{why} while it was starting");
     }
     if process.pid().is_none() {
-        return format!("{why}; its leader has ended, what is left of it has not");
+        return match process.stragglers {
+            0 => format!("{why}; its leader has ended, looking for stragglers"),
+            _ => format!("{why}; its leader has ended, its stragglers have not"),
+        };
     }
     if process.killed {
         return format!("{why}; SIGKILL was sent");
@@ -127,12 +133,12 @@ fn stopping(process: &Process, policy: &Policy) -> String {
 fn not_restarted(process: &Process, policy: &Policy) -> String {
     let expected = process.last_exit.is_some_and(|exit| policy.expects(exit));
     match policy.autorestart {
-        Autorestart::Never => "it ended, and autorestart is never".to_string(),
+        Autorestart::Never => "it exited, and autorestart is never".to_string(),
         Autorestart::Unexpected if expected => {
-            "it ended with an expected code, and autorestart is unexpected".to_string()
+            "it exited with an expected code, and autorestart is unexpected".to_string()
         }
         Autorestart::Unexpected | Autorestart::Always => {
-            "it ended while its policy did not ask for a restart".to_string()
+            "it exited while its policy did not ask for a restart".to_string()
         }
     }
 }
@@ -152,7 +158,8 @@ fn last_end(process: &Process, policy: &Policy) -> Option<String> {
     if process.last_killed {
         let (signal, stoptime) = (sig(policy.stopsignal), exact(policy.stoptime));
         return Some(format!(
-            "{which} was killed by tmd after {lifetime}: it had not ended {stoptime} after {signal}"
+            "{which} was killed by tmd after {lifetime}: \
+             it did not end within {stoptime} of {signal}"
         ));
     }
     Some(format!("{which} {} after {lifetime}", in_words(exit)))
@@ -197,13 +204,13 @@ fn meaning(signal: i32) -> Option<&'static str> {
         6 => Some("abort: a failed assertion or panic"),
         7 => Some("bus error"),
         8 => Some("arithmetic error"),
-        9 => Some("kill: by somebody, or by the kernel when memory ran out"),
+        9 => Some("sent by a user, or by the kernel when memory ran out"),
         11 => Some("segmentation fault: invalid memory access"),
-        13 => Some("it wrote to a closed pipe"),
-        15 => Some("asked to end"),
-        24 => Some("its CPU time limit"),
-        25 => Some("its file size limit"),
-        31 => Some("a forbidden system call"),
+        13 => Some("write to a closed pipe"),
+        15 => Some("termination request"),
+        24 => Some("CPU time limit exceeded"),
+        25 => Some("file size limit exceeded"),
+        31 => Some("forbidden system call"),
         _ => None,
     }
 }
@@ -212,16 +219,16 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
     let left = approximate(left(process, now));
     match process.state {
         State::Stopped => "nothing until it is started".to_string(),
-        State::Waiting => "it starts when what it needs is there".to_string(),
+        State::Waiting => "it starts once its conditions are met".to_string(),
         State::Starting if process.leader == Leader::Spawning => {
-            "the answer of the start".to_string()
+            "the start completes or fails".to_string()
         }
-        State::Starting if process.is_clearing() => "a new leader, when that is gone".to_string(),
-        State::Starting => format!("RUNNING in {left} if it lives on"),
+        State::Starting if process.is_clearing() => "it starts once they are gone".to_string(),
+        State::Starting => format!("RUNNING in {left} if it stays up"),
         State::Running => after_exit(policy),
-        State::Backoff if process.failures == 0 => format!("it is started again in {left}"),
+        State::Backoff if process.failures == 0 => format!("it is restarted in {left}"),
         State::Backoff if process.failures >= policy.startretries => {
-            format!("the last retry in {left}; should that fail too, FATAL")
+            format!("the last retry in {left}; if it fails too, FATAL")
         }
         State::Backoff => {
             let (n, of) = (process.failures, policy.startretries);
@@ -229,13 +236,13 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
         }
         State::Stopping => {
             let then = match (process.removed, process.desired) {
-                (true, _) => "it is forgotten",
-                (false, Desired::Up) => "it is started again",
-                (false, Desired::Down) => "STOPPED",
+                (true, _) => "it is removed",
+                (false, Desired::Up) => "it is restarted",
+                (false, Desired::Down) => "it is STOPPED",
             };
             match process.deadline {
-                Some(_) => format!("SIGKILL in {left} unless it is gone by then; then {then}"),
-                None => format!("when it is gone, {then}"),
+                Some(_) => format!("SIGKILL in {left} if it is still alive; then {then}"),
+                None => format!("once it has ended, {then}"),
             }
         }
         State::Exited => "nothing until it is started".to_string(),
@@ -245,25 +252,25 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
 
 fn after_exit(policy: &Policy) -> String {
     let delay = match policy.restart.after_exit {
-        delay if delay.is_zero() => "at once".to_string(),
+        delay if delay.is_zero() => "immediately".to_string(),
         delay => format!("after {}", exact(delay)),
     };
     match policy.autorestart {
-        Autorestart::Always => format!("should it end, it is restarted {delay}"),
-        Autorestart::Never => "should it end, it stays EXITED".to_string(),
+        Autorestart::Always => format!("if it exits, it is restarted {delay}"),
+        Autorestart::Never => "if it exits, it stays EXITED".to_string(),
         Autorestart::Unexpected => {
             let codes: Vec<String> = policy.exitcodes.iter().map(i32::to_string).collect();
             let codes = codes.join(", ");
-            format!("should it end other than with code {codes}, it is restarted {delay}")
+            format!("if it exits with any code but {codes}, or is killed, it is restarted {delay}")
         }
     }
 }
 
 fn remedy(process: &Process, policy: &Policy) -> Option<String> {
     match process.state {
-        State::Stopped if process.last_killed => Some(heed(policy)),
+        State::Stopped if process.last_killed => Some(ignored_signal(policy)),
         State::Stopped | State::Waiting | State::Starting => None,
-        State::Stopping => process.killed.then(|| heed(policy)),
+        State::Stopping => process.killed.then(|| ignored_signal(policy)),
         State::Exited if process.last_exit.is_some_and(|exit| policy.expects(exit)) => None,
         State::Running if process.restarts == 0 => None,
         State::Running | State::Exited => exit_remedy(process, process.last_exit?),
@@ -283,10 +290,10 @@ fn remedy(process: &Process, policy: &Policy) -> Option<String> {
     }
 }
 
-/// For what does not end by its stop signal.
-fn heed(policy: &Policy) -> String {
+/// For a process that survived its stop signal.
+fn ignored_signal(policy: &Policy) -> String {
     let signal = sig(policy.stopsignal);
-    format!("if it never ends by {signal}, set stopsignal to one it heeds; if it is slow, stoptime")
+    format!("if it ignores {signal}, change stopsignal; if it is slow to stop, raise stoptime")
 }
 
 fn one_shot(policy: &Policy) -> String {
@@ -295,8 +302,8 @@ fn one_shot(policy: &Policy) -> String {
         Autorestart::Never | Autorestart::Unexpected => "",
     };
     format!(
-        "exited 0 within starttime: for a one-shot set starttime: 0{also}; a program that \
-             goes to the background must be told to stay in the foreground"
+        "exited 0 within starttime: for a one-shot set starttime: 0{also}; a program \
+         that daemonizes needs its option to stay in the foreground"
     )
 }
 
@@ -308,14 +315,14 @@ fn exit_remedy(process: &Process, exit: Exit) -> Option<String> {
         Exit::Code(126) => format!("check cmd: a file in it is not executable; {logs}"),
         Exit::Code(_) => logs,
         Exit::Signal { signal: 9, .. } => {
-            "find who sent it: `dmesg` names what the kernel killed for want of memory".to_string()
+            "check `dmesg` for an out-of-memory kill, else find out who sent the signal".to_string()
         }
         Exit::Signal {
             signal: 4 | 6 | 7 | 8 | 11,
             core,
         } => {
             let core = if core { "debug its core file; " } else { "" };
-            format!("the program crashed, which is a fault of its own: {core}{logs}")
+            format!("the program crashed: {core}{logs}")
         }
         Exit::Signal { .. } => logs,
     })
@@ -341,26 +348,30 @@ fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {
     let (step, object) = failure.step.split_once(' ').unwrap_or((&failure.step, ""));
     let text = match (step, failure.errno) {
         ("exec", ENOENT) => {
-            format!("check cmd: {object} does not exist, or the interpreter it names does not")
+            if object.contains('/') {
+                format!("check cmd: {object} does not exist, or its interpreter does not")
+            } else {
+                format!("check cmd: {object} was not found in PATH")
+            }
         }
         ("exec", EACCES) => {
-            format!("check cmd: {object} is no executable file for this user (chmod +x?)")
+            format!("check cmd: {object} is not executable for this user (chmod +x?)")
         }
         ("exec", ENOEXEC) => {
-            format!("check cmd: {object} is no program; a script needs a #! line")
+            format!("check cmd: {object} is not a program; a script needs a #! line")
         }
-        ("exec", E2BIG) => "shorten cmd and env: together they are more than the system lets \
-                            a program start with (a single word: 128 KiB)"
+        ("exec", E2BIG) => "shorten cmd and env: together they exceed the system's limit (a \
+                            single word: 128 KiB)"
             .to_string(),
         ("exec", _) => format!("check cmd: {object}"),
         ("chdir", ENOENT) => format!("create {object} or change workingdir"),
         ("chdir", _) => format!("check workingdir: {object}"),
         (_, EMFILE | ENFILE) => "raise the limit of open files".to_string(),
         (_, EAGAIN | ENOMEM) => "the system is out of processes or memory".to_string(),
-        (_, ENOSPC) => "free some space on that disk".to_string(),
+        (_, ENOSPC) => "free space on that disk".to_string(),
         ("open", ENOENT) => format!("create the directory of {object}"),
         ("open", EISDIR) => format!("{object} is a directory; name a file"),
-        (_, EACCES | EPERM) => "check the rights, and `user`".to_string(),
+        (_, EACCES | EPERM) => "check the permissions and `user`".to_string(),
         _ => return None,
     };
     Some(text)
@@ -401,18 +412,18 @@ mod tests {
     }
 
     #[test]
-    fn a_one_shot_is_told_about_starttime() {
+    fn a_one_shot_gets_the_remedy_starttime() {
         let mut process = process(State::Backoff, Exit::Code(0));
         process.failures = 2;
         process.restarts = 2;
         process.deadline = Some(at(2500));
         let why = why(&process, &Policy::default(), at(2000));
-        assert_eq!(why.summary, "worker:0 is BACKOFF for 1.0s, wanted up");
+        assert_eq!(why.summary, "worker:0 has been BACKOFF for 1.0s, wanted up");
         assert_eq!(
             why.causes,
             [
                 "2 starts failed in a row; startretries allows 3 retries",
-                "it was started again 2 times since it was last asked to start",
+                "it was restarted automatically 2 times since its last explicit start",
                 "the last run exited with code 0 (success) after 0.2s",
             ]
         );

@@ -5,12 +5,12 @@ use crate::text::duration::{approximate, exact};
 use crate::text::plural::plural;
 use std::time::Duration;
 
-/// The DETAIL column: what happened and what comes next, or nothing when all is well.
+/// The DETAIL column: what happened and what comes next. Empty when all is well.
 pub fn detail(process: &Process, policy: &Policy, now: Time) -> String {
     let text = match process.state {
         State::Stopped if process.last_killed => {
             let stoptime = exact(policy.stoptime);
-            format!("stopped by request, killed: not ended within stoptime ({stoptime})")
+            format!("stopped by request; killed after stoptime ({stoptime})")
         }
         State::Stopped if process.ran() => "stopped by request".to_string(),
         State::Stopped => "not started".to_string(),
@@ -47,7 +47,7 @@ pub(crate) fn end(process: &Process) -> String {
     }
 }
 
-/// How long until the present state ends by itself.
+/// How long until the deadline of the present state.
 pub(crate) fn left(process: &Process, now: Time) -> Duration {
     process
         .deadline
@@ -63,13 +63,13 @@ impl Process {
 
 fn starting(process: &Process, policy: &Policy) -> String {
     if process.is_clearing() && process.stragglers > 0 {
-        return format!("{}, killing what it left behind", end(process));
+        return format!("{}, killing its stragglers first", end(process));
     }
     if process.failures > 0 {
         return format!("retry {} of {}", process.failures, policy.startretries);
     }
     if process.restarts > 0 && process.ran() {
-        return format!("restarted after {}", end(process));
+        return format!("{}, restarted", end(process));
     }
     String::new()
 }
@@ -84,16 +84,16 @@ fn backoff(process: &Process, policy: &Policy, now: Time) -> String {
 
 fn stopping(process: &Process, now: Time) -> String {
     let what = if process.leader == Leader::Spawning {
-        "waiting for its start to be answered".to_string()
+        "waiting for the start to complete".to_string()
     } else if process.deadline.is_some() {
         format!("SIGKILL in {}", approximate(left(process, now)))
     } else if process.pid().is_none() && !process.killed {
-        "looking for what is left of it".to_string()
+        "looking for stragglers".to_string()
     } else {
-        "killed, waiting for it to be gone".to_string()
+        "killed, waiting for it to end".to_string()
     };
     match process.desired {
-        Desired::Up => format!("{what}, then started again"),
+        Desired::Up => format!("{what}, then restarted"),
         Desired::Down => what,
     }
 }
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(text(&stopping), "SIGKILL in 8.2s");
         stopping.deadline = None;
         stopping.killed = true;
-        assert_eq!(text(&stopping), "killed, waiting for it to be gone");
+        assert_eq!(text(&stopping), "killed, waiting for it to end");
         let mut running = process(State::Running);
         assert_eq!(text(&running), "");
         running.stragglers = 1;
@@ -178,7 +178,7 @@ mod tests {
         stopped.last_killed = true;
         assert_eq!(
             text(&stopped),
-            "stopped by request, killed: not ended within stoptime (10s)"
+            "stopped by request; killed after stoptime (10s)"
         );
         stopped.last_killed = false;
         stopped.last_exit = None;
