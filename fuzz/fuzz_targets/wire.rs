@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use taskmaster::wire::{
-    Call, Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, LineDecoder, MAX_PAYLOAD, Message,
+    Call, Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, LineDecoder, PAYLOAD_MAX, Message,
     flags,
 };
 
@@ -69,7 +69,7 @@ fn frames(bytes: &[u8], cut: usize) -> Found<Frame, FrameError> {
             }
         }
         assert!(
-            decoder.pending() < HEADER_LEN + MAX_PAYLOAD,
+            decoder.pending() < HEADER_LEN + PAYLOAD_MAX,
             "more than a frame is buffered"
         );
     }
@@ -80,7 +80,7 @@ fn plain_frames(bytes: &[u8]) -> Found<Frame, FrameError> {
     let (mut rest, mut found) = (bytes, Vec::new());
     while let [kind, flag_bits, a, b, c, d, after @ ..] = rest {
         let len = u32::from_be_bytes([*a, *b, *c, *d]);
-        if len as usize > MAX_PAYLOAD {
+        if len as usize > PAYLOAD_MAX {
             return (found, Some(FrameError::TooLong(len)));
         }
         let known = Kind::from_u8(*kind);

@@ -4,7 +4,7 @@ use super::interpolate::expression_length;
 
 /// The words of a command, and the shell's work that nobody will do.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Words {
+pub(super) struct CommandLine {
     /// Quotes removed; a `${…}` is part of one word whatever it holds.
     pub words: Vec<String>,
     /// The first thing that only a shell would act on.
@@ -16,13 +16,13 @@ pub(super) struct Words {
 ///
 /// # Errors
 /// A quote that is never closed, or a `\` at the very end.
-pub(super) fn split(text: &str) -> Result<Words, String> {
+pub(super) fn split(text: &str) -> Result<CommandLine, String> {
     let mut splitter = Splitter {
         rest: text,
         ..Splitter::default()
     };
     splitter.run()?;
-    Ok(Words {
+    Ok(CommandLine {
         words: splitter.words,
         operator: splitter.operator,
     })

@@ -1,25 +1,25 @@
 //! What holds for all programs together: files they share, and how many processes there are.
 
-use super::lowering::Context;
-use super::node::Place;
+use super::lowering::Lowering;
+use super::node::Location;
 use super::program_entry::Lowered;
 use crate::supervisor::placeholder;
 use crate::supervisor::{FileSink, Launch, Program, Sink};
 use std::collections::BTreeMap;
 
 /// Most processes of all programs together.
-const MAX_PROCESSES: u64 = 100_000;
+const PROCESSES_MAX: u64 = 100_000;
 
 /// Checks them, and settles what those that share a file disagree on.
-pub(super) fn check(cx: &mut Context, lowered: &mut [Lowered], top: Place) {
+pub(super) fn check(cx: &mut Lowering, lowered: &mut [Lowered], top: Location) {
     if lowered.is_empty() && !cx.failed() {
         let help = "add an entry with a `cmd` under `programs`".to_string();
         cx.warning(top, "programs", "there are no programs", Some(help));
     }
     let processes: u64 = lowered.iter().map(|l| u64::from(l.program.numprocs)).sum();
-    if processes > MAX_PROCESSES {
+    if processes > PROCESSES_MAX {
         let message =
-            format!("{processes} processes in total; at most {MAX_PROCESSES} are allowed");
+            format!("{processes} processes in total; at most {PROCESSES_MAX} are allowed");
         cx.error(
             top,
             "programs",
@@ -32,7 +32,7 @@ pub(super) fn check(cx: &mut Context, lowered: &mut [Lowered], top: Place) {
     share_logs(cx, lowered);
 }
 
-fn check_pidfiles(cx: &mut Context, lowered: &[Lowered]) {
+fn check_pidfiles(cx: &mut Lowering, lowered: &[Lowered]) {
     let mut pidfiles: BTreeMap<String, String> = BTreeMap::new();
     for Lowered {
         program,
@@ -59,7 +59,7 @@ fn check_pidfiles(cx: &mut Context, lowered: &[Lowered]) {
 
 /// A file has one size at which it is rotated, and so on: where programs share a log with different
 /// options, those of the first one hold, whichever opens it first.
-fn share_logs(cx: &mut Context, lowered: &mut [Lowered]) {
+fn share_logs(cx: &mut Lowering, lowered: &mut [Lowered]) {
     let mut owners: BTreeMap<String, (usize, FileSink)> = BTreeMap::new();
     for index in 0..lowered.len() {
         let at = lowered[index].sinks_at.clone();

@@ -1,16 +1,16 @@
 //! The `daemon` section.
 
 use super::identity::{self, Wanted};
-use super::lowering::{Context, Table, Value};
+use super::lowering::{Lowering, Table, Value};
 use super::{Access, DaemonSettings, LogFormat, LogSettings, keys};
 use log::LevelFilter;
 use std::path::PathBuf;
 
 /// Longest path of a socket the system takes, in bytes.
-const MAX_SOCKET_PATH: usize = 107;
+const SOCKET_PATH_MAX: usize = 107;
 
 /// The settings; what is absent or faulty keeps its default.
-pub(super) fn lower(cx: &mut Context, value: Option<&Value>) -> DaemonSettings {
+pub(super) fn lower(cx: &mut Lowering, value: Option<&Value>) -> DaemonSettings {
     let mut settings = DaemonSettings::default();
     let Some(table) = value.and_then(|value| cx.table(value, &keys::DAEMON)) else {
         return settings;
@@ -43,12 +43,12 @@ pub(super) fn lower(cx: &mut Context, value: Option<&Value>) -> DaemonSettings {
     settings
 }
 
-fn socket(cx: &mut Context, value: &Value) -> Option<PathBuf> {
+fn socket(cx: &mut Lowering, value: &Value) -> Option<PathBuf> {
     let path = file(cx, value)?;
     let length = path.as_os_str().len();
-    if length > MAX_SOCKET_PATH {
+    if length > SOCKET_PATH_MAX {
         let message =
-            format!("the socket's path has {length} bytes, at most {MAX_SOCKET_PATH} fit");
+            format!("the socket's path has {length} bytes, at most {SOCKET_PATH_MAX} fit");
         return cx.refuse(
             value,
             message,
@@ -58,7 +58,7 @@ fn socket(cx: &mut Context, value: &Value) -> Option<PathBuf> {
     Some(path)
 }
 
-fn file(cx: &mut Context, value: &Value) -> Option<PathBuf> {
+fn file(cx: &mut Lowering, value: &Value) -> Option<PathBuf> {
     let text = cx.nonempty(value, "a path")?;
     if text.ends_with('/') {
         return cx.refuse(value, "this is a directory", Some("name a file in it"));
@@ -66,7 +66,7 @@ fn file(cx: &mut Context, value: &Value) -> Option<PathBuf> {
     Some(PathBuf::from(cx.absolute(&text)))
 }
 
-fn log(cx: &mut Context, value: &Value) -> LogSettings {
+fn log(cx: &mut Lowering, value: &Value) -> LogSettings {
     let mut settings = LogSettings::default();
     let Some(table) = cx.table(value, &keys::LOG) else {
         return settings;
@@ -99,7 +99,7 @@ fn log(cx: &mut Context, value: &Value) -> LogSettings {
     settings
 }
 
-fn access(cx: &mut Context, value: &Value) -> Access {
+fn access(cx: &mut Lowering, value: &Value) -> Access {
     let table: Option<Table> = cx.table(value, &keys::ACCESS);
     let Some(table) = table else {
         return Access::default();

@@ -2,7 +2,7 @@
 
 use super::diagnostics::shown;
 use super::host_environment::{UserEntry, Users};
-use super::lowering::{Context, Value};
+use super::lowering::{Lowering, Value};
 use super::{Access, Principal};
 use crate::supervisor::Identity;
 
@@ -15,7 +15,7 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Whom to run as; `None` inside is the daemon's own user. The outer `None` was reported.
-pub(super) fn identity(cx: &mut Context, wanted: &Wanted) -> Option<Option<Identity>> {
+pub(super) fn identity(cx: &mut Lowering, wanted: &Wanted) -> Option<Option<Identity>> {
     let group_given = wanted.group.is_some();
     let user = wanted
         .user
@@ -73,7 +73,7 @@ fn all_or_nothing<T>(asked: Option<Option<T>>) -> Option<Option<T>> {
 
 /// Without privileges only what changes nothing is possible; says whether that is the case.
 fn unprivileged(
-    cx: &mut Context,
+    cx: &mut Lowering,
     wanted: &Wanted,
     user: Option<&UserEntry>,
     gid: Option<u32>,
@@ -100,7 +100,7 @@ fn unprivileged(
     possible
 }
 
-fn user_entry(cx: &mut Context, value: &Value, group_given: bool) -> Option<UserEntry> {
+fn user_entry(cx: &mut Lowering, value: &Value, group_given: bool) -> Option<UserEntry> {
     let text = cx.nonempty(value, "a user's name or number")?;
     let number = text.bytes().all(|b| b.is_ascii_digit());
     let answer = match text.parse::<u32>() {
@@ -140,7 +140,7 @@ fn nameless(uid: u32) -> UserEntry {
     }
 }
 
-fn own_entry(cx: &Context) -> UserEntry {
+fn own_entry(cx: &Lowering) -> UserEntry {
     let known = cx.users.user_of_id(cx.daemon_uid).ok().flatten();
     let nameless = || UserEntry {
         gid: cx.daemon_gid,
@@ -149,7 +149,7 @@ fn own_entry(cx: &Context) -> UserEntry {
     known.unwrap_or_else(nameless)
 }
 
-fn groups_of(cx: &mut Context, wanted: &Wanted, user: &UserEntry, gid: u32) -> Option<Vec<u32>> {
+fn groups_of(cx: &mut Lowering, wanted: &Wanted, user: &UserEntry, gid: u32) -> Option<Vec<u32>> {
     match cx.users.groups_of(&user.name, gid) {
         Ok(groups) => Some(groups),
         Err(reason) => match wanted.user.as_ref().or(wanted.group.as_ref()) {
@@ -160,12 +160,12 @@ fn groups_of(cx: &mut Context, wanted: &Wanted, user: &UserEntry, gid: u32) -> O
 }
 
 /// The id of a group given by name or number.
-pub(super) fn group_id(cx: &mut Context, value: &Value) -> Option<u32> {
+pub(super) fn group_id(cx: &mut Lowering, value: &Value) -> Option<u32> {
     let text = cx.nonempty(value, "a group's name or number")?;
     group_named(cx, value, &text)
 }
 
-fn group_named(cx: &mut Context, value: &Value, text: &str) -> Option<u32> {
+fn group_named(cx: &mut Lowering, value: &Value, text: &str) -> Option<u32> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return match text.parse() {
             Ok(u32::MAX) | Err(_) => {
@@ -181,7 +181,7 @@ fn group_named(cx: &mut Context, value: &Value, text: &str) -> Option<u32> {
     }
 }
 
-fn group_ids(cx: &mut Context, value: &Value) -> Option<Vec<u32>> {
+fn group_ids(cx: &mut Lowering, value: &Value) -> Option<Vec<u32>> {
     let items = cx.list(value, "a list of groups")?;
     let found: Vec<Option<u32>> = items.iter().map(|item| group_id(cx, item)).collect();
     let mut groups: Vec<u32> = found.into_iter().collect::<Option<_>>()?;
@@ -191,14 +191,14 @@ fn group_ids(cx: &mut Context, value: &Value) -> Option<Vec<u32>> {
 }
 
 /// `daemon.access`: users by name or number, groups with `@` before it.
-pub(super) fn access(cx: &mut Context, read: Option<Value>, control: Option<Value>) -> Access {
+pub(super) fn access(cx: &mut Lowering, read: Option<Value>, control: Option<Value>) -> Access {
     Access {
         read: principals(cx, read),
         control: principals(cx, control),
     }
 }
 
-fn principals(cx: &mut Context, value: Option<Value>) -> Vec<Principal> {
+fn principals(cx: &mut Lowering, value: Option<Value>) -> Vec<Principal> {
     let Some(value) = value else {
         return Vec::new();
     };
@@ -211,7 +211,7 @@ fn principals(cx: &mut Context, value: Option<Value>) -> Vec<Principal> {
         .collect()
 }
 
-fn principal(cx: &mut Context, value: &Value) -> Option<Principal> {
+fn principal(cx: &mut Lowering, value: &Value) -> Option<Principal> {
     let text = cx.nonempty(value, "a user, or a group as @name")?;
     match text.strip_prefix('@') {
         Some(group) => group_named(cx, value, group).map(Principal::Group),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Deepest nesting of `${…}` in defaults.
-const MAX_DEPTH: usize = 8;
+const DEPTH_MAX: usize = 8;
 
 /// The text with every `${…}` replaced; `$${` becomes `${`; any other `$` stays. Replaced text is
 /// not looked at again.
@@ -88,7 +88,7 @@ fn value_of(
     }
     let value = value.filter(|value| !value.is_empty()).cloned();
     if let Some(default) = operator.strip_prefix(":-") {
-        if depth >= MAX_DEPTH {
+        if depth >= DEPTH_MAX {
             return Err(malformed("`${` nested too deeply".to_string()));
         }
         return value.map_or_else(|| expand(default, variables, depth + 1), Ok);

@@ -2,8 +2,8 @@
 
 use super::diagnostics::{ConfigError, Diagnostic, Severity};
 use super::host_environment::Environment;
-use super::lowering::{Context, Fault, Files};
-use super::yaml::MAX_BYTES;
+use super::lowering::{Files, Lowering, ReadError};
+use super::yaml::BYTES_MAX;
 use super::{Config, lower};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 pub const FILE_NAME: &str = "taskmaster.yaml";
 
 /// Most files that one pattern may match.
-const MAX_MATCHES: usize = 10_000;
+const MATCHES_MAX: usize = 10_000;
 
 /// Reads a config and everything it refers to.
 ///
 /// # Errors
 /// Every error there is, in one go; nothing of a faulty config is used.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigError> {
-    let whole_file = |fault: Fault| {
+    let whole_file = |fault: ReadError| {
         let diagnostic = Diagnostic::of_file(path.to_path_buf(), fault.message);
         ConfigError::from(Diagnostic {
             help: fault.help,
@@ -34,12 +34,12 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
     let (canonical, text) = disk.read(path).map_err(whole_file)?;
     let parent = canonical.parent().unwrap_or(Path::new("/"));
     let Some(base) = parent.to_str() else {
-        return Err(whole_file(Fault::new(
+        return Err(whole_file(ReadError::new(
             "its directory's name is not valid UTF-8",
         )));
     };
     let shown_base = path.parent().unwrap_or(Path::new("")).to_path_buf();
-    let mut cx = Context::new(environment, &disk, base.to_string(), shown_base);
+    let mut cx = Lowering::new(environment, &disk, base.to_string(), shown_base);
     cx.add_main(path.to_path_buf(), canonical.clone(), text.clone());
     let whole = lower::lower(&mut cx, &text);
     let files = std::mem::take(&mut cx.read);
@@ -107,28 +107,31 @@ struct Disk {
 }
 
 impl Files for Disk {
-    fn read(&self, path: &Path) -> Result<(PathBuf, String), Fault> {
-        let failed = |error: io::Error| Fault::new(reason(&error));
+    fn read(&self, path: &Path) -> Result<(PathBuf, String), ReadError> {
+        let failed = |error: io::Error| ReadError::new(reason(&error));
         let canonical = fs::canonicalize(path).map_err(failed)?;
         let file = open(&canonical).map_err(failed)?;
         self.check(path, &file)?;
         let mut bytes = Vec::new();
-        let limit = u64::try_from(MAX_BYTES + 1).unwrap_or(u64::MAX);
+        let limit = u64::try_from(BYTES_MAX + 1).unwrap_or(u64::MAX);
         file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() > MAX_BYTES {
-            return Err(Fault::new(format!("larger than {} MiB", MAX_BYTES >> 20)));
+        if bytes.len() > BYTES_MAX {
+            return Err(ReadError::new(format!(
+                "larger than {} MiB",
+                BYTES_MAX >> 20
+            )));
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.split(|byte| *byte == b'\n').count();
-            Fault::new(format!("not valid UTF-8 (line {line})"))
+            ReadError::new(format!("not valid UTF-8 (line {line})"))
         })?;
         Ok((canonical, text))
     }
 
-    fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, Fault> {
+    fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, ReadError> {
         if pattern.contains("**") {
-            return Err(Fault::new("`**` is not supported in patterns"));
+            return Err(ReadError::new("`**` is not supported in patterns"));
         }
         let whole = if pattern.starts_with('/') {
             pattern.to_string()
@@ -144,15 +147,17 @@ impl Files for Disk {
             require_literal_leading_dot: true,
         };
         let paths = glob::glob_with(&whole, options)
-            .map_err(|error| Fault::new(format!("not a pattern: {}", error.msg)))?;
+            .map_err(|error| ReadError::new(format!("not a pattern: {}", error.msg)))?;
         let mut found = Vec::new();
         for path in paths {
             let path = path.map_err(|error| {
                 let place = error.path().display().to_string();
-                Fault::new(format!("{place}: {}", reason(error.error())))
+                ReadError::new(format!("{place}: {}", reason(error.error())))
             })?;
-            if found.len() == MAX_MATCHES {
-                return Err(Fault::new(format!("matches more than {MAX_MATCHES} files")));
+            if found.len() == MATCHES_MAX {
+                return Err(ReadError::new(format!(
+                    "matches more than {MATCHES_MAX} files"
+                )));
             }
             found.push(path);
         }
@@ -162,22 +167,22 @@ impl Files for Disk {
 }
 
 impl Disk {
-    fn check(&self, path: &Path, file: &File) -> Result<(), Fault> {
+    fn check(&self, path: &Path, file: &File) -> Result<(), ReadError> {
         let metadata = file
             .metadata()
-            .map_err(|error| Fault::new(reason(&error)))?;
+            .map_err(|error| ReadError::new(reason(&error)))?;
         if metadata.is_dir() {
             let help = Some(format!(
                 "name a file in it, such as {}",
                 path.join(FILE_NAME).display()
             ));
-            return Err(Fault {
+            return Err(ReadError {
                 message: "is a directory".to_string(),
                 help,
             });
         }
         if !metadata.is_file() {
-            return Err(Fault::new("not a regular file"));
+            return Err(ReadError::new("not a regular file"));
         }
         let mode = metadata.permissions().mode();
         if self.uid == 0 && mode & 0o022 != 0 {
@@ -186,7 +191,7 @@ impl Disk {
                 mode & 0o7777
             );
             let help = Some(format!("chmod go-w {}", path.display()));
-            return Err(Fault { message, help });
+            return Err(ReadError { message, help });
         }
         Ok(())
     }

@@ -2,10 +2,10 @@
 //! [`Files`](super::lowering::Files).
 
 use super::diagnostics::shown;
-use super::lowering::{Context, Table, Value};
-use super::node::{Kind, Node, Place};
+use super::lowering::{Lowering, Table, Value};
+use super::node::{Kind, Location, Node};
 use super::program_entry::{self, Layers, Lowered};
-use super::yaml::{self, MAX_NODES};
+use super::yaml::{self, NODES_MAX};
 use super::{DaemonSettings, cross_checks, daemon, keys};
 use crate::supervisor::Program;
 use crate::text::suggest::did_you_mean;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Longest name of a program or group, in bytes.
-const MAX_NAME: usize = 100;
+const NAME_LENGTH_MAX: usize = 100;
 
 /// What the files say. Only good when the context holds no error.
 pub(super) struct Whole {
@@ -24,7 +24,7 @@ pub(super) struct Whole {
 }
 
 /// Lowers the main file, already read as source 0 with this text.
-pub(super) fn lower(cx: &mut Context, text: &str) -> Whole {
+pub(super) fn lower(cx: &mut Lowering, text: &str) -> Whole {
     let mut whole = Whole {
         daemon: DaemonSettings::default(),
         programs: Vec::new(),
@@ -69,7 +69,7 @@ pub(super) fn lower(cx: &mut Context, text: &str) -> Whole {
     whole
 }
 
-fn parse(cx: &mut Context, file: usize, text: &str) -> Option<Rc<Node>> {
+fn parse(cx: &mut Lowering, file: usize, text: &str) -> Option<Rc<Node>> {
     let parsed = yaml::parse(file, text);
     let sound = parsed.problems.is_empty();
     for problem in parsed.problems {
@@ -80,7 +80,7 @@ fn parse(cx: &mut Context, file: usize, text: &str) -> Option<Rc<Node>> {
         Kind::List(_) | Kind::Map(_) => false,
     });
     if nothing && sound {
-        let at = Place {
+        let at = Location {
             file,
             line: 1,
             column: 1,
@@ -92,7 +92,7 @@ fn parse(cx: &mut Context, file: usize, text: &str) -> Option<Rc<Node>> {
 }
 
 /// The files `include` names: index and text.
-fn include(cx: &mut Context, top: &Table) -> Vec<(usize, String)> {
+fn include(cx: &mut Lowering, top: &Table) -> Vec<(usize, String)> {
     let Some(value) = top.find("include") else {
         return Vec::new();
     };
@@ -124,7 +124,7 @@ fn include(cx: &mut Context, top: &Table) -> Vec<(usize, String)> {
 }
 
 fn include_one(
-    cx: &mut Context,
+    cx: &mut Lowering,
     value: &Value,
     path: &Path,
     literal: bool,
@@ -146,7 +146,7 @@ fn include_one(
 }
 
 /// The table of an included file, which may hold programs and groups only.
-fn included_table<'a>(cx: &mut Context, value: &Value<'a>) -> Option<Table<'a>> {
+fn included_table<'a>(cx: &mut Lowering, value: &Value<'a>) -> Option<Table<'a>> {
     let table = cx.table(value, &keys::TOP)?;
     for (entry, field) in table.iter() {
         if matches!(entry.key.as_str(), "daemon" | "defaults" | "include") {
@@ -175,13 +175,13 @@ impl<'a> Sections<'a> {
 /// Where a program or group stands.
 struct Named<'a> {
     name: String,
-    at: Place,
+    at: Location,
     value: Value<'a>,
 }
 
 /// The entries of all sections, each name once and well-formed.
-fn named<'a>(cx: &mut Context, sections: &[Value<'a>], noun: &str) -> Vec<Named<'a>> {
-    let mut seen: BTreeMap<String, Place> = BTreeMap::new();
+fn named<'a>(cx: &mut Lowering, sections: &[Value<'a>], noun: &str) -> Vec<Named<'a>> {
+    let mut seen: BTreeMap<String, Location> = BTreeMap::new();
     let mut all = Vec::new();
     for section in sections {
         // `programs:` with nothing under it is like no programs.
@@ -234,9 +234,9 @@ fn name_fault(name: &str) -> Option<String> {
     if name.starts_with('-') {
         return Some("`-` begins an option on the command line".to_string());
     }
-    if name.len() > MAX_NAME {
+    if name.len() > NAME_LENGTH_MAX {
         return Some(format!(
-            "it has {} bytes, at most {MAX_NAME} are allowed",
+            "it has {} bytes, at most {NAME_LENGTH_MAX} are allowed",
             name.len()
         ));
     }
@@ -254,7 +254,7 @@ fn name_fault(name: &str) -> Option<String> {
 }
 
 fn programs(
-    cx: &mut Context,
+    cx: &mut Lowering,
     sections: &Sections,
     defaults: Option<&Table>,
     weight: u64,
@@ -272,7 +272,7 @@ fn programs(
     let entries = named(cx, &sections.programs, "program");
     let expanded = weight.saturating_mul(u64::try_from(entries.len()).unwrap_or(u64::MAX));
     if let Some(own) = defaults
-        && expanded > MAX_NODES * 4
+        && expanded > NODES_MAX * 4
     {
         let message = format!("too large for {} programs", entries.len());
         cx.error(own.at, &own.key, message, None);
@@ -302,7 +302,7 @@ fn programs(
 }
 
 fn groups(
-    cx: &mut Context,
+    cx: &mut Lowering,
     sections: &Sections,
     lowered: &[Lowered],
 ) -> BTreeMap<String, Vec<String>> {

@@ -2,37 +2,37 @@
 
 use super::diagnostics::{Diagnostic, Severity, SourceLine, shown};
 use super::host_environment::{CachedUsers, Environment};
-use super::node::{Entry, Kind, Node, Place, Scalar};
+use super::node::{Entry, Kind, Location, Node, Scalar};
 use super::{dotenv, keys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// No more findings than this are told.
-const MAX_DIAGNOSTICS: usize = 1000;
+const DIAGNOSTICS_MAX: usize = 1000;
 /// No more findings than this are kept until it is known which come first.
-const MAX_KEPT: usize = 10 * MAX_DIAGNOSTICS;
+const KEPT_MAX: usize = 10 * DIAGNOSTICS_MAX;
 /// Lines longer than this, in bytes, are not quoted: finding a column in them takes long.
-const MAX_QUOTED: usize = 256 * 1024;
+const QUOTED_LENGTH_MAX: usize = 256 * 1024;
 
 /// Reads the files a config refers to.
 pub(super) trait Files {
     /// The canonical path of a file and its text.
-    fn read(&self, path: &Path) -> Result<(PathBuf, String), Fault>;
+    fn read(&self, path: &Path) -> Result<(PathBuf, String), ReadError>;
     /// The files that match a pattern, sorted.
-    fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, Fault>;
+    fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, ReadError>;
 }
 
 /// Why a file cannot be used.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct ReadError {
     pub message: String,
     pub help: Option<String>,
 }
 
-impl Fault {
-    pub fn new(message: impl Into<String>) -> Fault {
-        Fault {
+impl ReadError {
+    pub fn new(message: impl Into<String>) -> ReadError {
+        ReadError {
             message: message.into(),
             help: None,
         }
@@ -40,7 +40,7 @@ impl Fault {
 }
 
 /// A file whose places are spoken of.
-pub(super) struct Source {
+pub(super) struct SourceFile {
     /// As shown to the user.
     pub name: PathBuf,
     pub text: String,
@@ -50,11 +50,11 @@ pub(super) struct Source {
     starts: Vec<usize>,
 }
 
-impl Source {
-    pub fn new(name: PathBuf, text: String, quotable: bool) -> Source {
+impl SourceFile {
+    pub fn new(name: PathBuf, text: String, quotable: bool) -> SourceFile {
         let ends = text.match_indices('\n').map(|(index, _)| index + 1);
         let starts = std::iter::once(0).chain(ends).collect();
-        Source {
+        SourceFile {
             name,
             text,
             quotable,
@@ -62,7 +62,7 @@ impl Source {
         }
     }
 
-    fn line(&self, at: Place) -> Option<SourceLine> {
+    fn line(&self, at: Location) -> Option<SourceLine> {
         let index = usize::try_from(at.line).ok()?.checked_sub(1)?;
         let start = *self.starts.get(index)?;
         let end = self
@@ -71,7 +71,7 @@ impl Source {
             .copied()
             .unwrap_or(self.text.len());
         let line = self.text.get(start..end)?;
-        let quoted = self.quotable && !line.trim().is_empty() && line.len() <= MAX_QUOTED;
+        let quoted = self.quotable && !line.trim().is_empty() && line.len() <= QUOTED_LENGTH_MAX;
         quoted.then(|| SourceLine::around(line, at.column))
     }
 }
@@ -84,7 +84,7 @@ pub(super) struct Value<'a> {
 }
 
 impl Value<'_> {
-    pub fn at(&self) -> Place {
+    pub fn at(&self) -> Location {
         self.node.at
     }
 
@@ -100,7 +100,7 @@ impl Value<'_> {
 /// A map of the config whose keys are known to be known.
 pub(super) struct Table<'a> {
     pub key: String,
-    pub at: Place,
+    pub at: Location,
     entries: &'a [Entry],
 }
 
@@ -141,7 +141,7 @@ pub(super) fn joined(key: &str, name: &str) -> String {
 }
 
 /// The state of one loading.
-pub(super) struct Context<'a> {
+pub(super) struct Lowering<'a> {
     pub environment: &'a Environment,
     pub users: CachedUsers<'a>,
     pub files: &'a dyn Files,
@@ -149,7 +149,7 @@ pub(super) struct Context<'a> {
     pub base: String,
     /// The same as the user wrote it.
     pub shown_base: PathBuf,
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourceFile>,
     /// Every file read, canonical.
     pub read: Vec<PathBuf>,
     /// Whom programs run as when they don't say.
@@ -158,21 +158,21 @@ pub(super) struct Context<'a> {
     /// `daemon.user` is given: also when it was obeyed before this load.
     pub drops_root: bool,
     pub env_files: BTreeMap<PathBuf, Option<Rc<dotenv::Pairs>>>,
-    diagnostics: Vec<(Place, Diagnostic)>,
-    reported: BTreeSet<(Place, String)>,
+    diagnostics: Vec<(Location, Diagnostic)>,
+    reported: BTreeSet<(Location, String)>,
     errors: usize,
     /// Findings that are not kept.
     dropped: usize,
 }
 
-impl<'a> Context<'a> {
+impl<'a> Lowering<'a> {
     pub fn new(
         environment: &'a Environment,
         files: &'a dyn Files,
         base: String,
         shown_base: PathBuf,
-    ) -> Context<'a> {
-        Context {
+    ) -> Lowering<'a> {
+        Lowering {
             environment,
             users: CachedUsers::new(environment.users.as_ref()),
             files,
@@ -193,7 +193,7 @@ impl<'a> Context<'a> {
 
     pub fn error(
         &mut self,
-        at: Place,
+        at: Location,
         key: &str,
         message: impl Into<String>,
         help: Option<String>,
@@ -203,7 +203,7 @@ impl<'a> Context<'a> {
 
     pub fn warning(
         &mut self,
-        at: Place,
+        at: Location,
         key: &str,
         message: impl Into<String>,
         help: Option<String>,
@@ -225,7 +225,7 @@ impl<'a> Context<'a> {
     /// Makes the main file known, as the user named it.
     pub fn add_main(&mut self, name: PathBuf, canonical: PathBuf, text: String) {
         self.read.push(canonical);
-        self.sources.push(Source::new(name, text, true));
+        self.sources.push(SourceFile::new(name, text, true));
     }
 
     /// Makes a file's places known, and returns its index.
@@ -237,7 +237,7 @@ impl<'a> Context<'a> {
         if !self.read.contains(&canonical) {
             self.read.push(canonical);
         }
-        self.sources.push(Source::new(name, text, quotable));
+        self.sources.push(SourceFile::new(name, text, quotable));
         self.sources.len() - 1
     }
 
@@ -248,20 +248,20 @@ impl<'a> Context<'a> {
 
     /// Whether there are so many findings that suggestions no longer help.
     pub fn crowded(&self) -> bool {
-        self.diagnostics.len() >= MAX_DIAGNOSTICS
+        self.diagnostics.len() >= DIAGNOSTICS_MAX
     }
 
     /// The same place says the same thing once, however often it is used (anchors, defaults).
     fn add(
         &mut self,
         severity: Severity,
-        at: Place,
+        at: Location,
         key: &str,
         message: String,
         help: Option<String>,
     ) {
         let first_error = severity == Severity::Error && self.errors == 0;
-        if self.diagnostics.len() >= MAX_KEPT && !first_error {
+        if self.diagnostics.len() >= KEPT_MAX && !first_error {
             self.dropped += 1;
             return;
         }
@@ -286,16 +286,16 @@ impl<'a> Context<'a> {
     /// Every finding, in the order of the files; of very many the first, errors before warnings.
     pub fn finish(mut self) -> Vec<Diagnostic> {
         let found = self.diagnostics.len();
-        if found > MAX_DIAGNOSTICS {
+        if found > DIAGNOSTICS_MAX {
             self.diagnostics
                 .sort_by_key(|(at, diagnostic)| (diagnostic.severity, *at));
-            self.diagnostics.truncate(MAX_DIAGNOSTICS);
+            self.diagnostics.truncate(DIAGNOSTICS_MAX);
         }
         self.diagnostics
             .sort_by_key(|(at, diagnostic)| (*at, diagnostic.severity));
         let hidden = self.dropped + found - self.diagnostics.len();
         let sources = &self.sources;
-        let quoted = |(at, diagnostic): (Place, Diagnostic)| Diagnostic {
+        let quoted = |(at, diagnostic): (Location, Diagnostic)| Diagnostic {
             source: sources.get(at.file).and_then(|source| source.line(at)),
             ..diagnostic
         };

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 /// Where something was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct Location {
     /// Index of the file among those that were read.
     pub file: usize,
     /// From 1.
@@ -16,7 +16,7 @@ pub(super) struct Place {
 /// A value and where it was written. An alias is the node it stands for.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub at: Place,
+    pub at: Location,
     pub kind: Kind,
     /// Nodes in it, aliases expanded.
     pub weight: u64,
@@ -49,14 +49,14 @@ impl Scalar {
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub key: String,
-    pub key_at: Place,
+    pub key_at: Location,
     pub value: Rc<Node>,
 }
 
 /// A fault of the text itself.
 #[derive(Debug)]
-pub(super) struct Problem {
-    pub at: Place,
+pub(super) struct SyntaxError {
+    pub at: Location,
     /// The path of the key, may be empty.
     pub key: String,
     pub message: String,

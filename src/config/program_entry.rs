@@ -2,8 +2,8 @@
 
 use super::diagnostics::shown;
 use super::identity::{self, Wanted};
-use super::lowering::{Context, Table, Value};
-use super::node::{Kind, Place};
+use super::lowering::{Lowering, Table, Value};
+use super::node::{Kind, Location};
 use super::placeholder_checks::{self, PlaceholderProblem};
 use super::streams::{self, Stream};
 use super::values::{boolean_help, boolean_of};
@@ -20,15 +20,15 @@ use std::rc::Rc;
 pub(super) type Vars = BTreeMap<String, String>;
 
 /// Most processes of one program.
-const MAX_PROCESSES: u32 = 10_000;
+const PROCESSES_MAX: u32 = 10_000;
 
 /// A program and what later checks need to know.
 pub(super) struct Lowered {
     pub program: Program,
     /// Where its pidfile is named, and under which key.
-    pub pidfile_at: Option<(Place, String)>,
+    pub pidfile_at: Option<(Location, String)>,
     /// The same of `stdout` and `stderr`.
-    pub sinks_at: [Option<(Place, String)>; 2],
+    pub sinks_at: [Option<(Location, String)>; 2],
 }
 
 /// The keys of a program, those of `defaults` beneath them.
@@ -46,11 +46,11 @@ impl<'a> Layers<'a> {
 
 /// Reads every key, reporting each fault; what is faulty keeps its default. `name` is `None` for
 /// `defaults` themselves, which need no command.
-pub(super) fn lower(cx: &mut Context, name: Option<(&str, Place)>, layers: &Layers) -> Lowered {
+pub(super) fn lower(cx: &mut Lowering, name: Option<(&str, Location)>, layers: &Layers) -> Lowered {
     let vars = text_map(cx, layers, "vars");
     let numprocs = layers
         .find("numprocs")
-        .and_then(|v| cx.integer(&v, 1, MAX_PROCESSES));
+        .and_then(|v| cx.integer(&v, 1, PROCESSES_MAX));
     let autostart = layers
         .find("autostart")
         .and_then(|value| autostart(cx, &value));
@@ -70,7 +70,7 @@ pub(super) fn lower(cx: &mut Context, name: Option<(&str, Place)>, layers: &Laye
     }
 }
 
-fn policy(cx: &mut Context, layers: &Layers) -> Policy {
+fn policy(cx: &mut Lowering, layers: &Layers) -> Policy {
     let mut policy = Policy::default();
     if let Some(found) = layers
         .find("autorestart")
@@ -118,7 +118,12 @@ fn policy(cx: &mut Context, layers: &Layers) -> Policy {
     policy
 }
 
-fn launch(cx: &mut Context, name: Option<(&str, Place)>, layers: &Layers, vars: &Vars) -> Launch {
+fn launch(
+    cx: &mut Lowering,
+    name: Option<(&str, Location)>,
+    layers: &Layers,
+    vars: &Vars,
+) -> Launch {
     let mut launch = Launch {
         workingdir: cx.base.clone(),
         ..Launch::default()
@@ -159,7 +164,7 @@ fn launch(cx: &mut Context, name: Option<(&str, Place)>, layers: &Layers, vars: 
     launch
 }
 
-fn streams(cx: &mut Context, layers: &Layers, vars: &Vars, launch: &mut Launch) {
+fn streams(cx: &mut Lowering, layers: &Layers, vars: &Vars, launch: &mut Launch) {
     if let Some(found) = layers
         .find("tty")
         .and_then(|value| streams::tty(cx, &value))
@@ -200,7 +205,7 @@ fn streams(cx: &mut Context, layers: &Layers, vars: &Vars, launch: &mut Launch) 
     }
 }
 
-fn autostart(cx: &mut Context, value: &Value) -> Option<Autostart> {
+fn autostart(cx: &mut Lowering, value: &Value) -> Option<Autostart> {
     if value
         .written()
         .is_some_and(|scalar| scalar.text == "unless-stopped")
@@ -212,7 +217,7 @@ fn autostart(cx: &mut Context, value: &Value) -> Option<Autostart> {
         .map(|yes| if yes { Autostart::Yes } else { Autostart::No })
 }
 
-fn autorestart(cx: &mut Context, value: &Value) -> Option<Autorestart> {
+fn autorestart(cx: &mut Lowering, value: &Value) -> Option<Autorestart> {
     let expected = "one of always, never, unexpected, true, false";
     let text = cx.text(value, expected)?;
     match (text.as_str(), boolean_of(&text)) {
@@ -233,7 +238,7 @@ fn autorestart(cx: &mut Context, value: &Value) -> Option<Autorestart> {
     )
 }
 
-fn exitcodes(cx: &mut Context, value: &Value) -> Option<Vec<i32>> {
+fn exitcodes(cx: &mut Lowering, value: &Value) -> Option<Vec<i32>> {
     let items = cx.one_or_list(value, "an exit code or a list of them")?;
     let codes: Vec<Option<u32>> = items.iter().map(|item| cx.integer(item, 0, 255)).collect();
     let codes = codes
@@ -245,7 +250,7 @@ fn exitcodes(cx: &mut Context, value: &Value) -> Option<Vec<i32>> {
     Some(codes)
 }
 
-fn signal(cx: &mut Context, value: &Value) -> Option<i32> {
+fn signal(cx: &mut Lowering, value: &Value) -> Option<i32> {
     let text = cx.nonempty(value, "a signal's name or number")?;
     if let Some(number) = signal_number(&text) {
         return Some(number);
@@ -261,8 +266,8 @@ fn signal(cx: &mut Context, value: &Value) -> Option<i32> {
 
 /// The words to exec, empty after an error.
 fn command(
-    cx: &mut Context,
-    name: Option<(&str, Place)>,
+    cx: &mut Lowering,
+    name: Option<(&str, Location)>,
     layers: &Layers,
     vars: &Vars,
 ) -> Vec<String> {
@@ -305,7 +310,7 @@ fn command(
     argv
 }
 
-fn listed_words(cx: &mut Context, value: &Value) -> Option<Vec<String>> {
+fn listed_words(cx: &mut Lowering, value: &Value) -> Option<Vec<String>> {
     let items = cx.list(value, "a list of words")?;
     if items.is_empty() {
         return cx.refuse(
@@ -319,7 +324,7 @@ fn listed_words(cx: &mut Context, value: &Value) -> Option<Vec<String>> {
 }
 
 /// Split first, then filled in: a variable's value stays within its word.
-fn split_words(cx: &mut Context, value: &Value) -> Option<Vec<String>> {
+fn split_words(cx: &mut Lowering, value: &Value) -> Option<Vec<String>> {
     let scalar = cx.scalar(value, "a command")?;
     let split = match command_line::split(&scalar.text) {
         Ok(split) => split,
@@ -345,7 +350,12 @@ fn split_words(cx: &mut Context, value: &Value) -> Option<Vec<String>> {
 }
 
 /// Reports what is wrong with the placeholders of a text; `None` when an error is.
-pub(super) fn placeholders(cx: &mut Context, value: &Value, text: &str, vars: &Vars) -> Option<()> {
+pub(super) fn placeholders(
+    cx: &mut Lowering,
+    value: &Value,
+    text: &str,
+    vars: &Vars,
+) -> Option<()> {
     let mut sound = Some(());
     for finding in placeholder_checks::check(text, vars) {
         match finding {
@@ -361,7 +371,7 @@ pub(super) fn placeholders(cx: &mut Context, value: &Value, text: &str, vars: &V
 }
 
 /// What is set for the process: files first, then the defaults' variables, then its own.
-fn environment(cx: &mut Context, layers: &Layers, vars: &Vars) -> BTreeMap<String, String> {
+fn environment(cx: &mut Lowering, layers: &Layers, vars: &Vars) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     if let Some(value) = layers.find("env_file") {
         let files = cx
@@ -387,7 +397,7 @@ fn environment(cx: &mut Context, layers: &Layers, vars: &Vars) -> BTreeMap<Strin
     variables
 }
 
-fn env_file(cx: &mut Context, value: &Value) -> Option<Rc<dotenv::Pairs>> {
+fn env_file(cx: &mut Lowering, value: &Value) -> Option<Rc<dotenv::Pairs>> {
     let text = cx.nonempty(value, "a path")?;
     let path = PathBuf::from(cx.absolute(&text));
     if let Some(known) = cx.env_files.get(&path) {
@@ -398,7 +408,7 @@ fn env_file(cx: &mut Context, value: &Value) -> Option<Rc<dotenv::Pairs>> {
     pairs
 }
 
-fn read_env_file(cx: &mut Context, value: &Value, path: &Path) -> Option<dotenv::Pairs> {
+fn read_env_file(cx: &mut Lowering, value: &Value, path: &Path) -> Option<dotenv::Pairs> {
     let (canonical, text) = match cx.files.read(path) {
         Ok(read) => read,
         Err(fault) => {
@@ -412,7 +422,7 @@ fn read_env_file(cx: &mut Context, value: &Value, path: &Path) -> Option<dotenv:
         Ok(pairs) => Some(pairs),
         Err(faults) => {
             for (line, column, message) in faults {
-                cx.error(Place { file, line, column }, &value.key, message, None);
+                cx.error(Location { file, line, column }, &value.key, message, None);
             }
             None
         }
@@ -420,7 +430,7 @@ fn read_env_file(cx: &mut Context, value: &Value, path: &Path) -> Option<dotenv:
 }
 
 /// A map of names to texts, the defaults' entries beneath.
-fn text_map(cx: &mut Context, layers: &Layers, name: &str) -> BTreeMap<String, String> {
+fn text_map(cx: &mut Lowering, layers: &Layers, name: &str) -> BTreeMap<String, String> {
     let mut map = BTreeMap::new();
     for value in layer_values(layers, name) {
         map.extend(
@@ -438,7 +448,7 @@ fn layer_values<'a>(layers: &Layers<'a>, name: &str) -> impl Iterator<Item = Val
 }
 
 /// Names and texts of a map, scalars of any type as they are written.
-fn texts<'a>(cx: &mut Context, value: &Value<'a>) -> Vec<(String, Value<'a>, String)> {
+fn texts<'a>(cx: &mut Lowering, value: &Value<'a>) -> Vec<(String, Value<'a>, String)> {
     if matches!(value.node.kind, Kind::List(_)) {
         let help = Some("write `NAME: value`, without the dash");
         cx.refuse::<()>(

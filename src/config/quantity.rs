@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longest duration, in nanoseconds: a hundred years.
-const MAX_NANOS: u128 = 100 * 366 * 24 * 3600 * 1_000_000_000;
+const NANOS_MAX: u128 = 100 * 366 * 24 * 3600 * 1_000_000_000;
 
 /// A duration: a bare number is seconds, else numbers with `us`, `ms`, `s`, `m`, `h` or `d`, such
 /// as `500ms`, `1.5s` or `1m30s`.
@@ -46,7 +46,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if seen.is_empty() {
         return Err(unclear());
     }
-    if total > MAX_NANOS {
+    if total > NANOS_MAX {
         return Err("longer than a hundred years".to_string());
     }
     let second = 1_000_000_000;

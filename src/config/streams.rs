@@ -2,7 +2,7 @@
 
 use super::diagnostics::shown;
 use super::keys;
-use super::lowering::{Context, Value};
+use super::lowering::{Lowering, Value};
 use super::node::Kind;
 use super::program_entry::Vars;
 use super::values::{boolean_help, boolean_of};
@@ -11,7 +11,7 @@ use crate::supervisor::{FileSink, Sink, SizePolicy, Stall, Stdin, Tty};
 use std::time::Duration;
 
 /// When a log file is rotated, unless it says otherwise.
-const MAX_SIZE: u64 = 50 * 1024 * 1024;
+const ROTATION_SIZE: u64 = 50 * 1024 * 1024;
 /// How many rotated files are kept, unless it says otherwise.
 const KEEP: u32 = 10;
 
@@ -25,7 +25,7 @@ pub(super) enum Stream {
 const EXPECTED: &str = "`ring`, `discard`, a path, or a map with `file`";
 
 /// Where a stream goes.
-pub(super) fn sink(cx: &mut Context, value: &Value, stream: Stream, vars: &Vars) -> Option<Sink> {
+pub(super) fn sink(cx: &mut Lowering, value: &Value, stream: Stream, vars: &Vars) -> Option<Sink> {
     if matches!(value.node.kind, Kind::Map(_)) {
         return file_map(cx, value, vars);
     }
@@ -69,7 +69,7 @@ fn file_sink(path: String) -> FileSink {
     FileSink {
         path,
         direct: false,
-        max_size: MAX_SIZE,
+        max_size: ROTATION_SIZE,
         keep: KEEP,
         compress: false,
         timestamps: false,
@@ -78,10 +78,10 @@ fn file_sink(path: String) -> FileSink {
     }
 }
 
-fn file_map(cx: &mut Context, value: &Value, vars: &Vars) -> Option<Sink> {
+fn file_map(cx: &mut Lowering, value: &Value, vars: &Vars) -> Option<Sink> {
     let table = cx.table(value, &keys::SINK)?;
     let mut sink = file_sink(String::new());
-    let flag = |cx: &mut Context, name: &str, target: &mut bool| {
+    let flag = |cx: &mut Lowering, name: &str, target: &mut bool| {
         if let Some(set) = table.find(name).and_then(|value| cx.boolean(&value)) {
             *target = set;
         }
@@ -126,7 +126,7 @@ fn file_map(cx: &mut Context, value: &Value, vars: &Vars) -> Option<Sink> {
     Some(Sink::File(sink))
 }
 
-fn stall(cx: &mut Context, value: &Value) -> Option<Stall> {
+fn stall(cx: &mut Lowering, value: &Value) -> Option<Stall> {
     match value.written() {
         Some(scalar) if scalar.text == "never" => Some(Stall::Never),
         _ => cx.duration(value).map(Stall::After),
@@ -135,7 +135,7 @@ fn stall(cx: &mut Context, value: &Value) -> Option<Stall> {
 
 /// An absolute path of a file, its placeholders checked.
 pub(super) fn file_path(
-    cx: &mut Context,
+    cx: &mut Lowering,
     value: &Value,
     text: &str,
     vars: &Vars,
@@ -148,7 +148,7 @@ pub(super) fn file_path(
 }
 
 /// An absolute path, its placeholders checked.
-pub(super) fn path(cx: &mut Context, value: &Value, text: &str, vars: &Vars) -> Option<String> {
+pub(super) fn path(cx: &mut Lowering, value: &Value, text: &str, vars: &Vars) -> Option<String> {
     super::program_entry::placeholders(cx, value, text, vars)?;
     // `{vars.dir}/log` may be absolute once it is expanded.
     let nameless = Values {
@@ -166,7 +166,7 @@ pub(super) fn path(cx: &mut Context, value: &Value, text: &str, vars: &Vars) -> 
 }
 
 /// Where standard input comes from.
-pub(super) fn stdin(cx: &mut Context, value: &Value) -> Option<Stdin> {
+pub(super) fn stdin(cx: &mut Lowering, value: &Value) -> Option<Stdin> {
     if let Some(scalar) = value.written()
         && scalar.is_null()
         && !scalar.text.is_empty()
@@ -196,7 +196,7 @@ pub(super) fn stdin(cx: &mut Context, value: &Value) -> Option<Stdin> {
 /// Warns of a file that is named like one of these words but for upper case. Beside each stands
 /// what was meant.
 fn wrong_case(
-    cx: &mut Context,
+    cx: &mut Lowering,
     value: &Value,
     text: &str,
     words: impl IntoIterator<Item = (&'static str, &'static str)>,
@@ -210,7 +210,7 @@ fn wrong_case(
 }
 
 /// Its own terminal, or none.
-pub(super) fn tty(cx: &mut Context, value: &Value) -> Option<Option<Tty>> {
+pub(super) fn tty(cx: &mut Lowering, value: &Value) -> Option<Option<Tty>> {
     let mut tty = Tty {
         rows: 24,
         cols: 80,

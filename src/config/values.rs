@@ -2,16 +2,16 @@
 
 use super::diagnostics::shown;
 use super::interpolate::interpolate;
-use super::lowering::{Context, Value, found};
+use super::lowering::{Lowering, Value, found};
 use super::node::{Kind, Scalar};
 use super::quantity;
 use crate::text::suggest::did_you_mean;
 use std::time::Duration;
 
 /// Longest duration a config may ask for: a year of 366 days.
-const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
-impl Context<'_> {
+impl Lowering<'_> {
     /// The raw text of a scalar that is there.
     pub fn scalar<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<&'n Scalar> {
         match &value.node.kind {
@@ -101,7 +101,7 @@ impl Context<'_> {
     pub fn duration(&mut self, value: &Value) -> Option<Duration> {
         let text = self.text(value, "a duration")?;
         match quantity::parse_duration(&text) {
-            Ok(duration) if duration <= MAX_DURATION => Some(duration),
+            Ok(duration) if duration <= DURATION_MAX => Some(duration),
             Ok(_) => self.refuse(value, format!("{}: longer than a year", shown(&text)), None),
             Err(reason) => self.refuse(value, format!("{}: {reason}", shown(&text)), None),
         }

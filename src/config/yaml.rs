@@ -5,31 +5,31 @@
 //! was quoted, the place of keys and of values, both places of a duplicate, and several errors
 //! from one file. Size, depth and alias expansion are bounded here.
 
-use super::node::{Entry, Kind, Node, Place, Problem, Scalar};
+use super::node::{Entry, Kind, Location, Node, Scalar, SyntaxError};
 use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Largest file that is read, in bytes.
-pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Deepest nesting, aliases expanded.
-const MAX_DEPTH: usize = 64;
+const DEPTH_MAX: usize = 64;
 /// Most nodes, aliases expanded; 64 bytes of text count as one more.
-pub(super) const MAX_NODES: u64 = 1_000_000;
+pub(super) const NODES_MAX: u64 = 1_000_000;
 
 /// The tree, when there is one, and every fault found.
 #[derive(Debug, Default)]
 pub(super) struct Parsed {
     pub root: Option<Rc<Node>>,
-    pub problems: Vec<Problem>,
+    pub problems: Vec<SyntaxError>,
 }
 
 /// Reads one document. A fault of syntax ends the reading, others don't.
 pub(super) fn parse(file: usize, text: &str) -> Parsed {
     let mut builder = Builder::new(file);
     let mut options = Options::default();
-    options.flow_nesting_limit = MAX_DEPTH;
-    options.block_nesting_limit = MAX_DEPTH;
+    options.flow_nesting_limit = DEPTH_MAX;
+    options.block_nesting_limit = DEPTH_MAX;
     options.set_emit_comments(false);
     for event in Parser::new_from_str_with_options(text, options) {
         let outcome = match event {
@@ -50,7 +50,7 @@ pub(super) fn parse(file: usize, text: &str) -> Parsed {
     }
 }
 
-fn syntax(file: usize, error: &ScanError) -> Problem {
+fn syntax(file: usize, error: &ScanError) -> SyntaxError {
     let marker = error.marker();
     let (message, help) = match error.kind() {
         ErrorKind::TabNotAllowed
@@ -79,7 +79,7 @@ fn syntax(file: usize, error: &ScanError) -> Problem {
         ),
         _ => (error.info(), None),
     };
-    Problem {
+    SyntaxError {
         at: place(file, marker.line(), marker.col()),
         key: String::new(),
         message: format!("not valid YAML: {message}"),
@@ -88,12 +88,12 @@ fn syntax(file: usize, error: &ScanError) -> Problem {
 }
 
 fn too_deep() -> String {
-    format!("nested too deeply (at most {MAX_DEPTH} levels)")
+    format!("nested too deeply (at most {DEPTH_MAX} levels)")
 }
 
-fn place(file: usize, line: usize, column: usize) -> Place {
+fn place(file: usize, line: usize, column: usize) -> Location {
     let bounded = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Place {
+    Location {
         file,
         line: bounded(line.max(1)),
         column: bounded(column.saturating_add(1)),
@@ -110,11 +110,11 @@ struct Builder {
     nodes: u64,
     documents: usize,
     root: Option<Rc<Node>>,
-    problems: Vec<Problem>,
+    problems: Vec<SyntaxError>,
 }
 
 struct Frame {
-    at: Place,
+    at: Location,
     anchor: usize,
     items: Items,
 }
@@ -127,16 +127,16 @@ enum Items {
 #[derive(Default)]
 struct MapItems {
     entries: Vec<Entry>,
-    seen: BTreeMap<String, Place>,
+    seen: BTreeMap<String, Location>,
     /// The key whose value comes next.
     key: Option<Key>,
     /// Maps under `<<`, those that win first.
     merges: Vec<Rc<Node>>,
-    merge_at: Option<Place>,
+    merge_at: Option<Location>,
 }
 
 enum Key {
-    Name(String, Place),
+    Name(String, Location),
     Merge,
     /// Reported already; its value is dropped.
     Bad,
@@ -156,7 +156,7 @@ impl Builder {
     }
 
     /// One event; the faults it shows get the path of the key where they were found.
-    fn handle(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
+    fn handle(&mut self, event: Event<'_>, span: Span) -> Result<(), SyntaxError> {
         let known = self.problems.len();
         let outcome = self.event(event, span);
         if self.problems.len() == known && outcome.is_ok() {
@@ -171,7 +171,7 @@ impl Builder {
         for problem in self.problems.iter_mut().skip(known) {
             problem.key = located(&problem.key);
         }
-        outcome.map_err(|fatal| Problem {
+        outcome.map_err(|fatal| SyntaxError {
             key: located(&fatal.key),
             ..fatal
         })
@@ -197,7 +197,7 @@ impl Builder {
         path
     }
 
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), SyntaxError> {
         let at = place(self.file, span.start.line(), span.start.col());
         let tag_at = span
             .tag_start
@@ -259,7 +259,7 @@ impl Builder {
     }
 
     /// Refuses tags with a meaning we don't give; says whether it is the tag of text.
-    fn check_tag(&mut self, at: Place, tag: Option<&Tag>, allowed: &[&str]) -> bool {
+    fn check_tag(&mut self, at: Location, tag: Option<&Tag>, allowed: &[&str]) -> bool {
         let Some(tag) = tag else { return false };
         let known = ["str"].iter().chain(allowed);
         if !known
@@ -272,15 +272,15 @@ impl Builder {
         tag.is_yaml_core_schema_tag("str")
     }
 
-    fn begin(&mut self, frame: Frame) -> Result<(), Problem> {
-        if self.open.len() >= MAX_DEPTH {
+    fn begin(&mut self, frame: Frame) -> Result<(), SyntaxError> {
+        if self.open.len() >= DEPTH_MAX {
             return Err(problem(frame.at, too_deep(), None));
         }
         self.open.push(frame);
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Problem> {
+    fn end(&mut self) -> Result<(), SyntaxError> {
         let Some(frame) = self.open.pop() else {
             return Ok(());
         };
@@ -309,7 +309,7 @@ impl Builder {
         )
     }
 
-    fn alias(&mut self, at: Place, anchor: usize) -> Result<(), Problem> {
+    fn alias(&mut self, at: Location, anchor: usize) -> Result<(), SyntaxError> {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
             return Err(problem(
                 at,
@@ -318,14 +318,14 @@ impl Builder {
             ));
         };
         self.count(at, node.weight)?;
-        if self.open.len() + node.height > MAX_DEPTH {
+        if self.open.len() + node.height > DEPTH_MAX {
             return Err(problem(at, too_deep(), None));
         }
         self.place(node, at);
         Ok(())
     }
 
-    fn complete(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
+    fn complete(&mut self, node: Node, anchor: usize) -> Result<(), SyntaxError> {
         let own = match node.kind {
             Kind::Scalar(_) => node.weight,
             Kind::List(_) | Kind::Map(_) => 1,
@@ -340,17 +340,17 @@ impl Builder {
         Ok(())
     }
 
-    fn count(&mut self, at: Place, more: u64) -> Result<(), Problem> {
+    fn count(&mut self, at: Location, more: u64) -> Result<(), SyntaxError> {
         self.nodes = self.nodes.saturating_add(more);
-        if self.nodes > MAX_NODES {
-            let message = format!("too large: more than {MAX_NODES} values, aliases expanded");
+        if self.nodes > NODES_MAX {
+            let message = format!("too large: more than {NODES_MAX} values, aliases expanded");
             return Err(problem(at, message, None));
         }
         Ok(())
     }
 
     /// Puts a complete node where it belongs; `at` is where it was written or referred to.
-    fn place(&mut self, node: Rc<Node>, at: Place) {
+    fn place(&mut self, node: Rc<Node>, at: Location) {
         match self.open.last_mut().map(|frame| &mut frame.items) {
             None => self.root = Some(node),
             Some(Items::List(items)) => items.push(node),
@@ -363,7 +363,7 @@ impl Builder {
 }
 
 impl MapItems {
-    fn read_key(&mut self, node: &Node, at: Place, problems: &mut Vec<Problem>) -> Key {
+    fn read_key(&mut self, node: &Node, at: Location, problems: &mut Vec<SyntaxError>) -> Key {
         let Kind::Scalar(scalar) = &node.kind else {
             problems.push(problem(
                 at,
@@ -389,7 +389,7 @@ impl MapItems {
         Key::Name(scalar.text.clone(), at)
     }
 
-    fn add(&mut self, key: Key, value: Rc<Node>, at: Place, problems: &mut Vec<Problem>) {
+    fn add(&mut self, key: Key, value: Rc<Node>, at: Location, problems: &mut Vec<SyntaxError>) {
         match key {
             Key::Bad => {}
             Key::Name(key, key_at) => {
@@ -405,7 +405,7 @@ impl MapItems {
                     let message = "`<<` merges a map, or a list of maps";
                     let key = "<<".to_string();
                     let help = Some("write `<<: *anchor`");
-                    problems.push(Problem {
+                    problems.push(SyntaxError {
                         key,
                         ..problem(at, message, help)
                     });
@@ -415,12 +415,12 @@ impl MapItems {
     }
 
     /// Own keys win over merged ones, earlier maps over later ones.
-    fn merged(mut self, problems: &mut Vec<Problem>) -> Vec<Entry> {
-        if self.merges.len() > MAX_DEPTH {
+    fn merged(mut self, problems: &mut Vec<SyntaxError>) -> Vec<Entry> {
+        if self.merges.len() > DEPTH_MAX {
             if let Some(first) = self.merges.first() {
                 problems.push(problem(first.at, "too many maps are merged", None));
             }
-            self.merges.truncate(MAX_DEPTH);
+            self.merges.truncate(DEPTH_MAX);
         }
         for map in self.merges {
             let Kind::Map(entries) = &map.kind else {
@@ -437,10 +437,10 @@ impl MapItems {
     }
 }
 
-fn duplicate(name: &str, at: Place, first: Place, problems: &mut Vec<Problem>) -> Key {
+fn duplicate(name: &str, at: Location, first: Location, problems: &mut Vec<SyntaxError>) -> Key {
     let message = format!("duplicate key `{name}`");
     let help = format!("first defined at {}:{}", first.line, first.column);
-    problems.push(Problem {
+    problems.push(SyntaxError {
         key: name.to_string(),
         ..problem(at, message, Some(&help))
     });
@@ -448,7 +448,7 @@ fn duplicate(name: &str, at: Place, first: Place, problems: &mut Vec<Problem>) -
 }
 
 /// A value that is not written at all is where its key is.
-fn located(value: Rc<Node>, key_at: Place) -> Rc<Node> {
+fn located(value: Rc<Node>, key_at: Location) -> Rc<Node> {
     match &value.kind {
         Kind::Scalar(scalar) if scalar.plain && scalar.text.is_empty() => {
             let kind = Kind::Scalar(Scalar {
@@ -465,8 +465,8 @@ fn located(value: Rc<Node>, key_at: Place) -> Rc<Node> {
     }
 }
 
-fn problem(at: Place, message: impl Into<String>, help: Option<&str>) -> Problem {
-    Problem {
+fn problem(at: Location, message: impl Into<String>, help: Option<&str>) -> SyntaxError {
+    SyntaxError {
         at,
         key: String::new(),
         message: message.into(),

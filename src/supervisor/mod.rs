@@ -27,7 +27,7 @@ pub use program::{
 pub use target::{UnknownTarget, resolve};
 pub use time::Time;
 
-use process::transition::{Input, Step};
+use process::transition::{Input, ProcessStep};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// All processes and what is to become of them. Plain data: whatever it knows can be copied.
@@ -202,13 +202,13 @@ impl Supervisor {
             return;
         };
         let (deadline, active) = (process.deadline, !process.state.is_down());
-        let mut step = Step {
+        let mut step = ProcessStep {
             process,
             policy: &entry.program.policy,
             effects: &mut self.effects,
             now,
         };
-        step.take(input);
+        step.apply(input);
         self.active = self.active - usize::from(active) + usize::from(!process.state.is_down());
         if process.deadline != deadline {
             if let Some(due) = deadline {

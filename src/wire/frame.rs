@@ -6,7 +6,7 @@ use std::fmt;
 pub const HEADER_LEN: usize = 6;
 
 /// Longest payload, in bytes.
-pub const MAX_PAYLOAD: usize = 64 * 1024;
+pub const PAYLOAD_MAX: usize = 64 * 1024;
 
 /// Bits of the flags byte.
 pub mod flags {
@@ -68,7 +68,7 @@ pub struct Frame {
     pub kind: Kind,
     /// See [`flags`].
     pub flags: u8,
-    /// At most [`MAX_PAYLOAD`] bytes.
+    /// At most [`PAYLOAD_MAX`] bytes.
     pub payload: Vec<u8>,
 }
 
@@ -84,7 +84,7 @@ impl Frame {
 
     /// The header of a frame whose payload of `len` bytes is written separately.
     pub fn header(kind: Kind, flags: u8, len: usize) -> [u8; HEADER_LEN] {
-        debug_assert!(len <= MAX_PAYLOAD);
+        debug_assert!(len <= PAYLOAD_MAX);
         let len = (len as u32).to_be_bytes();
         [kind as u8, flags, len[0], len[1], len[2], len[3]]
     }
@@ -121,7 +121,7 @@ impl Frame {
 /// Why a stream of frames cannot be followed any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameError {
-    /// The header announces more than [`MAX_PAYLOAD`].
+    /// The header announces more than [`PAYLOAD_MAX`].
     TooLong(u32),
     /// A kind this build does not know, not marked as ignorable.
     UnknownKind(u8),
@@ -170,7 +170,7 @@ impl FrameDecoder {
             };
             let [kind, flag_bits, len @ ..] = *header;
             let len = u32::from_be_bytes(len);
-            if len as usize > MAX_PAYLOAD {
+            if len as usize > PAYLOAD_MAX {
                 return Err(FrameError::TooLong(len));
             }
             let known = Kind::from_u8(kind);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Longest line a peer may send, newline included, in bytes.
-pub const MAX_LINE: usize = 1024 * 1024;
+pub const LINE_MAX: usize = 1024 * 1024;
 
 /// Cuts a stream into lines. Holds at most one incomplete line and what came with it.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct LineError(pub usize);
 
 impl Default for LineDecoder {
     fn default() -> Self {
-        LineDecoder::with_limit(MAX_LINE)
+        LineDecoder::with_limit(LINE_MAX)
     }
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for LineError {
 }
 
 impl LineDecoder {
-    /// Lines of at most `limit` bytes: a client trusts its daemon with more than [`MAX_LINE`],
+    /// Lines of at most `limit` bytes: a client trusts its daemon with more than [`LINE_MAX`],
     /// since the status of thousands of processes is one answer.
     pub fn with_limit(limit: usize) -> Self {
         LineDecoder {
@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn an_endless_line_is_refused() {
         let mut decoder = LineDecoder::default();
-        decoder.push(&vec![b'x'; MAX_LINE]);
+        decoder.push(&vec![b'x'; LINE_MAX]);
         assert_eq!(decoder.next_line(), Ok(None));
         decoder.push(b"y");
-        assert_eq!(decoder.next_line(), Err(LineError(MAX_LINE)));
+        assert_eq!(decoder.next_line(), Err(LineError(LINE_MAX)));
     }
 }

@@ -19,8 +19,8 @@ pub use call::{
     METHODS, PeekParams, ProcessParams, ReloadParams, ScaleParams, SendParams, ShutdownParams,
     SignalParams, TargetsParams, WaitFor, WaitParams,
 };
-pub use frame::{Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, MAX_PAYLOAD, flags};
-pub use line::{LineDecoder, LineError, MAX_LINE};
+pub use frame::{Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, PAYLOAD_MAX, flags};
+pub use line::{LINE_MAX, LineDecoder, LineError};
 pub use process_state::ProcessState;
 pub use reply::{
     ActReply, AttachReply, ChangeInfo, ClientInfo, ClientsReply, DetachReply, DoctorCheck,

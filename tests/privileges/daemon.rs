@@ -59,7 +59,7 @@ fn a_daemon_with_a_user_drops_root_for_good() {
     let refused = daemon.reload_with(&yaml("  c: {user: nobody}\n"));
     assert_eq!(refused["event"], "reload_failed", "{refused}");
     let detail = refused["detail"].as_str().unwrap_or_default();
-    assert!(detail.contains("gives up root"), "{refused}");
+    assert!(detail.contains("drops root"), "{refused}");
 
     // Root finds it by its config.
     support::write_config(daemon.dir(), &yaml(""));

@@ -10,7 +10,7 @@ use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::table::bracketed;
 use crate::sys::{io as sys_io, tty};
 use crate::terminal::Tracker;
-use crate::wire::{AttachReply, ExitInfo, Frame, Kind, MAX_PAYLOAD, flags};
+use crate::wire::{AttachReply, ExitInfo, Frame, Kind, PAYLOAD_MAX, flags};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{self, IsTerminal, Write};
 use std::net::Shutdown;
@@ -194,7 +194,7 @@ impl Input {
                 Ok(0) => return self.finish(told_something),
                 Ok(count) if self.accepted => {
                     told_something = true;
-                    for chunk in buffer[..count].chunks(MAX_PAYLOAD) {
+                    for chunk in buffer[..count].chunks(PAYLOAD_MAX) {
                         if self.send(Kind::Input, chunk).is_err() {
                             return;
                         }

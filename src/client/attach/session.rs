@@ -9,7 +9,7 @@ use crate::client::daemon::daemon_connection::Connection;
 use crate::client::error::ClientError;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::bracketed;
-use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, MAX_PAYLOAD, RoleInfo};
+use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, PAYLOAD_MAX, RoleInfo};
 use event_loop::Ready;
 use mio::net::UnixStream;
 use signal_hook::consts::{SIGCONT, SIGTSTP, SIGWINCH};
@@ -306,7 +306,7 @@ impl Session {
 
     fn send_input(&mut self, bytes: &[u8]) {
         if !self.read_only {
-            for chunk in bytes.chunks(MAX_PAYLOAD) {
+            for chunk in bytes.chunks(PAYLOAD_MAX) {
                 self.outgoing
                     .extend(Frame::new(Kind::Input, chunk).to_bytes());
             }

@@ -5,7 +5,7 @@ use crate::reactor::control::log_stream::stream_name;
 use crate::reactor::output::{Output, Segment, Stream};
 use crate::reactor::{Child, Reactor};
 use crate::supervisor::ProcessId;
-use crate::wire::{Frame, HEADER_LEN, Kind, MAX_PAYLOAD, SourceInfo, flags};
+use crate::wire::{Frame, HEADER_LEN, Kind, PAYLOAD_MAX, SourceInfo, flags};
 use serde_json::json;
 use std::collections::HashMap;
 use std::io::IoSlice;
@@ -268,7 +268,7 @@ fn snapshot(child: &Child, offset: u64, history_lines: usize, size: (u16, u16)) 
         false => terminal.snapshot(read.slices, history_lines),
     };
     let mut bytes = Vec::with_capacity(picture.len() + 64);
-    for piece in picture.chunks(MAX_PAYLOAD - 8) {
+    for piece in picture.chunks(PAYLOAD_MAX - 8) {
         bytes.extend(Frame::header(Kind::Snapshot, 0, piece.len() + 8));
         bytes.extend(offset.to_be_bytes());
         bytes.extend(piece);

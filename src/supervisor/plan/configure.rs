@@ -126,7 +126,7 @@ impl Supervisor {
         let rank = entry.rank;
         let old = std::mem::replace(&mut entry.program, program.clone());
         let retuned = old.policy != program.policy;
-        let retune = Input::Retune {
+        let retune = Input::PolicyChanged {
             stoptime: old.policy.stoptime,
             widened: old.policy.killmode == KillMode::Process
                 && program.policy.killmode == KillMode::Group,

@@ -25,7 +25,7 @@ pub(crate) enum Input {
     Deadline,
     /// The policy has changed from one with this `stoptime`; `widened` when the kill mode went
     /// from leader to group.
-    Retune {
+    PolicyChanged {
         stoptime: Duration,
         widened: bool,
     },
@@ -61,20 +61,22 @@ pub(crate) enum Input {
 /// answer. Inputs in between change the state, but act on the leader only once it is known.
 /// With killmode group, stragglers of an earlier leader are killed first: until they are gone
 /// the process is STARTING without a leader ([`Process::is_clearing`]).
-pub(crate) struct Step<'a> {
+pub(crate) struct ProcessStep<'a> {
     pub process: &'a mut Process,
     pub policy: &'a Policy,
     pub effects: &'a mut VecDeque<Effect>,
     pub now: Time,
 }
 
-impl Step<'_> {
+impl ProcessStep<'_> {
     /// The table. An input that does not fit the state is ignored.
-    pub fn take(&mut self, input: Input) {
+    pub fn apply(&mut self, input: Input) {
         use Input as I;
         use State as S;
         match (self.process.state, input) {
-            (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Start) => self.begin(),
+            (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Start) => {
+                self.start_requested()
+            }
             (S::Starting | S::Running, I::Start) => {}
             (S::Stopping, I::Start | I::Restart) => self.process.desired = Desired::Up,
 
@@ -95,9 +97,9 @@ impl Step<'_> {
             }
 
             (S::Starting, I::Spawned(pid)) => self.spawned(pid),
-            (S::Stopping, I::Spawned(pid)) => self.spawned_too_late(pid),
+            (S::Stopping, I::Spawned(pid)) => self.spawned_while_stopping(pid),
             (S::Starting, I::SpawnFailed(failure)) => self.spawn_failed(failure),
-            (S::Stopping, I::SpawnFailed(failure)) => self.spawn_failed_too_late(failure),
+            (S::Stopping, I::SpawnFailed(failure)) => self.spawn_failed_while_stopping(failure),
             (
                 S::Stopped | S::Waiting | S::Running | S::Backoff | S::Exited | S::Fatal,
                 I::Spawned(_) | I::SpawnFailed(_),
@@ -117,23 +119,23 @@ impl Step<'_> {
             ) => self.remains(state, stragglers, in_group),
 
             (S::Starting, I::Deadline) => self.started(),
-            (S::Backoff, I::Deadline) => self.begin_again(),
+            (S::Backoff, I::Deadline) => self.auto_restart(),
             (S::Stopping, I::Deadline) => self.kill(),
             (S::Stopped | S::Waiting | S::Running | S::Exited | S::Fatal, I::Deadline) => {}
 
-            (S::Starting, I::Retune { .. }) => self.retune_starting(),
-            (S::Stopping, I::Retune { stoptime, widened }) => {
-                self.retune_stopping(stoptime, widened);
+            (S::Starting, I::PolicyChanged { .. }) => self.policy_changed_starting(),
+            (S::Stopping, I::PolicyChanged { stoptime, widened }) => {
+                self.policy_changed_stopping(stoptime, widened);
             }
             (
                 S::Stopped | S::Waiting | S::Running | S::Backoff | S::Exited | S::Fatal,
-                I::Retune { .. },
+                I::PolicyChanged { .. },
             ) => {}
         }
     }
 
     /// A start that was asked for.
-    fn begin(&mut self) {
+    fn start_requested(&mut self) {
         self.process.desired = Desired::Up;
         self.process.failures = 0;
         self.process.restarts = 0;
@@ -141,7 +143,7 @@ impl Step<'_> {
     }
 
     /// A start that policy asks for.
-    fn begin_again(&mut self) {
+    fn auto_restart(&mut self) {
         self.process.restarts = self.process.restarts.saturating_add(1);
         self.spawn();
     }
@@ -160,7 +162,7 @@ impl Step<'_> {
     }
 
     /// Goes on with a start that waited for stragglers to be gone, if they are.
-    fn cleared(&mut self) {
+    fn resume_start(&mut self) {
         if !self.must_sweep() {
             self.process.killed = false;
             self.process.leader = Leader::Spawning;
@@ -174,7 +176,7 @@ impl Step<'_> {
         if !self.is_spawning() {
             return;
         }
-        self.leader(pid);
+        self.set_leader(pid);
         if self.policy.starttime.is_zero() {
             self.started();
         } else {
@@ -182,7 +184,7 @@ impl Step<'_> {
         }
     }
 
-    fn leader(&mut self, pid: i32) {
+    fn set_leader(&mut self, pid: i32) {
         self.process.leader = Leader::Alive {
             pid,
             since: self.now,
@@ -232,7 +234,7 @@ impl Step<'_> {
         if !self.policy.restarts_after(exit) {
             self.enter(State::Exited, None);
         } else if delay.is_zero() {
-            self.begin_again();
+            self.auto_restart();
         } else {
             self.enter(State::Backoff, Some(self.now + delay));
         }
@@ -240,7 +242,7 @@ impl Step<'_> {
 
     fn exited_stopping(&mut self, exit: Exit) {
         if self.leader_ended(exit) {
-            self.settle();
+            self.finish_stop();
         }
     }
 
@@ -262,7 +264,7 @@ impl Step<'_> {
         self.process.stragglers = stragglers;
         self.process.remains_due = false;
         if self.process.is_clearing() {
-            return self.cleared();
+            return self.resume_start();
         }
         if state != State::Stopping || !self.leader_gone() {
             return;
@@ -272,7 +274,7 @@ impl Step<'_> {
         if stragglers > 0 && pointless && self.policy.killmode == KillMode::Group {
             self.kill();
         }
-        self.settle();
+        self.finish_stop();
     }
 
     fn is_spawning(&self) -> bool {
@@ -284,7 +286,7 @@ impl Step<'_> {
     }
 
     /// Ends STOPPING if nothing holds it any more.
-    fn settle(&mut self) {
+    fn finish_stop(&mut self) {
         if self.leader_gone() && !self.must_sweep() {
             self.down();
         }
@@ -299,7 +301,7 @@ impl Step<'_> {
     /// Nothing is left of it: STOPPED, or up again.
     fn down(&mut self) {
         match self.process.desired {
-            Desired::Up => self.begin(),
+            Desired::Up => self.start_requested(),
             Desired::Down if self.process.state == State::Stopped => {}
             Desired::Down => self.enter(State::Stopped, None),
         }
@@ -321,7 +323,7 @@ impl Step<'_> {
         if self.process.is_clearing() {
             // A reload may restart it and end the sweeping in one go.
             return match desired {
-                Desired::Up if !self.must_sweep() => self.cleared(),
+                Desired::Up if !self.must_sweep() => self.resume_start(),
                 _ => self.sweep(desired),
             };
         }
@@ -338,11 +340,11 @@ impl Step<'_> {
         }
     }
 
-    fn spawned_too_late(&mut self, pid: i32) {
+    fn spawned_while_stopping(&mut self, pid: i32) {
         if !self.is_spawning() {
             return;
         }
-        self.leader(pid);
+        self.set_leader(pid);
         if self.process.killed {
             self.push_kill();
         } else {
@@ -350,7 +352,7 @@ impl Step<'_> {
         }
     }
 
-    fn spawn_failed_too_late(&mut self, failure: SpawnFailure) {
+    fn spawn_failed_while_stopping(&mut self, failure: SpawnFailure) {
         if !self.is_spawning() {
             return;
         }
@@ -361,7 +363,7 @@ impl Step<'_> {
         if self.process.stragglers > 0 && self.must_sweep() {
             self.kill();
         }
-        self.settle();
+        self.finish_stop();
     }
 
     fn ask_to_end(&mut self) {
@@ -402,9 +404,9 @@ impl Step<'_> {
         }
     }
 
-    fn retune_starting(&mut self) {
+    fn policy_changed_starting(&mut self) {
         if self.process.is_clearing() {
-            return self.cleared();
+            return self.resume_start();
         }
         let Some(started) = self.process.started_at() else {
             return;
@@ -417,7 +419,7 @@ impl Step<'_> {
         }
     }
 
-    fn retune_stopping(&mut self, stoptime: Duration, widened: bool) {
+    fn policy_changed_stopping(&mut self, stoptime: Duration, widened: bool) {
         if let Some(due) = self.process.deadline {
             // When it was asked: later than the state's start if its spawn was answered late,
             // and now if this very reload stopped it, by the new policy.
@@ -434,7 +436,7 @@ impl Step<'_> {
         } else if self.leader_gone() && self.process.stragglers > 0 && self.must_sweep() {
             self.kill();
         }
-        self.settle();
+        self.finish_stop();
     }
 
     /// The only place where a state changes.
