@@ -1,9 +1,13 @@
 //! Reports placeholders that were probably mistyped. `supervisor::placeholder` defines and expands
 //! them.
 
+use super::lowering::{Lowering, Value};
 use crate::supervisor::placeholder::{Placeholder, braces};
 use crate::text::suggest;
 use std::collections::BTreeMap;
+
+/// Free strings of a program.
+pub(super) type Vars = BTreeMap<String, String>;
 
 /// A suspicious placeholder.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +29,27 @@ pub(super) fn check(text: &str, vars: &BTreeMap<String, String>) -> Vec<Placehol
     braces(text)
         .filter_map(|(_, inner)| check_one(inner, vars))
         .collect()
+}
+
+/// Reports the suspicious placeholders of a text; `None` if one is an error.
+pub(super) fn placeholders(
+    cx: &mut Lowering,
+    value: &Value,
+    text: &str,
+    vars: &Vars,
+) -> Option<()> {
+    let mut sound = Some(());
+    for finding in check(text, vars) {
+        match finding {
+            PlaceholderProblem::UnknownVariable { message, help } => {
+                sound = cx.refuse(value, message, help.as_deref());
+            }
+            PlaceholderProblem::NearMiss { message, help } => {
+                cx.warning(value.at(), &value.key, message, help);
+            }
+        }
+    }
+    sound
 }
 
 fn check_one(inner: &str, vars: &BTreeMap<String, String>) -> Option<PlaceholderProblem> {

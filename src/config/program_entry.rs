@@ -4,7 +4,7 @@ use super::diagnostics::shown;
 use super::identity::{self, Wanted};
 use super::lowering::{Lowering, Table, Value};
 use super::node::{Kind, Location};
-use super::placeholder_checks::{self, PlaceholderProblem};
+use super::placeholder_checks::{Vars, placeholders};
 use super::streams::{self, Stream};
 use super::values::{boolean_help, boolean_of};
 use super::{command_line, dotenv};
@@ -15,9 +15,6 @@ use crate::text::suggest::did_you_mean;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-/// Free strings of a program.
-pub(super) type Vars = BTreeMap<String, String>;
 
 /// Most processes of one program.
 const PROCESSES_MAX: u32 = 10_000;
@@ -347,27 +344,6 @@ fn split_words(cx: &mut Lowering, value: &Value) -> Option<Vec<String>> {
     }
     let words = split.words.iter().map(|word| cx.interpolated(value, word));
     words.collect::<Vec<_>>().into_iter().collect()
-}
-
-/// Reports what is wrong with the placeholders of a text; `None` when an error is.
-pub(super) fn placeholders(
-    cx: &mut Lowering,
-    value: &Value,
-    text: &str,
-    vars: &Vars,
-) -> Option<()> {
-    let mut sound = Some(());
-    for finding in placeholder_checks::check(text, vars) {
-        match finding {
-            PlaceholderProblem::UnknownVariable { message, help } => {
-                sound = cx.refuse(value, message, help.as_deref());
-            }
-            PlaceholderProblem::NearMiss { message, help } => {
-                cx.warning(value.at(), &value.key, message, help);
-            }
-        }
-    }
-    sound
 }
 
 /// What is set for the process: files first, then the defaults' variables, then its own.

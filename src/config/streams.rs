@@ -4,7 +4,7 @@ use super::diagnostics::shown;
 use super::keys;
 use super::lowering::{Lowering, Value};
 use super::node::Kind;
-use super::program_entry::Vars;
+use super::placeholder_checks::{Vars, placeholders};
 use super::values::{boolean_help, boolean_of};
 use crate::supervisor::placeholder::{self, Values};
 use crate::supervisor::{FileSink, Sink, SizePolicy, Stall, Stdin, Tty};
@@ -149,7 +149,7 @@ pub(super) fn file_path(
 
 /// An absolute path, its placeholders checked.
 pub(super) fn path(cx: &mut Lowering, value: &Value, text: &str, vars: &Vars) -> Option<String> {
-    super::program_entry::placeholders(cx, value, text, vars)?;
+    placeholders(cx, value, text, vars)?;
     // `{vars.dir}/log` may be absolute once it is expanded.
     let nameless = Values {
         program: "",

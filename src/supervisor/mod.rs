@@ -18,7 +18,7 @@ pub use event::{Event, SpawnFailure};
 pub use exit::{Exit, signal_name, signal_names, signal_number};
 pub use explain::{Why, detail, why};
 pub use plan::{Action, Change, Plan, PlanCounts, PlanEntry};
-pub use process::{Desired, Leader, Process, ProcessId, State};
+pub use process::{Desired, LeaderState, Process, ProcessId, State};
 pub(crate) use program::placeholder;
 pub use program::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Program, RestartDelays,

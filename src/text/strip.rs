@@ -251,7 +251,7 @@ impl Strip {
 mod tests {
     use super::*;
 
-    /// What is left of a text, the same wherever it is cut.
+    /// Strips a text, and checks that cuts make no difference.
     fn strip(keep: Keep, text: &[u8]) -> String {
         let mut uncut = Vec::new();
         Strip::new(keep).feed(text, &mut uncut);

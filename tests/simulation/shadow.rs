@@ -433,7 +433,7 @@ impl Shadow {
             let seen = (
                 process.failures,
                 process.restarts,
-                process.leader == Leader::Spawning,
+                process.leader == LeaderState::Spawning,
             );
             assert_eq!(
                 seen,

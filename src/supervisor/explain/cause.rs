@@ -2,7 +2,7 @@
 
 use super::status_line::left;
 use crate::supervisor::{
-    Autorestart, Desired, Exit, KillMode, Leader, Policy, Process, SpawnFailure, State, Time,
+    Autorestart, Desired, Exit, KillMode, LeaderState, Policy, Process, SpawnFailure, State, Time,
     signal_name,
 };
 use crate::text::duration::{approximate, exact};
@@ -54,7 +54,7 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
         State::Stopped if process.ran() => causes.push("it was stopped by request".to_string()),
         State::Stopped => causes.push("it was never started".to_string()),
         State::Waiting => {}
-        State::Starting if process.leader == Leader::Spawning => {
+        State::Starting if process.leader == LeaderState::Spawning => {
             causes.push("it is being started".to_string())
         }
         State::Starting if process.is_clearing() => {
@@ -111,7 +111,7 @@ fn stopping(process: &Process, policy: &Policy) -> String {
     } else {
         "it was asked to stop"
     };
-    if process.leader == Leader::Spawning {
+    if process.leader == LeaderState::Spawning {
         return format!("{why} while it was starting");
     }
     if process.pid().is_none() {
@@ -220,7 +220,7 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
     match process.state {
         State::Stopped => "nothing until it is started".to_string(),
         State::Waiting => "it starts once its conditions are met".to_string(),
-        State::Starting if process.leader == Leader::Spawning => {
+        State::Starting if process.leader == LeaderState::Spawning => {
             "the start completes or fails".to_string()
         }
         State::Starting if process.is_clearing() => "it starts once they are gone".to_string(),

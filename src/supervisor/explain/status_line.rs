@@ -1,6 +1,6 @@
 //! What people read about a process: one line for the status table.
 
-use crate::supervisor::{Desired, Leader, Policy, Process, State, Time};
+use crate::supervisor::{Desired, LeaderState, Policy, Process, State, Time};
 use crate::text::duration::{approximate, exact};
 use crate::text::plural::plural;
 use std::time::Duration;
@@ -83,7 +83,7 @@ fn backoff(process: &Process, policy: &Policy, now: Time) -> String {
 }
 
 fn stopping(process: &Process, now: Time) -> String {
-    let what = if process.leader == Leader::Spawning {
+    let what = if process.leader == LeaderState::Spawning {
         "waiting for the start to complete".to_string()
     } else if process.deadline.is_some() {
         format!("SIGKILL in {}", approximate(left(process, now)))

@@ -1,6 +1,6 @@
 //! What holds between any two events, whatever happened.
 
-use crate::supervisor::{Desired, Leader, Process, ProcessId, State, Supervisor};
+use crate::supervisor::{Desired, LeaderState, Process, ProcessId, State, Supervisor};
 
 impl Supervisor {
     /// Panics when the supervisor's state contradicts itself. Looks at everything, so it is
@@ -75,16 +75,16 @@ impl Process {
             "{name}: removed, wanted up"
         );
         let (leader, deadline) = (self.leader, self.deadline.is_some());
-        let alive = matches!(leader, Leader::Alive { .. });
+        let alive = matches!(leader, LeaderState::Alive { .. });
         match self.state {
             State::Stopped | State::Exited | State::Fatal | State::Waiting => {
-                let idle = leader == Leader::None && !deadline && !self.killed;
+                let idle = leader == LeaderState::None && !deadline && !self.killed;
                 assert!(idle, "{name}: {} but not idle", self.state);
             }
             State::Starting => {
                 let left = self.remains_due || self.stragglers > 0;
                 assert!(
-                    leader != Leader::None || left,
+                    leader != LeaderState::None || left,
                     "{name}: STARTING without a leader to come"
                 );
                 assert_eq!(alive, deadline, "{name}: STARTING forever");
@@ -95,12 +95,12 @@ impl Process {
             }
             State::Backoff => {
                 assert!(
-                    deadline && leader == Leader::None,
+                    deadline && leader == LeaderState::None,
                     "{name}: BACKOFF forever"
                 );
             }
             State::Stopping => {
-                let answer = leader == Leader::Spawning;
+                let answer = leader == LeaderState::Spawning;
                 let ends = deadline || self.killed || answer || self.remains_due;
                 assert!(ends, "{name}: STOPPING forever");
                 assert!(

@@ -88,7 +88,7 @@ pub enum Desired {
 
 /// The process that was started last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leader {
+pub enum LeaderState {
     /// There is none, or it has ended.
     None,
     /// A `Spawn` effect is out and not answered.
@@ -118,7 +118,7 @@ pub struct Process {
     /// What is.
     pub state: State,
     /// The process that was started last, while there is one.
-    pub leader: Leader,
+    pub leader: LeaderState,
     /// What the next start will use, placeholders expanded.
     pub launch: Launch,
     /// Failed starts since the last success or explicit start.
@@ -159,7 +159,7 @@ impl Process {
             instance,
             desired: Desired::Down,
             state: State::Stopped,
-            leader: Leader::None,
+            leader: LeaderState::None,
             launch: program.launch.expand(program, instance),
             failures: 0,
             restarts: 0,
@@ -180,23 +180,23 @@ impl Process {
     /// The living leader's process id.
     pub fn pid(&self) -> Option<i32> {
         match self.leader {
-            Leader::Alive { pid, .. } => Some(pid),
-            Leader::None | Leader::Spawning => None,
+            LeaderState::Alive { pid, .. } => Some(pid),
+            LeaderState::None | LeaderState::Spawning => None,
         }
     }
 
     /// When the living leader was started.
     pub fn started_at(&self) -> Option<Time> {
         match self.leader {
-            Leader::Alive { since, .. } => Some(since),
-            Leader::None | Leader::Spawning => None,
+            LeaderState::Alive { since, .. } => Some(since),
+            LeaderState::None | LeaderState::Spawning => None,
         }
     }
 
     /// STARTING, but stragglers of an earlier leader have to go first: one may hold the port or
     /// the lock that the next leader needs.
     pub fn is_clearing(&self) -> bool {
-        self.state == State::Starting && self.leader == Leader::None
+        self.state == State::Starting && self.leader == LeaderState::None
     }
 
     /// Whether a reload that changes its launch starts it anew, instead of keeping the new

@@ -2,7 +2,7 @@
 
 use crate::supervisor::explain::status_line;
 use crate::supervisor::{
-    Autorestart, Desired, Effect, Exit, KillMode, Leader, Policy, Process, RestartDelays,
+    Autorestart, Desired, Effect, Exit, KillMode, LeaderState, Policy, Process, RestartDelays,
     SignalScope, SpawnFailure, State, Time, Transition,
 };
 use std::collections::VecDeque;
@@ -151,7 +151,7 @@ impl ProcessStep<'_> {
     fn spawn(&mut self) {
         let clearing = self.must_sweep();
         if !clearing {
-            self.process.leader = Leader::Spawning;
+            self.process.leader = LeaderState::Spawning;
         }
         self.enter(State::Starting, None);
         if !clearing {
@@ -165,7 +165,7 @@ impl ProcessStep<'_> {
     fn resume_start(&mut self) {
         if !self.must_sweep() {
             self.process.killed = false;
-            self.process.leader = Leader::Spawning;
+            self.process.leader = LeaderState::Spawning;
             self.effects.push_back(Effect::Spawn(self.process.id));
         } else if self.process.stragglers > 0 {
             self.kill();
@@ -185,7 +185,7 @@ impl ProcessStep<'_> {
     }
 
     fn set_leader(&mut self, pid: i32) {
-        self.process.leader = Leader::Alive {
+        self.process.leader = LeaderState::Alive {
             pid,
             since: self.now,
         };
@@ -199,7 +199,7 @@ impl ProcessStep<'_> {
 
     fn spawn_failed(&mut self, failure: SpawnFailure) {
         if self.is_spawning() {
-            self.process.leader = Leader::None;
+            self.process.leader = LeaderState::None;
             self.process.last_failure = Some(failure);
             self.start_failed();
         }
@@ -248,10 +248,10 @@ impl ProcessStep<'_> {
 
     /// False when there is no leader that could have ended.
     fn leader_ended(&mut self, exit: Exit) -> bool {
-        let Leader::Alive { pid, since } = self.process.leader else {
+        let LeaderState::Alive { pid, since } = self.process.leader else {
             return false;
         };
-        self.process.leader = Leader::None;
+        self.process.leader = LeaderState::None;
         self.process.ended_pid = Some(pid);
         self.process.last_exit = Some(exit);
         self.process.last_killed = self.process.killed && exit.is_kill();
@@ -278,11 +278,11 @@ impl ProcessStep<'_> {
     }
 
     fn is_spawning(&self) -> bool {
-        self.process.leader == Leader::Spawning
+        self.process.leader == LeaderState::Spawning
     }
 
     fn leader_gone(&self) -> bool {
-        self.process.leader == Leader::None
+        self.process.leader == LeaderState::None
     }
 
     /// Ends STOPPING if nothing holds it any more.
@@ -356,7 +356,7 @@ impl ProcessStep<'_> {
         if !self.is_spawning() {
             return;
         }
-        self.process.leader = Leader::None;
+        self.process.leader = LeaderState::None;
         self.process.last_failure = Some(failure);
         // A kill that met the unanswered spawn has only been noted, and nobody got it.
         self.process.killed = false;
