@@ -373,7 +373,7 @@ fn a_peer_that_is_no_daemon_is_named() {
     let output = Daemon::start(nonsense).tm(&["status"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output.stderr).contains("makes no sense"),
+        text(&output.stderr).contains("malformed reply"),
         "{}",
         text(&output.stderr)
     );

@@ -3,7 +3,7 @@
 //! Pure: bytes in, actions out. A key may come as a legacy byte, as `CSI u` (kitty) or as
 //! xterm's `modifyOtherKeys`, cut anywhere. What is no chord leaves exactly as it came.
 
-use crate::client::attach::key_events::{Key, Meaning, Token, Tokenizer};
+use super::key_events::{Key, Meaning, Token, Tokenizer};
 use std::time::Duration;
 
 /// What the keys do, for `tm attach --help` and the man page.

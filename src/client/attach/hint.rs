@@ -15,7 +15,7 @@ const WRITTEN_MAX: usize = 64 * 1024;
 const SIDE_MAX: u16 = 1000;
 
 /// What leaves and what helps, in words.
-pub fn ways_out(keys: &DetachKeys) -> String {
+pub(crate) fn ways_out(keys: &DetachKeys) -> String {
     let leave = match keys.shown() {
         shown if shown.is_empty() => "tm detach leaves, from elsewhere".to_string(),
         shown => format!("{shown} leaves"),
@@ -25,13 +25,13 @@ pub fn ways_out(keys: &DetachKeys) -> String {
 }
 
 /// The line by itself, for when nothing is drawn below it.
-pub fn line(text: &str, style: Style) -> Vec<u8> {
+pub(crate) fn line(text: &str, style: Style) -> Vec<u8> {
     format!("{}\r\n", style.paint(Paint::Dim, text)).into_bytes()
 }
 
 /// The line, and the screen it lies on.
 #[derive(Debug)]
-pub struct Hint {
+pub(crate) struct Hint {
     text: String,
     style: Style,
     screen: Overlay,
@@ -47,7 +47,7 @@ pub struct Hint {
 
 impl Hint {
     /// For a terminal of this size.
-    pub fn new(text: String, style: Style, (rows, cols): (u16, u16)) -> Hint {
+    pub(crate) fn new(text: String, style: Style, (rows, cols): (u16, u16)) -> Hint {
         Hint {
             text,
             style,
@@ -60,29 +60,29 @@ impl Hint {
     }
 
     /// Whether a terminal of this size has room for a line, and a model of it is worth its memory.
-    pub fn fits((rows, cols): (u16, u16)) -> bool {
+    pub(crate) fn fits((rows, cols): (u16, u16)) -> bool {
         (3..=SIDE_MAX).contains(&rows) && (20..=SIDE_MAX).contains(&cols)
     }
 
     /// Says something else, while it is hidden.
-    pub fn say(&mut self, text: String) {
+    pub(crate) fn say(&mut self, text: String) {
         self.text = text;
     }
 
     /// Whether something has been drawn below it.
-    pub fn is_drawn(&self) -> bool {
+    pub(crate) fn is_drawn(&self) -> bool {
         self.drawn
     }
 
     /// Takes note of a screen that is drawn, while it is hidden.
-    pub fn drawn(&mut self, bytes: &[u8]) {
+    pub(crate) fn drawn(&mut self, bytes: &[u8]) {
         self.unseen.extend_from_slice(bytes);
         self.drawn = true;
     }
 
     /// Takes note of what the process writes, while it is hidden. False when it should not come
     /// back.
-    pub fn written(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) fn written(&mut self, bytes: &[u8]) -> bool {
         self.written += bytes.len();
         if self.written > WRITTEN_MAX {
             return false;
@@ -93,7 +93,7 @@ impl Hint {
 
     /// Lays the line over what has been drawn, but never over the cursor. Nothing when nothing
     /// has been, or where the terminal could not be left as it is.
-    pub fn show(&mut self) -> Vec<u8> {
+    pub(crate) fn show(&mut self) -> Vec<u8> {
         if !self.drawn || self.row.is_some() {
             return Vec::new();
         }
@@ -109,7 +109,7 @@ impl Hint {
     }
 
     /// Brings the row back, if it is covered.
-    pub fn hide(&mut self) -> Vec<u8> {
+    pub(crate) fn hide(&mut self) -> Vec<u8> {
         let row = self.row.take();
         row.map_or_else(Vec::new, |row| self.screen.uncover(row))
     }

@@ -14,26 +14,26 @@ const SEQUENCE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A key with or without ctrl; lock keys do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
+pub(crate) struct Key {
     /// The character, of a letter with ctrl the small one.
-    pub code: char,
+    pub(crate) code: char,
     /// Whether ctrl is held.
-    pub ctrl: bool,
+    pub(crate) ctrl: bool,
 }
 
 impl Key {
     /// A key alone.
-    pub fn plain(code: char) -> Key {
+    pub(crate) fn plain(code: char) -> Key {
         Key { code, ctrl: false }
     }
 
     /// A key with ctrl.
-    pub fn ctrl(code: char) -> Key {
+    pub(crate) fn ctrl(code: char) -> Key {
         Key { code, ctrl: true }
     }
 
     /// The key that a terminal sends this byte for.
-    pub fn from_byte(byte: u8) -> Key {
+    pub(crate) fn from_byte(byte: u8) -> Key {
         match byte {
             0 => Key::ctrl('@'),
             1..=26 => Key::ctrl(char::from(byte + b'a' - 1)),
@@ -55,7 +55,7 @@ impl fmt::Display for Key {
 
 /// What a piece of input is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// The press of a key that a chord can be made of.
     Key(Key),
     /// The press of any other key.
@@ -68,16 +68,16 @@ pub enum Meaning {
 
 /// A piece of input.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
+pub(crate) struct Token {
     /// Exactly what came.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// What it is.
-    pub meaning: Meaning,
+    pub(crate) meaning: Meaning,
 }
 
 /// Cuts input into tokens; holds an incomplete sequence.
 #[derive(Debug, Default)]
-pub struct Tokenizer {
+pub(crate) struct Tokenizer {
     partial: Vec<u8>,
     /// Inside an answer that has the form of a string.
     in_string: bool,
@@ -85,20 +85,20 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// The tokens that this byte completes.
-    pub fn feed(&mut self, byte: u8) -> Vec<Token> {
+    pub(crate) fn feed(&mut self, byte: u8) -> Vec<Token> {
         let mut tokens = Vec::new();
         self.push(byte, &mut tokens);
         tokens
     }
 
     /// Whether more has to come for a decision.
-    pub fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         !self.partial.is_empty() || self.in_string
     }
 
     /// How long to wait for that: a person may have pressed escape, or alt with a bracket; what
     /// is longer comes from the terminal, perhaps in several packets.
-    pub fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         match (self.in_string, self.partial.len()) {
             (false, ..=2) => KEY_TIMEOUT,
             _ => SEQUENCE_TIMEOUT,
@@ -106,7 +106,7 @@ impl Tokenizer {
     }
 
     /// What is held, as single bytes.
-    pub fn flush(&mut self) -> Vec<Token> {
+    pub(crate) fn flush(&mut self) -> Vec<Token> {
         self.in_string = false;
         self.partial.drain(..).map(byte_token).collect()
     }

@@ -16,7 +16,7 @@ use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::sys::tty;
-use crate::wire::{AttachParams, AttachReply, Call, StatusReply, TargetsParams};
+use crate::wire::{AttachParams, AttachReply, Call};
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -25,7 +25,7 @@ use std::os::unix::fs::MetadataExt;
 ///
 /// # Errors
 /// Of the connection, the request or the terminal.
-pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
+pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
     let keys = detach_keys(args)?;
     let interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let mut args = args.clone();
@@ -150,11 +150,11 @@ fn terminal_device() -> u64 {
 
 /// The process with a terminal after (or before) this one, around the end.
 fn neighbour(context: &Context, name: &str, step: isize) -> Result<String, ClientError> {
-    let call = Call::Status(TargetsParams {
-        targets: vec!["all".to_string()],
-    });
-    let reply: StatusReply = context.connect()?.call(&call)?;
-    let processes = reply.processes.into_iter().filter(|process| process.tty);
+    let processes = context
+        .status_of_all()?
+        .processes
+        .into_iter()
+        .filter(|process| process.tty);
     let names: Vec<String> = processes.map(|process| process.name).collect();
     Ok(step_from(&names, name, step).unwrap_or_else(|| name.to_string()))
 }

@@ -17,7 +17,7 @@ const LINES: u32 = 5000;
 
 /// What ended the view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub(crate) enum Seen {
     /// A key.
     Key,
     /// A signal that asks to end.
@@ -25,7 +25,7 @@ pub enum Seen {
 }
 
 /// Shows the help; attaching again then repaints the screen.
-pub fn help(text: &str, signals: &mut Signals) -> Seen {
+pub(crate) fn help(text: &str, signals: &mut Signals) -> Seen {
     show(&format!("{text}\npress a key to go on "));
     let seen = await_key(signals);
     show("\n");
@@ -38,7 +38,7 @@ pub fn help(text: &str, signals: &mut Signals) -> Seen {
 ///
 /// # Errors
 /// Of the connection or the request.
-pub fn history(
+pub(crate) fn history(
     context: &Context,
     process: &str,
     signals: &mut Signals,

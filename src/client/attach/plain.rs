@@ -3,7 +3,7 @@
 use crate::client::attach::queries::Questions;
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::{Context, write_stdout};
-use crate::client::daemon::daemon_connection::Connection;
+use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::frames::{Filled, Frames};
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::fatal_signals::deadly;
@@ -35,11 +35,11 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Of the daemon or the output.
-pub fn run(
+pub(crate) fn run(
     context: &Context,
     args: &AttachArgs,
     reply: &AttachReply,
-    mut connection: Connection,
+    mut connection: DaemonConnection,
 ) -> Result<i32, ClientError> {
     connection.guard(&deadly());
     let guard = connection.take_guard();

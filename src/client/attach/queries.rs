@@ -4,13 +4,13 @@ use crate::terminal::{Handler, Scanner};
 
 /// Watches output, however it is cut.
 #[derive(Debug, Default)]
-pub struct Questions {
+pub(crate) struct Questions {
     scanner: Scanner,
 }
 
 impl Questions {
     /// Whether a question ends in these bytes.
-    pub fn asked(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) fn asked(&mut self, bytes: &[u8]) -> bool {
         let mut found = Found(false);
         self.scanner.feed(bytes, &mut found);
         found.0

@@ -5,7 +5,7 @@ use crate::client::attach::hint::{self, Hint};
 use crate::client::attach::terminal_guard::Screen;
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
-use crate::client::daemon::daemon_connection::Connection;
+use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::error::ClientError;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::bracketed;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 mod event_loop;
 
-pub use event_loop::{asked_to_end, run, signals};
+pub(crate) use event_loop::{asked_to_end, run, signals};
 
 /// How long the hint stays when the process writes.
 const HINT_TIME: Duration = Duration::from_secs(3);
@@ -28,7 +28,7 @@ const MISSED_MAX: usize = 4096;
 
 /// How an attachment ended. The terminal is as before in each case.
 #[derive(Debug)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// By the chord, or by the daemon for this reason.
     Detached(String),
     /// The process ended for good.
@@ -56,7 +56,7 @@ pub enum Ended {
 
 /// An attachment.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     process: String,
     read_only: bool,
     quiet: bool,
@@ -91,12 +91,12 @@ impl Session {
     ///
     /// # Errors
     /// When there is no terminal.
-    pub fn new(
+    pub(crate) fn new(
         context: &Context,
         args: &AttachArgs,
         reply: &AttachReply,
         keys: DetachKeys,
-        connection: Connection,
+        connection: DaemonConnection,
     ) -> Result<Session, ClientError> {
         let (socket, decoder) = connection.into_frames();
         let socket = socket

@@ -39,7 +39,7 @@ static ON_PANIC: Mutex<Option<tty::Restorer>> = Mutex::new(None);
 
 /// The terminal, taken over. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Screen {
+pub(crate) struct Screen {
     terminal: OwnedFd,
     raw: tty::RawMode,
     tracker: Tracker,
@@ -64,7 +64,7 @@ impl Screen {
     ///
     /// # Errors
     /// When there is none.
-    pub fn enter() -> io::Result<Screen> {
+    pub(crate) fn enter() -> io::Result<Screen> {
         let terminal = tty::open()?;
         sys_io::set_nonblocking(terminal.as_fd(), true)?;
         let raw = tty::RawMode::enter(terminal.as_fd())?;
@@ -94,22 +94,22 @@ impl Screen {
     }
 
     /// For a poll.
-    pub fn raw_fd(&self) -> RawFd {
+    pub(crate) fn raw_fd(&self) -> RawFd {
         self.terminal.as_raw_fd()
     }
 
     /// Rows and columns; 0 when unknown.
-    pub fn size(&self) -> (u16, u16) {
+    pub(crate) fn size(&self) -> (u16, u16) {
         tty::window_size(self.terminal.as_fd()).unwrap_or((0, 0))
     }
 
     /// Whether the process has switched bracketed paste on.
-    pub fn bracketed_paste(&self) -> bool {
+    pub(crate) fn bracketed_paste(&self) -> bool {
         self.tracker.mode(BRACKETED_PASTE)
     }
 
     /// Output to be written.
-    pub fn queue(&mut self, bytes: &[u8]) {
+    pub(crate) fn queue(&mut self, bytes: &[u8]) {
         if self.written == self.queue.len() {
             self.queue.clear();
             self.written = 0;
@@ -123,28 +123,28 @@ impl Screen {
     }
 
     /// What brings the cursor to the begin of a line of its own, after all that is queued.
-    pub fn new_line(&self) -> &'static str {
+    pub(crate) fn new_line(&self) -> &'static str {
         if self.line_began { "\r\n" } else { "" }
     }
 
     /// How many bytes wait to be written.
-    pub fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.queue.len() - self.written
     }
 
     /// Since when something waits that the terminal should have taken long ago.
-    pub fn waiting_since(&self) -> Option<Instant> {
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
         let kept = self.keep > self.total - self.queued() as u64;
         self.waiting.filter(|_| !kept).map(|(_, since)| since)
     }
 
     /// What is queued now is wanted, however long it takes.
-    pub fn keep_all(&mut self) {
+    pub(crate) fn keep_all(&mut self) {
         self.keep = self.total;
     }
 
     /// Drops what waits: something whole will take its place.
-    pub fn discard(&mut self) {
+    pub(crate) fn discard(&mut self) {
         let first = if self.is_titled() {
             0
         } else {
@@ -160,7 +160,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn write_some(&mut self) -> io::Result<bool> {
+    pub(crate) fn write_some(&mut self) -> io::Result<bool> {
         let rest = &self.queue[self.written..];
         if rest.is_empty() {
             return Ok(true);
@@ -191,7 +191,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match sys_io::read(self.terminal.as_fd(), buffer) {
             Ok(count) => Ok(Some(count)),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
@@ -202,7 +202,7 @@ impl Screen {
     /// Gives the terminal back: output that waits is dropped, modes are undone. Takes at most
     /// [`LAST_WRITE`], and [`FENCE_FAR`] where something may be on its way, whatever the terminal
     /// does.
-    pub fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         if std::mem::replace(&mut self.left, true) {
             return;
         }
@@ -377,7 +377,8 @@ mod tests {
         }
         let pty = crate::sys::pty::open(24, 80).expect("a pty");
         let before = rustix::termios::tcgetattr(&pty.slave).expect("settings");
-        let test = "client::screen_care::tests::a_panic_restores_the_terminal_and_can_be_read";
+        let test =
+            "client::attach::terminal_guard::tests::a_panic_restores_the_terminal_and_can_be_read";
         let stdio = || pty.slave.try_clone().expect("a descriptor is free");
         let mut child = std::process::Command::new("setsid")
             .arg("--ctty")

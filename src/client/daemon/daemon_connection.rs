@@ -1,8 +1,8 @@
 //! A blocking connection to a daemon.
 
-use crate::client::daemon::frames::{SignalGuard, end_at};
+use crate::client::daemon::signal_guard::SignalGuard;
 use crate::client::error::ClientError;
-use crate::client::ui::stdout_watch::{Waited, await_daemon, can_be_watched};
+use crate::client::ui::stdout_watch::{Waited, await_daemon, can_be_watched, is_timeout};
 use crate::wire::{
     Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL, RpcError,
 };
@@ -22,7 +22,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open connection, not yet switched to frames.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct DaemonConnection {
     stream: UnixStream,
     path: PathBuf,
     lines: LineDecoder,
@@ -32,12 +32,12 @@ pub struct Connection {
     watches_output: bool,
 }
 
-impl Connection {
+impl DaemonConnection {
     /// Connects to the daemon at this socket.
     ///
     /// # Errors
     /// `NotRunning` when nobody listens there, `Denied` when the caller may not connect.
-    pub fn open(path: &Path) -> Result<Connection, ClientError> {
+    pub(crate) fn open(path: &Path) -> Result<DaemonConnection, ClientError> {
         let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
                 ClientError::NotRunning(path.to_path_buf())
@@ -50,7 +50,7 @@ impl Connection {
             }
             _ => ClientError::NoDaemon(format!("{}: {error}", path.display())),
         })?;
-        Ok(Connection {
+        Ok(DaemonConnection {
             stream,
             path: path.to_path_buf(),
             lines: LineDecoder::with_limit(MAX_ANSWER),
@@ -62,12 +62,12 @@ impl Connection {
     }
 
     /// The socket.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The process that listens there, as the kernel knows it.
-    pub fn peer_pid(&self) -> Option<i32> {
+    pub(crate) fn peer_pid(&self) -> Option<i32> {
         let peer = crate::sys::socket::peer(self.stream.as_fd());
         peer.ok().map(|peer| peer.pid)
     }
@@ -76,15 +76,15 @@ impl Connection {
     ///
     /// # Errors
     /// `Protocol` when the two do not speak the same.
-    pub fn hello(&mut self) -> Result<HelloReply, ClientError> {
+    pub(crate) fn hello(&mut self) -> Result<HelloReply, ClientError> {
         self.hello_within(HELLO_TIMEOUT)
     }
 
     /// The same for who asks many, of whom some may be hung.
     ///
     /// # Errors
-    /// As for [`Connection::hello`].
-    pub fn hello_within(&mut self, patience: Duration) -> Result<HelloReply, ClientError> {
+    /// As for [`DaemonConnection::hello`].
+    pub(crate) fn hello_within(&mut self, patience: Duration) -> Result<HelloReply, ClientError> {
         if let Some(hello) = &self.hello {
             return Ok(hello.clone());
         }
@@ -94,7 +94,7 @@ impl Connection {
         };
         // A socket without a read timeout only waits longer.
         let _ = self.stream.set_read_timeout(Some(patience));
-        let reply: HelloReply = from_value(self.exchange(&Call::Hello(params))?)?;
+        let reply: HelloReply = parse(self.exchange(&Call::Hello(params))?)?;
         let _ = self.stream.set_read_timeout(None);
         check_protocol(&reply)?;
         self.hello = Some(reply.clone());
@@ -105,15 +105,15 @@ impl Connection {
     ///
     /// # Errors
     /// The daemon's own error, or why there is no answer.
-    pub fn call<T: DeserializeOwned>(&mut self, call: &Call) -> Result<T, ClientError> {
-        from_value(self.call_value(call)?)
+    pub(crate) fn call<T: DeserializeOwned>(&mut self, call: &Call) -> Result<T, ClientError> {
+        parse(self.call_value(call)?)
     }
 
     /// The same, the answer as it came.
     ///
     /// # Errors
-    /// As for [`Connection::call`].
-    pub fn call_value(&mut self, call: &Call) -> Result<Value, ClientError> {
+    /// As for [`DaemonConnection::call`].
+    pub(crate) fn call_value(&mut self, call: &Call) -> Result<Value, ClientError> {
         self.hello()?;
         self.exchange(call)
     }
@@ -122,7 +122,7 @@ impl Connection {
     ///
     /// # Errors
     /// `Protocol` when the peer sends what is no message.
-    pub fn next_notification(&mut self) -> Result<Option<(String, Value)>, ClientError> {
+    pub(crate) fn next_notification(&mut self) -> Result<Option<(String, Value)>, ClientError> {
         loop {
             match self.next_message() {
                 Ok(Message::Request { method, params, .. }) => return Ok(Some((method, params))),
@@ -135,29 +135,29 @@ impl Connection {
 
     /// Makes these signals close the connection, as long as it lives, instead of ending the
     /// client; the first call counts.
-    pub fn guard(&mut self, signals: &[i32]) {
+    pub(crate) fn guard(&mut self, signals: &[i32]) {
         if self.guard.is_none() {
-            self.guard = end_at(&self.stream, signals);
+            self.guard = SignalGuard::new(&self.stream, signals);
         }
     }
 
     /// From now on a reader of standard output that leaves is noticed: `OutputClosed`.
-    pub fn watch_output(&mut self) {
+    pub(crate) fn watch_output(&mut self) {
         self.watches_output = can_be_watched();
     }
 
     /// Whether one of them did.
-    pub fn is_interrupted(&self) -> bool {
+    pub(crate) fn is_interrupted(&self) -> bool {
         self.guard.as_ref().is_some_and(SignalGuard::fired)
     }
 
-    /// Takes the guard along, for what comes after [`Connection::into_frames`].
-    pub fn take_guard(&mut self) -> Option<SignalGuard> {
+    /// Takes the guard along, for what comes after [`DaemonConnection::into_frames`].
+    pub(crate) fn take_guard(&mut self) -> Option<SignalGuard> {
         self.guard.take()
     }
 
     /// After a call that switched to frames: the stream, and the decoder with what came already.
-    pub fn into_frames(mut self) -> (UnixStream, FrameDecoder) {
+    pub(crate) fn into_frames(mut self) -> (UnixStream, FrameDecoder) {
         let mut frames = FrameDecoder::default();
         frames.push(&self.lines.take_rest());
         (self.stream, frames)
@@ -221,14 +221,13 @@ impl Connection {
     }
 }
 
-/// Whether a read ended because its time was over.
-pub fn is_timeout(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ClientError> {
+/// Reads a reply, or the parameters of a notification, as its type.
+///
+/// # Errors
+/// `Protocol` when the value has another form.
+pub(crate) fn parse<T: DeserializeOwned>(value: Value) -> Result<T, ClientError> {
     serde_json::from_value(value)
-        .map_err(|error| ClientError::Protocol(format!("an answer that makes no sense: {error}")))
+        .map_err(|error| ClientError::Protocol(format!("malformed reply from the daemon: {error}")))
 }
 
 fn check_protocol(reply: &HelloReply) -> Result<(), ClientError> {
@@ -260,10 +259,10 @@ mod tests {
     fn nobody_there_is_told_from_forbidden() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("none.sock");
-        let error = Connection::open(&path).expect_err("nothing is there");
+        let error = DaemonConnection::open(&path).expect_err("nothing is there");
         assert!(matches!(error, ClientError::NotRunning(_)), "{error}");
         std::fs::write(&path, "").expect("writable");
-        let error = Connection::open(&path).expect_err("no socket");
+        let error = DaemonConnection::open(&path).expect_err("no socket");
         assert_eq!(error.exit_code(), 4, "{error}");
     }
 

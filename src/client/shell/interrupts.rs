@@ -16,9 +16,9 @@ use std::thread;
 const END_OF_EDITOR: &[u8] = b"\x1b[?2004l\r\n";
 
 /// What came for the shell. A verb that waits ends at each of these signals, since its connection
-/// closes (`Connection::guard`); here it is kept which one it was and whether the shell goes on.
+/// closes (`DaemonConnection::guard`); here it is kept which one it was and whether the shell goes on.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupts {
+pub(crate) struct Interrupts {
     /// The last signal since a line began, or 0.
     last: Arc<AtomicUsize>,
     /// The last signal that ends the shell, or 0.
@@ -32,7 +32,7 @@ impl Interrupts {
     ///
     /// # Errors
     /// When they cannot be caught.
-    pub fn watch(on_terminal: bool) -> Result<Interrupts, ClientError> {
+    pub(crate) fn watch(on_terminal: bool) -> Result<Interrupts, ClientError> {
         let interrupts = Interrupts::default();
         interrupts.register(on_terminal).map_err(|error| {
             let text = format!("signals: {error}");
@@ -64,7 +64,7 @@ impl Interrupts {
 
     /// Reads the next line; none once a signal has come that ends the shell. While it is read such
     /// a signal ends the shell at once.
-    pub fn reading<T>(&self, read: impl FnOnce() -> T) -> Option<T> {
+    pub(crate) fn reading<T>(&self, read: impl FnOnce() -> T) -> Option<T> {
         // Before the look: one that comes after it finds us reading.
         self.reading.store(true, Ordering::SeqCst);
         // Not after it: a Ctrl-C that comes as the line ends is meant for its verb.
@@ -75,12 +75,12 @@ impl Interrupts {
     }
 
     /// Which signal came since the line began to be read.
-    pub fn last(&self) -> Option<i32> {
+    pub(crate) fn last(&self) -> Option<i32> {
         noted(&self.last)
     }
 
     /// Which signal ends the shell.
-    pub fn ending(&self) -> Option<i32> {
+    pub(crate) fn ending(&self) -> Option<i32> {
         noted(&self.ending)
     }
 }

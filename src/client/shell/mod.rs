@@ -4,13 +4,14 @@ pub(crate) mod interrupts;
 
 use crate::client::cli::command::{Cli, Verb, shell_help, visible_verbs};
 use crate::client::cli::complete::live_names;
-use crate::client::context::{Context, Shell, parse};
-use crate::client::daemon::select;
+use crate::client::context::{Context, Shell};
+use crate::client::daemon::daemon_connection::parse;
+use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
 use crate::client::run_verb;
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::style::{Paint, Style};
-use crate::client::verbs::tell::event_line;
+use crate::client::verbs::events::event_line;
 use crate::sys::io as sys_io;
 use crate::wire::{Call, EventsParams};
 use clap::{CommandFactory, Parser};
@@ -37,7 +38,7 @@ const HISTORY_LINES: usize = 2_000;
 ///
 /// # Errors
 /// Of the terminal, or of the input.
-pub fn run(context: &Context) -> Result<i32, ClientError> {
+pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
     let on_terminal = std::io::stdin().is_terminal();
     let interrupts = Interrupts::watch(on_terminal)?;
     let mut context = context.clone();
@@ -169,7 +170,7 @@ fn run_line(context: &Context, line: &str) -> After {
     if cli.global.config.is_some() || cli.global.socket.is_some() {
         line_context.global.config = cli.global.config;
         line_context.global.socket = cli.global.socket;
-        line_context.shell = context.shell.as_ref().map(Shell::elsewhere);
+        line_context.shell = context.shell.as_ref().map(Shell::unpinned);
     }
     if line_context.global.json {
         line_context.style = Style::plain();
@@ -199,7 +200,7 @@ fn greet(context: &Context) {
 
 /// The history file in the state directory, which is made if need be.
 fn history_file() -> Option<PathBuf> {
-    let directory = select::state_dir();
+    let directory = paths::state_dir();
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -1,7 +1,7 @@
 //! A block of lines that is drawn over and over, with a keyboard.
 
 use crate::client::context::write_stdout;
-use crate::client::daemon::daemon_connection::Connection;
+use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::error::ClientError;
 use crate::client::ui::fatal_signals::deadly;
 use crate::sys::tty;
@@ -73,7 +73,7 @@ impl Keyboard {
     ///
     /// # Errors
     /// When there is no thread for it.
-    pub fn wake_on(&self, mut events: Connection) -> Result<(), ClientError> {
+    pub fn wake_on(&self, mut events: DaemonConnection) -> Result<(), ClientError> {
         let sender = self.sender.clone();
         let read = move || {
             while let Ok(Some(_)) = events.next_notification() {

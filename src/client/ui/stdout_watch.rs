@@ -2,6 +2,7 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,11 @@ pub fn can_be_watched() -> bool {
         let kind = FileType::from_raw_mode(stat.st_mode);
         matches!(kind, FileType::Fifo | FileType::Socket)
     })
+}
+
+/// Whether a read ended because its time was over.
+pub fn is_timeout(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Waits for the daemon, at most so long.

@@ -1,15 +1,15 @@
 //! `up` in the foreground: the start, then all output, until Ctrl-C stops everything.
 
-use crate::client::context::{Context, parse, write_stdout};
-use crate::client::daemon::daemon_connection::Connection;
+use crate::client::context::{Context, write_stdout};
+use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
 use crate::client::daemon::frames::{Filled, Frames};
+use crate::client::daemon::lifecycle::wait_for_end;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::merge::{MergeOptions, Merger};
 use crate::client::ui::style::Paint;
+use crate::client::verbs::events::SHUTDOWN;
 use crate::client::verbs::logs::{PARTIAL_LINE_DELAY, take_frame};
 use crate::client::verbs::progress::Progress;
-use crate::client::verbs::tell::SHUTDOWN;
-use crate::client::verbs::up::wait_for_end;
 use crate::sys::{pidfd, tty};
 use crate::wire::{Call, EventInfo, Frame, LogsParams, ProcessStatus, ShutdownParams};
 use serde_json::Value;
@@ -41,11 +41,11 @@ enum Incoming {
 ///
 /// # Errors
 /// Of the daemon or the output.
-pub fn run(
+pub(crate) fn run(
     context: &Context,
     progress: Progress,
     processes: &[ProcessStatus],
-    mut events: Connection,
+    mut events: DaemonConnection,
     fresh: bool,
 ) -> Result<i32, ClientError> {
     let hello = events.hello()?;
@@ -351,7 +351,10 @@ fn forward_signals(sender: SyncSender<Incoming>) -> Result<(), ClientError> {
     })
 }
 
-fn forward_events(mut events: Connection, sender: SyncSender<Incoming>) -> Result<(), ClientError> {
+fn forward_events(
+    mut events: DaemonConnection,
+    sender: SyncSender<Incoming>,
+) -> Result<(), ClientError> {
     spawn(move || {
         loop {
             let incoming = match events.next_notification() {

@@ -12,13 +12,13 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 /// How long an unfinished line waits for its rest before it is shown.
-pub const PARTIAL_LINE_DELAY: Duration = Duration::from_millis(100);
+pub(crate) const PARTIAL_LINE_DELAY: Duration = Duration::from_millis(100);
 
 /// Runs the verb.
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
+pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
     let targets = or_all(&args.targets);
     let mut connection = context.connect()?;
     let status: StatusReply = connection.call(&Call::Status(TargetsParams {
@@ -96,7 +96,7 @@ fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<bool, ClientError>
 }
 
 /// Takes in one frame of a stream of logs.
-pub fn take_frame(merger: &mut Merger, frame: &Frame, out: &mut Vec<u8>) {
+pub(crate) fn take_frame(merger: &mut Merger, frame: &Frame, out: &mut Vec<u8>) {
     match frame.kind {
         Kind::Source => {
             if let Ok(info) = serde_json::from_slice::<SourceInfo>(&frame.payload) {

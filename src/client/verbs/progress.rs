@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// Follows the states of all processes.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     style: Style,
     /// Expected exit codes by program.
     expected: BTreeMap<String, Vec<i32>>,
@@ -26,7 +26,7 @@ struct Seen {
 
 /// What has become of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Nothing yet.
     Pending,
     /// Up, or done as expected.
@@ -39,7 +39,7 @@ pub enum Verdict {
 
 impl Progress {
     /// From the config and the states at the begin.
-    pub fn new(style: Style, config: &Config, processes: &[ProcessStatus]) -> Progress {
+    pub(crate) fn new(style: Style, config: &Config, processes: &[ProcessStatus]) -> Progress {
         let programs = config.programs.iter();
         let codes = programs.map(|p| (p.name.clone(), p.policy.exitcodes.clone()));
         let mut progress = Progress {
@@ -64,7 +64,7 @@ impl Progress {
     }
 
     /// The lines for what the first states tell already.
-    pub fn first_lines(&mut self, processes: &[ProcessStatus]) -> Vec<String> {
+    pub(crate) fn first_lines(&mut self, processes: &[ProcessStatus]) -> Vec<String> {
         let lines = processes.iter().filter_map(|process| {
             let verdict = self.verdict(&process.program, &process.state, process.exit);
             self.settle(&process.name, verdict, process.pid, &process.detail)
@@ -73,7 +73,7 @@ impl Progress {
     }
 
     /// Takes note of an event; a line when it settles a start.
-    pub fn take(&mut self, event: &EventInfo) -> Option<String> {
+    pub(crate) fn take(&mut self, event: &EventInfo) -> Option<String> {
         let (Some(process), Some(to)) = (&event.process, &event.to) else {
             return None;
         };
@@ -99,7 +99,7 @@ impl Progress {
     }
 
     /// Names of the processes that are wanted up and not settled.
-    pub fn pending(&self, or_retrying: bool) -> Vec<&str> {
+    pub(crate) fn pending(&self, or_retrying: bool) -> Vec<&str> {
         let pending = |name: &&String| {
             self.states.get(*name).is_some_and(|seen| {
                 let retrying = or_retrying && seen.verdict == Verdict::Retrying;
@@ -114,7 +114,7 @@ impl Progress {
     }
 
     /// How many have this verdict.
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub(crate) fn count(&self, verdict: Verdict) -> usize {
         self.states
             .values()
             .filter(|seen| seen.wanted && seen.verdict == verdict)
@@ -122,7 +122,7 @@ impl Progress {
     }
 
     /// How many processes are not down.
-    pub fn alive(&self) -> usize {
+    pub(crate) fn alive(&self) -> usize {
         let down = |state: &str| matches!(state, "STOPPED" | "EXITED" | "FATAL");
         self.states
             .values()
@@ -131,7 +131,7 @@ impl Progress {
     }
 
     /// One line for a live display.
-    pub fn live_line(&self, width: usize) -> String {
+    pub(crate) fn live_line(&self, width: usize) -> String {
         let pending = self.pending(false);
         let wanted = self.states.values().filter(|seen| seen.wanted).count();
         let done = wanted - pending.len();
@@ -141,7 +141,7 @@ impl Progress {
     }
 
     /// The last line of a start.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let mut parts = vec![format!("{} up", self.count(Verdict::Up))];
         for (verdict, word) in [
             (Verdict::Pending, "starting"),

@@ -11,7 +11,7 @@ use crate::wire::{Call, ChangeInfo, PlanEntryInfo, PlanReply, ReloadParams, Scal
 ///
 /// # Errors
 /// Of the connection, the config or the output.
-pub fn reload(context: &Context, args: &ReloadArgs) -> Result<i32, ClientError> {
+pub(crate) fn reload(context: &Context, args: &ReloadArgs) -> Result<i32, ClientError> {
     let call = Call::Reload(ReloadParams {
         dry_run: args.dry_run,
     });
@@ -31,7 +31,7 @@ pub fn reload(context: &Context, args: &ReloadArgs) -> Result<i32, ClientError> 
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn scale(context: &Context, args: &ScaleArgs) -> Result<i32, ClientError> {
+pub(crate) fn scale(context: &Context, args: &ScaleArgs) -> Result<i32, ClientError> {
     for (program, numprocs) in &args.scales {
         let params = ScaleParams {
             program: program.clone(),
@@ -54,7 +54,7 @@ fn rendered(context: &Context, reply: &PlanReply) -> Vec<String> {
 }
 
 /// A line for each process and one with the counts.
-pub fn render(style: Style, reply: &PlanReply) -> Vec<String> {
+pub(crate) fn render(style: Style, reply: &PlanReply) -> Vec<String> {
     let width = reply
         .entries
         .iter()

@@ -14,7 +14,7 @@ use crate::wire::{
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn act(
+pub(crate) fn act(
     context: &Context,
     args: &ActArgs,
     call: impl FnOnce(ActParams) -> Call,
@@ -32,7 +32,7 @@ pub fn act(
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn signal(context: &Context, args: &SignalArgs) -> Result<i32, ClientError> {
+pub(crate) fn signal(context: &Context, args: &SignalArgs) -> Result<i32, ClientError> {
     let signal = args
         .signal
         .strip_prefix('-')
@@ -50,7 +50,7 @@ pub fn signal(context: &Context, args: &SignalArgs) -> Result<i32, ClientError> 
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientError> {
+pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientError> {
     let wait_for = match args.goal {
         Goal::Running => WaitFor::Running,
         Goal::Stopped => WaitFor::Stopped,
@@ -87,7 +87,7 @@ pub fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientError> {
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn send(context: &Context, args: &SendArgs) -> Result<i32, ClientError> {
+pub(crate) fn send(context: &Context, args: &SendArgs) -> Result<i32, ClientError> {
     let mut text = args.text.join(" ");
     if !args.no_newline {
         text.push('\n');
@@ -104,7 +104,7 @@ pub fn send(context: &Context, args: &SendArgs) -> Result<i32, ClientError> {
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn detach(context: &Context, args: &DetachArgs) -> Result<i32, ClientError> {
+pub(crate) fn detach(context: &Context, args: &DetachArgs) -> Result<i32, ClientError> {
     let call = Call::Detach(DetachParams {
         process: args.process.clone(),
         all: args.all,
@@ -120,7 +120,7 @@ pub fn detach(context: &Context, args: &DetachArgs) -> Result<i32, ClientError> 
 }
 
 /// 124 when the time was over, 1 when one failed.
-pub fn exit_code(reply: &ActReply) -> i32 {
+pub(crate) fn exit_code(reply: &ActReply) -> i32 {
     match (
         reply.timed_out,
         reply.processes.iter().all(|process| process.ok),
@@ -132,7 +132,7 @@ pub fn exit_code(reply: &ActReply) -> i32 {
 }
 
 /// A line for each process.
-pub fn render(style: Style, reply: &ActReply) -> Vec<String> {
+pub(crate) fn render(style: Style, reply: &ActReply) -> Vec<String> {
     let mut lines = outcome_lines(style, reply);
     if reply.timed_out {
         lines.push(style.paint(

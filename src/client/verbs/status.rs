@@ -1,8 +1,8 @@
 //! `status`: the table, once or live.
 
 use crate::client::cli::command::StatusArgs;
-use crate::client::context::{Context, or_all, parse, write_stdout};
-use crate::client::daemon::daemon_connection::Connection;
+use crate::client::context::{Context, or_all, write_stdout};
+use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::live_view::Keyboard;
 use crate::client::ui::local_time::short_span;
@@ -18,7 +18,7 @@ const RIGHT: [usize; 3] = [2, 3, 4];
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientError> {
+pub(crate) fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientError> {
     let call = Call::Status(TargetsParams {
         targets: or_all(&args.targets),
     });
@@ -41,7 +41,7 @@ pub fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientError> {
 }
 
 /// 0 when everything asked for is RUNNING.
-pub fn exit_code(reply: &StatusReply) -> i32 {
+pub(crate) fn exit_code(reply: &StatusReply) -> i32 {
     let running = reply
         .processes
         .iter()
@@ -54,7 +54,7 @@ pub fn exit_code(reply: &StatusReply) -> i32 {
 }
 
 /// The table. `width` cuts lines that would wrap.
-pub fn render(style: Style, reply: &StatusReply, width: Option<usize>) -> Vec<String> {
+pub(crate) fn render(style: Style, reply: &StatusReply, width: Option<usize>) -> Vec<String> {
     let rows: Vec<Vec<Cell>> = reply.processes.iter().map(row).collect();
     table::render(style, &HEADER, &rows, &RIGHT, width)
 }
@@ -134,7 +134,7 @@ fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
 /// Without a terminal: a table (or an object) for every event.
 fn watch_lines(
     context: &Context,
-    connection: &mut Connection,
+    connection: &mut DaemonConnection,
     call: &Call,
 ) -> Result<i32, ClientError> {
     let mut events = context.connect()?;

@@ -3,34 +3,26 @@
 use crate::client::cli::command::{DownArgs, UpArgs};
 use crate::client::context::{Context, Shell};
 use crate::client::daemon::by_config;
-use crate::client::daemon::daemon_connection::Connection;
-use crate::client::daemon::select;
+use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
+use crate::client::daemon::lifecycle::{start_daemon, wait_for_end};
+use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
 use crate::client::verbs::foreground;
 use crate::client::verbs::progress::{Progress, Verdict};
 use crate::config::{self, Autostart, Config, Environment};
-
 use crate::sys::pidfd;
 use crate::wire::{
     ActParams, ActReply, Call, EventsParams, ProcessStatus, ReloadParams, ShutdownParams,
-    StatusReply, TargetsParams,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
-
-/// How long the daemon may take to end after its last process, in seconds.
-const END_SECONDS: i64 = 30;
 
 /// Runs `up`.
 ///
 /// # Errors
 /// Of the config, the daemon's start or the connection.
-pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
-    let path = select::find_config(context.global.config.as_deref())?;
+pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
+    let path = paths::find_config(context.global.config.as_deref())?;
     let config = load(context, &path)?;
     let mut context = context.clone();
     let found = match find_daemon(&context, &config) {
@@ -46,7 +38,7 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     let connection = match found {
         Some(connection) => connection,
         None => {
-            start_daemon(&context, &config)?;
+            start_daemon(&config.path, context.global.socket.as_deref())?;
             find_daemon(&context, &config)?
         }
     };
@@ -54,14 +46,14 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     drop(connection);
     // Not that of the control shell: this one. Who follows takes care of signals itself.
     let shell = context.shell.take().filter(|_| args.detach);
-    context.shell = shell.as_ref().map(Shell::elsewhere);
+    context.shell = shell.as_ref().map(Shell::unpinned);
     // Before the first look, so that nothing falls between the two.
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
     if !fresh {
         start_what_is_down(&context, &config)?;
     }
-    let processes = status(&context)?.processes;
+    let processes = context.status_of_all()?.processes;
     let mut progress = Progress::new(context.style, &config, &processes);
     if args.detach {
         return wait_for_all(&context, &mut progress, &processes, events);
@@ -70,9 +62,9 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
 }
 
 /// The daemon of this config, where it is or where it was asked for.
-fn find_daemon(context: &Context, config: &Config) -> Result<Connection, ClientError> {
+fn find_daemon(context: &Context, config: &Config) -> Result<DaemonConnection, ClientError> {
     match &context.global.socket {
-        Some(socket) => by_config::belonging(Connection::open(socket)?, &config.path)?,
+        Some(socket) => by_config::verify_config(DaemonConnection::open(socket)?, &config.path),
         None => by_config::daemon_of(&config.path),
     }
 }
@@ -81,7 +73,11 @@ fn find_daemon(context: &Context, config: &Config) -> Result<Connection, ClientE
 ///
 /// # Errors
 /// Of the connection or the request.
-pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, ClientError> {
+pub(crate) fn down(
+    context: &Context,
+    args: &DownArgs,
+    until_end: bool,
+) -> Result<i32, ClientError> {
     let mut connection = match context.connect() {
         Err(error @ ClientError::NotRunning(_)) => {
             context.notice("not running");
@@ -95,7 +91,8 @@ pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, 
     };
     let hello = connection.hello()?;
     let daemon = pidfd::open(hello.pid).ok();
-    let alive = status(context)?
+    let alive = context
+        .status_of_all()?
         .processes
         .iter()
         .filter(|process| process.pid.is_some())
@@ -119,35 +116,6 @@ pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, 
     Ok(exit::DONE)
 }
 
-/// Waits until the daemon's process is gone.
-///
-/// # Errors
-/// When it does not end.
-pub fn wait_for_end(daemon: Option<OwnedFd>) -> Result<(), ClientError> {
-    let Some(daemon) = daemon else {
-        return Ok(());
-    };
-    let timeout = Timespec {
-        tv_sec: END_SECONDS,
-        tv_nsec: 0,
-    };
-    let mut fds = [PollFd::new(&daemon, PollFlags::IN)];
-    match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout))) {
-        Ok(0) => Err(ClientError::Failed("the daemon does not end".to_string())),
-        _ => Ok(()),
-    }
-}
-
-/// The state of everything.
-///
-/// # Errors
-/// Of the connection.
-pub fn status(context: &Context) -> Result<StatusReply, ClientError> {
-    context.connect()?.call(&Call::Status(TargetsParams {
-        targets: vec!["all".to_string()],
-    }))
-}
-
 /// Loads the config; prints its errors, or its warnings.
 fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
     match config::load(path, &Environment::current()) {
@@ -163,30 +131,6 @@ fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
             Err(ClientError::Silent(exit::FAILED))
         }
     }
-}
-
-/// Starts `tmd` from our own executable, in the background; it answers when this returns.
-fn start_daemon(context: &Context, config: &Config) -> Result<(), ClientError> {
-    let own = std::env::current_exe()
-        .map_err(|error| ClientError::Failed(format!("our own executable: {error}")))?;
-    let mut command = Command::new(own);
-    command
-        .arg0("tmd")
-        .arg("-d")
-        .arg("-c")
-        .arg(&config.path)
-        .stdin(Stdio::null());
-    if let Some(socket) = &context.global.socket {
-        command.arg("--socket").arg(socket);
-    }
-    let started = command
-        .status()
-        .map_err(|error| ClientError::Failed(format!("starting the daemon: {error}")))?;
-    if started.success() {
-        return Ok(());
-    }
-    // It has said why on standard error.
-    Err(ClientError::Silent(exit::FAILED))
 }
 
 /// Starts what the config wants up and what is not; tells when the config has changed.
@@ -207,7 +151,7 @@ fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientEr
     };
     let down =
         |process: &ProcessStatus| matches!(process.state.as_str(), "STOPPED" | "EXITED" | "FATAL");
-    let processes = status(context)?.processes.into_iter();
+    let processes = context.status_of_all()?.processes.into_iter();
     let targets: Vec<String> = processes
         .filter(|process| down(process) && wanted(&process.program))
         .map(|process| process.name)
@@ -229,7 +173,7 @@ fn wait_for_all(
     context: &Context,
     progress: &mut Progress,
     processes: &[ProcessStatus],
-    mut events: Connection,
+    mut events: DaemonConnection,
 ) -> Result<i32, ClientError> {
     let say = |line: &str| match context.global.quiet || context.global.json {
         true => Ok(()),
@@ -242,12 +186,12 @@ fn wait_for_all(
         let Some((_, params)) = events.next_notification()? else {
             return Err(ClientError::Lost);
         };
-        if let Some(line) = progress.take(&crate::client::context::parse(params)?) {
+        if let Some(line) = progress.take(&parse(params)?) {
             say(&line)?;
         }
     }
     if context.global.json {
-        context.print_json(&status(context)?)?;
+        context.print_json(&context.status_of_all()?)?;
     } else {
         say(&progress.summary())?;
     }

@@ -1,0 +1,63 @@
+//! `doctor`: kernel features and the fallbacks in use.
+
+use crate::client::context::Context;
+use crate::client::error::{ClientError, exit};
+use crate::client::ui::style::{Paint, Style};
+use crate::sys::probe;
+use crate::wire::{Call, DoctorCheck, DoctorReply, HelloParams, PROTOCOL};
+
+/// Runs the verb.
+///
+/// # Errors
+/// Of the connection, the request or the output.
+pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
+    let call = Call::Doctor(HelloParams {
+        protocol: PROTOCOL,
+        client: "tm".to_string(),
+    });
+    let answer = context.ask(&call, |reply| render(context.style, reply));
+    if let Err(ClientError::NoDaemon(_) | ClientError::NotRunning(_)) = answer {
+        context.notice("no daemon is reached: this is what tm itself finds");
+        let reply = own_findings();
+        if context.global.json {
+            context.print_json(&reply)?;
+        } else {
+            context.print_lines(&render(context.style, &reply))?;
+        }
+        return Ok(exit::DONE);
+    }
+    answer.map(|_: DoctorReply| exit::DONE)
+}
+
+/// What a daemon that this user starts here would find.
+fn own_findings() -> DoctorReply {
+    let checks = probe::checks().into_iter();
+    let checks = checks.map(|check| DoctorCheck {
+        name: check.name.to_string(),
+        ok: check.ok,
+        detail: check.detail,
+    });
+    DoctorReply {
+        kernel: probe::kernel_release(),
+        checks: checks.collect(),
+    }
+}
+
+fn render(style: Style, reply: &DoctorReply) -> Vec<String> {
+    let mut lines = vec![format!("kernel {}", reply.kernel)];
+    let width = reply
+        .checks
+        .iter()
+        .map(|check| check.name.chars().count())
+        .max()
+        .unwrap_or(0);
+    lines.extend(reply.checks.iter().map(|check| {
+        let mark = match check.ok {
+            true => style.paint(Paint::Green, "ok      "),
+            false => style.paint(Paint::Yellow, "fallback"),
+        };
+        let line = format!("{mark}  {:width$}  {}", check.name, check.detail);
+        line.trim_end().to_string()
+    }));
+    lines
+}
