@@ -2,8 +2,9 @@
 
 pub(crate) mod interrupts;
 
-use crate::client::cli::command::{Cli, Verb, shell_help, visible_verbs};
+use crate::client::cli::command::{Cli, Verb, visible_verbs};
 use crate::client::cli::complete::live_names;
+use crate::client::cli::help::shell_help;
 use crate::client::context::{Context, Shell};
 use crate::client::daemon::daemon_connection::parse;
 use crate::client::daemon::paths;
@@ -264,7 +265,7 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
                 return;
             }
         }
-        let text = style.paint(Paint::Yellow, "the daemon went away");
+        let text = style.paint(Paint::Yellow, "lost the connection to the daemon");
         let _ = printer.print(format!("{text}\n"));
         // Those of the next one are shown when it runs again.
         shown.store(false, Ordering::SeqCst);

@@ -1,11 +1,11 @@
-//! Durations and times as people read and write them.
+//! Durations and local times for display.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// A span in at most two units: `12s`, `3m12s`, `2h05m`, `1d02h`.
+/// Formats a span in at most two units: `12s`, `3m12s`, `2h05m`, `1d02h`.
 pub fn short_span(seconds: f64) -> String {
-    // Saturates: negative and broken numbers become 0.
+    // The cast saturates: negative numbers and NaN become 0.
     let seconds = seconds as u64;
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
@@ -16,7 +16,7 @@ pub fn short_span(seconds: f64) -> String {
     }
 }
 
-/// Unix nanoseconds as RFC 3339 in UTC with milliseconds, as the daemon writes times.
+/// Formats Unix nanoseconds as RFC 3339 in UTC with milliseconds, as the daemon does.
 pub fn utc_rfc3339(unix_ns: u64) -> String {
     match Timestamp::from_nanosecond(i128::from(unix_ns)) {
         Ok(timestamp) => format!("{timestamp:.3}"),
@@ -24,8 +24,7 @@ pub fn utc_rfc3339(unix_ns: u64) -> String {
     }
 }
 
-/// An RFC 3339 time as the local time of day, or with its date when that is another day than
-/// `today_of`; left as it is when it is not RFC 3339.
+/// Formats an RFC 3339 time as the local time of day. Returns other text unchanged.
 pub fn clock_time(rfc3339: &str) -> String {
     match rfc3339.parse::<Timestamp>() {
         Ok(timestamp) => format_local(timestamp, "%H:%M:%S%.3f"),
@@ -33,7 +32,7 @@ pub fn clock_time(rfc3339: &str) -> String {
     }
 }
 
-/// The same with its date.
+/// Formats an RFC 3339 time as local date and time. Returns other text unchanged.
 pub fn date_time(rfc3339: &str) -> String {
     match rfc3339.parse::<Timestamp>() {
         Ok(timestamp) => format_local(timestamp, "%Y-%m-%d %H:%M:%S"),
@@ -53,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_the_daemon() {
+    fn times_match_those_of_the_daemon() {
         assert_eq!(utc_rfc3339(1_500_000_000), "1970-01-01T00:00:01.500Z");
     }
 

@@ -1,4 +1,4 @@
-//! What people see and what ends a client: tables, colours, times, merged output, signals.
+//! The user interface: tables, colours, times, merged output, and the signals that end a client.
 
 pub(crate) mod fatal_signals;
 pub(crate) mod live_view;

@@ -1,38 +1,38 @@
-//! Takes control sequences out of output that is shown among other output.
+//! Removes control sequences from output that is shown among other output.
 
-/// Longest parameters of a colour sequence that is kept.
+/// Maximum length of the parameters of a colour sequence, in bytes. Longer ones are removed.
 const MAX_PARAMETERS: usize = 64;
 
-/// Takes out every control sequence but colours (SGR), and every control character but newline,
-/// carriage return and tab. Sequences may be cut anywhere. The controls of one byte (C1) go, too,
-/// coded as UTF-8 or not; as a part of a character such a byte stays.
+/// Removes every control sequence except colours (SGR), and every control character except newline,
+/// carriage return and tab. Input may be split anywhere. C1 controls are removed both as single
+/// bytes and coded as UTF-8. Inside a character such a byte stays.
 #[derive(Debug)]
 pub struct Sanitiser {
     keep_colours: bool,
     state: State,
     sequence: Vec<u8>,
-    /// The text that is left out was begun by a C1 control, and may end with one.
+    /// A C1 control started the removed text, so that a C1 control may end it.
     eight_bit: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Ground,
-    /// After the first byte of what may be a C1 control in UTF-8.
+    /// After the first byte of a possible C1 control in UTF-8.
     C2,
-    /// Within a longer character, of which there is a part in `sequence`.
+    /// Inside a longer character. `sequence` holds its first bytes.
     Character,
     Escape,
-    /// `ESC` and intermediates: one more byte ends it.
+    /// After `ESC` and intermediates. One more byte ends the sequence.
     Intermediate,
     Csi,
-    /// OSC, DCS, SOS, PM, APC: up to BEL or ST.
+    /// Inside OSC, DCS, SOS, PM or APC, until BEL or ST.
     Text,
     TextEscape,
 }
 
 impl Sanitiser {
-    /// With colours left in or not.
+    /// Creates a sanitiser that keeps or removes colours.
     pub fn new(keep_colours: bool) -> Sanitiser {
         Sanitiser {
             keep_colours,
@@ -42,7 +42,7 @@ impl Sanitiser {
         }
     }
 
-    /// Appends to `out` what is left of `bytes`.
+    /// Appends the clean text of `bytes` to `out`.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for &byte in bytes {
             self.state = self.step(byte, out);
@@ -50,7 +50,7 @@ impl Sanitiser {
     }
 
     fn step(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
-        // A newline ends whatever a program left unfinished, lest all that follows is lost.
+        // A newline ends every unfinished sequence. Otherwise all later output would be lost.
         if byte == b'\n' {
             self.break_character(out);
             out.push(byte);
@@ -138,7 +138,7 @@ impl Sanitiser {
         }
     }
 
-    /// A character that is not finished is none: each of its bytes counts by itself.
+    /// Handles each byte of an unfinished character on its own.
     fn break_character(&mut self, out: &mut Vec<u8>) {
         if self.state != State::Character {
             return;
@@ -217,7 +217,7 @@ mod tests {
     fn controls_of_one_byte_go_and_text_around_them_stays() {
         let text = b"a\x9b2Jb\x9d0;title\x9cc\x90q\x1b\\d\x85\x9b31me\xc2\x9d0;x\xc2\x9cf";
         assert_eq!(clean(true, text), "abcd\x1b[31mef");
-        // Inside of a character such a byte is text, but not behind half a one.
+        // Inside a character such a byte is text, but not after an unfinished one.
         assert_eq!(clean(true, "⛛Ý𝛛Ž".as_bytes()), "⛛Ý𝛛Ž");
         assert_eq!(clean(true, b"\xe2\x9b2J"), "\u{fffd}");
         assert_eq!(clean(true, b"\xf0\x9d\x9b\nx"), "\u{fffd}\nx");

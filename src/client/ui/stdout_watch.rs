@@ -1,4 +1,5 @@
-//! Whether anybody reads standard output any more: a verb that waits would not notice.
+//! Watches standard output for its reader. Without it, a verb that waits for the daemon would not
+//! notice that the pipe was closed.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
@@ -6,18 +7,19 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// What has been waited for.
+/// The result of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waited {
-    /// The daemon says something, or has closed the connection.
+    /// The daemon sent data or closed the connection.
     Readable,
-    /// The time was over.
+    /// The timeout passed.
     Idle,
-    /// Nobody reads standard output any more.
+    /// The reader of standard output closed it.
     Closed,
 }
 
-/// Whether standard output can tell that nobody reads it: a terminal sends a signal instead.
+/// Whether poll reports the end of the reader. It does for pipes and sockets; a terminal sends a
+/// signal instead.
 pub fn can_be_watched() -> bool {
     let stat = fstat(std::io::stdout());
     stat.is_ok_and(|stat| {
@@ -26,16 +28,16 @@ pub fn can_be_watched() -> bool {
     })
 }
 
-/// Whether a read ended because its time was over.
+/// Whether a read timed out.
 pub fn is_timeout(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Waits for the daemon, at most so long.
+/// Waits for the daemon, up to `timeout`.
 pub fn await_daemon(daemon: &UnixStream, timeout: Option<Duration>) -> Waited {
     let until = timeout.map(|timeout| Instant::now() + timeout);
     let stdout = std::io::stdout();
-    // Of standard output only what nobody has to ask for: errors and its end.
+    // Without requested events, poll reports only errors and hang-ups of standard output.
     let mut fds = [
         PollFd::new(daemon, PollFlags::IN),
         PollFd::new(&stdout, PollFlags::empty()),
@@ -48,7 +50,7 @@ pub fn await_daemon(daemon: &UnixStream, timeout: Option<Duration>) -> Waited {
     match polled {
         Ok(0) => Waited::Idle,
         Ok(_) if !fds[1].revents().is_empty() => Waited::Closed,
-        // What is wrong, the read will tell.
+        // The next read reports the error.
         Ok(_) | Err(_) => Waited::Readable,
     }
 }

@@ -1,59 +1,59 @@
-//! Colour, where it is wanted: on a terminal, without NO_COLOR, unless TERM is dumb.
+//! Colours. They are used on a terminal, unless NO_COLOR is set or TERM is `dumb`.
 
 use std::io::IsTerminal;
 
-/// Whether and how text is coloured.
+/// Paints text, or leaves it plain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
     coloured: bool,
 }
 
-/// A way to paint text.
+/// The meaning of a piece of text, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
     /// Headings.
     Bold,
-    /// Less important.
+    /// Secondary text.
     Dim,
-    /// Good.
+    /// A healthy state.
     Green,
-    /// On its way.
+    /// A state in transition, or a warning.
     Yellow,
-    /// Bad.
+    /// A failure.
     Red,
     /// Neutral emphasis.
     Cyan,
-    /// One of the colours that tell sources apart.
+    /// The colour of a source by its index.
     Source(usize),
 }
 
-/// Colours that tell sources apart: no red, which means trouble, and none that hides on black or
-/// white.
+/// Colours that distinguish sources. Red is left out, since it marks failures, and so are colours
+/// that are invisible on black or white.
 const SOURCES: [&str; 10] = ["36", "33", "32", "35", "34", "96", "93", "92", "95", "94"];
 
 impl Style {
-    /// For standard output.
+    /// Returns the style for standard output.
     pub fn stdout() -> Style {
         Style::of_terminal(std::io::stdout().is_terminal())
     }
 
-    /// Without colour.
+    /// Returns the style without colours.
     pub fn plain() -> Style {
         Style { coloured: false }
     }
 
-    /// With colour.
+    /// Returns the style with colours.
     #[cfg(test)]
     pub fn coloured() -> Style {
         Style { coloured: true }
     }
 
-    /// Whether it colours.
+    /// Whether text is coloured.
     pub fn is_coloured(self) -> bool {
         self.coloured
     }
 
-    /// The text, painted.
+    /// Returns the text, painted.
     pub fn paint(self, paint: Paint, text: &str) -> String {
         if !self.coloured || text.is_empty() {
             return text.to_string();
@@ -61,7 +61,7 @@ impl Style {
         format!("\x1b[{}m{text}\x1b[0m", code(paint))
     }
 
-    /// A state's name in its colour.
+    /// Returns the name of a state, painted.
     pub fn state(self, state: &str) -> String {
         self.paint(state_paint(state), state)
     }
@@ -75,7 +75,7 @@ impl Style {
     }
 }
 
-/// The colour of a state.
+/// Returns the paint for a state.
 pub fn state_paint(state: &str) -> Paint {
     match state {
         "RUNNING" => Paint::Green,

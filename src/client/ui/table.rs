@@ -1,8 +1,8 @@
-//! Aligned columns.
+//! Tables with aligned columns.
 
 use crate::client::ui::style::{Paint, Style};
 
-/// A cell: its text and how it is painted.
+/// A cell of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -10,7 +10,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// Painted text.
+    /// Creates a painted cell.
     pub fn painted(text: impl Into<String>, paint: Paint) -> Cell {
         Cell {
             text: printable(&text.into()),
@@ -28,8 +28,8 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Lines of aligned columns, two blanks apart, without trailing blanks. The columns named in
-/// `right` are aligned to the right. `width` cuts lines that would wrap; `None` cuts nothing.
+/// Renders aligned columns, two spaces apart, without trailing spaces. The columns in `right` are
+/// aligned to the right. Lines longer than `width` are cut.
 pub fn render(
     style: Style,
     header: &[&str],
@@ -87,7 +87,7 @@ fn render_row(
     line
 }
 
-/// At most `room` characters, the last an ellipsis when some are missing.
+/// Cuts text to `room` characters. An ellipsis replaces the last one if text is missing.
 pub fn cut(text: &str, room: usize) -> String {
     if text.chars().count() <= room {
         return text.to_string();
@@ -99,14 +99,14 @@ pub fn cut(text: &str, room: usize) -> String {
     kept
 }
 
-/// Control characters made visible, so that no name or command can steer the terminal.
+/// Makes control characters visible, so that no name or command can control the terminal.
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
 
-/// What the daemon says about a process, set apart from what the process says.
+/// Puts a notice about a process in brackets, to distinguish it from output of the process.
 pub fn bracketed(notice: &[u8]) -> String {
     let text = printable(String::from_utf8_lossy(notice).trim());
     match text.starts_with('[') {
