@@ -227,7 +227,7 @@ fn nothing_is_said_of_an_end_that_is_not_granted() {
 fn only_what_was_asked_for_goes_on_after_the_time() {
     let daemon = Daemon::start(answers);
     let output = daemon.tm(&["wait", "slow", "--timeout", "1s"]);
-    assert_eq!(text(&output.stdout), "the time was over\n");
+    assert_eq!(text(&output.stdout), "timed out\n");
     let output = daemon.tm(&["start", "slow", "--timeout", "1s"]);
     assert!(text(&output.stdout).contains("what was asked for goes on"));
 }

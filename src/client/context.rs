@@ -1,4 +1,4 @@
-//! What every verb gets: the flags, the way to the daemon, and where to print.
+//! The context of a verb: its flags, its connection to the daemon, and its output.
 
 use crate::client::cli::command::Global;
 use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-/// The surroundings of a verb.
+/// The context of a verb.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) global: Global,
@@ -47,7 +47,7 @@ struct PinnedDaemon {
 }
 
 impl Context {
-    /// From the flags and the terminal.
+    /// Creates the context from the flags and the terminal.
     pub(crate) fn new(global: Global) -> Context {
         let style = match global.json {
             true => Style::plain(),
@@ -62,7 +62,7 @@ impl Context {
         }
     }
 
-    /// The same context for a verb with this impact.
+    /// Returns the context for a verb with this impact.
     pub(crate) fn with_impact(self, impact: Impact) -> Context {
         Context { impact, ..self }
     }
@@ -123,7 +123,7 @@ impl Context {
         }
         match DaemonConnection::open(&pinned.socket) {
             Err(ClientError::NotRunning(_)) => Err(ClientError::NoDaemon(format!(
-                "the daemon of this shell ({0}) does not run; to start it again, run: up -c {0}",
+                "the daemon of this shell ('{0}') is not running; start it again: up -c {0}",
                 pinned.config
             ))),
             connection => connection,
@@ -138,7 +138,7 @@ impl Context {
         }
     }
 
-    /// The signal that ended the verb in the control shell, if any.
+    /// Returns the signal that ended the verb in the control shell, if any.
     pub(crate) fn interrupted(&self) -> Option<i32> {
         self.shell.as_ref()?.interrupts.last()
     }
@@ -146,7 +146,7 @@ impl Context {
     /// Connects, calls and prints the reply: as JSON, or by `render`.
     ///
     /// # Errors
-    /// Of the connection, the call or the output.
+    /// When the connection, the call or the output fails.
     pub(crate) fn ask<T: DeserializeOwned>(
         &self,
         call: &Call,
@@ -163,10 +163,10 @@ impl Context {
         Ok(reply)
     }
 
-    /// The state of all processes.
+    /// Returns the state of all processes.
     ///
     /// # Errors
-    /// Of the connection or the call.
+    /// When the connection or the call fails.
     pub(crate) fn status_of_all(&self) -> Result<StatusReply, ClientError> {
         self.connect()?.call(&Call::Status(TargetsParams {
             targets: or_all(&[]),
@@ -176,7 +176,7 @@ impl Context {
     /// Prints lines to standard output.
     ///
     /// # Errors
-    /// `OutputClosed` when the reader has left.
+    /// `OutputClosed` when the reader has closed it.
     pub(crate) fn print_lines<S: AsRef<str>>(&self, lines: &[S]) -> Result<(), ClientError> {
         let mut text = String::new();
         for line in lines {
@@ -189,7 +189,7 @@ impl Context {
     /// Prints one value as one line of JSON.
     ///
     /// # Errors
-    /// `OutputClosed` when the reader has left.
+    /// `OutputClosed` when the reader has closed it.
     pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), ClientError> {
         let line = serde_json::to_string(value)
             .map_err(|error| ClientError::Failed(format!("cannot write JSON: {error}")))?;
@@ -216,7 +216,7 @@ impl Context {
         let _ = writeln!(std::io::stderr(), "{text}");
     }
 
-    /// Whether a live display makes sense.
+    /// Whether standard output can show a live display.
     pub(crate) fn is_terminal(&self) -> bool {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         std::io::stdout().is_terminal() && !dumb && !self.global.json
@@ -224,7 +224,7 @@ impl Context {
 }
 
 impl Shell {
-    /// A shell without a daemon yet.
+    /// Creates a shell without a daemon.
     pub(crate) fn new(interrupts: Interrupts) -> Shell {
         Shell {
             interrupts,
@@ -232,7 +232,7 @@ impl Shell {
         }
     }
 
-    /// The same shell for a line that names another daemon.
+    /// Returns a shell without a daemon, for a line that names its own.
     pub(crate) fn unpinned(&self) -> Shell {
         Shell::new(self.interrupts.clone())
     }
@@ -241,17 +241,17 @@ impl Shell {
 /// Writes and flushes standard output.
 ///
 /// # Errors
-/// `OutputClosed` when the reader has left.
+/// `OutputClosed` when the reader has closed it.
 pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), ClientError> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
     written.map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => ClientError::OutputClosed,
-        _ => ClientError::Failed(format!("standard output: {error}")),
+        _ => ClientError::Failed(format!("cannot write to standard output: {error}")),
     })
 }
 
-/// The targets, or `all` when there are none.
+/// Returns the targets, or `all` if there are none.
 pub(crate) fn or_all(targets: &[String]) -> Vec<String> {
     match targets.is_empty() {
         true => vec!["all".to_string()],

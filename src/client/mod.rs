@@ -1,4 +1,4 @@
-//! `tm`: the verbs, the control shell, attach, and how they are shown.
+//! The client `tm`: its verbs, control shell, `attach` and user interface.
 
 pub mod attach;
 pub mod cli;
@@ -13,7 +13,6 @@ use crate::wire::Call;
 use clap::FromArgMatches;
 use cli::command::{Cli, Verb};
 use context::Context;
-
 use daemon::select::Impact;
 pub use error::{ClientError, exit};
 
@@ -32,7 +31,7 @@ pub fn main() -> i32 {
     }
 }
 
-/// Runs a verb, prints its error, returns its exit code.
+/// Runs a verb, prints its error and returns its exit code.
 fn run_verb(context: &Context, verb: &Verb) -> i32 {
     let result = dispatch(context, verb).map_err(|error| match (error, context.interrupted()) {
         (ClientError::Lost, Some(signal)) => ClientError::GivenUp {
@@ -44,7 +43,7 @@ fn run_verb(context: &Context, verb: &Verb) -> i32 {
     finish(context, result)
 }
 
-/// Whether the daemon goes on with it when nobody waits for the outcome any more.
+/// Whether the daemon continues with the verb after the client has disconnected.
 fn is_mutation(verb: &Verb) -> bool {
     matches!(
         verb,
@@ -99,7 +98,7 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
     }
 }
 
-/// What a verb does to the daemon it finds.
+/// Returns the effect of a verb on the daemon.
 fn impact(verb: &Verb) -> Impact {
     match verb {
         Verb::Shutdown(_) => Impact::ShutsDown("shutdown"),

@@ -82,7 +82,7 @@ fn the_way_out_is_shown_even_when_the_process_redraws_for_the_new_size() {
     let daemon = Daemon::start(ECHO);
     let mut console = Console::sized(&daemon, "line:0", 20, 70);
     console.terminal.expect_screen("size and hint", |screen| {
-        screen.contains("size 20 70") && screen.contains("ctrl-a d leaves")
+        screen.contains("size 20 70") && screen.contains("ctrl-a d detaches")
     });
     console.terminal.send("x");
     console.terminal.expect_screen("the hint gone", |screen| {

@@ -79,16 +79,16 @@ fn coming_back_does_not_write_the_history_again() {
     console.terminal.expect("old 100");
     let mark = console.terminal.raw().len();
     console.terminal.send("\x01?");
-    console.terminal.expect("press a key to go on");
+    console.terminal.expect("press any key to continue");
     assert!(
         console
             .terminal
             .contents()
-            .contains("what has left the screen")
+            .contains("scrolled off the screen")
     );
     console.terminal.send(" ");
     console.terminal.expect_screen("the console", |screen| {
-        screen.ends_with("old 99\nold 100") && !screen.contains("press a key")
+        screen.ends_with("old 99\nold 100") && !screen.contains("press any key")
     });
     assert!(!since(&console, mark).contains("old 50"));
     console.terminal.send("\x01d");

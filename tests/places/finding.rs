@@ -95,7 +95,7 @@ fn a_socket_that_came_later_makes_no_second_daemon() {
         }
         let output = home.tm("a", &["up", "-d"]);
         assert_eq!(output.code, 0, "{output:?}");
-        assert!(output.stderr.contains("already runs"), "{output:?}");
+        assert!(output.stderr.contains("already running"), "{output:?}");
         daemon.end();
     }
 }
@@ -190,7 +190,7 @@ fn a_socket_belongs_to_one_config() {
     );
     assert!(output.stderr.contains(&expected), "{output:?}");
     let refusal = format!(
-        "the daemon at {} belongs to {}, not to {}",
+        "the daemon at '{}' belongs to '{}', not to '{}'",
         socket.display(),
         m1.display(),
         m2.display()

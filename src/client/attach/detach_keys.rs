@@ -6,20 +6,31 @@
 use super::key_events::{Key, Meaning, Token, Tokenizer};
 use std::time::Duration;
 
-/// What the keys do, for `tm attach --help` and the man page.
-pub const HELP: &str = "\
-Keys, with the first of the detach keys (ctrl-a) as their prefix:
-  ctrl-a d        leaves; the process goes on
-  ctrl-a ctrl-a   sends ctrl-a itself, as ctrl-a a does
-  ctrl-a ?        tells more about the session
-  ctrl-a [        prints what has left the screen into the terminal's own scrollback
-  ctrl-a n, p     goes to the next or previous process with a terminal
-  ctrl-a ctrl-z   suspends tm
+/// Sections of `tm attach --help` and of its man page.
+pub(crate) const HELP: &str = "\
+Keys:
+  ctrl-a d        Detach; the process continues to run
+  ctrl-a ctrl-a   Send ctrl-a itself, as does ctrl-a a
+  ctrl-a ?        Show help about the session
+  ctrl-a [        Print the scrolled-off output into your terminal's scrollback
+  ctrl-a n, p     Switch to the next or previous process with a terminal
+  ctrl-a ctrl-z   Suspend tm
 
-Other --detach-keys of two keys, the first with ctrl, are a prefix in the same way; of any
-other shape they only leave. Without a terminal at both ends lines are exchanged instead of keys:
-typed text goes to the process line by line and ctrl-c leaves; the end of piped input leaves too.
-In a script that the control shell reads from a pipe, the rest of the script is that input.";
+Other --detach-keys work as a prefix in the same way if they are two keys and
+the first has ctrl. Keys of another form only detach.
+
+Without a terminal:
+  If standard input, standard output or the process has no terminal, input is
+  sent line by line. Ctrl-c detaches, and so does the end of piped input. In a
+  script that the control shell reads from a pipe, the rest of the script is
+  the input.
+
+Exit codes:
+  0    Detached
+  255  The connection to the daemon was lost
+
+If the process ends for good, or its run with --until-exit, the exit code is
+that of the process: 128 plus the signal number if a signal killed it.";
 
 const ESCAPE: u8 = 0x1b;
 
@@ -99,7 +110,7 @@ impl DetachKeys {
 
 fn parse_key(item: &str) -> Result<Key, String> {
     let refused =
-        || format!("{item:?} is no key: write a character, ctrl- with one of a-z@[\\]^_, or DEL");
+        || format!("{item:?} is not a key: use a character, ctrl- with one of a-z@[\\]^_, or DEL");
     if item == "DEL" {
         return Ok(Key::plain('\u{7f}'));
     }

@@ -17,10 +17,12 @@ const SIDE_MAX: u16 = 1000;
 /// What leaves and what helps, in words.
 pub(crate) fn ways_out(keys: &DetachKeys) -> String {
     let leave = match keys.shown() {
-        shown if shown.is_empty() => "tm detach leaves, from elsewhere".to_string(),
-        shown => format!("{shown} leaves"),
+        shown if shown.is_empty() => "run 'tm detach' elsewhere to detach".to_string(),
+        shown => format!("{shown} detaches"),
     };
-    let help = keys.prefix().map(|prefix| format!(", {prefix} ? helps"));
+    let help = keys
+        .prefix()
+        .map(|prefix| format!(", {prefix} ? shows help"));
     leave + &help.unwrap_or_default()
 }
 

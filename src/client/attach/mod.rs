@@ -62,13 +62,16 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
                 if !told {
                     tell(
                         context,
-                        &format!("[{name} ended with code {}]", info.shell_code()),
+                        &format!("[{name} exited with code {}]", info.shell_code()),
                     );
                 }
                 return Ok(info.shell_code());
             }
             Ended::Lost => {
-                tell(context, &format!("[{name}: the daemon is gone]"));
+                tell(
+                    context,
+                    &format!("[{name}: lost the connection to the daemon]"),
+                );
                 return Ok(exit::LOST);
             }
             Ended::Signalled(signal) => return Ok(128 + signal),
@@ -120,7 +123,7 @@ fn detach_keys(args: &AttachArgs) -> Result<DetachKeys, ClientError> {
     // Nothing is nothing said, as in docker.
     match given.find(|keys| !keys.is_empty()) {
         Some(text) => DetachKeys::parse(&text)
-            .map_err(|error| ClientError::Usage(format!("detach keys: {error}"))),
+            .map_err(|error| ClientError::Usage(format!("invalid detach keys: {error}"))),
         None => Ok(DetachKeys::standard()),
     }
 }

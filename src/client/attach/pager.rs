@@ -26,7 +26,7 @@ pub(crate) enum Seen {
 
 /// Shows the help; attaching again then repaints the screen.
 pub(crate) fn help(text: &str, signals: &mut Signals) -> Seen {
-    show(&format!("{text}\npress a key to go on "));
+    show(&format!("{text}\npress any key to continue "));
     let seen = await_key(signals);
     show("\n");
     seen
@@ -62,8 +62,8 @@ pub(crate) fn history(
     }
     let count = reply.history.len();
     let words = match count {
-        0 => format!("[nothing has left the screen of {process} yet; a key goes back]"),
-        _ => format!("[history of {process}, {count} lines: scroll up; a key goes back]"),
+        0 => format!("[nothing has scrolled off the screen of {process} yet; press any key]"),
+        _ => format!("[history of {process}, {count} lines: scroll up to read; press any key]"),
     };
     text.push_str(&format!("{} ", context.style.paint(Paint::Dim, &words)));
     show(&text);

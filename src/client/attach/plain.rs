@@ -66,7 +66,7 @@ pub(crate) fn run(
         greeting = Some(words_of_greeting(args, reply));
     } else if reply.pid.is_none() && args.until_exit {
         context.notice(&format!(
-            "[{name} is {state}: waiting until it is started and ends]"
+            "[{name} is {state}; waiting for its next run to end]"
         ));
     }
     let left = Arc::clone(&input.left);
@@ -122,7 +122,7 @@ fn conclude(name: &str, ended: Option<End>, left: bool, say: impl Fn(&str)) -> i
             exit::DONE
         }
         None => {
-            say(&format!("[{name}: the daemon is gone]"));
+            say(&format!("[{name}: lost the connection to the daemon]"));
             exit::LOST
         }
     }
@@ -136,7 +136,7 @@ fn words_of_greeting(args: &AttachArgs, reply: &AttachReply) -> String {
         (false, Some(_), true) => "lines go to its input".to_string(),
         (false, Some(_), false) => "it takes no input (set stdin: pipe)".to_string(),
     };
-    format!("[attached to {name} — {to_write}, ctrl-c leaves]")
+    format!("[attached to {name} — {to_write}, ctrl-c detaches]")
 }
 
 /// Why what is typed goes nowhere.
@@ -151,7 +151,7 @@ fn refusal(context: &Context, args: &AttachArgs, reply: &AttachReply) -> Option<
     } else {
         return None;
     };
-    (!context.global.quiet).then(|| format!("[{why}: it is dropped]"))
+    (!context.global.quiet).then(|| format!("[{why}; input is dropped]"))
 }
 
 enum End {

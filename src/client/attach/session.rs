@@ -149,7 +149,7 @@ impl Session {
         let (name, state) = (&self.process, &self.state);
         let larger = match self.is_too_small() {
             true => format!(
-                " (its terminal is {}, larger than this)",
+                " (its terminal is {}, larger than yours)",
                 self.process_size()
             ),
             false => String::new(),
@@ -200,8 +200,8 @@ impl Session {
         self.told_size = true;
         let (name, size) = (&self.process, self.process_size());
         let more = self.keys.prefix();
-        let more = more.map_or(String::new(), |prefix| format!(": {prefix} ? tells more"));
-        let text = format!("[{name}'s terminal is {size}, larger than this{more}]");
+        let more = more.map_or(String::new(), |prefix| format!(": {prefix} ? shows help"));
+        let text = format!("[{name}'s terminal is {size}, larger than yours{more}]");
         if self.redraws && self.replay {
             self.ask_redraw();
             self.lay_over(text);
@@ -321,31 +321,31 @@ impl Session {
             (false, false) => "watching",
         };
         let clients = self.role.clients.max(1);
-        let mut text = format!("{}: {role}, {clients} attached in all", self.process);
+        let mut text = format!("{}: {role}, {clients} attached in total", self.process);
         if self.is_too_small() {
             let (rows, cols) = self.screen.size();
             let size = self.process_size();
             text.push_str(&format!(
-                "\nits terminal is {size}, this one {cols}x{rows}: make it larger"
+                "\nits terminal is {size}, yours is {cols}x{rows}: enlarge yours"
             ));
             if !self.read_only && !self.role.driver {
                 text.push_str(
-                    ",\nor type: the size is that of who typed last, unless tty.size differs",
+                    ",\nor type: the last client that typed sets the size, unless tty.size is set",
                 );
             }
         }
         for (keys, does) in [
-            (self.keys.shown(), "leaves; the process goes on"),
+            (self.keys.shown(), "Detach; the process continues to run"),
+            (format!("{prefix} {prefix}"), "Send the prefix key itself"),
             (
-                format!("{prefix} {prefix}"),
-                "sends the first of them itself",
+                format!("{prefix} ["),
+                "Show the output that has scrolled off the screen",
             ),
-            (format!("{prefix} ["), "shows what has left the screen"),
             (
                 format!("{prefix} n, p"),
-                "goes to the next or previous process",
+                "Switch to the next or previous process",
             ),
-            (format!("{prefix} ctrl-z"), "suspends tm"),
+            (format!("{prefix} ctrl-z"), "Suspend tm"),
         ] {
             text.push_str(&format!("\n  {keys:<16} {does}"));
         }
@@ -353,7 +353,8 @@ impl Session {
     }
 
     fn take_frames(&mut self) -> Result<(), ClientError> {
-        let broken = |error| ClientError::Protocol(format!("from the daemon: {error}"));
+        let broken =
+            |error| ClientError::Protocol(format!("malformed data from the daemon: {error}"));
         while let Some(frame) = self.decoder.next_frame().map_err(broken)? {
             self.take_frame(&frame);
         }
@@ -434,5 +435,5 @@ impl Session {
 }
 
 fn terminal_error(error: io::Error) -> ClientError {
-    ClientError::Failed(format!("the terminal: {error}"))
+    ClientError::Failed(format!("terminal: {error}"))
 }

@@ -90,7 +90,7 @@ pub(crate) fn verify_config(
 
 fn other_config(connection: &DaemonConnection, other: &str, canonical: &Path) -> ClientError {
     ClientError::Failed(format!(
-        "the daemon at {} belongs to {other}, not to {}",
+        "the daemon at '{}' belongs to '{other}', not to '{}'",
         connection.path().display(),
         canonical.display()
     ))
@@ -199,7 +199,7 @@ fn not_running(config: &Path, settings: &DaemonSettings, canonical: &Path) -> Cl
                 Err(_) => named.clone().unwrap_or_else(|| socket.clone()),
             };
             return ClientError::NoDaemon(format!(
-                "the daemon runs (pid {pid}), but its socket {} was removed; to recreate it, run: \
+                "the daemon runs (pid {pid}), but its socket '{}' was removed; recreate it: \
                  kill -USR1 {pid}",
                 lost.display()
             ));

@@ -45,7 +45,7 @@ impl DaemonConnection {
             ErrorKind::PermissionDenied => {
                 let path = path.display();
                 ClientError::Denied(format!(
-                    "{path}: permission denied; the daemon is another's"
+                    "{path}: permission denied (the daemon belongs to another user)"
                 ))
             }
             _ => ClientError::NoDaemon(format!("{}: {error}", path.display())),
@@ -212,7 +212,7 @@ impl DaemonConnection {
                 Err(error) if is_timeout(error.kind()) => {
                     let path = self.path.display();
                     return Err(ClientError::NoDaemon(format!(
-                        "{path}: the daemon is silent"
+                        "{path}: the daemon does not respond"
                     )));
                 }
                 Err(_) => return Err(ClientError::Lost),
@@ -236,7 +236,7 @@ fn check_protocol(reply: &HelloReply) -> Result<(), ClientError> {
     }
     if reply.protocol == 0 {
         return Err(ClientError::Protocol(
-            "not a tmd: it does not say its protocol".to_string(),
+            "not a tmd: its hello names no protocol".to_string(),
         ));
     }
     let age = if reply.protocol > PROTOCOL {

@@ -48,7 +48,8 @@ impl Frames {
     /// # Errors
     /// `Protocol` when what came is no frame.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, ClientError> {
-        let broken = |error| ClientError::Protocol(format!("from the daemon: {error}"));
+        let broken =
+            |error| ClientError::Protocol(format!("malformed data from the daemon: {error}"));
         self.decoder.next_frame().map_err(broken)
     }
 

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When there is none.
 pub(crate) fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientError> {
-    let here = env::current_dir()
-        .map_err(|error| ClientError::Failed(format!("the current directory: {error}")))?;
+    let here = env::current_dir().map_err(|error| {
+        ClientError::Failed(format!("cannot read the current directory: {error}"))
+    })?;
     config::find(explicit, &here, &Environment::current())
         .map_err(|error| ClientError::Failed(error.to_string()))
 }

@@ -164,7 +164,7 @@ fn check_variable(
         return Ok(None);
     }
     let text = format!(
-        "TM_SOCKET points to the daemon of {other}, but -c names {}; to use -c, unset TM_SOCKET",
+        "TM_SOCKET points to the daemon of '{other}', but -c names '{}'; unset TM_SOCKET to use -c",
         canonical.display()
     );
     match impact {
@@ -182,11 +182,11 @@ pub(crate) fn check_unrelated(impact: Impact, config: &str) -> Result<Option<Str
     let project = project.display();
     match impact {
         Impact::ShutsDown(verb) => Err(ClientError::NoDaemon(format!(
-            "no daemon runs for {project}; to act on the daemon of {config} instead, run: \
+            "no daemon runs for '{project}'; to act on the daemon of '{config}' instead, run: \
              tm -c {config} {verb}"
         ))),
         Impact::ReadOnly | Impact::Modifies => Ok(Some(format!(
-            "no daemon runs for {project}; using the daemon of {config}"
+            "no daemon runs for '{project}'; using the daemon of '{config}'"
         ))),
     }
 }
@@ -207,14 +207,14 @@ fn unrelated_project(config: &str) -> Option<PathBuf> {
 fn no_daemon() -> String {
     let directory = paths::own_runtime_dir();
     format!(
-        "no daemon runs (looked in {}); start one with tm up -c FILE, or name its socket with \
+        "no daemon runs (searched '{}'); start one with tm up -c FILE, or name its socket with \
          --socket",
         directory.display()
     )
 }
 
 fn ambiguous(daemons: &[RunningDaemon]) -> String {
-    let mut text = "more than one daemon runs; choose one with -c:".to_string();
+    let mut text = "several daemons run; choose one with -c:".to_string();
     for daemon in daemons {
         let (config, pid) = (&daemon.hello.config, daemon.hello.pid);
         text.push_str(&format!("\n  -c {config}  (pid {pid})"));

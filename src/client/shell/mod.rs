@@ -92,7 +92,7 @@ fn read_line() -> Result<Option<String>, ClientError> {
     }
     let line = String::from_utf8(line);
     line.map(Some)
-        .map_err(|_| ClientError::Failed("input: it is no UTF-8".to_string()))
+        .map_err(|_| ClientError::Failed("input: not valid UTF-8".to_string()))
 }
 
 fn interactive(context: &Context, interrupts: &Interrupts) -> Result<i32, ClientError> {
@@ -115,7 +115,7 @@ fn interactive(context: &Context, interrupts: &Interrupts) -> Result<i32, Client
             Some(Ok(line)) => line,
             Some(Err(ReadlineError::Interrupted)) => continue,
             Some(Err(ReadlineError::Eof)) | None => break,
-            Some(Err(error)) => return Err(ClientError::Failed(format!("the terminal: {error}"))),
+            Some(Err(error)) => return Err(ClientError::Failed(format!("terminal: {error}"))),
         };
         if !line.trim().is_empty() {
             let _ = editor.add_history_entry(line.as_str());
@@ -138,7 +138,7 @@ fn run_line(context: &Context, line: &str) -> After {
         return After::On(exit::DONE);
     }
     let Some(words) = shlex::split(line) else {
-        context.report(&ClientError::Usage("a quote is not closed".to_string()));
+        context.report(&ClientError::Usage("missing closing quote".to_string()));
         return After::On(exit::USAGE);
     };
     match words
@@ -192,7 +192,7 @@ fn greet(context: &Context) {
         Ok(hello) => {
             let (version, pid, config) = (hello.version, hello.pid, hello.config);
             context.notice(&format!(
-                "tmd {version}, pid {pid}, {config}; help lists the verbs"
+                "tmd {version}, pid {pid}, {config}; type 'help' for a list of verbs"
             ));
         }
         Err(error) => context.report(&error),
@@ -219,7 +219,7 @@ fn history_file() -> Option<PathBuf> {
 type ShellEditor = Editor<ShellHelper, DefaultHistory>;
 
 fn new_editor(context: &Context) -> Result<ShellEditor, ClientError> {
-    let failed = |error: ReadlineError| ClientError::Failed(format!("the terminal: {error}"));
+    let failed = |error: ReadlineError| ClientError::Failed(format!("terminal: {error}"));
     let config = Config::builder()
         .max_history_size(HISTORY_LINES)
         .and_then(|builder| builder.history_ignore_dups(true))

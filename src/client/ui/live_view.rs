@@ -43,7 +43,7 @@ impl Keyboard {
     /// # Errors
     /// When there is none.
     pub fn open() -> Result<Keyboard, ClientError> {
-        let failed = |error| ClientError::Failed(format!("the terminal: {error}"));
+        let failed = |error| ClientError::Failed(format!("terminal: {error}"));
         let terminal = tty::open().map_err(failed)?;
         let raw = tty::RawMode::enter(terminal.as_fd()).map_err(failed)?;
         let (sender, receiver) = mpsc::channel();
@@ -87,7 +87,7 @@ impl Keyboard {
         thread::Builder::new()
             .spawn(read)
             .map(drop)
-            .map_err(|error| ClientError::Failed(format!("a thread: {error}")))
+            .map_err(|error| ClientError::Failed(format!("cannot start a thread: {error}")))
     }
 
     /// Draws the lines from the top.

@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Result<i32, ClientErro
         eprintln!("{}", config::render(&diagnostics));
     }
     if sound && !context.global.json && !context.global.quiet {
-        context.print_lines(&[format!("{}: sound", path.display())])?;
+        context.print_lines(&[format!("{}: OK", path.display())])?;
     }
     Ok(if sound { exit::DONE } else { exit::FAILED })
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, args: &TargetsArgs) -> Result<i32, ClientEr
         }
     })?;
     if reply.clients.is_empty() {
-        context.notice("nobody is attached");
+        context.notice("no clients attached");
     }
     Ok(exit::DONE)
 }

@@ -17,7 +17,7 @@ pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
     });
     let answer = context.ask(&call, |reply| render(context.style, reply));
     if let Err(ClientError::NoDaemon(_) | ClientError::NotRunning(_)) = answer {
-        context.notice("no daemon is reached: this is what tm itself finds");
+        context.notice("daemon not reachable; showing local checks only");
         let reply = own_findings();
         if context.global.json {
             context.print_json(&reply)?;

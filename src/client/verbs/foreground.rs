@@ -396,5 +396,5 @@ fn spawn(run: impl FnOnce() + Send + 'static) -> Result<(), ClientError> {
     let spawned = thread::Builder::new().spawn(run);
     spawned
         .map(drop)
-        .map_err(|error| ClientError::Failed(format!("a thread: {error}")))
+        .map_err(|error| ClientError::Failed(format!("cannot start a thread: {error}")))
 }

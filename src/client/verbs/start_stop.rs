@@ -68,7 +68,7 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientErro
     let render = |reply: &ActReply| match reply.timed_out && !context.global.quiet {
         true => {
             let lines = outcome_lines(context.style, reply);
-            let over = context.style.paint(Paint::Yellow, "the time was over");
+            let over = context.style.paint(Paint::Yellow, "timed out");
             lines.into_iter().chain([over]).collect()
         }
         false => rendered(context, reply),
@@ -111,7 +111,7 @@ pub(crate) fn detach(context: &Context, args: &DetachArgs) -> Result<i32, Client
     });
     let render = |reply: &DetachReply| match (context.global.quiet, reply.detached) {
         (true, _) => Vec::new(),
-        (false, 0) => vec![format!("{}: nobody is attached", args.process)],
+        (false, 0) => vec![format!("{}: no clients attached", args.process)],
         (false, 1) => vec![format!("{}: 1 client detached", args.process)],
         (false, count) => vec![format!("{}: {count} clients detached", args.process)],
     };
@@ -137,7 +137,7 @@ pub(crate) fn render(style: Style, reply: &ActReply) -> Vec<String> {
     if reply.timed_out {
         lines.push(style.paint(
             Paint::Yellow,
-            "the time was over; what was asked for goes on",
+            "timed out; the operation continues in the background",
         ));
     }
     lines

@@ -116,7 +116,7 @@ fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
         let reply: StatusReply = connection.call(call)?;
         let (rows, cols) = keyboard.size();
         let mut lines = render(context.style, &reply, Some(cols));
-        let help = context.style.paint(Paint::Dim, "q leaves");
+        let help = context.style.paint(Paint::Dim, "q quits");
         if lines.len() + 1 >= rows {
             let hidden = lines.len() + 2 - rows.max(3);
             lines.truncate(rows.max(3) - 2);

@@ -28,7 +28,7 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     let found = match find_daemon(&context, &config) {
         Ok(mut connection) => {
             let pid = connection.hello()?.pid;
-            context.notice(&format!("the daemon already runs (pid {pid})"));
+            context.notice(&format!("the daemon is already running (pid {pid})"));
             Some(connection)
         }
         Err(ClientError::NotRunning(_)) => None,
@@ -80,7 +80,7 @@ pub(crate) fn down(
 ) -> Result<i32, ClientError> {
     let mut connection = match context.connect() {
         Err(error @ ClientError::NotRunning(_)) => {
-            context.notice("not running");
+            context.notice("no daemon is running");
             return if context.global.json {
                 Err(error)
             } else {
@@ -142,8 +142,7 @@ fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientEr
         plan.entries.iter().any(|entry| entry.action != "unchanged")
     };
     if plan.as_ref().is_ok_and(changed) {
-        context
-            .notice("what runs differs from the config (changed or scaled); tm reload applies it");
+        context.notice("the running processes differ from the config; apply it with tm reload");
     }
     let wanted = |program: &str| {
         let mut programs = config.programs.iter();
