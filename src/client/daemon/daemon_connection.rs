@@ -1,4 +1,4 @@
-//! A blocking connection to a daemon.
+//! A connection to a daemon: calls, replies and notifications.
 
 use crate::client::daemon::signal_guard::SignalGuard;
 use crate::client::error::ClientError;
@@ -9,15 +9,15 @@ use crate::wire::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Longest answer a client takes, in bytes: the status of many thousands of processes.
-const MAX_ANSWER: usize = 256 * 1024 * 1024;
+/// The longest reply that a client accepts, in bytes: the status of many thousands of processes.
+const REPLY_MAX: usize = 256 * 1024 * 1024;
 
-/// A daemon that does not say hello within this time is taken for hung.
+/// A daemon that does not answer `hello` within this time counts as hung.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open connection, not yet switched to frames.
@@ -36,7 +36,7 @@ impl DaemonConnection {
     /// Connects to the daemon at this socket.
     ///
     /// # Errors
-    /// `NotRunning` when nobody listens there, `Denied` when the caller may not connect.
+    /// `NotRunning` when no daemon listens there, `Denied` when the caller may not connect.
     pub(crate) fn open(path: &Path) -> Result<DaemonConnection, ClientError> {
         let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
@@ -53,7 +53,7 @@ impl DaemonConnection {
         Ok(DaemonConnection {
             stream,
             path: path.to_path_buf(),
-            lines: LineDecoder::with_limit(MAX_ANSWER),
+            lines: LineDecoder::with_limit(REPLY_MAX),
             next_id: 1,
             hello: None,
             guard: None,
@@ -61,26 +61,25 @@ impl DaemonConnection {
         })
     }
 
-    /// The socket.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The process that listens there, as the kernel knows it.
+    /// The pid of the daemon, according to the kernel.
     pub(crate) fn peer_pid(&self) -> Option<i32> {
         let peer = crate::sys::socket::peer(self.stream.as_fd());
         peer.ok().map(|peer| peer.pid)
     }
 
-    /// Who is there; asked once.
+    /// The daemon's answer to `hello`. It is asked once.
     ///
     /// # Errors
-    /// `Protocol` when the two do not speak the same.
+    /// `Protocol` when the daemon speaks another version of the protocol.
     pub(crate) fn hello(&mut self) -> Result<HelloReply, ClientError> {
         self.hello_within(HELLO_TIMEOUT)
     }
 
-    /// The same for who asks many, of whom some may be hung.
+    /// As [`DaemonConnection::hello`], with another time limit.
     ///
     /// # Errors
     /// As for [`DaemonConnection::hello`].
@@ -92,7 +91,7 @@ impl DaemonConnection {
             protocol: PROTOCOL,
             client: format!("tm {}", env!("CARGO_PKG_VERSION")),
         };
-        // A socket without a read timeout only waits longer.
+        // Without the timeout the read only waits longer.
         let _ = self.stream.set_read_timeout(Some(patience));
         let reply: HelloReply = parse(self.exchange(&Call::Hello(params))?)?;
         let _ = self.stream.set_read_timeout(None);
@@ -101,15 +100,15 @@ impl DaemonConnection {
         Ok(reply)
     }
 
-    /// Calls a method and waits for its answer.
+    /// Calls a method and waits for its reply.
     ///
     /// # Errors
-    /// The daemon's own error, or why there is no answer.
+    /// The daemon's own error, or the reason why there is no reply.
     pub(crate) fn call<T: DeserializeOwned>(&mut self, call: &Call) -> Result<T, ClientError> {
         parse(self.call_value(call)?)
     }
 
-    /// The same, the answer as it came.
+    /// As [`DaemonConnection::call`], with the reply as JSON.
     ///
     /// # Errors
     /// As for [`DaemonConnection::call`].
@@ -133,37 +132,38 @@ impl DaemonConnection {
         }
     }
 
-    /// Makes these signals close the connection, as long as it lives, instead of ending the
-    /// client; the first call counts.
+    /// Makes these signals close the connection instead of ending the client. Only the first
+    /// call has an effect.
     pub(crate) fn guard(&mut self, signals: &[i32]) {
         if self.guard.is_none() {
             self.guard = SignalGuard::new(&self.stream, signals);
         }
     }
 
-    /// From now on a reader of standard output that leaves is noticed: `OutputClosed`.
+    /// From now on the calls fail with `OutputClosed` when the reader of standard output leaves.
     pub(crate) fn watch_output(&mut self) {
         self.watches_output = can_be_watched();
     }
 
-    /// Whether one of them did.
+    /// Whether a signal closed the connection.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.guard.as_ref().is_some_and(SignalGuard::fired)
     }
 
-    /// Takes the guard along, for what comes after [`DaemonConnection::into_frames`].
+    /// Takes the guard out, to keep it beyond [`DaemonConnection::into_frames`].
     pub(crate) fn take_guard(&mut self) -> Option<SignalGuard> {
         self.guard.take()
     }
 
-    /// After a call that switched to frames: the stream, and the decoder with what came already.
+    /// After a call that switched to frames: the stream, and a decoder that holds the bytes which
+    /// followed the reply.
     pub(crate) fn into_frames(mut self) -> (UnixStream, FrameDecoder) {
         let mut frames = FrameDecoder::default();
         frames.push(&self.lines.take_rest());
         (self.stream, frames)
     }
 
-    fn exchange(&mut self, call: &Call) -> Result<Value, ClientError> {
+    fn request(&mut self, call: &Call) -> (Id, Message) {
         let id = Id::Number(self.next_id);
         self.next_id += 1;
         let (method, params) = call.to_parts();
@@ -172,7 +172,12 @@ impl DaemonConnection {
             method,
             params,
         };
-        // A daemon that refuses at once may close before it reads: its answer says why.
+        (id, request)
+    }
+
+    fn exchange(&mut self, call: &Call) -> Result<Value, ClientError> {
+        let (id, request) = self.request(call);
+        // A daemon that refuses a client may close before it reads. Its reply gives the reason.
         let sent = self.stream.write_all(&request.to_line());
         loop {
             match self.next_message() {
@@ -180,7 +185,7 @@ impl DaemonConnection {
                     id: answered,
                     outcome,
                 }) => {
-                    // An answer without an id means that the request could not be read.
+                    // A reply without an id means that the daemon could not parse the request.
                     if answered.is_none() || answered.as_ref() == Some(&id) {
                         return outcome.map_err(ClientError::Rpc);
                     }
@@ -192,32 +197,93 @@ impl DaemonConnection {
     }
 
     fn next_message(&mut self) -> Result<Message, ClientError> {
-        let broken = |error: String| ClientError::Protocol(format!("not a tmd: {error}"));
         loop {
-            let line = self
-                .lines
-                .next_line()
-                .map_err(|error| broken(error.to_string()))?;
-            if let Some(line) = line {
-                return Message::parse(&line).map_err(|error: RpcError| broken(error.message));
+            if let Some(message) = self.buffered_message()? {
+                return Ok(message);
             }
             if self.watches_output && await_daemon(&self.stream, None) == Waited::Closed {
                 return Err(ClientError::OutputClosed);
             }
-            let mut buffer = [0; 16 * 1024];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(ClientError::Lost),
-                Ok(count) => self.lines.push(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(error.kind()) => {
-                    let path = self.path.display();
-                    return Err(ClientError::NoDaemon(format!(
-                        "{path}: the daemon does not respond"
-                    )));
-                }
-                Err(_) => return Err(ClientError::Lost),
+            self.receive()?;
+        }
+    }
+
+    /// A message that has been received completely.
+    fn buffered_message(&mut self) -> Result<Option<Message>, ClientError> {
+        let broken = |error: String| ClientError::Protocol(format!("not a tmd: {error}"));
+        let line = self.lines.next_line();
+        match line.map_err(|error| broken(error.to_string()))? {
+            Some(line) => Message::parse(&line)
+                .map(Some)
+                .map_err(|error: RpcError| broken(error.message)),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads once from the daemon, and waits for that if it has sent nothing.
+    ///
+    /// # Errors
+    /// `Lost` at the end of the connection, `NoDaemon` when the daemon does not answer in time.
+    pub(crate) fn receive(&mut self) -> Result<(), ClientError> {
+        let mut buffer = [0; 16 * 1024];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => Err(ClientError::Lost),
+            Ok(count) => {
+                self.lines.push(&buffer[..count]);
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) if is_timeout(error.kind()) => {
+                let path = self.path.display();
+                Err(ClientError::NoDaemon(format!(
+                    "{path}: the daemon does not respond"
+                )))
+            }
+            Err(_) => Err(ClientError::Lost),
+        }
+    }
+
+    /// The next notification that has been received completely: its method and parameters.
+    ///
+    /// # Errors
+    /// `Protocol` when the peer sends what is no message.
+    pub(crate) fn buffered_notification(&mut self) -> Result<Option<(String, Value)>, ClientError> {
+        while let Some(message) = self.buffered_message()? {
+            if let Message::Request { method, params, .. } = message {
+                return Ok(Some((method, params)));
             }
         }
+        Ok(None)
+    }
+
+    /// Sends a call whose answer [`DaemonConnection::buffered_answer`] returns.
+    ///
+    /// # Errors
+    /// When the daemon does not greet or is gone.
+    pub(crate) fn send(&mut self, call: &Call) -> Result<(), ClientError> {
+        self.hello()?;
+        let (_, request) = self.request(call);
+        let sent = self.stream.write_all(&request.to_line());
+        sent.map_err(|_| ClientError::Lost)
+    }
+
+    /// The answer to the one call that was sent, when it has been received completely.
+    ///
+    /// # Errors
+    /// The daemon's own error, or `Protocol`.
+    pub(crate) fn buffered_answer(&mut self) -> Result<Option<Value>, ClientError> {
+        while let Some(message) = self.buffered_message()? {
+            if let Message::Answer { outcome, .. } = message {
+                return outcome.map(Some).map_err(ClientError::Rpc);
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl AsFd for DaemonConnection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 
@@ -256,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_there_is_told_from_forbidden() {
+    fn a_missing_daemon_is_no_denied_one() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("none.sock");
         let error = DaemonConnection::open(&path).expect_err("nothing is there");

@@ -53,6 +53,11 @@ impl Frames {
         self.decoder.next_frame().map_err(broken)
     }
 
+    /// The descriptor.
+    pub(crate) fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+
     /// Reads once; waits at most `timeout` (not zero) when there is one.
     pub(crate) fn fill(&mut self, timeout: Option<Duration>) -> Filled {
         if self.watches_output {

@@ -1,5 +1,6 @@
 //! The user interface: tables, colours, times, merged output, and the signals that end a client.
 
+pub(crate) mod event_loop;
 pub(crate) mod fatal_signals;
 pub(crate) mod live_view;
 pub(crate) mod local_time;

@@ -1,7 +1,7 @@
 //! Watches standard output for its reader. Without it, a verb that waits for the daemon would not
 //! notice that the pipe was closed.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::client::ui::event_loop::{Watch, wait};
 use rustix::fs::{FileType, fstat};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
@@ -33,24 +33,15 @@ pub fn is_timeout(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Waits for the daemon, up to `timeout`.
+/// Waits for the daemon, for at most this time.
 pub fn await_daemon(daemon: &UnixStream, timeout: Option<Duration>) -> Waited {
-    let until = timeout.map(|timeout| Instant::now() + timeout);
     let stdout = std::io::stdout();
-    // Without requested events, poll reports only errors and hang-ups of standard output.
-    let mut fds = [
-        PollFd::new(daemon, PollFlags::IN),
-        PollFd::new(&stdout, PollFlags::empty()),
-    ];
-    let polled = rustix::io::retry_on_intr(|| {
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
-        poll(&mut fds, left.as_ref())
-    });
-    match polled {
-        Ok(0) => Waited::Idle,
-        Ok(_) if !fds[1].revents().is_empty() => Waited::Closed,
-        // The next read reports the error.
+    let watches = [Watch::readable(daemon), Watch::hang_up(&stdout)];
+    let until = timeout.map(|timeout| Instant::now() + timeout);
+    match wait(watches, until) {
+        Ok([_, stdout]) if stdout.is_readable() => Waited::Closed,
+        Ok([daemon, _]) if !daemon.is_readable() => Waited::Idle,
+        // The read reports any error.
         Ok(_) | Err(_) => Waited::Readable,
     }
 }

@@ -4,7 +4,7 @@ use crate::client::cli::command::StatusArgs;
 use crate::client::context::{Context, or_all, write_stdout};
 use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
 use crate::client::error::{ClientError, exit};
-use crate::client::ui::live_view::Keyboard;
+use crate::client::ui::live_view::LiveView;
 use crate::client::ui::local_time::short_span;
 use crate::client::ui::style::{Paint, Style, state_paint};
 use crate::client::ui::table::{self, Cell};
@@ -107,14 +107,13 @@ fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
     if !context.is_terminal() {
         return watch_lines(context, &mut connection, call);
     }
-    let keyboard = Keyboard::open()?;
-    // Everything that happens wakes the table; what it says is asked for anew.
+    // An event is only a reason to ask for the status again.
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
-    keyboard.wake_on(events)?;
+    let mut view = LiveView::open(events)?;
     loop {
         let reply: StatusReply = connection.call(call)?;
-        let (rows, cols) = keyboard.size();
+        let (rows, cols) = view.size();
         let mut lines = render(context.style, &reply, Some(cols));
         let help = context.style.paint(Paint::Dim, "q quits");
         if lines.len() + 1 >= rows {
@@ -124,8 +123,8 @@ fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
         } else {
             lines.push(help);
         }
-        keyboard.draw(&lines)?;
-        if !keyboard.wait()? {
+        view.draw(&lines)?;
+        if !view.wait()? {
             return Ok(exit_code(&reply));
         }
     }
