@@ -79,9 +79,9 @@ impl Context {
         }
         match self.interrupted() {
             // The signal came before there was a connection to close.
-            Some(signal) => Err(ClientError::GivenUp {
+            Some(signal) => Err(ClientError::Interrupted {
                 signal,
-                goes_on: false,
+                continues: false,
             }),
             None => Ok(connection),
         }

@@ -6,28 +6,28 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Exit codes of `tm`.
-pub mod exit {
+pub(crate) mod exit {
     /// The verb succeeded.
-    pub const DONE: i32 = 0;
+    pub(crate) const DONE: i32 = 0;
     /// The verb failed.
-    pub const FAILED: i32 = 1;
+    pub(crate) const FAILED: i32 = 1;
     /// The command line is invalid, or `reload --dry-run` found changes.
-    pub const USAGE: i32 = 2;
+    pub(crate) const USAGE: i32 = 2;
     /// `status` found a requested process that is not RUNNING.
-    pub const NOT_RUNNING: i32 = 3;
+    pub(crate) const NOT_RUNNING: i32 = 3;
     /// No daemon was reached.
-    pub const NO_DAEMON: i32 = 4;
+    pub(crate) const NO_DAEMON: i32 = 4;
     /// The caller lacks the permission.
-    pub const DENIED: i32 = 5;
+    pub(crate) const DENIED: i32 = 5;
     /// The wait timed out.
-    pub const TIMEOUT: i32 = 124;
+    pub(crate) const TIMEOUT: i32 = 124;
     /// `attach` lost the connection to the daemon.
-    pub const LOST: i32 = 255;
+    pub(crate) const LOST: i32 = 255;
 }
 
 /// The reason why a verb failed.
 #[derive(Debug)]
-pub enum ClientError {
+pub(crate) enum ClientError {
     /// No daemon listens on this socket.
     NotRunning(PathBuf),
     /// The daemon to talk to is missing or ambiguous. The text is the message.
@@ -35,15 +35,15 @@ pub enum ClientError {
     /// The caller may not use the socket or a file. The text is the message.
     Denied(String),
     /// The connection to the daemon was lost.
-    Lost,
+    Disconnected,
     /// The peer speaks another protocol. The text is the message.
     Protocol(String),
     /// A signal interrupted the wait for a reply.
-    GivenUp {
+    Interrupted {
         /// The number of the signal.
         signal: i32,
         /// The daemon continues with the requested operation.
-        goes_on: bool,
+        continues: bool,
     },
     /// The daemon replied with an error.
     Rpc(RpcError),
@@ -54,14 +54,14 @@ pub enum ClientError {
     /// The reader of standard output closed it. This counts as success.
     OutputClosed,
     /// The error was printed already. Only the exit code remains.
-    Silent(i32),
+    AlreadyReported(i32),
 }
 
 impl ClientError {
     /// Returns the exit code.
-    pub fn exit_code(&self) -> i32 {
+    pub(crate) fn exit_code(&self) -> i32 {
         match self {
-            ClientError::NotRunning(_) | ClientError::NoDaemon(_) | ClientError::Lost => {
+            ClientError::NotRunning(_) | ClientError::NoDaemon(_) | ClientError::Disconnected => {
                 exit::NO_DAEMON
             }
             ClientError::Denied(_) => exit::DENIED,
@@ -70,14 +70,14 @@ impl ClientError {
             ClientError::Rpc(error) if error.code == code::INVALID_PARAMS => exit::USAGE,
             ClientError::Rpc(_) => exit::FAILED,
             ClientError::Usage(_) => exit::USAGE,
-            ClientError::GivenUp { signal, .. } => 128 + signal,
+            ClientError::Interrupted { signal, .. } => 128 + signal,
             ClientError::OutputClosed => exit::DONE,
-            ClientError::Silent(code) => *code,
+            ClientError::AlreadyReported(code) => *code,
         }
     }
 
     /// Returns the error as an object, for `--json`.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let mut error = json!({"exit": self.exit_code(), "message": self.to_string()});
         if let ClientError::Rpc(rpc) = self {
             error["code"] = json!(rpc.code);
@@ -87,8 +87,11 @@ impl ClientError {
     }
 
     /// Whether there is nothing to print.
-    pub fn is_silent(&self) -> bool {
-        matches!(self, ClientError::OutputClosed | ClientError::Silent(_))
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(
+            self,
+            ClientError::OutputClosed | ClientError::AlreadyReported(_)
+        )
     }
 }
 
@@ -103,13 +106,15 @@ impl fmt::Display for ClientError {
             | ClientError::Protocol(text)
             | ClientError::Failed(text)
             | ClientError::Usage(text) => f.write_str(text),
-            ClientError::Lost => f.write_str("lost the connection to the daemon"),
-            ClientError::GivenUp { goes_on: false, .. } => f.write_str("cancelled"),
-            ClientError::GivenUp { goes_on: true, .. } => {
-                f.write_str("cancelled; the operation continues in the background")
-            }
+            ClientError::Disconnected => f.write_str("lost the connection to the daemon"),
+            ClientError::Interrupted {
+                continues: false, ..
+            } => f.write_str("cancelled"),
+            ClientError::Interrupted {
+                continues: true, ..
+            } => f.write_str("cancelled; the operation continues in the background"),
             ClientError::Rpc(error) => write_rpc(f, error),
-            ClientError::OutputClosed | ClientError::Silent(_) => Ok(()),
+            ClientError::OutputClosed | ClientError::AlreadyReported(_) => Ok(()),
         }
     }
 }
@@ -169,7 +174,7 @@ mod tests {
         assert_eq!(rpc(code::NOT_FOUND), 1);
         assert_eq!(rpc(code::PERMISSION), 5);
         assert_eq!(rpc(code::WRONG_STATE), 1);
-        assert_eq!(ClientError::Lost.exit_code(), 4);
+        assert_eq!(ClientError::Disconnected.exit_code(), 4);
         assert_eq!(ClientError::NotRunning(PathBuf::new()).exit_code(), 4);
         assert_eq!(ClientError::Usage(String::new()).exit_code(), 2);
     }

@@ -14,7 +14,7 @@ use clap::FromArgMatches;
 use cli::command::{Cli, Verb};
 use context::Context;
 use daemon::select::Impact;
-pub use error::{ClientError, exit};
+use error::{ClientError, exit};
 
 /// Runs `tm` with the arguments of this process; returns its exit code.
 pub fn main() -> i32 {
@@ -34,9 +34,9 @@ pub fn main() -> i32 {
 /// Runs a verb, prints its error and returns its exit code.
 fn run_verb(context: &Context, verb: &Verb) -> i32 {
     let result = dispatch(context, verb).map_err(|error| match (error, context.interrupted()) {
-        (ClientError::Lost, Some(signal)) => ClientError::GivenUp {
+        (ClientError::Disconnected, Some(signal)) => ClientError::Interrupted {
             signal,
-            goes_on: is_mutation(verb),
+            continues: is_mutation(verb),
         },
         (error, _) => error,
     });

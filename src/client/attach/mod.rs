@@ -69,7 +69,10 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
                 return Ok(info.shell_code());
             }
             SessionEnd::Lost => {
-                report_end(context, &format!("[{name}: lost the connection to the daemon]"));
+                report_end(
+                    context,
+                    &format!("[{name}: lost the connection to the daemon]"),
+                );
                 return Ok(exit::LOST);
             }
             SessionEnd::Signalled(signal) => return Ok(128 + signal),

@@ -336,7 +336,8 @@ impl PlainSession {
 
     /// Handles the frames that have arrived completely.
     fn take_frames(&mut self) -> Result<(), ClientError> {
-        let broken = |error| ClientError::Protocol(format!("malformed data from the daemon: {error}"));
+        let broken =
+            |error| ClientError::Protocol(format!("malformed data from the daemon: {error}"));
         while let Some(frame) = self.decoder.next_frame().map_err(broken)? {
             self.take_frame(&frame);
             if matches!(frame.kind, Kind::Exit | Kind::Detach) {
@@ -518,7 +519,9 @@ impl Output {
             }
             Err(error) if is_temporary(&error) => Ok(()),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ClientError::OutputClosed),
-            Err(error) => Err(ClientError::Failed(format!("cannot write to standard output: {error}"))),
+            Err(error) => Err(ClientError::Failed(format!(
+                "cannot write to standard output: {error}"
+            ))),
         }
     }
 

@@ -358,11 +358,11 @@ impl Session {
         }
         for (keys, does) in [
             (self.keys.shown(), "Detach; the process continues to run"),
+            (format!("{prefix} {prefix}"), "Send the prefix key itself"),
             (
-                format!("{prefix} {prefix}"),
-                "Send the prefix key itself",
+                format!("{prefix} ["),
+                "Show the output that has scrolled off the screen",
             ),
-            (format!("{prefix} ["), "Show the output that has scrolled off the screen"),
             (
                 format!("{prefix} n, p"),
                 "Switch to the next or previous process",
@@ -375,7 +375,8 @@ impl Session {
     }
 
     fn take_frames(&mut self) -> Result<(), ClientError> {
-        let broken = |error| ClientError::Protocol(format!("malformed data from the daemon: {error}"));
+        let broken =
+            |error| ClientError::Protocol(format!("malformed data from the daemon: {error}"));
         while let Some(frame) = self.decoder.next_frame().map_err(broken)? {
             self.take_frame(&frame);
         }

@@ -126,7 +126,7 @@ impl DaemonConnection {
             match self.next_message() {
                 Ok(Message::Request { method, params, .. }) => return Ok(Some((method, params))),
                 Ok(Message::Answer { .. }) => {}
-                Err(ClientError::Lost) => return Ok(None),
+                Err(ClientError::Disconnected) => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
@@ -191,7 +191,7 @@ impl DaemonConnection {
                     }
                 }
                 Ok(Message::Request { .. }) => {}
-                Err(error) => return Err(sent.err().map_or(error, |_| ClientError::Lost)),
+                Err(error) => return Err(sent.err().map_or(error, |_| ClientError::Disconnected)),
             }
         }
     }
@@ -223,11 +223,11 @@ impl DaemonConnection {
     /// Reads once from the daemon, and waits for that if it has sent nothing.
     ///
     /// # Errors
-    /// `Lost` at the end of the connection, `NoDaemon` when the daemon does not answer in time.
+    /// `Disconnected` at the end of the connection, `NoDaemon` when the daemon does not answer in time.
     pub(crate) fn receive(&mut self) -> Result<(), ClientError> {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {
-            Ok(0) => Err(ClientError::Lost),
+            Ok(0) => Err(ClientError::Disconnected),
             Ok(count) => {
                 self.lines.push(&buffer[..count]);
                 Ok(())
@@ -239,7 +239,7 @@ impl DaemonConnection {
                     "{path}: the daemon does not respond"
                 )))
             }
-            Err(_) => Err(ClientError::Lost),
+            Err(_) => Err(ClientError::Disconnected),
         }
     }
 
@@ -264,7 +264,7 @@ impl DaemonConnection {
         self.hello()?;
         let (_, request) = self.request(call);
         let sent = self.stream.write_all(&request.to_line());
-        sent.map_err(|_| ClientError::Lost)
+        sent.map_err(|_| ClientError::Disconnected)
     }
 
     /// The answer to the one call that was sent, when it has been received completely.

@@ -33,7 +33,7 @@ pub(crate) fn start_daemon(config: &Path, socket: Option<&Path>) -> Result<(), C
         .map_err(|error| ClientError::Failed(format!("cannot start the daemon: {error}")))?;
     match status.success() {
         true => Ok(()),
-        false => Err(ClientError::Silent(exit::FAILED)),
+        false => Err(ClientError::AlreadyReported(exit::FAILED)),
     }
 }
 

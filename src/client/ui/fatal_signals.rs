@@ -25,7 +25,7 @@ const NAMED: [i32; 13] = [
 
 /// Returns all of them, real-time signals included. The client catches them to restore the
 /// terminal and to end a verb of the control shell in order.
-pub fn deadly() -> Vec<i32> {
+pub(crate) fn deadly() -> Vec<i32> {
     let real_time = libc::SIGRTMIN()..=libc::SIGRTMAX();
     NAMED.into_iter().chain(real_time).collect()
 }

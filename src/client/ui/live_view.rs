@@ -68,7 +68,7 @@ impl LiveView {
     /// Waits for a reason to redraw; false when the user or a signal ends the view.
     ///
     /// # Errors
-    /// `Lost` when the daemon is gone.
+    /// `Disconnected` when the daemon is gone.
     pub(crate) fn wait(&mut self) -> Result<bool, ClientError> {
         let start = Instant::now();
         let mut changed = false;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// Formats a span in at most two units: `12s`, `3m12s`, `2h05m`, `1d02h`.
-pub fn short_span(seconds: f64) -> String {
+pub(crate) fn short_span(seconds: f64) -> String {
     // The cast saturates: negative numbers and NaN become 0.
     let seconds = seconds as u64;
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -17,7 +17,7 @@ pub fn short_span(seconds: f64) -> String {
 }
 
 /// Formats Unix nanoseconds as RFC 3339 in UTC with milliseconds, as the daemon does.
-pub fn utc_rfc3339(unix_ns: u64) -> String {
+pub(crate) fn utc_rfc3339(unix_ns: u64) -> String {
     match Timestamp::from_nanosecond(i128::from(unix_ns)) {
         Ok(timestamp) => format!("{timestamp:.3}"),
         Err(_) => "?".to_string(),
@@ -25,7 +25,7 @@ pub fn utc_rfc3339(unix_ns: u64) -> String {
 }
 
 /// Formats an RFC 3339 time as the local time of day. Returns other text unchanged.
-pub fn clock_time(rfc3339: &str) -> String {
+pub(crate) fn clock_time(rfc3339: &str) -> String {
     match rfc3339.parse::<Timestamp>() {
         Ok(timestamp) => format_local(timestamp, "%H:%M:%S%.3f"),
         Err(_) => rfc3339.to_string(),
@@ -33,7 +33,7 @@ pub fn clock_time(rfc3339: &str) -> String {
 }
 
 /// Formats an RFC 3339 time as local date and time. Returns other text unchanged.
-pub fn date_time(rfc3339: &str) -> String {
+pub(crate) fn date_time(rfc3339: &str) -> String {
     match rfc3339.parse::<Timestamp>() {
         Ok(timestamp) => format_local(timestamp, "%Y-%m-%d %H:%M:%S"),
         Err(_) => rfc3339.to_string(),

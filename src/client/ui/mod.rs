@@ -2,6 +2,8 @@
 
 pub(crate) mod event_loop;
 pub(crate) mod fatal_signals;
+pub(crate) mod gap_filter;
+pub(crate) mod line_writers;
 pub(crate) mod live_view;
 pub(crate) mod local_time;
 pub(crate) mod merge;

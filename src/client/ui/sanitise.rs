@@ -7,7 +7,7 @@ const MAX_PARAMETERS: usize = 64;
 /// carriage return and tab. Input may be split anywhere. C1 controls are removed both as single
 /// bytes and coded as UTF-8. Inside a character such a byte stays.
 #[derive(Debug)]
-pub struct Sanitiser {
+pub(crate) struct Sanitiser {
     keep_colours: bool,
     state: State,
     sequence: Vec<u8>,
@@ -33,7 +33,7 @@ enum State {
 
 impl Sanitiser {
     /// Creates a sanitiser that keeps or removes colours.
-    pub fn new(keep_colours: bool) -> Sanitiser {
+    pub(crate) fn new(keep_colours: bool) -> Sanitiser {
         Sanitiser {
             keep_colours,
             state: State::Ground,
@@ -43,7 +43,7 @@ impl Sanitiser {
     }
 
     /// Appends the clean text of `bytes` to `out`.
-    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for &byte in bytes {
             self.state = self.step(byte, out);
         }

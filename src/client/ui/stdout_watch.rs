@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// The result of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waited {
+pub(crate) enum Waited {
     /// The daemon sent data or closed the connection.
     Readable,
     /// The timeout passed.
@@ -20,7 +20,7 @@ pub enum Waited {
 
 /// Whether poll reports the end of the reader. It does for pipes and sockets; a terminal sends a
 /// signal instead.
-pub fn can_be_watched() -> bool {
+pub(crate) fn can_be_watched() -> bool {
     let stat = fstat(std::io::stdout());
     stat.is_ok_and(|stat| {
         let kind = FileType::from_raw_mode(stat.st_mode);
@@ -29,12 +29,12 @@ pub fn can_be_watched() -> bool {
 }
 
 /// Whether a read timed out.
-pub fn is_timeout(kind: ErrorKind) -> bool {
+pub(crate) fn is_timeout(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Waits for the daemon, for at most this time.
-pub fn await_daemon(daemon: &UnixStream, timeout: Option<Duration>) -> Waited {
+pub(crate) fn await_daemon(daemon: &UnixStream, timeout: Option<Duration>) -> Waited {
     let stdout = std::io::stdout();
     let watches = [Watch::readable(daemon), Watch::hang_up(&stdout)];
     let until = timeout.map(|timeout| Instant::now() + timeout);

@@ -4,13 +4,13 @@ use std::io::IsTerminal;
 
 /// Paints text, or leaves it plain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Style {
+pub(crate) struct Style {
     coloured: bool,
 }
 
 /// The meaning of a piece of text, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paint {
+pub(crate) enum Paint {
     /// Headings.
     Bold,
     /// Secondary text.
@@ -33,28 +33,28 @@ const SOURCES: [&str; 10] = ["36", "33", "32", "35", "34", "96", "93", "92", "95
 
 impl Style {
     /// Returns the style for standard output.
-    pub fn stdout() -> Style {
+    pub(crate) fn stdout() -> Style {
         Style::of_terminal(std::io::stdout().is_terminal())
     }
 
     /// Returns the style without colours.
-    pub fn plain() -> Style {
+    pub(crate) fn plain() -> Style {
         Style { coloured: false }
     }
 
     /// Returns the style with colours.
     #[cfg(test)]
-    pub fn coloured() -> Style {
+    pub(crate) fn coloured() -> Style {
         Style { coloured: true }
     }
 
     /// Whether text is coloured.
-    pub fn is_coloured(self) -> bool {
+    pub(crate) fn is_coloured(self) -> bool {
         self.coloured
     }
 
     /// Returns the text, painted.
-    pub fn paint(self, paint: Paint, text: &str) -> String {
+    pub(crate) fn paint(self, paint: Paint, text: &str) -> String {
         if !self.coloured || text.is_empty() {
             return text.to_string();
         }
@@ -62,7 +62,7 @@ impl Style {
     }
 
     /// Returns the name of a state, painted.
-    pub fn state(self, state: &str) -> String {
+    pub(crate) fn state(self, state: &str) -> String {
         self.paint(state_paint(state), state)
     }
 
@@ -76,7 +76,7 @@ impl Style {
 }
 
 /// Returns the paint for a state.
-pub fn state_paint(state: &str) -> Paint {
+pub(crate) fn state_paint(state: &str) -> Paint {
     match state {
         "RUNNING" => Paint::Green,
         "STARTING" | "STOPPING" | "BACKOFF" | "WAITING" => Paint::Yellow,

@@ -3,6 +3,7 @@
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::{display_width, pad};
 use crate::sys::probe;
 use crate::wire::{Call, DoctorCheck, DoctorReply, HelloParams, PROTOCOL};
 
@@ -48,7 +49,7 @@ fn render(style: Style, reply: &DoctorReply) -> Vec<String> {
     let width = reply
         .checks
         .iter()
-        .map(|check| check.name.chars().count())
+        .map(|check| display_width(&check.name))
         .max()
         .unwrap_or(0);
     lines.extend(reply.checks.iter().map(|check| {
@@ -56,7 +57,7 @@ fn render(style: Style, reply: &DoctorReply) -> Vec<String> {
             true => style.paint(Paint::Green, "ok      "),
             false => style.paint(Paint::Yellow, "fallback"),
         };
-        let line = format!("{mark}  {:width$}  {}", check.name, check.detail);
+        let line = format!("{mark}  {}  {}", pad(&check.name, width), check.detail);
         line.trim_end().to_string()
     }));
     lines

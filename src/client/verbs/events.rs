@@ -40,7 +40,7 @@ pub(crate) fn run(context: &Context, args: &EventsArgs) -> Result<i32, ClientErr
     }
     match announced || connection.is_interrupted() {
         true => Ok(exit::DONE),
-        false => Err(ClientError::Lost),
+        false => Err(ClientError::Disconnected),
     }
 }
 

@@ -200,7 +200,7 @@ impl Follower<'_> {
         }
         match received {
             Ok(()) => self.events = Some(events),
-            Err(ClientError::Lost) => {}
+            Err(ClientError::Disconnected) => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -212,7 +212,7 @@ impl Follower<'_> {
         };
         match shutdown.receive() {
             // The daemon may exit before it answers.
-            Err(ClientError::Lost) => return Ok(()),
+            Err(ClientError::Disconnected) => return Ok(()),
             received => received?,
         }
         if shutdown.buffered_answer()?.is_none() {
@@ -257,7 +257,7 @@ impl Follower<'_> {
                 self.print(&out)
             }
             // The daemon is shutting down already. Its events give the reason.
-            Err(ClientError::Lost | ClientError::NotRunning(_)) => Ok(()),
+            Err(ClientError::Disconnected | ClientError::NotRunning(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -324,7 +324,7 @@ impl Follower<'_> {
         };
         match connection.send(&Call::Shutdown(ShutdownParams { now })) {
             Ok(()) => self.shutdowns.push(connection),
-            Err(ClientError::Lost) => {}
+            Err(ClientError::Disconnected) => {}
             Err(error) => return Err(error),
         }
         Ok(())

@@ -65,7 +65,7 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
     let whole = follow(&mut frames, &mut merger)?;
     match whole || guard.is_some_and(|guard| guard.fired()) {
         true => Ok(exit::DONE),
-        false => Err(ClientError::Lost),
+        false => Err(ClientError::Disconnected),
     }
 }
 

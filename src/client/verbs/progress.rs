@@ -1,7 +1,7 @@
 //! How the start of everything goes: from `STARTING` to up or failed, process by process.
 
 use crate::client::ui::style::{Paint, Style};
-use crate::client::ui::table::{cut, printable};
+use crate::client::ui::table::{cut, display_width, pad, printable};
 use crate::config::Config;
 use crate::wire::{EventInfo, ExitInfo, ProcessStatus};
 use std::collections::BTreeMap;
@@ -197,7 +197,7 @@ impl Progress {
         let width = self
             .names
             .iter()
-            .map(|name| name.chars().count())
+            .map(|name| display_width(name))
             .max()
             .unwrap_or(0);
         let state = self.style.state(&seen.state);
@@ -210,7 +210,7 @@ impl Progress {
         };
         let mark = self.style.paint(paint, mark);
         Some(
-            format!("{mark} {name:width$}  {state}{pid}  {detail}")
+            format!("{mark} {}  {state}{pid}  {detail}", pad(name, width))
                 .trim_end()
                 .to_string(),
         )

@@ -4,7 +4,7 @@ use crate::client::cli::command::{ReloadArgs, ScaleArgs};
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};
-use crate::client::ui::table::printable;
+use crate::client::ui::table::{display_width, pad, printable};
 use crate::wire::{Call, ChangeInfo, PlanEntryInfo, PlanReply, ReloadParams, ScaleParams};
 
 /// Runs `reload`.
@@ -58,7 +58,7 @@ pub(crate) fn render(style: Style, reply: &PlanReply) -> Vec<String> {
     let width = reply
         .entries
         .iter()
-        .map(|entry| entry.process.chars().count())
+        .map(|entry| display_width(&printable(&entry.process)))
         .max()
         .unwrap_or(0);
     let mut lines: Vec<String> = reply
@@ -85,8 +85,8 @@ fn entry_line(style: Style, entry: &PlanEntryInfo, width: usize) -> String {
     } else {
         format!(" ({})", changes.join(", "))
     };
-    let name = printable(&entry.process);
-    style.paint(paint, &format!("{sign} {name:width$}  {word}{changes}"))
+    let name = pad(&printable(&entry.process), width);
+    style.paint(paint, &format!("{sign} {name}  {word}{changes}"))
 }
 
 fn change(change: &ChangeInfo) -> String {

@@ -147,7 +147,7 @@ fn watch_lines(
             write_stdout(b"\n")?;
         }
         if events.next_notification()?.is_none() {
-            return Err(ClientError::Lost);
+            return Err(ClientError::Disconnected);
         }
     }
 }

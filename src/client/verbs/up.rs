@@ -99,7 +99,7 @@ pub(crate) fn down(
         .count();
     match connection.call_value(&Call::Shutdown(ShutdownParams { now: args.now })) {
         // The end may be faster than its announcement.
-        Ok(_) | Err(ClientError::Lost) => {}
+        Ok(_) | Err(ClientError::Disconnected) => {}
         Err(error) => return Err(error),
     }
     context.notice(&format!(
@@ -128,7 +128,7 @@ fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
         Err(error) if context.global.json => Err(ClientError::Failed(error.to_string())),
         Err(error) => {
             eprintln!("{error}");
-            Err(ClientError::Silent(exit::FAILED))
+            Err(ClientError::AlreadyReported(exit::FAILED))
         }
     }
 }
@@ -183,7 +183,7 @@ fn wait_for_all(
     }
     while !progress.pending(true).is_empty() && progress.count(Verdict::Failed) == 0 {
         let Some((_, params)) = events.next_notification()? else {
-            return Err(ClientError::Lost);
+            return Err(ClientError::Disconnected);
         };
         if let Some(line) = progress.take(&parse(params)?) {
             say(&line)?;
