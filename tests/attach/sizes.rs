@@ -30,7 +30,7 @@ fn strange_sizes_are_as_good_as_others() {
         (24, 80),
     ] {
         let mut console = Console::sized(&daemon, "raw:0", rows, cols);
-        console.expect_bytes(b"leaves");
+        console.expect_bytes(b"detaches");
         let typed = format!("<{rows}>");
         console.terminal.send(&typed);
         console.expect_bytes(typed.as_bytes());
@@ -135,7 +135,7 @@ fn who_sees_only_a_part_is_told_once() {
         .terminal
         .expect("its terminal is 120x40, larger than yours");
     small.terminal.send("\x01?");
-    small.terminal.expect("this one 100x20: make it larger");
+    small.terminal.expect("yours is 100x20: enlarge yours");
     small.terminal.send(" ");
     small.terminal.expect_screen("the console", |screen| {
         screen.contains("ready") && !screen.contains("press any key")
@@ -166,7 +166,7 @@ fn a_client_that_is_killed_leaves_its_place_to_the_last_who_typed() {
     typist.terminal.expect("size 30 90");
     let first = client_pid(&daemon, "line:0");
     let mut idle = Console::sized(&daemon, "line:0", 31, 91);
-    idle.terminal.expect("leaves");
+    idle.terminal.expect("detaches");
     typist.terminal.send("busy\r");
     idle.terminal.expect("echo: busy");
     let mut third = Console::sized(&daemon, "--steal line:0", 10, 40);

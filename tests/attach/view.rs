@@ -26,7 +26,7 @@ fn the_history_goes_into_the_terminals_own_and_a_key_comes_back() {
     let daemon = Daemon::start(PAST);
     wait_for_line(&daemon.path("done"));
     let mut console = Console::attach(&daemon, "--no-replay past:0");
-    console.terminal.expect("leaves");
+    console.terminal.expect("detaches");
     assert!(!contains(console.terminal.raw(), b"old 5"));
     console.terminal.send("\x01[");
     console.terminal.expect("history of past:0, 77 lines");
@@ -100,7 +100,7 @@ fn a_signal_ends_a_view_as_it_ends_the_client() {
     let daemon = Daemon::start(PAST);
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::USR1] {
         let mut console = Console::attach(&daemon, "past:0");
-        console.terminal.expect("leaves");
+        console.terminal.expect("detaches");
         let client = crate::consoles::client_pid(&daemon, "past:0");
         console.terminal.send("\x01[");
         console.terminal.expect("history of");

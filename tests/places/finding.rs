@@ -159,7 +159,7 @@ fn a_removed_link_is_back_after_a_signal() {
         fs::remove_file(&socket).expect("it was there");
         let output = home.tm("b", &["status"]);
         assert_eq!(output.code, 4, "{output:?}");
-        let advice = format!("to recreate it, run: kill -USR1 {}", daemon.pid());
+        let advice = format!("recreate it: kill -USR1 {}", daemon.pid());
         assert!(output.stderr.contains(&advice), "{output:?}");
         let mut watch = super::support::system::FolderWatch::new(&home.path("run/tmd"));
         kill(daemon.pid(), signal);
@@ -283,7 +283,7 @@ fn the_variable_goes_before_the_config_and_changes_nothing_where_they_disagree()
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.stdout.contains("a:0"), "{output:?}");
     let told = format!(
-        "points to the daemon of {}, but -c names {config}",
+        "points to the daemon of '{}', but -c names '{config}'",
         a.display()
     );
     assert!(output.stderr.contains(&told), "{output:?}");

@@ -36,6 +36,17 @@ fn every_verb_has_a_group_and_every_group_only_verbs() {
 }
 
 #[test]
+fn sections_of_the_help_fit_80_columns() {
+    let (tm, tmd) = (tm_command(), DaemonCli::command());
+    let commands = tm.get_subcommands().chain([&tm, &tmd]);
+    for text in commands.filter_map(clap::Command::get_after_help) {
+        for line in text.to_string().lines() {
+            assert!(line.chars().count() < 80, "{line}");
+        }
+    }
+}
+
+#[test]
 fn scale_takes_programs_with_numbers() {
     assert_eq!(parse_scale("worker=4"), Ok(("worker".to_string(), 4)));
     assert!(parse_scale("worker").is_err());

@@ -324,5 +324,12 @@ mod tests {
         for page in ["tm.1", "tmd.1", "tm-attach.1", "tm-logs.1"] {
             assert!(directory.path().join(page).is_file(), "{page}");
         }
+        assert!(!directory.path().join("tm-__man.1").exists());
+        let attach = std::fs::read_to_string(directory.path().join("tm-attach.1"));
+        let attach = attach.expect("a page");
+        assert!(
+            attach.contains(".SH KEYS") && attach.contains("EXIT CODES"),
+            "{attach}"
+        );
     }
 }

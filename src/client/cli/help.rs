@@ -1,7 +1,5 @@
 //! The parts of the help that clap does not derive: groups of verbs, and sections after the options.
 
-use crate::client::cli::command::Cli;
-use clap::CommandFactory;
 use clap::builder::StyledStr;
 
 /// The verbs by purpose, in the order of `tm --help`.
@@ -37,7 +35,7 @@ Targets:
 Examples:
   tm up -c taskmaster.yaml     Start every program and follow the output
   tm status                    Show the state of every process
-  tm attach shell:0            Attach to a process's terminal; ctrl-a d detaches
+  tm attach shell:0            Attach to its terminal; ctrl-a d detaches
   tm logs -f 'web*' worker:0   Follow the output of several processes
   tm why worker:1              Explain the state of a process
   tm reload --dry-run          Preview the effect of a reload
@@ -111,9 +109,9 @@ pub(crate) fn heading(line: &str) -> Option<&str> {
     line.strip_suffix(':').filter(|text| !text.starts_with(' '))
 }
 
-/// The `help` of the control shell: a line for each verb, by group.
-pub(crate) fn shell_help() -> String {
-    format!("{}{SHELL_HINTS}\n", verb_list(&Cli::command()))
+/// Returns the `help` of the control shell: a line for each verb, by group.
+pub(crate) fn shell_help(command: &clap::Command) -> String {
+    format!("{}{SHELL_HINTS}\n", verb_list(command))
 }
 
 /// Returns the verbs by group, each with its description.

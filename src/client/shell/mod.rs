@@ -149,7 +149,7 @@ fn run_line(context: &Context, line: &str) -> After {
     {
         ["quit" | "exit"] => return After::Quit,
         ["help" | "?"] => {
-            let printed = context.print_lines(&[shell_help().trim_end()]);
+            let printed = context.print_lines(&[shell_help(&Cli::command()).trim_end()]);
             return After::On(printed.map_or_else(|error| error.exit_code(), |()| exit::DONE));
         }
         _ => {}
