@@ -6,6 +6,7 @@ pub(crate) mod key_events;
 pub(crate) mod output_queue;
 pub(crate) mod pager;
 pub(crate) mod plain;
+mod plain_output;
 pub(crate) mod queries;
 pub(crate) mod session;
 pub(crate) mod terminal_guard;
@@ -53,26 +54,20 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
         let mut exit_of_pager = PagerExit::Key;
         match end {
             SessionEnd::Detached(text) => {
-                report_end(
-                    context,
-                    &format!("[detached from {name}{}]", after_colon(&text)),
-                );
+                let reason = after_colon(&text);
+                report_end(context, &format!("[detached from {name}{reason}]"));
                 return Ok(exit::DONE);
             }
             SessionEnd::Exited { info, noticed } => {
+                let code = info.shell_code();
                 if !noticed {
-                    report_end(
-                        context,
-                        &format!("[{name} exited with code {}]", info.shell_code()),
-                    );
+                    report_end(context, &format!("[{name} exited with code {code}]"));
                 }
-                return Ok(info.shell_code());
+                return Ok(code);
             }
             SessionEnd::Lost => {
-                report_end(
-                    context,
-                    &format!("[{name}: lost the connection to the daemon]"),
-                );
+                let text = format!("[{name}: lost the connection to the daemon]");
+                report_end(context, &text);
                 return Ok(exit::LOST);
             }
             SessionEnd::Signalled(signal) => return Ok(128 + signal),

@@ -49,7 +49,7 @@ impl OutputQueue {
         self.pending().len()
     }
 
-    /// The terminal took so many of the pending bytes.
+    /// The terminal took `count` of the pending bytes.
     pub(crate) fn advance(&mut self, count: usize, now: Instant) {
         self.taken += count;
         let written = self.written();

@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 /// How many lines of history are requested.
 const HISTORY_LINES: u32 = 5000;
 
-/// What ended the pager.
+/// The reason why the pager ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PagerExit {
     Key,

@@ -2,10 +2,9 @@
 //!
 //! Input and output do not wait for each other: a script may write all of its input before it
 //! reads any output. Standard input and output may be shared with other programs, so they stay
-//! blocking. The loop reads and writes them only when they are ready, and writes at most
-//! [`WRITE_MAX`] bytes at a time.
+//! blocking. The loop reads and writes them only when they are ready, a few bytes at a time.
 
-use crate::client::attach::queries::QueryDetector;
+use crate::client::attach::plain_output::{Output, Stream, is_temporary};
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
 use crate::client::daemon::daemon_connection::DaemonConnection;
@@ -13,11 +12,9 @@ use crate::client::error::{ClientError, exit};
 use crate::client::ui::event_loop::{Readiness, SignalSource, Watch, wait};
 use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::table::bracketed;
-use crate::sys::{io as sys_io, tty};
-use crate::terminal::Tracker;
+use crate::sys::io as sys_io;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, MAX_PAYLOAD, flags};
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -33,9 +30,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// How long the last output may take when a signal ends the attachment.
 const LAST_WRITE: Duration = Duration::from_millis(150);
-
-/// A pipe that is ready takes this many bytes without blocking.
-const WRITE_MAX: usize = 4096;
 
 /// While more output waits, nothing is read from the daemon, in bytes.
 const OUTPUT_BOUND: usize = 64 * 1024;
@@ -55,16 +49,6 @@ pub(crate) fn run(
     let interrupted = connection.take_guard().is_some_and(|guard| guard.fired());
     let (socket, decoder) = connection.into_frames();
     socket.set_nonblocking(true).map_err(failed)?;
-    let output = Output {
-        quiet: context.global.quiet || context.global.json,
-        queue: VecDeque::new(),
-        queued: 0,
-        within_line: false,
-        is_terminal: [io::stdout().is_terminal(), io::stderr().is_terminal()],
-        tracker: io::stdout().is_terminal().then(|| Tracker::new(0)),
-        queries: QueryDetector::default(),
-        queried: false,
-    };
     let input = Input::new(context, args, reply);
     if !input.is_terminal && reply.pid.is_none() && args.until_exit {
         let (name, state) = (&reply.process, &reply.state);
@@ -79,7 +63,7 @@ pub(crate) fn run(
         outgoing: Vec::new(),
         signals,
         input,
-        output,
+        output: Output::new(context.global.quiet || context.global.json),
         greeting: greeting.map(|text| (Instant::now() + GREETING_DELAY, text)),
         end: interrupted.then_some(End::Left),
     };
@@ -441,104 +425,6 @@ impl Input {
             *quiet_at = Instant::now() + ANSWER_QUIET;
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stream {
-    Stdout,
-    Stderr,
-}
-
-/// Output of the process and the client's notices, in order.
-struct Output {
-    quiet: bool,
-    queue: VecDeque<(Stream, VecDeque<u8>)>,
-    /// How many bytes the queue holds.
-    queued: usize,
-    /// The last byte for a terminal is not the end of a line.
-    within_line: bool,
-    /// Whether standard output and standard error are terminals.
-    is_terminal: [bool; 2],
-    /// The modes that the process has set in our terminal.
-    tracker: Option<Tracker>,
-    queries: QueryDetector,
-    /// The process has queried our terminal, whose answer no program reads.
-    queried: bool,
-}
-
-impl Output {
-    fn push(&mut self, stream: Stream, bytes: &[u8]) {
-        let is_terminal = self.is_terminal[stream as usize];
-        if let (true, Some(last)) = (is_terminal, bytes.last()) {
-            self.within_line = *last != b'\n';
-        }
-        if bytes.is_empty() {
-            return;
-        }
-        if let (Stream::Stdout, Some(tracker)) = (stream, &mut self.tracker) {
-            tracker.feed(bytes);
-            self.queried |= self.queries.found_in(bytes);
-        }
-        self.queued += bytes.len();
-        self.queue.push_back((stream, bytes.to_vec().into()));
-    }
-
-    /// Queues a notice on a line of its own.
-    fn say(&mut self, text: &str) {
-        let start = if self.within_line { "\n" } else { "" };
-        if !self.quiet {
-            self.push(Stream::Stderr, format!("{start}{text}\n").as_bytes());
-        }
-        self.within_line = false;
-    }
-
-    /// The stream of the next bytes.
-    fn next_stream(&self) -> Option<Stream> {
-        self.queue.front().map(|(stream, _)| *stream)
-    }
-
-    /// Writes once. The stream must be ready.
-    fn write_some(&mut self) -> Result<(), ClientError> {
-        let Some((stream, bytes)) = self.queue.front_mut() else {
-            return Ok(());
-        };
-        let (first, _) = bytes.as_slices();
-        let part = &first[..first.len().min(WRITE_MAX)];
-        let written = match stream {
-            Stream::Stdout => sys_io::write(io::stdout().as_fd(), part),
-            Stream::Stderr => sys_io::write(io::stderr().as_fd(), part),
-        };
-        match written {
-            Ok(count) => {
-                bytes.drain(..count);
-                if bytes.is_empty() {
-                    self.queue.pop_front();
-                }
-                self.queued -= count;
-                Ok(())
-            }
-            Err(error) if is_temporary(&error) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ClientError::OutputClosed),
-            Err(error) => Err(ClientError::Failed(format!(
-                "cannot write to standard output: {error}"
-            ))),
-        }
-    }
-
-    /// Undoes the modes that the process has set in our terminal.
-    fn restore(&mut self) {
-        if let Some(tracker) = self.tracker.take() {
-            // Fails only when the terminal is gone.
-            let _ = sys_io::write(io::stdout().as_fd(), &tracker.reset_sequence());
-            if self.queried {
-                let _ = tty::flush_input(io::stdout().as_fd());
-            }
-        }
-    }
-}
-
-fn is_temporary(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 fn failed(error: io::Error) -> ClientError {

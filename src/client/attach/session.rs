@@ -53,7 +53,7 @@ pub(crate) enum SessionEnd {
     Switch(isize),
 }
 
-/// What the command line and the daemon allow in this attachment.
+/// The settings of an attachment.
 #[derive(Debug, Clone, Copy)]
 struct Settings {
     read_only: bool,
@@ -64,7 +64,7 @@ struct Settings {
     redraws: bool,
 }
 
-/// What happens to the output of the process.
+/// The state of live output.
 #[derive(Debug)]
 enum Redraw {
     /// It is shown.
@@ -426,8 +426,8 @@ impl Session {
     fn notice(&mut self, text: &str) {
         self.hide_hint();
         let line = self.style.paint(Paint::Dim, text);
-        let begin = self.screen.new_line();
-        self.screen.queue(format!("{begin}{line}\r\n").as_bytes());
+        let start = self.screen.new_line();
+        self.screen.queue(format!("{start}{line}\r\n").as_bytes());
         self.seen.notice_last = true;
     }
 

@@ -137,7 +137,7 @@ fn usual_sockets(settings: &DaemonSettings, canonical: &Path) -> Vec<PathBuf> {
 }
 
 /// For root: a daemon that dropped root to a user whom the config no longer names. It took its
-/// lock as root, so the lock tells its pid.
+/// lock as root, so the lock names its pid.
 fn dropped(canonical: &Path) -> Vec<Candidate> {
     let usual = runtime::socket_path(&paths::own_runtime_dir(), canonical);
     let Ok(Some(lock_holder)) = LockFile::holder(&runtime::lock_path(&usual)) else {

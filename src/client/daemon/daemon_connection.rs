@@ -120,7 +120,7 @@ impl DaemonConnection {
     /// Waits for the next notification: its method and parameters. `None` at the end.
     ///
     /// # Errors
-    /// `Protocol` when the peer sends what is no message.
+    /// `Protocol` when the peer sends an invalid message.
     pub(crate) fn next_notification(&mut self) -> Result<Option<(String, Value)>, ClientError> {
         loop {
             match self.next_message() {
@@ -223,7 +223,7 @@ impl DaemonConnection {
     /// Reads once from the daemon, and waits for that if it has sent nothing.
     ///
     /// # Errors
-    /// `Disconnected` at the end of the connection, `NoDaemon` when the daemon does not answer in time.
+    /// `Disconnected` at the end of the connection, `NoDaemon` when the time for an answer is up.
     pub(crate) fn receive(&mut self) -> Result<(), ClientError> {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {
@@ -246,7 +246,7 @@ impl DaemonConnection {
     /// The next notification that has been received completely: its method and parameters.
     ///
     /// # Errors
-    /// `Protocol` when the peer sends what is no message.
+    /// `Protocol` when the peer sends an invalid message.
     pub(crate) fn buffered_notification(&mut self) -> Result<Option<(String, Value)>, ClientError> {
         while let Some(message) = self.buffered_message()? {
             if let Message::Request { method, params, .. } = message {

@@ -1,4 +1,4 @@
-//! A connection that was switched to frames, read with blocking calls.
+//! A connection that was switched to frames.
 
 use crate::client::error::ClientError;
 use crate::client::ui::stdout_watch::{Waited, await_daemon, can_be_watched, is_timeout};
@@ -7,16 +7,16 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Filled {
-    /// Bytes; there may be frames now.
+    /// Bytes, which may complete a frame.
     Bytes,
-    /// Nothing within the given time.
+    /// Nothing came in time.
     Idle,
     /// The daemon closed the connection.
     End,
-    /// Nobody reads standard output any more; told only by who watches it.
+    /// The reader of standard output has left. Reported only after [`Frames::watch_output`].
     OutputClosed,
 }
 
@@ -38,15 +38,15 @@ impl Frames {
         }
     }
 
-    /// From now on a reader of standard output that leaves is noticed.
+    /// From now on a read also returns when the reader of standard output leaves.
     pub(crate) fn watch_output(&mut self) {
         self.watches_output = can_be_watched();
     }
 
-    /// The next frame of what has been read.
+    /// The next frame that was read completely.
     ///
     /// # Errors
-    /// `Protocol` when what came is no frame.
+    /// `Protocol` when the daemon sends an invalid frame.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, ClientError> {
         let broken =
             |error| ClientError::Protocol(format!("malformed data from the daemon: {error}"));
@@ -67,7 +67,7 @@ impl Frames {
                 Waited::Closed => return Filled::OutputClosed,
             }
         }
-        // A timeout that cannot be set only makes the read wait longer.
+        // Without the timeout the read only waits longer.
         let _ = self.stream.set_read_timeout(timeout);
         let mut buffer = [0; 64 * 1024];
         loop {

@@ -31,7 +31,7 @@ pub(crate) struct EndedGap {
     pub(crate) source: Option<usize>,
 }
 
-/// What becomes of data.
+/// The verdict on data.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Filtered<'a> {
     /// There is no gap before it.

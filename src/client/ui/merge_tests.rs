@@ -1,4 +1,4 @@
-//! What the merger prints.
+//! Tests of the merger.
 
 use super::*;
 use crate::wire::LogLine;
@@ -170,7 +170,7 @@ fn the_end_of_a_run_ends_its_line_once() {
     merger.data(b"half", &mut out);
     merger.ended("a:0", &mut out);
     merger.notice("a:0", "[EXITED]", &mut out);
-    // As the daemon tells it.
+    // The daemon ends the line as well.
     merger.data(b"\n", &mut out);
     merger.data(b"\nnext\n", &mut out);
     let text = String::from_utf8(out).expect("text");

@@ -30,7 +30,7 @@ pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
     answer.map(|_: DoctorReply| exit::DONE)
 }
 
-/// What a daemon that this user starts here would find.
+/// The checks that a daemon of this user would make.
 fn own_findings() -> DoctorReply {
     let checks = probe::checks().into_iter();
     let checks = checks.map(|check| DoctorCheck {

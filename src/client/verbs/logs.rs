@@ -1,4 +1,4 @@
-//! `logs`: output from memory, then as it comes.
+//! `logs`: output from memory, then new output.
 
 use crate::client::cli::command::LogsArgs;
 use crate::client::context::{Context, or_all, write_stdout};
@@ -11,7 +11,7 @@ use signal_hook::consts::SIGINT;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-/// How long an unfinished line waits for its rest before it is shown.
+/// How long an unfinished line is held before it is printed.
 pub(crate) const PARTIAL_LINE_DELAY: Duration = Duration::from_millis(100);
 
 /// Runs the verb.
@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
     };
     let _: Value = connection.call(&Call::Logs(params))?;
     let is_terminal = std::io::stdout().is_terminal();
-    // One stream alone has nothing that could come between.
+    // No other output can interrupt a line of a single stream.
     let alone = matches!(&status.processes[..], [one] if one.tty || stream.is_some());
     let mut merger = Merger::new(MergeOptions {
         style: context.style,
@@ -69,7 +69,7 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
     }
 }
 
-/// Prints until the stream ends; false when it broke off.
+/// Prints until the stream ends; false when the connection broke off.
 fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<bool, ClientError> {
     let mut out = Vec::new();
     let (mut ended, mut whole) = (false, false);
@@ -95,7 +95,7 @@ fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<bool, ClientError>
     Ok(whole)
 }
 
-/// Takes in one frame of a stream of logs.
+/// Hands one frame to the merger.
 pub(crate) fn take_frame(merger: &mut Merger, frame: &Frame, out: &mut Vec<u8>) {
     match frame.kind {
         Kind::Source => {

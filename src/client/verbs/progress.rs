@@ -1,4 +1,4 @@
-//! How the start of everything goes: from `STARTING` to up or failed, process by process.
+//! The progress of starting all processes, each from `STARTING` to its outcome.
 
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::{cut, display_width, pad, printable};
@@ -14,31 +14,31 @@ pub(crate) struct Progress {
     expected: BTreeMap<String, Vec<i32>>,
     /// In the order of the config.
     names: Vec<String>,
-    states: BTreeMap<String, Seen>,
+    states: BTreeMap<String, StartStatus>,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct StartStatus {
     state: String,
     wanted: bool,
     verdict: Verdict,
 }
 
-/// What has become of a start.
+/// The outcome of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing yet.
+    /// Not known yet.
     Pending,
-    /// Up, or done as expected.
+    /// Running, or exited as expected.
     Up,
-    /// Failed, and tried again.
+    /// Failed; another attempt follows.
     Retrying,
     /// Failed for good.
     Failed,
 }
 
 impl Progress {
-    /// From the config and the states at the begin.
+    /// Starts with the states of all processes.
     pub(crate) fn new(style: Style, config: &Config, processes: &[ProcessStatus]) -> Progress {
         let programs = config.programs.iter();
         let codes = programs.map(|p| (p.name.clone(), p.policy.exitcodes.clone()));
@@ -53,7 +53,7 @@ impl Progress {
         };
         for process in processes {
             let wanted = process.desired == "up" || process.state == "EXITED";
-            let seen = Seen {
+            let seen = StartStatus {
                 state: process.state.clone(),
                 wanted,
                 verdict: Verdict::Pending,
@@ -63,16 +63,16 @@ impl Progress {
         progress
     }
 
-    /// The lines for what the first states tell already.
+    /// The lines for starts whose outcome is already known.
     pub(crate) fn first_lines(&mut self, processes: &[ProcessStatus]) -> Vec<String> {
         let lines = processes.iter().filter_map(|process| {
             let verdict = self.verdict(&process.program, &process.state, process.exit);
-            self.settle(&process.name, verdict, process.pid, &process.detail)
+            self.record(&process.name, verdict, process.pid, &process.detail)
         });
         lines.collect()
     }
 
-    /// Takes note of an event; a line when it settles a start.
+    /// Handles an event. Returns a line when a start has a new outcome.
     pub(crate) fn take(&mut self, event: &EventInfo) -> Option<String> {
         let (Some(process), Some(to)) = (&event.process, &event.to) else {
             return None;
@@ -86,7 +86,7 @@ impl Progress {
             }
             None => {
                 let wanted = to == "STARTING";
-                let seen = Seen {
+                let seen = StartStatus {
                     state: to.clone(),
                     wanted,
                     verdict: Verdict::Pending,
@@ -95,10 +95,10 @@ impl Progress {
                 self.states.insert(process.clone(), seen);
             }
         }
-        self.settle(process, verdict, event.pid, &event.detail)
+        self.record(process, verdict, event.pid, &event.detail)
     }
 
-    /// Names of the processes that are wanted up and not settled.
+    /// The names of the processes that are wanted up and have no outcome.
     pub(crate) fn pending(&self, or_retrying: bool) -> Vec<&str> {
         let pending = |name: &&String| {
             self.states.get(*name).is_some_and(|seen| {
@@ -113,7 +113,7 @@ impl Progress {
             .collect()
     }
 
-    /// How many have this verdict.
+    /// How many wanted processes have this outcome.
     pub(crate) fn count(&self, verdict: Verdict) -> usize {
         self.states
             .values()
@@ -130,7 +130,7 @@ impl Progress {
             .count()
     }
 
-    /// One line for a live display.
+    /// The line of the live display.
     pub(crate) fn live_line(&self, width: usize) -> String {
         let pending = self.pending(false);
         let wanted = self.states.values().filter(|seen| seen.wanted).count();
@@ -175,8 +175,8 @@ impl Progress {
         }
     }
 
-    /// A line when this is news.
-    fn settle(
+    /// Returns a line when the outcome is new.
+    fn record(
         &mut self,
         name: &str,
         verdict: Verdict,

@@ -1,4 +1,4 @@
-//! `reload` and `scale`: what changes, as terraform shows it.
+//! `reload` and `scale`: the plan of changes.
 
 use crate::client::cli::command::{ReloadArgs, ScaleArgs};
 use crate::client::context::Context;
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_do_is_said() {
+    fn an_empty_plan_says_so() {
         let reply = PlanReply {
             entries: vec![entry("a:0", "unchanged", &[])],
             ..PlanReply::default()

@@ -1,4 +1,4 @@
-//! Verbs that change something: `start`, `stop`, `restart`, `signal`, `wait`, `send`, `detach`.
+//! Verbs that act on processes: `start`, `stop`, `restart`, `signal`, `wait`, `send`, `detach`.
 
 use crate::client::cli::command::{ActArgs, DetachArgs, Goal, SendArgs, SignalArgs, WaitArgs};
 use crate::client::context::Context;
@@ -46,7 +46,7 @@ pub(crate) fn signal(context: &Context, args: &SignalArgs) -> Result<i32, Client
     Ok(exit_code(&reply))
 }
 
-/// Runs `wait`; waiting for the end of one process gives its own code.
+/// Runs `wait`. With `--for exited` the exit code is that of the process.
 ///
 /// # Errors
 /// Of the connection, the request or the output.
@@ -64,7 +64,7 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientErro
         wait_for,
         timeout_s,
     });
-    // Nothing was asked for that could go on.
+    // No operation continues in the background.
     let render = |reply: &ActReply| match reply.timed_out && !context.global.quiet {
         true => {
             let lines = outcome_lines(context.style, reply);
@@ -75,7 +75,7 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientErro
     };
     let reply: ActReply = context.ask(&call, render)?;
     if args.goal == Goal::Exited && !reply.timed_out {
-        // Of several the first that did not end with 0.
+        // Of several processes, the first that failed decides.
         let codes = reply.processes.iter().filter_map(|process| process.exit);
         let code = codes.map(|exit| exit.shell_code()).find(|code| *code != 0);
         return Ok(code.unwrap_or_else(|| exit_code(&reply)));
@@ -119,7 +119,7 @@ pub(crate) fn detach(context: &Context, args: &DetachArgs) -> Result<i32, Client
     Ok(exit::DONE)
 }
 
-/// 124 when the time was over, 1 when one failed.
+/// 124 after a timeout, 1 when one process failed.
 pub(crate) fn exit_code(reply: &ActReply) -> i32 {
     match (
         reply.timed_out,
@@ -150,7 +150,7 @@ fn outcome_lines(style: Style, reply: &ActReply) -> Vec<String> {
         .collect()
 }
 
-/// With `-q` only what failed is told.
+/// With `-q` only failures are printed.
 fn rendered(context: &Context, reply: &ActReply) -> Vec<String> {
     if !context.global.quiet {
         return render(context.style, reply);
@@ -174,10 +174,10 @@ fn outcome_line(style: Style, outcome: &Outcome) -> String {
         message.push_str(&format!(" (pid {pid})"));
     }
     let paint = if outcome.ok { Paint::Green } else { Paint::Red };
-    // Also without colour a failure stands out.
+    // A failure must stand out without colour as well.
     let mark = if outcome.ok { "" } else { "failed: " };
-    let told = message.starts_with("failed") || message.contains("FATAL");
-    let mark = if told { "" } else { mark };
+    let named = message.starts_with("failed") || message.contains("FATAL");
+    let mark = if named { "" } else { mark };
     format!(
         "{}: {}",
         printable(&outcome.name),
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outcomes_are_told_per_process() {
+    fn every_process_has_its_outcome() {
         let outcome = |name: &str, ok, message: &str, pid| Outcome {
             name: name.to_string(),
             ok,

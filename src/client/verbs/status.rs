@@ -1,4 +1,4 @@
-//! `status`: the table, once or live.
+//! `status`: the table of processes, once or live.
 
 use crate::client::cli::command::StatusArgs;
 use crate::client::context::{Context, or_all, write_stdout};
@@ -40,7 +40,7 @@ pub(crate) fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientErr
     Ok(exit_code(&reply))
 }
 
-/// 0 when everything asked for is RUNNING.
+/// 0 when all targets are RUNNING.
 pub(crate) fn exit_code(reply: &StatusReply) -> i32 {
     let running = reply
         .processes
@@ -75,7 +75,7 @@ fn row(process: &ProcessStatus) -> Vec<Cell> {
     ]
 }
 
-/// The daemon's line, who is attached, and what an ended leader left, when it is not said yet.
+/// The daemon's text, then attached clients and stragglers unless that text names them.
 fn detail(process: &ProcessStatus) -> String {
     let mut parts = Vec::new();
     if !process.detail.is_empty() {
@@ -101,7 +101,7 @@ fn detail(process: &ProcessStatus) -> String {
     parts.join("; ")
 }
 
-/// Draws the table again whenever something happens, and once a second for the uptimes.
+/// Redraws the table at every event, and once a second for the uptimes.
 fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
     let mut connection = context.connect()?;
     if !context.is_terminal() {
@@ -130,7 +130,7 @@ fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
     }
 }
 
-/// Without a terminal: a table (or an object) for every event.
+/// Without a terminal: prints a table (or an object) for every event.
 fn watch_lines(
     context: &Context,
     connection: &mut DaemonConnection,

@@ -1,4 +1,4 @@
-//! `up`, `down` and `shutdown`: the daemon from its start to its end.
+//! `up`, `down` and `shutdown`.
 
 use crate::client::cli::command::{DownArgs, UpArgs};
 use crate::client::context::{Context, Shell};
@@ -44,10 +44,10 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     };
     context.global.socket = Some(connection.path().to_path_buf());
     drop(connection);
-    // Not that of the control shell: this one. Who follows takes care of signals itself.
+    // Use this daemon, not that of the control shell. The foreground handles signals itself.
     let shell = context.shell.take().filter(|_| args.detach);
     context.shell = shell.as_ref().map(Shell::unpinned);
-    // Before the first look, so that nothing falls between the two.
+    // Before the first status, so that no event is missed between the two.
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
     if !fresh {
@@ -61,7 +61,7 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     foreground::run(&context, progress, &processes, events, fresh)
 }
 
-/// The daemon of this config, where it is or where it was asked for.
+/// Connects to the daemon of this config, at `--socket` if that is given.
 fn find_daemon(context: &Context, config: &Config) -> Result<DaemonConnection, ClientError> {
     match &context.global.socket {
         Some(socket) => by_config::verify_config(DaemonConnection::open(socket)?, &config.path),
@@ -98,7 +98,7 @@ pub(crate) fn down(
         .filter(|process| process.pid.is_some())
         .count();
     match connection.call_value(&Call::Shutdown(ShutdownParams { now: args.now })) {
-        // The end may be faster than its announcement.
+        // The daemon may exit before it answers.
         Ok(_) | Err(ClientError::Disconnected) => {}
         Err(error) => return Err(error),
     }
@@ -116,7 +116,7 @@ pub(crate) fn down(
     Ok(exit::DONE)
 }
 
-/// Loads the config; prints its errors, or its warnings.
+/// Loads the config and prints its errors or warnings.
 fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
     match config::load(path, &Environment::current()) {
         Ok(config) => {
@@ -133,7 +133,8 @@ fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
     }
 }
 
-/// Starts what the config wants up and what is not; tells when the config has changed.
+/// Starts the processes that the config wants up and that are down. Prints a notice when the
+/// running processes differ from the config.
 fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientError> {
     let mut connection = context.connect()?;
     let call = Call::Reload(ReloadParams { dry_run: true });
@@ -167,7 +168,7 @@ fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientEr
     Ok(())
 }
 
-/// Returns when all are up or one failed.
+/// Waits until all processes are up or one has failed.
 fn wait_for_all(
     context: &Context,
     progress: &mut Progress,

@@ -68,7 +68,7 @@ mod tests {
     use crate::wire::ProcessStatus;
 
     #[test]
-    fn why_tells_causes_and_remedy() {
+    fn causes_and_remedy_are_shown() {
         let reply = WhyReply {
             process: ProcessStatus {
                 name: "once:0".to_string(),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_is_not_told_twice() {
+    fn a_summary_is_not_repeated() {
         let process = ProcessStatus {
             name: "web:0".to_string(),
             state: "RUNNING".to_string(),
