@@ -46,7 +46,7 @@ enum Source {
 
 /// The verdict on a candidate.
 enum Verdict {
-    Accepted(DaemonConnection),
+    Accepted(Box<DaemonConnection>),
     /// No daemon, or another one.
     Rejected,
     /// The socket that the config names belongs to another config's daemon.
@@ -65,7 +65,7 @@ pub(crate) fn daemon_of(config: &Path) -> Result<DaemonConnection, ClientError> 
     let mut taken = None;
     for candidate in candidates(&settings, &canonical) {
         match candidate.verify(&canonical)? {
-            Verdict::Accepted(connection) => return Ok(connection),
+            Verdict::Accepted(connection) => return Ok(*connection),
             Verdict::Rejected => {}
             Verdict::Taken(error) => taken = Some(error),
         }
@@ -181,7 +181,7 @@ impl Candidate {
             }
         };
         Ok(match accepted {
-            true => Verdict::Accepted(connection),
+            true => Verdict::Accepted(Box::new(connection)),
             false => Verdict::Rejected,
         })
     }
