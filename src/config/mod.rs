@@ -30,7 +30,7 @@ pub use environment::{Environment, SystemUsers, UserEntry, Users};
 pub use load::{FILE_NAME, find, load};
 pub use quantity::{parse_duration, parse_size};
 
-pub use crate::supervisor::Autostart;
+pub use crate::supervisor::{Autostart, signal_names};
 use crate::supervisor::{Identity, Program};
 use log::LevelFilter;
 use std::collections::BTreeMap;

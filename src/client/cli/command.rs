@@ -1,8 +1,7 @@
 //! The table of verbs. Parser, help, completions, man pages and control shell derive from it.
 
 use crate::client::cli::help::{self, GROUPS};
-use crate::config::parse_duration;
-use crate::supervisor::signal_names;
+use crate::config::{parse_duration, signal_names};
 use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use std::ffi::OsStr;

@@ -1,4 +1,5 @@
-//! The parts of the help that clap does not derive: groups of verbs, and sections after the options.
+//! The parts of the help that clap does not derive: groups of verbs, and sections after the
+//! options.
 
 use clap::builder::StyledStr;
 
