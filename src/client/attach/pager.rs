@@ -3,7 +3,7 @@
 use crate::client::attach::session::asked_to_end;
 use crate::client::context::Context;
 use crate::client::error::ClientError;
-use crate::client::ui::event_loop::{SignalSource, Watch, wait};
+use crate::client::ui::event_loop::{FdWatch, SignalSource, wait};
 use crate::client::ui::style::Paint;
 use crate::sys::tty;
 use crate::wire::{Call, PeekParams, PeekReply};
@@ -96,7 +96,7 @@ fn key_or_signal(signals: &mut SignalSource) -> io::Result<PagerExit> {
     let terminal = tty::open()?;
     let _raw = tty::RawMode::enter(terminal.as_fd())?;
     loop {
-        let watches = [Watch::readable(&terminal), Watch::readable(signals)];
+        let watches = [FdWatch::readable(&terminal), FdWatch::readable(signals)];
         let [key, signal] = wait(watches, None)?;
         if signal.is_readable()
             && let Some(signal) = asked_to_end(signals)

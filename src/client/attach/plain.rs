@@ -4,12 +4,12 @@
 //! reads any output. Standard input and output may be shared with other programs, so they stay
 //! blocking. The loop reads and writes them only when they are ready, a few bytes at a time.
 
-use crate::client::attach::plain_output::{Output, Stream, is_temporary};
+use crate::client::attach::plain_output::{PlainOutput, StdStream, is_temporary};
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
 use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::error::{ClientError, exit};
-use crate::client::ui::event_loop::{Readiness, SignalSource, Watch, wait};
+use crate::client::ui::event_loop::{FdWatch, Readiness, SignalSource, wait};
 use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::table::bracketed;
 use crate::sys::io as sys_io;
@@ -49,7 +49,7 @@ pub(crate) fn run(
     let interrupted = connection.take_guard().is_some_and(|guard| guard.fired());
     let (socket, decoder) = connection.into_frames();
     socket.set_nonblocking(true).map_err(failed)?;
-    let input = Input::new(context, args, reply);
+    let input = PlainInput::new(context, args, reply);
     if !input.is_terminal && reply.pid.is_none() && args.until_exit {
         let (name, state) = (&reply.process, &reply.state);
         context.notice(&format!(
@@ -63,7 +63,7 @@ pub(crate) fn run(
         outgoing: Vec::new(),
         signals,
         input,
-        output: Output::new(context.global.quiet || context.global.json),
+        output: PlainOutput::new(context.global.quiet || context.global.json),
         greeting: greeting.map(|text| (Instant::now() + GREETING_DELAY, text)),
         end: interrupted.then_some(End::Left),
     };
@@ -147,8 +147,8 @@ struct PlainSession {
     /// slowly slows the sender down.
     outgoing: Vec<u8>,
     signals: SignalSource,
-    input: Input,
-    output: Output,
+    input: PlainInput,
+    output: PlainOutput,
     /// The greeting, and when it is due.
     greeting: Option<(Instant, String)>,
     end: Option<End>,
@@ -187,14 +187,14 @@ impl PlainSession {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let room = self.output.queued < OUTPUT_BOUND;
         let output = match self.output.next_stream() {
-            Some(Stream::Stdout) => Watch::new(&stdout, false, true),
-            Some(Stream::Stderr) => Watch::new(&stderr, false, true),
-            None => Watch::new(&stdout, false, false),
+            Some(StdStream::Stdout) => FdWatch::new(&stdout, false, true),
+            Some(StdStream::Stderr) => FdWatch::new(&stderr, false, true),
+            None => FdWatch::new(&stdout, false, false),
         };
         let watches = [
-            Watch::readable(&self.signals),
-            Watch::new(&self.socket, room, !self.outgoing.is_empty()),
-            Watch::new(&stdin, self.reads_input(), false),
+            FdWatch::readable(&self.signals),
+            FdWatch::new(&self.socket, room, !self.outgoing.is_empty()),
+            FdWatch::new(&stdin, self.reads_input(), false),
             output,
         ];
         wait(watches, until.into_iter().flatten().min())
@@ -205,10 +205,10 @@ impl PlainSession {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         while let Some(stream) = self.output.next_stream() {
             let watch = match stream {
-                Stream::Stdout => Watch::new(&stdout, false, true),
-                Stream::Stderr => Watch::new(&stderr, false, true),
+                StdStream::Stdout => FdWatch::new(&stdout, false, true),
+                StdStream::Stderr => FdWatch::new(&stderr, false, true),
             };
-            let watches = [watch, Watch::readable(&self.signals)];
+            let watches = [watch, FdWatch::readable(&self.signals)];
             let [ready, signal] = wait(watches, until).map_err(failed)?;
             if signal.is_readable() || !ready.is_writable() {
                 break;
@@ -293,7 +293,7 @@ impl PlainSession {
                     }
                 } else if let Some(refusal) = self.input.refusal.take() {
                     self.output
-                        .push(Stream::Stderr, format!("{refusal}\n").as_bytes());
+                        .push(StdStream::Stderr, format!("{refusal}\n").as_bytes());
                 }
             }
         }
@@ -336,8 +336,8 @@ impl PlainSession {
             Kind::Data | Kind::Snapshot => {
                 if let Some((_, bytes)) = frame.offset_and_bytes() {
                     let stream = match frame.flags & flags::STDERR {
-                        0 => Stream::Stdout,
-                        _ => Stream::Stderr,
+                        0 => StdStream::Stdout,
+                        _ => StdStream::Stderr,
                     };
                     self.output.push(stream, bytes);
                     self.input.note_output(stream);
@@ -370,7 +370,7 @@ impl PlainSession {
 }
 
 /// Standard input, and what becomes of it.
-struct Input {
+struct PlainInput {
     is_terminal: bool,
     /// The process may read it.
     accepted: bool,
@@ -396,12 +396,12 @@ enum InputState {
     Left,
 }
 
-impl Input {
-    fn new(context: &Context, args: &AttachArgs, reply: &AttachReply) -> Input {
+impl PlainInput {
+    fn new(context: &Context, args: &AttachArgs, reply: &AttachReply) -> PlainInput {
         let is_terminal = io::stdin().is_terminal();
         // A person sees the process start and may type then. A pipe has ended by that time.
         let later = is_terminal && reply.pid.is_none();
-        Input {
+        PlainInput {
             is_terminal,
             accepted: (reply.input || later) && !args.read_only,
             until_exit: args.until_exit,
@@ -418,8 +418,8 @@ impl Input {
         }
     }
 
-    fn note_output(&mut self, stream: Stream) {
-        if let (Stream::Stdout, InputState::AwaitingAnswer { quiet_at, .. }) =
+    fn note_output(&mut self, stream: StdStream) {
+        if let (StdStream::Stdout, InputState::AwaitingAnswer { quiet_at, .. }) =
             (stream, &mut self.state)
         {
             *quiet_at = Instant::now() + ANSWER_QUIET;

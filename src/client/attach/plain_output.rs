@@ -12,15 +12,15 @@ use std::os::fd::AsFd;
 const WRITE_MAX: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stream {
+pub(super) enum StdStream {
     Stdout,
     Stderr,
 }
 
 /// Output of the process and the client's notices, in order.
-pub(super) struct Output {
+pub(super) struct PlainOutput {
     quiet: bool,
-    queue: VecDeque<(Stream, VecDeque<u8>)>,
+    queue: VecDeque<(StdStream, VecDeque<u8>)>,
     /// How many bytes the queue holds.
     pub(super) queued: usize,
     /// The last byte for a terminal is not the end of a line.
@@ -34,11 +34,11 @@ pub(super) struct Output {
     queried: bool,
 }
 
-impl Output {
+impl PlainOutput {
     /// An empty queue for the standard streams. `quiet` drops notices.
-    pub(super) fn new(quiet: bool) -> Output {
+    pub(super) fn new(quiet: bool) -> PlainOutput {
         let is_terminal = [io::stdout().is_terminal(), io::stderr().is_terminal()];
-        Output {
+        PlainOutput {
             quiet,
             queue: VecDeque::new(),
             queued: 0,
@@ -50,7 +50,7 @@ impl Output {
         }
     }
 
-    pub(super) fn push(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(super) fn push(&mut self, stream: StdStream, bytes: &[u8]) {
         let is_terminal = self.is_terminal[stream as usize];
         if let (true, Some(last)) = (is_terminal, bytes.last()) {
             self.within_line = *last != b'\n';
@@ -58,7 +58,7 @@ impl Output {
         if bytes.is_empty() {
             return;
         }
-        if let (Stream::Stdout, Some(tracker)) = (stream, &mut self.tracker) {
+        if let (StdStream::Stdout, Some(tracker)) = (stream, &mut self.tracker) {
             tracker.feed(bytes);
             self.queried |= self.queries.found_in(bytes);
         }
@@ -70,13 +70,13 @@ impl Output {
     pub(super) fn say(&mut self, text: &str) {
         let start = if self.within_line { "\n" } else { "" };
         if !self.quiet {
-            self.push(Stream::Stderr, format!("{start}{text}\n").as_bytes());
+            self.push(StdStream::Stderr, format!("{start}{text}\n").as_bytes());
         }
         self.within_line = false;
     }
 
     /// The stream of the next bytes.
-    pub(super) fn next_stream(&self) -> Option<Stream> {
+    pub(super) fn next_stream(&self) -> Option<StdStream> {
         self.queue.front().map(|(stream, _)| *stream)
     }
 
@@ -88,8 +88,8 @@ impl Output {
         let (first, _) = bytes.as_slices();
         let part = &first[..first.len().min(WRITE_MAX)];
         let written = match stream {
-            Stream::Stdout => sys_io::write(io::stdout().as_fd(), part),
-            Stream::Stderr => sys_io::write(io::stderr().as_fd(), part),
+            StdStream::Stdout => sys_io::write(io::stdout().as_fd(), part),
+            StdStream::Stderr => sys_io::write(io::stderr().as_fd(), part),
         };
         match written {
             Ok(count) => {

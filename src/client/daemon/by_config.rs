@@ -25,12 +25,12 @@ const SCAN_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Candidate {
     socket: PathBuf,
-    source: Source,
+    origin: Origin,
 }
 
 /// Why a socket is tried, which decides how its daemon is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
+enum Origin {
     /// `daemon.socket`. Another config may name the same one.
     Setting,
     /// The usual path. No other config's daemon creates it.
@@ -44,8 +44,8 @@ enum Source {
     Scan,
 }
 
-/// The verdict on a candidate.
-enum Verdict {
+/// The result of verifying a candidate.
+enum Verification {
     Accepted(Box<DaemonConnection>),
     /// No daemon, or another one.
     Rejected,
@@ -65,9 +65,9 @@ pub(crate) fn daemon_of(config: &Path) -> Result<DaemonConnection, ClientError> 
     let mut taken = None;
     for candidate in candidates(&settings, &canonical) {
         match candidate.verify(&canonical)? {
-            Verdict::Accepted(connection) => return Ok(*connection),
-            Verdict::Rejected => {}
-            Verdict::Taken(error) => taken = Some(error),
+            Verification::Accepted(connection) => return Ok(*connection),
+            Verification::Rejected => {}
+            Verification::Taken(error) => taken = Some(error),
         }
     }
     Err(taken.unwrap_or_else(|| not_running(config, &settings, &canonical)))
@@ -100,22 +100,22 @@ fn other_config(connection: &DaemonConnection, other: &str, canonical: &Path) ->
 fn candidates(settings: &DaemonSettings, canonical: &Path) -> impl Iterator<Item = Candidate> {
     let setting = settings.socket.clone().map(|socket| Candidate {
         socket,
-        source: Source::Setting,
+        origin: Origin::Setting,
     });
     let usual = usual_sockets(settings, canonical)
         .into_iter()
         .map(|socket| {
-            let source = match socket.is_symlink() {
-                true => Source::Link,
-                false => Source::Usual,
+            let origin = match socket.is_symlink() {
+                true => Origin::Link,
+                false => Origin::Usual,
             };
-            Candidate { socket, source }
+            Candidate { socket, origin }
         });
     let dropped = std::iter::once_with(|| dropped(canonical)).flatten();
     let scan = std::iter::once_with(|| paths::sockets_of(&paths::own_runtime_dirs())).flatten();
     let scan = scan.map(|socket| Candidate {
         socket,
-        source: Source::Scan,
+        origin: Origin::Scan,
     });
     setting.into_iter().chain(usual).chain(dropped).chain(scan)
 }
@@ -146,7 +146,7 @@ fn dropped(canonical: &Path) -> Vec<Candidate> {
     let directories = paths::dropped_runtime_dirs().into_iter();
     let candidate = |directory: PathBuf| Candidate {
         socket: runtime::socket_path(&directory, canonical),
-        source: Source::Dropped { lock_holder },
+        origin: Origin::Dropped { lock_holder },
     };
     directories.map(candidate).collect()
 }
@@ -157,32 +157,36 @@ impl Candidate {
     /// # Errors
     /// When the socket is the config's own but cannot be used. A daemon that was only guessed is
     /// rejected instead.
-    fn verify(&self, canonical: &Path) -> Result<Verdict, ClientError> {
-        let guessed = matches!(self.source, Source::Dropped { .. } | Source::Scan);
+    fn verify(&self, canonical: &Path) -> Result<Verification, ClientError> {
+        let guessed = matches!(self.origin, Origin::Dropped { .. } | Origin::Scan);
         let mut connection = match DaemonConnection::open(&self.socket) {
             Ok(connection) => connection,
-            Err(ClientError::NotRunning(_)) => return Ok(Verdict::Rejected),
-            Err(_) if guessed => return Ok(Verdict::Rejected),
+            Err(ClientError::NotRunning(_)) => return Ok(Verification::Rejected),
+            Err(_) if guessed => return Ok(Verification::Rejected),
             Err(error) => return Err(error),
         };
-        let accepted = match self.source {
-            Source::Usual => true,
-            Source::Dropped { lock_holder } => connection.peer_pid() == Some(lock_holder),
-            Source::Scan => connection
+        let accepted = match self.origin {
+            Origin::Usual => true,
+            Origin::Dropped { lock_holder } => connection.peer_pid() == Some(lock_holder),
+            Origin::Scan => connection
                 .hello_within(SCAN_TIMEOUT)
                 .is_ok_and(|hello| Path::new(&hello.config) == canonical),
-            Source::Setting | Source::Link => {
+            Origin::Setting | Origin::Link => {
                 let other = connection.hello()?.config;
                 let accepted = Path::new(&other) == canonical;
-                if !accepted && self.source == Source::Setting {
-                    return Ok(Verdict::Taken(other_config(&connection, &other, canonical)));
+                if !accepted && self.origin == Origin::Setting {
+                    return Ok(Verification::Taken(other_config(
+                        &connection,
+                        &other,
+                        canonical,
+                    )));
                 }
                 accepted
             }
         };
         Ok(match accepted {
-            true => Verdict::Accepted(Box::new(connection)),
-            false => Verdict::Rejected,
+            true => Verification::Accepted(Box::new(connection)),
+            false => Verification::Rejected,
         })
     }
 }
@@ -227,21 +231,21 @@ mod tests {
         };
         let mut found = candidates(&settings, &config);
         let first = found.next().expect("the setting");
-        assert_eq!((first.source, first.socket), (Source::Setting, socket));
+        assert_eq!((first.origin, first.socket), (Origin::Setting, socket));
         let second = found.next().expect("a usual path");
-        assert_eq!(second.source, Source::Usual);
+        assert_eq!(second.origin, Origin::Usual);
         assert!(second.socket.starts_with(paths::own_runtime_dir()));
     }
 
     #[test]
     fn a_socket_without_daemon_is_rejected() {
-        for source in [Source::Setting, Source::Usual, Source::Link, Source::Scan] {
+        for origin in [Origin::Setting, Origin::Usual, Origin::Link, Origin::Scan] {
             let candidate = Candidate {
                 socket: PathBuf::from("/nonexistent/a.sock"),
-                source,
+                origin,
             };
-            let verdict = candidate.verify(Path::new("/a.yaml")).expect("no error");
-            assert!(matches!(verdict, Verdict::Rejected), "{candidate:?}");
+            let found = candidate.verify(Path::new("/a.yaml")).expect("no error");
+            assert!(matches!(found, Verification::Rejected), "{candidate:?}");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Filled {
+pub(crate) enum ReadOutcome {
     /// Bytes, which may complete a frame.
     Bytes,
     /// Nothing came in time.
@@ -59,12 +59,12 @@ impl Frames {
     }
 
     /// Reads once; waits at most `timeout` (not zero) when there is one.
-    pub(crate) fn fill(&mut self, timeout: Option<Duration>) -> Filled {
+    pub(crate) fn fill(&mut self, timeout: Option<Duration>) -> ReadOutcome {
         if self.watches_output {
             match await_daemon(&self.stream, timeout) {
                 Waited::Readable => {}
-                Waited::Idle => return Filled::Idle,
-                Waited::Closed => return Filled::OutputClosed,
+                Waited::Idle => return ReadOutcome::Idle,
+                Waited::Closed => return ReadOutcome::OutputClosed,
             }
         }
         // Without the timeout the read only waits longer.
@@ -72,14 +72,14 @@ impl Frames {
         let mut buffer = [0; 64 * 1024];
         loop {
             match self.stream.read(&mut buffer) {
-                Ok(0) => return Filled::End,
+                Ok(0) => return ReadOutcome::End,
                 Ok(count) => {
                     self.decoder.push(&buffer[..count]);
-                    return Filled::Bytes;
+                    return ReadOutcome::Bytes;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(error.kind()) => return Filled::Idle,
-                Err(_) => return Filled::End,
+                Err(error) if is_timeout(error.kind()) => return ReadOutcome::Idle,
+                Err(_) => return ReadOutcome::End,
             }
         }
     }

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 /// A descriptor, and the events to wait for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Watch<'fd> {
+pub(crate) struct FdWatch<'fd> {
     fd: BorrowedFd<'fd>,
     /// `None` leaves the descriptor out: even its hang-up does not end the wait.
     events: Option<PollFlags>,
@@ -30,26 +30,26 @@ pub(crate) struct SignalSource {
     delivery: SignalDelivery<UnixStream, SignalOnly>,
 }
 
-impl<'fd> Watch<'fd> {
+impl<'fd> FdWatch<'fd> {
     /// Waits for these; for nothing when both are false.
-    pub(crate) fn new(fd: &'fd impl AsFd, read: bool, write: bool) -> Watch<'fd> {
+    pub(crate) fn new(fd: &'fd impl AsFd, read: bool, write: bool) -> FdWatch<'fd> {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, read);
         events.set(PollFlags::OUT, write);
-        Watch {
+        FdWatch {
             fd: fd.as_fd(),
             events: (read || write).then_some(events),
         }
     }
 
     /// Waits until it is readable or closed.
-    pub(crate) fn readable(fd: &'fd impl AsFd) -> Watch<'fd> {
-        Watch::new(fd, true, false)
+    pub(crate) fn readable(fd: &'fd impl AsFd) -> FdWatch<'fd> {
+        FdWatch::new(fd, true, false)
     }
 
     /// Waits only until the other end is closed.
-    pub(crate) fn hang_up(fd: &'fd impl AsFd) -> Watch<'fd> {
-        Watch {
+    pub(crate) fn hang_up(fd: &'fd impl AsFd) -> FdWatch<'fd> {
+        FdWatch {
             fd: fd.as_fd(),
             events: Some(PollFlags::empty()),
         }
@@ -73,7 +73,7 @@ impl Readiness {
 /// # Errors
 /// Of the system call. A signal is no error.
 pub(crate) fn wait<const N: usize>(
-    watches: [Watch<'_>; N],
+    watches: [FdWatch<'_>; N],
     until: Option<Instant>,
 ) -> io::Result<[Readiness; N]> {
     let watched = watches.iter().filter_map(|watch| {
@@ -128,15 +128,15 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         theirs.write_all(b"x").expect("room");
         let watches = [
-            Watch::new(&ours, false, false),
-            Watch::hang_up(&ours),
-            Watch::new(&ours, true, true),
+            FdWatch::new(&ours, false, false),
+            FdWatch::hang_up(&ours),
+            FdWatch::new(&ours, true, true),
         ];
         let [off, end, both] = wait(watches, None).expect("a poll");
         assert!(!off.is_readable() && !end.is_readable());
         assert!(both.is_readable() && both.is_writable());
         drop(theirs);
-        let [end] = wait([Watch::hang_up(&ours)], None).expect("a poll");
+        let [end] = wait([FdWatch::hang_up(&ours)], None).expect("a poll");
         assert!(end.is_readable() && end.is_writable());
     }
 
@@ -144,7 +144,7 @@ mod tests {
     fn the_deadline_ends_the_wait() {
         let (ours, _theirs) = UnixStream::pair().expect("a pair");
         let until = Instant::now() + Duration::from_millis(5);
-        let [ready] = wait([Watch::readable(&ours)], Some(until)).expect("a poll");
+        let [ready] = wait([FdWatch::readable(&ours)], Some(until)).expect("a poll");
         assert!(!ready.is_readable() && Instant::now() >= until);
     }
 
@@ -152,11 +152,11 @@ mod tests {
     fn a_signal_is_readable_once() {
         let mut signals = SignalSource::new(&[SIGWINCH]).expect("caught");
         signal_hook::low_level::raise(SIGWINCH).expect("sent");
-        let [ready] = wait([Watch::readable(&signals)], None).expect("a poll");
+        let [ready] = wait([FdWatch::readable(&signals)], None).expect("a poll");
         assert!(ready.is_readable());
         assert_eq!(signals.pending().collect::<Vec<_>>(), [SIGWINCH]);
         let now = Some(Instant::now());
-        let [ready] = wait([Watch::readable(&signals)], now).expect("a poll");
+        let [ready] = wait([FdWatch::readable(&signals)], now).expect("a poll");
         assert!(!ready.is_readable());
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Pure.
 
-use crate::client::ui::merge::LINE_MAX;
+/// The longest line that is held until it is complete, in bytes. A longer one is printed in parts.
+pub(crate) const LINE_MAX: usize = 64 * 1024;
 
 /// Holds data behind a gap until a line begins.
 #[derive(Debug, Default)]

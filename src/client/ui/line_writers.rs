@@ -3,12 +3,41 @@
 //!
 //! Pure.
 
+use crate::client::ui::gap_filter::LINE_MAX;
 use crate::client::ui::local_time::utc_rfc3339;
-use crate::client::ui::merge::{LINE_MAX, MergeOptions, Source};
 use crate::client::ui::sanitise::Sanitiser;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::{display_width, pad};
 use crate::wire::LogLine;
+
+/// How output is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct MergeOptions {
+    /// Colour of prefixes and notices.
+    pub(crate) style: Style,
+    /// The processes. Lines have a prefix if there are several, or with `always_prefix`.
+    pub(crate) names: Vec<String>,
+    pub(crate) always_prefix: bool,
+    /// Put the time before each line.
+    pub(crate) timestamps: bool,
+    /// Remove control sequences.
+    pub(crate) strip: bool,
+    /// Print each line as an object.
+    pub(crate) json: bool,
+    /// Hold an unfinished line until it is complete: no person waits for a prompt.
+    pub(crate) whole_lines: bool,
+}
+
+/// One stream of one process.
+#[derive(Debug)]
+pub(crate) struct OutputSource {
+    pub(crate) process: String,
+    pub(crate) stream: String,
+    /// When the next bytes were written.
+    pub(crate) time_ns: u64,
+    /// Its run ended within a line, which we have ended.
+    pub(crate) line_closed: bool,
+}
 
 /// Prints output in one form. Sources are known by their index.
 #[derive(Debug)]
@@ -62,7 +91,13 @@ impl Writer {
         }
     }
 
-    pub(crate) fn data(&mut self, index: usize, source: &Source, bytes: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn data(
+        &mut self,
+        index: usize,
+        source: &OutputSource,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) {
         match self {
             Writer::Verbatim(writer) => writer.data(index, bytes, out),
             Writer::Lines(writer) => writer.data(index, source, bytes, out),
@@ -97,7 +132,12 @@ impl Writer {
     }
 
     /// Prints and ends the unfinished line of a source; false when there is none.
-    pub(crate) fn close_line(&mut self, index: usize, source: &Source, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn close_line(
+        &mut self,
+        index: usize,
+        source: &OutputSource,
+        out: &mut Vec<u8>,
+    ) -> bool {
         match self {
             Writer::Verbatim(writer) => writer.open == Some(index) && writer.close(out),
             Writer::Lines(writer) => writer.close_line(index, out),
@@ -115,7 +155,7 @@ impl Writer {
     }
 
     /// Prints the unfinished lines.
-    pub(crate) fn flush(&mut self, sources: &[Source], out: &mut Vec<u8>) {
+    pub(crate) fn flush(&mut self, sources: &[OutputSource], out: &mut Vec<u8>) {
         for (index, source) in sources.iter().enumerate() {
             match self {
                 Writer::Verbatim(_) => {}
@@ -223,13 +263,13 @@ pub(crate) struct LineWriter {
     strip: bool,
     /// Lines are only held back, not changed.
     unchanged: bool,
-    lines: Vec<SourceLine>,
+    lines: Vec<PrefixedLine>,
     /// The source whose unfinished line is on the screen.
     open: Option<usize>,
 }
 
 #[derive(Debug)]
-struct SourceLine {
+struct PrefixedLine {
     label: String,
     held: HeldLine,
     sanitiser: Option<Sanitiser>,
@@ -238,7 +278,7 @@ struct SourceLine {
 impl LineWriter {
     fn add_source(&mut self, process: &str) {
         let keep_colours = self.labels.style.is_coloured();
-        self.lines.push(SourceLine {
+        self.lines.push(PrefixedLine {
             label: self.labels.label(process),
             held: HeldLine::default(),
             sanitiser: self.strip.then(|| Sanitiser::new(keep_colours)),
@@ -252,7 +292,7 @@ impl LineWriter {
         }
     }
 
-    fn data(&mut self, index: usize, source: &Source, bytes: &[u8], out: &mut Vec<u8>) {
+    fn data(&mut self, index: usize, source: &OutputSource, bytes: &[u8], out: &mut Vec<u8>) {
         let mut clean = Vec::new();
         let bytes = match &mut self.lines[index].sanitiser {
             Some(sanitiser) => {
@@ -331,7 +371,7 @@ pub(crate) struct JsonWriter {
 }
 
 impl JsonWriter {
-    fn data(&mut self, index: usize, source: &Source, bytes: &[u8], out: &mut Vec<u8>) {
+    fn data(&mut self, index: usize, source: &OutputSource, bytes: &[u8], out: &mut Vec<u8>) {
         for piece in pieces(bytes) {
             if self.lines[index].push(piece, source.time_ns) {
                 self.print_held(index, source, out);
@@ -340,7 +380,7 @@ impl JsonWriter {
     }
 
     /// Prints the held line of a source, finished or not; false when there is none.
-    fn print_held(&mut self, index: usize, source: &Source, out: &mut Vec<u8>) -> bool {
+    fn print_held(&mut self, index: usize, source: &OutputSource, out: &mut Vec<u8>) -> bool {
         let held = std::mem::take(&mut self.lines[index]);
         if held.bytes.is_empty() {
             return false;

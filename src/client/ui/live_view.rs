@@ -3,7 +3,7 @@
 use crate::client::context::write_stdout;
 use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::error::ClientError;
-use crate::client::ui::event_loop::{SignalSource, Watch, wait};
+use crate::client::ui::event_loop::{FdWatch, SignalSource, wait};
 use crate::client::ui::fatal_signals::deadly;
 use crate::sys::tty;
 use std::io;
@@ -75,9 +75,9 @@ impl LiveView {
         loop {
             let pause = if changed { REDRAW_MIN } else { REDRAW_MAX };
             let watches = [
-                Watch::readable(&self.terminal),
-                Watch::readable(&self.events),
-                Watch::readable(&self.signals),
+                FdWatch::readable(&self.terminal),
+                FdWatch::readable(&self.events),
+                FdWatch::readable(&self.signals),
             ];
             let [key, events, signals] = wait(watches, Some(start + pause)).map_err(failed)?;
             if signals.is_readable() && self.signals.pending().next().is_some() {

@@ -8,52 +8,19 @@
 //! ```
 
 use crate::client::ui::gap_filter::{EndedGap, Filtered, GapFilter};
-use crate::client::ui::line_writers::Writer;
-use crate::client::ui::style::Style;
+use crate::client::ui::line_writers::{MergeOptions, OutputSource, Writer};
 use crate::wire::SourceInfo;
-
-/// The longest line that is held until it is complete, in bytes. A longer one is printed in parts.
-pub(crate) const LINE_MAX: usize = 64 * 1024;
-
-/// How output is shown.
-#[derive(Debug, Clone)]
-pub(crate) struct MergeOptions {
-    /// Colour of prefixes and notices.
-    pub(crate) style: Style,
-    /// The processes. Lines have a prefix if there are several, or with `always_prefix`.
-    pub(crate) names: Vec<String>,
-    pub(crate) always_prefix: bool,
-    /// Put the time before each line.
-    pub(crate) timestamps: bool,
-    /// Remove control sequences.
-    pub(crate) strip: bool,
-    /// Print each line as an object.
-    pub(crate) json: bool,
-    /// Hold an unfinished line until it is complete: no person waits for a prompt.
-    pub(crate) whole_lines: bool,
-}
 
 /// Merges the output of all sources.
 #[derive(Debug)]
 pub(crate) struct Merger {
-    sources: Vec<Source>,
+    sources: Vec<OutputSource>,
     current: usize,
     gaps: GapFilter,
     writer: Writer,
     /// The only process, whose data may come without a source.
     default_process: String,
     whole_lines: bool,
-}
-
-/// One stream of one process.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) process: String,
-    pub(crate) stream: String,
-    /// When the next bytes were written.
-    pub(crate) time_ns: u64,
-    /// Its run ended within a line, which we have ended.
-    line_closed: bool,
 }
 
 impl Merger {
@@ -71,11 +38,12 @@ impl Merger {
 
     /// The data that follows is of this source.
     pub(crate) fn source(&mut self, info: &SourceInfo) {
-        let same = |source: &Source| source.process == info.process && source.stream == info.stream;
+        let same =
+            |source: &OutputSource| source.process == info.process && source.stream == info.stream;
         self.current = match self.sources.iter().position(same) {
             Some(index) => index,
             None => {
-                self.sources.push(Source {
+                self.sources.push(OutputSource {
                     process: info.process.clone(),
                     stream: info.stream.clone(),
                     time_ns: info.time_ns,

@@ -1,6 +1,8 @@
 //! Tests of the merger.
 
 use super::*;
+use crate::client::ui::gap_filter::LINE_MAX;
+use crate::client::ui::style::Style;
 use crate::wire::LogLine;
 
 fn options(names: &[&str]) -> MergeOptions {

@@ -1,7 +1,7 @@
 //! Watches standard output for its reader. Without it, a verb that waits for the daemon would not
 //! notice that the pipe was closed.
 
-use crate::client::ui::event_loop::{Watch, wait};
+use crate::client::ui::event_loop::{FdWatch, wait};
 use rustix::fs::{FileType, fstat};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
@@ -36,7 +36,7 @@ pub(crate) fn is_timeout(kind: ErrorKind) -> bool {
 /// Waits for the daemon, for at most this time.
 pub(crate) fn await_daemon(daemon: &UnixStream, timeout: Option<Duration>) -> Waited {
     let stdout = std::io::stdout();
-    let watches = [Watch::readable(daemon), Watch::hang_up(&stdout)];
+    let watches = [FdWatch::readable(daemon), FdWatch::hang_up(&stdout)];
     let until = timeout.map(|timeout| Instant::now() + timeout);
     match wait(watches, until) {
         Ok([_, stdout]) if stdout.is_readable() => Waited::Closed,

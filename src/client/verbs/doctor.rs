@@ -4,8 +4,8 @@ use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::{display_width, pad};
-use crate::sys::probe;
-use crate::wire::{Call, DoctorCheck, DoctorReply, HelloParams, PROTOCOL};
+use crate::sys::checks;
+use crate::wire::{Call, DoctorReply, HelloParams, PROTOCOL};
 
 /// Runs the verb.
 ///
@@ -19,7 +19,7 @@ pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
     let answer = context.ask(&call, |reply| render(context.style, reply));
     if let Err(ClientError::NoDaemon(_) | ClientError::NotRunning(_)) = answer {
         context.notice("daemon not reachable; showing local checks only");
-        let reply = own_findings();
+        let reply = DoctorReply::new(checks::kernel_release(), checks::run());
         if context.global.json {
             context.print_json(&reply)?;
         } else {
@@ -28,20 +28,6 @@ pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
         return Ok(exit::DONE);
     }
     answer.map(|_: DoctorReply| exit::DONE)
-}
-
-/// The checks that a daemon of this user would make.
-fn own_findings() -> DoctorReply {
-    let checks = probe::checks().into_iter();
-    let checks = checks.map(|check| DoctorCheck {
-        name: check.name.to_string(),
-        ok: check.ok,
-        detail: check.detail,
-    });
-    DoctorReply {
-        kernel: probe::kernel_release(),
-        checks: checks.collect(),
-    }
 }
 
 fn render(style: Style, reply: &DoctorReply) -> Vec<String> {

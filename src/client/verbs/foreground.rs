@@ -2,11 +2,12 @@
 
 use crate::client::context::{Context, write_stdout};
 use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
-use crate::client::daemon::frames::{Filled, Frames};
+use crate::client::daemon::frames::{Frames, ReadOutcome};
 use crate::client::daemon::lifecycle::wait_for_end;
 use crate::client::error::{ClientError, exit};
-use crate::client::ui::event_loop::{Readiness, SignalSource, Watch, wait};
-use crate::client::ui::merge::{MergeOptions, Merger};
+use crate::client::ui::event_loop::{FdWatch, Readiness, SignalSource, wait};
+use crate::client::ui::line_writers::MergeOptions;
+use crate::client::ui::merge::Merger;
 use crate::client::ui::style::Paint;
 use crate::client::verbs::events::SHUTDOWN;
 use crate::client::verbs::logs::{PARTIAL_LINE_DELAY, take_frame};
@@ -158,18 +159,18 @@ impl Follower<'_> {
     fn wait(&self, until: Option<Instant>) -> Result<[bool; 4], ClientError> {
         // A source that is closed, or not open yet, is not watched.
         let events = match &self.events {
-            Some(events) => Watch::readable(events),
-            None => Watch::new(&self.signals, false, false),
+            Some(events) => FdWatch::readable(events),
+            None => FdWatch::new(&self.signals, false, false),
         };
         let frames = match &self.frames {
-            Some(frames) => Watch::readable(frames.stream()),
-            None => Watch::new(&self.signals, false, false),
+            Some(frames) => FdWatch::readable(frames.stream()),
+            None => FdWatch::new(&self.signals, false, false),
         };
         let answer = match self.shutdowns.last() {
-            Some(shutdown) => Watch::readable(shutdown),
-            None => Watch::new(&self.signals, false, false),
+            Some(shutdown) => FdWatch::readable(shutdown),
+            None => FdWatch::new(&self.signals, false, false),
         };
-        let watches = [Watch::readable(&self.signals), events, frames, answer];
+        let watches = [FdWatch::readable(&self.signals), events, frames, answer];
         let ready = wait(watches, until);
         ready
             .map(|ready| ready.map(Readiness::is_readable))
@@ -184,7 +185,7 @@ impl Follower<'_> {
         while let Some(frame) = frames.next_frame()? {
             take_frame(&mut self.merger, &frame, out);
         }
-        if matches!(filled, Filled::End | Filled::OutputClosed) {
+        if matches!(filled, ReadOutcome::End | ReadOutcome::OutputClosed) {
             self.frames = None;
         }
         Ok(())

@@ -2,9 +2,10 @@
 
 use crate::client::cli::command::LogsArgs;
 use crate::client::context::{Context, or_all, write_stdout};
-use crate::client::daemon::frames::{Filled, Frames};
+use crate::client::daemon::frames::{Frames, ReadOutcome};
 use crate::client::error::{ClientError, exit};
-use crate::client::ui::merge::{MergeOptions, Merger};
+use crate::client::ui::line_writers::MergeOptions;
+use crate::client::ui::merge::Merger;
 use crate::wire::{Call, Frame, Kind, LogsParams, SourceInfo, StatusReply, TargetsParams};
 use serde_json::Value;
 use signal_hook::consts::SIGINT;
@@ -83,10 +84,10 @@ fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<bool, ClientError>
         ended |= whole;
         if !ended {
             match frames.fill(merger.has_partial().then_some(PARTIAL_LINE_DELAY)) {
-                Filled::Bytes => {}
-                Filled::Idle => merger.flush(&mut out),
-                Filled::End => ended = true,
-                Filled::OutputClosed => return Err(ClientError::OutputClosed),
+                ReadOutcome::Bytes => {}
+                ReadOutcome::Idle => merger.flush(&mut out),
+                ReadOutcome::End => ended = true,
+                ReadOutcome::OutputClosed => return Err(ClientError::OutputClosed),
             }
         }
     }

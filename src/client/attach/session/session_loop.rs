@@ -2,7 +2,7 @@
 
 use super::{Redraw, Session, SessionEnd, terminal_error};
 use crate::client::error::ClientError;
-use crate::client::ui::event_loop::{Readiness, SignalSource, Watch, wait};
+use crate::client::ui::event_loop::{FdWatch, Readiness, SignalSource, wait};
 use crate::client::ui::fatal_signals::deadly;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP, SIGWINCH};
 use std::io::{self, ErrorKind, Read, Write};
@@ -91,9 +91,9 @@ impl Session {
             false => until,
         };
         let watches = [
-            Watch::new(&self.screen, self.reads_terminal(), blocked.terminal),
-            Watch::new(&self.socket, self.reads_socket(), blocked.socket),
-            Watch::readable(signals),
+            FdWatch::new(&self.screen, self.reads_terminal(), blocked.terminal),
+            FdWatch::new(&self.socket, self.reads_socket(), blocked.socket),
+            FdWatch::readable(signals),
         ];
         wait(watches, until)
     }
