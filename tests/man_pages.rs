@@ -1,4 +1,4 @@
-//! The man pages in docs/man are those of the table of verbs.
+//! The man pages in docs/man match the table of verbs.
 
 mod support;
 
@@ -27,7 +27,7 @@ fn the_man_pages_are_up_to_date() {
     assert_eq!(output.code, 0, "{output:?}");
     let made = pages(&folder.path().join("pages"));
     let kept = pages(&support::repository().join("docs/man"));
-    let remedy = "write them anew: cargo run -- __man docs/man";
+    let remedy = "regenerate them: cargo run -- __man docs/man";
     assert!(made.keys().eq(kept.keys()), "{remedy}");
     for (name, page) in &made {
         assert!(kept[name] == *page, "{name} is out of date; {remedy}");

@@ -1,4 +1,4 @@
-//! The client. Called as `tmd` it is the daemon, so that this one executable is enough.
+//! The client. Invoked as `tmd`, it runs the daemon, so that one executable is enough.
 
 #[path = "tmd.rs"]
 mod tmd;

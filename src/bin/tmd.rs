@@ -8,7 +8,7 @@ use taskmaster::reactor::{DaemonOptions, daemon_main};
 /// Reads the arguments and runs the daemon.
 pub fn main() -> ExitCode {
     let cli = DaemonCli::parse();
-    // The parser takes only names of levels.
+    // The command line accepts only names of levels.
     let log_level = cli.log_level.and_then(|level| level.parse().ok());
     exit_code(daemon_main(&DaemonOptions {
         config: cli.config,
@@ -19,7 +19,7 @@ pub fn main() -> ExitCode {
     }))
 }
 
-/// What the system sees of a code: its last 8 bits.
+/// Returns the part of a code that the system keeps: its last 8 bits.
 pub fn exit_code(code: i32) -> ExitCode {
     ExitCode::from(code.to_le_bytes()[0])
 }

@@ -1,110 +1,153 @@
-//! What every verb gets: the flags, the way to the daemon, and where to print.
+//! The context of a verb: its flags, its connection to the daemon, and its output.
 
 use crate::client::cli::command::Global;
-use crate::client::daemon::daemon_connection::Connection;
+use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
 use crate::client::daemon::select::{self, Impact};
 use crate::client::error::ClientError;
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::style::Style;
-use crate::wire::Call;
+use crate::wire::{Call, StatusReply, TargetsParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-/// The surroundings of a verb.
+/// The context of a verb.
 #[derive(Debug, Clone)]
-pub struct Context {
-    /// Flags of every verb.
-    pub global: Global,
+pub(crate) struct Context {
+    pub(crate) global: Global,
     /// Colour of standard output.
-    pub style: Style,
-    /// What the verb does to the daemon it finds.
-    pub impact: Impact,
-    /// What the control shell adds, when the verb was typed in one.
-    pub shell: Option<Shell>,
+    pub(crate) style: Style,
+    /// The verb's effect on the daemon.
+    pub(crate) impact: Impact,
+    /// The control shell in which the verb was typed, if any.
+    pub(crate) shell: Option<Shell>,
+    /// Warnings that have been printed. A verb may connect several times and a shell runs many
+    /// verbs, but each warning appears once.
+    printed: Rc<RefCell<BTreeSet<String>>>,
 }
 
-/// What holds for all lines of a control shell.
+/// The state that all lines of a control shell share.
 #[derive(Debug, Clone, Default)]
-pub struct Shell {
-    /// The signals that came.
-    pub interrupts: Interrupts,
-    /// The daemon it was opened on: it stays with this one.
-    home: Arc<OnceLock<Home>>,
+pub(crate) struct Shell {
+    pub(crate) interrupts: Interrupts,
+    /// The first daemon that the shell reached. Later lines use the same one.
+    pinned: Arc<OnceLock<PinnedDaemon>>,
 }
 
 #[derive(Debug)]
-struct Home {
+struct PinnedDaemon {
     socket: PathBuf,
     config: String,
 }
 
 impl Context {
-    /// From the flags and the terminal.
-    pub fn new(global: Global) -> Context {
-        let style = if global.json {
-            Style::plain()
-        } else {
-            Style::stdout()
+    /// Creates the context from the flags and the terminal.
+    pub(crate) fn new(global: Global) -> Context {
+        let style = match global.json {
+            true => Style::plain(),
+            false => Style::stdout(),
         };
         Context {
             global,
             style,
-            impact: Impact::Looks,
+            impact: Impact::ReadOnly,
             shell: None,
+            printed: Rc::default(),
         }
     }
 
-    /// The same for a verb that does this.
-    pub fn with_impact(self, impact: Impact) -> Context {
+    /// Returns the context for a verb with this impact.
+    pub(crate) fn with_impact(self, impact: Impact) -> Context {
         Context { impact, ..self }
     }
 
-    /// Connects to the daemon that is meant. In the control shell Ctrl-C ends the connection and
-    /// so the verb, not the shell.
+    /// Connects to the selected daemon. In the control shell Ctrl-C closes the connection, which
+    /// ends the verb but not the shell.
     ///
     /// # Errors
-    /// When there is none, or more than one.
-    pub fn connect(&self) -> Result<Connection, ClientError> {
+    /// When there is no daemon, or more than one.
+    pub(crate) fn connect(&self) -> Result<DaemonConnection, ClientError> {
         let mut connection = self.connect_unguarded()?;
         if self.shell.is_some() {
             connection.guard(&deadly());
         }
         match self.interrupted() {
-            // It came before there was anything to close.
-            Some(signal) => Err(ClientError::GivenUp {
+            // The signal came before there was a connection to close.
+            Some(signal) => Err(ClientError::Interrupted {
                 signal,
-                goes_on: false,
+                continues: false,
             }),
             None => Ok(connection),
         }
     }
 
-    /// The same for what goes on beside the verbs.
+    /// Connects for work beside the verbs, which Ctrl-C does not end.
     ///
     /// # Errors
-    /// When there is none, or more than one.
-    pub fn connect_unguarded(&self) -> Result<Connection, ClientError> {
-        match &self.shell {
-            Some(shell) => shell.connect(&self.global, self.impact),
-            None => select::connect(&self.global, self.impact),
+    /// As for [`Context::connect`].
+    pub(crate) fn connect_unguarded(&self) -> Result<DaemonConnection, ClientError> {
+        let Some(shell) = &self.shell else {
+            return self.select();
+        };
+        match shell.pinned.get() {
+            Some(pinned) => self.connect_pinned(pinned),
+            None => {
+                let mut connection = self.select()?;
+                // A daemon that fails the handshake is not pinned.
+                if let Ok(hello) = connection.hello() {
+                    let _ = shell.pinned.set(PinnedDaemon {
+                        socket: connection.path().to_path_buf(),
+                        config: hello.config,
+                    });
+                }
+                Ok(connection)
+            }
         }
     }
 
-    /// Whether a signal ended the verb in the control shell.
-    pub fn interrupted(&self) -> Option<i32> {
+    fn select(&self) -> Result<DaemonConnection, ClientError> {
+        let selected = select::connect(&self.global, self.impact)?;
+        self.warn(selected.warning);
+        Ok(selected.connection)
+    }
+
+    fn connect_pinned(&self, pinned: &PinnedDaemon) -> Result<DaemonConnection, ClientError> {
+        if !select::is_named(&self.global) {
+            self.warn(select::check_unrelated(self.impact, &pinned.config)?);
+        }
+        match DaemonConnection::open(&pinned.socket) {
+            Err(ClientError::NotRunning(_)) => Err(ClientError::NoDaemon(format!(
+                "the daemon of this shell ('{0}') is not running; start it again: up -c {0}",
+                pinned.config
+            ))),
+            connection => connection,
+        }
+    }
+
+    fn warn(&self, warning: Option<String>) {
+        if let Some(text) = warning.filter(|_| !self.global.quiet && !self.global.json)
+            && self.printed.borrow_mut().insert(text.clone())
+        {
+            self.notice(&text);
+        }
+    }
+
+    /// Returns the signal that ended the verb in the control shell, if any.
+    pub(crate) fn interrupted(&self) -> Option<i32> {
         self.shell.as_ref()?.interrupts.last()
     }
 
-    /// Connects, calls and prints the answer: as JSON, or by `render`.
+    /// Connects, calls and prints the reply: as JSON, or by `render`.
     ///
     /// # Errors
-    /// Of the connection, the call or the output.
-    pub fn ask<T: DeserializeOwned>(
+    /// When the connection, the call or the output fails.
+    pub(crate) fn ask<T: DeserializeOwned>(
         &self,
         call: &Call,
         render: impl FnOnce(&T) -> Vec<String>,
@@ -120,11 +163,21 @@ impl Context {
         Ok(reply)
     }
 
+    /// Returns the state of all processes.
+    ///
+    /// # Errors
+    /// When the connection or the call fails.
+    pub(crate) fn status_of_all(&self) -> Result<StatusReply, ClientError> {
+        self.connect()?.call(&Call::Status(TargetsParams {
+            targets: or_all(&[]),
+        }))
+    }
+
     /// Prints lines to standard output.
     ///
     /// # Errors
-    /// `OutputClosed` when nobody reads any more.
-    pub fn print_lines<S: AsRef<str>>(&self, lines: &[S]) -> Result<(), ClientError> {
+    /// `OutputClosed` when the reader has closed it.
+    pub(crate) fn print_lines<S: AsRef<str>>(&self, lines: &[S]) -> Result<(), ClientError> {
         let mut text = String::new();
         for line in lines {
             text.push_str(line.as_ref());
@@ -136,108 +189,72 @@ impl Context {
     /// Prints one value as one line of JSON.
     ///
     /// # Errors
-    /// `OutputClosed` when nobody reads any more.
-    pub fn print_json(&self, value: &impl Serialize) -> Result<(), ClientError> {
+    /// `OutputClosed` when the reader has closed it.
+    pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), ClientError> {
         let line = serde_json::to_string(value)
-            .map_err(|error| ClientError::Failed(format!("no JSON: {error}")))?;
+            .map_err(|error| ClientError::Failed(format!("cannot write JSON: {error}")))?;
         self.print_lines(&[line])
     }
 
-    /// Something worth knowing that was not asked for: to standard error, unless `-q`.
-    pub fn notice(&self, text: &str) {
+    /// Prints a notice to standard error, unless `-q` or `--json` is given.
+    pub(crate) fn notice(&self, text: &str) {
         if !self.global.quiet && !self.global.json {
-            // Nothing is left to tell anybody whose standard error is closed.
+            // A closed standard error is no reason to fail.
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
 
     /// Prints an error to standard error, as JSON with `--json`.
-    pub fn report(&self, error: &ClientError) {
+    pub(crate) fn report(&self, error: &ClientError) {
         if error.is_silent() {
             return;
         }
-        let text = if self.global.json {
-            error.to_json().to_string()
-        } else {
-            format!("tm: {error}")
+        let text = match self.global.json {
+            true => error.to_json().to_string(),
+            false => format!("tm: {error}"),
         };
         let _ = writeln!(std::io::stderr(), "{text}");
     }
 
-    /// Whether a live display makes sense.
-    pub fn is_terminal(&self) -> bool {
+    /// Whether standard output can show a live display.
+    pub(crate) fn is_terminal(&self) -> bool {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         std::io::stdout().is_terminal() && !dumb && !self.global.json
     }
 }
 
 impl Shell {
-    /// A shell that knows no daemon yet.
-    pub fn new(interrupts: Interrupts) -> Shell {
+    /// Creates a shell without a daemon.
+    pub(crate) fn new(interrupts: Interrupts) -> Shell {
         Shell {
             interrupts,
             ..Shell::default()
         }
     }
 
-    /// The same for a line that names another daemon.
-    pub fn elsewhere(&self) -> Shell {
+    /// Returns a shell without a daemon, for a line that names its own.
+    pub(crate) fn unpinned(&self) -> Shell {
         Shell::new(self.interrupts.clone())
-    }
-
-    /// The daemon of this shell, which is the first that it found.
-    fn connect(&self, global: &Global, impact: Impact) -> Result<Connection, ClientError> {
-        if let Some(home) = self.home.get() {
-            if !select::is_named(global) {
-                select::check_stranger(global, impact, &home.config)?;
-            }
-            return match Connection::open(&home.socket) {
-                Err(ClientError::NotRunning(_)) => Err(ClientError::NoDaemon(format!(
-                    "the daemon of this shell ({}) does not run; up -c {0} starts it again",
-                    home.config
-                ))),
-                connection => connection,
-            };
-        }
-        let mut connection = select::connect(global, impact)?;
-        // One that does not even say hello is nobody to stay with.
-        if let Ok(hello) = connection.hello() {
-            let _ = self.home.set(Home {
-                socket: connection.path().to_path_buf(),
-                config: hello.config,
-            });
-        }
-        Ok(connection)
     }
 }
 
 /// Writes and flushes standard output.
 ///
 /// # Errors
-/// `OutputClosed` when nobody reads any more.
-pub fn write_stdout(bytes: &[u8]) -> Result<(), ClientError> {
+/// `OutputClosed` when the reader has closed it.
+pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), ClientError> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
     written.map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => ClientError::OutputClosed,
-        _ => ClientError::Failed(format!("standard output: {error}")),
+        _ => ClientError::Failed(format!("cannot write to standard output: {error}")),
     })
 }
 
-/// The targets, `all` when there are none.
-pub fn or_all(targets: &[String]) -> Vec<String> {
-    if targets.is_empty() {
-        vec!["all".to_string()]
-    } else {
-        targets.to_vec()
+/// Returns the targets, or `all` if there are none.
+pub(crate) fn or_all(targets: &[String]) -> Vec<String> {
+    match targets.is_empty() {
+        true => vec!["all".to_string()],
+        false => targets.to_vec(),
     }
-}
-
-/// An answer in its type.
-///
-/// # Errors
-/// When it makes no sense.
-pub fn parse<T: DeserializeOwned>(value: Value) -> Result<T, ClientError> {
-    serde_json::from_value(value)
-        .map_err(|error| ClientError::Protocol(format!("an answer that makes no sense: {error}")))
 }

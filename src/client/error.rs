@@ -1,4 +1,4 @@
-//! Why a verb did not do its work, and the exit code that tells it.
+//! The errors of a verb and their exit codes.
 
 use crate::wire::{RpcError, code};
 use serde_json::{Value, json};
@@ -6,62 +6,62 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Exit codes of `tm`.
-pub mod exit {
-    /// Done.
-    pub const DONE: i32 = 0;
-    /// Failed.
-    pub const FAILED: i32 = 1;
-    /// Usage; also changes of `reload --dry-run`.
-    pub const USAGE: i32 = 2;
-    /// `status` of something not RUNNING.
-    pub const NOT_RUNNING: i32 = 3;
-    /// No daemon reached.
-    pub const NO_DAEMON: i32 = 4;
-    /// Permission denied.
-    pub const DENIED: i32 = 5;
-    /// The time was over.
-    pub const TIMEOUT: i32 = 124;
-    /// `attach` lost its daemon.
-    pub const LOST: i32 = 255;
+pub(crate) mod exit {
+    /// The verb succeeded.
+    pub(crate) const DONE: i32 = 0;
+    /// The verb failed.
+    pub(crate) const FAILED: i32 = 1;
+    /// The command line is invalid, or `reload --dry-run` found changes.
+    pub(crate) const USAGE: i32 = 2;
+    /// `status` found a requested process that is not RUNNING.
+    pub(crate) const NOT_RUNNING: i32 = 3;
+    /// No daemon was reached.
+    pub(crate) const NO_DAEMON: i32 = 4;
+    /// The caller lacks the permission.
+    pub(crate) const DENIED: i32 = 5;
+    /// The wait timed out.
+    pub(crate) const TIMEOUT: i32 = 124;
+    /// `attach` lost the connection to the daemon.
+    pub(crate) const LOST: i32 = 255;
 }
 
-/// What went wrong.
+/// The reason why a verb failed.
 #[derive(Debug)]
-pub enum ClientError {
-    /// Nobody listens at this socket.
+pub(crate) enum ClientError {
+    /// No daemon listens on this socket.
     NotRunning(PathBuf),
-    /// No daemon was found, or too many; in words.
+    /// The daemon to talk to is missing or ambiguous. The text is the message.
     NoDaemon(String),
-    /// The socket, or something else, may not be used.
+    /// The caller may not use the socket or a file. The text is the message.
     Denied(String),
-    /// The daemon went away.
-    Lost,
-    /// The daemon speaks another protocol, or none.
+    /// The connection to the daemon was lost.
+    Disconnected,
+    /// The peer speaks another protocol. The text is the message.
     Protocol(String),
-    /// A signal ended the waiting for an answer.
-    GivenUp {
-        /// Which.
+    /// A signal interrupted the wait for a reply.
+    Interrupted {
+        /// The number of the signal.
         signal: i32,
-        /// Something was asked for that goes on.
-        goes_on: bool,
+        /// The daemon continues with the requested operation.
+        continues: bool,
     },
-    /// The daemon's answer is an error.
+    /// The daemon replied with an error.
     Rpc(RpcError),
-    /// Anything else; in words.
+    /// Another failure. The text is the message.
     Failed(String),
-    /// The command line makes no sense.
+    /// The command line is invalid. The text is the message.
     Usage(String),
-    /// Nobody reads the output any more, which is no error.
+    /// The reader of standard output closed it. This counts as success.
     OutputClosed,
-    /// Everything has been said already; only the exit code is left.
-    Silent(i32),
+    /// The error was printed already. Only the exit code remains.
+    AlreadyReported(i32),
 }
 
 impl ClientError {
-    /// The exit code.
-    pub fn exit_code(&self) -> i32 {
+    /// Returns the exit code.
+    pub(crate) fn exit_code(&self) -> i32 {
         match self {
-            ClientError::NotRunning(_) | ClientError::NoDaemon(_) | ClientError::Lost => {
+            ClientError::NotRunning(_) | ClientError::NoDaemon(_) | ClientError::Disconnected => {
                 exit::NO_DAEMON
             }
             ClientError::Denied(_) => exit::DENIED,
@@ -70,14 +70,14 @@ impl ClientError {
             ClientError::Rpc(error) if error.code == code::INVALID_PARAMS => exit::USAGE,
             ClientError::Rpc(_) => exit::FAILED,
             ClientError::Usage(_) => exit::USAGE,
-            ClientError::GivenUp { signal, .. } => 128 + signal,
+            ClientError::Interrupted { signal, .. } => 128 + signal,
             ClientError::OutputClosed => exit::DONE,
-            ClientError::Silent(code) => *code,
+            ClientError::AlreadyReported(code) => *code,
         }
     }
 
-    /// The error as an object, for `--json`.
-    pub fn to_json(&self) -> Value {
+    /// Returns the error as an object, for `--json`.
+    pub(crate) fn to_json(&self) -> Value {
         let mut error = json!({"exit": self.exit_code(), "message": self.to_string()});
         if let ClientError::Rpc(rpc) = self {
             error["code"] = json!(rpc.code);
@@ -86,9 +86,12 @@ impl ClientError {
         json!({ "error": error })
     }
 
-    /// Whether there is something to say.
-    pub fn is_silent(&self) -> bool {
-        matches!(self, ClientError::OutputClosed | ClientError::Silent(_))
+    /// Whether there is nothing to print.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(
+            self,
+            ClientError::OutputClosed | ClientError::AlreadyReported(_)
+        )
     }
 }
 
@@ -96,32 +99,30 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ClientError::NotRunning(path) => {
-                write!(
-                    f,
-                    "no daemon runs at {}; start one with tm up",
-                    path.display()
-                )
+                write!(f, "no daemon runs at '{}'; start it: tm up", path.display())
             }
             ClientError::NoDaemon(text)
             | ClientError::Denied(text)
             | ClientError::Protocol(text)
             | ClientError::Failed(text)
             | ClientError::Usage(text) => f.write_str(text),
-            ClientError::Lost => f.write_str("the daemon went away"),
-            ClientError::GivenUp { goes_on: false, .. } => f.write_str("given up waiting"),
-            ClientError::GivenUp { goes_on: true, .. } => {
-                f.write_str("given up waiting; what was asked for goes on")
-            }
+            ClientError::Disconnected => f.write_str("lost the connection to the daemon"),
+            ClientError::Interrupted {
+                continues: false, ..
+            } => f.write_str("cancelled"),
+            ClientError::Interrupted {
+                continues: true, ..
+            } => f.write_str("cancelled; the operation continues in the background"),
             ClientError::Rpc(error) => write_rpc(f, error),
-            ClientError::OutputClosed | ClientError::Silent(_) => Ok(()),
+            ClientError::OutputClosed | ClientError::AlreadyReported(_) => Ok(()),
         }
     }
 }
 
 impl std::error::Error for ClientError {}
 
-/// The message, each problem of a config on its own line, and a suggestion when there is one and
-/// the message does not name it.
+/// Writes the message and each problem of a config on a line of its own. A suggestion is added
+/// unless the message contains it.
 fn write_rpc(f: &mut fmt::Formatter<'_>, error: &RpcError) -> fmt::Result {
     f.write_str(&error.message)?;
     let Some(data) = &error.data else {
@@ -138,7 +139,7 @@ fn write_rpc(f: &mut fmt::Formatter<'_>, error: &RpcError) -> fmt::Result {
     }
 }
 
-/// One problem of a config, which is a text or an object with its place.
+/// Formats a problem of a config, which is a text or an object with its location.
 fn diagnostic_line(diagnostic: &Value) -> String {
     if let Some(text) = diagnostic.as_str() {
         return text.to_string();
@@ -168,12 +169,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_those_of_the_manual() {
+    fn exit_codes_match_the_manual() {
         let rpc = |code| ClientError::Rpc(RpcError::new(code, "x")).exit_code();
         assert_eq!(rpc(code::NOT_FOUND), 1);
         assert_eq!(rpc(code::PERMISSION), 5);
         assert_eq!(rpc(code::WRONG_STATE), 1);
-        assert_eq!(ClientError::Lost.exit_code(), 4);
+        assert_eq!(ClientError::Disconnected.exit_code(), 4);
         assert_eq!(ClientError::NotRunning(PathBuf::new()).exit_code(), 4);
         assert_eq!(ClientError::Usage(String::new()).exit_code(), 2);
     }
@@ -184,12 +185,12 @@ mod tests {
             .with_data(json!({"suggestion": "worker"}));
         let text = ClientError::Rpc(error).to_string();
         assert_eq!(text, "no such process: wrker; did you mean worker?");
-        let error = RpcError::new(code::INVALID_CONFIG, "the config does not hold").with_data(
+        let error = RpcError::new(code::INVALID_CONFIG, "invalid config").with_data(
             json!({"diagnostics": ["a.yaml: error: x", {"file": "b.yaml", "line": 3, "column": 5,
                 "severity": "error", "key": "programs.a", "message": "m", "help": "h"}]}),
         );
         let text = ClientError::Rpc(error).to_string();
-        let wanted = "the config does not hold\n  a.yaml: error: x\n  \
+        let wanted = "invalid config\n  a.yaml: error: x\n  \
             b.yaml:3:5: error: programs.a: m (h)";
         assert_eq!(text, wanted);
     }

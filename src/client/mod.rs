@@ -1,4 +1,4 @@
-//! `tm`: the verbs, the control shell, attach, and how they are shown.
+//! The client `tm`: its verbs, control shell, `attach` and user interface.
 
 pub mod attach;
 pub mod cli;
@@ -13,9 +13,8 @@ use crate::wire::Call;
 use clap::FromArgMatches;
 use cli::command::{Cli, Verb};
 use context::Context;
-pub use daemon::daemon_connection::Connection;
 use daemon::select::Impact;
-pub use error::{ClientError, exit};
+use error::{ClientError, exit};
 
 /// Runs `tm` with the arguments of this process; returns its exit code.
 pub fn main() -> i32 {
@@ -32,20 +31,20 @@ pub fn main() -> i32 {
     }
 }
 
-/// Runs a verb, prints its error, returns its exit code.
+/// Runs a verb, prints its error and returns its exit code.
 fn run_verb(context: &Context, verb: &Verb) -> i32 {
     let result = dispatch(context, verb).map_err(|error| match (error, context.interrupted()) {
-        (ClientError::Lost, Some(signal)) => ClientError::GivenUp {
+        (ClientError::Disconnected, Some(signal)) => ClientError::Interrupted {
             signal,
-            goes_on: is_order(verb),
+            continues: is_mutation(verb),
         },
         (error, _) => error,
     });
     finish(context, result)
 }
 
-/// Whether the daemon goes on with it when nobody waits for the outcome any more.
-fn is_order(verb: &Verb) -> bool {
+/// Whether the daemon continues with the verb after the client has disconnected.
+fn is_mutation(verb: &Verb) -> bool {
     matches!(
         verb,
         Verb::Up(_)
@@ -80,18 +79,18 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
         Verb::Restart(args) => verbs::start_stop::act(context, args, Call::Restart),
         Verb::Signal(args) => verbs::start_stop::signal(context, args),
         Verb::Wait(args) => verbs::start_stop::wait(context, args),
-        Verb::Why(args) => verbs::tell::why(context, args),
+        Verb::Why(args) => verbs::why::run(context, args),
         Verb::Logs(args) => verbs::logs::run(context, args),
         Verb::Attach(args) => attach::run(context, args),
         Verb::Detach(args) => verbs::start_stop::detach(context, args),
-        Verb::Clients(args) => verbs::tell::clients(context, args),
-        Verb::Peek(args) => verbs::tell::peek(context, args),
+        Verb::Clients(args) => verbs::clients::run(context, args),
+        Verb::Peek(args) => verbs::peek::run(context, args),
         Verb::Send(args) => verbs::start_stop::send(context, args),
-        Verb::Events(args) => verbs::tell::events(context, args),
-        Verb::Check(args) => verbs::tell::check(context, args),
-        Verb::Daemons => verbs::tell::daemons(context),
-        Verb::Doctor => verbs::tell::doctor(context),
-        Verb::Version => verbs::tell::version(context),
+        Verb::Events(args) => verbs::events::run(context, args),
+        Verb::Check(args) => verbs::check::run(context, args),
+        Verb::Daemons => verbs::daemons::run(context),
+        Verb::Doctor => verbs::doctor::run(context),
+        Verb::Version => verbs::version::run(context),
         Verb::Completions(args) => cli::complete::completions(args.shell),
         Verb::Help(args) => help(context, args.verb.as_deref()),
         Verb::CompleteNames { verb } => cli::complete::complete_names(context, verb.as_deref()),
@@ -99,14 +98,14 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
     }
 }
 
-/// What a verb does to the daemon it finds.
+/// Returns the effect of a verb on the daemon.
 fn impact(verb: &Verb) -> Impact {
     match verb {
-        Verb::Shutdown(_) => Impact::Ends("shutdown"),
-        Verb::Down(_) => Impact::Ends("down"),
-        Verb::Signal(_) | Verb::Attach(_) | Verb::Detach(_) | Verb::Send(_) => Impact::Changes,
-        verb if is_order(verb) => Impact::Changes,
-        _ => Impact::Looks,
+        Verb::Shutdown(_) => Impact::ShutsDown("shutdown"),
+        Verb::Down(_) => Impact::ShutsDown("down"),
+        Verb::Signal(_) | Verb::Attach(_) | Verb::Detach(_) | Verb::Send(_) => Impact::Modifies,
+        verb if is_mutation(verb) => Impact::Modifies,
+        _ => Impact::ReadOnly,
     }
 }
 

@@ -29,7 +29,7 @@ pub use host_environment::{Environment, SystemUsers, UserEntry, Users};
 pub use load::{FILE_NAME, find, load};
 pub use quantity::{parse_duration, parse_size};
 
-pub use crate::supervisor::Autostart;
+pub use crate::supervisor::{Autostart, signal_names};
 use crate::supervisor::{Identity, Program};
 use log::LevelFilter;
 use std::collections::BTreeMap;

@@ -308,7 +308,7 @@ fn a_terminal_in_between_or_a_stale_variable_is_not_the_processs_own() {
     console.terminal.send(
         "clear; SHELL=/bin/sh script -qc 'tm attach --detach-keys ctrl-x other:0' /dev/null\r",
     );
-    console.terminal.expect("ctrl-x leaves");
+    console.terminal.expect("ctrl-x detaches");
     console.terminal.send("through\r");
     console.terminal.expect("echo: through");
     console.terminal.send("\x18");

@@ -82,11 +82,11 @@ fn the_way_out_is_shown_even_when_the_process_redraws_for_the_new_size() {
     let daemon = Daemon::start(ECHO);
     let mut console = Console::sized(&daemon, "line:0", 20, 70);
     console.terminal.expect_screen("size and hint", |screen| {
-        screen.contains("size 20 70") && screen.contains("ctrl-a d leaves")
+        screen.contains("size 20 70") && screen.contains("ctrl-a d detaches")
     });
     console.terminal.send("x");
     console.terminal.expect_screen("the hint gone", |screen| {
-        screen.ends_with('x') && !screen.contains("leaves")
+        screen.ends_with('x') && !screen.contains("detaches")
     });
     console.terminal.send("\x01d");
     assert_eq!(console.wait_over(), 0);
@@ -174,7 +174,7 @@ fn without_replay_only_what_comes_is_shown() {
     first.terminal.send("old\r");
     first.terminal.expect("echo: old");
     let mut console = Console::attach(&daemon, "--no-replay line:0");
-    console.terminal.expect("leaves");
+    console.terminal.expect("detaches");
     console.terminal.send("new\r");
     console.terminal.expect("echo: new");
     assert!(!console.terminal.contents().contains("old"));

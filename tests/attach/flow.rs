@@ -16,7 +16,7 @@ fn a_client_that_reads_nothing_costs_the_process_nothing() {
          echo END; echo done > @DIR@/done; exec cat']\n    tty: true\n    starttime: 0\n",
     );
     let mut console = Console::attach(&daemon, "flood:0");
-    console.terminal.expect("leaves");
+    console.terminal.expect("detaches");
     console.terminal.send("\r");
     // The test reads nothing from this terminal until the process has written 20 MB.
     wait_for_line(&daemon.path("done"));
@@ -36,7 +36,7 @@ fn a_stopped_client_comes_back_to_a_clean_screen() {
          echo done > @DIR@/done; exec cat']\n    tty: true\n    starttime: 0\n",
     );
     let mut console = Console::attach(&daemon, "flood:0");
-    console.terminal.expect("leaves");
+    console.terminal.expect("detaches");
     let client = client_pid(&daemon, "flood:0");
     kill(client, Signal::STOP);
     daemon.tm(&["send", "flood:0", "go"]);

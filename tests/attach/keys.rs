@@ -62,7 +62,7 @@ fn a_pasted_chord_is_text() {
 fn other_keys_may_leave_and_are_named() {
     let daemon = Daemon::start(ECHO);
     let mut console = Console::attach(&daemon, "--detach-keys ctrl-p,ctrl-q raw:0");
-    console.terminal.expect("ctrl-p ctrl-q leaves");
+    console.terminal.expect("ctrl-p ctrl-q detaches");
     console.terminal.send("<\x01d>");
     console.expect_bytes(b"<\x01d>");
     console.terminal.send("\x10\x11");
@@ -73,7 +73,7 @@ fn other_keys_may_leave_and_are_named() {
 fn without_keys_only_others_end_it() {
     let daemon = Daemon::start(ECHO);
     let mut console = Console::attach(&daemon, "--detach-keys none raw:0");
-    console.terminal.expect("tm detach leaves");
+    console.terminal.expect("run 'tm detach' elsewhere");
     console.terminal.send("<\x01d>");
     console.expect_bytes(b"<\x01d>");
     assert_eq!(daemon.tm(&["detach", "raw:0"]).code, 0);
@@ -93,11 +93,11 @@ fn help_is_shown_and_the_screen_comes_back() {
     let daemon = Daemon::start(ECHO);
     let mut console = attached(&daemon, "line:0");
     console.terminal.send("\x01?");
-    console.terminal.expect("press a key to go on");
+    console.terminal.expect("press any key to continue");
     assert!(console.terminal.contents().contains("next or previous"));
     console.terminal.send(" ");
     console.terminal.expect_screen("the console", |screen| {
-        screen.contains("ready") && !screen.contains("press a key")
+        screen.contains("ready") && !screen.contains("press any key")
     });
     console.terminal.send("\x01d");
     assert_eq!(console.wait_over(), 0);
@@ -155,28 +155,28 @@ fn keys_may_come_from_the_environment() {
         daemon.terminal(&["sh", "-c", &script], 24, 80)
     };
     let mut terminal = attach("ctrl-],x");
-    terminal.expect("ctrl-] x leaves, ctrl-] ? helps");
+    terminal.expect("ctrl-] x detaches, ctrl-] ? shows help");
     terminal.send("\x1dx");
     terminal.expect("over: 0.");
     let mut terminal = attach("none");
-    terminal.expect("tm detach leaves, from elsewhere");
+    terminal.expect("run 'tm detach' elsewhere to detach");
     assert_eq!(daemon.tm(&["detach", "raw:0"]).code, 0);
     terminal.expect("over: 0.");
     let mut terminal = attach("alt-x");
     terminal.expect("alt-x");
     terminal.expect("over: 2.");
     // Nothing is the default, as in docker.
-    for (variable, leaves) in [("", "ctrl-a d"), ("ctrl-],x", "ctrl-] x")] {
+    for (variable, keys) in [("", "ctrl-a d"), ("ctrl-],x", "ctrl-] x")] {
         let script = format!("TM_DETACH_KEYS='{variable}' tm attach --detach-keys '' raw:0");
         let mut terminal = daemon.terminal(&["sh", "-c", &script], 24, 80);
-        terminal.expect(&format!("{leaves} leaves"));
+        terminal.expect(&format!("{keys} detaches"));
         assert_eq!(daemon.tm(&["detach", "raw:0"]).code, 0);
         terminal.wait_end();
     }
     // An option wins over it.
     let script = "TM_DETACH_KEYS=none tm attach --detach-keys DEL raw:0; echo over: $?.";
     let mut terminal = daemon.terminal(&["sh", "-c", script], 24, 80);
-    terminal.expect("DEL leaves");
+    terminal.expect("DEL detaches");
     terminal.send("\x7f");
     terminal.expect("over: 0.");
 }

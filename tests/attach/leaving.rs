@@ -182,7 +182,12 @@ fn by_the_death_of_the_daemon() {
     let process = daemon.pid_of("full:0");
     daemon.signal(Signal::KILL);
     assert_eq!(console.wait_over(), 255);
-    assert!(console.terminal.contents().contains("the daemon is gone"));
+    assert!(
+        console
+            .terminal
+            .contents()
+            .contains("lost the connection to the daemon")
+    );
     assert_undone(&console, mark);
     drop(console);
     // Its terminal is hung up.

@@ -83,7 +83,7 @@ fn until_exit_ends_with_the_run() {
     console.terminal.send("9\r");
     assert_eq!(console.wait_over(), 9);
     let mut console = Console::attach(&daemon, "--until-exit again:0");
-    console.terminal.expect("leaves");
+    console.terminal.expect("detaches");
     kill(daemon.pid_of("again:0"), Signal::TERM);
     assert_eq!(console.wait_over(), 128 + 15);
     let screen = console.terminal.contents();
@@ -113,7 +113,7 @@ fn a_process_not_yet_started_is_waited_for() {
          starttime: 0}\n",
     );
     let mut console = Console::sized(&daemon, "later:0", 20, 60);
-    console.terminal.expect("leaves");
+    console.terminal.expect("detaches");
     assert_eq!(daemon.tm(&["start", "later"]).code, 0);
     console.terminal.expect("size 20 60");
     console.terminal.send("hello\r");
@@ -152,7 +152,7 @@ fn a_start_that_fails_tells_the_delay_once() {
         "programs:\n  ex: {cmd: /nonexistent/prog, tty: true, autostart: false, startretries: 1}\n",
     );
     let mut console = Console::attach(&daemon, "ex:0");
-    console.terminal.expect("leaves");
+    console.terminal.expect("detaches");
     daemon.tm(&["start", "--no-wait", "ex"]);
     console
         .terminal

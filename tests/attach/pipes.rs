@@ -63,13 +63,13 @@ fn no_input_at_all_detaches_at_once() {
 fn input_that_goes_nowhere_is_told_with_the_reason() {
     let daemon = Daemon::start(PIPES);
     let output = daemon.tm_with_input(&["attach", "--read-only", "shell:0"], "exit\n");
-    let reason = "[attached read-only to shell:0: it is dropped]";
+    let reason = "[attached read-only to shell:0; input is dropped]";
     assert!(output.stderr.contains(reason), "{output:?}");
     let output = daemon.tm_with_input(&["attach", "--until-exit", "once:0"], "3\n");
     assert_eq!(output.code, 3, "{output:?}");
     daemon.wait_state("once:0", "EXITED");
     let output = daemon.tm_with_input(&["attach", "once:0"], "5\n");
-    let reason = "[once:0 is EXITED and takes no input: it is dropped]";
+    let reason = "[once:0 is EXITED and takes no input; input is dropped]";
     assert!(output.stderr.contains(reason), "{output:?}");
     for process in ["once:0", "deaf:0"] {
         let output = daemon.tm(&["attach", process]);
@@ -88,7 +88,7 @@ fn until_exit_of_what_does_not_run_says_that_it_waits() {
     client.env("TM_SOCKET", daemon.socket()).stderr(told);
     let mut client = client.spawn().expect("tm runs");
     let told = wait_for_text(&daemon.path("told"), "waiting");
-    assert!(told.contains("[once:0 is EXITED: waiting until it is started and ends]"));
+    assert!(told.contains("[once:0 is EXITED; waiting for its next run to end]"));
     daemon.tm(&["start", "once:0"]);
     daemon.tm(&["send", "once:0", "4"]);
     assert_eq!(wait_exit(&mut client, PATIENCE), Some(4));
@@ -110,7 +110,7 @@ fn lines_typed_go_to_the_input_of_a_process_without_terminal() {
     let mut console = Console::attach(&daemon, "shell:0");
     console
         .terminal
-        .expect("lines go to its input, ctrl-c leaves");
+        .expect("lines go to its input, ctrl-c detaches");
     console.terminal.send("echo $((40 + 2))\n");
     console.terminal.expect("42");
     console.terminal.send("\x03");
@@ -149,7 +149,7 @@ fn a_terminal_whose_output_goes_elsewhere_exchanges_lines() {
     let before = daemon.rpc("peek", serde_json::json!({"process": "tty:0"}));
     let script = "tm attach tty:0 > out; echo \"over: $?.\"";
     let mut terminal = daemon.terminal(&["sh", "-c", script], 30, 90);
-    terminal.expect("lines go to its input, ctrl-c leaves");
+    terminal.expect("lines go to its input, ctrl-c detaches");
     terminal.send("typed\n");
     crate::support::system::wait_for_text(&daemon.path("out"), "echo: typed");
     // No screen of the process is shown here, so this terminal's size is not its business.
@@ -177,10 +177,10 @@ fn the_hint_has_a_line_of_its_own() {
     let mut first = Console::attach(&daemon, "part:0");
     first.terminal.expect("Name?");
     let mut console = Console::attach(&daemon, "part:0");
-    console.terminal.expect("ctrl-c leaves");
+    console.terminal.expect("ctrl-c detaches");
     let shown = console.terminal.contents();
     let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
-    let hint = "[attached to part:0 — lines go to its input, ctrl-c leaves]";
+    let hint = "[attached to part:0 — lines go to its input, ctrl-c detaches]";
     assert!(lines.ends_with(&["Name?", hint]), "{shown}");
     // What is typed ends the line as well.
     console.terminal.send("me\n");

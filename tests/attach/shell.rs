@@ -85,7 +85,7 @@ fn sigterm_ends_the_shell_at_its_prompt_and_in_an_attachment() {
         shell.send(line);
         match line.split_once(' ') {
             Some(("attach", _)) => shell.expect("attached to"),
-            Some(_) => shell.expect("q leaves"),
+            Some(_) => shell.expect("q quits"),
             None => {
                 shell.expect("RUNNING");
                 shell.expect_screen("the prompt again", at_prompt);

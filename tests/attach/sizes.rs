@@ -30,7 +30,7 @@ fn strange_sizes_are_as_good_as_others() {
         (24, 80),
     ] {
         let mut console = Console::sized(&daemon, "raw:0", rows, cols);
-        console.expect_bytes(b"leaves");
+        console.expect_bytes(b"detaches");
         let typed = format!("<{rows}>");
         console.terminal.send(&typed);
         console.expect_bytes(typed.as_bytes());
@@ -112,7 +112,7 @@ fn a_smaller_terminal_shows_the_end_of_what_does_not_fit() {
     // A watcher's picture follows its terminal's size, the process does not.
     small.terminal.resize(12, 40);
     small.terminal.send("\x01?");
-    small.terminal.expect("press a key");
+    small.terminal.expect("press any key");
     small.terminal.send(" ");
     small.terminal.expect_screen("the last lines", |screen| {
         let text = screen.replace('\n', "");
@@ -133,21 +133,21 @@ fn who_sees_only_a_part_is_told_once() {
     let mut small = Console::sized(&daemon, "--read-only line:0", 20, 100);
     small
         .terminal
-        .expect("its terminal is 120x40, larger than this");
+        .expect("its terminal is 120x40, larger than yours");
     small.terminal.send("\x01?");
-    small.terminal.expect("this one 100x20: make it larger");
+    small.terminal.expect("yours is 100x20: enlarge yours");
     small.terminal.send(" ");
     small.terminal.expect_screen("the console", |screen| {
-        screen.contains("ready") && !screen.contains("press a key")
+        screen.contains("ready") && !screen.contains("press any key")
     });
     // It is said again only to who has not heard it.
     let mut equal = Console::sized(&daemon, "line:0", 40, 120);
-    equal.terminal.expect("ctrl-a d leaves");
+    equal.terminal.expect("ctrl-a d detaches");
     assert!(!equal.terminal.contents().contains("larger"));
     large.terminal.resize(41, 130);
     equal
         .terminal
-        .expect("terminal is 130x41, larger than this");
+        .expect("terminal is 130x41, larger than yours");
     large.terminal.resize(42, 131);
     large.terminal.expect("size 42 131");
     large.terminal.send("typed\r");
@@ -166,7 +166,7 @@ fn a_client_that_is_killed_leaves_its_place_to_the_last_who_typed() {
     typist.terminal.expect("size 30 90");
     let first = client_pid(&daemon, "line:0");
     let mut idle = Console::sized(&daemon, "line:0", 31, 91);
-    idle.terminal.expect("leaves");
+    idle.terminal.expect("detaches");
     typist.terminal.send("busy\r");
     idle.terminal.expect("echo: busy");
     let mut third = Console::sized(&daemon, "--steal line:0", 10, 40);

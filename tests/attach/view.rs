@@ -26,7 +26,7 @@ fn the_history_goes_into_the_terminals_own_and_a_key_comes_back() {
     let daemon = Daemon::start(PAST);
     wait_for_line(&daemon.path("done"));
     let mut console = Console::attach(&daemon, "--no-replay past:0");
-    console.terminal.expect("leaves");
+    console.terminal.expect("detaches");
     assert!(!contains(console.terminal.raw(), b"old 5"));
     console.terminal.send("\x01[");
     console.terminal.expect("history of past:0, 77 lines");
@@ -79,16 +79,16 @@ fn coming_back_does_not_write_the_history_again() {
     console.terminal.expect("old 100");
     let mark = console.terminal.raw().len();
     console.terminal.send("\x01?");
-    console.terminal.expect("press a key to go on");
+    console.terminal.expect("press any key to continue");
     assert!(
         console
             .terminal
             .contents()
-            .contains("what has left the screen")
+            .contains("scrolled off the screen")
     );
     console.terminal.send(" ");
     console.terminal.expect_screen("the console", |screen| {
-        screen.ends_with("old 99\nold 100") && !screen.contains("press a key")
+        screen.ends_with("old 99\nold 100") && !screen.contains("press any key")
     });
     assert!(!since(&console, mark).contains("old 50"));
     console.terminal.send("\x01d");
@@ -100,7 +100,7 @@ fn a_signal_ends_a_view_as_it_ends_the_client() {
     let daemon = Daemon::start(PAST);
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::USR1] {
         let mut console = Console::attach(&daemon, "past:0");
-        console.terminal.expect("leaves");
+        console.terminal.expect("detaches");
         let client = crate::consoles::client_pid(&daemon, "past:0");
         console.terminal.send("\x01[");
         console.terminal.expect("history of");

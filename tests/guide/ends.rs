@@ -41,7 +41,7 @@ fn a_daemon_that_dies_is_no_good_end() {
         daemon.wait_end();
         let told = daemon.read("told");
         assert!(
-            told.contains("the daemon went away"),
+            told.contains("lost the connection to the daemon"),
             "{arguments:?}: {told}"
         );
     }
@@ -120,19 +120,22 @@ fn ctrl_c_gives_up_waiting_and_keeps_the_shell() {
     let mut shell = daemon.terminal(&["tm"], 24, 100);
     shell.expect_screen("the prompt", at_prompt);
     shell.send("wait web --for stopped\r");
-    interrupt(&mut shell, "given up waiting");
+    interrupt(&mut shell, "cancelled");
     shell.expect_screen("the prompt again", at_prompt);
     assert!(
-        !shell.contents().contains("goes on"),
+        !shell.contents().contains("continues"),
         "{}",
         shell.contents()
     );
     shell.send("restart stub\r");
     events.wait_for("stub:0", "STOPPING");
-    interrupt(&mut shell, "given up waiting; what was asked for goes on");
+    interrupt(
+        &mut shell,
+        "cancelled; the operation continues in the background",
+    );
     shell.expect_screen("the prompt once more", at_prompt);
     assert!(
-        !shell.contents().contains("went away"),
+        !shell.contents().contains("lost the connection"),
         "{}",
         shell.contents()
     );
@@ -193,7 +196,7 @@ fn a_shell_stays_with_its_daemon() {
     shell.send("status\r");
     shell.expect("b:0");
     projects.tm("b", &["down"]);
-    shell.expect("the daemon went away");
+    shell.expect("lost the connection to the daemon");
     shell.send("stop all\r");
     shell.expect("the daemon of this shell");
     shell.expect_screen("the prompt again", at_prompt);

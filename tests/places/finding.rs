@@ -95,7 +95,7 @@ fn a_socket_that_came_later_makes_no_second_daemon() {
         }
         let output = home.tm("a", &["up", "-d"]);
         assert_eq!(output.code, 0, "{output:?}");
-        assert!(output.stderr.contains("already runs"), "{output:?}");
+        assert!(output.stderr.contains("already running"), "{output:?}");
         daemon.end();
     }
 }
@@ -139,7 +139,7 @@ fn what_a_killed_daemon_left_leads_nobody_astray() {
     let other = home.start("a", &socket);
     let output = home.tm("b", &["stop", "all"]);
     assert_eq!(output.code, 1, "{output:?}");
-    assert!(output.stderr.contains("not of"), "{output:?}");
+    assert!(output.stderr.contains("not to"), "{output:?}");
     other.end();
     // And the usual place is free for the next one, whatever kind it is.
     home.project("b", "");
@@ -159,7 +159,7 @@ fn a_removed_link_is_back_after_a_signal() {
         fs::remove_file(&socket).expect("it was there");
         let output = home.tm("b", &["status"]);
         assert_eq!(output.code, 4, "{output:?}");
-        let advice = format!("kill -USR1 {} brings it back", daemon.pid());
+        let advice = format!("recreate it: kill -USR1 {}", daemon.pid());
         assert!(output.stderr.contains(&advice), "{output:?}");
         let mut watch = super::support::system::FolderWatch::new(&home.path("run/tmd"));
         kill(daemon.pid(), signal);
@@ -190,7 +190,7 @@ fn a_socket_belongs_to_one_config() {
     );
     assert!(output.stderr.contains(&expected), "{output:?}");
     let refusal = format!(
-        "the daemon at {} is that of {}, not of {}",
+        "the daemon at '{}' belongs to '{}', not to '{}'",
         socket.display(),
         m1.display(),
         m2.display()
@@ -283,7 +283,7 @@ fn the_variable_goes_before_the_config_and_changes_nothing_where_they_disagree()
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.stdout.contains("a:0"), "{output:?}");
     let told = format!(
-        "leads to the daemon of {}, not to that of {config}",
+        "points to the daemon of '{}', but -c names '{config}'",
         a.display()
     );
     assert!(output.stderr.contains(&told), "{output:?}");

@@ -16,21 +16,6 @@ const CIRCLES: &[(&str, &[&str], &str)] = &[
         "the folders are new; shared types belong in lower ones",
     ),
     (
-        "src/client/daemon",
-        &["by_config", "select"],
-        "three levels of search in two files",
-    ),
-    (
-        "src/client/daemon",
-        &["daemon_connection", "frames"],
-        "the signal guard and the test for timeouts belong in files of their own",
-    ),
-    (
-        "src/client/verbs",
-        &["foreground", "up"],
-        "the wait for the daemon's end belongs in a third file",
-    ),
-    (
         "src/reactor",
         &["console", "control", "daemon", "output", "process"],
         "the folders are new; the parts of Reactor are not yet apart",
@@ -49,18 +34,13 @@ const SHARED_FILE_NAMES: &[&str] = &["access", "reload"];
 const SHARED_TYPE_NAMES: &[(&str, usize)] = &[
     ("Access", 2),
     ("Action", 2),
-    ("Connection", 2),
     ("Disk", 2),
     ("Entry", 2),
     ("Frame", 2),
     ("Goal", 2),
-    ("Incoming", 2),
-    ("Input", 3),
+    ("Input", 2),
     ("Key", 2),
     ("Kind", 3),
-    ("Output", 2),
-    ("Seen", 2),
-    ("Source", 2),
     ("State", 2),
     ("Stream", 2),
 ];

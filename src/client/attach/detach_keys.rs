@@ -1,38 +1,49 @@
 //! The keys that leave an attached terminal, decoded as key events from what the terminal sends.
 //!
 //! Pure: bytes in, actions out. A key may come as a legacy byte, as `CSI u` (kitty) or as
-//! xterm's `modifyOtherKeys`, cut anywhere. What is no chord leaves exactly as it came.
+//! xterm's `modifyOtherKeys`, spread over any number of reads. All other bytes pass unchanged.
 
-use crate::client::attach::key_events::{Key, Meaning, Token, Tokenizer};
+use super::key_events::{Key, Meaning, Token, Tokenizer};
 use std::time::Duration;
 
-/// What the keys do, for `tm attach --help` and the man page.
-pub const HELP: &str = "\
-Keys, with the first of the detach keys (ctrl-a) as their prefix:
-  ctrl-a d        leaves; the process goes on
-  ctrl-a ctrl-a   sends ctrl-a itself, as ctrl-a a does
-  ctrl-a ?        tells more about the session
-  ctrl-a [        prints what has left the screen into the terminal's own scrollback
-  ctrl-a n, p     goes to the next or previous process with a terminal
-  ctrl-a ctrl-z   suspends tm
+/// Sections of `tm attach --help` and of its man page.
+pub(crate) const HELP: &str = "\
+Keys:
+  ctrl-a d        Detach; the process continues to run
+  ctrl-a ctrl-a   Send ctrl-a itself, as does ctrl-a a
+  ctrl-a ?        Show help about the session
+  ctrl-a [        Print the scrolled-off output into your terminal's scrollback
+  ctrl-a n, p     Switch to the next or previous process with a terminal
+  ctrl-a ctrl-z   Suspend tm
 
-Other --detach-keys of two keys, the first with ctrl, are a prefix in the same way; of any
-other shape they only leave. Without a terminal at both ends lines are exchanged instead of keys:
-typed text goes to the process line by line and ctrl-c leaves; the end of piped input leaves too.
-In a script that the control shell reads from a pipe, the rest of the script is that input.";
+Other --detach-keys work as a prefix in the same way if they are two keys and
+the first has ctrl. Keys of another form only detach.
+
+Without a terminal:
+  If standard input, standard output or the process has no terminal, input is
+  sent line by line. Ctrl-c detaches, and so does the end of piped input. In a
+  script that the control shell reads from a pipe, the rest of the script is
+  the input.
+
+Exit codes:
+  0    Detached
+  255  The connection to the daemon was lost
+
+If the process ends for good, or its run with --until-exit, the exit code is
+that of the process: 128 plus the signal number if a signal killed it.";
 
 const ESCAPE: u8 = 0x1b;
 
-/// What to do, in order.
+/// An action; several are in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// These bytes are for the process.
+    /// Send these bytes to the process.
     Forward(Vec<u8>),
-    /// Leave.
+    /// Detach.
     Detach,
-    /// Explain the keys.
+    /// Show the help.
     Help,
-    /// Show what has left the screen.
+    /// Show the history.
     History,
     /// Go to the next process.
     Next,
@@ -42,7 +53,7 @@ pub enum Action {
     Suspend,
 }
 
-/// The keys that leave: one or more, or none at all.
+/// The keys that detach: a sequence, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DetachKeys {
     keys: Vec<Key>,
@@ -75,7 +86,7 @@ impl DetachKeys {
         }
     }
 
-    /// As shown to people; empty for none.
+    /// The keys in words; empty for none.
     pub fn shown(&self) -> String {
         self.keys
             .iter()
@@ -84,14 +95,14 @@ impl DetachKeys {
             .join(" ")
     }
 
-    /// The prefix that also leads to help, next, previous and suspend.
+    /// The first key, if it is a prefix for commands as well.
     pub fn prefix(&self) -> Option<String> {
         self.has_commands()
             .then(|| self.keys.first().map(Key::to_string))
             .flatten()
     }
 
-    /// Two keys, the first with ctrl, make a prefix with further commands.
+    /// Two keys, the first with ctrl: the first is a prefix for commands.
     fn has_commands(&self) -> bool {
         matches!(self.keys.as_slice(), [prefix, _] if prefix.ctrl)
     }
@@ -99,7 +110,7 @@ impl DetachKeys {
 
 fn parse_key(item: &str) -> Result<Key, String> {
     let refused =
-        || format!("{item:?} is no key: write a character, ctrl- with one of a-z@[\\]^_, or DEL");
+        || format!("{item:?} is not a key: use a character, ctrl- with one of a-z@[\\]^_, or DEL");
     if item == "DEL" {
         return Ok(Key::plain('\u{7f}'));
     }
@@ -118,16 +129,16 @@ fn parse_key(item: &str) -> Result<Key, String> {
     }
 }
 
-/// Finds the chord in what is typed.
+/// Finds the detach keys in input.
 #[derive(Debug)]
 pub struct ChordDecoder {
     keys: DetachKeys,
     tokens: Tokenizer,
-    /// How many of the keys have been typed.
+    /// How many of the keys have been matched.
     matched: usize,
-    /// The first key as a byte of its own.
+    /// The byte that the first key sends in legacy mode.
     begins: Option<u8>,
-    /// The bytes of those keys.
+    /// The bytes of the matched keys.
     held: Vec<u8>,
     brackets: Brackets,
     pasting: bool,
@@ -152,14 +163,14 @@ impl ChordDecoder {
         }
     }
 
-    /// Whether another client drives. Then only keys are for the process, since a key takes over:
-    /// what this terminal tells by itself (mouse, focus, answers) is of no use to it.
+    /// Sets whether another client drives. Then only keys are forwarded, and the first one takes
+    /// over: mouse and focus reports and answers of this terminal are dropped.
     pub fn set_watching(&mut self, watching: bool) {
         self.watching = watching;
     }
 
-    /// Takes in what was typed. `bracketed_paste` tells whether the process has switched that
-    /// mode on: only then are the brackets believed.
+    /// Decodes input. The brackets of a paste count only if the process has switched
+    /// `bracketed_paste` on.
     pub fn feed(&mut self, bytes: &[u8], bracketed_paste: bool) -> Vec<Action> {
         if self.keys.keys.is_empty() && !self.watching && !self.is_waiting() {
             return vec![Action::Forward(bytes.to_vec())];
@@ -169,7 +180,7 @@ impl ChordDecoder {
         while !rest.is_empty() {
             let (plain, others) = rest.split_at(self.plain_run(rest));
             self.forward(plain);
-            // One byte may end what held the next ones up.
+            // One byte at a time: it may end the sequence that holds the others back.
             let (next, later) = others.split_at(others.len().min(1));
             for &byte in next {
                 self.feed_byte(byte, bracketed_paste);
@@ -193,8 +204,8 @@ impl ChordDecoder {
         }
     }
 
-    /// How many of the bytes neither belong to a chord nor begin one: pasted text goes through at
-    /// once.
+    /// How many bytes at the start cannot belong to the detach keys. Long text passes through
+    /// without decoding.
     fn plain_run(&self, bytes: &[u8]) -> usize {
         if self.matched > 0 || self.tokens.is_waiting() || self.brackets.is_begun() {
             return 0;
@@ -208,12 +219,12 @@ impl ChordDecoder {
         self.tokens.is_waiting()
     }
 
-    /// How long to hold it; then [`ChordDecoder::flush`] it.
+    /// How long to hold it before [`ChordDecoder::flush`].
     pub fn patience(&self) -> Duration {
         self.tokens.patience()
     }
 
-    /// Nothing more came: what looked like the begin of a sequence was keys.
+    /// No more input came: treats the incomplete sequence as single keys.
     pub fn flush(&mut self) -> Vec<Action> {
         for token in self.tokens.flush() {
             self.take(token);
@@ -231,11 +242,11 @@ impl ChordDecoder {
                 self.give_up();
                 self.forward(&token.bytes);
             }
-            // A release of the prefix belongs to it.
+            // The release of a matched key.
             Meaning::Release if self.matched > 0 => self.held.extend(&token.bytes),
             Meaning::Release | Meaning::Report if self.watching => {}
             Meaning::Release => self.forward(&token.bytes),
-            // These pass by, also between the keys of a chord.
+            // A report does not interrupt the detach keys.
             Meaning::Report => self.forward(&token.bytes),
         }
     }
@@ -256,7 +267,7 @@ impl ChordDecoder {
             return;
         }
         self.give_up();
-        // The key may begin the chord anew, unless it would be its own prefix.
+        // The key may be the first one again.
         if self.keys.keys.first() == Some(&key) {
             self.matched = 1;
             self.held.extend(bytes);
@@ -265,7 +276,7 @@ impl ChordDecoder {
         }
     }
 
-    /// The key after the prefix, when it is a command.
+    /// Handles the key after the prefix; false when it is no command.
     fn take_command(&mut self, key: Key, bytes: &[u8]) -> bool {
         let Some(prefix) = self.keys.keys.first().copied() else {
             return false;
@@ -277,7 +288,7 @@ impl ChordDecoder {
                     ..prefix
                 });
         if literal {
-            // The prefix as it was typed, not what confirmed it.
+            // Send the prefix in the encoding in which it was typed.
             let typed = if key == prefix {
                 bytes.to_vec()
             } else {
@@ -306,7 +317,7 @@ impl ChordDecoder {
         self.out.push(action);
     }
 
-    /// What was held was no chord.
+    /// Forwards the held bytes: they are not the detach keys.
     fn give_up(&mut self) {
         self.matched = 0;
         let held = std::mem::take(&mut self.held);
@@ -324,10 +335,10 @@ impl ChordDecoder {
     }
 }
 
-/// Recognises the brackets around what is pasted, however slowly they come.
+/// Recognises the brackets around a paste, however slowly they arrive.
 #[derive(Debug, Default)]
 struct Brackets {
-    /// The last bytes, the newest lowest.
+    /// The last six bytes, the newest lowest.
     last: u64,
 }
 
@@ -335,7 +346,7 @@ impl Brackets {
     const BEGIN: u64 = u64::from_be_bytes(*b"\0\0\x1b[200~");
     const END: u64 = u64::from_be_bytes(*b"\0\0\x1b[201~");
 
-    /// Whether the last bytes may be the beginning of one.
+    /// Whether the last bytes may be the start of a bracket.
     fn is_begun(&self) -> bool {
         self.last.to_be_bytes()[3..].contains(&ESCAPE)
     }

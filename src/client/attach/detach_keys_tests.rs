@@ -121,7 +121,7 @@ fn never_inside_a_paste_when_the_process_asked_for_brackets() {
     let after = [&typed[..], b"\x01d"].concat();
     let found = at_every_split("ctrl-a,d", &after, true);
     assert_eq!(found, [forward(typed), Action::Detach]);
-    // Brackets that nobody asked for are only bytes.
+    // Brackets count only in that mode.
     let found = at_every_split("ctrl-a,d", b"\x1b[200~\x01d", false);
     assert_eq!(found, [forward(b"\x1b[200~"), Action::Detach]);
 }
@@ -225,7 +225,7 @@ fn every_bracket_may_be_cut_in_many() {
     }
 }
 
-/// What terminals send without a key being pressed.
+/// Input that terminals send by themselves.
 const REPORTS: [&[u8]; 17] = [
     b"\x1b[?62;22c",
     b"\x1b[>1;10;0c",
@@ -279,7 +279,7 @@ fn who_watches_sends_keys_alone() {
     ] {
         assert_eq!(actions(&mut watcher, &[keys], false), [forward(keys)]);
     }
-    // What is pasted was meant, whatever it looks like.
+    // Pasted text is forwarded, whatever it contains.
     let pasted = b"\x1b[200~\x1b[0n\x1b[201~";
     assert_eq!(actions(&mut watcher, &[pasted], true), [forward(pasted)]);
     let mut without_keys = decoder("none");

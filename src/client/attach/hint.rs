@@ -1,45 +1,47 @@
-//! One line that says how to leave, laid over a row of a freshly drawn screen for a short while;
-//! then the row is as it was. Whoever draws hides it before and shows it again after.
+//! One line about the detach keys, shown over a row of the snapshot for a short time. The caller
+//! hides it before output and shows it again afterwards; hiding restores the row.
 //!
-//! Pure: what has been drawn in, what to draw out.
+//! Pure: output of the process in, bytes to draw out.
 
 use crate::client::attach::detach_keys::DetachKeys;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::cut;
 use crate::terminal::Overlay;
 
-/// Output beyond which the line is in the way, in bytes.
+/// After this much output the line does not return, in bytes.
 const WRITTEN_MAX: usize = 64 * 1024;
 
-/// Larger terminals get the line by itself.
+/// The largest side of a terminal whose screen is modelled.
 const SIDE_MAX: u16 = 1000;
 
-/// What leaves and what helps, in words.
-pub fn ways_out(keys: &DetachKeys) -> String {
+/// The keys for detaching and for help, in words.
+pub(crate) fn ways_out(keys: &DetachKeys) -> String {
     let leave = match keys.shown() {
-        shown if shown.is_empty() => "tm detach leaves, from elsewhere".to_string(),
-        shown => format!("{shown} leaves"),
+        shown if shown.is_empty() => "run 'tm detach' elsewhere to detach".to_string(),
+        shown => format!("{shown} detaches"),
     };
-    let help = keys.prefix().map(|prefix| format!(", {prefix} ? helps"));
+    let help = keys
+        .prefix()
+        .map(|prefix| format!(", {prefix} ? shows help"));
     leave + &help.unwrap_or_default()
 }
 
-/// The line by itself, for when nothing is drawn below it.
-pub fn line(text: &str, style: Style) -> Vec<u8> {
+/// The line alone, if there is no snapshot.
+pub(crate) fn line(text: &str, style: Style) -> Vec<u8> {
     format!("{}\r\n", style.paint(Paint::Dim, text)).into_bytes()
 }
 
-/// The line, and the screen it lies on.
+/// The line, and the screen below it.
 #[derive(Debug)]
-pub struct Hint {
+pub(crate) struct Hint {
     text: String,
     style: Style,
     screen: Overlay,
-    /// What has been drawn and written and `screen` has yet to take in: that takes time, and
-    /// what is drawn should not wait for it.
+    /// Output that has not been fed to `screen`. That takes time, so it is done after the output
+    /// was written.
     unseen: Vec<u8>,
     drawn: bool,
-    /// What the process wrote since, in bytes.
+    /// The output since the snapshot, in bytes.
     written: usize,
     /// The row it covers, from 0.
     row: Option<usize>,
@@ -47,7 +49,7 @@ pub struct Hint {
 
 impl Hint {
     /// For a terminal of this size.
-    pub fn new(text: String, style: Style, (rows, cols): (u16, u16)) -> Hint {
+    pub(crate) fn new(text: String, style: Style, (rows, cols): (u16, u16)) -> Hint {
         Hint {
             text,
             style,
@@ -59,30 +61,29 @@ impl Hint {
         }
     }
 
-    /// Whether a terminal of this size has room for a line, and a model of it is worth its memory.
-    pub fn fits((rows, cols): (u16, u16)) -> bool {
+    /// Whether a terminal of this size has room for the line and is small enough to model.
+    pub(crate) fn fits((rows, cols): (u16, u16)) -> bool {
         (3..=SIDE_MAX).contains(&rows) && (20..=SIDE_MAX).contains(&cols)
     }
 
-    /// Says something else, while it is hidden.
-    pub fn say(&mut self, text: String) {
+    /// Changes the text while it is hidden.
+    pub(crate) fn say(&mut self, text: String) {
         self.text = text;
     }
 
-    /// Whether something has been drawn below it.
-    pub fn is_drawn(&self) -> bool {
+    /// Whether there has been a snapshot.
+    pub(crate) fn is_drawn(&self) -> bool {
         self.drawn
     }
 
-    /// Takes note of a screen that is drawn, while it is hidden.
-    pub fn drawn(&mut self, bytes: &[u8]) {
+    /// Notes a snapshot, while it is hidden.
+    pub(crate) fn drawn(&mut self, bytes: &[u8]) {
         self.unseen.extend_from_slice(bytes);
         self.drawn = true;
     }
 
-    /// Takes note of what the process writes, while it is hidden. False when it should not come
-    /// back.
-    pub fn written(&mut self, bytes: &[u8]) -> bool {
+    /// Notes output of the process, while it is hidden. False when it should not return.
+    pub(crate) fn written(&mut self, bytes: &[u8]) -> bool {
         self.written += bytes.len();
         if self.written > WRITTEN_MAX {
             return false;
@@ -91,9 +92,9 @@ impl Hint {
         true
     }
 
-    /// Lays the line over what has been drawn, but never over the cursor. Nothing when nothing
-    /// has been, or where the terminal could not be left as it is.
-    pub fn show(&mut self) -> Vec<u8> {
+    /// Draws the line over the screen, but never over the cursor. Empty without a snapshot, or if
+    /// the screen could not be restored.
+    pub(crate) fn show(&mut self) -> Vec<u8> {
         if !self.drawn || self.row.is_some() {
             return Vec::new();
         }
@@ -108,8 +109,8 @@ impl Hint {
         out
     }
 
-    /// Brings the row back, if it is covered.
-    pub fn hide(&mut self) -> Vec<u8> {
+    /// Restores the row, if it is covered.
+    pub(crate) fn hide(&mut self) -> Vec<u8> {
         let row = self.row.take();
         row.map_or_else(Vec::new, |row| self.screen.uncover(row))
     }
@@ -128,7 +129,7 @@ mod tests {
         terminal
     }
 
-    /// What a terminal shows after these bytes, and where its cursor is.
+    /// The rows of a terminal after these bytes, and its cursor.
     fn shown(bytes: &[u8]) -> (Vec<String>, (u16, u16)) {
         let terminal = terminal(bytes);
         let screen = terminal.screen();

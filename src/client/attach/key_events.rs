@@ -1,39 +1,39 @@
-//! Keys in what a terminal sends: single bytes and `CSI` sequences, and what is no key at all.
+//! Splits the input of a terminal into keys (single bytes and `CSI` sequences) and reports.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Longest sequence that is waited for; a longer one is not from a keyboard.
+/// The longest sequence. A longer one is not from a keyboard.
 const MAX_SEQUENCE: usize = 64;
 
-/// How long the begin of a sequence waits for its rest where it may be a key by itself.
+/// How long an incomplete sequence is held if it may be a key by itself.
 const KEY_TIMEOUT: Duration = Duration::from_millis(25);
 
-/// And where it cannot be.
+/// How long any other incomplete sequence is held.
 const SEQUENCE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A key with or without ctrl; lock keys do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
+pub(crate) struct Key {
     /// The character, of a letter with ctrl the small one.
-    pub code: char,
+    pub(crate) code: char,
     /// Whether ctrl is held.
-    pub ctrl: bool,
+    pub(crate) ctrl: bool,
 }
 
 impl Key {
     /// A key alone.
-    pub fn plain(code: char) -> Key {
+    pub(crate) fn plain(code: char) -> Key {
         Key { code, ctrl: false }
     }
 
     /// A key with ctrl.
-    pub fn ctrl(code: char) -> Key {
+    pub(crate) fn ctrl(code: char) -> Key {
         Key { code, ctrl: true }
     }
 
     /// The key that a terminal sends this byte for.
-    pub fn from_byte(byte: u8) -> Key {
+    pub(crate) fn from_byte(byte: u8) -> Key {
         match byte {
             0 => Key::ctrl('@'),
             1..=26 => Key::ctrl(char::from(byte + b'a' - 1)),
@@ -53,60 +53,59 @@ impl fmt::Display for Key {
     }
 }
 
-/// What a piece of input is.
+/// The meaning of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
-    /// The press of a key that a chord can be made of.
+pub(crate) enum Meaning {
+    /// The press of a key that can be a detach key.
     Key(Key),
     /// The press of any other key.
     OtherKey,
     /// The release of a key, or a modifier alone.
     Release,
-    /// Nobody pressed a key: mouse, focus, or what the terminal answers to a question.
+    /// A report of mouse or focus, or the answer to a query.
     Report,
 }
 
-/// A piece of input.
+/// A key or a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// Exactly what came.
-    pub bytes: Vec<u8>,
-    /// What it is.
-    pub meaning: Meaning,
+pub(crate) struct Token {
+    /// Its bytes, unchanged.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) meaning: Meaning,
 }
 
-/// Cuts input into tokens; holds an incomplete sequence.
+/// Splits input into tokens. It holds an incomplete sequence.
 #[derive(Debug, Default)]
-pub struct Tokenizer {
+pub(crate) struct Tokenizer {
     partial: Vec<u8>,
-    /// Inside an answer that has the form of a string.
+    /// Inside an answer in the form of a string.
     in_string: bool,
 }
 
 impl Tokenizer {
     /// The tokens that this byte completes.
-    pub fn feed(&mut self, byte: u8) -> Vec<Token> {
+    pub(crate) fn feed(&mut self, byte: u8) -> Vec<Token> {
         let mut tokens = Vec::new();
         self.push(byte, &mut tokens);
         tokens
     }
 
-    /// Whether more has to come for a decision.
-    pub fn is_waiting(&self) -> bool {
+    /// Whether an incomplete sequence is held.
+    pub(crate) fn is_waiting(&self) -> bool {
         !self.partial.is_empty() || self.in_string
     }
 
-    /// How long to wait for that: a person may have pressed escape, or alt with a bracket; what
-    /// is longer comes from the terminal, perhaps in several packets.
-    pub fn patience(&self) -> Duration {
+    /// How long to hold it. Up to two bytes may be escape, or alt with a bracket; a longer sequence
+    /// comes from the terminal, perhaps in several packets.
+    pub(crate) fn patience(&self) -> Duration {
         match (self.in_string, self.partial.len()) {
             (false, ..=2) => KEY_TIMEOUT,
             _ => SEQUENCE_TIMEOUT,
         }
     }
 
-    /// What is held, as single bytes.
-    pub fn flush(&mut self) -> Vec<Token> {
+    /// Takes the held bytes as single keys.
+    pub(crate) fn flush(&mut self) -> Vec<Token> {
         self.in_string = false;
         self.partial.drain(..).map(byte_token).collect()
     }
@@ -145,7 +144,7 @@ impl Tokenizer {
                 let meaning = meaning(&self.partial);
                 tokens.push(self.take(meaning));
             }
-            // Escape and another key, or no sequence after all.
+            // Escape and another key, or an invalid sequence.
             _ => {
                 tokens.append(&mut self.flush());
                 self.push(byte, tokens);
@@ -153,7 +152,7 @@ impl Tokenizer {
         }
     }
 
-    /// Takes the next byte of an answer; false when it does not belong to it.
+    /// Takes the next byte of an answer; false when it is not part of it.
     fn push_in_string(&mut self, byte: u8, tokens: &mut Vec<Token>) -> bool {
         match (self.partial.as_slice(), byte) {
             ([], 0x1b) => {
@@ -180,7 +179,7 @@ impl Tokenizer {
     }
 }
 
-/// Whether this is how an answer goes on after ESC and `kind`, and not alt with a key.
+/// Whether this byte continues an answer after ESC and `kind`. Otherwise it was alt with a key.
 fn begins_answer(kind: u8, byte: u8) -> bool {
     match kind {
         b']' => byte.is_ascii_digit() || matches!(byte, b'l' | b'L'),
@@ -210,7 +209,7 @@ fn meaning(bytes: &[u8]) -> Meaning {
         (Some(b'<'..=b'?'), _) => true,
         (None, b'I' | b'O') => true,
         (Some(_), b'M' | b'm' | b'n' | b't' | b'x' | b'y') => true,
-        // Where the cursor is; F3 with modifiers looks like it in the first row.
+        // The position of the cursor. F3 with modifiers looks like one in the first row.
         (Some(_), b'R') => field(0, 0, 1) != 1 || !(2..=16).contains(&field(1, 0, 1)),
         _ => false,
     };
@@ -225,7 +224,7 @@ fn meaning(bytes: &[u8]) -> Meaning {
         b'~' if field(0, 0, 0) == 27 => (field(2, 0, 0), field(1, 0, 1)),
         _ => (0, 1),
     };
-    // kitty's numbers of the modifier keys themselves.
+    // The modifier keys themselves, in kitty's numbering.
     let bare_modifier = last == b'u' && (57_441..=57_454).contains(&code);
     if field(1, 1, 1) == 3 || bare_modifier {
         return Meaning::Release;

@@ -1,22 +1,24 @@
-//! `attach`: a process's own terminal, from here.
+//! `attach`: connects the user's terminal to that of a process.
 
 pub mod detach_keys;
 pub(crate) mod hint;
 pub(crate) mod key_events;
+pub(crate) mod output_queue;
 pub(crate) mod pager;
 pub(crate) mod plain;
+mod plain_output;
 pub(crate) mod queries;
 pub(crate) mod session;
 pub(crate) mod terminal_guard;
 
 use crate::client::attach::detach_keys::DetachKeys;
-use crate::client::attach::pager::Seen;
-use crate::client::attach::session::{Ended, Session};
+use crate::client::attach::pager::PagerExit;
+use crate::client::attach::session::{Session, SessionEnd};
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::sys::tty;
-use crate::wire::{AttachParams, AttachReply, Call, StatusReply, TargetsParams};
+use crate::wire::{AttachParams, AttachReply, Call};
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -25,11 +27,11 @@ use std::os::unix::fs::MetadataExt;
 ///
 /// # Errors
 /// Of the connection, the request or the terminal.
-pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
+pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
     let keys = detach_keys(args)?;
     let interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let mut args = args.clone();
-    let mut greet = true;
+    let mut banner = true;
     let mut history = None;
     let mut signals = None;
     loop {
@@ -45,52 +47,49 @@ pub fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientError> {
             none => none.insert(session::signals()?),
         };
         let session = Session::new(context, &args, &reply, keys.clone(), connection)?;
-        let ended = session::run(session, greet, signals)?;
-        greet = false;
-        // Who has been here before has the history in the terminal's own.
+        let end = session::run(session, banner, signals)?;
+        banner = false;
+        // From the second time on, the terminal's scrollback has the history.
         history = Some(0);
-        let mut seen = Seen::Key;
-        match ended {
-            Ended::Detached(text) => {
-                tell(
-                    context,
-                    &format!("[detached from {name}{}]", after_colon(&text)),
-                );
+        let mut exit_of_pager = PagerExit::Key;
+        match end {
+            SessionEnd::Detached(text) => {
+                let reason = after_colon(&text);
+                report_end(context, &format!("[detached from {name}{reason}]"));
                 return Ok(exit::DONE);
             }
-            Ended::Exited { info, told } => {
-                if !told {
-                    tell(
-                        context,
-                        &format!("[{name} ended with code {}]", info.shell_code()),
-                    );
+            SessionEnd::Exited { info, noticed } => {
+                let code = info.shell_code();
+                if !noticed {
+                    report_end(context, &format!("[{name} exited with code {code}]"));
                 }
-                return Ok(info.shell_code());
+                return Ok(code);
             }
-            Ended::Lost => {
-                tell(context, &format!("[{name}: the daemon is gone]"));
+            SessionEnd::Lost => {
+                let text = format!("[{name}: lost the connection to the daemon]");
+                report_end(context, &text);
                 return Ok(exit::LOST);
             }
-            Ended::Signalled(signal) => return Ok(128 + signal),
-            Ended::Help(text) => seen = pager::help(&text, signals),
-            Ended::History => seen = pager::history(context, &name, signals)?,
-            Ended::Suspended => {
+            SessionEnd::Signalled(signal) => return Ok(128 + signal),
+            SessionEnd::Help(text) => exit_of_pager = pager::help(&text, signals),
+            SessionEnd::History => exit_of_pager = pager::history(context, &name, signals)?,
+            SessionEnd::Suspended => {
                 suspend();
-                // That it goes on is no news.
+                // SIGCONT is pending as well: it is dropped.
                 if let Some(signal) = session::asked_to_end(signals) {
                     return Ok(128 + signal);
                 }
-                // One line, so that what the shell has shown is scrolled away and not drawn over.
+                // One line, so that the shell's output scrolls away and is not drawn over.
                 history = Some(1);
             }
-            Ended::Resync => history = Some(1),
-            Ended::Switch(step) => {
+            SessionEnd::Resync => history = Some(1),
+            SessionEnd::Switch(step) => {
                 args.process = neighbour(context, &name, step)?;
-                greet = true;
+                banner = true;
                 history = None;
             }
         }
-        if let Seen::Signal(signal) = seen {
+        if let PagerExit::Signal(signal) = exit_of_pager {
             return Ok(128 + signal);
         }
     }
@@ -102,7 +101,7 @@ fn params(args: &AttachArgs, history: Option<u32>) -> AttachParams {
         process: args.process.clone(),
         read_only: args.read_only,
         steal: args.steal,
-        // A drawn screen is of no use in a pipe.
+        // A snapshot is of no use in a pipe.
         replay: !args.no_replay && std::io::stdout().is_terminal(),
         history,
         until_exit: args.until_exit,
@@ -117,16 +116,16 @@ fn params(args: &AttachArgs, history: Option<u32>) -> AttachParams {
 fn detach_keys(args: &AttachArgs) -> Result<DetachKeys, ClientError> {
     let variable = std::env::var("TM_DETACH_KEYS").ok();
     let mut given = [args.detach_keys.clone(), variable].into_iter().flatten();
-    // Nothing is nothing said, as in docker.
+    // An empty text counts as not given, as in docker.
     match given.find(|keys| !keys.is_empty()) {
         Some(text) => DetachKeys::parse(&text)
-            .map_err(|error| ClientError::Usage(format!("detach keys: {error}"))),
+            .map_err(|error| ClientError::Usage(format!("invalid detach keys: {error}"))),
         None => Ok(DetachKeys::standard()),
     }
 }
 
-/// Rows and columns of the user's terminal; 0 where it does not take part at both ends, since then
-/// it neither shows the process's screen nor answers its questions.
+/// Rows and columns of the user's terminal. They are 0 unless it is at both ends: otherwise it
+/// neither shows the process's screen nor answers its queries.
 fn terminal_size() -> (u16, u16) {
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
     match stdin.is_terminal() && stdout.is_terminal() {
@@ -148,13 +147,13 @@ fn terminal_device() -> u64 {
     std::fs::metadata(format!("/proc/self/fd/{fd}")).map_or(0, |metadata| metadata.rdev())
 }
 
-/// The process with a terminal after (or before) this one, around the end.
+/// The next (or previous) process with a terminal. After the last comes the first.
 fn neighbour(context: &Context, name: &str, step: isize) -> Result<String, ClientError> {
-    let call = Call::Status(TargetsParams {
-        targets: vec!["all".to_string()],
-    });
-    let reply: StatusReply = context.connect()?.call(&call)?;
-    let processes = reply.processes.into_iter().filter(|process| process.tty);
+    let processes = context
+        .status_of_all()?
+        .processes
+        .into_iter()
+        .filter(|process| process.tty);
     let names: Vec<String> = processes.map(|process| process.name).collect();
     Ok(step_from(&names, name, step).unwrap_or_else(|| name.to_string()))
 }
@@ -176,8 +175,8 @@ fn after_colon(text: &str) -> String {
     }
 }
 
-/// Says how it ended, on the line of its own that the screen was left with.
-fn tell(context: &Context, text: &str) {
+/// Reports the end, on the empty line that the restored terminal is left with.
+fn report_end(context: &Context, text: &str) {
     if !context.global.quiet {
         let _ = writeln!(std::io::stderr(), "{text}");
     }

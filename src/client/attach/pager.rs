@@ -1,52 +1,49 @@
-//! What is shown between two attachments, on the main screen, until a key is pressed.
+//! Help and history, shown on the main screen between two attachments until a key is pressed.
 
 use crate::client::attach::session::asked_to_end;
 use crate::client::context::Context;
 use crate::client::error::ClientError;
+use crate::client::ui::event_loop::{FdWatch, SignalSource, wait};
 use crate::client::ui::style::Paint;
 use crate::sys::tty;
 use crate::wire::{Call, PeekParams, PeekReply};
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use signal_hook_mio::v1_0::Signals;
-use std::io::{self, ErrorKind, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 
-/// Lines of history that are asked for.
-const LINES: u32 = 5000;
+/// How many lines of history are requested.
+const HISTORY_LINES: u32 = 5000;
 
-/// What ended the view.
+/// The reason why the pager ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// A key.
+pub(crate) enum PagerExit {
     Key,
-    /// A signal that asks to end.
+    /// A signal that asks the client to end.
     Signal(i32),
 }
 
-/// Shows the help; attaching again then repaints the screen.
-pub fn help(text: &str, signals: &mut Signals) -> Seen {
-    show(&format!("{text}\npress a key to go on "));
-    let seen = await_key(signals);
+/// Shows the help. Attaching again repaints the screen.
+pub(crate) fn help(text: &str, signals: &mut SignalSource) -> PagerExit {
+    show(&format!("{text}\npress any key to continue "));
+    let exit = await_key(signals);
     show("\n");
-    seen
+    exit
 }
 
-/// Prints what has left the process's screen, and the screen when it is the main one, so that the
-/// terminal's own scrollback, search and selection serve as the pager. Then all of it is scrolled
-/// out of view, since the screen is drawn anew.
+/// Prints the lines that scrolled off the process's screen, and the screen if it is the main one,
+/// so that the terminal's own scrollback, search and selection serve as the pager. Afterwards the
+/// text is scrolled out of view, because attaching again draws the screen.
 ///
 /// # Errors
 /// Of the connection or the request.
-pub fn history(
+pub(crate) fn history(
     context: &Context,
     process: &str,
-    signals: &mut Signals,
-) -> Result<Seen, ClientError> {
+    signals: &mut SignalSource,
+) -> Result<PagerExit, ClientError> {
     let call = Call::Peek(PeekParams {
         process: process.to_string(),
         ansi: true,
-        history: LINES,
+        history: HISTORY_LINES,
     });
     let reply: PeekReply = context.connect()?.call(&call)?;
     let mut text = String::new();
@@ -62,13 +59,13 @@ pub fn history(
     }
     let count = reply.history.len();
     let words = match count {
-        0 => format!("[nothing has left the screen of {process} yet; a key goes back]"),
-        _ => format!("[history of {process}, {count} lines: scroll up; a key goes back]"),
+        0 => format!("[nothing has scrolled off the screen of {process} yet; press any key]"),
+        _ => format!("[history of {process}, {count} lines: scroll up to read; press any key]"),
     };
     text.push_str(&format!("{} ", context.style.paint(Paint::Dim, &words)));
     show(&text);
-    let seen = await_key(signals);
-    // The last page of the history goes into the scrollback; the screen itself is drawn anew.
+    let exit = await_key(signals);
+    // The last page of the history moves to the scrollback; the screen itself is redrawn.
     let rows = tty::window_size(std::io::stdout().as_fd()).map_or(24, |(rows, _)| rows.into());
     let shown = match reply.alternate_screen {
         true => 0,
@@ -79,56 +76,36 @@ pub fn history(
         false => rows,
     };
     show(&format!("\r\x1b[K{}", "\n".repeat(push.min(1000))));
-    Ok(seen)
+    Ok(exit)
 }
 
 fn show(text: &str) {
     let mut out = std::io::stdout();
-    // A terminal that is gone ends the next attachment.
+    // A failure here ends the next attachment.
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
 }
 
-/// Waits for one key, however many bytes it sends.
-fn await_key(signals: &mut Signals) -> Seen {
-    // Without a terminal there is nobody to wait for.
-    key_or_signal(signals).unwrap_or(Seen::Key)
+/// Waits for one key, which may send several bytes.
+fn await_key(signals: &mut SignalSource) -> PagerExit {
+    // Without a terminal no key will come.
+    key_or_signal(signals).unwrap_or(PagerExit::Key)
 }
 
-fn key_or_signal(signals: &mut Signals) -> io::Result<Seen> {
+fn key_or_signal(signals: &mut SignalSource) -> io::Result<PagerExit> {
     let terminal = tty::open()?;
     let _raw = tty::RawMode::enter(terminal.as_fd())?;
-    let mut poll = Poll::new()?;
-    let (key, signal) = (Token(0), Token(1));
-    let fd = terminal.as_raw_fd();
-    poll.registry()
-        .register(&mut SourceFd(&fd), key, Interest::READABLE)?;
-    poll.registry()
-        .register(signals, signal, Interest::READABLE)?;
-    let seen = first_of(&mut poll, key, signals, &terminal);
-    poll.registry().deregister(signals)?;
-    seen
-}
-
-fn first_of(
-    poll: &mut Poll,
-    key: Token,
-    signals: &mut Signals,
-    terminal: &OwnedFd,
-) -> io::Result<Seen> {
-    let mut events = Events::with_capacity(4);
     loop {
-        // One may have come before there was a poll.
-        if let Some(signal) = asked_to_end(signals) {
-            return Ok(Seen::Signal(signal));
+        let watches = [FdWatch::readable(&terminal), FdWatch::readable(signals)];
+        let [key, signal] = wait(watches, None)?;
+        if signal.is_readable()
+            && let Some(signal) = asked_to_end(signals)
+        {
+            return Ok(PagerExit::Signal(signal));
         }
-        match poll.poll(&mut events, None) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
-        if events.iter().any(|event| event.token() == key) {
+        if key.is_readable() {
             let _ = crate::sys::io::read(terminal.as_fd(), &mut [0; 64])?;
-            return Ok(Seen::Key);
+            return Ok(PagerExit::Key);
         }
     }
 }

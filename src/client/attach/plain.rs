@@ -1,148 +1,133 @@
 //! Attachment without a terminal at one of its ends: lines from a person, or bytes from a pipe.
+//!
+//! Input and output do not wait for each other: a script may write all of its input before it
+//! reads any output. Standard input and output may be shared with other programs, so they stay
+//! blocking. The loop reads and writes them only when they are ready, a few bytes at a time.
 
-use crate::client::attach::queries::Questions;
+use crate::client::attach::plain_output::{PlainOutput, StdStream, is_temporary};
 use crate::client::cli::command::AttachArgs;
-use crate::client::context::{Context, write_stdout};
-use crate::client::daemon::daemon_connection::Connection;
-use crate::client::daemon::frames::{Filled, Frames};
+use crate::client::context::Context;
+use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::error::{ClientError, exit};
+use crate::client::ui::event_loop::{FdWatch, Readiness, SignalSource, wait};
 use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::table::bracketed;
-use crate::sys::{io as sys_io, tty};
-use crate::terminal::Tracker;
-use crate::wire::{AttachReply, ExitInfo, Frame, Kind, PAYLOAD_MAX, flags};
-use rustix::event::{PollFd, PollFlags, poll};
-use std::io::{self, IsTerminal, Write};
-use std::net::Shutdown;
+use crate::sys::io as sys_io;
+use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, PAYLOAD_MAX, flags};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long what the process wrote before is waited for.
+/// How long the greeting waits for earlier output of the process.
 const GREETING_DELAY: Duration = Duration::from_millis(100);
 
-/// How long a process that was told something is given to answer, after its last output.
+/// After the end of input the process may answer: until it is quiet for this long.
 const ANSWER_QUIET: Duration = Duration::from_millis(200);
 
-/// How long its answer may take altogether.
+/// The longest time for the whole answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// How long the last output may take when a signal ends the attachment.
+const LAST_WRITE: Duration = Duration::from_millis(150);
+
+/// While more output waits, nothing is read from the daemon, in bytes.
+const OUTPUT_BOUND: usize = 64 * 1024;
 
 /// Shows output and forwards input until one of the two ends.
 ///
 /// # Errors
 /// Of the daemon or the output.
-pub fn run(
+pub(crate) fn run(
     context: &Context,
     args: &AttachArgs,
     reply: &AttachReply,
-    mut connection: Connection,
+    mut connection: DaemonConnection,
 ) -> Result<i32, ClientError> {
-    connection.guard(&deadly());
-    let guard = connection.take_guard();
+    let signals = SignalSource::new(&deadly()).map_err(failed)?;
+    // In the control shell the connection has a guard. From here on the loop acts on signals.
+    let interrupted = connection.take_guard().is_some_and(|guard| guard.fired());
     let (socket, decoder) = connection.into_frames();
-    let (stays, woken) = UnixStream::pair().map_err(failed)?;
-    let (shown, output) = mpsc::sync_channel(1);
-    let is_terminal = std::io::stdin().is_terminal();
-    // A person sees it start and may go on typing then; a pipe is at its end by that time.
-    let later = is_terminal && reply.pid.is_none();
-    let input = Input {
-        socket: socket.try_clone().map_err(failed)?,
-        is_terminal,
-        accepted: (reply.input || later) && !args.read_only,
-        until_exit: args.until_exit,
-        refusal: refusal(context, args, reply),
-        left: Arc::new(AtomicBool::new(false)),
-        within_line: Arc::new(AtomicBool::new(false)),
-        output,
-        woken,
-    };
-    let (name, state) = (&reply.process, &reply.state);
-    let mut greeting = None;
-    if input.is_terminal {
-        greeting = Some(words_of_greeting(args, reply));
-    } else if reply.pid.is_none() && args.until_exit {
+    socket.set_nonblocking(true).map_err(failed)?;
+    let input = PlainInput::new(context, args, reply);
+    if !input.is_terminal && reply.pid.is_none() && args.until_exit {
+        let (name, state) = (&reply.process, &reply.state);
         context.notice(&format!(
-            "[{name} is {state}: waiting until it is started and ends]"
+            "[{name} is {state}; waiting for its next run to end]"
         ));
     }
-    let left = Arc::clone(&input.left);
-    let within_line = Arc::clone(&input.within_line);
-    let closing = socket.try_clone().map_err(failed)?;
-    let forwarding = thread::Builder::new()
-        .spawn(move || input.forward())
-        .map_err(failed)?;
-    let mut output = Output {
-        context,
-        tracker: std::io::stdout().is_terminal().then(|| Tracker::new(0)),
-        questions: Questions::default(),
-        asked: false,
-        shown,
-        within_line: Arc::clone(&within_line),
-        greeting,
+    let greeting = input.is_terminal.then(|| greeting(args, reply));
+    let mut session = PlainSession {
+        socket,
+        decoder,
+        outgoing: Vec::new(),
+        signals,
+        input,
+        output: PlainOutput::new(context.global.quiet || context.global.json),
+        greeting: greeting.map(|text| (Instant::now() + GREETING_DELAY, text)),
+        end: interrupted.then_some(End::Left),
     };
-    let ended = output.show(&mut Frames::new((socket, decoder)));
-    output.restore();
-    let left = left.load(Ordering::SeqCst) || guard.is_some_and(|guard| guard.fired());
-    // From here on the keyboard, or the rest of a script, is somebody else's.
-    drop((output, stays));
-    let _ = closing.shutdown(Shutdown::Both);
-    let _ = forwarding.join();
-    // Also after the ^C that the terminal shows.
-    let within_line = left || within_line.load(Ordering::SeqCst);
-    let code = conclude(&reply.process, ended?, left, |text| {
-        say(context, within_line, text);
-    });
-    Ok(code)
+    let shown = session.run();
+    session.output.restore();
+    let end = shown.map(|()| session.end.unwrap_or(End::Lost))?;
+    // The terminal has shown ^C within the line.
+    let within_line = matches!(end, End::Left) || session.output.within_line;
+    let conclusion = conclude(&reply.process, &end, session.input.is_terminal);
+    if let Some(text) = conclusion {
+        let start = if within_line { "\n" } else { "" };
+        context.notice(&format!("{start}{text}"));
+    }
+    Ok(end.code())
 }
 
-/// Says something on a line of its own.
-fn say(context: &Context, within_line: bool, text: &str) {
-    let begin = if within_line { "\n" } else { "" };
-    context.notice(&format!("{begin}{text}"));
+/// How the attachment ended.
+enum End {
+    /// The process ended for good.
+    Exited(ExitInfo),
+    /// The daemon ended the attachment for this reason; empty at the client's own request.
+    Detached(String),
+    /// The client left.
+    Left,
+    /// The connection broke off.
+    Lost,
 }
 
-/// Says how it ended, and with which code.
-fn conclude(name: &str, ended: Option<End>, left: bool, say: impl Fn(&str)) -> i32 {
-    match ended {
-        Some(End::Exited(info)) => info.shell_code(),
-        Some(End::Detached(reason)) => {
-            if !reason.is_empty() {
-                say(&format!("[detached from {name}: {reason}]"));
-            }
-            exit::DONE
-        }
-        None if left => {
-            if std::io::stdin().is_terminal() {
-                say(&format!("[detached from {name}]"));
-            }
-            exit::DONE
-        }
-        None => {
-            say(&format!("[{name}: the daemon is gone]"));
-            exit::LOST
+impl End {
+    fn code(&self) -> i32 {
+        match self {
+            End::Exited(info) => info.shell_code(),
+            End::Detached(_) | End::Left => exit::DONE,
+            End::Lost => exit::LOST,
         }
     }
 }
 
-fn words_of_greeting(args: &AttachArgs, reply: &AttachReply) -> String {
+/// The line about the end, if there is something to say.
+fn conclude(name: &str, end: &End, interactive: bool) -> Option<String> {
+    match end {
+        End::Exited(_) => None,
+        End::Detached(reason) if reason.is_empty() => None,
+        End::Detached(reason) => Some(format!("[detached from {name}: {reason}]")),
+        End::Left => interactive.then(|| format!("[detached from {name}]")),
+        End::Lost => Some(format!("[{name}: lost the connection to the daemon]")),
+    }
+}
+
+fn greeting(args: &AttachArgs, reply: &AttachReply) -> String {
     let (name, state) = (&reply.process, &reply.state);
-    let to_write = match (args.read_only, reply.pid, reply.input) {
+    let input = match (args.read_only, reply.pid, reply.input) {
         (true, _, _) => "read-only".to_string(),
         (false, None, _) => format!("{state}, takes no input now"),
         (false, Some(_), true) => "lines go to its input".to_string(),
         (false, Some(_), false) => "it takes no input (set stdin: pipe)".to_string(),
     };
-    format!("[attached to {name} — {to_write}, ctrl-c leaves]")
+    format!("[attached to {name} — {input}, ctrl-c detaches]")
 }
 
-/// Why what is typed goes nowhere.
-fn refusal(context: &Context, args: &AttachArgs, reply: &AttachReply) -> Option<String> {
+/// Why input is dropped.
+fn refusal(args: &AttachArgs, reply: &AttachReply) -> Option<String> {
     let (name, state) = (&reply.process, &reply.state);
-    let why = if args.read_only {
+    let reason = if args.read_only {
         format!("attached read-only to {name}")
     } else if reply.pid.is_none() {
         format!("{name} is {state} and takes no input")
@@ -151,169 +136,227 @@ fn refusal(context: &Context, args: &AttachArgs, reply: &AttachReply) -> Option<
     } else {
         return None;
     };
-    (!context.global.quiet).then(|| format!("[{why}: it is dropped]"))
+    Some(format!("[{reason}; input is dropped]"))
 }
 
-enum End {
-    Exited(ExitInfo),
-    Detached(String),
-}
-
-/// What goes to the process.
-struct Input {
+/// An attachment and its loop.
+struct PlainSession {
     socket: UnixStream,
-    is_terminal: bool,
-    accepted: bool,
-    until_exit: bool,
-    /// Said once, when there is something that cannot be delivered.
-    refusal: Option<String>,
-    left: Arc<AtomicBool>,
-    /// The cursor of the terminal is within a line; the end of what is typed ends that.
-    within_line: Arc<AtomicBool>,
-    /// Tells of output.
-    output: Receiver<()>,
-    /// Hangs up when the attachment is over.
-    woken: UnixStream,
+    decoder: FrameDecoder,
+    /// Frames for the daemon. Input is read only while this is empty, so a process that reads
+    /// slowly slows the sender down.
+    outgoing: Vec<u8>,
+    signals: SignalSource,
+    input: PlainInput,
+    output: PlainOutput,
+    /// The greeting, and when it is due.
+    greeting: Option<(Instant, String)>,
+    end: Option<End>,
 }
 
-impl Input {
-    /// Forwards until the end of input, then leaves. A blocking write is the back-pressure; all
-    /// that was read is delivered before the daemon sees that we leave. Nothing is read any more
-    /// once the attachment is over.
-    fn forward(mut self) {
-        let mut buffer = [0; 16 * 1024];
-        let mut told_something = false;
-        let stdin = std::io::stdin();
-        while self.await_input() {
-            // Unbuffered, so that nothing is kept back from whoever reads after us.
-            let read = sys_io::read(stdin.as_fd(), &mut buffer);
-            if self.is_terminal && matches!(read, Ok(1..)) {
-                self.within_line.store(false, Ordering::SeqCst);
+impl PlainSession {
+    fn run(&mut self) -> Result<(), ClientError> {
+        self.take_frames()?;
+        while self.end.is_none() {
+            let [signals, socket, input, output] = self.wait().map_err(failed)?;
+            if signals.is_readable() && self.signals.pending().next().is_some() {
+                self.end = Some(End::Left);
+                return self.drain(Some(Instant::now() + LAST_WRITE));
             }
-            match read {
-                Ok(0) => return self.finish(told_something),
-                Ok(count) if self.accepted => {
-                    told_something = true;
-                    for chunk in buffer[..count].chunks(PAYLOAD_MAX) {
-                        if self.send(Kind::Input, chunk).is_err() {
-                            return;
-                        }
-                    }
-                }
-                Ok(_) => {
-                    if let Some(refusal) = self.refusal.take() {
-                        let _ = writeln!(std::io::stderr(), "{refusal}");
-                    }
-                }
-                Err(_) => return self.finish(told_something),
+            if socket.is_writable() && !self.outgoing.is_empty() {
+                self.write_socket();
             }
+            if output.is_writable() && self.output.queued > 0 {
+                self.output.write_some()?;
+            }
+            if socket.is_readable() && self.output.queued < OUTPUT_BOUND {
+                self.read_socket()?;
+            }
+            if input.is_readable() && self.reads_input() {
+                self.read_input();
+            }
+            self.act_on_time();
         }
+        self.drain(None)
     }
 
-    /// Waits for something to read; false when nobody is to read it any more.
-    fn await_input(&self) -> bool {
-        let stdin = std::io::stdin();
-        let mut fds = [
-            PollFd::new(&stdin, PollFlags::IN),
-            PollFd::new(&self.woken, PollFlags::IN),
+    fn wait(&self) -> io::Result<[Readiness; 4]> {
+        let greet_at = self.greeting.as_ref().map(|(at, _)| *at);
+        let until = [greet_at, self.input.deadline()];
+        let stdin = io::stdin();
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let room = self.output.queued < OUTPUT_BOUND;
+        let output = match self.output.next_stream() {
+            Some(StdStream::Stdout) => FdWatch::new(&stdout, false, true),
+            Some(StdStream::Stderr) => FdWatch::new(&stderr, false, true),
+            None => FdWatch::new(&stdout, false, false),
+        };
+        let watches = [
+            FdWatch::readable(&self.signals),
+            FdWatch::new(&self.socket, room, !self.outgoing.is_empty()),
+            FdWatch::new(&stdin, self.reads_input(), false),
+            output,
         ];
-        let polled = rustix::io::retry_on_intr(|| poll(&mut fds, None));
-        polled.is_ok() && fds[1].revents().is_empty()
+        wait(watches, until.into_iter().flatten().min())
     }
 
-    /// Leaves at the end of input.
-    fn finish(mut self, told_something: bool) {
-        // Only who stays to the end of the process wants it to see the end of its input: to most
-        // that would be the end, and leaving should never be.
-        if self.until_exit {
-            if self.accepted && !self.is_terminal {
-                let _ = self.send(Kind::InputEnd, &[]);
+    /// Writes all output that is queued, or as much as is possible until then or until a signal.
+    fn drain(&mut self, until: Option<Instant>) -> Result<(), ClientError> {
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        while let Some(stream) = self.output.next_stream() {
+            let watch = match stream {
+                StdStream::Stdout => FdWatch::new(&stdout, false, true),
+                StdStream::Stderr => FdWatch::new(&stderr, false, true),
+            };
+            let watches = [watch, FdWatch::readable(&self.signals)];
+            let [ready, signal] = wait(watches, until).map_err(failed)?;
+            if signal.is_readable() || !ready.is_writable() {
+                break;
             }
-            return;
+            self.output.write_some()?;
         }
-        if told_something && !self.is_terminal {
-            self.await_answer();
+        Ok(())
+    }
+
+    fn reads_input(&self) -> bool {
+        matches!(self.input.state, InputState::Open) && self.outgoing.is_empty()
+    }
+
+    fn act_on_time(&mut self) {
+        let now = Instant::now();
+        if let Some((_, text)) = self.greeting.take_if(|(at, _)| *at <= now) {
+            self.output.say(&text);
         }
-        self.left.store(true, Ordering::SeqCst);
-        let _ = self.send(Kind::Detach, &[]);
+        if self.input.deadline().is_some_and(|at| at <= now) {
+            self.leave();
+        }
     }
 
-    /// Waits until no more output comes, within a bound.
-    fn await_answer(&self) {
-        let until = Instant::now() + ANSWER_MAX;
-        while self.output.recv_timeout(ANSWER_QUIET).is_ok() && Instant::now() < until {}
+    /// Detaches. The daemon first receives all input that was read.
+    fn leave(&mut self) {
+        self.input.state = InputState::Left;
+        self.send(Kind::Detach, &[]);
     }
 
-    fn send(&mut self, kind: Kind, payload: &[u8]) -> std::io::Result<()> {
-        self.socket.write_all(&Frame::new(kind, payload).to_bytes())
+    fn send(&mut self, kind: Kind, payload: &[u8]) {
+        self.outgoing.extend(Frame::new(kind, payload).to_bytes());
     }
-}
 
-/// What comes from the process.
-struct Output<'a> {
-    context: &'a Context,
-    tracker: Option<Tracker>,
-    questions: Questions,
-    /// The terminal has been asked something, which nobody reads the answer to.
-    asked: bool,
-    /// Tells the input of it.
-    shown: SyncSender<()>,
-    /// What was written last to a terminal has not ended its line.
-    within_line: Arc<AtomicBool>,
-    /// How to leave, said below what the process wrote before.
-    greeting: Option<String>,
-}
+    fn write_socket(&mut self) {
+        match (&self.socket).write(&self.outgoing) {
+            Ok(count) => drop(self.outgoing.drain(..count)),
+            Err(error) if is_temporary(&error) => {}
+            // The daemon closed the connection. Its last frames are still to be read.
+            Err(_) => {
+                self.outgoing.clear();
+                self.input.state = match self.input.state {
+                    InputState::Left => InputState::Left,
+                    _ => InputState::Ended,
+                };
+            }
+        }
+    }
 
-impl Output<'_> {
-    /// Prints until the stream ends; `None` when it just broke off.
-    fn show(&mut self, frames: &mut Frames) -> Result<Option<End>, ClientError> {
-        let greet_at = Instant::now() + GREETING_DELAY;
-        loop {
-            while let Some(frame) = frames.next_frame()? {
-                if let Some(end) = self.take(&frame)? {
-                    return Ok(Some(end));
+    fn read_socket(&mut self) -> Result<(), ClientError> {
+        let mut buffer = [0; 64 * 1024];
+        match self.socket.read(&mut buffer) {
+            Ok(0) => self.closed(),
+            Ok(count) => self.decoder.push(&buffer[..count]),
+            Err(error) if is_temporary(&error) => {}
+            Err(_) => self.closed(),
+        }
+        self.take_frames()
+    }
+
+    fn closed(&mut self) {
+        self.end = Some(match self.input.state {
+            InputState::Left => End::Left,
+            _ => End::Lost,
+        });
+    }
+
+    /// Reads once, without a buffer of its own: the rest of a script belongs to its next reader.
+    fn read_input(&mut self) {
+        let mut buffer = [0; 16 * 1024];
+        let read = sys_io::read(io::stdin().as_fd(), &mut buffer);
+        match read {
+            Ok(0) | Err(_) => self.input_ended(),
+            Ok(count) => {
+                if self.input.is_terminal {
+                    // The user ended the line with a key.
+                    self.output.within_line = false;
+                }
+                if self.input.accepted {
+                    self.input.sent = true;
+                    for chunk in buffer[..count].chunks(PAYLOAD_MAX) {
+                        self.send(Kind::Input, chunk);
+                    }
+                } else if let Some(refusal) = self.input.refusal.take() {
+                    self.output
+                        .push(StdStream::Stderr, format!("{refusal}\n").as_bytes());
                 }
             }
-            let now = Instant::now();
-            if now >= greet_at
-                && let Some(greeting) = self.greeting.take()
-            {
-                self.say(&greeting);
-            }
-            let wait = self
-                .greeting
-                .is_some()
-                .then(|| greet_at.saturating_duration_since(now));
-            match frames.fill(wait) {
-                Filled::Bytes | Filled::Idle => {}
-                Filled::End | Filled::OutputClosed => return Ok(None),
-            }
         }
     }
 
-    fn take(&mut self, frame: &Frame) -> Result<Option<End>, ClientError> {
+    fn input_ended(&mut self) {
+        let input = &mut self.input;
+        if input.until_exit {
+            input.state = InputState::Ended;
+            // The end of input usually ends the process, so only `--until-exit` forwards it.
+            if input.accepted && !input.is_terminal {
+                self.send(Kind::InputEnd, &[]);
+            }
+        } else if input.sent && !input.is_terminal {
+            let now = Instant::now();
+            input.state = InputState::AwaitingAnswer {
+                quiet_at: now + ANSWER_QUIET,
+                until: now + ANSWER_MAX,
+            };
+        } else {
+            self.leave();
+        }
+    }
+
+    /// Handles the frames that have arrived completely.
+    fn take_frames(&mut self) -> Result<(), ClientError> {
+        let broken =
+            |error| ClientError::Protocol(format!("malformed data from the daemon: {error}"));
+        while let Some(frame) = self.decoder.next_frame().map_err(broken)? {
+            self.take_frame(&frame);
+            if matches!(frame.kind, Kind::Exit | Kind::Detach) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_frame(&mut self, frame: &Frame) {
         match frame.kind {
             Kind::Data | Kind::Snapshot => {
                 if let Some((_, bytes)) = frame.offset_and_bytes() {
-                    self.print(bytes, frame.flags & flags::STDERR != 0)?;
+                    let stream = match frame.flags & flags::STDERR {
+                        0 => StdStream::Stdout,
+                        _ => StdStream::Stderr,
+                    };
+                    self.output.push(stream, bytes);
+                    self.input.note_output(stream);
                 }
             }
             Kind::Skipped => {
                 if let Some(bytes) = frame.payload.first_chunk::<8>() {
                     let bytes = u64::from_be_bytes(*bytes);
-                    self.say(&format!("[{bytes} bytes skipped]"));
+                    self.output.say(&format!("[{bytes} bytes skipped]"));
                 }
             }
-            Kind::Notice => {
-                self.say(&bracketed(&frame.payload));
-            }
+            Kind::Notice => self.output.say(&bracketed(&frame.payload)),
             Kind::Exit => {
                 let info = serde_json::from_slice(&frame.payload).unwrap_or_default();
-                return Ok(Some(End::Exited(info)));
+                self.end = Some(End::Exited(info));
             }
             Kind::Detach => {
                 let reason = String::from_utf8_lossy(&frame.payload).into_owned();
-                return Ok(Some(End::Detached(reason)));
+                self.end = Some(End::Detached(reason));
             }
             Kind::Role
             | Kind::Source
@@ -323,47 +366,67 @@ impl Output<'_> {
             | Kind::InputEnd
             | Kind::Redraw => {}
         }
-        Ok(None)
+    }
+}
+
+/// Standard input, and what becomes of it.
+struct PlainInput {
+    is_terminal: bool,
+    /// The process may read it.
+    accepted: bool,
+    until_exit: bool,
+    /// The notice about dropped input, until it has been printed.
+    refusal: Option<String>,
+    /// Some of it has been sent.
+    sent: bool,
+    state: InputState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InputState {
+    Open,
+    /// At its end; the process may still answer. The client leaves at the first of the two times.
+    AwaitingAnswer {
+        quiet_at: Instant,
+        until: Instant,
+    },
+    /// At its end; the client stays until the process ends.
+    Ended,
+    /// The client has asked to leave.
+    Left,
+}
+
+impl PlainInput {
+    fn new(context: &Context, args: &AttachArgs, reply: &AttachReply) -> PlainInput {
+        let is_terminal = io::stdin().is_terminal();
+        // A person sees the process start and may type then. A pipe has ended by that time.
+        let later = is_terminal && reply.pid.is_none();
+        PlainInput {
+            is_terminal,
+            accepted: (reply.input || later) && !args.read_only,
+            until_exit: args.until_exit,
+            refusal: refusal(args, reply).filter(|_| !context.global.quiet),
+            sent: false,
+            state: InputState::Open,
+        }
     }
 
-    fn say(&mut self, text: &str) {
-        let within_line = self.within_line.swap(false, Ordering::SeqCst);
-        say(self.context, within_line, text);
+    fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            InputState::AwaitingAnswer { quiet_at, until } => Some(quiet_at.min(until)),
+            InputState::Open | InputState::Ended | InputState::Left => None,
+        }
     }
 
-    fn print(&mut self, bytes: &[u8], stderr: bool) -> Result<(), ClientError> {
-        let is_terminal = match stderr {
-            true => io::stderr().is_terminal(),
-            false => self.tracker.is_some(),
-        };
-        if let (true, Some(last)) = (is_terminal, bytes.last()) {
-            self.within_line.store(*last != b'\n', Ordering::SeqCst);
-        }
-        if stderr {
-            return std::io::stderr().write_all(bytes).map_err(failed);
-        }
-        // One that has not been noticed yet is enough.
-        let _ = self.shown.try_send(());
-        write_stdout(bytes)?;
-        if let Some(tracker) = &mut self.tracker {
-            tracker.feed(bytes);
-            self.asked |= self.questions.asked(bytes);
-        }
-        Ok(())
-    }
-
-    /// Undoes what the process switched on in our terminal.
-    fn restore(&mut self) {
-        if let Some(tracker) = self.tracker.take() {
-            // A terminal that is gone needs no restoring.
-            let _ = write_stdout(&tracker.reset_sequence());
-            if self.asked {
-                let _ = tty::flush_input(std::io::stdout().as_fd());
-            }
+    fn note_output(&mut self, stream: StdStream) {
+        if let (StdStream::Stdout, InputState::AwaitingAnswer { quiet_at, .. }) =
+            (stream, &mut self.state)
+        {
+            *quiet_at = Instant::now() + ANSWER_QUIET;
         }
     }
 }
 
-fn failed(error: std::io::Error) -> ClientError {
+fn failed(error: io::Error) -> ClientError {
     ClientError::Failed(error.to_string())
 }

@@ -1,16 +1,16 @@
-//! Recognises questions to the terminal in what a process writes: their answers come as input.
+//! Recognises terminal queries in a process's output. The terminal sends its answers as input.
 
 use crate::terminal::{Handler, Scanner};
 
-/// Watches output, however it is cut.
+/// Searches output for queries. A query may be spread over several calls.
 #[derive(Debug, Default)]
-pub struct Questions {
+pub(crate) struct QueryDetector {
     scanner: Scanner,
 }
 
-impl Questions {
-    /// Whether a question ends in these bytes.
-    pub fn asked(&mut self, bytes: &[u8]) -> bool {
+impl QueryDetector {
+    /// Whether a query ends in these bytes.
+    pub(crate) fn found_in(&mut self, bytes: &[u8]) -> bool {
         let mut found = Found(false);
         self.scanner.feed(bytes, &mut found);
         found.0
@@ -27,7 +27,7 @@ impl Handler for Found {
             (_, b'c' | b'x') => true,
             (first, b'n') => first != Some(&b'>'),
             (_, b'p') => body.ends_with(b"$"),
-            // The version; the shape of the cursor is no question.
+            // The version; the shape of the cursor has no prefix.
             (Some(b'>'), b'q') => true,
             // The flags of the keyboard.
             (Some(b'?'), b'u') => true,
@@ -52,8 +52,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_are_found_wherever_they_are_cut() {
-        for question in [
+    fn queries_are_found_wherever_they_are_cut() {
+        for query in [
             "\x1b[c",
             "\x1b[>0c",
             "\x1b[5n",
@@ -68,20 +68,20 @@ mod tests {
             "\x1bP$qm\x1b\\",
             "\x1bP+q544e\x1b\\",
         ] {
-            let bytes = format!("text{question}");
+            let bytes = format!("text{query}");
             for at in 0..bytes.len() {
-                let mut questions = Questions::default();
+                let mut queries = QueryDetector::default();
                 let (first, second) = bytes.as_bytes().split_at(at);
-                let found = [questions.asked(first), questions.asked(second)];
-                assert!(found[0] != found[1], "{question:?} cut at {at}");
-                assert!(!questions.asked(b"more"));
+                let found = [queries.found_in(first), queries.found_in(second)];
+                assert!(found[0] != found[1], "{query:?} cut at {at}");
+                assert!(!queries.found_in(b"more"));
             }
         }
     }
 
     #[test]
-    fn statements_are_none() {
-        let mut questions = Questions::default();
+    fn statements_are_no_queries() {
+        let mut queries = QueryDetector::default();
         for statement in [
             "what?",
             "\x1b[2 q",
@@ -92,7 +92,7 @@ mod tests {
             "\x1b]8;;http://x/?y\x07",
             "\x1b[8;24;80t",
         ] {
-            assert!(!questions.asked(statement.as_bytes()), "{statement:?}");
+            assert!(!queries.found_in(statement.as_bytes()), "{statement:?}");
         }
     }
 }

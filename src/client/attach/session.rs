@@ -1,89 +1,110 @@
-//! One attachment with a terminal at both ends: bytes pass through untouched, both ways.
+//! One attachment with a terminal at both ends. Bytes pass through unchanged in both directions.
 
 use crate::client::attach::detach_keys::{Action, ChordDecoder, DetachKeys};
 use crate::client::attach::hint::{self, Hint};
-use crate::client::attach::terminal_guard::Screen;
+use crate::client::attach::terminal_guard::TerminalGuard;
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
-use crate::client::daemon::daemon_connection::Connection;
+use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::error::ClientError;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::bracketed;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, PAYLOAD_MAX, RoleInfo};
-use event_loop::Ready;
-use mio::net::UnixStream;
 use signal_hook::consts::{SIGCONT, SIGTSTP, SIGWINCH};
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-mod event_loop;
+mod session_loop;
 
-pub use event_loop::{asked_to_end, run, signals};
+pub(crate) use session_loop::{asked_to_end, run, signals};
 
 /// How long the hint stays when the process writes.
 const HINT_TIME: Duration = Duration::from_secs(3);
 
-/// Of output that was dropped so much is kept, in case that it was the last, in bytes.
-const MISSED_MAX: usize = 4096;
+/// While output is skipped, this many bytes of its end are kept, in case no snapshot follows.
+const SKIPPED_TAIL_MAX: usize = 4096;
 
-/// How an attachment ended. The terminal is as before in each case.
+/// How an attachment ended. The terminal has been restored in each case.
 #[derive(Debug)]
-pub enum Ended {
-    /// By the chord, or by the daemon for this reason.
+pub(crate) enum SessionEnd {
+    /// By the detach keys (with an empty text), or by the daemon for this reason.
     Detached(String),
     /// The process ended for good.
     Exited {
-        /// How.
         info: ExitInfo,
-        /// The last line on the screen says so.
-        told: bool,
+        /// The last line on the screen is a notice of it.
+        noticed: bool,
     },
-    /// The daemon is gone.
+    /// The connection broke off.
     Lost,
-    /// The client was asked to end by this signal.
+    /// A signal asked the client to end.
     Signalled(i32),
-    /// The user wants to read this, then go on.
+    /// The user asked for this help; attach again afterwards.
     Help(String),
-    /// The user wants to read what left the screen, then go on.
+    /// The user asked for the history; attach again afterwards.
     History,
-    /// The client is to be stopped, then go on.
+    /// The user suspended the client; attach again afterwards.
     Suspended,
-    /// The terminal was somebody else's for a while: everything has to be drawn again.
+    /// The client was stopped and continued. Other programs may have used the terminal meanwhile,
+    /// so it must be drawn again.
     Resync,
-    /// To the next (1) or previous (-1) process.
+    /// The user wants the next (1) or previous (-1) process.
     Switch(isize),
 }
 
-/// An attachment.
-#[derive(Debug)]
-pub struct Session {
-    process: String,
+/// The settings of an attachment.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
     read_only: bool,
     quiet: bool,
+    /// The attachment starts with a snapshot.
+    replay: bool,
+    /// The daemon sends a new snapshot on request.
+    redraws: bool,
+}
+
+/// The state of live output.
+#[derive(Debug)]
+enum Redraw {
+    /// It is shown.
+    Live,
+    /// It is skipped until the requested snapshot. The last bytes are kept.
+    Waiting { tail: Vec<u8> },
+}
+
+/// Which notices the user has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    /// That the process's terminal is larger than this one.
+    size: bool,
+    /// The last output was a notice.
+    notice_last: bool,
+}
+
+/// An attachment with a terminal at both ends.
+#[derive(Debug)]
+pub(crate) struct Session {
+    process: String,
+    /// The process's state in words, if it does not run.
+    state: String,
+    settings: Settings,
     style: Style,
     keys: DetachKeys,
     role: RoleInfo,
-    /// The daemon draws everything anew when asked to.
-    redraws: bool,
-    /// It has been asked to: output up to the picture is dropped.
-    redrawing: bool,
-    /// The end of what was dropped.
-    missed: Vec<u8>,
-    replay: bool,
-    told_size: bool,
+    redraw: Redraw,
+    seen: Seen,
     hint: Option<Hint>,
     hint_since: Instant,
-    state: String,
-    noticed: bool,
-    screen: Screen,
+    screen: TerminalGuard,
     chord: ChordDecoder,
+    /// When keys that may begin a sequence are forwarded.
     key_deadline: Option<Instant>,
     socket: UnixStream,
     decoder: FrameDecoder,
     outgoing: Vec<u8>,
-    ready: Ready,
     buffer: Box<[u8]>,
-    ended: Option<Ended>,
+    end: Option<SessionEnd>,
 }
 
 impl Session {
@@ -91,33 +112,27 @@ impl Session {
     ///
     /// # Errors
     /// When there is no terminal.
-    pub fn new(
+    pub(crate) fn new(
         context: &Context,
         args: &AttachArgs,
         reply: &AttachReply,
         keys: DetachKeys,
-        connection: Connection,
+        connection: DaemonConnection,
     ) -> Result<Session, ClientError> {
         let (socket, decoder) = connection.into_frames();
-        let socket = socket
-            .set_nonblocking(true)
-            .map(|()| UnixStream::from_std(socket));
+        socket.set_nonblocking(true).map_err(terminal_error)?;
         Ok(Session {
             process: reply.process.clone(),
-            read_only: args.read_only,
-            redraws: reply.redraws,
-            redrawing: false,
-            missed: Vec::new(),
-            replay: !args.no_replay,
-            told_size: false,
-            hint: None,
-            hint_since: Instant::now(),
             state: match reply.pid {
                 Some(_) => String::new(),
                 None => format!(" ({})", reply.state),
             },
-            noticed: false,
-            quiet: context.global.quiet,
+            settings: Settings {
+                read_only: args.read_only,
+                quiet: context.global.quiet,
+                replay: !args.no_replay,
+                redraws: reply.redraws,
+            },
             style: context.style,
             keys: keys.clone(),
             role: RoleInfo {
@@ -125,31 +140,38 @@ impl Session {
                 clients: 1,
                 ..RoleInfo::default()
             },
-            screen: Screen::enter().map_err(terminal_error)?,
+            redraw: Redraw::Live,
+            seen: Seen::default(),
+            hint: None,
+            hint_since: Instant::now(),
+            screen: TerminalGuard::enter().map_err(terminal_error)?,
             chord: ChordDecoder::new(keys),
             key_deadline: None,
-            socket: socket.map_err(terminal_error)?,
+            socket,
             decoder,
             outgoing: Vec::new(),
-            ready: Ready::all(),
-            buffer: vec![0; event_loop::READ_SIZE].into_boxed_slice(),
-            ended: None,
+            buffer: vec![0; session_loop::READ_SIZE].into_boxed_slice(),
+            end: None,
         })
     }
 
-    /// One line about how to leave: over what is drawn, or before it when nothing is.
-    fn greet(&mut self) {
-        if !self.quiet {
-            self.lay_over(self.greeting());
+    /// Shows how to leave in one line: over the snapshot, or before the output without one.
+    fn print_banner(&mut self) {
+        if !self.settings.quiet {
+            self.show_hint_over(self.greeting());
         }
     }
 
     fn greeting(&self) -> String {
-        let watching = if self.read_only { " read-only" } else { "" };
+        let watching = if self.settings.read_only {
+            " read-only"
+        } else {
+            ""
+        };
         let (name, state) = (&self.process, &self.state);
         let larger = match self.is_too_small() {
             true => format!(
-                " (its terminal is {}, larger than this)",
+                " (its terminal is {}, larger than yours)",
                 self.process_size()
             ),
             false => String::new(),
@@ -158,10 +180,10 @@ impl Session {
         format!("[attached{watching} to {name}{state}{larger} — {keys}]")
     }
 
-    /// Shows a line over what is drawn next.
-    fn lay_over(&mut self, text: String) {
+    /// Shows a line over the next snapshot.
+    fn show_hint_over(&mut self, text: String) {
         let size = self.screen.size();
-        if self.replay && Hint::fits(size) {
+        if self.settings.replay && Hint::fits(size) {
             self.hint = Some(Hint::new(text, self.style, size));
             self.hint_since = Instant::now();
         } else {
@@ -186,40 +208,40 @@ impl Session {
         match &mut self.hint {
             Some(hint) if !hint.is_drawn() => {
                 hint.say(greeting);
-                self.told_size |= self.is_too_small();
+                self.seen.size |= self.is_too_small();
             }
-            _ => self.tell_size(),
+            _ => self.report_size(),
         }
     }
 
-    /// Says once that not everything can be seen here.
-    fn tell_size(&mut self) {
-        if self.told_size || self.quiet || !self.is_too_small() {
+    /// Reports once that this terminal is too small to show everything.
+    fn report_size(&mut self) {
+        if self.seen.size || self.settings.quiet || !self.is_too_small() {
             return;
         }
-        self.told_size = true;
+        self.seen.size = true;
         let (name, size) = (&self.process, self.process_size());
         let more = self.keys.prefix();
-        let more = more.map_or(String::new(), |prefix| format!(": {prefix} ? tells more"));
-        let text = format!("[{name}'s terminal is {size}, larger than this{more}]");
-        if self.redraws && self.replay {
+        let more = more.map_or(String::new(), |prefix| format!(": {prefix} ? shows help"));
+        let text = format!("[{name}'s terminal is {size}, larger than yours{more}]");
+        if self.settings.redraws && self.settings.replay {
             self.ask_redraw();
-            self.lay_over(text);
+            self.show_hint_over(text);
         } else {
             self.notice(&text);
         }
     }
 
-    /// Drops what waits for the terminal; a picture of the end takes its place.
+    /// Asks for a snapshot that replaces all output before it.
     fn ask_redraw(&mut self) {
         self.screen.discard();
         self.hint = None;
-        self.redrawing = true;
+        self.redraw = Redraw::Waiting { tail: Vec::new() };
         self.outgoing
             .extend(Frame::new(Kind::Redraw, []).to_bytes());
     }
 
-    /// Lays the hint over what is on the terminal, once all of that is there.
+    /// Shows the hint over the screen, once the terminal has taken all output.
     fn show_hint(&mut self) {
         if let Some(hint) = &mut self.hint
             && self.screen.queued() == 0
@@ -229,20 +251,20 @@ impl Session {
         }
     }
 
-    /// The hint, shown or not, has had its time.
+    /// Removes the hint for good.
     fn hide_hint(&mut self) {
         if let Some(mut hint) = self.hint.take() {
             self.screen.queue(&hint.hide());
         }
     }
 
-    /// Shows what the process writes; the hint steps aside for it.
-    fn pass(&mut self, bytes: &[u8]) {
-        self.noticed = false;
-        if self.redrawing {
-            self.missed.extend_from_slice(bytes);
-            let surplus = self.missed.len().saturating_sub(MISSED_MAX);
-            self.missed.drain(..surplus);
+    /// Shows live output. The hint is hidden meanwhile.
+    fn show_output(&mut self, bytes: &[u8]) {
+        self.seen.notice_last = false;
+        if let Redraw::Waiting { tail } = &mut self.redraw {
+            tail.extend_from_slice(bytes);
+            let surplus = tail.len().saturating_sub(SKIPPED_TAIL_MAX);
+            tail.drain(..surplus);
             return;
         }
         if let Some(hint) = &mut self.hint {
@@ -255,28 +277,28 @@ impl Session {
         self.screen.queue(bytes);
     }
 
-    /// Shows a picture of everything up to here.
-    fn draw(&mut self, bytes: &[u8]) {
+    /// Shows a snapshot, which contains all output before it.
+    fn show_snapshot(&mut self, bytes: &[u8]) {
         if let Some(hint) = &mut self.hint {
             self.screen.queue(&hint.hide());
             hint.drawn(bytes);
         }
         self.screen.queue(bytes);
-        if std::mem::take(&mut self.redrawing) {
-            self.screen.keep_all();
-            self.missed.clear();
+        if matches!(self.redraw, Redraw::Waiting { .. }) {
+            self.screen.be_patient();
+            self.redraw = Redraw::Live;
         }
     }
 
-    /// No picture comes any more: at least the last lines of what was dropped are shown.
-    fn show_missed(&mut self) {
-        self.redrawing = false;
-        let missed = std::mem::take(&mut self.missed);
-        let line = missed.iter().position(|byte| *byte == b'\n');
-        self.screen.queue(&missed[line.map_or(0, |at| at + 1)..]);
+    /// Shows the last lines of the skipped output, since no snapshot will follow.
+    fn show_skipped_tail(&mut self) {
+        if let Redraw::Waiting { tail } = std::mem::replace(&mut self.redraw, Redraw::Live) {
+            let line = tail.iter().position(|byte| *byte == b'\n');
+            self.screen.queue(&tail[line.map_or(0, |at| at + 1)..]);
+        }
     }
 
-    /// Tells the daemon the size of the terminal.
+    /// Sends the size of the terminal to the daemon.
     fn resize(&mut self) {
         let (rows, cols) = self.screen.size();
         if rows > 0 && cols > 0 {
@@ -286,26 +308,26 @@ impl Session {
 
     fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
-            let ended = match action {
+            let end = match action {
                 Action::Forward(bytes) => {
                     self.send_input(&bytes);
                     continue;
                 }
-                Action::Detach => Ended::Detached(String::new()),
-                Action::Help => Ended::Help(self.help()),
-                Action::History => Ended::History,
-                Action::Next => Ended::Switch(1),
-                Action::Previous => Ended::Switch(-1),
-                Action::Suspend => Ended::Suspended,
+                Action::Detach => SessionEnd::Detached(String::new()),
+                Action::Help => SessionEnd::Help(self.help()),
+                Action::History => SessionEnd::History,
+                Action::Next => SessionEnd::Switch(1),
+                Action::Previous => SessionEnd::Switch(-1),
+                Action::Suspend => SessionEnd::Suspended,
             };
-            // What was typed after it is not for the process any more.
-            self.ended = Some(ended);
+            // The process does not receive the keys typed after that.
+            self.end = Some(end);
             return;
         }
     }
 
     fn send_input(&mut self, bytes: &[u8]) {
-        if !self.read_only {
+        if !self.settings.read_only {
             for chunk in bytes.chunks(PAYLOAD_MAX) {
                 self.outgoing
                     .extend(Frame::new(Kind::Input, chunk).to_bytes());
@@ -315,37 +337,37 @@ impl Session {
 
     fn help(&self) -> String {
         let prefix = self.keys.prefix().unwrap_or_default();
-        let role = match (self.role.driver, self.read_only) {
+        let role = match (self.role.driver, self.settings.read_only) {
             (true, _) => "driving",
             (false, true) => "watching, read-only",
             (false, false) => "watching",
         };
         let clients = self.role.clients.max(1);
-        let mut text = format!("{}: {role}, {clients} attached in all", self.process);
+        let mut text = format!("{}: {role}, {clients} attached in total", self.process);
         if self.is_too_small() {
             let (rows, cols) = self.screen.size();
             let size = self.process_size();
             text.push_str(&format!(
-                "\nits terminal is {size}, this one {cols}x{rows}: make it larger"
+                "\nits terminal is {size}, yours is {cols}x{rows}: enlarge yours"
             ));
-            if !self.read_only && !self.role.driver {
+            if !self.settings.read_only && !self.role.driver {
                 text.push_str(
-                    ",\nor type: the size is that of who typed last, unless tty.size differs",
+                    ",\nor type: the last client that typed sets the size, unless tty.size is set",
                 );
             }
         }
         for (keys, does) in [
-            (self.keys.shown(), "leaves; the process goes on"),
+            (self.keys.shown(), "Detach; the process continues to run"),
+            (format!("{prefix} {prefix}"), "Send the prefix key itself"),
             (
-                format!("{prefix} {prefix}"),
-                "sends the first of them itself",
+                format!("{prefix} ["),
+                "Show the output that has scrolled off the screen",
             ),
-            (format!("{prefix} ["), "shows what has left the screen"),
             (
                 format!("{prefix} n, p"),
-                "goes to the next or previous process",
+                "Switch to the next or previous process",
             ),
-            (format!("{prefix} ctrl-z"), "suspends tm"),
+            (format!("{prefix} ctrl-z"), "Suspend tm"),
         ] {
             text.push_str(&format!("\n  {keys:<16} {does}"));
         }
@@ -353,7 +375,8 @@ impl Session {
     }
 
     fn take_frames(&mut self) -> Result<(), ClientError> {
-        let broken = |error| ClientError::Protocol(format!("from the daemon: {error}"));
+        let broken =
+            |error| ClientError::Protocol(format!("malformed data from the daemon: {error}"));
         while let Some(frame) = self.decoder.next_frame().map_err(broken)? {
             self.take_frame(&frame);
         }
@@ -364,12 +387,12 @@ impl Session {
         match frame.kind {
             Kind::Data => {
                 if let Some((_, bytes)) = frame.offset_and_bytes() {
-                    self.pass(bytes);
+                    self.show_output(bytes);
                 }
             }
             Kind::Snapshot => {
                 if let Some((_, bytes)) = frame.offset_and_bytes() {
-                    self.draw(bytes);
+                    self.show_snapshot(bytes);
                 }
             }
             Kind::Notice => self.notice(&bracketed(&frame.payload)),
@@ -379,16 +402,16 @@ impl Session {
                 }
             }
             Kind::Exit => {
-                self.show_missed();
+                self.show_skipped_tail();
                 let info = serde_json::from_slice(&frame.payload).unwrap_or_default();
-                let told = self.noticed;
-                self.ended = Some(Ended::Exited { info, told });
+                let noticed = self.seen.notice_last;
+                self.end = Some(SessionEnd::Exited { info, noticed });
             }
             Kind::Detach => {
                 let text = String::from_utf8_lossy(&frame.payload).into_owned();
-                self.ended = Some(Ended::Detached(text));
+                self.end = Some(SessionEnd::Detached(text));
             }
-            // A snapshot follows; what was skipped is on no screen.
+            // A snapshot follows.
             Kind::Skipped => {}
             Kind::Source
             | Kind::End
@@ -399,13 +422,13 @@ impl Session {
         }
     }
 
-    /// A line about the process among what it draws.
+    /// Prints a notice about the process, on a line of its own.
     fn notice(&mut self, text: &str) {
         self.hide_hint();
         let line = self.style.paint(Paint::Dim, text);
-        let begin = self.screen.new_line();
-        self.screen.queue(format!("{begin}{line}\r\n").as_bytes());
-        self.noticed = true;
+        let start = self.screen.new_line();
+        self.screen.queue(format!("{start}{line}\r\n").as_bytes());
+        self.seen.notice_last = true;
     }
 
     fn take_signal(&mut self, signal: i32) {
@@ -414,25 +437,25 @@ impl Session {
                 self.hide_hint();
                 self.resize();
                 if !self.role.driver {
-                    self.tell_size();
+                    self.report_size();
                 }
             }
-            SIGTSTP => self.ended = Some(Ended::Suspended),
-            SIGCONT => self.ended = Some(Ended::Resync),
-            _ => self.ended = Some(Ended::Signalled(signal)),
+            SIGTSTP => self.end = Some(SessionEnd::Suspended),
+            SIGCONT => self.end = Some(SessionEnd::Resync),
+            _ => self.end = Some(SessionEnd::Signalled(signal)),
         }
     }
 
-    /// Takes the hint away again; nothing else waits when it is still there.
-    fn last_words(&mut self) {
+    /// Removes the hint before the terminal is restored.
+    fn remove_hint(&mut self) {
         if self.screen.queued() == 0 && self.hint.is_some() {
             self.hide_hint();
-            // What the terminal does not take now is dropped.
+            // A terminal that does not take it now never will.
             let _ = self.screen.write_some();
         }
     }
 }
 
 fn terminal_error(error: io::Error) -> ClientError {
-    ClientError::Failed(format!("the terminal: {error}"))
+    ClientError::Failed(format!("terminal: {error}"))
 }

@@ -1,185 +1,150 @@
-//! The user's terminal while a process uses it: raw, watched, and on every way out as before.
+//! The user's terminal while a process uses it: in raw mode, with its modes tracked, and restored
+//! on every way out.
 
-use crate::client::attach::queries::Questions;
+use crate::client::attach::output_queue::OutputQueue;
+use crate::client::attach::queries::QueryDetector;
 use crate::sys::{io as sys_io, tty};
 use crate::terminal::Tracker;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{QueueSelector, tcflush};
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 /// How long the last bytes may take to reach a terminal that does not read.
 const LAST_WRITE: Duration = Duration::from_millis(150);
 
-/// How long the terminal may take to tell that it has sent all that was on its way: one that is
-/// near, and one at the other end of an ssh connection.
+/// How long the terminal may take to answer the fence: a near one, and one at the other end of an
+/// ssh connection.
 const FENCE_NEAR: Duration = Duration::from_millis(100);
 const FENCE_FAR: Duration = Duration::from_secs(1);
 
-/// A question that every terminal answers, and its answers: it is well, or not.
+/// A query that every terminal answers. Its answer follows everything that the terminal had
+/// already sent.
 const FENCE: &[u8] = b"\x1b[5n";
 const FENCE_ANSWERS: [&[u8]; 2] = [b"\x1b[0n", b"\x1b[3n"];
 
-/// How long the answer to a question may be on its way.
+/// How long the answer to a query may be on its way.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
-/// Modes in which a terminal sends what nobody typed: mouse, focus, colours, sizes.
+/// Modes in which a terminal sends input by itself: mouse, focus, colours, sizes.
 const SENDING: [u16; 7] = [9, 1000, 1002, 1003, 1004, 2031, 2048];
 
-/// Saves the title and icon name; its counterpart brings them back.
+/// Saves the title and icon name. Resetting the terminal restores them.
 const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
 
-/// Bracketed paste.
 const BRACKETED_PASTE: u16 = 2004;
 
-/// What the panic hook restores, so that its message can be read.
+/// The panic hook restores this terminal, so that its message is readable.
 static ON_PANIC: Mutex<Option<tty::Restorer>> = Mutex::new(None);
 
-/// The terminal, taken over. Dropping it gives it back.
+/// The user's terminal in raw mode. Dropping the guard restores it.
 #[derive(Debug)]
-pub struct Screen {
+pub(crate) struct TerminalGuard {
     terminal: OwnedFd,
     raw: tty::RawMode,
+    queue: OutputQueue,
+    /// The modes of the terminal: it is fed with what has been written.
     tracker: Tracker,
-    questions: Questions,
-    asked: Option<Instant>,
-    queue: Vec<u8>,
-    written: usize,
-    /// So many bytes have been queued in all.
-    total: u64,
-    /// What was queued up to here has been waiting since then.
-    waiting: Option<(u64, Instant)>,
-    /// What was queued up to here is wanted, however long it takes.
-    keep: u64,
+    queries: QueryDetector,
+    /// When the process last sent a query.
+    queried: Option<Instant>,
+    /// The terminal has been in its alternate screen at some time.
     alternate_seen: bool,
-    titled: bool,
-    line_began: bool,
-    left: bool,
+    /// The cursor is within a line once the queue is written.
+    within_line: bool,
+    restored: bool,
 }
 
-impl Screen {
-    /// Opens the controlling terminal anew (its flags are shared with nobody) and makes it raw.
+impl TerminalGuard {
+    /// Opens the controlling terminal and makes it raw. The descriptor is a new one, because its
+    /// flags would otherwise be shared with other programs.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn enter() -> io::Result<Screen> {
+    /// When there is no terminal.
+    pub(crate) fn enter() -> io::Result<TerminalGuard> {
         let terminal = tty::open()?;
         sys_io::set_nonblocking(terminal.as_fd(), true)?;
         let raw = tty::RawMode::enter(terminal.as_fd())?;
         restore_on_panic(raw.restorer());
-        let titled = std::env::var_os("TERM").is_some_and(|term| term != "dumb" && term != "linux");
-        let mut screen = Screen {
+        let mut queue = OutputQueue::default();
+        if std::env::var_os("TERM").is_some_and(|term| term != "dumb" && term != "linux") {
+            queue.push(PUSH_TITLE, Instant::now());
+            queue.fix();
+        }
+        Ok(TerminalGuard {
             terminal,
             raw,
+            queue,
             tracker: Tracker::new(0),
-            questions: Questions::default(),
-            asked: None,
-            queue: Vec::new(),
-            written: 0,
-            total: 0,
-            waiting: None,
-            keep: 0,
+            queries: QueryDetector::default(),
+            queried: None,
             alternate_seen: false,
-            titled,
-            line_began: false,
-            left: false,
-        };
-        if titled {
-            screen.queue(PUSH_TITLE);
-            screen.line_began = false;
-        }
-        Ok(screen)
-    }
-
-    /// For a poll.
-    pub fn raw_fd(&self) -> RawFd {
-        self.terminal.as_raw_fd()
+            within_line: false,
+            restored: false,
+        })
     }
 
     /// Rows and columns; 0 when unknown.
-    pub fn size(&self) -> (u16, u16) {
+    pub(crate) fn size(&self) -> (u16, u16) {
         tty::window_size(self.terminal.as_fd()).unwrap_or((0, 0))
     }
 
     /// Whether the process has switched bracketed paste on.
-    pub fn bracketed_paste(&self) -> bool {
+    pub(crate) fn bracketed_paste(&self) -> bool {
         self.tracker.mode(BRACKETED_PASTE)
     }
 
-    /// Output to be written.
-    pub fn queue(&mut self, bytes: &[u8]) {
-        if self.written == self.queue.len() {
-            self.queue.clear();
-            self.written = 0;
-        }
-        self.queue.extend_from_slice(bytes);
-        self.total += bytes.len() as u64;
-        if self.waiting.is_none() && !bytes.is_empty() {
-            self.waiting = Some((self.total, Instant::now()));
-        }
-        self.line_began = begins_line(bytes).unwrap_or(self.line_began);
+    /// Queues output.
+    pub(crate) fn queue(&mut self, bytes: &[u8]) {
+        self.queue.push(bytes, Instant::now());
+        self.within_line = ends_within_line(bytes).unwrap_or(self.within_line);
     }
 
-    /// What brings the cursor to the begin of a line of its own, after all that is queued.
-    pub fn new_line(&self) -> &'static str {
-        if self.line_began { "\r\n" } else { "" }
+    /// The bytes that move the cursor to the start of an empty line, behind all that is queued.
+    pub(crate) fn new_line(&self) -> &'static str {
+        if self.within_line { "\r\n" } else { "" }
     }
 
     /// How many bytes wait to be written.
-    pub fn queued(&self) -> usize {
-        self.queue.len() - self.written
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
     }
 
-    /// Since when something waits that the terminal should have taken long ago.
-    pub fn waiting_since(&self) -> Option<Instant> {
-        let kept = self.keep > self.total - self.queued() as u64;
-        self.waiting.filter(|_| !kept).map(|(_, since)| since)
+    /// Since when output waits that the terminal should have taken.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        self.queue.waiting_since()
     }
 
-    /// What is queued now is wanted, however long it takes.
-    pub fn keep_all(&mut self) {
-        self.keep = self.total;
+    /// All output that is queued now may take its time.
+    pub(crate) fn be_patient(&mut self) {
+        self.queue.be_patient();
     }
 
-    /// Drops what waits: something whole will take its place.
-    pub fn discard(&mut self) {
-        let first = if self.is_titled() {
-            0
-        } else {
-            PUSH_TITLE.len()
-        };
-        let all = self.queue.len();
-        self.queue.truncate(self.written.max(first));
-        self.total -= (all - self.queue.len()) as u64;
-        self.waiting = None;
+    /// Drops the queued output. A snapshot will replace it.
+    pub(crate) fn discard(&mut self) {
+        self.queue.discard();
     }
 
     /// Writes once. False when the terminal takes nothing at the moment.
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn write_some(&mut self) -> io::Result<bool> {
-        let rest = &self.queue[self.written..];
-        if rest.is_empty() {
+    pub(crate) fn write_some(&mut self) -> io::Result<bool> {
+        let pending = self.queue.pending();
+        if pending.is_empty() {
             return Ok(true);
         }
-        match sys_io::write(self.terminal.as_fd(), rest) {
+        match sys_io::write(self.terminal.as_fd(), pending) {
             Ok(count) => {
-                // Only what has reached the terminal has to be undone.
-                self.tracker.feed(&rest[..count]);
+                // Only the modes that reached the terminal have to be undone.
+                self.tracker.feed(&pending[..count]);
                 self.alternate_seen |= self.tracker.alternate();
-                if self.questions.asked(&rest[..count]) {
-                    self.asked = Some(Instant::now());
+                if self.queries.found_in(&pending[..count]) {
+                    self.queried = Some(Instant::now());
                 }
-                self.written += count;
-                let left = self.queued() as u64;
-                let written = self.total - left;
-                let kept = written <= self.keep;
-                if kept || self.waiting.is_some_and(|(end, _)| end <= written) {
-                    self.waiting = (left > 0).then(|| (self.total, Instant::now()));
-                }
+                self.queue.advance(count, Instant::now());
                 Ok(true)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
@@ -187,11 +152,11 @@ impl Screen {
         }
     }
 
-    /// Reads what was typed; `None` when nothing was, 0 bytes at the terminal's end.
+    /// Reads input; `None` when there is none, 0 bytes when the terminal hung up.
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match sys_io::read(self.terminal.as_fd(), buffer) {
             Ok(count) => Ok(Some(count)),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
@@ -199,17 +164,16 @@ impl Screen {
         }
     }
 
-    /// Gives the terminal back: output that waits is dropped, modes are undone. Takes at most
-    /// [`LAST_WRITE`], and [`FENCE_FAR`] where something may be on its way, whatever the terminal
-    /// does.
-    pub fn leave(&mut self) {
-        if std::mem::replace(&mut self.left, true) {
+    /// Restores the terminal: drops output that waits, undoes modes. Takes at most
+    /// [`LAST_WRITE`], plus [`FENCE_FAR`] if input may be on its way, whatever the terminal does.
+    pub(crate) fn leave(&mut self) {
+        if std::mem::replace(&mut self.restored, true) {
             return;
         }
         let mut last = Vec::new();
         if self.queued() > 0 {
-            // What the terminal has not read yet would come after the prompt. It may be cut in the
-            // midst of a sequence, and of its modes nothing is certain.
+            // Output that the terminal has not read yet would appear after the shell's prompt.
+            // The flush may cut a sequence in two: CAN ends it. The modes are uncertain then.
             let _ = tcflush(&self.terminal, QueueSelector::OFlush);
             last.push(0x18);
             if self.alternate_seen && !self.tracker.alternate() {
@@ -217,44 +181,37 @@ impl Screen {
             }
         }
         let sends = self.terminal_may_send();
-        // That brings the title back, too: the tracker has seen it being saved.
+        // This also restores the title, since the tracker has seen it being saved.
         last.extend_from_slice(&self.tracker.reset_sequence());
-        if self.line_began || self.queued() > 0 || self.alternate_seen {
+        if self.within_line || self.queued() > 0 || self.alternate_seen {
             last.extend_from_slice(b"\r\n");
         }
-        // What the process drew below is of no use to whoever types there next.
+        // Erases what the process drew below the cursor.
         last.extend_from_slice(b"\x1b[J");
         if sends {
             last.extend_from_slice(FENCE);
         }
-        // Reports of mouse and focus, and answers to questions nobody waits for any more, are not
-        // for the shell.
+        // Mouse and focus reports and late answers must not reach the shell.
         if self.write_last(&last) && sends {
             self.await_fence();
         }
         if sends {
             let _ = tty::flush_input(self.terminal.as_fd());
         }
-        // A terminal that is gone needs no restoring.
+        // Fails only when the terminal is gone.
         let _ = self.raw.restore();
         *ON_PANIC
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     }
 
-    /// Whether the title has been saved; nothing comes before that.
-    fn is_titled(&self) -> bool {
-        let written = self.total - self.queued() as u64;
-        !self.titled || written >= PUSH_TITLE.len() as u64
-    }
-
-    /// Whether the terminal may send what nobody typed, or has been asked something just now.
+    /// Whether input may be on its way that was not typed: a report, or the answer to a query.
     fn terminal_may_send(&self) -> bool {
-        let asked = |at: Instant| at.elapsed() < ANSWER_TIME;
-        SENDING.iter().any(|mode| self.tracker.mode(*mode)) || self.asked.is_some_and(asked)
+        let recent = |at: Instant| at.elapsed() < ANSWER_TIME;
+        SENDING.iter().any(|mode| self.tracker.mode(*mode)) || self.queried.is_some_and(recent)
     }
 
-    /// Reads and drops until the terminal has answered, so that nothing is on its way any more.
+    /// Reads and drops input until the fence's answer: nothing is on its way behind it.
     fn await_fence(&self) {
         let far = ["SSH_CONNECTION", "SSH_TTY"].map(std::env::var_os);
         let patience = match far.iter().any(Option::is_some) {
@@ -274,12 +231,12 @@ impl Screen {
             if FENCE_ANSWERS.into_iter().any(found) {
                 return;
             }
-            // An answer may be cut in two.
+            // A read may end within the answer.
             last.drain(..last.len().saturating_sub(FENCE.len()));
         }
     }
 
-    /// Whether everything was taken in time.
+    /// Writes all bytes; false when the terminal did not take them in time.
     fn write_last(&self, bytes: &[u8]) -> bool {
         let until = Instant::now() + LAST_WRITE;
         let mut rest = bytes;
@@ -297,7 +254,7 @@ impl Screen {
         true
     }
 
-    /// Waits until the terminal is ready; false when it is not in time.
+    /// Waits until the terminal is ready; false when the time is up.
     fn wait(&self, wanted: PollFlags, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
         let Ok(timeout) = Timespec::try_from(left) else {
@@ -308,10 +265,10 @@ impl Screen {
     }
 }
 
-/// Whether the cursor is within a line after these bytes; `None` when they leave it where it was.
-fn begins_line(bytes: &[u8]) -> Option<bool> {
+/// Whether the cursor is within a line after these bytes; `None` when they do not move it.
+fn ends_within_line(bytes: &[u8]) -> Option<bool> {
     let mut rest = bytes;
-    // A change of colours moves nothing.
+    // A change of colours does not move the cursor.
     while let Some(body) = rest.strip_suffix(b"m") {
         let parameters = body.iter().rev();
         let len = parameters
@@ -325,14 +282,20 @@ fn begins_line(bytes: &[u8]) -> Option<bool> {
     rest.last().map(|last| !matches!(last, b'\r' | b'\n'))
 }
 
-impl Drop for Screen {
+impl AsFd for TerminalGuard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.terminal.as_fd()
+    }
+}
+
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
 /// Makes a panic restore the terminal before its message is printed; unwinding then drops the
-/// [`Screen`], which does the rest.
+/// [`TerminalGuard`], which does the rest.
 fn restore_on_panic(restorer: tty::Restorer) {
     static HOOK: Once = Once::new();
     *ON_PANIC
@@ -358,11 +321,11 @@ mod tests {
     /// Set in the process that panics on purpose.
     const VARIABLE: &str = "TM_TEST_OF_A_PANIC";
 
-    /// What it leaves on.
+    /// The modes it leaves on.
     const ON: &[u8] = b"\x1b[?1049h\x1b[>1u\x1b[?1003h\x1b[?25l\x1b[3;5r\x1b[31mon";
 
     fn panic_on_purpose() -> ! {
-        let mut screen = Screen::enter().expect("a terminal");
+        let mut screen = TerminalGuard::enter().expect("a terminal");
         screen.queue(ON);
         while screen.queued() > 0 {
             screen.write_some().expect("a terminal");
@@ -415,12 +378,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_begins_after_its_first_byte() {
-        assert_eq!(begins_line(b""), None);
-        assert_eq!(begins_line(b"\x1b[m\x1b[1;31m"), None);
-        assert_eq!(begins_line(b"text\r\n\x1b[m"), Some(false));
-        assert_eq!(begins_line(b"text"), Some(true));
-        assert_eq!(begins_line(b"\nm"), Some(true));
-        assert_eq!(begins_line(b"\n\x1b[5;1H"), Some(true));
+    fn a_line_starts_with_its_first_byte() {
+        assert_eq!(ends_within_line(b""), None);
+        assert_eq!(ends_within_line(b"\x1b[m\x1b[1;31m"), None);
+        assert_eq!(ends_within_line(b"text\r\n\x1b[m"), Some(false));
+        assert_eq!(ends_within_line(b"text"), Some(true));
+        assert_eq!(ends_within_line(b"\nm"), Some(true));
+        assert_eq!(ends_within_line(b"\n\x1b[5;1H"), Some(true));
     }
 }

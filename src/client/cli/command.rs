@@ -1,441 +1,397 @@
-//! The one table of verbs: parser, help, completions, man pages and the shell derive from it.
+//! The table of verbs. Parser, help, completions, man pages and control shell derive from it.
 
-use crate::config::parse_duration;
-use clap::builder::PossibleValuesParser;
+use crate::client::cli::help::{self, GROUPS};
+use crate::config::{parse_duration, signal_names};
+use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Marks an argument that takes names of processes. Nothing here takes login names, so the hint
-/// for them is free to be replaced by live names in the completion scripts.
-pub const NAMES: ValueHint = ValueHint::Username;
+/// Marks an argument that takes names of processes. No argument takes login names, so the
+/// completion scripts replace this hint by live names.
+pub(crate) const NAMES: ValueHint = ValueHint::Username;
 
-/// The verbs by what people want to do; the order of `tm --help`.
-pub const GROUPS: [(&str, &[&str]); 4] = [
-    ("The whole", &["up", "down", "shutdown", "reload", "scale"]),
-    (
-        "Processes",
-        &[
-            "status", "start", "stop", "restart", "signal", "wait", "why",
-        ],
-    ),
-    (
-        "Output and consoles",
-        &[
-            "logs", "attach", "detach", "clients", "peek", "send", "events",
-        ],
-    ),
-    (
-        "Around it",
-        &[
-            "check",
-            "daemons",
-            "doctor",
-            "version",
-            "completions",
-            "help",
-        ],
-    ),
-];
-
-const EXAMPLES: &str = "\
-A TARGET is a program (worker), a process (worker:0), a glob ('web*', '*:0'), a group (@edge)
-or all.
-
-Examples:
-  tm up -c taskmaster.yaml     start everything and follow it; Ctrl-C stops it all
-  tm status                    what runs, since when, and what is wrong
-  tm attach shell:0            the process's own terminal; ctrl-a d leaves
-  tm logs -f 'web*' worker:0   their output, merged, as it comes
-  tm why worker:1              why it is in its state, and what would help
-  tm reload --dry-run          what a reload would do
-
-Exit codes: 0 done, 1 failed, 2 usage, 3 something asked for is not RUNNING, 4 no daemon
-reached, 5 permission denied, 124 timeout.";
-
-const SHELL_EXAMPLES: &str = "\
-quit leaves the shell, shutdown ends the daemon, help VERB tells more.";
-
-/// Keep programs alive, and attach to any of them.
+/// Keep programs running and attach to any of them.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "tm",
     version,
     disable_help_subcommand = true,
+    subcommand_value_name = "VERB",
     propagate_version = false
 )]
-pub struct Cli {
-    /// What holds for every verb.
+pub(crate) struct Cli {
     #[command(flatten)]
-    pub global: Global,
-    /// What to do; the control shell when there is none.
+    pub(crate) global: Global,
+    /// `None` opens the control shell.
     #[command(subcommand)]
-    pub verb: Option<Verb>,
+    pub(crate) verb: Option<Verb>,
 }
 
 /// Flags of every verb.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Global {
-    /// The config whose daemon is meant
+pub(crate) struct Global {
+    /// Config file of the daemon to talk to
     #[arg(short, long, global = true, display_order = 900)]
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
-    /// The daemon's socket
+    pub(crate) config: Option<PathBuf>,
+    /// Control socket of the daemon [default: $TM_SOCKET]
     #[arg(long, global = true, display_order = 901)]
     #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
-    pub socket: Option<PathBuf>,
-    /// Answer in JSON (docs/json.md)
+    pub(crate) socket: Option<PathBuf>,
+    /// Print JSON (see docs/json.md)
     #[arg(long, global = true, display_order = 902)]
-    pub json: bool,
-    /// Only what is asked for; no notices
+    pub(crate) json: bool,
+    /// Suppress notices
     #[arg(short, long, global = true, display_order = 903)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
-/// What `tm` can do.
+/// A verb and its arguments.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Verb {
-    /// Start the daemon of a config and follow it; Ctrl-C stops everything
+pub(crate) enum Verb {
+    /// Start the daemon and follow the output; ctrl-c stops everything
     Up(UpArgs),
-    /// Stop everything, end the daemon and wait for its end
+    /// Stop every process and the daemon, and wait until it exits
     Down(DownArgs),
-    /// Stop everything and end the daemon
+    /// Stop every process and the daemon without waiting
     Shutdown(DownArgs),
-    /// Read the config again and change only what differs
+    /// Reload the config and apply only what changed
+    #[command(after_help = help::styled(help::RELOAD))]
     Reload(ReloadArgs),
-    /// Change the number of processes of a program until the next reload
+    /// Set the number of processes of a program until the next reload
     Scale(ScaleArgs),
-    /// Show what runs, since when, and what is wrong
+    /// Show the state of processes
+    #[command(after_help = help::styled(help::STATUS))]
     Status(StatusArgs),
-    /// Start processes and tell how it went
+    /// Start processes and report the result
     Start(ActArgs),
-    /// Stop processes and tell how it went
+    /// Stop processes and report the result
     Stop(ActArgs),
-    /// Stop and start processes and tell how it went
+    /// Restart processes and report the result
     Restart(ActArgs),
     /// Send a signal to processes
     Signal(SignalArgs),
-    /// Wait until processes are in a state
+    /// Wait until processes reach a state
+    #[command(after_help = help::styled(help::WAIT))]
     Wait(WaitArgs),
-    /// Explain why a process is in its state, and what would help
+    /// Explain why a process is in its state and suggest a remedy
     Why(ProcessArgs),
-    /// Show output, and with -f follow it
+    /// Print the output of processes; -f follows it
     #[command(visible_alias = "tail")]
     Logs(LogsArgs),
-    /// Use a process's own terminal; ctrl-a d leaves
-    #[command(after_help = crate::client::attach::detach_keys::HELP)]
+    /// Attach to a process's own terminal; ctrl-a d detaches
+    #[command(after_help = help::styled(crate::client::attach::detach_keys::HELP))]
     Attach(AttachArgs),
     /// Detach clients from a process
     Detach(DetachArgs),
-    /// List who is attached where
+    /// List attached clients
     Clients(TargetsArgs),
     /// Print the screen of a process without attaching
     Peek(PeekArgs),
-    /// Write text to a process's input
+    /// Write text to the input of a process
     Send(SendArgs),
-    /// Show what happened, and with -f what happens
+    /// Print recent events; -f follows new ones
     Events(EventsArgs),
-    /// Check a config without a daemon
+    /// Check a config file without a daemon
     Check(CheckArgs),
-    /// List the daemons that run
+    /// List running daemons
     Daemons,
-    /// Tell what the kernel offers and which fallback is in use
+    /// Check kernel features and show which fallbacks are active
     Doctor,
-    /// Tell the versions of client and daemon
+    /// Print the versions of client and daemon
     Version,
-    /// Print a completion script
+    /// Print a shell completion script
     Completions(CompletionsArgs),
-    /// Tell more about a verb
+    /// Show the help of tm or of a verb
     Help(HelpArgs),
-    /// Live names, for the completion scripts
+    /// Print live names for the completion scripts
     #[command(name = "__complete-names", hide = true)]
     CompleteNames {
-        /// Those that this verb takes
+        /// Print only names that this verb takes
         verb: Option<String>,
     },
-    /// Write the man pages into a directory
+    /// Write the man pages to a directory
     #[command(name = "__man", hide = true)]
     Man(ManArgs),
 }
 
 /// Arguments of `up`.
 #[derive(Debug, Clone, Args)]
-pub struct UpArgs {
-    /// Return when all are up or one failed, and leave them running
+pub(crate) struct UpArgs {
+    /// Return when every process is up or one has failed; keep them running
     #[arg(short, long)]
-    pub detach: bool,
+    pub(crate) detach: bool,
 }
 
 /// Arguments of `down` and `shutdown`.
 #[derive(Debug, Clone, Args)]
-pub struct DownArgs {
-    /// SIGKILL at once instead of an orderly stop
+pub(crate) struct DownArgs {
+    /// Send SIGKILL at once instead of stopping in order
     #[arg(long)]
-    pub now: bool,
+    pub(crate) now: bool,
 }
 
 /// Arguments of `reload`.
 #[derive(Debug, Clone, Args)]
-pub struct ReloadArgs {
-    /// Only tell what would change; exit 0 for nothing, 2 for changes
+pub(crate) struct ReloadArgs {
+    /// Print the plan without applying it
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 /// Arguments of `scale`.
 #[derive(Debug, Clone, Args)]
-pub struct ScaleArgs {
-    /// Program and number, such as worker=4
+pub(crate) struct ScaleArgs {
+    /// Program and number of processes, such as worker=4
     #[arg(required = true, value_name = "PROGRAM=N", value_hint = NAMES)]
     #[arg(value_parser = parse_scale)]
-    pub scales: Vec<(String, u32)>,
+    pub(crate) scales: Vec<(String, u32)>,
 }
 
 /// Arguments of `status`.
 #[derive(Debug, Clone, Args)]
-pub struct StatusArgs {
-    /// Which processes [default: all]
+pub(crate) struct StatusArgs {
+    /// Program, process, glob, or @group [default: all]
     #[arg(value_name = "TARGET", value_hint = NAMES)]
-    pub targets: Vec<String>,
-    /// Keep the table up to date; q leaves
+    pub(crate) targets: Vec<String>,
+    /// Refresh the table continuously; q quits
     #[arg(short, long)]
-    pub watch: bool,
+    pub(crate) watch: bool,
 }
 
 /// Arguments of `clients`.
 #[derive(Debug, Clone, Args)]
-pub struct TargetsArgs {
-    /// Which processes [default: all]
+pub(crate) struct TargetsArgs {
+    /// Program, process, glob, or @group [default: all]
     #[arg(value_name = "TARGET", value_hint = NAMES)]
-    pub targets: Vec<String>,
+    pub(crate) targets: Vec<String>,
 }
 
 /// Arguments of `start`, `stop` and `restart`.
 #[derive(Debug, Clone, Args)]
-pub struct ActArgs {
-    /// Which processes
+pub(crate) struct ActArgs {
+    /// Program, process, glob, @group, or all
     #[arg(required = true, value_name = "TARGET", value_hint = NAMES)]
-    pub targets: Vec<String>,
-    /// Return at once
+    pub(crate) targets: Vec<String>,
+    /// Return at once instead of waiting for the result
     #[arg(long)]
-    pub no_wait: bool,
-    /// Wait at most so long (5s, 1m30s); then exit 124
+    pub(crate) no_wait: bool,
+    /// Give up after DURATION (5s, 1m30s) and exit with 124 [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Arguments of `signal`.
 #[derive(Debug, Clone, Args)]
-pub struct SignalArgs {
-    /// Name (HUP, SIGHUP) or number
-    #[arg(value_name = "SIGNAL")]
-    pub signal: String,
-    /// Which processes
+pub(crate) struct SignalArgs {
+    /// Signal name (HUP, SIGHUP) or number
+    #[arg(value_name = "SIGNAL", value_parser = SignalParser, hide_possible_values = true)]
+    pub(crate) signal: String,
+    /// Program, process, glob, @group, or all
     #[arg(required = true, value_name = "TARGET", value_hint = NAMES)]
-    pub targets: Vec<String>,
+    pub(crate) targets: Vec<String>,
 }
 
-/// What `wait` can wait for.
+/// A state for `wait`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Goal {
-    /// RUNNING
+pub(crate) enum Goal {
+    /// The process is RUNNING
     Running,
-    /// STOPPED
+    /// The process is STOPPED
     Stopped,
-    /// The end of a run; exits with the process's own code
+    /// The current run has ended
     Exited,
-    /// FATAL
+    /// The process is FATAL
     Fatal,
-    /// RUNNING, and healthy where a health check says so
+    /// The process is RUNNING and passes its health check, if it has one
     Healthy,
 }
 
 /// Arguments of `wait`.
 #[derive(Debug, Clone, Args)]
-pub struct WaitArgs {
-    /// Which processes; all of them have to get there
+pub(crate) struct WaitArgs {
+    /// Program, process, glob, @group, or all
     #[arg(required = true, value_name = "TARGET", value_hint = NAMES)]
-    pub targets: Vec<String>,
-    /// Where to
+    pub(crate) targets: Vec<String>,
+    /// State that every process must reach
     #[arg(
         long = "for",
         value_name = "STATE",
         value_enum,
+        hide_possible_values = true,
         default_value = "running"
     )]
-    pub goal: Goal,
-    /// Wait at most so long (5s, 1m30s); then exit 124
+    pub(crate) goal: Goal,
+    /// Give up after DURATION (5s, 1m30s) and exit with 124 [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Arguments of `why`.
 #[derive(Debug, Clone, Args)]
-pub struct ProcessArgs {
-    /// Which process
+pub(crate) struct ProcessArgs {
+    /// Process, such as worker:0
     #[arg(value_name = "PROCESS", value_hint = NAMES)]
-    pub process: String,
+    pub(crate) process: String,
 }
 
 /// Arguments of `logs`.
 #[derive(Debug, Clone, Args)]
-pub struct LogsArgs {
-    /// Which processes [default: all]
+pub(crate) struct LogsArgs {
+    /// Program, process, glob, or @group [default: all]
     #[arg(value_name = "TARGET", value_hint = NAMES)]
-    pub targets: Vec<String>,
-    /// Go on with what comes
+    pub(crate) targets: Vec<String>,
+    /// Follow new output
     #[arg(short, long)]
-    pub follow: bool,
-    /// Only the last so many lines of each
+    pub(crate) follow: bool,
+    /// Print only the last N lines of each process
     #[arg(short = 'n', long, value_name = "N", value_parser = parse_lines)]
-    pub lines: Option<u64>,
-    /// Only what came in the last so long (30s, 1h)
+    pub(crate) lines: Option<u64>,
+    /// Print only output from the last DURATION (30s, 1h)
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub since: Option<Duration>,
-    /// Only standard output
+    pub(crate) since: Option<Duration>,
+    /// Print only standard output
     #[arg(long, conflicts_with = "stderr")]
-    pub stdout: bool,
-    /// Only standard error
+    pub(crate) stdout: bool,
+    /// Print only standard error
     #[arg(long)]
-    pub stderr: bool,
-    /// Put the time before each line
+    pub(crate) stderr: bool,
+    /// Prefix each line with its time in UTC
     #[arg(short, long)]
-    pub timestamps: bool,
-    /// Leave control sequences in
+    pub(crate) timestamps: bool,
+    /// Keep control sequences; on a terminal, only colours are kept by default
     #[arg(long)]
-    pub raw: bool,
+    pub(crate) raw: bool,
 }
 
 /// Arguments of `attach`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct AttachArgs {
-    /// Which process
+pub(crate) struct AttachArgs {
+    /// Process, such as worker:0
     #[arg(value_name = "PROCESS", value_hint = NAMES)]
-    pub process: String,
-    /// Only watch: never write, never size
+    pub(crate) process: String,
+    /// Watch only: send no input, do not affect the terminal size
     #[arg(short, long)]
-    pub read_only: bool,
-    /// Take the driver's place at once
+    pub(crate) read_only: bool,
+    /// Become the driver at once
     #[arg(long, conflicts_with = "read_only")]
-    pub steal: bool,
-    /// Keys that leave, as ctrl-p,ctrl-q, or none [default: $TM_DETACH_KEYS, else ctrl-a,d]
+    pub(crate) steal: bool,
+    /// Detach with these keys, such as ctrl-p,ctrl-q; none disables them
+    /// [default: $TM_DETACH_KEYS, else ctrl-a,d]
     #[arg(long, value_name = "KEYS")]
-    pub detach_keys: Option<String>,
-    /// Do not draw what is on the screen first
+    pub(crate) detach_keys: Option<String>,
+    /// Do not redraw the current screen first
     #[arg(long)]
-    pub no_replay: bool,
-    /// Leave at the end of this run, with its exit code
+    pub(crate) no_replay: bool,
+    /// Exit when the current run ends, with its exit code
     #[arg(long)]
-    pub until_exit: bool,
-    /// Rather slow the process down (within a bound) than skip output
+    pub(crate) until_exit: bool,
+    /// Slow the process down, up to 5s at a time, instead of skipping output
     #[arg(long)]
-    pub lossless: bool,
+    pub(crate) lossless: bool,
 }
 
 /// Arguments of `detach`.
 #[derive(Debug, Clone, Args)]
-pub struct DetachArgs {
-    /// From which process
+pub(crate) struct DetachArgs {
+    /// Process to detach clients from
     #[arg(value_name = "PROCESS", value_hint = NAMES)]
-    pub process: String,
-    /// Everybody, not only the driver
+    pub(crate) process: String,
+    /// Detach every client, not only the driver
     #[arg(long)]
-    pub all: bool,
+    pub(crate) all: bool,
 }
 
 /// Arguments of `peek`.
 #[derive(Debug, Clone, Args)]
-pub struct PeekArgs {
-    /// Which process
+pub(crate) struct PeekArgs {
+    /// Process, such as worker:0
     #[arg(value_name = "PROCESS", value_hint = NAMES)]
-    pub process: String,
-    /// With colours
+    pub(crate) process: String,
+    /// Include colours and text attributes
     #[arg(long)]
-    pub ansi: bool,
+    pub(crate) ansi: bool,
 }
 
 /// Arguments of `send`.
 #[derive(Debug, Clone, Args)]
-pub struct SendArgs {
-    /// To which process
+pub(crate) struct SendArgs {
+    /// Process to write to
     #[arg(value_name = "PROCESS", value_hint = NAMES)]
-    pub process: String,
-    /// What; several words are joined by a blank
+    pub(crate) process: String,
+    /// Text to write; words are joined with spaces
     #[arg(required = true, value_name = "TEXT", allow_hyphen_values = true)]
-    pub text: Vec<String>,
-    /// Do not add a newline
+    pub(crate) text: Vec<String>,
+    /// Do not append a newline
     #[arg(short = 'n', long)]
-    pub no_newline: bool,
+    pub(crate) no_newline: bool,
 }
 
 /// Arguments of `events`.
 #[derive(Debug, Clone, Args)]
-pub struct EventsArgs {
-    /// Go on with what comes
+pub(crate) struct EventsArgs {
+    /// Follow new events
     #[arg(short, long)]
-    pub follow: bool,
+    pub(crate) follow: bool,
 }
 
 /// Arguments of `check`.
 #[derive(Debug, Clone, Args)]
-pub struct CheckArgs {
-    /// Which config [default: as for up]
+pub(crate) struct CheckArgs {
+    /// Config file to check [default: the one that up would use]
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
 }
 
-/// Shells with completions.
+/// A shell with completions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ShellName {
-    /// bash
+pub(crate) enum ShellName {
     Bash,
-    /// zsh
     Zsh,
-    /// fish
     Fish,
 }
 
 /// Arguments of `completions`.
 #[derive(Debug, Clone, Args)]
-pub struct CompletionsArgs {
-    /// For which shell
+pub(crate) struct CompletionsArgs {
+    /// Shell to write the script for
     #[arg(value_name = "SHELL", value_enum)]
-    pub shell: ShellName,
+    pub(crate) shell: ShellName,
 }
 
 /// Arguments of `help`.
 #[derive(Debug, Clone, Args)]
-pub struct HelpArgs {
-    /// Which verb
+pub(crate) struct HelpArgs {
+    /// Verb to describe
     #[arg(value_name = "VERB", value_parser = verb_names())]
-    pub verb: Option<String>,
+    pub(crate) verb: Option<String>,
 }
 
 /// Arguments of `__man`.
 #[derive(Debug, Clone, Args)]
-pub struct ManArgs {
-    /// Where to
+pub(crate) struct ManArgs {
+    /// Directory to write to
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
-/// The parser of `tm`, its help grouped.
-pub fn tm_command() -> clap::Command {
+/// Returns the parser of `tm`, with its help in groups.
+pub(crate) fn tm_command() -> clap::Command {
     let command = Cli::command();
+    let verbs = help::verb_list(&command);
     let template = format!(
-        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{}Options:\n{{options}}{{after-help}}",
-        verb_list(&command)
+        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{}\n{{options}}{{after-help}}",
+        help::styled(&format!("{verbs}Options:")).ansi()
     );
-    command.help_template(template).after_help(EXAMPLES)
+    command
+        .help_template(template)
+        .after_help(help::styled(help::TM))
 }
 
-/// The verbs with one line each, by group, for the shell's `help`.
-pub fn shell_help() -> String {
-    format!("{}{SHELL_EXAMPLES}\n", verb_list(&Cli::command()))
-}
-
-/// The names of all visible verbs, aliases included, sorted.
-pub fn visible_verbs() -> Vec<String> {
+/// Returns the names and aliases of all visible verbs, sorted.
+pub(crate) fn visible_verbs() -> Vec<String> {
     let command = Cli::command();
     let visible = command.get_subcommands().filter(|verb| !verb.is_hide_set());
     let mut names: Vec<String> = visible
@@ -446,26 +402,30 @@ pub fn visible_verbs() -> Vec<String> {
     names
 }
 
-fn verb_list(command: &clap::Command) -> String {
-    let mut text = String::new();
-    for (heading, names) in GROUPS {
-        text.push_str(&format!("{heading}:\n"));
-        for name in names {
-            let verb = command.find_subcommand(name);
-            let about = verb
-                .and_then(clap::Command::get_about)
-                .map(ToString::to_string);
-            let about = about.unwrap_or_default();
-            text.push_str(&format!("  {name:<12} {about}\n"));
-        }
-        text.push('\n');
-    }
-    text
-}
-
 fn verb_names() -> PossibleValuesParser {
     let names = GROUPS.iter().flat_map(|(_, names)| names.iter().copied());
     PossibleValuesParser::new(names.chain(["tail"]))
+}
+
+/// Accepts any text, since the daemon knows the signals. Names are listed for the completions.
+#[derive(Debug, Clone)]
+struct SignalParser;
+
+impl TypedValueParser for SignalParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(signal_names().map(PossibleValue::new)))
+    }
 }
 
 fn parse_lines(text: &str) -> Result<u64, String> {
@@ -477,7 +437,7 @@ fn parse_scale(text: &str) -> Result<(String, u32), String> {
     let (program, number) = text
         .split_once('=')
         .filter(|(program, _)| !program.is_empty())
-        .ok_or("write it as PROGRAM=N, such as worker=4")?;
+        .ok_or("expected PROGRAM=N, such as worker=4")?;
     let number = number
         .parse()
         .map_err(|_| format!("{number:?} is not a number of processes"))?;

@@ -2,7 +2,7 @@ use super::*;
 use crate::client::cli::daemon_cli::DaemonCli;
 
 #[test]
-fn the_table_is_sound() {
+fn the_table_is_valid() {
     tm_command().debug_assert();
     DaemonCli::command().debug_assert();
 }
@@ -25,7 +25,7 @@ fn every_verb_has_a_group_and_every_group_only_verbs() {
             .map(ToString::to_string)
             .unwrap_or_default();
         assert!(
-            !about.is_empty() && about.len() < 72,
+            !about.is_empty() && about.len() <= 64,
             "{}: {about}",
             verb.get_name()
         );
@@ -36,7 +36,18 @@ fn every_verb_has_a_group_and_every_group_only_verbs() {
 }
 
 #[test]
-fn what_scale_takes() {
+fn sections_of_the_help_fit_80_columns() {
+    let (tm, tmd) = (tm_command(), DaemonCli::command());
+    let commands = tm.get_subcommands().chain([&tm, &tmd]);
+    for text in commands.filter_map(clap::Command::get_after_help) {
+        for line in text.to_string().lines() {
+            assert!(line.chars().count() < 80, "{line}");
+        }
+    }
+}
+
+#[test]
+fn scale_takes_programs_with_numbers() {
     assert_eq!(parse_scale("worker=4"), Ok(("worker".to_string(), 4)));
     assert!(parse_scale("worker").is_err());
     assert!(parse_scale("=4").is_err());
@@ -44,7 +55,7 @@ fn what_scale_takes() {
 }
 
 #[test]
-fn what_is_no_number_of_lines_is_called_so() {
+fn a_bad_number_of_lines_is_named() {
     let error = Cli::try_parse_from(["tm", "logs", "-n", "x"]).expect_err("no number");
     assert!(
         error.to_string().contains("not a number of lines"),
@@ -53,8 +64,8 @@ fn what_is_no_number_of_lines_is_called_so() {
 }
 
 #[test]
-fn flags_of_all_verbs_may_stand_anywhere() {
-    let cli = Cli::try_parse_from(["tm", "status", "--json", "-q", "a", "b:0"]).expect("sound");
+fn global_flags_are_accepted_anywhere() {
+    let cli = Cli::try_parse_from(["tm", "status", "--json", "-q", "a", "b:0"]).expect("valid");
     assert!(cli.global.json && cli.global.quiet);
     assert!(Cli::try_parse_from(["tm", "start"]).is_err());
     assert!(Cli::try_parse_from(["tm", "tail", "-f", "a"]).is_ok());

@@ -1,43 +1,51 @@
-//! Completion scripts, live names for them, and man pages: all from the table of verbs.
+//! Completion scripts, their live names, and man pages, all from the table of verbs.
 
 use crate::client::cli::command::{Cli, NAMES, ShellName, tm_command};
 use crate::client::cli::daemon_cli::DaemonCli;
+use crate::client::cli::help::heading;
 use crate::client::context::{Context, write_stdout};
 use crate::client::error::{ClientError, exit};
-use crate::config::{self, Environment};
+use crate::config::{self, Environment, signal_names};
 use crate::wire::{Call, StatusReply, TargetsParams};
 use clap::CommandFactory;
 use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+use std::io;
 use std::path::Path;
 
-/// The verb that takes programs with numbers.
+/// The verb that takes `PROGRAM=N`.
 const SCALE: &str = "scale";
+
+/// The verb whose first argument is a signal.
+const SIGNAL: &str = "signal";
 
 /// Runs `completions`.
 ///
 /// # Errors
-/// Of the output.
-pub fn completions(shell: ShellName) -> Result<i32, ClientError> {
+/// When the output fails.
+pub(crate) fn completions(shell: ShellName) -> Result<i32, ClientError> {
     write_stdout(script(shell).as_bytes())?;
     Ok(exit::DONE)
 }
 
-/// Runs `__complete-names`: what the verb can be given, one a line; nothing without a daemon.
+/// Runs `__complete-names`: prints the names that the verb takes, one a line. Without a daemon it
+/// prints none.
 ///
 /// # Errors
-/// Of the output.
-pub fn complete_names(context: &Context, verb: Option<&str>) -> Result<i32, ClientError> {
+/// When the output fails.
+pub(crate) fn complete_names(context: &Context, verb: Option<&str>) -> Result<i32, ClientError> {
     if let Ok(names) = live_names(context, verb.unwrap_or_default()) {
         context.print_lines(&names)?;
     }
     Ok(exit::DONE)
 }
 
-/// Programs, processes, groups and `all`; for `scale` only programs, each up to its number.
+/// Returns programs, processes, groups and `all`. For `scale`: programs, each with `=`.
 ///
 /// # Errors
-/// Of the connection.
-pub fn live_names(context: &Context, verb: &str) -> Result<Vec<String>, ClientError> {
+/// When the connection or the call fails.
+pub(crate) fn live_names(context: &Context, verb: &str) -> Result<Vec<String>, ClientError> {
     let call = Call::Status(TargetsParams {
         targets: vec!["all".to_string()],
     });
@@ -61,15 +69,15 @@ pub fn live_names(context: &Context, verb: &str) -> Result<Vec<String>, ClientEr
     Ok(names)
 }
 
-/// The groups of a config; none when it is not ours to read.
+/// Returns the groups of a config; none if the config cannot be read.
 fn groups(config: &str) -> Vec<String> {
     let loaded = config::load(Path::new(config), &Environment::current());
     let groups = loaded.map(|config| config.groups).unwrap_or_default();
     groups.into_keys().map(|name| format!("@{name}")).collect()
 }
 
-/// The verbs that take names of processes, aliases included.
-pub fn verbs_of_targets() -> Vec<String> {
+/// Returns the verbs that take names of processes, with their aliases.
+pub(crate) fn verbs_of_targets() -> Vec<String> {
     let command = Cli::command();
     let takes_names = |verb: &&clap::Command| {
         verb.get_positionals()
@@ -82,7 +90,7 @@ pub fn verbs_of_targets() -> Vec<String> {
         .collect()
 }
 
-/// The options of all verbs that take a value.
+/// Returns the options, of any verb, that take a value.
 fn options_with_values() -> Vec<String> {
     let command = Cli::command();
     let verbs = command.get_subcommands();
@@ -100,20 +108,77 @@ fn options_with_values() -> Vec<String> {
     options
 }
 
-/// Runs `__man`: tm.1, tmd.1 and a page for each verb.
+/// Runs `__man`: writes tm.1, tmd.1 and a page for each verb.
 ///
 /// # Errors
 /// When the directory cannot be written to.
-pub fn man(directory: &Path) -> Result<i32, ClientError> {
-    let failed =
-        |error: std::io::Error| ClientError::Failed(format!("{}: {error}", directory.display()));
-    std::fs::create_dir_all(directory).map_err(failed)?;
-    clap_mangen::generate_to(DaemonCli::command(), directory).map_err(failed)?;
-    clap_mangen::generate_to(Cli::command(), directory).map_err(failed)?;
+pub(crate) fn man(directory: &Path) -> Result<i32, ClientError> {
+    write_pages(directory)
+        .map_err(|error| ClientError::Failed(format!("{}: {error}", directory.display())))?;
     Ok(exit::DONE)
 }
 
-/// The whole script: what clap generates, and live names on top of it.
+fn write_pages(directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let mut tm = visible_command();
+    tm.build();
+    for verb in tm.get_subcommands() {
+        write_page(directory, verb)?;
+    }
+    write_page(directory, &tm)?;
+    write_page(directory, &DaemonCli::command())
+}
+
+/// Writes the page of a command. Its help after the options becomes sections of the page.
+fn write_page(directory: &Path, command: &clap::Command) -> io::Result<()> {
+    let after_help = command.get_after_help().map(ToString::to_string);
+    let source = concat!("tm ", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(command.clone()).source(source);
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    sections(&after_help.unwrap_or_default()).to_writer(&mut page)?;
+    std::fs::write(directory.join(man.get_filename()), page)
+}
+
+/// Turns help text into sections of a page.
+fn sections(help: &str) -> Roff {
+    let mut roff = Roff::new();
+    for line in help.lines() {
+        match heading(line) {
+            Some(heading) => {
+                roff.control("SH", [heading.to_uppercase().as_str()]);
+                roff.control("nf", []);
+            }
+            None => {
+                roff.text([roman(line)]);
+            }
+        }
+    }
+    roff
+}
+
+/// Returns the command of `tm` without its hidden verbs, which clap would complete.
+fn visible_command() -> clap::Command {
+    let command = tm_command();
+    let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set());
+    clap::Command::new("tm")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .subcommand_value_name("VERB")
+        .about(command.get_about().cloned().unwrap_or_default())
+        .after_help(command.get_after_help().cloned().unwrap_or_default())
+        .args(command.get_arguments().cloned())
+        .subcommands(verbs.cloned())
+}
+
+/// Returns the script that clap generates, extended by live names.
 fn script(shell: ShellName) -> String {
     let generator = match shell {
         ShellName::Bash => Shell::Bash,
@@ -121,7 +186,7 @@ fn script(shell: ShellName) -> String {
         ShellName::Fish => Shell::Fish,
     };
     let mut script = Vec::new();
-    clap_complete::generate(generator, &mut tm_command(), "tm", &mut script);
+    clap_complete::generate(generator, &mut visible_command(), "tm", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     let verbs = verbs_of_targets();
     match shell {
@@ -129,9 +194,10 @@ fn script(shell: ShellName) -> String {
             "{script}\n{}",
             BASH_NAMES
                 .replace("VERBS", &verbs.join("|"))
+                .replace("SIGNALS", &signal_names().collect::<Vec<_>>().join(" "))
                 .replace("OPTIONS", &options_with_values().join("|"))
         ),
-        // The hint of names is the one clap turns into login names.
+        // clap turns the hint for names into a completion of login names.
         ShellName::Zsh => script.replace(":_users", ":_tm_names").replacen(
             "#compdef tm\n",
             &format!("#compdef tm\n{ZSH_NAMES}"),
@@ -142,15 +208,27 @@ fn script(shell: ShellName) -> String {
             let others: Vec<&str> = verbs
                 .iter()
                 .map(String::as_str)
-                .filter(|verb| *verb != SCALE)
+                .filter(|verb| ![SCALE, SIGNAL].contains(verb))
                 .collect();
-            let others = others.join(" ");
-            format!(
-                "{script}complete -c tm -n \"__fish_seen_subcommand_from {others}\" \
-                 -f -a \"{FISH_NAMES}\"\n\
-                 complete -c tm -n \"__fish_seen_subcommand_from {SCALE}\" \
-                 -f -a \"(tm __complete-names {SCALE} 2>/dev/null)\"\n"
-            )
+            let seen = |verbs: &str| format!("__fish_seen_subcommand_from {verbs}");
+            let after_signal = |test: &str| {
+                let seen = seen(SIGNAL);
+                format!("{seen}; and test (commandline -opc)[-1] {test} {SIGNAL}")
+            };
+            let scale = format!("(tm __complete-names {SCALE} 2>/dev/null)");
+            let signals = signal_names().collect::<Vec<_>>().join(" ");
+            let rules = [
+                (seen(&others.join(" ")), FISH_NAMES),
+                (seen(SCALE), scale.as_str()),
+                (after_signal("="), signals.as_str()),
+                (after_signal("!="), FISH_NAMES),
+            ];
+            let rule = |(condition, values): &(String, &str)| {
+                format!("complete -c tm -n \"{condition}\" -f -a \"{values}\"\n")
+            };
+            rules
+                .iter()
+                .fold(script, |script, next| script + &rule(next))
         }
     }
 }
@@ -159,7 +237,7 @@ const FISH_NAMES: &str = "(tm __complete-names 2>/dev/null)";
 
 const ZSH_NAMES: &str = r#"
 _tm_names() {
-    # Of the words only what follows the verb is left by now.
+    # $words starts after the verb here, so the context has to name it.
     local verb="${${curcontext##*:tm-command-}%%:*}"
     local -a names after
     names=(${(f)"$(tm __complete-names "$verb" 2>/dev/null)"})
@@ -169,7 +247,8 @@ _tm_names() {
 }
 "#;
 
-/// Readline breaks words at colons and at; what stands before the last one must not be repeated.
+/// Readline breaks words at `:` and `@`. The replies must not repeat the text before the last
+/// break.
 const BASH_NAMES: &str = r#"
 _tm_with_names() {
     _tm "$@"
@@ -185,7 +264,11 @@ _tm_with_names() {
     current="${current##*[[:space:]]}"
     if [[ -n "$verb" && "$current" != -* ]]; then
         local names prefix=""
-        names="$(tm __complete-names "$verb" 2>/dev/null)"
+        if [[ "${COMP_WORDS[COMP_CWORD-1]}" == signal ]]; then
+            names="SIGNALS"
+        else
+            names="$(tm __complete-names "$verb" 2>/dev/null)"
+        fi
         [[ "$verb" == scale ]] && compopt -o nospace 2>/dev/null
         [[ "$current" == @* && "$COMP_WORDBREAKS" == *@* ]] && prefix="@"
         [[ "$current" == *:* && "$COMP_WORDBREAKS" == *:* ]] && prefix="${current%"${current##*:}"}"
@@ -204,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_script_asks_for_live_names() {
+    fn every_script_completes_live_names() {
         for shell in [ShellName::Bash, ShellName::Zsh, ShellName::Fish] {
             let script = script(shell);
             assert!(script.contains("tm __complete-names"), "{shell:?}");
@@ -216,13 +299,20 @@ mod tests {
                 !script.contains("_users"),
                 "{shell:?} completes login names"
             );
+            assert!(
+                !script.contains("__man"),
+                "{shell:?} completes hidden verbs"
+            );
         }
         assert!(script(ShellName::Zsh).contains(":_tm_names"));
         assert!(script(ShellName::Bash).contains("attach|"));
-        // Programs with numbers are other names.
+        // `scale` completes programs only.
         assert!(verbs_of_targets().contains(&SCALE.to_string()));
         assert!(script(ShellName::Zsh).contains("such as worker=4:_tm_names"));
         assert!(script(ShellName::Fish).contains("tm __complete-names scale"));
+        assert!(script(ShellName::Fish).contains("[-1] = signal\" -f -a \"HUP "));
+        assert!(script(ShellName::Bash).contains("names=\"HUP "));
+        assert!(script(ShellName::Zsh).contains("number:(HUP "));
         assert!(options_with_values().contains(&"--for".to_string()));
     }
 
@@ -233,5 +323,12 @@ mod tests {
         for page in ["tm.1", "tmd.1", "tm-attach.1", "tm-logs.1"] {
             assert!(directory.path().join(page).is_file(), "{page}");
         }
+        assert!(!directory.path().join("tm-__man.1").exists());
+        let attach = std::fs::read_to_string(directory.path().join("tm-attach.1"));
+        let attach = attach.expect("a page");
+        assert!(
+            attach.contains(".SH KEYS") && attach.contains("EXIT CODES"),
+            "{attach}"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: verbs, flags, help, completions.
 
-pub mod command;
+pub(crate) mod command;
 pub(crate) mod complete;
 pub mod daemon_cli;
+pub(crate) mod help;

@@ -1,10 +1,16 @@
 //! The daemon of a config.
 //!
-//! It is looked for where the config says by now, then in the usual places, which need no config
-//! that loads and lead to every daemon that did not get `--socket`, then among all of this user.
+//! The search is a list of sockets in this order, each with the reason to try it:
+//! 1. `daemon.socket` of the config, as it is written now;
+//! 2. the usual paths, which follow from the config's path alone. They lead to every daemon that
+//!    was started without `--socket`, even when the config is no longer valid;
+//! 3. for root: the usual paths of users to whom a daemon may have dropped root;
+//! 4. all other sockets of this user.
+//!
+//! [`Candidate::verify`] decides for each whether the daemon that listens there is the right one.
 
-use crate::client::daemon::daemon_connection::Connection;
-use crate::client::daemon::select;
+use crate::client::daemon::daemon_connection::DaemonConnection;
+use crate::client::daemon::paths;
 use crate::client::error::ClientError;
 use crate::config::{self, DaemonSettings, Environment};
 use crate::sys::lock::LockFile;
@@ -12,101 +18,117 @@ use crate::sys::runtime;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long each daemon of this user has for its hello when one of them is looked for.
-const SCAN_PATIENCE: Duration = Duration::from_secs(1);
+/// How long each daemon of this user may take to answer `hello` during a scan.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A socket at which the config's daemon may listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Candidate {
+    socket: PathBuf,
+    origin: Origin,
+}
+
+/// Why a socket is tried, which decides how its daemon is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    /// `daemon.socket`. Another config may name the same one.
+    Setting,
+    /// The usual path. No other config's daemon creates it.
+    Usual,
+    /// A link at the usual path. Its target may have been taken over by another daemon.
+    Link,
+    /// The usual path in another user's directory. That user is trusted only if the daemon there
+    /// is the process that holds root's lock.
+    Dropped { lock_holder: i32 },
+    /// Any socket of this user: the daemon may have been started with `--socket`.
+    Scan,
+}
+
+/// The result of verifying a candidate.
+enum Verification {
+    Accepted(Box<DaemonConnection>),
+    /// No daemon, or another one.
+    Rejected,
+    /// The socket that the config names belongs to another config's daemon.
+    Taken(ClientError),
+}
 
 /// Connects to the daemon of a config.
 ///
 /// # Errors
-/// `NotRunning` when there is none, `NoDaemon` when it lost its socket, `Failed` when another
-/// config's daemon is there.
-pub fn daemon_of(config: &Path) -> Result<Connection, ClientError> {
-    let canonical = canonical(config)?;
+/// `NotRunning` when there is none, `NoDaemon` when it lost its socket, `Failed` when the daemon
+/// of another config listens there.
+pub(crate) fn daemon_of(config: &Path) -> Result<DaemonConnection, ClientError> {
+    let canonical = paths::canonical(config)?;
     let loaded = config::load(&canonical, &Environment::current()).ok();
     let settings = loaded.map(|config| config.daemon).unwrap_or_default();
-    let mut refusal = None;
-    if let Some(socket) = &settings.socket
-        && let Some(connection) = reached(socket)?
-    {
-        match belonging(connection, &canonical)? {
-            Ok(connection) => return Ok(connection),
-            Err(error) => refusal = Some(error),
+    let mut taken = None;
+    for candidate in candidates(&settings, &canonical) {
+        match candidate.verify(&canonical)? {
+            Verification::Accepted(connection) => return Ok(*connection),
+            Verification::Rejected => {}
+            Verification::Taken(error) => taken = Some(error),
         }
     }
-    for socket in usual_sockets(&settings, &canonical) {
-        let Some(connection) = reached(&socket)? else {
-            continue;
-        };
-        // A link may lead to whoever took the place of the daemon that left it.
-        if !socket.is_symlink() {
-            return Ok(connection);
-        }
-        if let Ok(connection) = belonging(connection, &canonical)? {
-            return Ok(connection);
-        }
-    }
-    if let Some(connection) = dropped(&canonical).or_else(|| among_all(&canonical)) {
-        return Ok(connection);
-    }
-    Err(refusal.unwrap_or_else(|| not_running(config, &settings, &canonical)))
+    Err(taken.unwrap_or_else(|| not_running(config, &settings, &canonical)))
 }
 
-/// The config's own daemon, or the refusal to take another for it.
+/// Accepts only the daemon of this config.
 ///
 /// # Errors
-/// When it does not greet.
-pub fn belonging(
-    mut connection: Connection,
+/// `Failed` when the daemon runs another config, or why it does not answer.
+pub(crate) fn verify_config(
+    mut connection: DaemonConnection,
     canonical: &Path,
-) -> Result<Result<Connection, ClientError>, ClientError> {
+) -> Result<DaemonConnection, ClientError> {
     let other = connection.hello()?.config;
     if Path::new(&other) == canonical {
-        return Ok(Ok(connection));
+        return Ok(connection);
     }
-    Ok(Err(ClientError::Failed(format!(
-        "the daemon at {} is that of {other}, not of {}",
+    Err(other_config(&connection, &other, canonical))
+}
+
+fn other_config(connection: &DaemonConnection, other: &str, canonical: &Path) -> ClientError {
+    ClientError::Failed(format!(
+        "the daemon at '{}' belongs to '{other}', not to '{}'",
         connection.path().display(),
         canonical.display()
-    ))))
+    ))
 }
 
-/// The path the daemon knows its config by; the file may be gone while it runs.
-///
-/// # Errors
-/// When its folder cannot be found.
-pub fn canonical(path: &Path) -> Result<PathBuf, ClientError> {
-    let from_folder = || {
-        let absolute = std::path::absolute(path)?;
-        let folder = absolute.parent().map(Path::canonicalize).transpose();
-        Ok(match (folder, absolute.file_name()) {
-            (Ok(Some(folder)), Some(name)) => folder.join(name),
-            _ => absolute,
-        })
-    };
-    let found = path.canonicalize().or_else(|_| from_folder());
-    found.map_err(|error: std::io::Error| {
-        ClientError::Failed(format!("{}: {error}", path.display()))
-    })
+/// The sockets to try, in order. The later ones need to read directories, so the list is lazy.
+fn candidates(settings: &DaemonSettings, canonical: &Path) -> impl Iterator<Item = Candidate> {
+    let setting = settings.socket.clone().map(|socket| Candidate {
+        socket,
+        origin: Origin::Setting,
+    });
+    let usual = usual_sockets(settings, canonical)
+        .into_iter()
+        .map(|socket| {
+            let origin = match socket.is_symlink() {
+                true => Origin::Link,
+                false => Origin::Usual,
+            };
+            Candidate { socket, origin }
+        });
+    let dropped = std::iter::once_with(|| dropped(canonical)).flatten();
+    let scan = std::iter::once_with(|| paths::sockets_of(&paths::own_runtime_dirs())).flatten();
+    let scan = scan.map(|socket| Candidate {
+        socket,
+        origin: Origin::Scan,
+    });
+    setting.into_iter().chain(usual).chain(dropped).chain(scan)
 }
 
-/// Connects, if somebody listens there.
-fn reached(socket: &Path) -> Result<Option<Connection>, ClientError> {
-    match Connection::open(socket) {
-        Ok(connection) => Ok(Some(connection)),
-        Err(ClientError::NotRunning(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The first is where it would be started now. A root that drops to `daemon.user` has it in that
-/// user's directory.
+/// The usual paths. The daemon would listen at the first one if it was started now. A daemon that
+/// drops root to `daemon.user` listens in that user's directory.
 fn usual_sockets(settings: &DaemonSettings, canonical: &Path) -> Vec<PathBuf> {
-    let own = select::effective_uid();
+    let own = paths::effective_uid();
     let user = settings.user.as_ref().map(|user| user.uid);
     let of_user = user
         .filter(|uid| *uid != own)
         .map(|uid| runtime::runtime_dir(uid, None));
-    let directories = of_user.into_iter().chain(select::own_runtime_dirs());
+    let directories = of_user.into_iter().chain(paths::own_runtime_dirs());
     let mut sockets: Vec<PathBuf> = directories
         .map(|directory| runtime::socket_path(&directory, canonical))
         .collect();
@@ -114,35 +136,66 @@ fn usual_sockets(settings: &DaemonSettings, canonical: &Path) -> Vec<PathBuf> {
     sockets
 }
 
-/// For root: the daemon that gave root up to a user of whom the config does not tell (any more).
-/// That user's directory is believed only if the lock the daemon took as root names the one who
-/// listens there.
-fn dropped(canonical: &Path) -> Option<Connection> {
-    let lock = runtime::lock_path(&runtime::socket_path(&select::own_runtime_dir(), canonical));
-    let pid = LockFile::holder(&lock).ok().flatten()?;
-    let directories = select::dropped_runtime_dirs().into_iter();
-    let sockets = directories.map(|directory| runtime::socket_path(&directory, canonical));
-    let mut connections = sockets.filter_map(|socket| Connection::open(&socket).ok());
-    connections.find(|connection| connection.peer_pid() == Some(pid))
+/// For root: a daemon that dropped root to a user whom the config no longer names. It took its
+/// lock as root, so the lock names its pid.
+fn dropped(canonical: &Path) -> Vec<Candidate> {
+    let usual = runtime::socket_path(&paths::own_runtime_dir(), canonical);
+    let Ok(Some(lock_holder)) = LockFile::holder(&runtime::lock_path(&usual)) else {
+        return Vec::new();
+    };
+    let directories = paths::dropped_runtime_dirs().into_iter();
+    let candidate = |directory: PathBuf| Candidate {
+        socket: runtime::socket_path(&directory, canonical),
+        origin: Origin::Dropped { lock_holder },
+    };
+    directories.map(candidate).collect()
 }
 
-/// One that listens under another name: started with a `--socket` beside the usual ones.
-fn among_all(canonical: &Path) -> Option<Connection> {
-    let sockets = select::sockets_of(&select::own_runtime_dirs());
-    let mut connections = sockets
-        .iter()
-        .filter_map(|socket| Connection::open(socket).ok());
-    connections.find_map(|mut connection| {
-        let hello = connection.hello_within(SCAN_PATIENCE).ok()?;
-        (Path::new(&hello.config) == canonical).then_some(connection)
-    })
+impl Candidate {
+    /// Connects, if a daemon listens here, and decides whether it is the config's own.
+    ///
+    /// # Errors
+    /// When the socket is the config's own but cannot be used. A daemon that was only guessed is
+    /// rejected instead.
+    fn verify(&self, canonical: &Path) -> Result<Verification, ClientError> {
+        let guessed = matches!(self.origin, Origin::Dropped { .. } | Origin::Scan);
+        let mut connection = match DaemonConnection::open(&self.socket) {
+            Ok(connection) => connection,
+            Err(ClientError::NotRunning(_)) => return Ok(Verification::Rejected),
+            Err(_) if guessed => return Ok(Verification::Rejected),
+            Err(error) => return Err(error),
+        };
+        let accepted = match self.origin {
+            Origin::Usual => true,
+            Origin::Dropped { lock_holder } => connection.peer_pid() == Some(lock_holder),
+            Origin::Scan => connection
+                .hello_within(SCAN_TIMEOUT)
+                .is_ok_and(|hello| Path::new(&hello.config) == canonical),
+            Origin::Setting | Origin::Link => {
+                let other = connection.hello()?.config;
+                let accepted = Path::new(&other) == canonical;
+                if !accepted && self.origin == Origin::Setting {
+                    return Ok(Verification::Taken(other_config(
+                        &connection,
+                        &other,
+                        canonical,
+                    )));
+                }
+                accepted
+            }
+        };
+        Ok(match accepted {
+            true => Verification::Accepted(Box::new(connection)),
+            false => Verification::Rejected,
+        })
+    }
 }
 
-/// Nobody was found: one that runs but lost its socket is told from none.
+/// The error when no daemon was found. A daemon that runs without its socket has one of its own.
 fn not_running(config: &Path, settings: &DaemonSettings, canonical: &Path) -> ClientError {
     let usual = usual_sockets(settings, canonical);
     let named = settings.socket.clone();
-    // Not beside `daemon.socket`: that lock may be another config's.
+    // The lock beside `daemon.socket` is not looked at: it may belong to another config.
     for socket in &usual {
         if let Ok(Some(pid)) = LockFile::holder(&runtime::lock_path(socket)) {
             let lost = match std::fs::read_link(socket) {
@@ -150,8 +203,8 @@ fn not_running(config: &Path, settings: &DaemonSettings, canonical: &Path) -> Cl
                 Err(_) => named.clone().unwrap_or_else(|| socket.clone()),
             };
             return ClientError::NoDaemon(format!(
-                "the daemon runs (pid {pid}) but its socket {} was removed; kill -USR1 {pid} \
-                 brings it back",
+                "the daemon runs (pid {pid}), but its socket '{}' was removed; recreate it: \
+                 kill -USR1 {pid}",
                 lost.display()
             ));
         }
@@ -161,4 +214,38 @@ fn not_running(config: &Path, settings: &DaemonSettings, canonical: &Path) -> Cl
     }
     let first = named.or_else(|| usual.into_iter().next());
     ClientError::NotRunning(first.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_comes_first_and_the_usual_paths_follow() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let config = directory.path().join("a.yaml");
+        let socket = directory.path().join("named.sock");
+        let settings = DaemonSettings {
+            socket: Some(socket.clone()),
+            ..DaemonSettings::default()
+        };
+        let mut found = candidates(&settings, &config);
+        let first = found.next().expect("the setting");
+        assert_eq!((first.origin, first.socket), (Origin::Setting, socket));
+        let second = found.next().expect("a usual path");
+        assert_eq!(second.origin, Origin::Usual);
+        assert!(second.socket.starts_with(paths::own_runtime_dir()));
+    }
+
+    #[test]
+    fn a_socket_without_daemon_is_rejected() {
+        for origin in [Origin::Setting, Origin::Usual, Origin::Link, Origin::Scan] {
+            let candidate = Candidate {
+                socket: PathBuf::from("/nonexistent/a.sock"),
+                origin,
+            };
+            let found = candidate.verify(Path::new("/a.yaml")).expect("no error");
+            assert!(matches!(found, Verification::Rejected), "{candidate:?}");
+        }
+    }
 }

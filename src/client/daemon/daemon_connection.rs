@@ -1,28 +1,28 @@
-//! A blocking connection to a daemon.
+//! A connection to a daemon: calls, replies and notifications.
 
-use crate::client::daemon::frames::{SignalGuard, end_at};
+use crate::client::daemon::signal_guard::SignalGuard;
 use crate::client::error::ClientError;
-use crate::client::ui::stdout_watch::{Waited, await_daemon, can_be_watched};
+use crate::client::ui::stdout_watch::{Waited, await_daemon, can_be_watched, is_timeout};
 use crate::wire::{
     Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL, RpcError,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Longest answer a client takes, in bytes: the status of many thousands of processes.
-const MAX_ANSWER: usize = 256 * 1024 * 1024;
+/// The longest reply that a client accepts, in bytes: the status of many thousands of processes.
+const REPLY_MAX: usize = 256 * 1024 * 1024;
 
-/// A daemon that does not say hello within this time is taken for hung.
+/// A daemon that does not answer `hello` within this time counts as hung.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open connection, not yet switched to frames.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct DaemonConnection {
     stream: UnixStream,
     path: PathBuf,
     lines: LineDecoder,
@@ -32,12 +32,12 @@ pub struct Connection {
     watches_output: bool,
 }
 
-impl Connection {
+impl DaemonConnection {
     /// Connects to the daemon at this socket.
     ///
     /// # Errors
-    /// `NotRunning` when nobody listens there, `Denied` when the caller may not connect.
-    pub fn open(path: &Path) -> Result<Connection, ClientError> {
+    /// `NotRunning` when no daemon listens there, `Denied` when the caller may not connect.
+    pub(crate) fn open(path: &Path) -> Result<DaemonConnection, ClientError> {
         let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
                 ClientError::NotRunning(path.to_path_buf())
@@ -45,15 +45,15 @@ impl Connection {
             ErrorKind::PermissionDenied => {
                 let path = path.display();
                 ClientError::Denied(format!(
-                    "{path}: permission denied; the daemon is another's"
+                    "{path}: permission denied (the daemon belongs to another user)"
                 ))
             }
             _ => ClientError::NoDaemon(format!("{}: {error}", path.display())),
         })?;
-        Ok(Connection {
+        Ok(DaemonConnection {
             stream,
             path: path.to_path_buf(),
-            lines: LineDecoder::with_limit(MAX_ANSWER),
+            lines: LineDecoder::with_limit(REPLY_MAX),
             next_id: 1,
             hello: None,
             guard: None,
@@ -61,30 +61,29 @@ impl Connection {
         })
     }
 
-    /// The socket.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The process that listens there, as the kernel knows it.
-    pub fn peer_pid(&self) -> Option<i32> {
+    /// The pid of the daemon, according to the kernel.
+    pub(crate) fn peer_pid(&self) -> Option<i32> {
         let peer = crate::sys::socket::peer(self.stream.as_fd());
         peer.ok().map(|peer| peer.pid)
     }
 
-    /// Who is there; asked once.
+    /// The daemon's answer to `hello`. It is asked once.
     ///
     /// # Errors
-    /// `Protocol` when the two do not speak the same.
-    pub fn hello(&mut self) -> Result<HelloReply, ClientError> {
+    /// `Protocol` when the daemon speaks another version of the protocol.
+    pub(crate) fn hello(&mut self) -> Result<HelloReply, ClientError> {
         self.hello_within(HELLO_TIMEOUT)
     }
 
-    /// The same for who asks many, of whom some may be hung.
+    /// As [`DaemonConnection::hello`], with another time limit.
     ///
     /// # Errors
-    /// As for [`Connection::hello`].
-    pub fn hello_within(&mut self, patience: Duration) -> Result<HelloReply, ClientError> {
+    /// As for [`DaemonConnection::hello`].
+    pub(crate) fn hello_within(&mut self, patience: Duration) -> Result<HelloReply, ClientError> {
         if let Some(hello) = &self.hello {
             return Ok(hello.clone());
         }
@@ -92,28 +91,28 @@ impl Connection {
             protocol: PROTOCOL,
             client: format!("tm {}", env!("CARGO_PKG_VERSION")),
         };
-        // A socket without a read timeout only waits longer.
+        // Without the timeout the read only waits longer.
         let _ = self.stream.set_read_timeout(Some(patience));
-        let reply: HelloReply = from_value(self.exchange(&Call::Hello(params))?)?;
+        let reply: HelloReply = parse(self.exchange(&Call::Hello(params))?)?;
         let _ = self.stream.set_read_timeout(None);
         check_protocol(&reply)?;
         self.hello = Some(reply.clone());
         Ok(reply)
     }
 
-    /// Calls a method and waits for its answer.
+    /// Calls a method and waits for its reply.
     ///
     /// # Errors
-    /// The daemon's own error, or why there is no answer.
-    pub fn call<T: DeserializeOwned>(&mut self, call: &Call) -> Result<T, ClientError> {
-        from_value(self.call_value(call)?)
+    /// The daemon's own error, or the reason why there is no reply.
+    pub(crate) fn call<T: DeserializeOwned>(&mut self, call: &Call) -> Result<T, ClientError> {
+        parse(self.call_value(call)?)
     }
 
-    /// The same, the answer as it came.
+    /// As [`DaemonConnection::call`], with the reply as JSON.
     ///
     /// # Errors
-    /// As for [`Connection::call`].
-    pub fn call_value(&mut self, call: &Call) -> Result<Value, ClientError> {
+    /// As for [`DaemonConnection::call`].
+    pub(crate) fn call_value(&mut self, call: &Call) -> Result<Value, ClientError> {
         self.hello()?;
         self.exchange(call)
     }
@@ -121,49 +120,50 @@ impl Connection {
     /// Waits for the next notification: its method and parameters. `None` at the end.
     ///
     /// # Errors
-    /// `Protocol` when the peer sends what is no message.
-    pub fn next_notification(&mut self) -> Result<Option<(String, Value)>, ClientError> {
+    /// `Protocol` when the peer sends an invalid message.
+    pub(crate) fn next_notification(&mut self) -> Result<Option<(String, Value)>, ClientError> {
         loop {
             match self.next_message() {
                 Ok(Message::Request { method, params, .. }) => return Ok(Some((method, params))),
                 Ok(Message::Answer { .. }) => {}
-                Err(ClientError::Lost) => return Ok(None),
+                Err(ClientError::Disconnected) => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Makes these signals close the connection, as long as it lives, instead of ending the
-    /// client; the first call counts.
-    pub fn guard(&mut self, signals: &[i32]) {
+    /// Makes these signals close the connection instead of ending the client. Only the first
+    /// call has an effect.
+    pub(crate) fn guard(&mut self, signals: &[i32]) {
         if self.guard.is_none() {
-            self.guard = end_at(&self.stream, signals);
+            self.guard = SignalGuard::new(&self.stream, signals);
         }
     }
 
-    /// From now on a reader of standard output that leaves is noticed: `OutputClosed`.
-    pub fn watch_output(&mut self) {
+    /// From now on the calls fail with `OutputClosed` when the reader of standard output leaves.
+    pub(crate) fn watch_output(&mut self) {
         self.watches_output = can_be_watched();
     }
 
-    /// Whether one of them did.
-    pub fn is_interrupted(&self) -> bool {
+    /// Whether a signal closed the connection.
+    pub(crate) fn is_interrupted(&self) -> bool {
         self.guard.as_ref().is_some_and(SignalGuard::fired)
     }
 
-    /// Takes the guard along, for what comes after [`Connection::into_frames`].
-    pub fn take_guard(&mut self) -> Option<SignalGuard> {
+    /// Takes the guard out, to keep it beyond [`DaemonConnection::into_frames`].
+    pub(crate) fn take_guard(&mut self) -> Option<SignalGuard> {
         self.guard.take()
     }
 
-    /// After a call that switched to frames: the stream, and the decoder with what came already.
-    pub fn into_frames(mut self) -> (UnixStream, FrameDecoder) {
+    /// After a call that switched to frames: the stream, and a decoder that holds the bytes which
+    /// followed the reply.
+    pub(crate) fn into_frames(mut self) -> (UnixStream, FrameDecoder) {
         let mut frames = FrameDecoder::default();
         frames.push(&self.lines.take_rest());
         (self.stream, frames)
     }
 
-    fn exchange(&mut self, call: &Call) -> Result<Value, ClientError> {
+    fn request(&mut self, call: &Call) -> (Id, Message) {
         let id = Id::Number(self.next_id);
         self.next_id += 1;
         let (method, params) = call.to_parts();
@@ -172,7 +172,12 @@ impl Connection {
             method,
             params,
         };
-        // A daemon that refuses at once may close before it reads: its answer says why.
+        (id, request)
+    }
+
+    fn exchange(&mut self, call: &Call) -> Result<Value, ClientError> {
+        let (id, request) = self.request(call);
+        // A daemon that refuses a client may close before it reads. Its reply gives the reason.
         let sent = self.stream.write_all(&request.to_line());
         loop {
             match self.next_message() {
@@ -180,55 +185,115 @@ impl Connection {
                     id: answered,
                     outcome,
                 }) => {
-                    // An answer without an id means that the request could not be read.
+                    // A reply without an id means that the daemon could not parse the request.
                     if answered.is_none() || answered.as_ref() == Some(&id) {
                         return outcome.map_err(ClientError::Rpc);
                     }
                 }
                 Ok(Message::Request { .. }) => {}
-                Err(error) => return Err(sent.err().map_or(error, |_| ClientError::Lost)),
+                Err(error) => return Err(sent.err().map_or(error, |_| ClientError::Disconnected)),
             }
         }
     }
 
     fn next_message(&mut self) -> Result<Message, ClientError> {
-        let broken = |error: String| ClientError::Protocol(format!("not a tmd: {error}"));
         loop {
-            let line = self
-                .lines
-                .next_line()
-                .map_err(|error| broken(error.to_string()))?;
-            if let Some(line) = line {
-                return Message::parse(&line).map_err(|error: RpcError| broken(error.message));
+            if let Some(message) = self.buffered_message()? {
+                return Ok(message);
             }
             if self.watches_output && await_daemon(&self.stream, None) == Waited::Closed {
                 return Err(ClientError::OutputClosed);
             }
-            let mut buffer = [0; 16 * 1024];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(ClientError::Lost),
-                Ok(count) => self.lines.push(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(error.kind()) => {
-                    let path = self.path.display();
-                    return Err(ClientError::NoDaemon(format!(
-                        "{path}: the daemon is silent"
-                    )));
-                }
-                Err(_) => return Err(ClientError::Lost),
+            self.receive()?;
+        }
+    }
+
+    /// A message that has been received completely.
+    fn buffered_message(&mut self) -> Result<Option<Message>, ClientError> {
+        let broken = |error: String| ClientError::Protocol(format!("not a tmd: {error}"));
+        let line = self.lines.next_line();
+        match line.map_err(|error| broken(error.to_string()))? {
+            Some(line) => Message::parse(&line)
+                .map(Some)
+                .map_err(|error: RpcError| broken(error.message)),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads once from the daemon, and waits for that if it has sent nothing.
+    ///
+    /// # Errors
+    /// `Disconnected` at the end of the connection, `NoDaemon` when the time for an answer is up.
+    pub(crate) fn receive(&mut self) -> Result<(), ClientError> {
+        let mut buffer = [0; 16 * 1024];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => Err(ClientError::Disconnected),
+            Ok(count) => {
+                self.lines.push(&buffer[..count]);
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) if is_timeout(error.kind()) => {
+                let path = self.path.display();
+                Err(ClientError::NoDaemon(format!(
+                    "{path}: the daemon does not respond"
+                )))
+            }
+            Err(_) => Err(ClientError::Disconnected),
+        }
+    }
+
+    /// The next notification that has been received completely: its method and parameters.
+    ///
+    /// # Errors
+    /// `Protocol` when the peer sends an invalid message.
+    pub(crate) fn buffered_notification(&mut self) -> Result<Option<(String, Value)>, ClientError> {
+        while let Some(message) = self.buffered_message()? {
+            if let Message::Request { method, params, .. } = message {
+                return Ok(Some((method, params)));
             }
         }
+        Ok(None)
+    }
+
+    /// Sends a call whose answer [`DaemonConnection::buffered_answer`] returns.
+    ///
+    /// # Errors
+    /// When the daemon does not greet or is gone.
+    pub(crate) fn send(&mut self, call: &Call) -> Result<(), ClientError> {
+        self.hello()?;
+        let (_, request) = self.request(call);
+        let sent = self.stream.write_all(&request.to_line());
+        sent.map_err(|_| ClientError::Disconnected)
+    }
+
+    /// The answer to the one call that was sent, when it has been received completely.
+    ///
+    /// # Errors
+    /// The daemon's own error, or `Protocol`.
+    pub(crate) fn buffered_answer(&mut self) -> Result<Option<Value>, ClientError> {
+        while let Some(message) = self.buffered_message()? {
+            if let Message::Answer { outcome, .. } = message {
+                return outcome.map(Some).map_err(ClientError::Rpc);
+            }
+        }
+        Ok(None)
     }
 }
 
-/// Whether a read ended because its time was over.
-pub fn is_timeout(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
+impl AsFd for DaemonConnection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
 }
 
-fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ClientError> {
+/// Reads a reply, or the parameters of a notification, as its type.
+///
+/// # Errors
+/// `Protocol` when the value has another form.
+pub(crate) fn parse<T: DeserializeOwned>(value: Value) -> Result<T, ClientError> {
     serde_json::from_value(value)
-        .map_err(|error| ClientError::Protocol(format!("an answer that makes no sense: {error}")))
+        .map_err(|error| ClientError::Protocol(format!("malformed reply from the daemon: {error}")))
 }
 
 fn check_protocol(reply: &HelloReply) -> Result<(), ClientError> {
@@ -237,7 +302,7 @@ fn check_protocol(reply: &HelloReply) -> Result<(), ClientError> {
     }
     if reply.protocol == 0 {
         return Err(ClientError::Protocol(
-            "not a tmd: it does not say its protocol".to_string(),
+            "not a tmd: its hello names no protocol".to_string(),
         ));
     }
     let age = if reply.protocol > PROTOCOL {
@@ -257,13 +322,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_there_is_told_from_forbidden() {
+    fn a_missing_daemon_is_no_denied_one() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("none.sock");
-        let error = Connection::open(&path).expect_err("nothing is there");
+        let error = DaemonConnection::open(&path).expect_err("nothing is there");
         assert!(matches!(error, ClientError::NotRunning(_)), "{error}");
         std::fs::write(&path, "").expect("writable");
-        let error = Connection::open(&path).expect_err("no socket");
+        let error = DaemonConnection::open(&path).expect_err("no socket");
         assert_eq!(error.exit_code(), 4, "{error}");
     }
 

@@ -1,4 +1,4 @@
-//! The signals that end the control shell, or only what it does.
+//! The signals that end the control shell, or only the verb that it runs.
 
 use crate::client::error::ClientError;
 use crate::client::ui::fatal_signals::deadly;
@@ -12,27 +12,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-/// What the editor has switched on goes off: bracketed paste. Its line is left, too.
+/// Switches off bracketed paste, which the editor has set, and leaves its line.
 const END_OF_EDITOR: &[u8] = b"\x1b[?2004l\r\n";
 
-/// What came for the shell. A verb that waits ends at each of these signals, since its connection
-/// closes (`Connection::guard`); here it is kept which one it was and whether the shell goes on.
+/// The signals that the shell has received. Each of them closes the connection of the running verb
+/// (`DaemonConnection::guard`); these flags record which one it was and whether the shell ends.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupts {
-    /// The last signal since a line began, or 0.
+pub(crate) struct Interrupts {
+    /// The last signal since the current line was read, or 0.
     last: Arc<AtomicUsize>,
     /// The last signal that ends the shell, or 0.
     ending: Arc<AtomicUsize>,
-    /// The next line is being read: nobody else looks at the two.
+    /// The shell is reading a line, so no verb checks the other two flags.
     reading: Arc<AtomicBool>,
 }
 
 impl Interrupts {
-    /// From now on these signals are noted. Ctrl-C ends a script, but no shell at a terminal.
+    /// Records signals from now on. Ctrl-C ends a script, but not a shell on a terminal.
     ///
     /// # Errors
     /// When they cannot be caught.
-    pub fn watch(on_terminal: bool) -> Result<Interrupts, ClientError> {
+    pub(crate) fn watch(on_terminal: bool) -> Result<Interrupts, ClientError> {
         let interrupts = Interrupts::default();
         interrupts.register(on_terminal).map_err(|error| {
             let text = format!("signals: {error}");
@@ -55,37 +55,37 @@ impl Interrupts {
             true => Some(tty::restorer(io::stdin().as_fd())?),
             false => None,
         };
-        // After the flags: what wakes this thread has been noted.
+        // Registered after the flags, so a signal that wakes this thread is already recorded.
         let signals = Signals::new(ending)?;
         let reading = Arc::clone(&self.reading);
         thread::Builder::new().spawn(move || exit_while_reading(signals, &reading, restorer))?;
         Ok(())
     }
 
-    /// Reads the next line; none once a signal has come that ends the shell. While it is read such
-    /// a signal ends the shell at once.
-    pub fn reading<T>(&self, read: impl FnOnce() -> T) -> Option<T> {
-        // Before the look: one that comes after it finds us reading.
+    /// Reads the next line; `None` after a signal that ends the shell. During the read such a
+    /// signal ends the process at once.
+    pub(crate) fn reading<T>(&self, read: impl FnOnce() -> T) -> Option<T> {
+        // Set before the flag is checked, so a signal in between ends the process.
         self.reading.store(true, Ordering::SeqCst);
-        // Not after it: a Ctrl-C that comes as the line ends is meant for its verb.
+        // Cleared before the read: a Ctrl-C at the end of the line is meant for its verb.
         self.last.store(0, Ordering::SeqCst);
         let line = self.ending().is_none().then(read);
         self.reading.store(false, Ordering::SeqCst);
         line.filter(|_| self.ending().is_none())
     }
 
-    /// Which signal came since the line began to be read.
-    pub fn last(&self) -> Option<i32> {
-        noted(&self.last)
+    /// The last signal since the current line was read.
+    pub(crate) fn last(&self) -> Option<i32> {
+        recorded(&self.last)
     }
 
-    /// Which signal ends the shell.
-    pub fn ending(&self) -> Option<i32> {
-        noted(&self.ending)
+    /// The signal that ends the shell.
+    pub(crate) fn ending(&self) -> Option<i32> {
+        recorded(&self.ending)
     }
 }
 
-fn noted(flag: &AtomicUsize) -> Option<i32> {
+fn recorded(flag: &AtomicUsize) -> Option<i32> {
     let signal = i32::try_from(flag.load(Ordering::SeqCst)).ok()?;
     (signal != 0).then_some(signal)
 }
@@ -98,7 +98,7 @@ fn exit_while_reading(mut signals: Signals, reading: &AtomicBool, restorer: Opti
     for signal in signals.forever() {
         if reading.load(Ordering::SeqCst) {
             if let Some(restorer) = &restorer {
-                // A terminal that is gone needs no restoring.
+                // Fails only when the terminal is gone.
                 let _ = restorer.restore();
                 let stdout = io::stdout();
                 if stdout.is_terminal() {

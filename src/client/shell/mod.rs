@@ -2,15 +2,17 @@
 
 pub(crate) mod interrupts;
 
-use crate::client::cli::command::{Cli, Verb, shell_help, visible_verbs};
+use crate::client::cli::command::{Cli, Verb, visible_verbs};
 use crate::client::cli::complete::live_names;
-use crate::client::context::{Context, Shell, parse};
-use crate::client::daemon::select;
+use crate::client::cli::help::shell_help;
+use crate::client::context::{Context, Shell};
+use crate::client::daemon::daemon_connection::parse;
+use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
 use crate::client::run_verb;
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::style::{Paint, Style};
-use crate::client::verbs::tell::event_line;
+use crate::client::verbs::events::event_line;
 use crate::sys::io as sys_io;
 use crate::wire::{Call, EventsParams};
 use clap::{CommandFactory, Parser};
@@ -23,6 +25,7 @@ use rustyline::validate::Validator;
 use rustyline::{Config, Editor, ExternalPrinter, Helper};
 use serde_json::Value;
 use std::io::IsTerminal;
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
@@ -36,8 +39,8 @@ const HISTORY_LINES: usize = 2_000;
 /// Runs the shell: with an editor on a terminal, line by line from a pipe.
 ///
 /// # Errors
-/// Of the terminal, or of the input.
-pub fn run(context: &Context) -> Result<i32, ClientError> {
+/// When the terminal or the input fails.
+pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
     let on_terminal = std::io::stdin().is_terminal();
     let interrupts = Interrupts::watch(on_terminal)?;
     let mut context = context.clone();
@@ -49,21 +52,13 @@ pub fn run(context: &Context) -> Result<i32, ClientError> {
     }
 }
 
-/// What a line leads to.
-enum After {
-    /// On with this exit code of the line.
-    On(i32),
-    /// The shell ends.
-    Quit,
-}
-
 fn from_pipe(context: &Context, interrupts: &Interrupts) -> Result<i32, ClientError> {
     let mut failed = exit::DONE;
     while let Some(line) = interrupts.reading(read_line).transpose()?.flatten() {
         match run_line(context, &line) {
-            After::On(exit::DONE) => {}
-            After::On(code) => failed = code,
-            After::Quit => break,
+            ControlFlow::Continue(exit::DONE) => {}
+            ControlFlow::Continue(code) => failed = code,
+            ControlFlow::Break(()) => break,
         }
     }
     Ok(code_or_signal(failed, interrupts))
@@ -73,8 +68,8 @@ fn code_or_signal(code: i32, interrupts: &Interrupts) -> i32 {
     interrupts.ending().map_or(code, |signal| 128 + signal)
 }
 
-/// The next line of a script; `None` at its end. Byte by byte, as `sh` does it: what stands behind
-/// the line may be for the process that it attaches to.
+/// Reads the next line of a script; `None` at its end. It reads byte by byte, as `sh` does: the
+/// text behind the line may be input for a process that the line attaches to.
 fn read_line() -> Result<Option<String>, ClientError> {
     let failed = |error| ClientError::Failed(format!("input: {error}"));
     let stdin = std::io::stdin();
@@ -90,17 +85,17 @@ fn read_line() -> Result<Option<String>, ClientError> {
     }
     let line = String::from_utf8(line);
     line.map(Some)
-        .map_err(|_| ClientError::Failed("input: it is no UTF-8".to_string()))
+        .map_err(|_| ClientError::Failed("input: not valid UTF-8".to_string()))
 }
 
 fn interactive(context: &Context, interrupts: &Interrupts) -> Result<i32, ClientError> {
     let mut editor = new_editor(context)?;
     let history = history_file();
     if let Some(history) = &history {
-        // The first time there is none.
+        // The first shell has no history file.
         let _ = editor.load_history(history);
     }
-    greet(context);
+    print_banner(context);
     let prompt_style = Style::stdout();
     let events_shown = Arc::new(AtomicBool::new(false));
     loop {
@@ -113,31 +108,32 @@ fn interactive(context: &Context, interrupts: &Interrupts) -> Result<i32, Client
             Some(Ok(line)) => line,
             Some(Err(ReadlineError::Interrupted)) => continue,
             Some(Err(ReadlineError::Eof)) | None => break,
-            Some(Err(error)) => return Err(ClientError::Failed(format!("the terminal: {error}"))),
+            Some(Err(error)) => return Err(ClientError::Failed(format!("terminal: {error}"))),
         };
         if !line.trim().is_empty() {
             let _ = editor.add_history_entry(line.as_str());
         }
-        if matches!(run_line(context, &line), After::Quit) {
+        if run_line(context, &line).is_break() {
             break;
         }
         if let Some(history) = &history {
-            // A history that cannot be kept is not worth a word at each line.
+            // A history that cannot be saved is no reason for a message at each line.
             let _ = editor.append_history(history);
         }
     }
     Ok(code_or_signal(exit::DONE, interrupts))
 }
 
-/// Runs one line; errors are printed and leave the shell alone.
-fn run_line(context: &Context, line: &str) -> After {
+/// Runs one line. Its value is the exit code of the line, or the end of the shell. Errors are
+/// printed and do not end the shell.
+fn run_line(context: &Context, line: &str) -> ControlFlow<(), i32> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
-        return After::On(exit::DONE);
+        return ControlFlow::Continue(exit::DONE);
     }
     let Some(words) = shlex::split(line) else {
-        context.report(&ClientError::Usage("a quote is not closed".to_string()));
-        return After::On(exit::USAGE);
+        context.report(&ClientError::Usage("missing closing quote".to_string()));
+        return ControlFlow::Continue(exit::USAGE);
     };
     match words
         .iter()
@@ -145,10 +141,12 @@ fn run_line(context: &Context, line: &str) -> After {
         .collect::<Vec<_>>()
         .as_slice()
     {
-        ["quit" | "exit"] => return After::Quit,
+        ["quit" | "exit"] => return ControlFlow::Break(()),
         ["help" | "?"] => {
-            let printed = context.print_lines(&[shell_help().trim_end()]);
-            return After::On(printed.map_or_else(|error| error.exit_code(), |()| exit::DONE));
+            let printed = context.print_lines(&[shell_help(&Cli::command()).trim_end()]);
+            return ControlFlow::Continue(
+                printed.map_or_else(|error| error.exit_code(), |()| exit::DONE),
+            );
         }
         _ => {}
     }
@@ -157,11 +155,11 @@ fn run_line(context: &Context, line: &str) -> After {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return After::On(error.exit_code());
+            return ControlFlow::Continue(error.exit_code());
         }
     };
     let Some(verb) = cli.verb else {
-        return After::On(exit::DONE);
+        return ControlFlow::Continue(exit::DONE);
     };
     let mut line_context = context.clone();
     line_context.global.json |= cli.global.json;
@@ -169,20 +167,20 @@ fn run_line(context: &Context, line: &str) -> After {
     if cli.global.config.is_some() || cli.global.socket.is_some() {
         line_context.global.config = cli.global.config;
         line_context.global.socket = cli.global.socket;
-        line_context.shell = context.shell.as_ref().map(Shell::elsewhere);
+        line_context.shell = context.shell.as_ref().map(Shell::unpinned);
     }
     if line_context.global.json {
         line_context.style = Style::plain();
     }
     let code = run_verb(&line_context, &verb);
     match verb {
-        // Without its daemon the shell has nothing left to control.
-        Verb::Shutdown(_) | Verb::Down(_) if code == exit::DONE => After::Quit,
-        _ => After::On(code),
+        // A shell without a daemon has nothing to control.
+        Verb::Shutdown(_) | Verb::Down(_) if code == exit::DONE => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(code),
     }
 }
 
-fn greet(context: &Context) {
+fn print_banner(context: &Context) {
     match context
         .connect()
         .and_then(|mut connection| connection.hello())
@@ -190,16 +188,16 @@ fn greet(context: &Context) {
         Ok(hello) => {
             let (version, pid, config) = (hello.version, hello.pid, hello.config);
             context.notice(&format!(
-                "tmd {version}, pid {pid}, {config}; help lists the verbs"
+                "tmd {version}, pid {pid}, {config}; type 'help' for a list of verbs"
             ));
         }
         Err(error) => context.report(&error),
     }
 }
 
-/// The history file in the state directory, which is made if need be.
+/// The history file in the state directory. Both are created if they are missing.
 fn history_file() -> Option<PathBuf> {
-    let directory = select::state_dir();
+    let directory = paths::state_dir();
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -217,7 +215,7 @@ fn history_file() -> Option<PathBuf> {
 type ShellEditor = Editor<ShellHelper, DefaultHistory>;
 
 fn new_editor(context: &Context) -> Result<ShellEditor, ClientError> {
-    let failed = |error: ReadlineError| ClientError::Failed(format!("the terminal: {error}"));
+    let failed = |error: ReadlineError| ClientError::Failed(format!("terminal: {error}"));
     let config = Config::builder()
         .max_history_size(HISTORY_LINES)
         .and_then(|builder| builder.history_ignore_dups(true))
@@ -233,8 +231,8 @@ fn new_editor(context: &Context) -> Result<ShellEditor, ClientError> {
     Ok(editor)
 }
 
-/// Prints events above the prompt while a line is edited, in a thread that ends with the
-/// connection or the editor's line.
+/// Prints events above the prompt while a line is edited. This needs a thread: the editor blocks
+/// on the terminal and leaves no loop to join. It ends with the connection or the editor.
 fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut ShellEditor) {
     if context.global.quiet || shown.load(Ordering::SeqCst) {
         return;
@@ -263,9 +261,9 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
                 return;
             }
         }
-        let text = style.paint(Paint::Yellow, "the daemon went away");
+        let text = style.paint(Paint::Yellow, "lost the connection to the daemon");
         let _ = printer.print(format!("{text}\n"));
-        // Those of the next one are shown when it runs again.
+        // The next prompt tries to connect again.
         shown.store(false, Ordering::SeqCst);
     });
 }
@@ -323,10 +321,10 @@ impl Hinter for ShellHelper {
     }
 }
 
-/// Where the last word begins, and what it can become.
+/// Where the last word starts, and its completions.
 fn candidates(typed: &str, names: impl FnOnce(&str) -> Vec<String>) -> (usize, Vec<String>) {
-    let begin = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-    let (before, word) = typed.split_at(begin);
+    let start = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+    let (before, word) = typed.split_at(start);
     let words: Vec<&str> = before.split_whitespace().collect();
     let all: Vec<String> = match words.as_slice() {
         [] => shell_verbs(),
@@ -339,7 +337,7 @@ fn candidates(typed: &str, names: impl FnOnce(&str) -> Vec<String>) -> (usize, V
         true => candidate,
         false => format!("{candidate} "),
     });
-    (begin, whole.collect())
+    (start, whole.collect())
 }
 
 fn arguments_of(
@@ -385,7 +383,7 @@ fn shell_verbs() -> Vec<String> {
     verbs
 }
 
-/// The rest of the only verb that fits, or what the verb takes.
+/// The rest of the only verb that matches, or the arguments of the verb.
 fn hint(line: &str) -> Option<String> {
     if line.is_empty() {
         return None;

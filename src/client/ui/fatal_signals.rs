@@ -1,12 +1,12 @@
-//! The signals that end whoever does nothing about them.
+//! Signals whose default action terminates the process.
 
 use signal_hook::consts::{
     SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM,
     SIGXCPU, SIGXFSZ,
 };
 
-/// Those with a name of their own. Not the ones that tell of a fault of ours: after it nothing is
-/// certain any more.
+/// The signals with a name. Signals that report a fault of the client, such as SIGSEGV, are left
+/// out: after them its state cannot be trusted.
 const NAMED: [i32; 13] = [
     SIGINT,
     SIGTERM,
@@ -23,9 +23,9 @@ const NAMED: [i32; 13] = [
     SIGXFSZ,
 ];
 
-/// All of them. Whoever has changed the terminal ends in order at each, the terminal as before;
-/// so do a verb of the control shell and an exchange of lines.
-pub fn deadly() -> Vec<i32> {
+/// Returns all of them, real-time signals included. The client catches them to restore the
+/// terminal and to end a verb of the control shell in order.
+pub(crate) fn deadly() -> Vec<i32> {
     let real_time = libc::SIGRTMIN()..=libc::SIGRTMAX();
     NAMED.into_iter().chain(real_time).collect()
 }

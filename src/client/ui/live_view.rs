@@ -1,100 +1,61 @@
-//! A block of lines that is drawn over and over, with a keyboard.
+//! A block of lines that is redrawn in place, until a key ends it.
 
 use crate::client::context::write_stdout;
-use crate::client::daemon::daemon_connection::Connection;
+use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::error::ClientError;
+use crate::client::ui::event_loop::{FdWatch, SignalSource, wait};
 use crate::client::ui::fatal_signals::deadly;
 use crate::sys::tty;
-use rustix::event::{PollFd, PollFlags, poll};
-use signal_hook::iterator::{Handle, Signals};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How often the block is drawn without any reason but the time, and how often at most.
-const TICK: Duration = Duration::from_secs(1);
-const LEAST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest time between two redraws, for the clocks in the block, and the shortest.
+const REDRAW_MAX: Duration = Duration::from_secs(1);
+const REDRAW_MIN: Duration = Duration::from_millis(50);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wake {
-    Changed,
-    Key(u8),
-    Lost,
-}
-
-/// Draws on the alternate screen and reads keys; dropping it restores the terminal.
+/// Draws on the alternate screen and reads keys. Dropping it restores the terminal.
 #[derive(Debug)]
-pub struct Keyboard {
+pub(crate) struct LiveView {
     terminal: OwnedFd,
     raw: tty::RawMode,
-    sender: Sender<Wake>,
-    receiver: Receiver<Wake>,
-    signals: Handle,
-    /// What reads keys, and what makes it end.
-    reader: Option<(JoinHandle<()>, UnixStream)>,
+    signals: SignalSource,
+    /// Each of its notifications is a reason to redraw.
+    events: DaemonConnection,
 }
 
-impl Keyboard {
+impl LiveView {
     /// Takes the terminal over.
     ///
     /// # Errors
     /// When there is none.
-    pub fn open() -> Result<Keyboard, ClientError> {
-        let failed = |error| ClientError::Failed(format!("the terminal: {error}"));
+    pub(crate) fn open(events: DaemonConnection) -> Result<LiveView, ClientError> {
         let terminal = tty::open().map_err(failed)?;
-        let raw = tty::RawMode::enter(terminal.as_fd()).map_err(failed)?;
-        let (sender, receiver) = mpsc::channel();
-        let signals = end_at_signals(sender.clone()).map_err(failed)?;
-        let mut keyboard = Keyboard {
+        // Before raw mode, so that a signal between the two restores the terminal.
+        let signals = SignalSource::new(&deadly()).map_err(failed)?;
+        let view = LiveView {
+            raw: tty::RawMode::enter(terminal.as_fd()).map_err(failed)?,
             terminal,
-            raw,
-            sender,
-            receiver,
             signals,
-            reader: None,
+            events,
         };
-        keyboard.read_keys().map_err(failed)?;
         write_stdout(b"\x1b[?1049h\x1b[?25l")?;
-        Ok(keyboard)
+        Ok(view)
     }
 
     /// Rows and columns.
-    pub fn size(&self) -> (usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize) {
         match tty::window_size(self.terminal.as_fd()) {
             Ok((rows, cols)) if rows > 0 && cols > 0 => (usize::from(rows), usize::from(cols)),
             _ => (24, 80),
         }
     }
 
-    /// Every notification of this connection wakes [`Keyboard::wait`].
-    ///
-    /// # Errors
-    /// When there is no thread for it.
-    pub fn wake_on(&self, mut events: Connection) -> Result<(), ClientError> {
-        let sender = self.sender.clone();
-        let read = move || {
-            while let Ok(Some(_)) = events.next_notification() {
-                if sender.send(Wake::Changed).is_err() {
-                    return;
-                }
-            }
-            // Nobody waits any more when this fails.
-            let _ = sender.send(Wake::Lost);
-        };
-        thread::Builder::new()
-            .spawn(read)
-            .map(drop)
-            .map_err(|error| ClientError::Failed(format!("a thread: {error}")))
-    }
-
     /// Draws the lines from the top.
     ///
     /// # Errors
     /// When the output is closed.
-    pub fn draw(&self, lines: &[String]) -> Result<(), ClientError> {
+    pub(crate) fn draw(&self, lines: &[String]) -> Result<(), ClientError> {
         let mut text = "\x1b[H".to_string();
         for line in lines {
             text.push_str(line);
@@ -104,86 +65,57 @@ impl Keyboard {
         write_stdout(text.as_bytes())
     }
 
-    /// Waits for a reason to draw again; false when the user wants to leave.
+    /// Waits for a reason to redraw; false when the user or a signal ends the view.
     ///
     /// # Errors
-    /// `Lost` when the daemon is gone.
-    pub fn wait(&self) -> Result<bool, ClientError> {
-        let begin = Instant::now();
+    /// `Disconnected` when the daemon is gone.
+    pub(crate) fn wait(&mut self) -> Result<bool, ClientError> {
+        let start = Instant::now();
         let mut changed = false;
         loop {
-            let until = if changed { LEAST_PAUSE } else { TICK };
-            match self
-                .receiver
-                .recv_timeout(until.saturating_sub(begin.elapsed()))
-            {
-                Ok(Wake::Changed) => changed = true,
-                Ok(Wake::Key(b'q' | b'Q' | 0x03 | 0x04 | 0x1b)) => return Ok(false),
-                Ok(Wake::Key(_)) => return Ok(true),
-                Ok(Wake::Lost) | Err(RecvTimeoutError::Disconnected) => {
-                    return Err(ClientError::Lost);
+            let pause = if changed { REDRAW_MIN } else { REDRAW_MAX };
+            let watches = [
+                FdWatch::readable(&self.terminal),
+                FdWatch::readable(&self.events),
+                FdWatch::readable(&self.signals),
+            ];
+            let [key, events, signals] = wait(watches, Some(start + pause)).map_err(failed)?;
+            if signals.is_readable() && self.signals.pending().next().is_some() {
+                return Ok(false);
+            }
+            if key.is_readable() {
+                return Ok(!self.reads_leaving_key());
+            }
+            if events.is_readable() {
+                self.events.receive()?;
+                while self.events.buffered_notification()?.is_some() {
+                    changed = true;
                 }
-                Err(RecvTimeoutError::Timeout) => return Ok(true),
+            }
+            if start.elapsed() >= pause {
+                return Ok(true);
             }
         }
     }
 
-    /// Reads keys until one that leaves, or until this is dropped, so that none typed later is
-    /// taken from the shell.
-    fn read_keys(&mut self) -> io::Result<()> {
-        let terminal = self.terminal.try_clone()?;
-        let sender = self.sender.clone();
-        let (stays, woken) = UnixStream::pair()?;
-        let reader = thread::Builder::new().spawn(move || {
-            let mut byte = [0];
-            while is_readable(&terminal, &woken)
-                && let Ok(1..) = crate::sys::io::read(terminal.as_fd(), &mut byte)
-            {
-                let leaves = matches!(byte[0], b'q' | b'Q' | 0x03 | 0x04 | 0x1b);
-                if sender.send(Wake::Key(byte[0])).is_err() || leaves {
-                    return;
-                }
-            }
-            // Nobody waits any more when this fails.
-            let _ = sender.send(Wake::Key(b'q'));
-        })?;
-        self.reader = Some((reader, stays));
-        Ok(())
+    /// Reads one key: the keys behind it are for the shell.
+    fn reads_leaving_key(&self) -> bool {
+        let mut byte = [0];
+        match crate::sys::io::read(self.terminal.as_fd(), &mut byte) {
+            Ok(1..) => matches!(byte[0], b'q' | b'Q' | 0x03 | 0x04 | 0x1b),
+            Ok(0) | Err(_) => true,
+        }
     }
 }
 
-/// Waits for a key; false once `woken` is hung up.
-fn is_readable(terminal: &OwnedFd, woken: &UnixStream) -> bool {
-    let mut fds = [
-        PollFd::new(terminal, PollFlags::IN),
-        PollFd::new(woken, PollFlags::IN),
-    ];
-    let polled = rustix::io::retry_on_intr(|| poll(&mut fds, None));
-    polled.is_ok() && fds[1].revents().is_empty()
-}
-
-fn end_at_signals(sender: Sender<Wake>) -> io::Result<Handle> {
-    let mut signals = Signals::new(deadly())?;
-    let handle = signals.handle();
-    thread::Builder::new().spawn(move || {
-        for _ in signals.forever() {
-            if sender.send(Wake::Key(b'q')).is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok(handle)
-}
-
-impl Drop for Keyboard {
+impl Drop for LiveView {
     fn drop(&mut self) {
-        // A terminal that is gone needs no restoring.
+        // Fails only when the terminal is gone.
         let _ = write_stdout(b"\x1b[?25h\x1b[?1049l");
         let _ = self.raw.restore();
-        self.signals.close();
-        if let Some((reader, stays)) = self.reader.take() {
-            drop(stays);
-            let _ = reader.join();
-        }
     }
+}
+
+fn failed(error: io::Error) -> ClientError {
+    ClientError::Failed(format!("terminal: {error}"))
 }

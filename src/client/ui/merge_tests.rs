@@ -1,9 +1,12 @@
-//! What the merger prints.
+//! Tests of the merger.
 
 use super::*;
+use crate::client::ui::gap_filter::LINE_MAX;
+use crate::client::ui::style::Style;
+use crate::wire::LogLine;
 
-fn merger(names: &[&str]) -> Merger {
-    Merger::new(MergeOptions {
+fn options(names: &[&str]) -> MergeOptions {
+    MergeOptions {
         style: Style::plain(),
         names: names.iter().map(ToString::to_string).collect(),
         always_prefix: false,
@@ -11,7 +14,11 @@ fn merger(names: &[&str]) -> Merger {
         strip: true,
         json: false,
         whole_lines: false,
-    })
+    }
+}
+
+fn merger(names: &[&str]) -> Merger {
+    Merger::new(options(names))
 }
 
 fn source(process: &str) -> SourceInfo {
@@ -68,8 +75,10 @@ fn one_process_has_no_prefix_and_progress_bars_their_last_version() {
 
 #[test]
 fn json_lines_are_objects() {
-    let mut merger = merger(&["a:0"]);
-    merger.options.json = true;
+    let mut merger = Merger::new(MergeOptions {
+        json: true,
+        ..options(&["a:0"])
+    });
     let mut out = Vec::new();
     merger.source(&source("a:0"));
     merger.data(b"x\ny", &mut out);
@@ -85,8 +94,10 @@ fn json_lines_are_objects() {
 
 #[test]
 fn raw_output_of_one_process_is_untouched() {
-    let mut merger = merger(&["a:0"]);
-    merger.options.strip = false;
+    let mut merger = Merger::new(MergeOptions {
+        strip: false,
+        ..options(&["a:0"])
+    });
     let mut out = Vec::new();
     merger.data(b"\x1b[2Jpart", &mut out);
     merger.finish(&mut out);
@@ -96,8 +107,10 @@ fn raw_output_of_one_process_is_untouched() {
 #[test]
 fn in_a_pipe_no_line_is_torn_by_another() {
     for end in ["gress\n", ""] {
-        let mut merger = merger(&["p1:0", "p2:0"]);
-        merger.options.whole_lines = true;
+        let mut merger = Merger::new(MergeOptions {
+            whole_lines: true,
+            ..options(&["p1:0", "p2:0"])
+        });
         let mut out = Vec::new();
         merger.source(&source("p1:0"));
         merger.data(b"pro", &mut out);
@@ -116,9 +129,11 @@ fn in_a_pipe_no_line_is_torn_by_another() {
 
 #[test]
 fn two_streams_of_one_process_do_not_tear_each_other_and_stay_as_they_are() {
-    let mut merger = merger(&["a:0"]);
-    merger.options.whole_lines = true;
-    merger.options.strip = false;
+    let mut merger = Merger::new(MergeOptions {
+        whole_lines: true,
+        strip: false,
+        ..options(&["a:0"])
+    });
     let mut out = Vec::new();
     let stderr = SourceInfo {
         stream: "stderr".to_string(),
@@ -136,24 +151,28 @@ fn two_streams_of_one_process_do_not_tear_each_other_and_stay_as_they_are() {
 
 #[test]
 fn a_very_long_line_does_not_wait_for_its_end() {
-    let mut merger = merger(&["a:0", "b:0"]);
-    merger.options.whole_lines = true;
+    let mut merger = Merger::new(MergeOptions {
+        whole_lines: true,
+        ..options(&["a:0", "b:0"])
+    });
     let mut out = Vec::new();
     merger.source(&source("a:0"));
-    merger.data(&[b'x'; MAX_LINE + 1], &mut out);
-    assert!(out.len() > MAX_LINE);
+    merger.data(&[b'x'; LINE_MAX + 1], &mut out);
+    assert!(out.len() > LINE_MAX);
 }
 
 #[test]
 fn the_end_of_a_run_ends_its_line_once() {
-    let mut merger = merger(&["a:0", "b:0"]);
-    merger.options.whole_lines = true;
+    let mut merger = Merger::new(MergeOptions {
+        whole_lines: true,
+        ..options(&["a:0", "b:0"])
+    });
     let mut out = Vec::new();
     merger.source(&source("a:0"));
     merger.data(b"half", &mut out);
     merger.ended("a:0", &mut out);
     merger.notice("a:0", "[EXITED]", &mut out);
-    // As the daemon tells it.
+    // The daemon ends the line as well.
     merger.data(b"\n", &mut out);
     merger.data(b"\nnext\n", &mut out);
     let text = String::from_utf8(out).expect("text");
@@ -163,8 +182,10 @@ fn the_end_of_a_run_ends_its_line_once() {
 
 /// A process of which 100 bytes are lost amid a line.
 fn after_gap(json: bool, more: &[&[u8]]) -> String {
-    let mut merger = merger(&["y:0"]);
-    merger.options.json = json;
+    let mut merger = Merger::new(MergeOptions {
+        json,
+        ..options(&["y:0"])
+    });
     let mut out = Vec::new();
     merger.source(&source("y:0"));
     merger.data(b"whole\nbegun", &mut out);
@@ -193,7 +214,7 @@ fn behind_a_gap_the_first_line_shown_is_whole() {
         after_gap(false, &[torn.as_bytes()]),
         format!("{begin}[100 bytes skipped]\n{torn}\n")
     );
-    let long = "x".repeat(MAX_LINE);
+    let long = "x".repeat(LINE_MAX);
     assert_eq!(
         after_gap(false, &[long.as_bytes(), b"\nnext\n"]),
         format!("{begin}[100 bytes skipped]\n{long}\nnext\n")

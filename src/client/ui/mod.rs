@@ -1,6 +1,9 @@
-//! What people see and what ends a client: tables, colours, times, merged output, signals.
+//! The user interface: tables, colours, times, merged output, and the signals that end a client.
 
+pub(crate) mod event_loop;
 pub(crate) mod fatal_signals;
+pub(crate) mod gap_filter;
+pub(crate) mod line_writers;
 pub(crate) mod live_view;
 pub(crate) mod local_time;
 pub(crate) mod merge;

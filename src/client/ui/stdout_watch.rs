@@ -1,23 +1,26 @@
-//! Whether anybody reads standard output any more: a verb that waits would not notice.
+//! Watches standard output for its reader. Without it, a verb that waits for the daemon would not
+//! notice that the pipe was closed.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::client::ui::event_loop::{FdWatch, wait};
 use rustix::fs::{FileType, fstat};
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// What has been waited for.
+/// The result of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waited {
-    /// The daemon says something, or has closed the connection.
+pub(crate) enum Waited {
+    /// The daemon sent data or closed the connection.
     Readable,
-    /// The time was over.
+    /// The timeout passed.
     Idle,
-    /// Nobody reads standard output any more.
+    /// The reader of standard output closed it.
     Closed,
 }
 
-/// Whether standard output can tell that nobody reads it: a terminal sends a signal instead.
-pub fn can_be_watched() -> bool {
+/// Whether poll reports the end of the reader. It does for pipes and sockets; a terminal sends a
+/// signal instead.
+pub(crate) fn can_be_watched() -> bool {
     let stat = fstat(std::io::stdout());
     stat.is_ok_and(|stat| {
         let kind = FileType::from_raw_mode(stat.st_mode);
@@ -25,24 +28,20 @@ pub fn can_be_watched() -> bool {
     })
 }
 
-/// Waits for the daemon, at most so long.
-pub fn await_daemon(daemon: &UnixStream, timeout: Option<Duration>) -> Waited {
-    let until = timeout.map(|timeout| Instant::now() + timeout);
+/// Whether a read timed out.
+pub(crate) fn is_timeout(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// Waits for the daemon, for at most this time.
+pub(crate) fn await_daemon(daemon: &UnixStream, timeout: Option<Duration>) -> Waited {
     let stdout = std::io::stdout();
-    // Of standard output only what nobody has to ask for: errors and its end.
-    let mut fds = [
-        PollFd::new(daemon, PollFlags::IN),
-        PollFd::new(&stdout, PollFlags::empty()),
-    ];
-    let polled = rustix::io::retry_on_intr(|| {
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
-        poll(&mut fds, left.as_ref())
-    });
-    match polled {
-        Ok(0) => Waited::Idle,
-        Ok(_) if !fds[1].revents().is_empty() => Waited::Closed,
-        // What is wrong, the read will tell.
+    let watches = [FdWatch::readable(daemon), FdWatch::hang_up(&stdout)];
+    let until = timeout.map(|timeout| Instant::now() + timeout);
+    match wait(watches, until) {
+        Ok([_, stdout]) if stdout.is_readable() => Waited::Closed,
+        Ok([daemon, _]) if !daemon.is_readable() => Waited::Idle,
+        // The read reports any error.
         Ok(_) | Err(_) => Waited::Readable,
     }
 }

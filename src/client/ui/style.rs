@@ -1,69 +1,69 @@
-//! Colour, where it is wanted: on a terminal, without NO_COLOR, unless TERM is dumb.
+//! Colours. They are used on a terminal, unless NO_COLOR is set or TERM is `dumb`.
 
 use crate::wire::ProcessState;
 use std::io::IsTerminal;
 
-/// Whether and how text is coloured.
+/// Paints text, or leaves it plain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Style {
+pub(crate) struct Style {
     coloured: bool,
 }
 
-/// A way to paint text.
+/// The meaning of a piece of text, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paint {
+pub(crate) enum Paint {
     /// Headings.
     Bold,
-    /// Less important.
+    /// Secondary text.
     Dim,
-    /// Good.
+    /// A healthy state.
     Green,
-    /// On its way.
+    /// A state in transition, or a warning.
     Yellow,
-    /// Bad.
+    /// A failure.
     Red,
     /// Neutral emphasis.
     Cyan,
-    /// One of the colours that tell sources apart.
+    /// The colour of a source by its index.
     Source(usize),
 }
 
-/// Colours that tell sources apart: no red, which means trouble, and none that hides on black or
-/// white.
+/// Colours that distinguish sources. Red is left out, since it marks failures, and so are colours
+/// that are invisible on black or white.
 const SOURCES: [&str; 10] = ["36", "33", "32", "35", "34", "96", "93", "92", "95", "94"];
 
 impl Style {
-    /// For standard output.
-    pub fn stdout() -> Style {
+    /// Returns the style for standard output.
+    pub(crate) fn stdout() -> Style {
         Style::of_terminal(std::io::stdout().is_terminal())
     }
 
-    /// Without colour.
-    pub fn plain() -> Style {
+    /// Returns the style without colours.
+    pub(crate) fn plain() -> Style {
         Style { coloured: false }
     }
 
-    /// With colour.
+    /// Returns the style with colours.
     #[cfg(test)]
-    pub fn coloured() -> Style {
+    pub(crate) fn coloured() -> Style {
         Style { coloured: true }
     }
 
-    /// Whether it colours.
-    pub fn is_coloured(self) -> bool {
+    /// Whether text is coloured.
+    pub(crate) fn is_coloured(self) -> bool {
         self.coloured
     }
 
-    /// The text, painted.
-    pub fn paint(self, paint: Paint, text: &str) -> String {
+    /// Returns the text, painted.
+    pub(crate) fn paint(self, paint: Paint, text: &str) -> String {
         if !self.coloured || text.is_empty() {
             return text.to_string();
         }
         format!("\x1b[{}m{text}\x1b[0m", code(paint))
     }
 
-    /// A state's name in its colour.
-    pub fn state(self, state: &ProcessState) -> String {
+    /// Returns the name of a state, painted.
+    pub(crate) fn state(self, state: &ProcessState) -> String {
         self.paint(state_paint(state), state.as_str())
     }
 
@@ -76,8 +76,8 @@ impl Style {
     }
 }
 
-/// The colour of a state.
-pub fn state_paint(state: &ProcessState) -> Paint {
+/// Returns the paint for a state.
+pub(crate) fn state_paint(state: &ProcessState) -> Paint {
     match state {
         ProcessState::Running => Paint::Green,
         ProcessState::Starting

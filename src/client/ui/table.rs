@@ -1,18 +1,19 @@
-//! Aligned columns.
+//! Tables with aligned columns.
 
 use crate::client::ui::style::{Paint, Style};
 use crate::text::printable::printable;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// A cell: its text and how it is painted.
+/// A cell of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cell {
+pub(crate) struct Cell {
     text: String,
     paint: Option<Paint>,
 }
 
 impl Cell {
-    /// Painted text.
-    pub fn painted(text: impl Into<String>, paint: Paint) -> Cell {
+    /// Creates a painted cell.
+    pub(crate) fn painted(text: impl Into<String>, paint: Paint) -> Cell {
         Cell {
             text: printable(&text.into()),
             paint: Some(paint),
@@ -29,9 +30,9 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Lines of aligned columns, two blanks apart, without trailing blanks. The columns named in
-/// `right` are aligned to the right. `width` cuts lines that would wrap; `None` cuts nothing.
-pub fn render(
+/// Renders aligned columns, two spaces apart, without trailing spaces. The columns in `right` are
+/// aligned to the right. Lines longer than `width` are cut.
+pub(crate) fn render(
     style: Style,
     header: &[&str],
     rows: &[Vec<Cell>],
@@ -45,7 +46,7 @@ pub fn render(
     let mut widths = vec![0; header.len()];
     for row in std::iter::once(&heading).chain(rows) {
         for (cell, width) in row.iter().zip(&mut widths) {
-            *width = (*width).max(cell.text.chars().count());
+            *width = (*width).max(display_width(&cell.text));
         }
     }
     let all = std::iter::once(&heading).chain(rows);
@@ -64,7 +65,7 @@ fn render_row(
     let mut used = 0;
     let mut blanks = 0;
     for (index, (cell, column)) in row.iter().zip(widths).enumerate() {
-        let length = cell.text.chars().count();
+        let length = display_width(&cell.text);
         if right.contains(&index) {
             blanks += column - length;
         }
@@ -72,7 +73,7 @@ fn render_row(
         let text = cut(&cell.text, room);
         if !text.is_empty() {
             line.push_str(&" ".repeat(blanks));
-            used += blanks + text.chars().count();
+            used += blanks + display_width(&text);
             line.push_str(
                 &cell
                     .paint
@@ -88,20 +89,40 @@ fn render_row(
     line
 }
 
-/// At most `room` characters, the last an ellipsis when some are missing.
-pub fn cut(text: &str, room: usize) -> String {
-    if text.chars().count() <= room {
+/// Cuts text to `room` columns. An ellipsis replaces the last one if text is missing.
+pub(crate) fn cut(text: &str, room: usize) -> String {
+    if display_width(text) <= room {
         return text.to_string();
     }
-    let mut kept: String = text.chars().take(room.saturating_sub(1)).collect();
+    let mut kept = String::new();
+    let mut left = room.saturating_sub(1);
+    for c in text.chars() {
+        let columns = c.width().unwrap_or(0);
+        if columns > left {
+            break;
+        }
+        left -= columns;
+        kept.push(c);
+    }
     if room > 0 {
         kept.push('…');
     }
     kept
 }
 
-/// What the daemon says about a process, set apart from what the process says.
-pub fn bracketed(notice: &[u8]) -> String {
+/// Adds spaces behind text until it fills `width` columns.
+pub(crate) fn pad(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(display_width(text));
+    format!("{text}{}", " ".repeat(missing))
+}
+
+/// How many columns text takes on a terminal.
+pub(crate) fn display_width(text: &str) -> usize {
+    text.width()
+}
+
+/// Puts a notice about a process in brackets, to distinguish it from output of the process.
+pub(crate) fn bracketed(notice: &[u8]) -> String {
     let text = printable(String::from_utf8_lossy(notice).trim());
     match text.starts_with('[') {
         true => text,
@@ -140,7 +161,22 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_are_cut() {
+    fn wide_characters_take_two_columns() {
+        let rows = [
+            vec!["日本".into(), "x".into()],
+            vec!["abc".into(), "y".into()],
+        ];
+        let lines = render(Style::plain(), &["N", "D"], &rows, &[], None);
+        assert_eq!(lines, ["N     D", "日本  x", "abc   y"]);
+        assert_eq!(
+            (cut("日本語", 5), cut("日本語", 4)),
+            ("日本…".into(), "日…".into())
+        );
+        assert_eq!(pad("日本", 5), "日本 ");
+    }
+
+    #[test]
+    fn long_lines_are_cut_and_controls_shown() {
         let row: Vec<Cell> = vec!["ab".into(), "12345678".into()];
         let lines = render(Style::plain(), &["N", "D"], &[row], &[], Some(8));
         assert_eq!(lines[1], "ab  123…");

@@ -1,59 +1,44 @@
 //! `up` in the foreground: the start, then all output, until Ctrl-C stops everything.
 
-use crate::client::context::{Context, parse, write_stdout};
-use crate::client::daemon::daemon_connection::Connection;
-use crate::client::daemon::frames::{Filled, Frames};
+use crate::client::context::{Context, write_stdout};
+use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
+use crate::client::daemon::frames::{FrameRead, Frames};
+use crate::client::daemon::lifecycle::wait_for_end;
 use crate::client::error::{ClientError, exit};
-use crate::client::ui::merge::{MergeOptions, Merger};
+use crate::client::ui::event_loop::{FdWatch, Readiness, SignalSource, wait};
+use crate::client::ui::line_writers::MergeOptions;
+use crate::client::ui::merge::Merger;
 use crate::client::ui::style::Paint;
+use crate::client::verbs::events::SHUTDOWN;
 use crate::client::verbs::logs::{PARTIAL_LINE_DELAY, take_frame};
 use crate::client::verbs::progress::Progress;
-use crate::client::verbs::tell::SHUTDOWN;
-use crate::client::verbs::up::wait_for_end;
 use crate::sys::{pidfd, tty};
-use crate::wire::{
-    Call, EventInfo, Frame, LogsParams, ProcessState, ProcessStatus, ShutdownParams,
-};
+use crate::wire::ProcessState;
+use crate::wire::{Call, EventInfo, LogsParams, ProcessStatus, ShutdownParams};
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::thread;
 use std::time::{Duration, Instant};
 
-/// How much waits between the readers and the printer: back-pressure, not a buffer.
-const CHANNEL_BOUND: usize = 64;
-
-/// How long a notice waits for output that comes before it.
+/// How long a notice waits for output that belongs before it.
 const NOTICE_DELAY: Duration = Duration::from_millis(20);
-
-enum Incoming {
-    Frame(Frame),
-    FramesEnd,
-    Event(EventInfo),
-    EventsEnd,
-    Signal,
-    Failed(ClientError),
-}
 
 /// Follows a daemon that has just been started (`fresh`) or ran before.
 ///
 /// # Errors
 /// Of the daemon or the output.
-pub fn run(
+pub(crate) fn run(
     context: &Context,
     progress: Progress,
     processes: &[ProcessStatus],
-    mut events: Connection,
+    mut events: DaemonConnection,
     fresh: bool,
 ) -> Result<i32, ClientError> {
     let hello = events.hello()?;
-    let (sender, receiver) = mpsc::sync_channel(CHANNEL_BOUND);
-    forward_signals(sender.clone())?;
-    forward_events(events, sender.clone())?;
+    let signals = SignalSource::new(&[SIGINT, SIGTERM, SIGHUP])
+        .map_err(|error| ClientError::Failed(format!("signals: {error}")))?;
     let merger = Merger::new(MergeOptions {
         style: context.style,
         names: processes
@@ -71,14 +56,14 @@ pub fn run(
         daemon: pidfd::open(hello.pid).ok(),
         progress,
         merger,
-        sender,
-        receiver,
+        signals,
+        events: Some(events),
+        frames: None,
+        shutdowns: Vec::new(),
         phase: Phase::Starting,
-        live: false,
-        late: VecDeque::new(),
-        orders: 0,
-        announced: false,
-        open_streams: 1,
+        live_line: false,
+        delayed: VecDeque::new(),
+        shutdown_announced: false,
     };
     let lines = follower.progress.first_lines(processes);
     follower.say(&lines)?;
@@ -87,18 +72,23 @@ pub fn run(
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// Waiting for the outcome of every start.
     Starting,
+    /// Showing output.
     Following,
+    /// Asked to stop everything.
     Stopping,
+    /// Asked to kill everything.
+    Killing,
 }
 
-/// A notice, and since when it waits.
-struct Late {
+/// A notice that waits for the output before it.
+struct DelayedNotice {
     since: Instant,
     process: String,
     text: String,
-    /// It tells of the end of a run.
-    ends: bool,
+    /// It reports the end of a run.
+    ends_run: bool,
 }
 
 struct Follower<'a> {
@@ -106,56 +96,136 @@ struct Follower<'a> {
     daemon: Option<OwnedFd>,
     progress: Progress,
     merger: Merger,
-    sender: SyncSender<Incoming>,
-    receiver: Receiver<Incoming>,
+    signals: SignalSource,
+    /// The daemon's events, until it closes that connection.
+    events: Option<DaemonConnection>,
+    /// The output of all processes, once everything has started and until the daemon closes it.
+    frames: Option<Frames>,
+    /// The requests to shut down. Only their failure matters.
+    shutdowns: Vec<DaemonConnection>,
     phase: Phase,
     /// Whether a live line is on the screen.
-    live: bool,
-    /// Notices that wait.
-    late: VecDeque<Late>,
-    /// How often we asked for the end.
-    orders: usize,
-    /// The daemon said that it ends, or we asked for it.
-    announced: bool,
-    open_streams: usize,
+    live_line: bool,
+    delayed: VecDeque<DelayedNotice>,
+    /// The daemon has announced its end, or was asked for it.
+    shutdown_announced: bool,
 }
 
 impl Follower<'_> {
     fn run(mut self, fresh: bool) -> Result<i32, ClientError> {
-        self.begin_to_follow(fresh)?;
-        self.draw_live()?;
-        while self.open_streams > 0 {
-            let partial = self.merger.has_partial().then_some(PARTIAL_LINE_DELAY);
-            let notice = self
-                .late
-                .front()
-                .map(|late| NOTICE_DELAY.saturating_sub(late.since.elapsed()));
-            let incoming = match [partial, notice].into_iter().flatten().min() {
-                Some(delay) => self.receiver.recv_timeout(delay),
-                None => self.receiver.recv().map_err(RecvTimeoutError::from),
-            };
-            let mut out = Vec::new();
-            self.print_late(NOTICE_DELAY, &mut out);
-            match incoming {
-                Ok(Incoming::Frame(frame)) => take_frame(&mut self.merger, &frame, &mut out),
-                Ok(Incoming::Event(event)) => self.take_event(&event, &mut out)?,
-                Ok(Incoming::Signal) => self.stop()?,
-                Ok(Incoming::FramesEnd | Incoming::EventsEnd) => self.open_streams -= 1,
-                Ok(Incoming::Failed(error)) => return Err(error),
-                Err(RecvTimeoutError::Timeout) if partial.is_some() => self.merger.flush(&mut out),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+        loop {
+            self.start_following(fresh)?;
+            self.draw_live_line()?;
+            if self.events.is_none() && self.frames.is_none() {
+                return self.finish();
             }
-            self.print(&out)?;
-            self.begin_to_follow(fresh)?;
-            self.draw_live()?;
+            self.turn()?;
         }
-        self.finish()
     }
 
-    /// Once everything has settled: from now on output is shown, from its begin when the daemon
-    /// is new.
-    fn begin_to_follow(&mut self, fresh: bool) -> Result<(), ClientError> {
+    /// Waits for something to happen and handles it: output before events.
+    fn turn(&mut self) -> Result<(), ClientError> {
+        let now = Instant::now();
+        let partial = self.merger.has_partial().then(|| now + PARTIAL_LINE_DELAY);
+        let notice = self
+            .delayed
+            .front()
+            .map(|notice| notice.since + NOTICE_DELAY);
+        let until = [partial, notice].into_iter().flatten().min();
+        let [signals, events, frames, answer] = self.wait(until)?;
+        let mut out = Vec::new();
+        if frames {
+            self.read_frames(&mut out)?;
+        }
+        self.print_delayed(NOTICE_DELAY, &mut out);
+        if events {
+            self.read_events(&mut out)?;
+        }
+        if !(frames || events || signals || answer) && partial.is_some() {
+            self.merger.flush(&mut out);
+        }
+        self.print(&out)?;
+        if answer {
+            self.read_answers()?;
+        }
+        if signals {
+            for _ in 0..self.signals.pending().count() {
+                self.stop()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Which of signals, events, frames and answers to requests have arrived.
+    fn wait(&self, until: Option<Instant>) -> Result<[bool; 4], ClientError> {
+        // A source that is closed, or not open yet, is not watched.
+        let events = match &self.events {
+            Some(events) => FdWatch::readable(events),
+            None => FdWatch::new(&self.signals, false, false),
+        };
+        let frames = match &self.frames {
+            Some(frames) => FdWatch::readable(frames.stream()),
+            None => FdWatch::new(&self.signals, false, false),
+        };
+        let answer = match self.shutdowns.last() {
+            Some(shutdown) => FdWatch::readable(shutdown),
+            None => FdWatch::new(&self.signals, false, false),
+        };
+        let watches = [FdWatch::readable(&self.signals), events, frames, answer];
+        let ready = wait(watches, until);
+        ready
+            .map(|ready| ready.map(Readiness::is_readable))
+            .map_err(|error| ClientError::Failed(format!("poll: {error}")))
+    }
+
+    fn read_frames(&mut self, out: &mut Vec<u8>) -> Result<(), ClientError> {
+        let Some(frames) = &mut self.frames else {
+            return Ok(());
+        };
+        let filled = frames.fill(None);
+        while let Some(frame) = frames.next_frame()? {
+            take_frame(&mut self.merger, &frame, out);
+        }
+        if matches!(filled, FrameRead::End | FrameRead::OutputClosed) {
+            self.frames = None;
+        }
+        Ok(())
+    }
+
+    fn read_events(&mut self, out: &mut Vec<u8>) -> Result<(), ClientError> {
+        let Some(mut events) = self.events.take() else {
+            return Ok(());
+        };
+        let received = events.receive();
+        while let Some((_, params)) = events.buffered_notification()? {
+            self.take_event(&parse(params)?, out)?;
+        }
+        match received {
+            Ok(()) => self.events = Some(events),
+            Err(ClientError::Disconnected) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn read_answers(&mut self) -> Result<(), ClientError> {
+        let Some(mut shutdown) = self.shutdowns.pop() else {
+            return Ok(());
+        };
+        match shutdown.receive() {
+            // The daemon may exit before it answers.
+            Err(ClientError::Disconnected) => return Ok(()),
+            received => received?,
+        }
+        if shutdown.buffered_answer()?.is_none() {
+            self.shutdowns.push(shutdown);
+        }
+        Ok(())
+    }
+
+    /// Shows output as soon as every start has succeeded or failed. From a fresh daemon, output
+    /// is shown from the start.
+    fn start_following(&mut self, fresh: bool) -> Result<(), ClientError> {
         if self.phase != Phase::Starting || !self.progress.pending(false).is_empty() {
             return Ok(());
         }
@@ -179,34 +249,39 @@ impl Follower<'_> {
         };
         match connect() {
             Ok(connection) => {
-                self.open_streams += 1;
-                let frames = Frames::new(connection.into_frames());
-                forward_frames(frames, self.sender.clone())
+                let mut frames = Frames::new(connection.into_frames());
+                let mut out = Vec::new();
+                // The first frames may have come with the reply.
+                while let Some(frame) = frames.next_frame()? {
+                    take_frame(&mut self.merger, &frame, &mut out);
+                }
+                self.frames = Some(frames);
+                self.print(&out)
             }
-            // It ends already: the events say how.
-            Err(ClientError::Lost | ClientError::NotRunning(_)) => Ok(()),
+            // The daemon is shutting down already. Its events give the reason.
+            Err(ClientError::Disconnected | ClientError::NotRunning(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     fn take_event(&mut self, event: &EventInfo, out: &mut Vec<u8>) -> Result<(), ClientError> {
         let settled = self.progress.take(event);
-        self.announced |= event.event == SHUTDOWN;
+        self.shutdown_announced |= event.event == SHUTDOWN;
         match (self.phase, settled) {
             (Phase::Starting, Some(line)) => self.say(&[line]),
             (Phase::Starting, None) => Ok(()),
-            (Phase::Following | Phase::Stopping, _) => {
+            (Phase::Following | Phase::Stopping | Phase::Killing, _) => {
                 if let Some(process) = &event.process {
                     let text = notice_text(event);
-                    // Only the end of a run has output that comes before it.
-                    if event.exit.is_none() && self.late.is_empty() {
+                    // Only before the end of a run output may still be on its way.
+                    if event.exit.is_none() && self.delayed.is_empty() {
                         self.merger.notice(process, &text, out);
                     } else {
-                        self.late.push_back(Late {
+                        self.delayed.push_back(DelayedNotice {
                             since: Instant::now(),
                             process: process.clone(),
                             text,
-                            ends: event.exit.is_some(),
+                            ends_run: event.exit.is_some(),
                         });
                     }
                 }
@@ -215,78 +290,73 @@ impl Follower<'_> {
         }
     }
 
-    /// Says what is at least so old. Events and output come on connections of their own: what a
-    /// process wrote before it changed should stand before the notice of it.
-    fn print_late(&mut self, age: Duration, out: &mut Vec<u8>) {
-        let is_due = |late: &mut Late| late.since.elapsed() >= age;
-        while let Some(late) = self.late.pop_front_if(is_due) {
-            if late.ends {
-                self.merger.ended(&late.process, out);
+    /// Prints the notices that have waited for this time. Events and output come on different
+    /// connections: the last output of a run belongs before the notice of its end.
+    fn print_delayed(&mut self, age: Duration, out: &mut Vec<u8>) {
+        let is_due = |notice: &mut DelayedNotice| notice.since.elapsed() >= age;
+        while let Some(notice) = self.delayed.pop_front_if(is_due) {
+            if notice.ends_run {
+                self.merger.ended(&notice.process, out);
             }
-            self.merger.notice(&late.process, &late.text, out);
+            self.merger.notice(&notice.process, &notice.text, out);
         }
     }
 
-    /// The first time orderly, the second time at once.
+    /// Shuts the daemon down: in order at the first signal, by SIGKILL at the second.
     fn stop(&mut self) -> Result<(), ClientError> {
-        self.orders += 1;
-        self.announced = true;
-        let now = match self.orders {
-            1 => false,
-            2 => true,
-            _ => return Ok(()),
-        };
+        self.shutdown_announced = true;
         let alive = self.progress.alive();
-        let text = match now {
-            false => format!("stopping {alive}… (ctrl-c again kills at once)"),
-            true => format!("killing {alive}…"),
+        let (next, now, text) = match self.phase {
+            Phase::Starting | Phase::Following => (
+                Phase::Stopping,
+                false,
+                format!("stopping {alive}… (ctrl-c again kills at once)"),
+            ),
+            Phase::Stopping => (Phase::Killing, true, format!("killing {alive}…")),
+            Phase::Killing => return Ok(()),
         };
         let mut out = Vec::new();
         self.merger.finish(&mut out);
         self.print(&out)?;
         self.say(&[text])?;
-        self.phase = Phase::Stopping;
-        let mut connection = match self.context.connect() {
-            Ok(connection) => connection,
-            // It is gone already.
-            Err(_) => return Ok(()),
+        self.phase = next;
+        // A failure to connect means that the daemon is gone already.
+        let Ok(mut connection) = self.context.connect() else {
+            return Ok(());
         };
-        let sender = self.sender.clone();
-        spawn(move || {
-            match connection.call_value(&Call::Shutdown(ShutdownParams { now })) {
-                Ok(_) | Err(ClientError::Lost) => {}
-                // Nobody listens any more when this fails.
-                Err(error) => drop(sender.send(Incoming::Failed(error))),
-            }
-        })
+        match connection.send(&Call::Shutdown(ShutdownParams { now })) {
+            Ok(()) => self.shutdowns.push(connection),
+            Err(ClientError::Disconnected) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     fn finish(mut self) -> Result<i32, ClientError> {
         let mut out = Vec::new();
-        self.print_late(Duration::ZERO, &mut out);
+        self.print_delayed(Duration::ZERO, &mut out);
         self.merger.finish(&mut out);
         self.print(&out)?;
-        if !self.announced {
+        if !self.shutdown_announced {
             self.context
                 .report(&ClientError::Failed("the daemon died".to_string()));
             return Ok(exit::FAILED);
         }
         wait_for_end(self.daemon.take())?;
-        let text = if self.orders > 0 {
-            "all stopped"
-        } else {
-            "the daemon was shut down"
+        let text = match self.phase {
+            Phase::Starting | Phase::Following => "the daemon was shut down",
+            Phase::Stopping | Phase::Killing => "all stopped",
         };
         self.say(&[text])?;
         Ok(exit::DONE)
     }
 
-    /// Prints lines of our own.
+    /// Prints the client's own lines.
     fn say<S: AsRef<str>>(&mut self, lines: &[S]) -> Result<(), ClientError> {
         if self.context.global.quiet || self.context.global.json || lines.is_empty() {
             return Ok(());
         }
-        self.clear_live()?;
+        self.clear_live_line()?;
         self.context.print_lines(lines)
     }
 
@@ -294,12 +364,12 @@ impl Follower<'_> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.clear_live()?;
+        self.clear_live_line()?;
         write_stdout(bytes)
     }
 
-    /// While everything starts or stops, one line at the bottom says how far it is.
-    fn draw_live(&mut self) -> Result<(), ClientError> {
+    /// Shows the progress of a start or stop in one line at the bottom.
+    fn draw_live_line(&mut self) -> Result<(), ClientError> {
         if self.phase == Phase::Following
             || !self.context.is_terminal()
             || self.context.global.quiet
@@ -309,17 +379,17 @@ impl Follower<'_> {
         let width = tty::window_size(std::io::stdout().as_fd()).map_or(80, |(_, cols)| cols);
         let line = match self.phase {
             Phase::Starting => self.progress.live_line(usize::from(width)),
-            Phase::Following | Phase::Stopping => {
+            Phase::Following | Phase::Stopping | Phase::Killing => {
                 let alive = format!("stopping {}…", self.progress.alive());
                 self.context.style.paint(Paint::Dim, &alive)
             }
         };
-        self.live = true;
+        self.live_line = true;
         write_stdout(format!("\r\x1b[K{line}").as_bytes())
     }
 
-    fn clear_live(&mut self) -> Result<(), ClientError> {
-        match std::mem::take(&mut self.live) {
+    fn clear_live_line(&mut self) -> Result<(), ClientError> {
+        match std::mem::take(&mut self.live_line) {
             true => write_stdout(b"\r\x1b[K"),
             false => Ok(()),
         }
@@ -342,61 +412,4 @@ fn notice_text(event: &EventInfo) -> String {
         parts.push(crate::text::printable::printable(&event.detail));
     }
     format!("[{}]", parts.join(", "))
-}
-
-fn forward_signals(sender: SyncSender<Incoming>) -> Result<(), ClientError> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|error| ClientError::Failed(format!("signals: {error}")))?;
-    spawn(move || {
-        for _ in signals.forever() {
-            if sender.send(Incoming::Signal).is_err() {
-                return;
-            }
-        }
-    })
-}
-
-fn forward_events(mut events: Connection, sender: SyncSender<Incoming>) -> Result<(), ClientError> {
-    spawn(move || {
-        loop {
-            let incoming = match events.next_notification() {
-                Ok(Some((_, params))) => match parse(params) {
-                    Ok(event) => Incoming::Event(event),
-                    Err(error) => Incoming::Failed(error),
-                },
-                Ok(None) => Incoming::EventsEnd,
-                Err(error) => Incoming::Failed(error),
-            };
-            let last = !matches!(incoming, Incoming::Event(_));
-            if sender.send(incoming).is_err() || last {
-                return;
-            }
-        }
-    })
-}
-
-fn forward_frames(mut frames: Frames, sender: SyncSender<Incoming>) -> Result<(), ClientError> {
-    spawn(move || {
-        loop {
-            let incoming = match frames.next_frame() {
-                Ok(Some(frame)) => Incoming::Frame(frame),
-                Ok(None) => match frames.fill(None) {
-                    Filled::Bytes | Filled::Idle => continue,
-                    Filled::End | Filled::OutputClosed => Incoming::FramesEnd,
-                },
-                Err(error) => Incoming::Failed(error),
-            };
-            let last = !matches!(incoming, Incoming::Frame(_));
-            if sender.send(incoming).is_err() || last {
-                return;
-            }
-        }
-    })
-}
-
-fn spawn(run: impl FnOnce() + Send + 'static) -> Result<(), ClientError> {
-    let spawned = thread::Builder::new().spawn(run);
-    spawned
-        .map(drop)
-        .map_err(|error| ClientError::Failed(format!("a thread: {error}")))
 }

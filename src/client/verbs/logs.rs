@@ -1,24 +1,25 @@
-//! `logs`: output from memory, then as it comes.
+//! `logs`: output from memory, then new output.
 
 use crate::client::cli::command::LogsArgs;
 use crate::client::context::{Context, or_all, write_stdout};
-use crate::client::daemon::frames::{Filled, Frames};
+use crate::client::daemon::frames::{FrameRead, Frames};
 use crate::client::error::{ClientError, exit};
-use crate::client::ui::merge::{MergeOptions, Merger};
+use crate::client::ui::line_writers::MergeOptions;
+use crate::client::ui::merge::Merger;
 use crate::wire::{Call, Frame, Kind, LogsParams, SourceInfo, StatusReply, TargetsParams};
 use serde_json::Value;
 use signal_hook::consts::SIGINT;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-/// How long an unfinished line waits for its rest before it is shown.
-pub const PARTIAL_LINE_DELAY: Duration = Duration::from_millis(100);
+/// How long an unfinished line is held before it is printed.
+pub(crate) const PARTIAL_LINE_DELAY: Duration = Duration::from_millis(100);
 
 /// Runs the verb.
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
+pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
     let targets = or_all(&args.targets);
     let mut connection = context.connect()?;
     let status: StatusReply = connection.call(&Call::Status(TargetsParams {
@@ -39,7 +40,7 @@ pub fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
     };
     let _: Value = connection.call(&Call::Logs(params))?;
     let is_terminal = std::io::stdout().is_terminal();
-    // One stream alone has nothing that could come between.
+    // No other output can interrupt a line of a single stream.
     let alone = matches!(&status.processes[..], [one] if one.tty || stream.is_some());
     let mut merger = Merger::new(MergeOptions {
         style: context.style,
@@ -65,11 +66,11 @@ pub fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
     let whole = follow(&mut frames, &mut merger)?;
     match whole || guard.is_some_and(|guard| guard.fired()) {
         true => Ok(exit::DONE),
-        false => Err(ClientError::Lost),
+        false => Err(ClientError::Disconnected),
     }
 }
 
-/// Prints until the stream ends; false when it broke off.
+/// Prints until the stream ends; false when the connection broke off.
 fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<bool, ClientError> {
     let mut out = Vec::new();
     let (mut ended, mut whole) = (false, false);
@@ -83,10 +84,10 @@ fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<bool, ClientError>
         ended |= whole;
         if !ended {
             match frames.fill(merger.has_partial().then_some(PARTIAL_LINE_DELAY)) {
-                Filled::Bytes => {}
-                Filled::Idle => merger.flush(&mut out),
-                Filled::End => ended = true,
-                Filled::OutputClosed => return Err(ClientError::OutputClosed),
+                FrameRead::Bytes => {}
+                FrameRead::Idle => merger.flush(&mut out),
+                FrameRead::End => ended = true,
+                FrameRead::OutputClosed => return Err(ClientError::OutputClosed),
             }
         }
     }
@@ -95,8 +96,8 @@ fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<bool, ClientError>
     Ok(whole)
 }
 
-/// Takes in one frame of a stream of logs.
-pub fn take_frame(merger: &mut Merger, frame: &Frame, out: &mut Vec<u8>) {
+/// Hands one frame to the merger.
+pub(crate) fn take_frame(merger: &mut Merger, frame: &Frame, out: &mut Vec<u8>) {
     match frame.kind {
         Kind::Source => {
             if let Ok(info) = serde_json::from_slice::<SourceInfo>(&frame.payload) {

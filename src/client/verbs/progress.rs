@@ -1,46 +1,47 @@
-//! How the start of everything goes: from `STARTING` to up or failed, process by process.
+//! The progress of starting all processes, each from `STARTING` to its outcome.
 
 use crate::client::ui::style::{Paint, Style};
-use crate::client::ui::table::cut;
+use crate::client::ui::table::{cut, display_width, pad};
 use crate::config::Config;
 use crate::text::printable::printable;
-use crate::wire::{EventInfo, ExitInfo, ProcessState, ProcessStatus};
+use crate::wire::ProcessState;
+use crate::wire::{EventInfo, ExitInfo, ProcessStatus};
 use std::collections::BTreeMap;
 
 /// Follows the states of all processes.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     style: Style,
     /// Expected exit codes by program.
     expected: BTreeMap<String, Vec<i32>>,
     /// In the order of the config.
     names: Vec<String>,
-    states: BTreeMap<String, Seen>,
+    states: BTreeMap<String, StartStatus>,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct StartStatus {
     state: ProcessState,
     wanted: bool,
     verdict: Verdict,
 }
 
-/// What has become of a start.
+/// The outcome of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing yet.
+pub(crate) enum Verdict {
+    /// Not known yet.
     Pending,
-    /// Up, or done as expected.
+    /// Running, or exited as expected.
     Up,
-    /// Failed, and tried again.
+    /// Failed; another attempt follows.
     Retrying,
     /// Failed for good.
     Failed,
 }
 
 impl Progress {
-    /// From the config and the states at the begin.
-    pub fn new(style: Style, config: &Config, processes: &[ProcessStatus]) -> Progress {
+    /// Starts with the states of all processes.
+    pub(crate) fn new(style: Style, config: &Config, processes: &[ProcessStatus]) -> Progress {
         let programs = config.programs.iter();
         let codes = programs.map(|p| (p.name.clone(), p.policy.exitcodes.clone()));
         let mut progress = Progress {
@@ -54,7 +55,7 @@ impl Progress {
         };
         for process in processes {
             let wanted = process.desired == "up" || process.state == ProcessState::Exited;
-            let seen = Seen {
+            let seen = StartStatus {
                 state: process.state.clone(),
                 wanted,
                 verdict: Verdict::Pending,
@@ -64,17 +65,17 @@ impl Progress {
         progress
     }
 
-    /// The lines for what the first states tell already.
-    pub fn first_lines(&mut self, processes: &[ProcessStatus]) -> Vec<String> {
+    /// The lines for starts whose outcome is already known.
+    pub(crate) fn first_lines(&mut self, processes: &[ProcessStatus]) -> Vec<String> {
         let lines = processes.iter().filter_map(|process| {
             let verdict = self.verdict(&process.program, &process.state, process.exit);
-            self.settle(&process.name, verdict, process.pid, &process.detail)
+            self.record(&process.name, verdict, process.pid, &process.detail)
         });
         lines.collect()
     }
 
-    /// Takes note of an event; a line when it settles a start.
-    pub fn take(&mut self, event: &EventInfo) -> Option<String> {
+    /// Handles an event. Returns a line when a start has a new outcome.
+    pub(crate) fn take(&mut self, event: &EventInfo) -> Option<String> {
         let (Some(process), Some(to)) = (&event.process, &event.to) else {
             return None;
         };
@@ -87,7 +88,7 @@ impl Progress {
             }
             None => {
                 let wanted = *to == ProcessState::Starting;
-                let seen = Seen {
+                let seen = StartStatus {
                     state: to.clone(),
                     wanted,
                     verdict: Verdict::Pending,
@@ -96,11 +97,11 @@ impl Progress {
                 self.states.insert(process.clone(), seen);
             }
         }
-        self.settle(process, verdict, event.pid, &event.detail)
+        self.record(process, verdict, event.pid, &event.detail)
     }
 
-    /// Names of the processes that are wanted up and not settled.
-    pub fn pending(&self, or_retrying: bool) -> Vec<&str> {
+    /// The names of the processes that are wanted up and have no outcome.
+    pub(crate) fn pending(&self, or_retrying: bool) -> Vec<&str> {
         let pending = |name: &&String| {
             self.states.get(*name).is_some_and(|seen| {
                 let retrying = or_retrying && seen.verdict == Verdict::Retrying;
@@ -114,8 +115,8 @@ impl Progress {
             .collect()
     }
 
-    /// How many have this verdict.
-    pub fn count(&self, verdict: Verdict) -> usize {
+    /// How many wanted processes have this outcome.
+    pub(crate) fn count(&self, verdict: Verdict) -> usize {
         self.states
             .values()
             .filter(|seen| seen.wanted && seen.verdict == verdict)
@@ -123,15 +124,15 @@ impl Progress {
     }
 
     /// How many processes are not down.
-    pub fn alive(&self) -> usize {
+    pub(crate) fn alive(&self) -> usize {
         self.states
             .values()
             .filter(|seen| !seen.state.is_down())
             .count()
     }
 
-    /// One line for a live display.
-    pub fn live_line(&self, width: usize) -> String {
+    /// The line of the live display.
+    pub(crate) fn live_line(&self, width: usize) -> String {
         let pending = self.pending(false);
         let wanted = self.states.values().filter(|seen| seen.wanted).count();
         let done = wanted - pending.len();
@@ -141,7 +142,7 @@ impl Progress {
     }
 
     /// The last line of a start.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let mut parts = vec![format!("{} up", self.count(Verdict::Up))];
         for (verdict, word) in [
             (Verdict::Pending, "starting"),
@@ -179,8 +180,8 @@ impl Progress {
         }
     }
 
-    /// A line when this is news.
-    fn settle(
+    /// Returns a line when the outcome is new.
+    fn record(
         &mut self,
         name: &str,
         verdict: Verdict,
@@ -201,7 +202,7 @@ impl Progress {
         let width = self
             .names
             .iter()
-            .map(|name| name.chars().count())
+            .map(|name| display_width(name))
             .max()
             .unwrap_or(0);
         let state = self.style.state(&seen.state);
@@ -214,7 +215,7 @@ impl Progress {
         };
         let mark = self.style.paint(paint, mark);
         Some(
-            format!("{mark} {name:width$}  {state}{pid}  {detail}")
+            format!("{mark} {}  {state}{pid}  {detail}", pad(name, width))
                 .trim_end()
                 .to_string(),
         )

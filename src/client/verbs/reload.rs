@@ -1,9 +1,10 @@
-//! `reload` and `scale`: what changes, as terraform shows it.
+//! `reload` and `scale`: the plan of changes.
 
 use crate::client::cli::command::{ReloadArgs, ScaleArgs};
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::{display_width, pad};
 use crate::text::printable::printable;
 use crate::wire::{Call, ChangeInfo, PlanEntryInfo, PlanReply, ReloadParams, ScaleParams};
 
@@ -11,7 +12,7 @@ use crate::wire::{Call, ChangeInfo, PlanEntryInfo, PlanReply, ReloadParams, Scal
 ///
 /// # Errors
 /// Of the connection, the config or the output.
-pub fn reload(context: &Context, args: &ReloadArgs) -> Result<i32, ClientError> {
+pub(crate) fn reload(context: &Context, args: &ReloadArgs) -> Result<i32, ClientError> {
     let call = Call::Reload(ReloadParams {
         dry_run: args.dry_run,
     });
@@ -31,7 +32,7 @@ pub fn reload(context: &Context, args: &ReloadArgs) -> Result<i32, ClientError> 
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn scale(context: &Context, args: &ScaleArgs) -> Result<i32, ClientError> {
+pub(crate) fn scale(context: &Context, args: &ScaleArgs) -> Result<i32, ClientError> {
     for (program, numprocs) in &args.scales {
         let params = ScaleParams {
             program: program.clone(),
@@ -54,11 +55,11 @@ fn rendered(context: &Context, reply: &PlanReply) -> Vec<String> {
 }
 
 /// A line for each process and one with the counts.
-pub fn render(style: Style, reply: &PlanReply) -> Vec<String> {
+pub(crate) fn render(style: Style, reply: &PlanReply) -> Vec<String> {
     let width = reply
         .entries
         .iter()
-        .map(|entry| entry.process.chars().count())
+        .map(|entry| display_width(&printable(&entry.process)))
         .max()
         .unwrap_or(0);
     let mut lines: Vec<String> = reply
@@ -85,8 +86,8 @@ fn entry_line(style: Style, entry: &PlanEntryInfo, width: usize) -> String {
     } else {
         format!(" ({})", changes.join(", "))
     };
-    let name = printable(&entry.process);
-    style.paint(paint, &format!("{sign} {name:width$}  {word}{changes}"))
+    let name = pad(&printable(&entry.process), width);
+    style.paint(paint, &format!("{sign} {name}  {word}{changes}"))
 }
 
 fn change(change: &ChangeInfo) -> String {
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_do_is_said() {
+    fn an_empty_plan_says_so() {
         let reply = PlanReply {
             entries: vec![entry("a:0", "unchanged", &[])],
             ..PlanReply::default()

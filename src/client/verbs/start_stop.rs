@@ -1,4 +1,4 @@
-//! Verbs that change something: `start`, `stop`, `restart`, `signal`, `wait`, `send`, `detach`.
+//! Verbs that act on processes: `start`, `stop`, `restart`, `signal`, `wait`, `send`, `detach`.
 
 use crate::client::cli::command::{ActArgs, DetachArgs, Goal, SendArgs, SignalArgs, WaitArgs};
 use crate::client::context::Context;
@@ -14,7 +14,7 @@ use crate::wire::{
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn act(
+pub(crate) fn act(
     context: &Context,
     args: &ActArgs,
     call: impl FnOnce(ActParams) -> Call,
@@ -32,7 +32,7 @@ pub fn act(
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn signal(context: &Context, args: &SignalArgs) -> Result<i32, ClientError> {
+pub(crate) fn signal(context: &Context, args: &SignalArgs) -> Result<i32, ClientError> {
     let signal = args
         .signal
         .strip_prefix('-')
@@ -46,11 +46,11 @@ pub fn signal(context: &Context, args: &SignalArgs) -> Result<i32, ClientError> 
     Ok(exit_code(&reply))
 }
 
-/// Runs `wait`; waiting for the end of one process gives its own code.
+/// Runs `wait`. With `--for exited` the exit code is that of the process.
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientError> {
+pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientError> {
     let wait_for = match args.goal {
         Goal::Running => WaitFor::Running,
         Goal::Stopped => WaitFor::Stopped,
@@ -64,18 +64,18 @@ pub fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientError> {
         wait_for,
         timeout_s,
     });
-    // Nothing was asked for that could go on.
+    // No operation continues in the background.
     let render = |reply: &ActReply| match reply.timed_out && !context.global.quiet {
         true => {
             let lines = outcome_lines(context.style, reply);
-            let over = context.style.paint(Paint::Yellow, "the time was over");
+            let over = context.style.paint(Paint::Yellow, "timed out");
             lines.into_iter().chain([over]).collect()
         }
         false => rendered(context, reply),
     };
     let reply: ActReply = context.ask(&call, render)?;
     if args.goal == Goal::Exited && !reply.timed_out {
-        // Of several the first that did not end with 0.
+        // Of several processes, the first that failed decides.
         let codes = reply.processes.iter().filter_map(|process| process.exit);
         let code = codes.map(|exit| exit.shell_code()).find(|code| *code != 0);
         return Ok(code.unwrap_or_else(|| exit_code(&reply)));
@@ -87,7 +87,7 @@ pub fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientError> {
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn send(context: &Context, args: &SendArgs) -> Result<i32, ClientError> {
+pub(crate) fn send(context: &Context, args: &SendArgs) -> Result<i32, ClientError> {
     let mut text = args.text.join(" ");
     if !args.no_newline {
         text.push('\n');
@@ -104,14 +104,14 @@ pub fn send(context: &Context, args: &SendArgs) -> Result<i32, ClientError> {
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn detach(context: &Context, args: &DetachArgs) -> Result<i32, ClientError> {
+pub(crate) fn detach(context: &Context, args: &DetachArgs) -> Result<i32, ClientError> {
     let call = Call::Detach(DetachParams {
         process: args.process.clone(),
         all: args.all,
     });
     let render = |reply: &DetachReply| match (context.global.quiet, reply.detached) {
         (true, _) => Vec::new(),
-        (false, 0) => vec![format!("{}: nobody is attached", args.process)],
+        (false, 0) => vec![format!("{}: no clients attached", args.process)],
         (false, 1) => vec![format!("{}: 1 client detached", args.process)],
         (false, count) => vec![format!("{}: {count} clients detached", args.process)],
     };
@@ -119,8 +119,8 @@ pub fn detach(context: &Context, args: &DetachArgs) -> Result<i32, ClientError> 
     Ok(exit::DONE)
 }
 
-/// 124 when the time was over, 1 when one failed.
-pub fn exit_code(reply: &ActReply) -> i32 {
+/// 124 after a timeout, 1 when one process failed.
+pub(crate) fn exit_code(reply: &ActReply) -> i32 {
     match (
         reply.timed_out,
         reply.processes.iter().all(|process| process.ok),
@@ -132,12 +132,12 @@ pub fn exit_code(reply: &ActReply) -> i32 {
 }
 
 /// A line for each process.
-pub fn render(style: Style, reply: &ActReply) -> Vec<String> {
+pub(crate) fn render(style: Style, reply: &ActReply) -> Vec<String> {
     let mut lines = outcome_lines(style, reply);
     if reply.timed_out {
         lines.push(style.paint(
             Paint::Yellow,
-            "the time was over; what was asked for goes on",
+            "timed out; the operation continues in the background",
         ));
     }
     lines
@@ -150,7 +150,7 @@ fn outcome_lines(style: Style, reply: &ActReply) -> Vec<String> {
         .collect()
 }
 
-/// With `-q` only what failed is told.
+/// With `-q` only failures are printed.
 fn rendered(context: &Context, reply: &ActReply) -> Vec<String> {
     if !context.global.quiet {
         return render(context.style, reply);
@@ -177,10 +177,10 @@ fn outcome_line(style: Style, outcome: &Outcome) -> String {
         message.push_str(&format!(" (pid {pid})"));
     }
     let paint = if outcome.ok { Paint::Green } else { Paint::Red };
-    // Also without colour a failure stands out.
+    // A failure must stand out without colour as well.
     let mark = if outcome.ok { "" } else { "failed: " };
-    let told = message.starts_with("failed") || message.contains("FATAL");
-    let mark = if told { "" } else { mark };
+    let named = message.starts_with("failed") || message.contains("FATAL");
+    let mark = if named { "" } else { mark };
     format!(
         "{}: {}",
         printable(&outcome.name),
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outcomes_are_told_per_process() {
+    fn every_process_has_its_outcome() {
         let outcome = |name: &str, ok, message: &str, pid| Outcome {
             name: name.to_string(),
             ok,

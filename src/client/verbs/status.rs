@@ -1,15 +1,16 @@
-//! `status`: the table, once or live.
+//! `status`: the table of processes, once or live.
 
 use crate::client::cli::command::StatusArgs;
-use crate::client::context::{Context, or_all, parse, write_stdout};
-use crate::client::daemon::daemon_connection::Connection;
+use crate::client::context::{Context, or_all, write_stdout};
+use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
 use crate::client::error::{ClientError, exit};
-use crate::client::ui::live_view::Keyboard;
+use crate::client::ui::live_view::LiveView;
 use crate::client::ui::style::{Paint, Style, state_paint};
 use crate::client::ui::table::{self, Cell};
 use crate::text::duration::approximate;
 use crate::text::plural::plural;
-use crate::wire::{Call, EventsParams, ProcessState, ProcessStatus, StatusReply, TargetsParams};
+use crate::wire::ProcessState;
+use crate::wire::{Call, EventsParams, ProcessStatus, StatusReply, TargetsParams};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const RIGHT: [usize; 3] = [2, 3, 4];
 ///
 /// # Errors
 /// Of the connection, the request or the output.
-pub fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientError> {
+pub(crate) fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientError> {
     let call = Call::Status(TargetsParams {
         targets: or_all(&args.targets),
     });
@@ -42,8 +43,8 @@ pub fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientError> {
     Ok(exit_code(&reply))
 }
 
-/// 0 when everything asked for is RUNNING.
-pub fn exit_code(reply: &StatusReply) -> i32 {
+/// 0 when all targets are RUNNING.
+pub(crate) fn exit_code(reply: &StatusReply) -> i32 {
     let running = reply
         .processes
         .iter()
@@ -56,7 +57,7 @@ pub fn exit_code(reply: &StatusReply) -> i32 {
 }
 
 /// The table. `width` cuts lines that would wrap.
-pub fn render(style: Style, reply: &StatusReply, width: Option<usize>) -> Vec<String> {
+pub(crate) fn render(style: Style, reply: &StatusReply, width: Option<usize>) -> Vec<String> {
     let rows: Vec<Vec<Cell>> = reply.processes.iter().map(row).collect();
     table::render(style, &HEADER, &rows, &RIGHT, width)
 }
@@ -81,7 +82,7 @@ fn uptime(seconds: f64) -> String {
     approximate(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
 
-/// The daemon's line, who is attached, and what an ended leader left, when it is not said yet.
+/// The daemon's text, then attached clients and stragglers unless that text names them.
 fn detail(process: &ProcessStatus) -> String {
     let mut parts = Vec::new();
     if !process.detail.is_empty() {
@@ -107,22 +108,21 @@ fn detail(process: &ProcessStatus) -> String {
     parts.join("; ")
 }
 
-/// Draws the table again whenever something happens, and once a second for the uptimes.
+/// Redraws the table at every event, and once a second for the uptimes.
 fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
     let mut connection = context.connect()?;
     if !context.is_terminal() {
         return watch_lines(context, &mut connection, call);
     }
-    let keyboard = Keyboard::open()?;
-    // Everything that happens wakes the table; what it says is asked for anew.
+    // An event is only a reason to ask for the status again.
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
-    keyboard.wake_on(events)?;
+    let mut view = LiveView::open(events)?;
     loop {
         let reply: StatusReply = connection.call(call)?;
-        let (rows, cols) = keyboard.size();
+        let (rows, cols) = view.size();
         let mut lines = render(context.style, &reply, Some(cols));
-        let help = context.style.paint(Paint::Dim, "q leaves");
+        let help = context.style.paint(Paint::Dim, "q quits");
         if lines.len() + 1 >= rows {
             let hidden = lines.len() + 2 - rows.max(3);
             lines.truncate(rows.max(3) - 2);
@@ -130,17 +130,17 @@ fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
         } else {
             lines.push(help);
         }
-        keyboard.draw(&lines)?;
-        if !keyboard.wait()? {
+        view.draw(&lines)?;
+        if !view.wait()? {
             return Ok(exit_code(&reply));
         }
     }
 }
 
-/// Without a terminal: a table (or an object) for every event.
+/// Without a terminal: prints a table (or an object) for every event.
 fn watch_lines(
     context: &Context,
-    connection: &mut Connection,
+    connection: &mut DaemonConnection,
     call: &Call,
 ) -> Result<i32, ClientError> {
     let mut events = context.connect()?;
@@ -154,7 +154,7 @@ fn watch_lines(
             write_stdout(b"\n")?;
         }
         if events.next_notification()?.is_none() {
-            return Err(ClientError::Lost);
+            return Err(ClientError::Disconnected);
         }
     }
 }

@@ -1,42 +1,34 @@
-//! `up`, `down` and `shutdown`: the daemon from its start to its end.
+//! `up`, `down` and `shutdown`.
 
 use crate::client::cli::command::{DownArgs, UpArgs};
 use crate::client::context::{Context, Shell};
 use crate::client::daemon::by_config;
-use crate::client::daemon::daemon_connection::Connection;
-use crate::client::daemon::select;
+use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
+use crate::client::daemon::lifecycle::{start_daemon, wait_for_end};
+use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
 use crate::client::verbs::foreground;
 use crate::client::verbs::progress::{Progress, Verdict};
 use crate::config::{self, Autostart, Config, Environment};
-
 use crate::sys::pidfd;
 use crate::wire::{
     ActParams, ActReply, Call, EventsParams, ProcessStatus, ReloadParams, ShutdownParams,
-    StatusReply, TargetsParams,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
-
-/// How long the daemon may take to end after its last process, in seconds.
-const END_SECONDS: i64 = 30;
 
 /// Runs `up`.
 ///
 /// # Errors
 /// Of the config, the daemon's start or the connection.
-pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
-    let path = select::find_config(context.global.config.as_deref())?;
+pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
+    let path = paths::find_config(context.global.config.as_deref())?;
     let config = load(context, &path)?;
     let mut context = context.clone();
     let found = match find_daemon(&context, &config) {
         Ok(mut connection) => {
             let pid = connection.hello()?.pid;
-            context.notice(&format!("the daemon already runs (pid {pid})"));
+            context.notice(&format!("the daemon is already running (pid {pid})"));
             Some(connection)
         }
         Err(ClientError::NotRunning(_)) => None,
@@ -46,22 +38,22 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     let connection = match found {
         Some(connection) => connection,
         None => {
-            start_daemon(&context, &config)?;
+            start_daemon(&config.path, context.global.socket.as_deref())?;
             find_daemon(&context, &config)?
         }
     };
     context.global.socket = Some(connection.path().to_path_buf());
     drop(connection);
-    // Not that of the control shell: this one. Who follows takes care of signals itself.
+    // Use this daemon, not that of the control shell. The foreground handles signals itself.
     let shell = context.shell.take().filter(|_| args.detach);
-    context.shell = shell.as_ref().map(Shell::elsewhere);
-    // Before the first look, so that nothing falls between the two.
+    context.shell = shell.as_ref().map(Shell::unpinned);
+    // Before the first status, so that no event is missed between the two.
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
     if !fresh {
         start_what_is_down(&context, &config)?;
     }
-    let processes = status(&context)?.processes;
+    let processes = context.status_of_all()?.processes;
     let mut progress = Progress::new(context.style, &config, &processes);
     if args.detach {
         return wait_for_all(&context, &mut progress, &processes, events);
@@ -69,10 +61,10 @@ pub fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     foreground::run(&context, progress, &processes, events, fresh)
 }
 
-/// The daemon of this config, where it is or where it was asked for.
-fn find_daemon(context: &Context, config: &Config) -> Result<Connection, ClientError> {
+/// Connects to the daemon of this config, at `--socket` if that is given.
+fn find_daemon(context: &Context, config: &Config) -> Result<DaemonConnection, ClientError> {
     match &context.global.socket {
-        Some(socket) => by_config::belonging(Connection::open(socket)?, &config.path)?,
+        Some(socket) => by_config::verify_config(DaemonConnection::open(socket)?, &config.path),
         None => by_config::daemon_of(&config.path),
     }
 }
@@ -81,10 +73,14 @@ fn find_daemon(context: &Context, config: &Config) -> Result<Connection, ClientE
 ///
 /// # Errors
 /// Of the connection or the request.
-pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, ClientError> {
+pub(crate) fn down(
+    context: &Context,
+    args: &DownArgs,
+    until_end: bool,
+) -> Result<i32, ClientError> {
     let mut connection = match context.connect() {
         Err(error @ ClientError::NotRunning(_)) => {
-            context.notice("not running");
+            context.notice("no daemon is running");
             return if context.global.json {
                 Err(error)
             } else {
@@ -95,14 +91,15 @@ pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, 
     };
     let hello = connection.hello()?;
     let daemon = pidfd::open(hello.pid).ok();
-    let alive = status(context)?
+    let alive = context
+        .status_of_all()?
         .processes
         .iter()
         .filter(|process| process.pid.is_some())
         .count();
     match connection.call_value(&Call::Shutdown(ShutdownParams { now: args.now })) {
-        // The end may be faster than its announcement.
-        Ok(_) | Err(ClientError::Lost) => {}
+        // The daemon may exit before it answers.
+        Ok(_) | Err(ClientError::Disconnected) => {}
         Err(error) => return Err(error),
     }
     context.notice(&format!(
@@ -119,36 +116,7 @@ pub fn down(context: &Context, args: &DownArgs, until_end: bool) -> Result<i32, 
     Ok(exit::DONE)
 }
 
-/// Waits until the daemon's process is gone.
-///
-/// # Errors
-/// When it does not end.
-pub fn wait_for_end(daemon: Option<OwnedFd>) -> Result<(), ClientError> {
-    let Some(daemon) = daemon else {
-        return Ok(());
-    };
-    let timeout = Timespec {
-        tv_sec: END_SECONDS,
-        tv_nsec: 0,
-    };
-    let mut fds = [PollFd::new(&daemon, PollFlags::IN)];
-    match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout))) {
-        Ok(0) => Err(ClientError::Failed("the daemon does not end".to_string())),
-        _ => Ok(()),
-    }
-}
-
-/// The state of everything.
-///
-/// # Errors
-/// Of the connection.
-pub fn status(context: &Context) -> Result<StatusReply, ClientError> {
-    context.connect()?.call(&Call::Status(TargetsParams {
-        targets: vec!["all".to_string()],
-    }))
-}
-
-/// Loads the config; prints its errors, or its warnings.
+/// Loads the config and prints its errors or warnings.
 fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
     match config::load(path, &Environment::current()) {
         Ok(config) => {
@@ -160,36 +128,13 @@ fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
         Err(error) if context.global.json => Err(ClientError::Failed(error.to_string())),
         Err(error) => {
             eprintln!("{error}");
-            Err(ClientError::Silent(exit::FAILED))
+            Err(ClientError::AlreadyReported(exit::FAILED))
         }
     }
 }
 
-/// Starts `tmd` from our own executable, in the background; it answers when this returns.
-fn start_daemon(context: &Context, config: &Config) -> Result<(), ClientError> {
-    let own = std::env::current_exe()
-        .map_err(|error| ClientError::Failed(format!("our own executable: {error}")))?;
-    let mut command = Command::new(own);
-    command
-        .arg0("tmd")
-        .arg("-d")
-        .arg("-c")
-        .arg(&config.path)
-        .stdin(Stdio::null());
-    if let Some(socket) = &context.global.socket {
-        command.arg("--socket").arg(socket);
-    }
-    let started = command
-        .status()
-        .map_err(|error| ClientError::Failed(format!("starting the daemon: {error}")))?;
-    if started.success() {
-        return Ok(());
-    }
-    // It has said why on standard error.
-    Err(ClientError::Silent(exit::FAILED))
-}
-
-/// Starts what the config wants up and what is not; tells when the config has changed.
+/// Starts the processes that the config wants up and that are down. Prints a notice when the
+/// running processes differ from the config.
 fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientError> {
     let mut connection = context.connect()?;
     let call = Call::Reload(ReloadParams { dry_run: true });
@@ -198,14 +143,13 @@ fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientEr
         plan.entries.iter().any(|entry| entry.action != "unchanged")
     };
     if plan.as_ref().is_ok_and(changed) {
-        context
-            .notice("what runs differs from the config (changed or scaled); tm reload applies it");
+        context.notice("the running processes differ from the config; apply it with tm reload");
     }
     let wanted = |program: &str| {
         let mut programs = config.programs.iter();
         programs.any(|p| p.name == program && p.autostart != Autostart::No)
     };
-    let processes = status(context)?.processes.into_iter();
+    let processes = context.status_of_all()?.processes.into_iter();
     let targets: Vec<String> = processes
         .filter(|process| process.state.is_down() && wanted(&process.program))
         .map(|process| process.name)
@@ -222,12 +166,12 @@ fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientEr
     Ok(())
 }
 
-/// Returns when all are up or one failed.
+/// Waits until all processes are up or one has failed.
 fn wait_for_all(
     context: &Context,
     progress: &mut Progress,
     processes: &[ProcessStatus],
-    mut events: Connection,
+    mut events: DaemonConnection,
 ) -> Result<i32, ClientError> {
     let say = |line: &str| match context.global.quiet || context.global.json {
         true => Ok(()),
@@ -238,14 +182,14 @@ fn wait_for_all(
     }
     while !progress.pending(true).is_empty() && progress.count(Verdict::Failed) == 0 {
         let Some((_, params)) = events.next_notification()? else {
-            return Err(ClientError::Lost);
+            return Err(ClientError::Disconnected);
         };
-        if let Some(line) = progress.take(&crate::client::context::parse(params)?) {
+        if let Some(line) = progress.take(&parse(params)?) {
             say(&line)?;
         }
     }
     if context.global.json {
-        context.print_json(&status(context)?)?;
+        context.print_json(&context.status_of_all()?)?;
     } else {
         say(&progress.summary())?;
     }

@@ -1,0 +1,131 @@
+//! Where the sockets of daemons, the config and the client's own state are.
+
+use crate::client::error::ClientError;
+use crate::config::{self, Environment};
+use crate::sys::runtime;
+use std::env;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The config that `up` and `check` use: the explicit one, else the one in the usual locations.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientError> {
+    let here = env::current_dir().map_err(|error| {
+        ClientError::Failed(format!("cannot read the current directory: {error}"))
+    })?;
+    config::find(explicit, &here, &Environment::current())
+        .map_err(|error| ClientError::Failed(error.to_string()))
+}
+
+/// The path by which the daemon knows its config. The file may have been removed since the daemon
+/// read it.
+///
+/// # Errors
+/// When the current directory is gone.
+pub(crate) fn canonical(path: &Path) -> Result<PathBuf, ClientError> {
+    let from_directory = || {
+        let absolute = std::path::absolute(path)?;
+        let directory = absolute.parent().map(Path::canonicalize).transpose();
+        Ok(match (directory, absolute.file_name()) {
+            (Ok(Some(directory)), Some(name)) => directory.join(name),
+            _ => absolute,
+        })
+    };
+    let found = path.canonicalize().or_else(|_| from_directory());
+    found.map_err(|error: io::Error| ClientError::Failed(format!("{}: {error}", path.display())))
+}
+
+/// The project files of the current directory and those above it, nearest first.
+pub(crate) fn project_files() -> Vec<PathBuf> {
+    let Ok(here) = env::current_dir() else {
+        return Vec::new();
+    };
+    let files = here.ancestors().map(|above| above.join(config::FILE_NAME));
+    files.filter(|file| file.is_file()).collect()
+}
+
+/// The directory in which this user's daemons listen by default.
+pub(crate) fn own_runtime_dir() -> PathBuf {
+    runtime::runtime_dir(effective_uid(), text_var("XDG_RUNTIME_DIR").as_deref())
+}
+
+/// All directories in which this user's daemons may listen. The one without XDG is among them: a
+/// daemon that was started by cron or `su` has no session.
+pub(crate) fn own_runtime_dirs() -> Vec<PathBuf> {
+    vec![
+        own_runtime_dir(),
+        runtime::runtime_dir(effective_uid(), None),
+    ]
+}
+
+/// For root: the directories of daemons that dropped root. A directory is skipped unless its
+/// owner is the user that its name contains.
+pub(crate) fn dropped_runtime_dirs() -> Vec<PathBuf> {
+    if effective_uid() != 0 {
+        return Vec::new();
+    }
+    let entries = std::fs::read_dir("/tmp").into_iter().flatten().flatten();
+    let dropped = entries.filter(|entry| {
+        let name = entry.file_name();
+        let uid = name.to_str().and_then(|name| name.strip_prefix("tmd-"));
+        let owner = entry.metadata().map(|metadata| metadata.uid());
+        uid.is_some_and(|uid| uid.parse().ok() == owner.ok())
+    });
+    dropped.map(|entry| entry.path()).collect()
+}
+
+/// The sockets in these directories, each once: a link counts as its target.
+pub(crate) fn sockets_of(directories: &[PathBuf]) -> Vec<PathBuf> {
+    let mut sockets: Vec<PathBuf> = directories
+        .iter()
+        .flat_map(|directory| sockets_in(directory))
+        .map(|socket| std::fs::read_link(&socket).unwrap_or(socket))
+        .collect();
+    sockets.sort();
+    sockets.dedup();
+    sockets
+}
+
+fn sockets_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths
+        .filter(|path| path.extension().is_some_and(|suffix| suffix == "sock"))
+        .collect()
+}
+
+/// The directory of the control shell's history.
+pub(crate) fn state_dir() -> PathBuf {
+    let (state, home) = (text_var("XDG_STATE_HOME"), text_var("HOME"));
+    runtime::state_dir(effective_uid(), state.as_deref(), home.as_deref())
+}
+
+/// The uid that decides which daemons are the caller's own.
+pub(crate) fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn text_var(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sockets_are_found() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for name in ["a.sock", "a.lock", "b.sock"] {
+            std::fs::write(directory.path().join(name), "").expect("writable");
+        }
+        let mut found = sockets_in(directory.path());
+        found.sort();
+        let wanted = ["a.sock", "b.sock"].map(|name| directory.path().join(name));
+        assert_eq!(found, wanted);
+        assert!(sockets_in(Path::new("/nonexistent")).is_empty());
+    }
+}

@@ -1,0 +1,412 @@
+//! The three forms in which merged output is printed: as it came, as lines with prefixes, or as
+//! JSON objects.
+//!
+//! Pure.
+
+use crate::client::ui::gap_filter::LINE_MAX;
+use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::{display_width, pad};
+use crate::text::strip::{Keep, Strip};
+use crate::text::timestamp::rfc3339;
+use crate::wire::LogLine;
+
+/// How output is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct MergeOptions {
+    /// Colour of prefixes and notices.
+    pub(crate) style: Style,
+    /// The processes. Lines have a prefix if there are several, or with `always_prefix`.
+    pub(crate) names: Vec<String>,
+    pub(crate) always_prefix: bool,
+    /// Put the time before each line.
+    pub(crate) timestamps: bool,
+    /// Remove control sequences.
+    pub(crate) strip: bool,
+    /// Print each line as an object.
+    pub(crate) json: bool,
+    /// Hold an unfinished line until it is complete: no person waits for a prompt.
+    pub(crate) whole_lines: bool,
+}
+
+/// One stream of one process.
+#[derive(Debug)]
+pub(crate) struct OutputSource {
+    pub(crate) process: String,
+    pub(crate) stream: String,
+    /// When the next bytes were written.
+    pub(crate) time_ns: u64,
+    /// Its run ended within a line, which we have ended.
+    pub(crate) line_closed: bool,
+}
+
+/// Prints output in one form. Sources are known by their index.
+#[derive(Debug)]
+pub(crate) enum Writer {
+    /// Bytes of a single process, unchanged and at once.
+    Verbatim(VerbatimWriter),
+    /// Whole lines with a prefix, a time or without control sequences.
+    Lines(LineWriter),
+    /// An object for each line.
+    Json(JsonWriter),
+}
+
+impl Writer {
+    pub(crate) fn new(options: MergeOptions) -> Writer {
+        if options.json {
+            return Writer::Json(JsonWriter::default());
+        }
+        let prefixed = options.always_prefix || options.names.len() != 1;
+        let unchanged = !(prefixed || options.timestamps || options.strip);
+        if unchanged && !options.whole_lines {
+            return Writer::Verbatim(VerbatimWriter {
+                style: options.style,
+                open: None,
+            });
+        }
+        Writer::Lines(LineWriter {
+            labels: Labels {
+                prefixed,
+                width: options
+                    .names
+                    .iter()
+                    .map(|name| display_width(name))
+                    .max()
+                    .unwrap_or(0),
+                names: options.names,
+                style: options.style,
+            },
+            timestamps: options.timestamps,
+            strip: options.strip,
+            unchanged,
+            lines: Vec::new(),
+            open: None,
+        })
+    }
+
+    pub(crate) fn add_source(&mut self, process: &str) {
+        match self {
+            Writer::Verbatim(_) => {}
+            Writer::Lines(writer) => writer.add_source(process),
+            Writer::Json(writer) => writer.lines.push(HeldLine::default()),
+        }
+    }
+
+    pub(crate) fn data(
+        &mut self,
+        index: usize,
+        source: &OutputSource,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        match self {
+            Writer::Verbatim(writer) => writer.data(index, bytes, out),
+            Writer::Lines(writer) => writer.data(index, source, bytes, out),
+            Writer::Json(writer) => writer.data(index, source, bytes, out),
+        }
+    }
+
+    /// Prints a notice about a process. JSON has no notices.
+    pub(crate) fn notice(&mut self, process: &str, text: &str, out: &mut Vec<u8>) {
+        match self {
+            Writer::Verbatim(writer) => writer.notice(text, out),
+            Writer::Lines(writer) => writer.notice(process, text, out),
+            Writer::Json(_) => {}
+        }
+    }
+
+    /// Reports lost output.
+    pub(crate) fn gap(&mut self, process: &str, skipped: u64, out: &mut Vec<u8>) {
+        if let Writer::Json(_) = self {
+            let gap = serde_json::json!({"process": process, "skipped": skipped});
+            out.extend_from_slice(format!("{gap}\n").as_bytes());
+        } else {
+            self.notice(process, &format!("[{skipped} bytes skipped]"), out);
+        }
+    }
+
+    /// Forgets a control sequence of this source whose rest is lost.
+    pub(crate) fn reset_sequences(&mut self, index: usize) {
+        if let Writer::Lines(writer) = self {
+            writer.reset_sequences(index);
+        }
+    }
+
+    /// Prints and ends the unfinished line of a source; false when there is none.
+    pub(crate) fn close_line(
+        &mut self,
+        index: usize,
+        source: &OutputSource,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        match self {
+            Writer::Verbatim(writer) => writer.open == Some(index) && writer.close(out),
+            Writer::Lines(writer) => writer.close_line(index, out),
+            Writer::Json(writer) => writer.print_held(index, source, out),
+        }
+    }
+
+    /// Whether unfinished lines are held.
+    pub(crate) fn has_partial(&self) -> bool {
+        match self {
+            Writer::Verbatim(_) => false,
+            Writer::Lines(writer) => writer.lines.iter().any(|line| !line.held.bytes.is_empty()),
+            Writer::Json(writer) => writer.lines.iter().any(|line| !line.bytes.is_empty()),
+        }
+    }
+
+    /// Prints the unfinished lines.
+    pub(crate) fn flush(&mut self, sources: &[OutputSource], out: &mut Vec<u8>) {
+        for (index, source) in sources.iter().enumerate() {
+            match self {
+                Writer::Verbatim(_) => {}
+                Writer::Lines(writer) => drop(writer.print_held(index, out)),
+                Writer::Json(writer) => drop(writer.print_held(index, source, out)),
+            }
+        }
+    }
+
+    /// Ends the line on the screen, except that of a single process's unchanged output.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Writer::Lines(writer) = self
+            && !writer.unchanged
+        {
+            writer.close(out);
+        }
+    }
+}
+
+/// A line that is not complete.
+#[derive(Debug, Default)]
+struct HeldLine {
+    bytes: Vec<u8>,
+    /// When its first byte was written.
+    time_ns: u64,
+}
+
+impl HeldLine {
+    /// Adds a piece that has at most one line end. True when the line is to be printed.
+    fn push(&mut self, piece: &[u8], time_ns: u64) -> bool {
+        if self.bytes.is_empty() {
+            self.time_ns = time_ns;
+        }
+        self.bytes.extend_from_slice(piece);
+        piece.ends_with(b"\n") || self.bytes.len() > LINE_MAX
+    }
+}
+
+fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n')
+}
+
+/// Prints bytes as they came.
+#[derive(Debug)]
+pub(crate) struct VerbatimWriter {
+    style: Style,
+    /// The source whose unfinished line is on the screen.
+    open: Option<usize>,
+}
+
+impl VerbatimWriter {
+    fn data(&mut self, index: usize, bytes: &[u8], out: &mut Vec<u8>) {
+        if let Some(last) = bytes.last() {
+            self.open = (*last != b'\n').then_some(index);
+        }
+        out.extend_from_slice(bytes);
+    }
+
+    fn notice(&mut self, text: &str, out: &mut Vec<u8>) {
+        self.close(out);
+        let text = self.style.paint(Paint::Dim, text);
+        out.extend_from_slice(format!("{text}\n").as_bytes());
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) -> bool {
+        let open = self.open.take().is_some();
+        if open {
+            out.push(b'\n');
+        }
+        open
+    }
+}
+
+/// The prefixes of lines.
+#[derive(Debug)]
+struct Labels {
+    prefixed: bool,
+    style: Style,
+    /// The position of a name is its colour.
+    names: Vec<String>,
+    width: usize,
+}
+
+impl Labels {
+    fn label(&mut self, process: &str) -> String {
+        if !self.prefixed {
+            return String::new();
+        }
+        let known = self.names.iter().position(|name| name == process);
+        let index = known.unwrap_or_else(|| {
+            self.names.push(process.to_string());
+            self.names.len() - 1
+        });
+        self.width = self.width.max(display_width(process));
+        let padded = format!("{} |", pad(process, self.width));
+        format!("{} ", self.style.paint(Paint::Source(index), &padded))
+    }
+}
+
+/// Prints whole lines.
+#[derive(Debug)]
+pub(crate) struct LineWriter {
+    labels: Labels,
+    timestamps: bool,
+    strip: bool,
+    /// Lines are only held back, not changed.
+    unchanged: bool,
+    lines: Vec<PrefixedLine>,
+    /// The source whose unfinished line is on the screen.
+    open: Option<usize>,
+}
+
+#[derive(Debug)]
+struct PrefixedLine {
+    label: String,
+    held: HeldLine,
+    strip: Option<Strip>,
+}
+
+impl LineWriter {
+    fn add_source(&mut self, process: &str) {
+        let keep = match self.labels.style.is_coloured() {
+            true => Keep::Colours,
+            false => Keep::Text,
+        };
+        self.lines.push(PrefixedLine {
+            label: self.labels.label(process),
+            held: HeldLine::default(),
+            strip: self.strip.then(|| Strip::new(keep)),
+        });
+    }
+
+    fn reset_sequences(&mut self, index: usize) {
+        if let Some(strip) = &mut self.lines[index].strip {
+            strip.finish();
+        }
+    }
+
+    fn data(&mut self, index: usize, source: &OutputSource, bytes: &[u8], out: &mut Vec<u8>) {
+        let mut clean = Vec::new();
+        let bytes = match &mut self.lines[index].strip {
+            Some(strip) => {
+                strip.feed(bytes, &mut clean);
+                &clean
+            }
+            None => bytes,
+        };
+        for piece in pieces(bytes) {
+            if self.lines[index].held.push(piece, source.time_ns) {
+                self.print_held(index, out);
+            }
+        }
+    }
+
+    /// Prints the held line of a source, finished or not; false when there is none.
+    fn print_held(&mut self, index: usize, out: &mut Vec<u8>) -> bool {
+        let held = std::mem::take(&mut self.lines[index].held);
+        if held.bytes.is_empty() {
+            return false;
+        }
+        if self.open != Some(index) {
+            self.close(out);
+            if self.timestamps {
+                let time = rfc3339(held.time_ns);
+                let time = self.labels.style.paint(Paint::Dim, &time);
+                out.extend_from_slice(format!("{time} ").as_bytes());
+            }
+            out.extend_from_slice(self.lines[index].label.as_bytes());
+        }
+        let finished = held.bytes.ends_with(b"\n");
+        let text = held.bytes.strip_suffix(b"\n").unwrap_or(&held.bytes);
+        if self.strip {
+            let text = last_version(text);
+            out.extend_from_slice(text);
+            if text.contains(&0x1b) {
+                out.extend_from_slice(b"\x1b[0m");
+            }
+        } else {
+            out.extend_from_slice(text);
+        }
+        self.open = (!finished).then_some(index);
+        if finished {
+            out.push(b'\n');
+        }
+        true
+    }
+
+    fn close_line(&mut self, index: usize, out: &mut Vec<u8>) -> bool {
+        let begun = self.print_held(index, out) || self.open == Some(index);
+        if begun {
+            self.close(out);
+        }
+        begun
+    }
+
+    fn notice(&mut self, process: &str, text: &str, out: &mut Vec<u8>) {
+        self.close(out);
+        let label = self.labels.label(process);
+        let text = self.labels.style.paint(Paint::Dim, text);
+        out.extend_from_slice(format!("{label}{text}\n").as_bytes());
+    }
+
+    /// Ends the unfinished line on the screen.
+    fn close(&mut self, out: &mut Vec<u8>) {
+        if self.open.take().is_some() {
+            out.push(b'\n');
+        }
+    }
+}
+
+/// Prints objects.
+#[derive(Debug, Default)]
+pub(crate) struct JsonWriter {
+    lines: Vec<HeldLine>,
+}
+
+impl JsonWriter {
+    fn data(&mut self, index: usize, source: &OutputSource, bytes: &[u8], out: &mut Vec<u8>) {
+        for piece in pieces(bytes) {
+            if self.lines[index].push(piece, source.time_ns) {
+                self.print_held(index, source, out);
+            }
+        }
+    }
+
+    /// Prints the held line of a source, finished or not; false when there is none.
+    fn print_held(&mut self, index: usize, source: &OutputSource, out: &mut Vec<u8>) -> bool {
+        let held = std::mem::take(&mut self.lines[index]);
+        if held.bytes.is_empty() {
+            return false;
+        }
+        let text = held.bytes.strip_suffix(b"\n").unwrap_or(&held.bytes);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let line = LogLine {
+            process: source.process.clone(),
+            stream: source.stream.clone(),
+            ts: rfc3339(held.time_ns),
+            text: String::from_utf8_lossy(text).into_owned(),
+        };
+        // Strings always convert to JSON.
+        out.extend(serde_json::to_vec(&line).unwrap_or_default());
+        out.push(b'\n');
+        true
+    }
+}
+
+/// The visible text of a line that overwrites itself: that behind the last carriage return, unless
+/// nothing follows it.
+fn last_version(line: &[u8]) -> &[u8] {
+    let mut versions = line.rsplit(|byte| *byte == b'\r');
+    versions
+        .find(|version| !version.is_empty())
+        .unwrap_or_default()
+}

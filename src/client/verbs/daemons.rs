@@ -1,0 +1,43 @@
+//! `daemons`: the running daemons of this user.
+
+use crate::client::context::Context;
+use crate::client::daemon::select::{self, RunningDaemon};
+use crate::client::error::{ClientError, exit};
+use crate::client::ui::local_time::date_time;
+use crate::client::ui::table::{self, Cell};
+use serde_json::json;
+
+/// Runs the verb.
+///
+/// # Errors
+/// Of the output; `NoDaemon` silently when none runs.
+pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
+    let running = select::running();
+    if context.global.json {
+        let object = |daemon: &RunningDaemon| {
+            json!({"pid": daemon.hello.pid, "config": daemon.hello.config,
+                "socket": daemon.socket, "version": daemon.hello.version,
+                "uid": daemon.hello.uid, "started_at": daemon.hello.started_at,
+                "shutting_down": daemon.hello.shutting_down})
+        };
+        let daemons: Vec<_> = running.iter().map(object).collect();
+        context.print_json(&json!({ "daemons": daemons }))?;
+    } else if !running.is_empty() {
+        let row = |daemon: &RunningDaemon| -> Vec<Cell> {
+            vec![
+                daemon.hello.pid.to_string().into(),
+                daemon.hello.config.as_str().into(),
+                date_time(&daemon.hello.started_at).into(),
+                daemon.socket.display().to_string().into(),
+            ]
+        };
+        let rows: Vec<Vec<Cell>> = running.iter().map(row).collect();
+        let header = ["PID", "CONFIG", "SINCE", "SOCKET"];
+        context.print_lines(&table::render(context.style, &header, &rows, &[0], None))?;
+    }
+    if running.is_empty() {
+        context.notice("no daemon is running");
+        return Ok(exit::NO_DAEMON);
+    }
+    Ok(exit::DONE)
+}

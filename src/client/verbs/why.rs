@@ -1,0 +1,119 @@
+//! `why`: causes, what happens next, and the remedy.
+
+use crate::client::cli::command::ProcessArgs;
+use crate::client::context::Context;
+use crate::client::error::{ClientError, exit};
+use crate::client::ui::style::{Paint, Style};
+use crate::text::printable::printable;
+use crate::wire::{Call, ProcessParams, WhyReply};
+
+/// Runs the verb.
+///
+/// # Errors
+/// Of the connection, the request or the output.
+pub(crate) fn run(context: &Context, args: &ProcessArgs) -> Result<i32, ClientError> {
+    let call = Call::Why(ProcessParams {
+        process: args.process.clone(),
+    });
+    let _: WhyReply = context.ask(&call, |reply| render(context.style, reply))?;
+    Ok(exit::DONE)
+}
+
+/// The answer of `why` for people.
+pub(crate) fn render(style: Style, reply: &WhyReply) -> Vec<String> {
+    let process = &reply.process;
+    let name = style.paint(Paint::Bold, &printable(&process.name));
+    let state = style.state(&process.state);
+    let heading = format!("{name} is {state}");
+    // The summary begins with the same words, without their colours.
+    let same = format!("{} has been {}", process.name, process.state);
+    let mut lines = match reply.summary.strip_prefix(&same) {
+        Some(rest) => vec![format!("{name} has been {state}{}", printable(rest))],
+        None if reply.summary.is_empty() => vec![heading],
+        None => vec![heading, format!("  {}", printable(&reply.summary))],
+    };
+    let mut part = |heading: &str, texts: &[String]| {
+        for (index, text) in texts.iter().enumerate() {
+            let heading = if index == 0 { heading } else { "" };
+            lines.push(format!(
+                "{} {}",
+                style.paint(Paint::Bold, &format!("{heading:<8}")),
+                text
+            ));
+        }
+    };
+    let clean = |texts: &[String]| texts.iter().map(|text| printable(text)).collect::<Vec<_>>();
+    part("because", &clean(&reply.causes));
+    if !reply.next.is_empty() {
+        part("next", &[printable(&reply.next)]);
+    }
+    let pids: Vec<String> = reply
+        .process
+        .clients
+        .iter()
+        .map(|client| format!("client pid {}", client.pid))
+        .collect();
+    part("attached", &pids);
+    part("left", &clean(&reply.process.stragglers));
+    if let Some(remedy) = &reply.remedy {
+        part("remedy", &[style.paint(Paint::Yellow, &printable(remedy))]);
+    }
+    let output = clean(&reply.output);
+    part("output", &output);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{ProcessState, ProcessStatus};
+
+    #[test]
+    fn causes_and_remedy_are_shown() {
+        let reply = WhyReply {
+            process: ProcessStatus {
+                name: "once:0".to_string(),
+                state: ProcessState::Fatal,
+                ..ProcessStatus::default()
+            },
+            summary: "gave up after 4 attempts".to_string(),
+            causes: vec![
+                "exit 0 after 0.1s".to_string(),
+                "starttime is 1s".to_string(),
+            ],
+            next: "nothing until you start it".to_string(),
+            remedy: Some("for a one-shot set starttime: 0".to_string()),
+            output: vec!["done\x1b[2J".to_string()],
+        };
+        assert_eq!(
+            render(Style::plain(), &reply),
+            [
+                "once:0 is FATAL",
+                "  gave up after 4 attempts",
+                "because  exit 0 after 0.1s",
+                "         starttime is 1s",
+                "next     nothing until you start it",
+                "remedy   for a one-shot set starttime: 0",
+                "output   done\\u{1b}[2J",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_summary_is_not_repeated() {
+        let process = ProcessStatus {
+            name: "web:0".to_string(),
+            state: ProcessState::Running,
+            ..ProcessStatus::default()
+        };
+        let reply = WhyReply {
+            process,
+            summary: "web:0 has been RUNNING for 3s, pid 7".to_string(),
+            ..WhyReply::default()
+        };
+        assert_eq!(
+            render(Style::plain(), &reply),
+            ["web:0 has been RUNNING for 3s, pid 7"]
+        );
+    }
+}
