@@ -107,11 +107,17 @@ fn root_takes_no_config_that_others_can_write() {
         tmd.arg("-c").arg(&config);
         let output = support::run(tmd);
         assert_eq!(output.code, 1, "{output:?}");
-        assert!(output.stderr.contains("others can write it"), "{output:?}");
+        assert!(
+            output.stderr.contains("others can write this file"),
+            "{output:?}"
+        );
     }
     set_mode(&config, 0o644);
     let daemon = Daemon::start_in(folder, &[]);
     set_mode(&config, 0o666);
     let error = daemon.rpc_error("reload", json!({}));
-    assert!(error.to_string().contains("others can write it"), "{error}");
+    assert!(
+        error.to_string().contains("others can write this file"),
+        "{error}"
+    );
 }

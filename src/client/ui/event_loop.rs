@@ -4,13 +4,12 @@
 //! be a regular file, which epoll refuses. poll(2) is level-triggered, so a driver may leave
 //! input unread and finds it reported again.
 
+use mio::{Events, Interest, Poll, Token};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::iterator::backend::SignalDelivery;
-use signal_hook::iterator::exfiltrator::SignalOnly;
+use signal_hook_mio::v1_0::Signals;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A descriptor, and the events to wait for.
 #[derive(Debug, Clone, Copy)]
@@ -24,10 +23,12 @@ pub(crate) struct FdWatch<'fd> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Readiness(PollFlags);
 
-/// Signals as a descriptor to wait for.
-#[derive(Debug)]
+/// Signals as a descriptor to wait for: an epoll instance of their own, since that is how
+/// signal-hook-mio reports them.
 pub(crate) struct SignalSource {
-    delivery: SignalDelivery<UnixStream, SignalOnly>,
+    poll: Poll,
+    signals: Signals,
+    events: Events,
 }
 
 impl<'fd> FdWatch<'fd> {
@@ -99,20 +100,29 @@ impl SignalSource {
     /// # Errors
     /// When they cannot be caught.
     pub(crate) fn new(signals: &[i32]) -> io::Result<SignalSource> {
-        let (read, write) = UnixStream::pair()?;
-        let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, signals)?;
-        Ok(SignalSource { delivery })
+        let poll = Poll::new()?;
+        let mut signals = Signals::new(signals)?;
+        poll.registry()
+            .register(&mut signals, Token(0), Interest::READABLE)?;
+        Ok(SignalSource {
+            poll,
+            signals,
+            events: Events::with_capacity(1),
+        })
     }
 
     /// The signals that have arrived since the last call.
     pub(crate) fn pending(&mut self) -> impl Iterator<Item = i32> {
-        self.delivery.pending()
+        // Takes the report off the descriptor. Without it the next wait would return at once; if
+        // it fails, that is all that happens.
+        let _ = self.poll.poll(&mut self.events, Some(Duration::ZERO));
+        self.signals.pending()
     }
 }
 
 impl AsFd for SignalSource {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.delivery.get_read().as_fd()
+        self.poll.registry().as_fd()
     }
 }
 
@@ -121,7 +131,7 @@ mod tests {
     use super::*;
     use signal_hook::consts::SIGWINCH;
     use std::io::Write;
-    use std::time::Duration;
+    use std::os::unix::net::UnixStream;
 
     #[test]
     fn only_what_is_watched_is_reported() {

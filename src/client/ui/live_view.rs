@@ -15,7 +15,6 @@ const REDRAW_MAX: Duration = Duration::from_secs(1);
 const REDRAW_MIN: Duration = Duration::from_millis(50);
 
 /// Draws on the alternate screen and reads keys. Dropping it restores the terminal.
-#[derive(Debug)]
 pub(crate) struct LiveView {
     terminal: OwnedFd,
     raw: tty::RawMode,
