@@ -1,9 +1,9 @@
 //! Keep programs alive, and attach to any of them: the library behind `tmd` (the daemon) and
 //! `tm` (its client).
 //!
-//! Facts go up once, decisions come down once: [`supervisor`] is a pure state machine, the
-//! [`reactor`] around it does every system call and never decides. `ARCHITECTURE.md` has the
-//! whole picture.
+//! [`supervisor`] is a pure state machine: it receives facts and returns decisions. The
+//! [`reactor`] around it makes all system calls and decides nothing. `ARCHITECTURE.md` explains
+//! the structure.
 
 pub mod client;
 pub mod config;
@@ -12,5 +12,5 @@ pub mod ring;
 pub mod supervisor;
 pub mod sys;
 pub mod terminal;
-pub mod text;
+pub(crate) mod text;
 pub mod wire;

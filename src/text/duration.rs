@@ -1,10 +1,10 @@
-//! Durations as people read them.
+//! Formats durations for people.
 
 use std::time::Duration;
 
-/// A duration as the config writes it: `500ms`, `10s`, `1m30s`, `2h`. Loses nothing;
-/// `Duration::MAX` is `forever`.
-pub fn exact(duration: Duration) -> String {
+/// A duration in the config's notation: `500ms`, `10s`, `1m30s`, `2h`. Lossless; `Duration::MAX` is
+/// `forever`.
+pub(crate) fn exact(duration: Duration) -> String {
     if duration == Duration::MAX {
         return "forever".to_string();
     }
@@ -28,9 +28,9 @@ pub fn exact(duration: Duration) -> String {
     }
 }
 
-/// A measured duration in at most two units: `0.2s`, `12s`, `1m30s`, `2h05m`, `3d04h`. Cut, not
-/// rounded: 59.9 s is not yet a minute.
-pub fn approximate(duration: Duration) -> String {
+/// A measured duration in at most two units: `0.2s`, `12s`, `1m30s`, `2h05m`, `3d04h`. Rounds down:
+/// 59.9 s is `59s`.
+pub(crate) fn approximate(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..10 => format!("{seconds}.{}s", duration.subsec_millis() / 100),

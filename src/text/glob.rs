@@ -2,7 +2,7 @@
 
 /// Whether a pattern matches all of a text: `*` is any run, `?` any character, `[abc]`, `[a-z]` and
 /// `[!a]` one of a set. A `[` without its `]` stands for itself.
-pub fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);

@@ -1,10 +1,10 @@
-//! Words for people, and the text that every layer reads or writes the same way: durations,
-//! times, plurals, patterns, did-you-mean and control characters. Pure, and imports no layer.
+//! Text that several layers read or write the same way: durations, times, plurals, patterns,
+//! suggestions and control characters. Pure; imports no layer.
 
-pub mod duration;
-pub mod glob;
-pub mod plural;
-pub mod printable;
-pub mod strip;
-pub mod suggest;
-pub mod timestamp;
+pub(crate) mod duration;
+pub(crate) mod glob;
+pub(crate) mod plural;
+pub(crate) mod printable;
+pub(crate) mod strip;
+pub(crate) mod suggest;
+pub(crate) mod timestamp;

@@ -1,7 +1,7 @@
 //! A number and its noun.
 
 /// `1 process`, `2 processes`.
-pub fn plural(count: usize, one: &str, many: &str) -> String {
+pub(crate) fn plural(count: usize, one: &str, many: &str) -> String {
     match count {
         1 => format!("1 {one}"),
         _ => format!("{count} {many}"),

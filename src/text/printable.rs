@@ -1,8 +1,8 @@
-//! Text of others that is printed on a terminal.
+//! Makes foreign text safe to print on a terminal.
 
-/// The text with its control characters escaped (`\u{1b}`), so that no name or command can steer
-/// the terminal. A tab stays a tab.
-pub fn printable(text: &str) -> String {
+/// Escapes control characters (`\u{1b}`), so that no name or command can control the terminal. Tabs
+/// stay.
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() && c != '\t' {

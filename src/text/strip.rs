@@ -1,5 +1,5 @@
-//! Removes terminal escape sequences from a stream of output. State survives between calls, so a
-//! sequence or a character may be cut anywhere.
+//! Removes terminal escape sequences from a stream of output. State survives between calls, so
+//! sequences and characters may be split across them.
 
 use memchr::{memchr, memchr2};
 
@@ -10,7 +10,7 @@ const PARAMETERS_MAX: usize = 64;
 
 /// Which control characters and sequences stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Keep {
+pub(crate) enum Keep {
     /// For files: control characters stay, sequences go. A carriage return before a newline
     /// goes too.
     #[default]
@@ -27,7 +27,7 @@ pub enum Keep {
 ///
 /// A newline ends any sequence, so that an unfinished one cannot swallow what follows.
 #[derive(Debug, Default)]
-pub struct Strip {
+pub(crate) struct Strip {
     keep: Keep,
     state: State,
     /// Parameters of a control sequence, or part of a character.
@@ -42,7 +42,7 @@ pub struct Strip {
 enum State {
     #[default]
     Ground,
-    /// After the first byte of a possible C1 control in UTF-8.
+    /// After the first byte of what may be a C1 control in UTF-8.
     C2,
     /// Within a longer character, of which `sequence` holds a part.
     Character,
@@ -59,15 +59,15 @@ enum State {
 
 impl Strip {
     /// Starts in plain text.
-    pub fn new(keep: Keep) -> Strip {
+    pub(crate) fn new(keep: Keep) -> Strip {
         Strip {
             keep,
             ..Strip::default()
         }
     }
 
-    /// Appends what is left of `bytes` to `out`.
-    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+    /// Appends the rest of `bytes` to `out`, sequences removed.
+    pub(crate) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
         while let Some(&byte) = rest.first() {
             if self.state == State::Ground && self.keep == Keep::Controls {
@@ -80,13 +80,13 @@ impl Strip {
     }
 
     /// Whether a carriage return waits for the next byte.
-    pub fn holds_return(&self) -> bool {
+    pub(crate) fn holds_return(&self) -> bool {
         self.held_return
     }
 
     /// Ends the stream: drops an unfinished sequence and starts again in plain text. Returns
     /// whether a carriage return was held back.
-    pub fn finish(&mut self) -> bool {
+    pub(crate) fn finish(&mut self) -> bool {
         let held = self.held_return;
         *self = Strip::new(self.keep);
         held
@@ -202,7 +202,7 @@ impl Strip {
         }
     }
 
-    /// Treats each byte of an incomplete character by itself.
+    /// Handles each byte of an incomplete character separately.
     fn break_character(&mut self, out: &mut Vec<u8>) {
         if self.state != State::Character {
             return;

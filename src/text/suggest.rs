@@ -1,12 +1,15 @@
-//! Did you mean: the known word that is nearest to an unknown one.
+//! Suggestions: the known word closest to an unknown one.
 
-/// Longest word that is compared: the comparison is quadratic, and no longer word is a slip.
+/// Longest word to compare. The comparison is quadratic, and longer words are not typing errors.
 const LENGTH_MAX: usize = 64;
 
 /// The candidate closest to `word` by edit distance (insert, delete, replace, swap neighbours;
 /// case does not count), or `None` when none is within a third of the longer word's length (at
 /// least 1, at most 3). The first of equals wins.
-pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let word = comparable(word)?;
     let length = word.chars().count();
     let mut best: Option<(usize, &str)> = None;
@@ -21,7 +24,7 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             continue;
         }
         let distance = strsim::osa_distance(&word, &known);
-        // A word of one letter must not become just any other.
+        // A word of one letter must not match every other one.
         if distance <= limit.min((longer / 3).clamp(1, 3)) && distance < longer {
             best = Some((distance, candidate));
             if distance == 0 {
@@ -33,7 +36,7 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// ``did you mean `…`?`` with the closest candidate.
-pub fn did_you_mean<'a>(
+pub(crate) fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {

@@ -3,14 +3,13 @@
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// Nanoseconds since 1970, for a time given as the duration since then. The largest number
-/// stands for anything after the year 2554.
-pub fn nanoseconds(since_1970: Duration) -> u64 {
+/// Nanoseconds since 1970, from the duration since then. Saturates after the year 2554.
+pub(crate) fn nanoseconds(since_1970: Duration) -> u64 {
     u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// RFC 3339 in UTC with milliseconds, such as `2026-11-20T12:00:00.123Z`.
-pub fn rfc3339(unix_ns: u64) -> String {
+pub(crate) fn rfc3339(unix_ns: u64) -> String {
     // Cannot fail: the crate's range ends in the year 9999, the number's in 2554.
     let time = Timestamp::from_nanosecond(i128::from(unix_ns)).unwrap_or(Timestamp::MAX);
     format!("{time:.3}")
