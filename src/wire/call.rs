@@ -9,52 +9,53 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", content = "params", rename_all = "snake_case")]
 pub enum Call {
-    /// Who is there; answered with `HelloReply`.
+    /// Identifies both sides. Returns `HelloReply`.
     Hello(HelloParams),
-    /// `StatusReply`.
+    /// Returns `StatusReply`.
     Status(TargetsParams),
-    /// `ActReply`, when the outcome is known.
+    /// Returns `ActReply` when the outcome is known.
     Start(ActParams),
-    /// `ActReply`, when the outcome is known.
+    /// Returns `ActReply` when the outcome is known.
     Stop(ActParams),
-    /// `ActReply`, when the outcome is known.
+    /// Returns `ActReply` when the outcome is known.
     Restart(ActParams),
-    /// `ActReply`.
+    /// Returns `ActReply`.
     Signal(SignalParams),
-    /// `SendReply`.
+    /// Returns `SendReply`.
     Send(SendParams),
-    /// `PlanReply`.
+    /// Returns `PlanReply`.
     Reload(ReloadParams),
-    /// `PlanReply`.
+    /// Returns `PlanReply`.
     Scale(ScaleParams),
-    /// `WhyReply`.
+    /// Returns `WhyReply`.
     Why(ProcessParams),
-    /// `ActReply`, when it came true or timed out.
+    /// Returns `ActReply` when the state is reached or the time is up.
     Wait(WaitParams),
-    /// `EventsReply`, then with `follow` a notification `event` each.
+    /// Returns `EventsReply`. With `follow`, an `event` notification follows for each new event.
     Events(EventsParams),
-    /// `LogsReply`, or with `follow` or `frames` an empty object, then frames.
+    /// Returns `LogsReply`; with `follow` or `frames` an empty object, then frames.
     Logs(LogsParams),
-    /// `AttachReply`, then frames.
+    /// Returns `AttachReply`, then frames.
     Attach(AttachParams),
-    /// `DetachReply`.
+    /// Returns `DetachReply`.
     Detach(DetachParams),
-    /// `ClientsReply`.
+    /// Returns `ClientsReply`.
     Clients(TargetsParams),
-    /// `PeekReply`.
+    /// Returns `PeekReply`.
     Peek(PeekParams),
-    /// `DoctorReply`.
+    /// Returns `DoctorReply`.
     Doctor(HelloParams),
-    /// An empty object at once; the connection ends with the daemon, when everything is down.
+    /// Returns an empty object at once. The connection closes when the daemon exits, after all
+    /// processes are down.
     Shutdown(ShutdownParams),
 }
 
-/// What a caller must be allowed to do.
+/// The access that a method requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Look.
+    /// Read-only access.
     Read,
-    /// Change.
+    /// Control: changes processes or the daemon.
     Control,
 }
 
@@ -84,19 +85,19 @@ impl Call {
             )));
         };
         serde_json::from_value(json!({"method": method, "params": &given})).map_err(
-            // The library speaks of its own types; only about what is missing it is plain.
+            // The library's message names Rust types, except for a missing parameter.
             |error| invalid(params::misfit(&given).unwrap_or_else(|| error.to_string())),
         )
     }
 
-    /// The method's name and its parameters, as they go on the wire.
+    /// The method's name and its parameters, as sent.
     pub fn to_parts(&self) -> (String, Value) {
         let mut value = serde_json::to_value(self).unwrap_or_else(|_| json!({}));
         let method = value["method"].as_str().unwrap_or_default().to_string();
         (method, value["params"].take())
     }
 
-    /// What the caller must be allowed to do.
+    /// The access that the caller needs.
     pub fn access(&self) -> Access {
         match self {
             Call::Hello(_)
@@ -149,7 +150,7 @@ fn name_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HelloParams {
-    /// The highest protocol the client speaks; 0 when it does not say.
+    /// The highest protocol version that the client supports; 0 if unknown.
     pub protocol: u32,
     /// Name and version of the client.
     pub client: String,
@@ -158,7 +159,7 @@ pub struct HelloParams {
 /// Parameters of `status` and `clients`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetsParams {
-    /// Which processes.
+    /// Targets: programs, processes, globs, groups or `all`.
     #[serde(default = "all")]
     pub targets: Vec<String>,
 }
@@ -166,12 +167,12 @@ pub struct TargetsParams {
 /// Parameters of `start`, `stop` and `restart`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActParams {
-    /// Which processes; required.
+    /// Targets; required.
     pub targets: Vec<String>,
-    /// Whether the answer waits for the outcome.
+    /// Whether the reply waits for the outcome.
     #[serde(default = "yes")]
     pub wait: bool,
-    /// How long at most, in seconds; the process goes on starting or stopping after that.
+    /// Maximum wait, in seconds. The process continues to start or stop after a timeout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_s: Option<f64>,
 }
@@ -179,19 +180,19 @@ pub struct ActParams {
 /// Parameters of `signal`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SignalParams {
-    /// Name or number.
+    /// Name or number of the signal.
     #[serde(deserialize_with = "name_or_number")]
     pub signal: String,
-    /// Which processes.
+    /// Targets: programs, processes, globs, groups or `all`.
     pub targets: Vec<String>,
 }
 
 /// Parameters of `send`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SendParams {
-    /// To which process.
+    /// The process that receives the text.
     pub process: String,
-    /// What; a newline is not added.
+    /// The text; no newline is added.
     pub text: String,
 }
 
@@ -199,27 +200,27 @@ pub struct SendParams {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReloadParams {
-    /// Only tell what would happen.
+    /// Only report the plan.
     pub dry_run: bool,
 }
 
 /// Parameters of `scale`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScaleParams {
-    /// The program.
+    /// Name of the program.
     pub program: String,
-    /// How many processes it shall have.
+    /// The new number of processes.
     pub numprocs: u32,
 }
 
 /// Parameters of `why`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessParams {
-    /// Which process.
+    /// Name of the process.
     pub process: String,
 }
 
-/// What `wait` waits for.
+/// The state that `wait` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WaitFor {
@@ -227,23 +228,23 @@ pub enum WaitFor {
     Running,
     /// STOPPED.
     Stopped,
-    /// The end of a run: EXITED, FATAL, STOPPED or BACKOFF after a run.
+    /// The end of a run: EXITED, FATAL, STOPPED, or BACKOFF after a run.
     Exited,
     /// FATAL.
     Fatal,
-    /// RUNNING, and healthy where a health check says so.
+    /// RUNNING, and healthy if there is a health check.
     Healthy,
 }
 
 /// Parameters of `wait`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WaitParams {
-    /// Which processes; all of them have to get there.
+    /// Targets; all of them must reach the state.
     pub targets: Vec<String>,
-    /// Where to.
+    /// The state to wait for.
     #[serde(rename = "for")]
     pub wait_for: WaitFor,
-    /// How long at most, in seconds.
+    /// Maximum wait, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_s: Option<f64>,
 }
@@ -252,26 +253,26 @@ pub struct WaitParams {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventsParams {
-    /// Go on with each new event as a notification.
+    /// Send each new event as a notification.
     pub follow: bool,
 }
 
 /// Parameters of `logs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogsParams {
-    /// Which processes.
+    /// Targets: programs, processes, globs, groups or `all`.
     #[serde(default = "all")]
     pub targets: Vec<String>,
-    /// Go on with what comes.
+    /// Follow new output.
     #[serde(default)]
     pub follow: bool,
-    /// Answer in frames (raw bytes) also without `follow`.
+    /// Send frames (raw bytes) even without `follow`.
     #[serde(default)]
     pub frames: bool,
-    /// Only the last so many lines of each process.
+    /// Only the last N lines of each process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<u64>,
-    /// Only what came in the last so many seconds.
+    /// Only output of the last N seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_s: Option<f64>,
     /// `stdout` or `stderr` only.
@@ -283,26 +284,27 @@ pub struct LogsParams {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AttachParams {
-    /// Which process.
+    /// Name of the process.
     pub process: String,
-    /// Never write, never size.
+    /// Read-only: send no input, do not affect the terminal size.
     pub read_only: bool,
-    /// Take the driver's place at once.
+    /// Become the driver at once.
     pub steal: bool,
-    /// Draw what is on the screen first.
+    /// Draw the current screen first.
     pub replay: bool,
-    /// How many lines of history that begins with; by default as many as are useful.
+    /// Lines of history before the screen; by default as many as are useful.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<u32>,
-    /// End at the end of this run, not of the last.
+    /// End with this run; else with the last one.
     pub until_exit: bool,
-    /// Slow the process down (within a bound) rather than skip output.
+    /// Slow the process down (for a bounded time) instead of skipping output.
     pub lossless: bool,
-    /// Size of the client's terminal; 0 when it has none.
+    /// Size of the client's terminal; 0 without one.
     pub rows: u16,
-    /// Size of the client's terminal; 0 when it has none.
+    /// Size of the client's terminal; 0 without one.
     pub cols: u16,
-    /// Device number of the client's terminal, to refuse attaching from inside; 0 for none.
+    /// Device number of the client's terminal; 0 without one. The daemon rejects a client on the
+    /// process's own terminal.
     pub terminal: u64,
 }
 
@@ -310,9 +312,9 @@ pub struct AttachParams {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DetachParams {
-    /// From which process.
+    /// Name of the process.
     pub process: String,
-    /// Everybody, not only the driver.
+    /// Detach all clients, not only the driver.
     pub all: bool,
 }
 
@@ -320,11 +322,11 @@ pub struct DetachParams {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PeekParams {
-    /// Which process.
+    /// Name of the process.
     pub process: String,
-    /// With colours as escape sequences.
+    /// Include colours, as escape sequences.
     pub ansi: bool,
-    /// How many lines of history to tell as well.
+    /// Lines of history to include.
     pub history: u32,
 }
 
@@ -332,7 +334,7 @@ pub struct PeekParams {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ShutdownParams {
-    /// SIGKILL at once instead of an orderly stop.
+    /// Send SIGKILL at once instead of stopping in order.
     pub now: bool,
 }
 
@@ -393,7 +395,7 @@ mod tests {
 
     #[test]
     fn every_parameter_is_in_the_table_of_kinds() {
-        // Every call refuses an object, and says for which parameter.
+        // Every call rejects an object, and names the parameter.
         let full = json!({"targets": ["a"], "process": "a:0", "program": "a", "numprocs": 2,
             "signal": "TERM", "text": "x", "for": "running"});
         for method in METHODS {

@@ -10,13 +10,13 @@ pub const PAYLOAD_MAX: usize = 64 * 1024;
 
 /// Bits of the flags byte.
 pub mod flags {
-    /// A peer that does not know the kind may skip the frame.
+    /// A peer that does not know the kind can skip the frame.
     pub const IGNORABLE: u8 = 1;
     /// Data from standard error.
     pub const STDERR: u8 = 2;
 }
 
-/// What a frame is. Payloads are bytes as they are, big-endian numbers, or JSON.
+/// The kind of a frame. Payloads are raw bytes, big-endian numbers, or JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -26,31 +26,32 @@ pub enum Kind {
     Input = 2,
     /// To the daemon: `u16 rows, u16 cols` of the client's terminal.
     Resize = 3,
-    /// To the client: `u64 offset`, then what draws the screen as of that offset.
+    /// To the client: `u64 offset`, then bytes that draw the screen as of that offset.
     Snapshot = 4,
-    /// To the client: `u64 bytes` were skipped; for `attach` a snapshot follows.
+    /// To the client: `u64 bytes` were skipped. With `attach` a snapshot follows.
     Skipped = 5,
     /// To the client: one line of text about the process, such as its exit and restart.
     Notice = 6,
-    /// To the client: JSON `RoleInfo`, whether it drives or watches.
+    /// To the client: JSON `RoleInfo`, its role.
     Role = 7,
-    /// To the client: JSON `ExitInfo`; the process ended for good and the stream with it.
+    /// To the client: JSON `ExitInfo`. The process ended permanently, and with it the stream.
     Exit = 8,
-    /// To the client: the text says why it was detached. To the daemon: empty, it leaves.
+    /// To the client: text, the reason why it was detached. To the daemon: empty, the client
+    /// detaches.
     Detach = 9,
-    /// To the client: JSON `SourceInfo`, whose data follows (several targets).
+    /// To the client: JSON `SourceInfo`, the source of the next data (with several targets).
     Source = 10,
-    /// To the client: `logs` without follow is at its end.
+    /// To the client: the end of `logs` without follow.
     End = 11,
-    /// To the daemon: the client's input ended; close the process's pipe if it is one.
+    /// To the daemon: the client's input ended. The daemon closes the process's input pipe, if any.
     InputEnd = 12,
-    /// To the daemon: the client throws away what was sent up to the next snapshot, which it asks
-    /// for with this. Only where `AttachReply` says that the daemon knows it.
+    /// To the daemon: the client discards all data until the next snapshot, and requests it with
+    /// this frame. Only valid if `AttachReply` announces support.
     Redraw = 13,
 }
 
 impl Kind {
-    /// The kind of this number.
+    /// The kind with this number.
     pub fn from_u8(number: u8) -> Option<Kind> {
         use Kind::*;
         let kinds = [
@@ -64,9 +65,9 @@ impl Kind {
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// What it is.
+    /// The frame's kind.
     pub kind: Kind,
-    /// See [`flags`].
+    /// Bits of [`flags`].
     pub flags: u8,
     /// At most [`PAYLOAD_MAX`] bytes.
     pub payload: Vec<u8>,
@@ -89,7 +90,7 @@ impl Frame {
         [kind as u8, flags, len[0], len[1], len[2], len[3]]
     }
 
-    /// The whole frame as bytes.
+    /// The frame as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let header = Frame::header(self.kind, self.flags, self.payload.len());
         [&header[..], &self.payload].concat()
@@ -109,7 +110,7 @@ impl Frame {
         }
     }
 
-    /// A `Resize`.
+    /// A `Resize` frame.
     pub fn resize(rows: u16, cols: u16) -> Frame {
         Frame::new(
             Kind::Resize,
@@ -118,7 +119,7 @@ impl Frame {
     }
 }
 
-/// Why a stream of frames cannot be followed any further.
+/// An error after which a stream of frames cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameError {
     /// The header announces more than [`PAYLOAD_MAX`].
@@ -136,7 +137,7 @@ impl fmt::Display for FrameError {
     }
 }
 
-/// Cuts a stream into frames; holds at most one incomplete frame and what came with it.
+/// Splits a stream into frames. Holds at most one incomplete frame and the bytes that came with it.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
     buffer: Vec<u8>,
@@ -144,7 +145,7 @@ pub struct FrameDecoder {
 }
 
 impl FrameDecoder {
-    /// Takes in bytes of any size.
+    /// Adds received bytes, of any length.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -153,12 +154,12 @@ impl FrameDecoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// How many bytes wait.
+    /// Number of buffered bytes.
     pub fn pending(&self) -> usize {
         self.buffer.len() - self.start
     }
 
-    /// The next whole frame; unknown ignorable ones are skipped.
+    /// Takes the next complete frame. Skips unknown frames that are ignorable.
     ///
     /// # Errors
     /// See [`FrameError`].

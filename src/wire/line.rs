@@ -1,11 +1,11 @@
-//! Lines from a stream of bytes, bounded.
+//! Splits a stream of bytes into lines of bounded length.
 
 use std::fmt;
 
-/// Longest line a peer may send, newline included, in bytes.
-pub const LINE_MAX: usize = 1024 * 1024;
+/// Longest line that a peer may send, newline included, in bytes.
+pub(crate) const LINE_MAX: usize = 1024 * 1024;
 
-/// Cuts a stream into lines. Holds at most one incomplete line and what came with it.
+/// Splits a stream into lines. Holds at most one incomplete line and the bytes that came with it.
 #[derive(Debug)]
 pub struct LineDecoder {
     buffer: Vec<u8>,
@@ -14,7 +14,7 @@ pub struct LineDecoder {
     limit: usize,
 }
 
-/// A line longer than this many bytes; the stream cannot be followed any further.
+/// A line exceeds this number of bytes. The stream cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineError(pub usize);
 
@@ -31,8 +31,8 @@ impl fmt::Display for LineError {
 }
 
 impl LineDecoder {
-    /// Lines of at most `limit` bytes: a client trusts its daemon with more than [`LINE_MAX`],
-    /// since the status of thousands of processes is one answer.
+    /// Lines of at most `limit` bytes. A client accepts more than [`LINE_MAX`] from its daemon: the
+    /// status of thousands of processes is one reply.
     pub fn with_limit(limit: usize) -> Self {
         LineDecoder {
             buffer: Vec::new(),
@@ -42,7 +42,7 @@ impl LineDecoder {
         }
     }
 
-    /// Takes in bytes of any size.
+    /// Adds received bytes, of any length.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 && self.start == self.buffer.len() {
             self.buffer.clear();
@@ -51,10 +51,10 @@ impl LineDecoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole line without its newline (nor a carriage return before it).
+    /// Takes the next complete line, without its newline and a carriage return before it.
     ///
     /// # Errors
-    /// When the incomplete line has outgrown the bound.
+    /// The incomplete line exceeds the limit.
     pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, LineError> {
         let Some(at) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
             self.scanned = self.buffer.len();
@@ -79,12 +79,12 @@ impl LineDecoder {
         Ok(Some(line))
     }
 
-    /// How many bytes wait.
+    /// Number of buffered bytes.
     pub fn pending(&self) -> usize {
         self.buffer.len() - self.start
     }
 
-    /// Takes what has not been handed out as a line: the first bytes after a switch to frames.
+    /// Takes the bytes after the last line: the first ones after a switch to frames.
     pub fn take_rest(&mut self) -> Vec<u8> {
         let rest = self.buffer.split_off(self.start);
         *self = LineDecoder::with_limit(self.limit);

@@ -1,7 +1,7 @@
-//! What travels over the control socket: JSON-RPC 2.0 lines, and frames after `attach` and
-//! `logs` have switched a connection. `docs/protocol.md` is the description for others.
+//! The protocol of the control socket: JSON-RPC 2.0 lines, and frames after `attach` and `logs`
+//! have switched a connection. `docs/protocol.md` describes it for other clients.
 //!
-//! Every addition gets a line here, so that an old peer can be reasoned about:
+//! Each addition gets a line here, which shows what an old peer knows:
 //!
 //! * protocol 1: hello status start stop restart signal send reload scale why wait events logs
 //!   attach detach clients peek doctor shutdown; frames 1 to 12.
@@ -20,7 +20,7 @@ pub use call::{
     SignalParams, TargetsParams, WaitFor, WaitParams,
 };
 pub use frame::{Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, PAYLOAD_MAX, flags};
-pub use line::{LINE_MAX, LineDecoder, LineError};
+pub use line::{LineDecoder, LineError};
 pub use process_state::ProcessState;
 pub use reply::{
     ActReply, AttachReply, ChangeInfo, ClientInfo, ClientsReply, DetachReply, DoctorCheck,
@@ -28,10 +28,11 @@ pub use reply::{
     PeekReply, PlanEntryInfo, PlanReply, ProcessStatus, RoleInfo, SendReply, SourceInfo,
     StatusReply, WhyReply,
 };
-pub use rpc::{Id, Message, RpcError, code};
+pub(crate) use rpc::code;
+pub use rpc::{Id, Message, RpcError};
 
-/// The protocol's version; grows when an old peer could misread something.
-pub const PROTOCOL: u32 = 1;
+/// The protocol's version. It grows with a change that an old peer could misread.
+pub(crate) const PROTOCOL: u32 = 1;
 
-/// What this build can do beyond the verbs of protocol 1, as told in `hello`.
-pub const FEATURES: [&str; 3] = ["frames", "snapshot", "events"];
+/// Features of this build beyond the verbs of protocol 1, reported by `hello`.
+pub(crate) const FEATURES: [&str; 3] = ["frames", "snapshot", "events"];

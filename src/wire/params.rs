@@ -1,15 +1,15 @@
-//! What is said about parameters that do not fit: which one, what is expected, what was found.
+//! Error messages for invalid parameters: the name, the expected type, the value.
 
 use serde_json::{Map, Value};
 
-/// What a parameter is, for people.
+/// The type of a parameter, for messages.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Text,
     Texts,
     Flag,
     Seconds,
-    /// Up to this.
+    /// A whole number up to this bound.
     Whole(u64),
     Signal,
     Goal,
@@ -47,7 +47,7 @@ const KINDS: [(&str, Kind); 29] = [
     ("now", Kind::Flag),
 ];
 
-/// Which of these parameters, refused as a whole, is the one that does not fit.
+/// Finds the invalid one among parameters that were rejected.
 pub(super) fn misfit(params: &Map<String, Value>) -> Option<String> {
     let given = KINDS.iter().filter_map(|(name, kind)| {
         let value = params.get(*name)?;
@@ -56,11 +56,11 @@ pub(super) fn misfit(params: &Map<String, Value>) -> Option<String> {
             format!("{name}: expected {expected}, found {}", found(value))
         })
     });
-    // In the order of the table, so that the same request is always refused in the same words.
+    // In the order of the table, so that a request always gets the same message.
     given.into_iter().next()
 }
 
-/// A value in a few words, whatever its size.
+/// Describes a value in a few words, regardless of its size.
 pub(super) fn found(value: &Value) -> String {
     match value {
         Value::Null => "null".to_string(),

@@ -1,25 +1,25 @@
-//! The states of a process as they travel.
+//! The states of a process as sent.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A state by its name. A peer of another version may know more of them.
+/// A state, by its name. A peer of another version may know more.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum ProcessState {
     /// Stopped, or never started.
     Stopped,
-    /// To be started once its conditions are met.
+    /// Starts once its conditions are met.
     Waiting,
     /// Started, not yet up for `starttime`.
     Starting,
-    /// Up.
+    /// Up for at least `starttime`.
     Running,
     /// A start failed; the next attempt waits for its delay.
     Backoff,
-    /// Asked to stop, not yet down.
+    /// A stop was requested; the process is not down yet.
     Stopping,
-    /// Ended on its own and is not restarted.
+    /// Exited on its own; the policy asks for no restart.
     Exited,
     /// No retry is left.
     Fatal,
@@ -39,7 +39,7 @@ impl ProcessState {
         ProcessState::Fatal,
     ];
 
-    /// Whether nothing of the process is up or about to be.
+    /// Whether no leader is up or about to start.
     pub fn is_down(&self) -> bool {
         matches!(
             self,

@@ -11,7 +11,7 @@ pub struct HelloReply {
     pub name: String,
     /// The daemon's version.
     pub version: String,
-    /// The protocol it speaks.
+    /// The protocol version.
     pub protocol: u32,
     /// See [`super::FEATURES`].
     pub features: Vec<String>,
@@ -19,11 +19,11 @@ pub struct HelloReply {
     pub pid: i32,
     /// The config file in use.
     pub config: String,
-    /// The user it runs as.
+    /// The user id of the daemon.
     pub uid: u32,
-    /// When it started, RFC 3339.
+    /// Start time of the daemon, RFC 3339.
     pub started_at: String,
-    /// Whether it is on its way out.
+    /// Whether it is shutting down.
     pub shutting_down: bool,
 }
 
@@ -38,7 +38,7 @@ pub struct ExitInfo {
 }
 
 impl ExitInfo {
-    /// What a shell would report: the code, or 128 + signal.
+    /// The code that a shell reports: the exit code, or 128 + signal.
     pub fn shell_code(self) -> i32 {
         self.code.unwrap_or_else(|| 128 + self.signal.unwrap_or(0))
     }
@@ -50,31 +50,31 @@ impl ExitInfo {
 pub struct ProcessStatus {
     /// `PROGRAM:INDEX`.
     pub name: String,
-    /// The program.
+    /// Name of the program.
     pub program: String,
-    /// The index.
+    /// Index in the program.
     pub instance: u32,
-    /// Name of the state.
+    /// The state.
     pub state: ProcessState,
     /// `up` or `down`.
     pub desired: String,
     /// The leader's process id while it lives.
     pub pid: Option<i32>,
-    /// How long the leader has lived, in seconds.
+    /// Uptime of the leader, in seconds.
     pub uptime_s: Option<f64>,
     /// Automatic starts since the last explicit one.
     pub restarts: u32,
-    /// When the leader was started, RFC 3339.
+    /// Start time of the leader, RFC 3339.
     pub started_at: Option<String>,
     /// How the last run ended.
     pub exit: Option<ExitInfo>,
-    /// One line for people.
+    /// A description, in one line.
     pub detail: String,
     /// Whether it has a terminal of its own.
     pub tty: bool,
-    /// Who is attached.
+    /// Attached clients.
     pub clients: Vec<ClientInfo>,
-    /// What an ended leader left alive: `pid command`.
+    /// Survivors of ended leaders: `pid command`.
     pub stragglers: Vec<String>,
 }
 
@@ -82,25 +82,25 @@ pub struct ProcessStatus {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StatusReply {
-    /// In the config's order.
+    /// Processes in the config's order.
     pub processes: Vec<ProcessStatus>,
 }
 
-/// What became of one process of a request.
+/// The result of a request for one process.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Outcome {
     /// `PROGRAM:INDEX`.
     pub name: String,
-    /// Whether what was asked for came true.
+    /// Whether the requested state was reached.
     pub ok: bool,
-    /// The state it is in now.
+    /// The current state.
     pub state: ProcessState,
-    /// The living leader.
+    /// Pid of the living leader.
     pub pid: Option<i32>,
     /// How the last run ended.
     pub exit: Option<ExitInfo>,
-    /// One line for people.
+    /// A description, in one line.
     pub message: String,
 }
 
@@ -108,9 +108,9 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ActReply {
-    /// One for each process.
+    /// One entry for each process.
     pub processes: Vec<Outcome>,
-    /// The time was over first.
+    /// Whether the request timed out.
     pub timed_out: bool,
 }
 
@@ -118,7 +118,7 @@ pub struct ActReply {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SendReply {
-    /// Bytes taken in; all of them, or the request fails.
+    /// Bytes accepted: all of them, or the request fails.
     pub bytes: usize,
 }
 
@@ -128,13 +128,13 @@ pub struct SendReply {
 pub struct ChangeInfo {
     /// The config key.
     pub key: String,
-    /// The value in force; empty when not shown.
+    /// The current value; empty if hidden.
     pub from: String,
-    /// The value to come; empty when not shown.
+    /// The new value; empty if hidden.
     pub to: String,
 }
 
-/// What a reload does to one process.
+/// The effect of a reload on one process.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PlanEntryInfo {
@@ -142,7 +142,7 @@ pub struct PlanEntryInfo {
     pub process: String,
     /// `add`, `remove`, `restart`, `live` or `unchanged`.
     pub action: String,
-    /// For `restart` and `live`.
+    /// Changed keys, for `restart` and `live`.
     pub changes: Vec<ChangeInfo>,
 }
 
@@ -150,9 +150,9 @@ pub struct PlanEntryInfo {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PlanReply {
-    /// One for each process.
+    /// One entry for each process.
     pub entries: Vec<PlanEntryInfo>,
-    /// Whether it has been applied (not with `dry_run`).
+    /// Whether the plan was applied; false with `dry_run`.
     pub applied: bool,
     /// Warnings about the config, as text.
     pub warnings: Vec<String>,
@@ -162,30 +162,30 @@ pub struct PlanReply {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WhyReply {
-    /// The row of `status`.
+    /// The process, as in `status`.
     pub process: ProcessStatus,
-    /// One sentence.
+    /// The state, in one sentence.
     pub summary: String,
     /// The chain of causes, the nearest first.
     pub causes: Vec<String>,
-    /// What happens next, and when.
+    /// The next change, and when it is due.
     pub next: String,
-    /// What would help.
+    /// The most likely fix.
     pub remedy: Option<String>,
     /// The last lines of its output.
     pub output: Vec<String>,
 }
 
-/// Something that happened.
+/// An event.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventInfo {
-    /// When, RFC 3339.
+    /// Time of the event, RFC 3339.
     pub ts: String,
     /// `process_state`, `process_removed`, `signal_failed`, `reload`, `reload_failed`,
     /// `shutdown`, `output_stalled`, `output_lost`, `log_failing`, `log_working`.
     pub event: String,
-    /// The process it is about.
+    /// The process concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<String>,
     /// The state left.
@@ -194,13 +194,13 @@ pub struct EventInfo {
     /// The state entered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<ProcessState>,
-    /// The leader.
+    /// Pid of the leader.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
-    /// How it ended.
+    /// How the leader ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<ExitInfo>,
-    /// One line for people.
+    /// A description, in one line.
     pub detail: String,
 }
 
@@ -208,7 +208,7 @@ pub struct EventInfo {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventsReply {
-    /// The latest, oldest first.
+    /// The latest events, oldest first.
     pub events: Vec<EventInfo>,
 }
 
@@ -220,9 +220,9 @@ pub struct LogLine {
     pub process: String,
     /// `stdout` or `stderr`.
     pub stream: String,
-    /// When its first byte arrived, RFC 3339.
+    /// Arrival of its first byte, RFC 3339.
     pub ts: String,
-    /// Without the newline; bytes that are not UTF-8 are replaced.
+    /// The line without its newline; bytes that are not UTF-8 are replaced.
     pub text: String,
 }
 
@@ -230,9 +230,9 @@ pub struct LogLine {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogsReply {
-    /// In order of arrival.
+    /// Lines in order of arrival.
     pub lines: Vec<LogLine>,
-    /// Older lines were left out to keep the answer within a line's bound.
+    /// Whether older lines were omitted to keep the reply within its limit.
     pub truncated: bool,
 }
 
@@ -244,15 +244,15 @@ pub struct AttachReply {
     pub process: String,
     /// Whether it has a terminal of its own.
     pub tty: bool,
-    /// Whether what is typed reaches it.
+    /// Whether the process reads typed input.
     pub input: bool,
-    /// The living leader.
+    /// Pid of the living leader.
     pub pid: Option<i32>,
-    /// Name of the state.
+    /// The state.
     pub state: ProcessState,
-    /// Whether this client drives.
+    /// Whether this client is the driver.
     pub driver: bool,
-    /// Whether the daemon takes a `Redraw` frame.
+    /// Whether the daemon accepts `Redraw` frames.
     pub redraws: bool,
 }
 
@@ -260,14 +260,14 @@ pub struct AttachReply {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RoleInfo {
-    /// Whether this client drives.
+    /// Whether this client is the driver.
     pub driver: bool,
-    /// Clients attached in all.
+    /// Number of attached clients.
     pub clients: usize,
-    /// Rows of the process's terminal; 0 from a daemon that does not tell.
+    /// Rows of the process's terminal; 0 from a daemon that does not send them.
     #[serde(skip_serializing_if = "is_zero")]
     pub rows: u16,
-    /// Its columns.
+    /// Columns of the process's terminal.
     #[serde(skip_serializing_if = "is_zero")]
     pub cols: u16,
 }
@@ -276,7 +276,7 @@ fn is_zero(number: &u16) -> bool {
     *number == 0
 }
 
-/// Payload of a `Source` frame: whose data follows.
+/// Payload of a `Source` frame: the source of the next data.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceInfo {
@@ -288,25 +288,25 @@ pub struct SourceInfo {
     pub time_ns: u64,
 }
 
-/// Who is attached.
+/// Attached clients.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClientInfo {
-    /// To this process.
+    /// Name of the process.
     pub process: String,
     /// Process id of the client.
     pub pid: i32,
     /// User id of the client.
     pub uid: u32,
-    /// Whether it drives.
+    /// Whether it is the driver.
     pub driver: bool,
-    /// Whether it only looks.
+    /// Whether it is read-only.
     pub read_only: bool,
-    /// Its terminal's size.
+    /// Size of its terminal.
     pub rows: u16,
-    /// Its terminal's size.
+    /// Size of its terminal.
     pub cols: u16,
-    /// Since when, RFC 3339.
+    /// Time of attaching, RFC 3339.
     pub since: String,
 }
 
@@ -314,7 +314,7 @@ pub struct ClientInfo {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClientsReply {
-    /// In order of attaching.
+    /// Clients in order of attaching.
     pub clients: Vec<ClientInfo>,
 }
 
@@ -322,7 +322,7 @@ pub struct ClientsReply {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DetachReply {
-    /// How many were detached.
+    /// Number of detached clients.
     pub detached: usize,
 }
 
@@ -336,14 +336,14 @@ pub struct PeekReply {
     pub cols: u16,
     /// Row and column of the cursor, from 0.
     pub cursor: (u16, u16),
-    /// The screen's lines, trailing blanks removed.
+    /// Lines of the screen, trailing blanks removed.
     pub lines: Vec<String>,
     /// The terminal's title.
     pub title: String,
     /// Whether the alternate screen is shown.
     pub alternate_screen: bool,
-    /// The lines above the screen, as many as were asked for, with colours; of a process on the
-    /// alternate screen those of its main screen.
+    /// The requested number of lines above the screen, with colours. For a process on the alternate
+    /// screen: lines above its main screen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<String>,
 }
@@ -352,11 +352,11 @@ pub struct PeekReply {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DoctorCheck {
-    /// What was looked at.
+    /// Name of the check.
     pub name: String,
-    /// Whether it is as good as it gets.
+    /// Whether no fallback is needed.
     pub ok: bool,
-    /// What was found, and which fallback is in use.
+    /// The finding, and the fallback in use.
     pub detail: String,
 }
 
@@ -366,12 +366,12 @@ pub struct DoctorCheck {
 pub struct DoctorReply {
     /// The kernel's release.
     pub kernel: String,
-    /// In a fixed order.
+    /// Checks in a fixed order.
     pub checks: Vec<DoctorCheck>,
 }
 
 impl DoctorReply {
-    /// Makes a reply from the name, result and detail of each check.
+    /// Builds a reply from the name, result and detail of each check.
     pub fn new(kernel: String, checks: Vec<(&str, bool, String)>) -> DoctorReply {
         let check = |(name, ok, detail): (&str, bool, String)| DoctorCheck {
             name: name.to_string(),

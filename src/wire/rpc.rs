@@ -4,29 +4,29 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
 
-/// Error codes: JSON-RPC's own, and ours from -32001 on.
-pub mod code {
+/// Error codes: those of JSON-RPC, and our own from -32001.
+pub(crate) mod code {
     /// The line is not JSON.
-    pub const PARSE: i64 = -32700;
+    pub(crate) const PARSE: i64 = -32700;
     /// The line is JSON but not a request.
-    pub const INVALID_REQUEST: i64 = -32600;
+    pub(crate) const INVALID_REQUEST: i64 = -32600;
     /// No such method.
-    pub const METHOD_NOT_FOUND: i64 = -32601;
+    pub(crate) const METHOD_NOT_FOUND: i64 = -32601;
     /// The parameters do not fit the method.
-    pub const INVALID_PARAMS: i64 = -32602;
-    /// Something failed in the daemon.
-    pub const INTERNAL: i64 = -32603;
+    pub(crate) const INVALID_PARAMS: i64 = -32602;
+    /// The daemon failed to handle the request.
+    pub(crate) const INTERNAL: i64 = -32603;
     /// No such process, program or group.
-    pub const NOT_FOUND: i64 = -32001;
-    /// The caller may not.
-    pub const PERMISSION: i64 = -32002;
-    /// Not possible in the state things are in.
-    pub const WRONG_STATE: i64 = -32003;
-    /// The config does not hold; `data` lists every problem.
-    pub const INVALID_CONFIG: i64 = -32004;
+    pub(crate) const NOT_FOUND: i64 = -32001;
+    /// Permission denied.
+    pub(crate) const PERMISSION: i64 = -32002;
+    /// Not possible in the current state.
+    pub(crate) const WRONG_STATE: i64 = -32003;
+    /// The config is invalid; `data` lists all problems.
+    pub(crate) const INVALID_CONFIG: i64 = -32004;
 }
 
-/// A request's id, given back in its answer.
+/// A request's id, repeated in its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Id {
@@ -34,18 +34,18 @@ pub enum Id {
     Number(i64),
     /// A string.
     Text(String),
-    /// `null`: unwise, since errors without a request carry it too, but an id.
+    /// `null`: valid, but not distinguishable from an error without a request.
     Null,
 }
 
 /// An error answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RpcError {
-    /// See [`code`].
+    /// One of [`code`].
     pub code: i64,
     /// One line for people.
     pub message: String,
-    /// The same for programs.
+    /// Details for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
 }
@@ -60,7 +60,7 @@ impl RpcError {
         }
     }
 
-    /// The same with structured data.
+    /// Adds structured data.
     pub fn with_data(mut self, data: Value) -> Self {
         self.data = Some(data);
         self
@@ -80,16 +80,16 @@ impl std::error::Error for RpcError {}
 pub enum Message {
     /// A call; without an id it is a notification and gets no answer.
     Request {
-        /// Its id.
+        /// The request's id; none for a notification.
         id: Option<Id>,
         /// The method's name.
         method: String,
-        /// Its parameters, `{}` when absent.
+        /// Its parameters; `{}` if absent.
         params: Value,
     },
     /// The answer to the request of this id.
     Answer {
-        /// The request's id; none when the request could not be read.
+        /// The request's id; none if the request could not be read.
         id: Option<Id>,
         /// Result or error.
         outcome: Result<Value, RpcError>,
@@ -100,7 +100,7 @@ impl Message {
     /// Reads one line.
     ///
     /// # Errors
-    /// With the code that a server has to answer: not JSON, or not JSON-RPC 2.0.
+    /// An error with the code for the reply, if the line is not JSON or not JSON-RPC 2.0.
     pub fn parse(line: &[u8]) -> Result<Message, RpcError> {
         let value: Value = serde_json::from_slice(line)
             .map_err(|error| RpcError::new(code::PARSE, format!("not JSON: {error}")))?;
