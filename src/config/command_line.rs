@@ -2,16 +2,16 @@
 
 use super::interpolate::expression_length;
 
-/// The words of a command, and the shell's work that nobody will do.
+/// The words of a command, and a shell operator found among them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CommandLine {
-    /// Quotes removed; a `${…}` is part of one word whatever it holds.
+    /// The words, quotes removed. A `${…}` never splits a word, whatever it contains.
     pub words: Vec<String>,
-    /// The first thing that only a shell would act on.
+    /// The first text that only a shell would interpret.
     pub operator: Option<String>,
 }
 
-/// Splits on blanks; `'…'`, `"…"` and `\` quote as in a POSIX shell; a word that begins with `#`
+/// Splits on blanks. `'…'`, `"…"` and `\` quote as in a POSIX shell. A word that begins with `#`
 /// starts a comment.
 ///
 /// # Errors
@@ -33,7 +33,7 @@ struct Splitter<'a> {
     rest: &'a str,
     words: Vec<String>,
     word: Option<String>,
-    /// The unquoted text of the present word, where operators are looked for.
+    /// The unquoted text of the current word, to search for operators.
     bare: String,
     operator: Option<String>,
 }
@@ -61,7 +61,7 @@ impl Splitter<'_> {
         Ok(())
     }
 
-    /// The next character; a `${…}` goes into the word as it is.
+    /// The next character. Copies a `${…}` into the word unchanged.
     fn next(&mut self) -> Option<char> {
         while let Some(length) = expression_length(self.rest) {
             let (expression, rest) = self.rest.split_at(length);
@@ -69,7 +69,7 @@ impl Splitter<'_> {
             self.rest = rest;
         }
         if self.rest.starts_with("$${") {
-            // An escape of interpolation: the second dollar begins no expression.
+            // An escaped dollar: the second one begins no expression.
             self.word.get_or_insert_default().push('$');
             self.rest = &self.rest[2..];
             return Some('$');
@@ -132,7 +132,7 @@ impl Splitter<'_> {
     }
 }
 
-/// What of an unquoted word only a shell would act on.
+/// The part of an unquoted word that only a shell would interpret.
 fn operator(bare: &str, first: bool) -> Option<String> {
     if first && let Some((name, _)) = bare.split_once('=') {
         let named = name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
@@ -241,7 +241,7 @@ mod tests {
                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 text.push(alphabet[(seed >> 16) as usize % alphabet.len()]);
             }
-            // A continued line is no word: there the reference differs from a shell.
+            // The reference treats a continued line as a word; a shell does not.
             if text.contains("\\\n") {
                 continue;
             }

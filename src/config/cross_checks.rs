@@ -1,4 +1,4 @@
-//! What holds for all programs together: files they share, and how many processes there are.
+//! Checks across programs: shared files and the number of processes.
 
 use super::lowering::Lowering;
 use super::node::Location;
@@ -7,10 +7,10 @@ use crate::supervisor::placeholder;
 use crate::supervisor::{FileSink, Launch, Program, Sink};
 use std::collections::BTreeMap;
 
-/// Most processes of all programs together.
+/// Maximum number of processes of all programs in total.
 const PROCESSES_MAX: u64 = 100_000;
 
-/// Checks them, and settles what those that share a file disagree on.
+/// Checks the programs, and unifies the settings of those that share a log file.
 pub(super) fn check(cx: &mut Lowering, lowered: &mut [Lowered], top: Location) {
     if lowered.is_empty() && !cx.failed() {
         let help = "add an entry with a `cmd` under `programs`".to_string();
@@ -57,8 +57,8 @@ fn check_pidfiles(cx: &mut Lowering, lowered: &[Lowered]) {
     }
 }
 
-/// A file has one size at which it is rotated, and so on: where programs share a log with different
-/// options, those of the first one hold, whichever opens it first.
+/// A log file has one set of options. If programs share a file but disagree, the options of the
+/// first one in the config apply, regardless of which opens it first.
 fn share_logs(cx: &mut Lowering, lowered: &mut [Lowered]) {
     let mut owners: BTreeMap<String, (usize, FileSink)> = BTreeMap::new();
     for index in 0..lowered.len() {
@@ -93,7 +93,7 @@ fn share_logs(cx: &mut Lowering, lowered: &mut [Lowered]) {
     }
 }
 
-/// Where the processes of a program log one of their streams.
+/// The log files of one stream of a program's processes.
 fn log_paths(program: &Program, stream: usize) -> Vec<String> {
     let launch = &program.launch;
     let Sink::File(sink) = [&launch.stdout, &launch.stderr][stream] else {
@@ -105,7 +105,7 @@ fn log_paths(program: &Program, stream: usize) -> Vec<String> {
     paths
 }
 
-/// The file that the daemon appends one of the streams to.
+/// The file to which the daemon appends one of the streams.
 fn log_of(launch: &mut Launch, stream: usize) -> Option<&mut FileSink> {
     match [&mut launch.stdout, &mut launch.stderr]
         .into_iter()

@@ -6,10 +6,10 @@ use super::{Access, DaemonSettings, LogFormat, LogSettings, keys};
 use log::LevelFilter;
 use std::path::PathBuf;
 
-/// Longest path of a socket the system takes, in bytes.
+/// Longest socket path that the system accepts, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// The settings; what is absent or faulty keeps its default.
+/// Reads the section. Absent and faulty keys keep their defaults.
 pub(super) fn lower(cx: &mut Lowering, value: Option<&Value>) -> DaemonSettings {
     let mut settings = DaemonSettings::default();
     let Some(table) = value.and_then(|value| cx.table(value, &keys::DAEMON)) else {

@@ -1,4 +1,4 @@
-//! What is wrong with a config, where, and what to do about it.
+//! Errors and warnings about a config: location, message and remedy.
 
 use crate::text::plural::plural;
 use crate::text::printable::printable;
@@ -6,33 +6,33 @@ use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
 
-/// How many columns of a source line are shown.
+/// Number of columns of a source line to show.
 const SHOWN_COLUMNS: usize = 80;
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The config is refused.
+    /// The config is rejected.
     Error,
-    /// The config is used as it is; something in it looks unintended.
+    /// The config is used, but something in it looks unintended.
     Warning,
 }
 
 /// One finding about a config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// The severity of a finding.
     pub severity: Severity,
-    /// The file it is in, as the user named it.
+    /// The file, as the user named it.
     pub file: PathBuf,
-    /// Line from 1; 0 when the file as a whole is meant.
+    /// Line from 1; 0 for the file itself.
     pub line: u32,
-    /// Column from 1, in characters; 0 when the file as a whole is meant.
+    /// Column from 1, in characters; 0 for the file itself.
     pub column: u32,
     /// The path of the key, such as `programs.web.autostart`; may be empty.
     pub key: String,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
     /// The remedy, such as ``did you mean `autostart`?``.
     pub help: Option<String>,
@@ -46,7 +46,7 @@ pub struct Diagnostic {
 pub struct SourceLine {
     /// The line, or the part around the column; control characters replaced.
     pub text: String,
-    /// How many characters precede the place meant.
+    /// Number of characters before the location.
     pub caret: usize,
 }
 
@@ -73,7 +73,7 @@ impl SourceLine {
 }
 
 impl Diagnostic {
-    /// A finding about a file as a whole.
+    /// A finding about a file, without a line.
     pub(super) fn of_file(file: PathBuf, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             severity: Severity::Error,
@@ -87,7 +87,7 @@ impl Diagnostic {
         }
     }
 
-    /// The same with a remedy.
+    /// Adds a remedy.
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Diagnostic {
         self.help = Some(help.into());
         self
@@ -116,7 +116,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Why a config was refused: every error, and the warnings found on the way, in file order.
+/// A rejected config: its errors, and the warnings found on the way, in file order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConfigError {
     /// At least one of them is an error.
@@ -124,7 +124,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// How many of the diagnostics are errors.
+    /// The number of errors among the diagnostics.
     pub fn error_count(&self) -> usize {
         let errors = self.diagnostics.iter();
         errors.filter(|d| d.severity == Severity::Error).count()
@@ -147,8 +147,8 @@ impl From<Diagnostic> for ConfigError {
     }
 }
 
-/// All of them for a person to read, each with its line and a caret, and how many there are.
-/// Ends without a newline; empty when there are none.
+/// Renders diagnostics for people: each with its line and a caret, then the totals. Ends without a
+/// newline; empty without diagnostics.
 pub fn render(diagnostics: &[Diagnostic]) -> String {
     let mut out = String::new();
     let mut errors = 0;
@@ -175,7 +175,7 @@ pub fn render(diagnostics: &[Diagnostic]) -> String {
     out
 }
 
-/// A value as quoted in messages: bounded, on one line.
+/// Quotes a value for a message: bounded, on one line.
 pub(super) fn shown(text: &str) -> String {
     let short: String = text.chars().take(60).collect();
     let more = if short.len() < text.len() { "…" } else { "" };

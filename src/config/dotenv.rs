@@ -1,14 +1,14 @@
-//! Files of environment variables: `NAME=value` lines, as docker and most frameworks read them.
+//! Reads files of environment variables: `NAME=value` lines, as docker and most frameworks do.
 
 /// Names and values, in the order of the file.
 pub(super) type Pairs = Vec<(String, String)>;
 
-/// Reads `[export ]NAME=value` lines. Blank lines and lines that begin with `#` are skipped. A
-/// value in `'…'` is taken as it is; in `"…"` the escapes `\n \t \r \" \\ \$` mean what they do in
-/// a shell; unquoted it ends at ` #` and loses blanks at both ends. Nothing is expanded.
+/// Reads `[export ]NAME=value` lines. Skips blank lines and lines that begin with `#`. A value in
+/// `'…'` is literal. In `"…"` the escapes `\n \t \r \" \\ \$` mean the same as in a shell. An
+/// unquoted value ends at ` #` and loses blanks at both ends. Nothing is expanded.
 ///
 /// # Errors
-/// Every line that is none of these, with its number and the column.
+/// Every malformed line, with its number and the column.
 pub(super) fn parse(text: &str) -> Result<Pairs, Vec<(u32, u32, String)>> {
     let mut pairs = Pairs::new();
     let mut faults = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<Pairs, Vec<(u32, u32, String)>> {
     }
 }
 
-/// Whether a variable may have this name.
+/// Whether this is a valid name of a variable.
 pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0']) && !name.chars().any(char::is_whitespace)
 }

@@ -1,5 +1,5 @@
-//! The world as a config sees it: variables, who we are, and the user database. Given as a value,
-//! so that a test can bring its own.
+//! The environment of a config: variables, the daemon's ids and the user database. Passed as a
+//! value, so that tests can provide their own.
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use std::cell::RefCell;
@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::fmt;
 use std::rc::Rc;
 
-/// What a config is loaded with.
+/// The environment that a config is loaded in.
 #[derive(Clone)]
 pub struct Environment {
     /// The daemon's environment variables.
@@ -17,13 +17,13 @@ pub struct Environment {
     pub uid: u32,
     /// The daemon's effective group id.
     pub gid: u32,
-    /// Where names of users and groups are looked up.
+    /// The database of users and groups.
     pub users: Rc<dyn Users>,
 }
 
 impl Environment {
-    /// This process's own environment and ids, and the system's user database. Variables that
-    /// are not UTF-8 are left out: a config cannot name them.
+    /// The environment and ids of this process, and the system's user database. Omits variables
+    /// that are not UTF-8: a config cannot name them.
     pub fn current() -> Environment {
         let variables = std::env::vars_os();
         let text =
@@ -38,7 +38,7 @@ impl Environment {
 }
 
 impl fmt::Debug for Environment {
-    /// Without the variables, which hold secrets.
+    /// Omits the variables, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Environment");
         shown
@@ -63,8 +63,8 @@ pub struct UserEntry {
     pub shell: String,
 }
 
-/// A database of users and groups. Every look-up is an error in words when the database itself
-/// cannot be asked, and `None` when it has no such entry.
+/// A database of users and groups. A look-up returns `None` if there is no such entry, and an error
+/// message if the database cannot be read.
 pub trait Users {
     /// The user of this name.
     fn user(&self, name: &str) -> Result<Option<UserEntry>, String>;
@@ -101,7 +101,7 @@ impl Users for SystemUsers {
     }
 }
 
-/// Asks each question once: thousands of programs name the same few users.
+/// Caches each look-up: thousands of programs name the same few users.
 pub(super) struct CachedUsers<'a> {
     inner: &'a dyn Users,
     users: RefCell<BTreeMap<String, Answer<UserEntry>>>,
@@ -114,7 +114,7 @@ type Answer<T> = Result<Option<T>, String>;
 type Members = Result<Vec<u32>, String>;
 
 impl<'a> CachedUsers<'a> {
-    pub fn new(inner: &'a dyn Users) -> CachedUsers<'a> {
+    pub(super) fn new(inner: &'a dyn Users) -> CachedUsers<'a> {
         CachedUsers {
             inner,
             users: RefCell::default(),
@@ -160,7 +160,7 @@ impl Users for CachedUsers<'_> {
     }
 }
 
-/// Some systems answer an unknown name with one of these errors.
+/// Some systems report an unknown name with one of these errors.
 fn found<T>(answer: nix::Result<Option<T>>) -> Result<Option<T>, String> {
     use nix::errno::Errno;
     match answer {

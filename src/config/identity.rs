@@ -1,4 +1,4 @@
-//! Names of users and groups to ids, when the config is loaded and never later.
+//! Resolves users and groups to ids, only while the config is loaded.
 
 use super::diagnostics::shown;
 use super::host_environment::{UserEntry, Users};
@@ -6,7 +6,7 @@ use super::lowering::{Lowering, Value};
 use super::{Access, Principal};
 use crate::supervisor::Identity;
 
-/// The values of a program that say whom it runs as.
+/// The keys of a program that select its user and groups.
 #[derive(Default)]
 pub(super) struct Wanted<'a> {
     pub user: Option<Value<'a>>,
@@ -22,7 +22,7 @@ pub(super) fn identity(cx: &mut Lowering, wanted: &Wanted) -> Option<Option<Iden
         .as_ref()
         .map(|value| user_entry(cx, value, group_given));
     let gid = wanted.group.as_ref().map(|value| group_id(cx, value));
-    // Without root there is one fault with these: that they are given.
+    // Without root the key itself is an error: do not check its elements.
     let privileged = cx.daemon_uid == 0;
     let supplementary = wanted.supplementary.as_ref().filter(|_| privileged);
     let supplementary = supplementary.map(|value| group_ids(cx, value));
@@ -71,7 +71,8 @@ fn all_or_nothing<T>(asked: Option<Option<T>>) -> Option<Option<T>> {
     }
 }
 
-/// Without privileges only what changes nothing is possible; says whether that is the case.
+/// Without root a program can only keep the daemon's user and group. Reports keys that ask for
+/// others; returns whether there are none.
 fn unprivileged(
     cx: &mut Lowering,
     wanted: &Wanted,
@@ -129,7 +130,7 @@ fn unanswered(reason: &str) -> String {
     format!("the user database cannot be read: {reason}")
 }
 
-/// A user the database does not know.
+/// An entry for a user that the database does not have.
 fn nameless(uid: u32) -> UserEntry {
     UserEntry {
         name: uid.to_string(),
@@ -216,7 +217,7 @@ fn principal(cx: &mut Lowering, value: &Value) -> Option<Principal> {
     match text.strip_prefix('@') {
         Some(group) => group_named(cx, value, group).map(Principal::Group),
         None => {
-            // A number needs no entry: it is compared, never run as.
+            // A number needs no entry: it is compared with the caller's, never run as.
             let uid = text.parse().ok().filter(|uid| *uid != u32::MAX);
             match uid {
                 Some(uid) => Some(Principal::User(uid)),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 /// Deepest nesting of `${…}` in defaults.
 const DEPTH_MAX: usize = 8;
 
-/// The text with every `${…}` replaced; `$${` becomes `${`; any other `$` stays. Replaced text is
-/// not looked at again.
+/// Replaces every `${…}` of a text; `$${` becomes `${`; any other `$` stays. Replaced text is not
+/// expanded again.
 ///
 /// # Errors
 /// A variable that is unset without a default, or a malformed `${`: message and remedy.
@@ -17,7 +17,7 @@ pub(super) fn interpolate(
     expand(text, variables, 0)
 }
 
-/// The length of the `${…}` at the start of `text`, in bytes, when there is a closed one.
+/// The length in bytes of a closed `${…}` at the start of `text`, if any.
 pub(super) fn expression_length(text: &str) -> Option<usize> {
     let body = text.strip_prefix("${")?;
     let mut depth = 1_usize;

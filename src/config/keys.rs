@@ -1,11 +1,11 @@
-//! The keys there are. `docs/configuration.md` and `configs/full.yaml` have each of them.
+//! The keys of a config. `docs/configuration.md` and `configs/full.yaml` contain each of them.
 
 use crate::text::suggest;
 
-/// Of the config file itself.
+/// Keys of the config file itself.
 pub(super) const TOP: [&str; 5] = ["daemon", "defaults", "programs", "groups", "include"];
 
-/// Of an entry of `programs`, and of `defaults`.
+/// Keys of an entry of `programs`, and of `defaults`.
 pub(super) const PROGRAM: [&str; 26] = [
     "cmd",
     "shell",
@@ -35,7 +35,7 @@ pub(super) const PROGRAM: [&str; 26] = [
     "vars",
 ];
 
-/// Of a map under `stdout` or `stderr`.
+/// Keys of a map under `stdout` or `stderr`.
 pub(super) const SINK: [&str; 8] = [
     "file",
     "max_size",
@@ -47,10 +47,10 @@ pub(super) const SINK: [&str; 8] = [
     "stall",
 ];
 
-/// Of a map under `tty`.
+/// Keys of a map under `tty`.
 pub(super) const TTY: [&str; 3] = ["rows", "cols", "size"];
 
-/// Of `daemon`.
+/// Keys of `daemon`.
 pub(super) const DAEMON: [&str; 7] = [
     "socket",
     "socket_mode",
@@ -61,13 +61,13 @@ pub(super) const DAEMON: [&str; 7] = [
     "access",
 ];
 
-/// Of `daemon.log`.
+/// Keys of `daemon.log`.
 pub(super) const LOG: [&str; 4] = ["file", "level", "format", "syslog"];
 
-/// Of `daemon.access`.
+/// Keys of `daemon.access`.
 pub(super) const ACCESS: [&str; 2] = ["read", "control"];
 
-/// Keys that later versions will know: refused with a word of their own.
+/// Keys reserved for later versions: rejected with a message of their own.
 pub(super) const NOT_YET: [&str; 15] = [
     "depends_on",
     "ready",
@@ -86,7 +86,7 @@ pub(super) const NOT_YET: [&str; 15] = [
     "metrics_file",
 ];
 
-/// Keys of other supervisors, in lower case, and ours for the same thing.
+/// Keys of other supervisors, in lower case, and their equivalents here.
 const FOREIGN: [(&str, &str); 33] = [
     ("command", "cmd"),
     ("exec", "cmd"),
@@ -123,7 +123,8 @@ const FOREIGN: [(&str, &str); 33] = [
     ("logfile", "log"),
 ];
 
-/// What an unknown key was probably meant to be: ours for another supervisor's, or the closest.
+/// A suggestion for an unknown key: the equivalent of another supervisor's key, or the closest
+/// known one.
 pub(super) fn did_you_mean(key: &str, known: &[&str]) -> Option<String> {
     let lower = key.to_lowercase();
     let foreign = FOREIGN.iter().find(|(theirs, _)| *theirs == lower);

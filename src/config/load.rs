@@ -1,4 +1,4 @@
-//! Where configs are found and how their files are read: all file access of this layer.
+//! Finds configs and reads their files: all file access of this layer.
 
 use super::diagnostics::{ConfigError, Diagnostic, Severity};
 use super::host_environment::Environment;
@@ -11,15 +11,15 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The name of a config file in a directory.
-pub const FILE_NAME: &str = "taskmaster.yaml";
+pub(crate) const FILE_NAME: &str = "taskmaster.yaml";
 
-/// Most files that one pattern may match.
+/// Maximum number of files that a pattern may match.
 const MATCHES_MAX: usize = 10_000;
 
-/// Reads a config and everything it refers to.
+/// Reads a config and every file it refers to.
 ///
 /// # Errors
-/// Every error there is, in one go; nothing of a faulty config is used.
+/// All errors at once. No part of a faulty config is used.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigError> {
     let whole_file = |fault: ReadError| {
         let diagnostic = Diagnostic::of_file(path.to_path_buf(), fault.message);
@@ -61,11 +61,11 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
 }
 
 /// The config to use: the explicit one, else the first that exists of `taskmaster.yaml` in `cwd`,
-/// in `$XDG_CONFIG_HOME/taskmaster` (`~/.config/taskmaster`) and in `/etc/taskmaster`. An explicit
-/// one is not looked at: [`load`] says what is wrong with it.
+/// in `$XDG_CONFIG_HOME/taskmaster` (`~/.config/taskmaster`) and in `/etc/taskmaster`. Does not
+/// check that an explicit one exists: [`load`] reports that.
 ///
 /// # Errors
-/// None exists; the message lists the places.
+/// No config exists; the message lists the paths.
 pub fn find(
     explicit: Option<&Path>,
     cwd: &Path,
@@ -85,7 +85,7 @@ pub fn find(
     let mut places = vec![cwd.join(FILE_NAME)];
     places.extend(configs.map(|directory| directory.join("taskmaster").join(FILE_NAME)));
     places.push(Path::new("/etc/taskmaster").join(FILE_NAME));
-    // One that is there but cannot be read is not passed over in silence.
+    // A config that exists but cannot be read must not be skipped silently.
     let there = |place: &&PathBuf| fs::symlink_metadata(place).is_ok();
     if let Some(found) = places.iter().find(there) {
         return Ok(found.clone());
@@ -101,7 +101,7 @@ pub fn find(
         .into())
 }
 
-/// The real file system, with the rules for who may have written a config.
+/// The real file system, with the check of who can write a config.
 struct Disk {
     uid: u32,
 }
@@ -197,7 +197,7 @@ impl Disk {
     }
 }
 
-/// Opens for reading, without waiting for the other end of a FIFO.
+/// Opens a file for reading, without waiting for a writer of a FIFO.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)

@@ -1,4 +1,4 @@
-//! The whole file, and those it includes, to a validated config. Pure: files come through
+//! Turns a config file, and those it includes, into a validated config. Pure: reads files through
 //! [`Files`](super::lowering::Files).
 
 use super::diagnostics::shown;
@@ -16,7 +16,7 @@ use std::rc::Rc;
 /// Longest name of a program or group, in bytes.
 const NAME_LENGTH_MAX: usize = 100;
 
-/// What the files say. Only good when the context holds no error.
+/// The contents of all files. Valid only if no error was reported.
 pub(super) struct Whole {
     pub daemon: DaemonSettings,
     pub programs: Vec<Program>,
@@ -91,7 +91,7 @@ fn parse(cx: &mut Lowering, file: usize, text: &str) -> Option<Rc<Node>> {
     parsed.root.filter(|_| !nothing)
 }
 
-/// The files `include` names: index and text.
+/// The files that `include` names: index and text.
 fn include(cx: &mut Lowering, top: &Table) -> Vec<(usize, String)> {
     let Some(value) = top.find("include") else {
         return Vec::new();
@@ -131,7 +131,7 @@ fn include_one(
 ) -> Option<(usize, String)> {
     match cx.files.read(path) {
         Ok((canonical, _)) if cx.read.contains(&canonical) => {
-            // A pattern may well match the file it is in, or one that another pattern matched.
+            // A pattern may match its own file, or one that another pattern matched.
             if literal && cx.read.first() == Some(&canonical) {
                 return cx.refuse(value, "the file includes itself", Some("remove it"));
             }
@@ -145,7 +145,7 @@ fn include_one(
     }
 }
 
-/// The table of an included file, which may hold programs and groups only.
+/// The table of an included file, which may contain only programs and groups.
 fn included_table<'a>(cx: &mut Lowering, value: &Value<'a>) -> Option<Table<'a>> {
     let table = cx.table(value, &keys::TOP)?;
     for (entry, field) in table.iter() {
@@ -158,7 +158,7 @@ fn included_table<'a>(cx: &mut Lowering, value: &Value<'a>) -> Option<Table<'a>>
     Some(table)
 }
 
-/// The sections of all files that add up.
+/// The sections of all files that are merged.
 #[derive(Default)]
 struct Sections<'a> {
     programs: Vec<Value<'a>>,
@@ -172,19 +172,19 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// Where a program or group stands.
+/// A program or group and its location.
 struct Named<'a> {
     name: String,
     at: Location,
     value: Value<'a>,
 }
 
-/// The entries of all sections, each name once and well-formed.
+/// The entries of all sections. Each name is valid and occurs once.
 fn named<'a>(cx: &mut Lowering, sections: &[Value<'a>], noun: &str) -> Vec<Named<'a>> {
     let mut seen: BTreeMap<String, Location> = BTreeMap::new();
     let mut all = Vec::new();
     for section in sections {
-        // `programs:` with nothing under it is like no programs.
+        // An empty `programs:` means no programs.
         if section.written().is_some_and(|scalar| scalar.is_null()) {
             continue;
         }
@@ -313,7 +313,7 @@ fn groups(
             Kind::Map(entries) => Some(entries.iter().map(|entry| entry.key.as_str())),
             Kind::Scalar(_) | Kind::List(_) => None,
         });
-    // Also of those that are faulty: their group is not to blame.
+    // Includes faulty programs: their group is not at fault.
     let names: BTreeSet<&str> = names.flatten().collect();
     let mut groups = BTreeMap::new();
     for Named { name, value, .. } in named(cx, &sections.groups, "group") {

@@ -1,4 +1,4 @@
-//! What lowering needs at hand: the findings so far, the files' texts, and the world as values.
+//! The context of lowering: the findings so far, the texts of the files, and the environment.
 
 use super::diagnostics::{Diagnostic, Severity, SourceLine, shown};
 use super::host_environment::{CachedUsers, Environment};
@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// No more findings than this are told.
+/// Maximum number of findings to report.
 const DIAGNOSTICS_MAX: usize = 1000;
-/// No more findings than this are kept until it is known which come first.
+/// Maximum number of findings to keep until they are sorted.
 const KEPT_MAX: usize = 10 * DIAGNOSTICS_MAX;
-/// Lines longer than this, in bytes, are not quoted: finding a column in them takes long.
+/// Longest line to quote, in bytes: finding a column in a longer one takes too long.
 const QUOTED_LENGTH_MAX: usize = 256 * 1024;
 
 /// Reads the files a config refers to.
@@ -31,7 +31,7 @@ pub(super) struct ReadError {
 }
 
 impl ReadError {
-    pub fn new(message: impl Into<String>) -> ReadError {
+    pub(super) fn new(message: impl Into<String>) -> ReadError {
         ReadError {
             message: message.into(),
             help: None,
@@ -39,19 +39,19 @@ impl ReadError {
     }
 }
 
-/// A file whose places are spoken of.
+/// A file that findings refer to.
 pub(super) struct SourceFile {
-    /// As shown to the user.
+    /// The name shown to the user.
     pub name: PathBuf,
     pub text: String,
-    /// Whether its lines may be shown: not those of files with secrets.
+    /// Whether its lines may be shown; false for files with secrets.
     pub quotable: bool,
-    /// Where each line starts.
+    /// The offset of each line.
     starts: Vec<usize>,
 }
 
 impl SourceFile {
-    pub fn new(name: PathBuf, text: String, quotable: bool) -> SourceFile {
+    pub(super) fn new(name: PathBuf, text: String, quotable: bool) -> SourceFile {
         let ends = text.match_indices('\n').map(|(index, _)| index + 1);
         let starts = std::iter::once(0).chain(ends).collect();
         SourceFile {
@@ -84,12 +84,12 @@ pub(super) struct Value<'a> {
 }
 
 impl Value<'_> {
-    pub fn at(&self) -> Location {
+    pub(super) fn at(&self) -> Location {
         self.node.at
     }
 
     /// The text as written, when it is a scalar.
-    pub fn written(&self) -> Option<&Scalar> {
+    pub(super) fn written(&self) -> Option<&Scalar> {
         match &self.node.kind {
             Kind::Scalar(scalar) => Some(scalar),
             Kind::List(_) | Kind::Map(_) => None,
@@ -97,7 +97,7 @@ impl Value<'_> {
     }
 }
 
-/// A map of the config whose keys are known to be known.
+/// A map whose keys have been checked.
 pub(super) struct Table<'a> {
     pub key: String,
     pub at: Location,
@@ -105,7 +105,7 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    pub fn find(&self, name: &str) -> Option<Value<'a>> {
+    pub(super) fn find(&self, name: &str) -> Option<Value<'a>> {
         let entry = self.entries.iter().find(|entry| entry.key == name)?;
         Some(Value {
             key: joined(&self.key, name),
@@ -113,8 +113,8 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Every entry that isn't an `x-` one.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a Entry, Value<'a>)> + '_ {
+    /// All entries except `x-` ones.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'a Entry, Value<'a>)> + '_ {
         let entries = self
             .entries
             .iter()
@@ -140,33 +140,33 @@ pub(super) fn joined(key: &str, name: &str) -> String {
     }
 }
 
-/// The state of one loading.
+/// The state of one load.
 pub(super) struct Lowering<'a> {
     pub environment: &'a Environment,
     pub users: CachedUsers<'a>,
     pub files: &'a dyn Files,
     /// Directory of the config file, canonical: relative paths start there.
     pub base: String,
-    /// The same as the user wrote it.
+    /// The directory as the user wrote it.
     pub shown_base: PathBuf,
     pub sources: Vec<SourceFile>,
-    /// Every file read, canonical.
+    /// All files read, canonical.
     pub read: Vec<PathBuf>,
-    /// Whom programs run as when they don't say.
+    /// The user that programs run as by default.
     pub daemon_uid: u32,
     pub daemon_gid: u32,
-    /// `daemon.user` is given: also when it was obeyed before this load.
+    /// `daemon.user` is set, even if the daemon dropped root before this load.
     pub drops_root: bool,
     pub env_files: BTreeMap<PathBuf, Option<Rc<dotenv::Pairs>>>,
     diagnostics: Vec<(Location, Diagnostic)>,
     reported: BTreeSet<(Location, String)>,
     errors: usize,
-    /// Findings that are not kept.
+    /// Number of findings that were not kept.
     dropped: usize,
 }
 
 impl<'a> Lowering<'a> {
-    pub fn new(
+    pub(super) fn new(
         environment: &'a Environment,
         files: &'a dyn Files,
         base: String,
@@ -191,7 +191,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    pub fn error(
+    pub(super) fn error(
         &mut self,
         at: Location,
         key: &str,
@@ -201,7 +201,7 @@ impl<'a> Lowering<'a> {
         self.add(Severity::Error, at, key, message.into(), help);
     }
 
-    pub fn warning(
+    pub(super) fn warning(
         &mut self,
         at: Location,
         key: &str,
@@ -211,8 +211,8 @@ impl<'a> Lowering<'a> {
         self.add(Severity::Warning, at, key, message.into(), help);
     }
 
-    /// An error of a value, at the value.
-    pub fn refuse<T>(
+    /// Reports an error at a value.
+    pub(super) fn refuse<T>(
         &mut self,
         value: &Value,
         message: impl Into<String>,
@@ -222,14 +222,14 @@ impl<'a> Lowering<'a> {
         None
     }
 
-    /// Makes the main file known, as the user named it.
-    pub fn add_main(&mut self, name: PathBuf, canonical: PathBuf, text: String) {
+    /// Adds the main file, as the user named it.
+    pub(super) fn add_main(&mut self, name: PathBuf, canonical: PathBuf, text: String) {
         self.read.push(canonical);
         self.sources.push(SourceFile::new(name, text, true));
     }
 
-    /// Makes a file's places known, and returns its index.
-    pub fn add_source(&mut self, canonical: PathBuf, text: String, quotable: bool) -> usize {
+    /// Adds a file, and returns its index.
+    pub(super) fn add_source(&mut self, canonical: PathBuf, text: String, quotable: bool) -> usize {
         let name = match canonical.strip_prefix(&self.base) {
             Ok(rest) => self.shown_base.join(rest),
             Err(_) => canonical.clone(),
@@ -241,17 +241,18 @@ impl<'a> Lowering<'a> {
         self.sources.len() - 1
     }
 
-    /// Whether there is an error among the findings.
-    pub fn failed(&self) -> bool {
+    /// Whether an error was reported.
+    pub(super) fn failed(&self) -> bool {
         self.errors > 0
     }
 
-    /// Whether there are so many findings that suggestions no longer help.
-    pub fn crowded(&self) -> bool {
+    /// Whether there are too many findings for suggestions to help.
+    pub(super) fn crowded(&self) -> bool {
         self.diagnostics.len() >= DIAGNOSTICS_MAX
     }
 
-    /// The same place says the same thing once, however often it is used (anchors, defaults).
+    /// Adds a finding. A location reports a message once, however often it is used (anchors,
+    /// defaults).
     fn add(
         &mut self,
         severity: Severity,
@@ -283,8 +284,9 @@ impl<'a> Lowering<'a> {
         self.diagnostics.push((at, diagnostic));
     }
 
-    /// Every finding, in the order of the files; of very many the first, errors before warnings.
-    pub fn finish(mut self) -> Vec<Diagnostic> {
+    /// All findings in the order of the files. If there are too many, keeps the first, errors
+    /// before warnings.
+    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         let found = self.diagnostics.len();
         if found > DIAGNOSTICS_MAX {
             self.diagnostics
@@ -316,8 +318,8 @@ impl<'a> Lowering<'a> {
         all
     }
 
-    /// The map of a value, each key of which must be one of `known`.
-    pub fn table<'n>(&mut self, value: &Value<'n>, known: &[&str]) -> Option<Table<'n>> {
+    /// The map of a value; each key must be one of `known`.
+    pub(super) fn table<'n>(&mut self, value: &Value<'n>, known: &[&str]) -> Option<Table<'n>> {
         let table = self.open_table(value, "a map")?;
         for (entry, field) in table.iter() {
             if known.contains(&entry.key.as_str()) {
@@ -339,8 +341,12 @@ impl<'a> Lowering<'a> {
         Some(table)
     }
 
-    /// The map of a value, whatever its keys.
-    pub fn open_table<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<Table<'n>> {
+    /// The map of a value, with any keys.
+    pub(super) fn open_table<'n>(
+        &mut self,
+        value: &Value<'n>,
+        expected: &str,
+    ) -> Option<Table<'n>> {
         let Kind::Map(entries) = &value.node.kind else {
             let message = format!("expected {expected}, found {}", found(value.node));
             return self.refuse(value, message, None);
@@ -353,7 +359,11 @@ impl<'a> Lowering<'a> {
     }
 
     /// The elements of a list; a scalar counts as a list of one.
-    pub fn one_or_list<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<Vec<Value<'n>>> {
+    pub(super) fn one_or_list<'n>(
+        &mut self,
+        value: &Value<'n>,
+        expected: &str,
+    ) -> Option<Vec<Value<'n>>> {
         match &value.node.kind {
             Kind::Scalar(_) => Some(vec![value.clone()]),
             Kind::List(_) => self.list(value, expected),
@@ -362,7 +372,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// The elements of a list.
-    pub fn list<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<Vec<Value<'n>>> {
+    pub(super) fn list<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<Vec<Value<'n>>> {
         let Kind::List(items) = &value.node.kind else {
             let message = format!("expected {expected}, found {}", found(value.node));
             return self.refuse(value, message, Some("write it as [a, b]"));
@@ -374,17 +384,17 @@ impl<'a> Lowering<'a> {
         Some(items.iter().enumerate().map(item).collect())
     }
 
-    /// The absolute form of a path: relative ones start at the config's directory. Nothing is
-    /// looked up, `~` is an ordinary name.
-    pub fn absolute(&self, path: &str) -> String {
+    /// The absolute form of a path. A relative path starts at the config's directory. `~` is an
+    /// ordinary name.
+    pub(super) fn absolute(&self, path: &str) -> String {
         let whole = Path::new(&self.base).join(path);
         let parts: PathBuf = whole.components().collect();
-        // Made of two strings, so nothing is lost.
+        // Joined from two strings, so this is lossless.
         parts.to_string_lossy().into_owned()
     }
 }
 
-/// A node in words.
+/// Describes a node for a message.
 pub(super) fn found(node: &Node) -> String {
     match &node.kind {
         Kind::Scalar(scalar) if scalar.is_null() => "nothing".to_string(),

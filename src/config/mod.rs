@@ -1,8 +1,8 @@
-//! Text in, validated programs out: parsed once, strictly, with every error in one go.
+//! Turns text into validated programs: parsed once, strictly, with all errors reported at once.
 //!
-//! `load` reads the files, `yaml` makes a tree of nodes that know their place, `lower` and what
-//! it calls turn the tree into a [`Config`]. Nothing below `load` touches the outside world but
-//! the user database, which is given as a value.
+//! `load` reads the files and `yaml` builds a tree of nodes that know their location. `lower` and
+//! the modules it calls turn the tree into a [`Config`]. Only `load` touches the outside world; the
+//! user database is passed as a value.
 
 mod command_line;
 mod cross_checks;
@@ -24,12 +24,14 @@ mod streams;
 mod values;
 mod yaml;
 
-pub use diagnostics::{ConfigError, Diagnostic, Severity, SourceLine, render};
+pub use diagnostics::{ConfigError, Diagnostic, Severity, render};
 pub use host_environment::{Environment, SystemUsers, UserEntry, Users};
-pub use load::{FILE_NAME, find, load};
-pub use quantity::{parse_duration, parse_size};
+pub use load::{find, load};
 
-pub use crate::supervisor::{Autostart, signal_names};
+pub(crate) use crate::supervisor::{Autostart, signal_names};
+pub(crate) use load::FILE_NAME;
+pub(crate) use quantity::parse_duration;
+
 use crate::supervisor::{Identity, Program};
 use log::LevelFilter;
 use std::collections::BTreeMap;
@@ -42,32 +44,32 @@ pub struct Config {
     pub path: PathBuf,
     /// The daemon's own settings.
     pub daemon: DaemonSettings,
-    /// In the order of the file, then of the files it includes.
+    /// Programs in the order of the file, then of the files it includes.
     pub programs: Vec<Program>,
     /// Names of groups and their programs.
     pub groups: BTreeMap<String, Vec<String>>,
-    /// What looks unintended.
+    /// Warnings about keys that look unintended.
     pub warnings: Vec<Diagnostic>,
-    /// Every file that was read, canonical, the main one first.
+    /// All files that were read, canonical, the main one first.
     pub files: Vec<PathBuf>,
 }
 
 /// The `daemon` section.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DaemonSettings {
-    /// Absolute path of the control socket, when it isn't the usual one.
+    /// Absolute path of the control socket, if not the default.
     pub socket: Option<PathBuf>,
     /// Permissions of the socket.
     pub socket_mode: u32,
-    /// Group the socket is given to.
+    /// Group of the socket.
     pub socket_group: Option<u32>,
-    /// Whom the daemon becomes at start, for good.
+    /// The user that the daemon switches to at start, permanently.
     pub user: Option<Identity>,
-    /// Absolute path of a file for the daemon's pid.
+    /// Absolute path of the daemon's pidfile.
     pub pidfile: Option<PathBuf>,
     /// The daemon's log.
     pub log: LogSettings,
-    /// Who else may talk to the daemon.
+    /// Other users with access to the daemon.
     pub access: Access,
 }
 
@@ -88,13 +90,13 @@ impl Default for DaemonSettings {
 /// `daemon.log`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Absolute path, besides standard error.
+    /// Absolute path of a file that receives the log besides standard error.
     pub file: Option<PathBuf>,
-    /// What is logged.
+    /// The minimum level.
     pub level: LevelFilter,
-    /// How a line looks.
+    /// The format of a line.
     pub format: LogFormat,
-    /// Whether it goes to syslog too.
+    /// Whether the log also goes to syslog.
     pub syslog: bool,
 }
 
@@ -109,21 +111,21 @@ impl Default for LogSettings {
     }
 }
 
-/// How a line of the daemon's log looks.
+/// The format of the daemon's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// `daemon.access`: who may talk to the daemon besides root and its owner.
+/// `daemon.access`: who can use the daemon besides root and its owner.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
-    /// Who may look.
+    /// Users and groups with read access.
     pub read: Vec<Principal>,
-    /// Who may also change things.
+    /// Users and groups that may also control processes.
     pub control: Vec<Principal>,
 }
 

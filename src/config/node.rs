@@ -1,8 +1,8 @@
-//! A config as a tree of nodes that know where they were written.
+//! A config as a tree of nodes that know their location.
 
 use std::rc::Rc;
 
-/// Where something was written.
+/// A location in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Location {
     /// Index of the file among those that were read.
@@ -13,14 +13,14 @@ pub(super) struct Location {
     pub column: u32,
 }
 
-/// A value and where it was written. An alias is the node it stands for.
+/// A value and its location. An alias is the node that it refers to.
 #[derive(Debug)]
 pub(super) struct Node {
     pub at: Location,
     pub kind: Kind,
-    /// Nodes in it, aliases expanded.
+    /// The number of nodes in it, aliases expanded.
     pub weight: u64,
-    /// Levels in it, itself included.
+    /// The number of levels in it, itself included.
     pub height: usize,
 }
 
@@ -35,13 +35,13 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Scalar {
     pub text: String,
-    /// Neither quoted nor a block nor tagged as text.
+    /// Neither quoted nor a block scalar nor tagged as text.
     pub plain: bool,
 }
 
 impl Scalar {
-    /// Whether YAML reads it as no value at all.
-    pub fn is_null(&self) -> bool {
+    /// Whether YAML reads it as null.
+    pub(super) fn is_null(&self) -> bool {
         self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
 }
@@ -53,11 +53,11 @@ pub(super) struct Entry {
     pub value: Rc<Node>,
 }
 
-/// A fault of the text itself.
+/// An error in the YAML text.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
     pub at: Location,
-    /// The path of the key, may be empty.
+    /// The path of the key; may be empty.
     pub key: String,
     pub message: String,
     pub help: Option<String>,

@@ -12,7 +12,7 @@ pub(super) type Vars = BTreeMap<String, String>;
 /// A suspicious placeholder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PlaceholderProblem {
-    /// `{vars.NAME}` without such a variable.
+    /// `{vars.NAME}`, but the variable does not exist.
     UnknownVariable {
         message: String,
         help: Option<String>,

@@ -1,4 +1,4 @@
-//! An entry of `programs`, defaults beneath it, to a `supervisor::Program`.
+//! Turns an entry of `programs`, merged with the defaults, into a `supervisor::Program`.
 
 use super::diagnostics::shown;
 use super::identity::{self, Wanted};
@@ -16,19 +16,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// Most processes of one program.
+/// Maximum number of processes of one program.
 const PROCESSES_MAX: u32 = 10_000;
 
-/// A program and what later checks need to know.
+/// A program and the locations that later checks need.
 pub(super) struct Lowered {
     pub program: Program,
-    /// Where its pidfile is named, and under which key.
+    /// The location and the key of its pidfile.
     pub pidfile_at: Option<(Location, String)>,
-    /// The same of `stdout` and `stderr`.
+    /// The locations and keys of `stdout` and `stderr`.
     pub sinks_at: [Option<(Location, String)>; 2],
 }
 
-/// The keys of a program, those of `defaults` beneath them.
+/// The keys of a program, with those of `defaults` as fallback.
 pub(super) struct Layers<'a> {
     pub own: &'a Table<'a>,
     pub defaults: Option<&'a Table<'a>>,
@@ -41,8 +41,8 @@ impl<'a> Layers<'a> {
     }
 }
 
-/// Reads every key, reporting each fault; what is faulty keeps its default. `name` is `None` for
-/// `defaults` themselves, which need no command.
+/// Reads every key and reports each error. A faulty key keeps its default. `name` is `None` for
+/// `defaults` itself, which needs no command.
 pub(super) fn lower(cx: &mut Lowering, name: Option<(&str, Location)>, layers: &Layers) -> Lowered {
     let vars = text_map(cx, layers, "vars");
     let numprocs = layers
@@ -189,7 +189,7 @@ fn streams(cx: &mut Lowering, layers: &Layers, vars: &Vars, launch: &mut Launch)
         return;
     }
     for name in ["stdin", "stderr"] {
-        // Not for what comes from the defaults: that is meant for others.
+        // Ignores the defaults: they may be meant for other programs.
         if let Some(value) = layers.own.find(name) {
             let message = "has no effect with `tty`: the terminal is its only stream";
             cx.warning(
@@ -261,7 +261,7 @@ fn signal(cx: &mut Lowering, value: &Value) -> Option<i32> {
     )
 }
 
-/// The words to exec, empty after an error.
+/// The words to execute; empty after an error.
 fn command(
     cx: &mut Lowering,
     name: Option<(&str, Location)>,
@@ -320,7 +320,7 @@ fn listed_words(cx: &mut Lowering, value: &Value) -> Option<Vec<String>> {
     words.into_iter().collect()
 }
 
-/// Split first, then filled in: a variable's value stays within its word.
+/// Splits before interpolating: a variable's value stays within its word.
 fn split_words(cx: &mut Lowering, value: &Value) -> Option<Vec<String>> {
     let scalar = cx.scalar(value, "a command")?;
     let split = match command_line::split(&scalar.text) {
@@ -346,7 +346,7 @@ fn split_words(cx: &mut Lowering, value: &Value) -> Option<Vec<String>> {
     words.collect::<Vec<_>>().into_iter().collect()
 }
 
-/// What is set for the process: files first, then the defaults' variables, then its own.
+/// The variables of the process: those of files, then of the defaults, then its own.
 fn environment(cx: &mut Lowering, layers: &Layers, vars: &Vars) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     if let Some(value) = layers.find("env_file") {
@@ -405,7 +405,7 @@ fn read_env_file(cx: &mut Lowering, value: &Value, path: &Path) -> Option<dotenv
     }
 }
 
-/// A map of names to texts, the defaults' entries beneath.
+/// A map of names to texts, with the defaults' entries as fallback.
 fn text_map(cx: &mut Lowering, layers: &Layers, name: &str) -> BTreeMap<String, String> {
     let mut map = BTreeMap::new();
     for value in layer_values(layers, name) {

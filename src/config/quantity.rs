@@ -1,16 +1,17 @@
-//! Durations, sizes, modes and whole numbers as people write them.
+//! Parses durations, sizes, modes and whole numbers.
 
 use std::time::Duration;
 
 /// Longest duration, in nanoseconds: a hundred years.
 const NANOS_MAX: u128 = 100 * 366 * 24 * 3600 * 1_000_000_000;
 
-/// A duration: a bare number is seconds, else numbers with `us`, `ms`, `s`, `m`, `h` or `d`, such
-/// as `500ms`, `1.5s` or `1m30s`.
+/// A duration: a number of seconds, or numbers with `us`, `ms`, `s`, `m`, `h` or `d`, such as
+/// `500ms`, `1.5s` or `1m30s`.
 ///
 /// # Errors
-/// Anything else, a negative one and one of more than a hundred years, in words.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+/// Returns a message for any other text, and for a duration that is negative or longer than a
+/// hundred years.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let trimmed = text.trim();
     if trimmed.starts_with('-') {
         return Err("a duration cannot be negative".to_string());
@@ -55,12 +56,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::new(seconds, nanos))
 }
 
-/// A size in bytes: a bare number, or one with `B`, `KB`, `MB`, `GB`, `TB` (also `K`, `KiB` and
-/// so on, in any case). As with supervisord a kilobyte is 1024 bytes in every spelling.
+/// A size in bytes: a number, or one with `B`, `KB`, `MB`, `GB`, `TB` (also `K`, `KiB` and so on,
+/// in any case). As in supervisord, a kilobyte is 1024 bytes in every spelling.
 ///
 /// # Errors
-/// Anything else, and more than 2^63 bytes, in words.
-pub fn parse_size(text: &str) -> Result<u64, String> {
+/// Returns a message for any other text, and for more than 2^63 bytes.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let unclear = || "not a size; write bytes, or 64KB, 10MiB, 1GB".to_string();
     let text = text.trim();
     if text.starts_with('-') {
@@ -80,7 +81,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     fits.ok_or_else(|| "larger than 2^63 bytes".to_string())
 }
 
-/// An octal mode whatever the spelling: `022`, `0o22`, `22`.
+/// An octal mode, in any spelling: `022`, `0o22`, `22`.
 pub(super) fn parse_octal(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let octal = !digits.is_empty() && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
@@ -93,7 +94,7 @@ pub(super) fn parse_octal(text: &str) -> Result<u32, String> {
     }
 }
 
-/// A whole number, in decimal, without a leading zero (YAML's versions read that differently).
+/// A decimal number without a leading zero, whose meaning depends on the YAML version.
 pub(super) fn parse_integer(text: &str) -> Result<i128, String> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -105,7 +106,7 @@ pub(super) fn parse_integer(text: &str) -> Result<i128, String> {
     text.parse().map_err(|_| "out of range".to_string())
 }
 
-/// Digits, perhaps with a decimal point between them, and the rest.
+/// Splits off digits with an optional decimal point.
 fn leading_number(text: &str) -> Option<(&str, &str)> {
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
@@ -117,7 +118,7 @@ fn leading_number(text: &str) -> Option<(&str, &str)> {
     well_formed.then_some((number, rest))
 }
 
-/// A number times a unit, rounded down. None when it has more digits than any sensible value.
+/// A number times a unit, rounded down; `None` if it has too many digits.
 fn scaled(number: &str, unit: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.len() > 22 || fraction.len() > 12 {

@@ -10,12 +10,12 @@ use crate::supervisor::placeholder::{self, Values};
 use crate::supervisor::{FileSink, Sink, SizePolicy, Stall, Stdin, Tty};
 use std::time::Duration;
 
-/// When a log file is rotated, unless it says otherwise.
+/// Default size at which a log file is rotated, in bytes.
 const ROTATION_SIZE: u64 = 50 * 1024 * 1024;
-/// How many rotated files are kept, unless it says otherwise.
+/// Default number of rotated files to keep.
 const KEEP: u32 = 10;
 
-/// Which stream a sink is for.
+/// The stream that a sink belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
     Stdout,
@@ -24,7 +24,7 @@ pub(super) enum Stream {
 
 const EXPECTED: &str = "`ring`, `discard`, a path, or a map with `file`";
 
-/// Where a stream goes.
+/// Reads the sink of a stream.
 pub(super) fn sink(cx: &mut Lowering, value: &Value, stream: Stream, vars: &Vars) -> Option<Sink> {
     if matches!(value.node.kind, Kind::Map(_)) {
         return file_map(cx, value, vars);
@@ -133,7 +133,7 @@ fn stall(cx: &mut Lowering, value: &Value) -> Option<Stall> {
     }
 }
 
-/// An absolute path of a file, its placeholders checked.
+/// Reads an absolute path of a file and checks its placeholders.
 pub(super) fn file_path(
     cx: &mut Lowering,
     value: &Value,
@@ -147,10 +147,10 @@ pub(super) fn file_path(
     path(cx, value, text, vars)
 }
 
-/// An absolute path, its placeholders checked.
+/// Reads an absolute path and checks its placeholders.
 pub(super) fn path(cx: &mut Lowering, value: &Value, text: &str, vars: &Vars) -> Option<String> {
     placeholders(cx, value, text, vars)?;
-    // `{vars.dir}/log` may be absolute once it is expanded.
+    // `{vars.dir}/log` may be absolute once expanded.
     let nameless = Values {
         program: "",
         instance: 0,
@@ -165,7 +165,7 @@ pub(super) fn path(cx: &mut Lowering, value: &Value, text: &str, vars: &Vars) ->
     })
 }
 
-/// Where standard input comes from.
+/// Reads the source of standard input.
 pub(super) fn stdin(cx: &mut Lowering, value: &Value) -> Option<Stdin> {
     if let Some(scalar) = value.written()
         && scalar.is_null()
@@ -193,8 +193,7 @@ pub(super) fn stdin(cx: &mut Lowering, value: &Value) -> Option<Stdin> {
     }
 }
 
-/// Warns of a file that is named like one of these words but for upper case. Beside each stands
-/// what was meant.
+/// Warns if a file name differs only by case from one of these words. Each comes with its meaning.
 fn wrong_case(
     cx: &mut Lowering,
     value: &Value,
@@ -209,7 +208,7 @@ fn wrong_case(
     }
 }
 
-/// Its own terminal, or none.
+/// Reads the terminal, or `None` for a process without one.
 pub(super) fn tty(cx: &mut Lowering, value: &Value) -> Option<Option<Tty>> {
     let mut tty = Tty {
         rows: 24,

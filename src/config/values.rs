@@ -1,4 +1,4 @@
-//! Scalars of the config to values: text, numbers, durations, words of a set.
+//! Reads scalars: text, numbers, durations, words of a set.
 
 use super::diagnostics::shown;
 use super::interpolate::interpolate;
@@ -8,12 +8,12 @@ use super::quantity;
 use crate::text::suggest::did_you_mean;
 use std::time::Duration;
 
-/// Longest duration a config may ask for: a year of 366 days.
+/// Longest duration in a config: a year of 366 days.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl Lowering<'_> {
-    /// The raw text of a scalar that is there.
-    pub fn scalar<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<&'n Scalar> {
+    /// The scalar of a value; reports null and collections.
+    pub(super) fn scalar<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<&'n Scalar> {
         match &value.node.kind {
             Kind::Scalar(scalar) if !scalar.is_null() => Some(scalar),
             Kind::Scalar(_) => {
@@ -32,13 +32,13 @@ impl Lowering<'_> {
     }
 
     /// The text of a scalar of any type, variables expanded.
-    pub fn text(&mut self, value: &Value, expected: &str) -> Option<String> {
+    pub(super) fn text(&mut self, value: &Value, expected: &str) -> Option<String> {
         let scalar = self.scalar(value, expected)?;
         self.interpolated(value, &scalar.text)
     }
 
     /// Text that belongs to `value`, variables expanded.
-    pub fn interpolated(&mut self, value: &Value, text: &str) -> Option<String> {
+    pub(super) fn interpolated(&mut self, value: &Value, text: &str) -> Option<String> {
         let expanded = match interpolate(text, &self.environment.variables) {
             Ok(expanded) => expanded,
             Err((message, help)) => return self.refuse(value, message, help.as_deref()),
@@ -50,7 +50,7 @@ impl Lowering<'_> {
     }
 
     /// Text that is not empty.
-    pub fn nonempty(&mut self, value: &Value, expected: &str) -> Option<String> {
+    pub(super) fn nonempty(&mut self, value: &Value, expected: &str) -> Option<String> {
         let text = self.text(value, expected)?;
         if text.is_empty() {
             return self.refuse(
@@ -62,7 +62,7 @@ impl Lowering<'_> {
         Some(text)
     }
 
-    /// Text of a scalar that must not be quoted, unless a variable makes it.
+    /// Text of a scalar that must not be quoted, unless it contains a variable.
     fn unquoted(&mut self, value: &Value, expected: &str) -> Option<String> {
         let scalar = self.scalar(value, expected)?;
         let text = self.interpolated(value, &scalar.text)?;
@@ -73,7 +73,7 @@ impl Lowering<'_> {
         Some(text)
     }
 
-    pub fn boolean(&mut self, value: &Value) -> Option<bool> {
+    pub(super) fn boolean(&mut self, value: &Value) -> Option<bool> {
         let text = self.unquoted(value, "true or false")?;
         if let Some(boolean) = boolean_of(&text) {
             return Some(boolean);
@@ -84,7 +84,7 @@ impl Lowering<'_> {
     }
 
     /// A whole number within bounds, both included.
-    pub fn integer(&mut self, value: &Value, least: u32, most: u32) -> Option<u32> {
+    pub(super) fn integer(&mut self, value: &Value, least: u32, most: u32) -> Option<u32> {
         let text = self.unquoted(value, "a whole number")?;
         match quantity::parse_integer(&text) {
             Ok(number) if (i128::from(least)..=i128::from(most)).contains(&number) => {
@@ -98,7 +98,7 @@ impl Lowering<'_> {
         }
     }
 
-    pub fn duration(&mut self, value: &Value) -> Option<Duration> {
+    pub(super) fn duration(&mut self, value: &Value) -> Option<Duration> {
         let text = self.text(value, "a duration")?;
         match quantity::parse_duration(&text) {
             Ok(duration) if duration <= DURATION_MAX => Some(duration),
@@ -108,7 +108,7 @@ impl Lowering<'_> {
     }
 
     /// A size in bytes within bounds, both included.
-    pub fn size(&mut self, value: &Value, least: u64, most: u64) -> Option<u64> {
+    pub(super) fn size(&mut self, value: &Value, least: u64, most: u64) -> Option<u64> {
         let text = self.text(value, "a size")?;
         match quantity::parse_size(&text) {
             Ok(bytes) if (least..=most).contains(&bytes) => Some(bytes),
@@ -124,7 +124,7 @@ impl Lowering<'_> {
         }
     }
 
-    pub fn octal(&mut self, value: &Value) -> Option<u32> {
+    pub(super) fn octal(&mut self, value: &Value) -> Option<u32> {
         let text = self.text(value, "an octal number")?;
         match quantity::parse_octal(&text) {
             Ok(mode) => Some(mode),
@@ -133,7 +133,7 @@ impl Lowering<'_> {
     }
 
     /// One of a set of words.
-    pub fn choice<T: Copy>(&mut self, value: &Value, choices: &[(&str, T)]) -> Option<T> {
+    pub(super) fn choice<T: Copy>(&mut self, value: &Value, choices: &[(&str, T)]) -> Option<T> {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         let expected = format!("one of {}", names.join(", "));
         let text = self.text(value, &expected)?;
@@ -154,7 +154,7 @@ pub(super) fn boolean_of(text: &str) -> Option<bool> {
     }
 }
 
-/// What to write instead of YAML 1.1's other booleans.
+/// The correction for YAML 1.1's other booleans.
 pub(super) fn boolean_help(text: &str) -> Option<&'static str> {
     match text.to_ascii_lowercase().as_str() {
         "yes" | "on" | "y" | "1" => Some("write true"),

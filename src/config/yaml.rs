@@ -1,30 +1,30 @@
-//! YAML text to a tree of nodes that know where they were written.
+//! Parses YAML text into a tree of nodes that know their location.
 //!
-//! The only place that knows the YAML crate. It is used as an event parser, because a config is
-//! only as good as its error messages: they need the raw text of each scalar (`022`), whether it
-//! was quoted, the place of keys and of values, both places of a duplicate, and several errors
-//! from one file. Size, depth and alias expansion are bounded here.
+//! No other module knows the YAML crate. It is used as an event parser for good error messages:
+//! they need the raw text of each scalar (`022`), whether it was quoted, the locations of keys and
+//! of values, both locations of a duplicate, and several errors from one file. Size, depth and
+//! alias expansion are bounded here.
 
 use super::node::{Entry, Kind, Location, Node, Scalar, SyntaxError};
 use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Largest file that is read, in bytes.
+/// Largest file to read, in bytes.
 pub(super) const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Deepest nesting, aliases expanded.
 const DEPTH_MAX: usize = 64;
-/// Most nodes, aliases expanded; 64 bytes of text count as one more.
+/// Maximum number of nodes, aliases expanded; 64 bytes of text count as one more.
 pub(super) const NODES_MAX: u64 = 1_000_000;
 
-/// The tree, when there is one, and every fault found.
+/// The tree, if any, and all errors found.
 #[derive(Debug, Default)]
 pub(super) struct Parsed {
     pub root: Option<Rc<Node>>,
     pub problems: Vec<SyntaxError>,
 }
 
-/// Reads one document. A fault of syntax ends the reading, others don't.
+/// Reads one document. Only a syntax error ends the reading.
 pub(super) fn parse(file: usize, text: &str) -> Parsed {
     let mut builder = Builder::new(file);
     let mut options = Options::default();
@@ -103,9 +103,9 @@ fn place(file: usize, line: usize, column: usize) -> Location {
 /// The tree under construction.
 struct Builder {
     file: usize,
-    /// Collections that are open, outermost first.
+    /// Open collections, outermost first.
     open: Vec<Frame>,
-    /// Nodes with an anchor that are complete.
+    /// Complete nodes with an anchor.
     anchors: BTreeMap<usize, Rc<Node>>,
     nodes: u64,
     documents: usize,
@@ -130,7 +130,7 @@ struct MapItems {
     seen: BTreeMap<String, Location>,
     /// The key whose value comes next.
     key: Option<Key>,
-    /// Maps under `<<`, those that win first.
+    /// Maps under `<<`, in order of precedence.
     merges: Vec<Rc<Node>>,
     merge_at: Option<Location>,
 }
@@ -138,7 +138,7 @@ struct MapItems {
 enum Key {
     Name(String, Location),
     Merge,
-    /// Reported already; its value is dropped.
+    /// A key that was reported; its value is dropped.
     Bad,
 }
 
@@ -155,7 +155,7 @@ impl Builder {
         }
     }
 
-    /// One event; the faults it shows get the path of the key where they were found.
+    /// Handles one event. Errors get the path of the key at which they were found.
     fn handle(&mut self, event: Event<'_>, span: Span) -> Result<(), SyntaxError> {
         let known = self.problems.len();
         let outcome = self.event(event, span);
@@ -177,7 +177,7 @@ impl Builder {
         })
     }
 
-    /// The path of the key whose value is being read.
+    /// The path of the current key.
     fn path(&self) -> String {
         let mut path = String::new();
         for frame in &self.open {
@@ -207,7 +207,7 @@ impl Builder {
                 let text_tag =
                     self.check_tag(tag_at, tag.as_deref(), &["int", "bool", "float", "null"]);
                 let plain = style == ScalarStyle::Plain && !text_tag;
-                // The parser says `~` where nothing is written.
+                // The parser returns `~` for an absent value.
                 let text = if plain && span.is_empty() {
                     "".into()
                 } else {
@@ -258,7 +258,7 @@ impl Builder {
         }
     }
 
-    /// Refuses tags with a meaning we don't give; says whether it is the tag of text.
+    /// Rejects unsupported tags; returns whether the tag is that of text.
     fn check_tag(&mut self, at: Location, tag: Option<&Tag>, allowed: &[&str]) -> bool {
         let Some(tag) = tag else { return false };
         let known = ["str"].iter().chain(allowed);
@@ -349,7 +349,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Puts a complete node where it belongs; `at` is where it was written or referred to.
+    /// Adds a complete node to its collection; `at` is the location of the node or its alias.
     fn place(&mut self, node: Rc<Node>, at: Location) {
         match self.open.last_mut().map(|frame| &mut frame.items) {
             None => self.root = Some(node),
@@ -414,7 +414,7 @@ impl MapItems {
         }
     }
 
-    /// Own keys win over merged ones, earlier maps over later ones.
+    /// Merges maps: own keys take precedence over merged ones, earlier maps over later ones.
     fn merged(mut self, problems: &mut Vec<SyntaxError>) -> Vec<Entry> {
         if self.merges.len() > DEPTH_MAX {
             if let Some(first) = self.merges.first() {
@@ -447,7 +447,7 @@ fn duplicate(name: &str, at: Location, first: Location, problems: &mut Vec<Synta
     Key::Bad
 }
 
-/// A value that is not written at all is where its key is.
+/// Gives an absent value the location of its key.
 fn located(value: Rc<Node>, key_at: Location) -> Rc<Node> {
     match &value.kind {
         Kind::Scalar(scalar) if scalar.plain && scalar.text.is_empty() => {
