@@ -1,38 +1,37 @@
-//! Decisions that come down from the supervisor.
+//! The supervisor's decisions.
 
 use super::{Exit, ProcessId, State};
 
-/// Something the reactor has to do, exactly once, in order.
+/// A decision for the reactor to carry out: exactly once, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Start a leader from `Process::launch`; answered by exactly one `Spawned` or
-    /// `SpawnFailed`.
+    /// Start a leader from `Process::launch`. Exactly one `Spawned` or `SpawnFailed` answers it.
     Spawn(ProcessId),
     /// Send a signal.
     Signal {
-        /// To this process.
+        /// The process that gets the signal.
         id: ProcessId,
         /// The signal's number.
         signal: i32,
-        /// To whom of it.
+        /// Which part of the process gets it.
         scope: SignalScope,
     },
-    /// SIGKILL until nothing is left: the leader and, with `Group`, its group and every
-    /// straggler, also those that appear while it is done.
+    /// Send SIGKILL until the process is gone: to the leader and, with `Group`, to its group and
+    /// all stragglers, including those that appear meanwhile.
     Kill {
-        /// This process.
+        /// The process to kill.
         id: ProcessId,
-        /// Whom.
+        /// Which part of the process to kill.
         scope: SignalScope,
     },
-    /// A process changed its state: log it, tell followers, resolve waiting requests.
+    /// A process changed its state: log it, notify followers, resolve waiting requests.
     Notify(Transition),
-    /// A reload changed live keys of the process (log rotation); look at its `launch`.
+    /// A reload changed live keys of the process (log rotation): read its `launch` again.
     Reconfigured(ProcessId),
-    /// The process is forgotten: free what belongs to it. Carries the name, since the
-    /// supervisor no longer knows it.
+    /// The process is forgotten: free its resources. Carries the name because the supervisor has
+    /// already dropped it.
     Release {
-        /// The process.
+        /// The forgotten process.
         id: ProcessId,
         /// `PROGRAM:INDEX`.
         name: String,
@@ -41,7 +40,7 @@ pub enum Effect {
     Finished,
 }
 
-/// Whom of a process a signal reaches.
+/// The part of a process that a signal reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalScope {
     /// The leader.
@@ -53,7 +52,7 @@ pub enum SignalScope {
 /// A change of state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transition {
-    /// The process.
+    /// The forgotten process.
     pub id: ProcessId,
     /// `PROGRAM:INDEX`.
     pub name: String,
@@ -61,10 +60,10 @@ pub struct Transition {
     pub from: State,
     /// The state entered.
     pub to: State,
-    /// The leader's pid: of the living one, or of the one that just ended.
+    /// Pid of the living leader, or of the one that just ended.
     pub pid: Option<i32>,
-    /// How the leader ended, when that is the cause.
+    /// How the leader ended, if that caused the transition.
     pub exit: Option<Exit>,
-    /// One line for people, as in the status table's DETAIL.
+    /// One line for people, as in the DETAIL column of the status table.
     pub detail: String,
 }

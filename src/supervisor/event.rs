@@ -1,65 +1,65 @@
-//! Facts and requests that go up into the supervisor.
+//! Facts and requests for the supervisor.
 
 use super::{Exit, ProcessId, Program};
 use std::fmt;
 
-/// Something that happened, or that a user asked for. Events about a process that is no longer
-/// known, or that no longer fit its state, are ignored.
+/// Something that happened or that a user requested. Events that do not fit the state of their
+/// process, or whose process is unknown, are ignored.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// This is the whole set of programs from now on: the first load, and each reload.
+    /// Replaces all programs: sent at the first load and at each reload.
     Configure(Vec<Program>),
-    /// Asked to start.
+    /// A request to start.
     Start(ProcessId),
-    /// Asked to stop.
+    /// A request to stop.
     Stop(ProcessId),
-    /// Asked to stop, then start; starts at once what is down.
+    /// A request to stop, then start. A process that is down starts at once.
     Restart(ProcessId),
-    /// `numprocs` of a program until the next reload.
+    /// Sets `numprocs` of a program until the next reload.
     Scale {
         /// The program's name.
         program: String,
-        /// How many processes it has from now on.
+        /// The new number of processes.
         numprocs: u32,
     },
-    /// The answer to `Effect::Spawn`: exec succeeded.
+    /// Answers `Effect::Spawn`: exec succeeded.
     Spawned {
         /// The process.
         id: ProcessId,
         /// The leader's process id.
         pid: i32,
     },
-    /// The other answer to `Effect::Spawn`.
+    /// Answers `Effect::Spawn`: the leader could not be started.
     SpawnFailed {
         /// The process.
         id: ProcessId,
-        /// What failed, and how.
+        /// The step that failed and the error.
         failure: SpawnFailure,
     },
-    /// The leader ended and its status was taken.
+    /// The leader ended and was reaped.
     Exited {
         /// The process.
         id: ProcessId,
-        /// How.
+        /// How it ended.
         exit: Exit,
     },
-    /// What is left alive of the process after its leader ended. Follows each `Exited`, and
-    /// comes again whenever it changes, until `stragglers` is 0.
+    /// The surviving descendants of an ended leader. Follows each `Exited`, and repeats when a
+    /// count changes, until `stragglers` is 0.
     Remains {
         /// The process.
         id: ProcessId,
-        /// How many.
+        /// Number of survivors.
         stragglers: u32,
-        /// How many of them are in the leader's process group and so got the stop signal.
+        /// Number of survivors in the leader's process group, which received the stop signal.
         in_group: u32,
     },
-    /// Stop everything, then `Effect::Finished`.
+    /// Stop all processes, then emit `Effect::Finished`.
     Shutdown,
-    /// SIGKILL everything at once, then `Effect::Finished`.
+    /// Send SIGKILL to all processes at once, then emit `Effect::Finished`.
     ShutdownNow,
 }
 
-/// Why a process could not be started: the step and the system's word for it.
+/// Why a process could not be started: the step and the system's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpawnFailure {
     /// The step with what it worked on, such as `chdir /nope`.

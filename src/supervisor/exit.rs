@@ -5,11 +5,11 @@ use std::fmt;
 /// The end of a process: a code or a signal, never both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// It called `exit` with this code.
+    /// Called `exit` with this code.
     Code(i32),
-    /// This signal number ended it (real-time signals included); `core` when it dumped core.
+    /// Killed by a signal.
     Signal {
-        /// The signal's number.
+        /// The signal's number, real-time signals included.
         signal: i32,
         /// Whether a core file was written.
         core: bool,
@@ -74,7 +74,7 @@ const SIGNALS: [(&str, i32); 31] = [
 ];
 
 /// The name of a signal without `SIG`; `RTMIN+n` for the real-time ones.
-pub fn signal_name(number: i32) -> Option<String> {
+pub(crate) fn signal_name(number: i32) -> Option<String> {
     if (34..=64).contains(&number) {
         return Some(match number - 34 {
             0 => "RTMIN".to_string(),
@@ -86,7 +86,7 @@ pub fn signal_name(number: i32) -> Option<String> {
 }
 
 /// The number of a signal written as `TERM`, `SIGTERM`, `term`, `15` or `RTMIN+3`.
-pub fn signal_number(text: &str) -> Option<i32> {
+pub(crate) fn signal_number(text: &str) -> Option<i32> {
     let upper = text.trim().to_ascii_uppercase();
     if let Ok(number) = upper.parse::<i32>() {
         return (1..=64).contains(&number).then_some(number);
@@ -107,6 +107,6 @@ pub fn signal_number(text: &str) -> Option<i32> {
 }
 
 /// Every signal name without `SIG`, for completion and did-you-mean.
-pub fn signal_names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn signal_names() -> impl Iterator<Item = &'static str> {
     SIGNALS.iter().map(|(name, _)| *name)
 }

@@ -1,4 +1,4 @@
-//! The pure heart: states, policies, timers and the reload diff.
+//! The pure core: states, policies, timers and the reload diff.
 //!
 //! Nothing here touches a file descriptor, a clock or a signal. Facts come in through
 //! [`Supervisor::handle_event`], decisions leave through [`Supervisor::poll_effect`].
@@ -15,8 +15,10 @@ mod time;
 
 pub use effect::{Effect, SignalScope, Transition};
 pub use event::{Event, SpawnFailure};
-pub use exit::{Exit, signal_name, signal_names, signal_number};
-pub use explain::{Why, detail, why};
+pub use exit::Exit;
+pub(crate) use exit::{signal_name, signal_names, signal_number};
+pub(crate) use explain::detail;
+pub use explain::{Why, why};
 pub use plan::{Action, Change, Plan, PlanCounts, PlanEntry};
 pub use process::{Desired, LeaderState, Process, ProcessId, State};
 pub(crate) use program::placeholder;
@@ -24,18 +26,18 @@ pub use program::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Program, RestartDelays,
     Sink, SizePolicy, Stall, Stdin, Tty,
 };
-pub use target::{UnknownTarget, resolve};
+pub(crate) use target::{UnknownTarget, resolve};
 pub use time::Time;
 
 use process::transition::{Input, ProcessStep};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// All processes and what is to become of them. Plain data: whatever it knows can be copied.
+/// All processes, their timers and pending effects. Plain data: a clone is a complete copy.
 ///
-/// The caller hands in each fact with the time it was seen, then takes effects until there are
-/// none, and calls [`handle_timeout`](Supervisor::handle_timeout) when
-/// [`poll_timeout`](Supervisor::poll_timeout) has come. Each event costs a few map look-ups,
-/// however many processes are quiet.
+/// The caller passes each fact with the time it was seen, and then takes effects until none is
+/// left. It calls [`handle_timeout`](Supervisor::handle_timeout) when
+/// [`poll_timeout`](Supervisor::poll_timeout) is due. An event costs a few map look-ups, regardless
+/// of the number of quiet processes.
 #[derive(Debug, Clone, Default)]
 pub struct Supervisor {
     /// Programs of the config, and removed ones until their last process is gone.
@@ -48,21 +50,21 @@ pub struct Supervisor {
     /// One entry for each `Process::deadline`.
     timers: BTreeSet<(Time, ProcessId)>,
     effects: VecDeque<Effect>,
-    /// Processes in a state that is not down.
+    /// The number of processes that are not down.
     active: usize,
     next_id: u32,
     shutdown: Shutdown,
 }
 
-/// A program and its place.
+/// A program of the config, or a removed one whose processes are still stopping.
 #[derive(Debug, Clone)]
 struct Entry {
     program: Program,
-    /// Place in the display order; removed programs come last.
+    /// Position in the display order; removed programs come last.
     rank: u32,
-    /// Processes it has, removed ones included.
+    /// The number of its processes, removed ones included.
     processes: u32,
-    /// Gone from the config.
+    /// Removed from the config.
     removed: bool,
 }
 
@@ -75,12 +77,12 @@ enum Shutdown {
 }
 
 impl Supervisor {
-    /// Nothing to supervise yet; send [`Event::Configure`].
+    /// A supervisor without programs; they arrive with [`Event::Configure`].
     pub fn new() -> Supervisor {
         Supervisor::default()
     }
 
-    /// Takes in one fact or request, seen at `now`.
+    /// Handles one fact or request, seen at `now`.
     pub fn handle_event(&mut self, event: Event, now: Time) {
         match event {
             Event::Configure(programs) => {
@@ -116,14 +118,14 @@ impl Supervisor {
         self.finish_shutdown();
     }
 
-    /// Does what has become due at `now`. Afterwards the next timeout is later than `now`.
+    /// Handles every deadline up to `now`. The next timeout is then later than `now`.
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some((due, id)) = self.timers.first().copied() {
             if due > now {
                 break;
             }
             self.step(id, Input::Deadline, now);
-            // Each step moves or clears its deadline; should one not, it must not spin here.
+            // Each step moves or clears its deadline. A step that fails to must not loop here.
             if self.timers.first() == Some(&(due, id)) {
                 debug_assert!(false, "the deadline of {id:?} did not move");
                 self.timers.remove(&(due, id));
@@ -132,13 +134,13 @@ impl Supervisor {
         self.finish_shutdown();
     }
 
-    /// The next thing to do, in order, until there is none.
+    /// Takes the next effect, in order; `None` when all are taken.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 
-    /// When [`handle_timeout`](Supervisor::handle_timeout) is due; `None` while only events can
-    /// change anything.
+    /// The time at which [`handle_timeout`](Supervisor::handle_timeout) is due; `None` if nothing
+    /// changes without an event.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.timers.first().map(|(due, _)| *due)
     }
@@ -148,7 +150,7 @@ impl Supervisor {
         self.order.values().filter_map(|id| self.processes.get(id))
     }
 
-    /// One process, while it is known.
+    /// The process with this id, until it is forgotten.
     pub fn process(&self, id: ProcessId) -> Option<&Process> {
         self.processes.get(&id)
     }
@@ -173,19 +175,20 @@ impl Supervisor {
         self.names.iter().filter_map(|name| self.program(name))
     }
 
-    /// The policy a process is under; a removed one keeps its last.
+    /// The policy of a process; a removed one keeps its last.
     pub fn policy(&self, id: ProcessId) -> Option<&Policy> {
         let process = self.processes.get(&id)?;
         let entry = self.entries.get(&process.program)?;
         Some(&entry.program.policy)
     }
 
-    /// Whether a shutdown was asked for; then nothing is started or configured any more.
+    /// Whether a shutdown was requested. Then starts and reloads are ignored.
     pub fn is_shutting_down(&self) -> bool {
         self.shutdown != Shutdown::No
     }
 
-    /// A request that starts something: refused for what is on its way out.
+    /// Handles a request that may start a process; ignored during shutdown and for removed
+    /// processes.
     fn request(&mut self, id: ProcessId, input: Input, now: Time) {
         let removed = self.processes.get(&id).is_none_or(|p| p.removed);
         if !removed && !self.is_shutting_down() {
@@ -193,7 +196,7 @@ impl Supervisor {
         }
     }
 
-    /// One input to one process, and the books kept afterwards.
+    /// Applies one input to one process and updates the timers and counters.
     fn step(&mut self, id: ProcessId, input: Input, now: Time) {
         let Some(process) = self.processes.get_mut(&id) else {
             return;

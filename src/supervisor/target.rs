@@ -1,22 +1,22 @@
-//! Which processes a user means.
+//! Resolves targets, as users write them, to processes.
 
 use super::{Process, ProcessId};
 use crate::text::{glob, suggest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// A target that names nothing.
+/// A target that matches no process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownTarget {
-    /// As written.
+pub(crate) struct UnknownTarget {
+    /// The target as written.
     pub target: String,
-    /// What was probably meant.
+    /// A likely correction.
     pub suggestion: Option<String>,
 }
 
 impl UnknownTarget {
-    /// What it would name.
-    pub fn noun(&self) -> &'static str {
+    /// The kind of name: process, program or group.
+    pub(crate) fn noun(&self) -> &'static str {
         match self.target.starts_with('@') {
             true => "group",
             false => "process",
@@ -36,12 +36,12 @@ impl fmt::Display for UnknownTarget {
 
 impl std::error::Error for UnknownTarget {}
 
-/// The processes that `targets` mean, in the order of `processes` (which is the display order),
-/// each once. A target is a program (`worker`), a process (`worker:0`), a glob over either
-/// (`web*`, `*:0`), a group (`@backend`) or `all`.
+/// The processes that `targets` select, in the order of `processes` (the display order), each once.
+/// A target is a program (`worker`), a process (`worker:0`), a glob over either (`web*`, `*:0`), a
+/// group (`@backend`) or `all`.
 ///
-/// Fails on the first target that means nothing; `all` and a known group may be empty.
-pub fn resolve<'a>(
+/// Fails on the first target that matches nothing. `all` and a known group may be empty.
+pub(crate) fn resolve<'a>(
     targets: &[String],
     processes: impl IntoIterator<Item = &'a Process>,
     groups: &BTreeMap<String, Vec<String>>,

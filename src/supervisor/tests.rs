@@ -1,7 +1,7 @@
 use super::*;
 use std::time::Duration;
 
-/// A supervisor with a clock and the effects since the last look.
+/// A supervisor with a clock and the effects since the last check.
 struct Bench {
     supervisor: Supervisor,
     now: Time,
@@ -42,7 +42,7 @@ impl Bench {
         self.supervisor.check_invariants();
     }
 
-    /// Lets the time pass, stopping at each timeout on the way.
+    /// Advances the clock, stopping at each timeout on the way.
     fn pass(&mut self, millis: u64) {
         let end = self.now + Duration::from_millis(millis);
         while let Some(due) = self.supervisor.poll_timeout().filter(|due| *due <= end) {
@@ -99,7 +99,7 @@ impl Bench {
         });
     }
 
-    /// It exited and left nothing.
+    /// The leader exits and leaves no stragglers.
     fn ended(&mut self, id: ProcessId, code: i32) {
         self.exited(id, code);
         self.remains(id, 0, 0);

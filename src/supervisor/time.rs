@@ -1,14 +1,14 @@
-//! Points in time as the supervisor sees them: given by the caller, never read from a clock.
+//! Points in time: passed by the caller, never read from a clock.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A point in monotonic time, as the span since an origin that the caller chose.
+/// A point in monotonic time: the span since an origin that the caller chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(pub Duration);
 
 impl Time {
-    /// The span since `earlier`, zero when that lies in the future.
+    /// The span since `earlier`; zero if that lies in the future.
     pub fn since(self, earlier: Time) -> Duration {
         self.0.saturating_sub(earlier.0)
     }

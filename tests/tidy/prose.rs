@@ -50,11 +50,7 @@ const LEFT: &[(&str, usize)] = &[
     ("bench", 2),
     ("src/bin", 1),
     ("src/client", 176),
-    ("src/config", 24),
-    ("src/lib.rs", 1),
     ("src/reactor", 170),
-    ("src/supervisor", 49),
-    ("src/wire", 29),
     ("test-programs", 8),
     ("tests", 158),
 ];

@@ -14,9 +14,9 @@ use std::time::Duration;
 pub struct Why {
     /// One line: its state and since when.
     pub summary: String,
-    /// What led there, the nearest cause first.
+    /// The chain of causes, the nearest first.
     pub causes: Vec<String>,
-    /// What happens next, and when.
+    /// The next change, and when it is due.
     pub next: String,
     /// The most likely fix.
     pub remedy: Option<String>,
@@ -165,7 +165,7 @@ fn last_end(process: &Process, policy: &Policy) -> Option<String> {
     Some(format!("{which} {} after {lifetime}", in_words(exit)))
 }
 
-/// An exit as a sentence's end: `exited with code 127 (command not found, says the shell)`.
+/// The verb phrase for an exit, such as `exited with code 127 (command not found)`.
 fn in_words(exit: Exit) -> String {
     match exit {
         Exit::Code(0) => "exited with code 0 (success)".to_string(),
@@ -290,7 +290,7 @@ fn remedy(process: &Process, policy: &Policy) -> Option<String> {
     }
 }
 
-/// For a process that survived its stop signal.
+/// The remedy for a process that survived its stop signal.
 fn ignored_signal(policy: &Policy) -> String {
     let signal = sig(policy.stopsignal);
     format!("if it ignores {signal}, change stopsignal; if it is slow to stop, raise stoptime")
@@ -330,17 +330,17 @@ fn exit_remedy(process: &Process, exit: Exit) -> Option<String> {
 
 /// Linux errno values that have an obvious remedy.
 mod errno {
-    pub const EPERM: i32 = 1;
-    pub const ENOENT: i32 = 2;
-    pub const E2BIG: i32 = 7;
-    pub const ENOEXEC: i32 = 8;
-    pub const EAGAIN: i32 = 11;
-    pub const ENOMEM: i32 = 12;
-    pub const EACCES: i32 = 13;
-    pub const EISDIR: i32 = 21;
-    pub const ENFILE: i32 = 23;
-    pub const EMFILE: i32 = 24;
-    pub const ENOSPC: i32 = 28;
+    pub(super) const EPERM: i32 = 1;
+    pub(super) const ENOENT: i32 = 2;
+    pub(super) const E2BIG: i32 = 7;
+    pub(super) const ENOEXEC: i32 = 8;
+    pub(super) const EAGAIN: i32 = 11;
+    pub(super) const ENOMEM: i32 = 12;
+    pub(super) const EACCES: i32 = 13;
+    pub(super) const EISDIR: i32 = 21;
+    pub(super) const ENFILE: i32 = 23;
+    pub(super) const EMFILE: i32 = 24;
+    pub(super) const ENOSPC: i32 = 28;
 }
 
 fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {

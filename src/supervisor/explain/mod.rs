@@ -4,4 +4,4 @@ mod cause;
 pub(crate) mod status_line;
 
 pub use cause::{Why, why};
-pub use status_line::detail;
+pub(crate) use status_line::detail;

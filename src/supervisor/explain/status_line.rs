@@ -1,12 +1,12 @@
-//! What people read about a process: one line for the status table.
+//! Describes a process in one line, for the status table.
 
 use crate::supervisor::{Desired, LeaderState, Policy, Process, State, Time};
 use crate::text::duration::{approximate, exact};
 use crate::text::plural::plural;
 use std::time::Duration;
 
-/// The DETAIL column: what happened and what comes next. Empty when all is well.
-pub fn detail(process: &Process, policy: &Policy, now: Time) -> String {
+/// The DETAIL column: the last event and the next. Empty for a process without problems.
+pub(crate) fn detail(process: &Process, policy: &Policy, now: Time) -> String {
     let text = match process.state {
         State::Stopped if process.last_killed => {
             let stoptime = exact(policy.stoptime);
@@ -47,7 +47,7 @@ pub(crate) fn end(process: &Process) -> String {
     }
 }
 
-/// How long until the deadline of the present state.
+/// Time left until the deadline of the current state.
 pub(crate) fn left(process: &Process, now: Time) -> Duration {
     process
         .deadline

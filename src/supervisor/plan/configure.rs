@@ -1,4 +1,4 @@
-//! Takes over a new set of programs, touching only what differs.
+//! Applies a new set of programs, changing only processes that differ.
 
 use super::diff::{self, Action, Plan, PlanEntry};
 use crate::supervisor::process::transition::Input;
@@ -9,7 +9,7 @@ use crate::supervisor::{Supervisor, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Supervisor {
-    /// What `Event::Configure` with these programs would do now.
+    /// The plan that `Event::Configure` with these programs would carry out now.
     pub fn plan(&self, programs: &[Program]) -> Plan {
         let mut entries = Vec::new();
         let mut kept = BTreeSet::new();
@@ -28,7 +28,7 @@ impl Supervisor {
         Plan { entries }
     }
 
-    /// What `Event::Scale` would do now; empty for an unknown program.
+    /// The plan that `Event::Scale` would carry out now; empty for an unknown program.
     pub fn scale_plan(&self, program: &str, numprocs: u32) -> Plan {
         let mut entries = Vec::new();
         if let Some(program) = self.program(program) {
@@ -66,8 +66,8 @@ impl Supervisor {
         }
     }
 
-    /// Gives every program its place: the new ones in their order, then what is on its way out
-    /// in its old order. Programs without a process left are forgotten here.
+    /// Sets the rank of each program: the config's in their order, then the removed ones in their
+    /// old order. Forgets removed programs without a process.
     fn rank(&mut self, programs: &[Program]) {
         let old: Vec<(String, u32)> = {
             let mut old: Vec<_> = self.entries.iter().collect();
@@ -117,7 +117,7 @@ impl Supervisor {
         }
     }
 
-    /// Makes the processes of one known program what its new entry says.
+    /// Adapts the processes of a known program to its new entry.
     fn reconcile(&mut self, program: Program, now: Time) {
         let name = program.name.clone();
         let Some(entry) = self.entries.get_mut(&name) else {
@@ -177,14 +177,15 @@ impl Supervisor {
         }
     }
 
-    /// Brings a process that stays to its new launch.
+    /// Applies the new launch to a process that stays.
     fn renew(&mut self, id: ProcessId, program: &Program, now: Time) {
         let Some(process) = self.processes.get_mut(&id) else {
             return;
         };
         let launch = program.launch.expand(program, process.instance);
         if process.removed {
-            // Back before it was down: as newly added, in the place it still holds.
+            // The program came back before this process was down: treat it as added, under the same
+            // id.
             process.removed = false;
             process.launch = launch;
             process.desired = match program.autostart {

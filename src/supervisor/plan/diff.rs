@@ -1,4 +1,4 @@
-//! What a reload would do to each process, and why: the difference between two programs.
+//! The difference between two programs: what a reload does to each process, and why.
 
 use crate::supervisor::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Process, Program,
@@ -7,35 +7,35 @@ use crate::supervisor::{
 use crate::text::duration::exact;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a reload or scaling does, process by process in display order.
+/// The effect of a reload or of scaling on each process, in display order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// One entry for each process there is or will be.
+    /// One entry for each present and future process.
     pub entries: Vec<PlanEntry>,
 }
 
-/// What becomes of one process.
+/// The effect of a plan on one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanEntry {
     /// `PROGRAM:INDEX`.
     pub process: String,
-    /// What is done.
+    /// The action.
     pub action: Action,
 }
 
-/// What is done to a process.
+/// The action of a plan on a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// It is new.
+    /// Create it.
     Add,
-    /// It is stopped and forgotten.
+    /// Stop and forget it.
     Remove,
-    /// It is stopped and started with its new launch, because of these changes.
+    /// Stop it and start it with its new launch, because of these changes.
     Restart(Vec<Change>),
-    /// These changes apply to it as it is. Of a process that is down also those that the next
-    /// start will use.
+    /// Apply these changes without a restart. For a process that is down this includes the changes
+    /// that the next start uses.
     Live(Vec<Change>),
-    /// It is not touched.
+    /// Leave it alone.
     Unchanged,
 }
 
@@ -44,29 +44,29 @@ pub enum Action {
 pub struct Change {
     /// The config's key, such as `stoptime`, or `env.NAME`.
     pub key: String,
-    /// The old value; empty when it is not shown, as of the environment.
+    /// The old value; empty if hidden, as for environment variables.
     pub from: String,
-    /// The new value; empty when it is not shown.
+    /// The new value; empty if hidden.
     pub to: String,
 }
 
-/// How many processes a plan does what to.
+/// The number of processes for each action of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlanCounts {
-    /// Added.
+    /// Processes that are created.
     pub added: usize,
-    /// Removed.
+    /// Processes that are stopped and forgotten.
     pub removed: usize,
-    /// Restarted.
+    /// Processes that are restarted.
     pub restarted: usize,
-    /// Changed without a restart.
+    /// Processes that change without a restart.
     pub live: usize,
-    /// Not touched.
+    /// Processes that stay as they are.
     pub unchanged: usize,
 }
 
 impl Plan {
-    /// Whether anything is done at all.
+    /// Whether any process changes.
     pub fn changes(&self) -> bool {
         self.entries
             .iter()
@@ -89,12 +89,12 @@ impl Plan {
     }
 }
 
-/// Whether two launches differ in more than what a living process can take over.
+/// Whether two launches differ in a key that a living process cannot adopt.
 pub(crate) fn needs_restart(old: &Launch, new: &Launch) -> bool {
     old != new && !launch_changes(old, new).restart.is_empty()
 }
 
-/// What taking over `new` does to a process of the same program's `old` entry.
+/// The action on a process when its program changes from `old` to `new`.
 pub(crate) fn action(process: &Process, old: &Program, new: &Program) -> Action {
     let launch = new.launch.expand(new, process.instance);
     let mut changes = launch_changes(&process.launch, &launch);
@@ -122,7 +122,7 @@ struct LaunchChanges {
 }
 
 fn launch_changes(old: &Launch, new: &Launch) -> LaunchChanges {
-    // Named one by one, so that a new field cannot be forgotten here.
+    // An exhaustive pattern, so that the compiler reports a new field.
     let Launch {
         argv,
         env,
@@ -178,7 +178,7 @@ fn launch_changes(old: &Launch, new: &Launch) -> LaunchChanges {
     LaunchChanges { restart, live }
 }
 
-/// Only the names: values may be secrets.
+/// Lists only the names: values may be secrets.
 fn env_changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Change> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let differing = names

@@ -1,11 +1,10 @@
-//! What holds between any two events, whatever happened.
+//! Invariants of the supervisor between any two events.
 
 use crate::supervisor::{Desired, LeaderState, Process, ProcessId, State, Supervisor};
 
 impl Supervisor {
-    /// Panics when the supervisor's state contradicts itself. Looks at everything, so it is
-    /// for tests and simulation; each event checks only the process it concerns, and only with
-    /// debug assertions.
+    /// Panics if the supervisor's state contradicts itself. Checks every process, so it is for
+    /// tests and simulation. With debug assertions each event checks the process it concerns.
     pub fn check_invariants(&self) {
         let deadlines = self.processes.values().filter(|p| p.deadline.is_some());
         assert_eq!(

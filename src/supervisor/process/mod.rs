@@ -1,4 +1,4 @@
-//! One running instance of a program, as far as decisions need it.
+//! One instance of a program: the state that decisions need.
 
 mod invariant;
 pub(crate) mod transition;
@@ -6,33 +6,33 @@ pub(crate) mod transition;
 use crate::supervisor::{Exit, Launch, Program, SpawnFailure, Time};
 use std::fmt;
 
-/// Identifies a process for as long as the daemon runs; never used twice.
+/// Identifies a process during the life of the daemon; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(pub u32);
 
-/// Where a process is in its life, spelled as supervisord does.
+/// The state of a process, named as in supervisord.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
-    /// Wanted down, and down.
+    /// Down, and wanted down.
     Stopped,
-    /// Wanted up, something it needs is not there.
+    /// Wanted up, but a dependency is missing.
     Waiting,
-    /// Started, not yet for `starttime`.
+    /// Started less than `starttime` ago.
     Starting,
-    /// Up.
+    /// Up for at least `starttime`.
     Running,
     /// A start failed; the next attempt waits for its delay.
     Backoff,
-    /// Asked to stop, not gone yet.
+    /// A stop was requested; the process is not down yet.
     Stopping,
-    /// Ended by itself, not to be restarted.
+    /// Exited on its own; the policy asks for no restart.
     Exited,
-    /// Gave up.
+    /// No retry is left.
     Fatal,
 }
 
 impl State {
-    /// All states, in the order of a life.
+    /// All states, in the order of a typical life.
     pub const ALL: [State; 8] = [
         State::Stopped,
         State::Waiting,
@@ -44,7 +44,7 @@ impl State {
         State::Fatal,
     ];
 
-    /// The name users see.
+    /// The name shown to users.
     pub fn name(self) -> &'static str {
         match self {
             State::Stopped => "STOPPED",
@@ -58,7 +58,7 @@ impl State {
         }
     }
 
-    /// Whether nothing of the process is up or on its way there (stragglers apart).
+    /// Whether no leader is up or about to start. Ignores stragglers.
     pub fn is_down(self) -> bool {
         match self {
             State::Stopped | State::Exited | State::Fatal => true,
@@ -77,32 +77,32 @@ impl fmt::Display for State {
     }
 }
 
-/// What the user wants of a process.
+/// The state that the user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Desired {
-    /// To be alive, or at least to have been started.
+    /// Alive, or at least started.
     Up,
-    /// To be down.
+    /// Down.
     Down,
 }
 
-/// The process that was started last.
+/// The leader: the process that the daemon itself starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaderState {
-    /// There is none, or it has ended.
+    /// Not started, or ended.
     None,
-    /// A `Spawn` effect is out and not answered.
+    /// A `Spawn` effect is not answered yet.
     Spawning,
-    /// It runs.
+    /// Running.
     Alive {
-        /// Its process id.
+        /// The leader's process id.
         pid: i32,
-        /// When it was started.
+        /// Time of the start.
         since: Time,
     },
 }
 
-/// One process: what is wanted, what is, and what it takes to explain it.
+/// One process: its wanted state, its state, and the facts that explain it.
 #[derive(Debug, Clone)]
 pub struct Process {
     /// Its identity.
@@ -113,13 +113,13 @@ pub struct Process {
     pub program: String,
     /// Index in the program.
     pub instance: u32,
-    /// What is wanted.
+    /// The wanted state.
     pub desired: Desired,
-    /// What is.
+    /// The state.
     pub state: State,
-    /// The process that was started last, while there is one.
+    /// The leader, while there is one.
     pub leader: LeaderState,
-    /// What the next start will use, placeholders expanded.
+    /// The launch for the next start, placeholders expanded.
     pub launch: Launch,
     /// Failed starts since the last success or explicit start.
     pub failures: u32,
@@ -127,25 +127,25 @@ pub struct Process {
     pub restarts: u32,
     /// When the state was entered.
     pub since: Time,
-    /// When the present state ends by itself: RUNNING reached, delay over, SIGKILL due.
+    /// Time at which the state ends on its own: RUNNING reached, delay over, or SIGKILL due.
     pub deadline: Option<Time>,
     /// How the last run ended.
     pub last_exit: Option<Exit>,
-    /// How long the last run lived.
+    /// Duration of the last run.
     pub last_lifetime: Option<std::time::Duration>,
-    /// The last run was ended by our own SIGKILL, since it had not ended within `stoptime`.
+    /// The daemon ended the last run with SIGKILL, because it outlived `stoptime`.
     pub last_killed: bool,
     /// Why the last start failed before exec.
     pub last_failure: Option<SpawnFailure>,
-    /// Processes of an ended leader that are still alive.
+    /// The number of surviving processes of ended leaders.
     pub stragglers: u32,
-    /// Gone from the config: forgotten when it is down.
+    /// Removed from the config: forgotten once it is down.
     pub removed: bool,
-    /// SIGKILL was sent in this STOPPING, or while clearing.
+    /// SIGKILL was sent during this STOPPING, or while clearing.
     pub killed: bool,
-    /// A leader ended and what is left of it has not been said yet.
+    /// A leader ended and its stragglers are not reported yet.
     pub remains_due: bool,
-    /// The pid of a leader that has ended since the state was entered.
+    /// Pid of a leader that ended since the state was entered.
     pub ended_pid: Option<i32>,
 }
 
@@ -193,14 +193,14 @@ impl Process {
         }
     }
 
-    /// STARTING, but stragglers of an earlier leader have to go first: one may hold the port or
-    /// the lock that the next leader needs.
+    /// Whether the start waits until stragglers of an earlier leader are killed: one may hold the
+    /// port or the lock that the next leader needs.
     pub fn is_clearing(&self) -> bool {
         self.state == State::Starting && self.leader == LeaderState::None
     }
 
-    /// Whether a reload that changes its launch starts it anew, instead of keeping the new
-    /// launch for the next start.
+    /// Whether a reload that changes its launch restarts it, rather than keeping the new launch for
+    /// the next start.
     pub fn restarts_when_changed(&self) -> bool {
         match self.state {
             State::Waiting | State::Starting | State::Running | State::Backoff | State::Fatal => {

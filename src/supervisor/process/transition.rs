@@ -1,4 +1,4 @@
-//! What each state makes of each input: the whole life of one process.
+//! The state machine of one process: the transition for each state and input.
 
 use crate::supervisor::explain::status_line;
 use crate::supervisor::{
@@ -8,7 +8,7 @@ use crate::supervisor::{
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What can happen to one process.
+/// An input of the state machine.
 #[derive(Debug, Clone)]
 pub(crate) enum Input {
     Start,
@@ -23,8 +23,8 @@ pub(crate) enum Input {
         in_group: u32,
     },
     Deadline,
-    /// The policy has changed from one with this `stoptime`; `widened` when the kill mode went
-    /// from leader to group.
+    /// The policy changed; the old one had this `stoptime`. `widened` if the kill mode went from
+    /// leader to group.
     PolicyChanged {
         stoptime: Duration,
         widened: bool,
@@ -69,8 +69,8 @@ pub(crate) struct ProcessStep<'a> {
 }
 
 impl ProcessStep<'_> {
-    /// The table. An input that does not fit the state is ignored.
-    pub fn apply(&mut self, input: Input) {
+    /// The transition table. An input that does not fit the state is ignored.
+    pub(crate) fn apply(&mut self, input: Input) {
         use Input as I;
         use State as S;
         match (self.process.state, input) {
@@ -134,7 +134,7 @@ impl ProcessStep<'_> {
         }
     }
 
-    /// A start that was asked for.
+    /// Starts by request.
     fn start_requested(&mut self) {
         self.process.desired = Desired::Up;
         self.process.failures = 0;
@@ -142,7 +142,7 @@ impl ProcessStep<'_> {
         self.spawn();
     }
 
-    /// A start that policy asks for.
+    /// Starts because the policy requires it.
     fn auto_restart(&mut self) {
         self.process.restarts = self.process.restarts.saturating_add(1);
         self.spawn();
@@ -161,7 +161,7 @@ impl ProcessStep<'_> {
         }
     }
 
-    /// Goes on with a start that waited for stragglers to be gone, if they are.
+    /// Continues a start that waited for stragglers, once they are gone.
     fn resume_start(&mut self) {
         if !self.must_sweep() {
             self.process.killed = false;
@@ -215,8 +215,8 @@ impl ProcessStep<'_> {
         }
     }
 
-    /// It counts as started when its exit is seen after starttime, even if the deadline itself
-    /// was not handled yet.
+    /// It counts as started if it exits after starttime, even if the deadline itself was not
+    /// handled yet.
     fn exited_starting(&mut self, exit: Exit) {
         if self.process.deadline.is_some_and(|due| due <= self.now) {
             self.started();
@@ -246,7 +246,7 @@ impl ProcessStep<'_> {
         }
     }
 
-    /// False when there is no leader that could have ended.
+    /// Records the leader's end. False if no leader was alive.
     fn leader_ended(&mut self, exit: Exit) -> bool {
         let LeaderState::Alive { pid, since } = self.process.leader else {
             return false;
@@ -269,7 +269,8 @@ impl ProcessStep<'_> {
         if state != State::Stopping || !self.leader_gone() {
             return;
         }
-        // Those outside the group never got the stop signal: waiting for them is idle.
+        // Stragglers outside the group never received the stop signal: waiting for them is
+        // pointless.
         let pointless = in_group == 0 || self.process.deadline.is_none();
         if stragglers > 0 && pointless && self.policy.killmode == KillMode::Group {
             self.kill();
@@ -285,20 +286,20 @@ impl ProcessStep<'_> {
         self.process.leader == LeaderState::None
     }
 
-    /// Ends STOPPING if nothing holds it any more.
+    /// Ends STOPPING once the leader and, with killmode group, all stragglers are gone.
     fn finish_stop(&mut self) {
         if self.leader_gone() && !self.must_sweep() {
             self.down();
         }
     }
 
-    /// Whether something of the process is left, or may be, that a stop has to end.
+    /// Whether a stop has to kill stragglers, known or possible.
     fn must_sweep(&self) -> bool {
         let left = self.process.stragglers > 0 || self.process.remains_due;
         left && self.policy.killmode == KillMode::Group
     }
 
-    /// Nothing is left of it: STOPPED, or up again.
+    /// The process is gone: enters STOPPED, or starts again if it is wanted up.
     fn down(&mut self) {
         match self.process.desired {
             Desired::Up => self.start_requested(),
@@ -307,7 +308,7 @@ impl ProcessStep<'_> {
         }
     }
 
-    /// Stops what has no leader: only stragglers can be in the way.
+    /// Stops a process without a leader: kills its stragglers first.
     fn sweep(&mut self, desired: Desired) {
         self.process.desired = desired;
         if !self.must_sweep() {
@@ -321,7 +322,7 @@ impl ProcessStep<'_> {
 
     fn stop_leader(&mut self, desired: Desired, at_once: bool) {
         if self.process.is_clearing() {
-            // A reload may restart it and end the sweeping in one go.
+            // One reload may both restart the process and end the sweep.
             return match desired {
                 Desired::Up if !self.must_sweep() => self.resume_start(),
                 _ => self.sweep(desired),
@@ -358,7 +359,7 @@ impl ProcessStep<'_> {
         }
         self.process.leader = LeaderState::None;
         self.process.last_failure = Some(failure);
-        // A kill that met the unanswered spawn has only been noted, and nobody got it.
+        // A kill during the unanswered spawn was only recorded; no process received it.
         self.process.killed = false;
         if self.process.stragglers > 0 && self.must_sweep() {
             self.kill();
@@ -378,8 +379,8 @@ impl ProcessStep<'_> {
         });
     }
 
-    /// From here on it is killed until it is gone. While a spawn is out there is nothing to
-    /// kill yet; the answer will find the note.
+    /// Kills the process until it is gone. While a spawn is unanswered, only records the kill: the
+    /// answer carries it out.
     fn kill(&mut self) {
         self.process.deadline = None;
         if !self.process.killed {
@@ -421,8 +422,8 @@ impl ProcessStep<'_> {
 
     fn policy_changed_stopping(&mut self, stoptime: Duration, widened: bool) {
         if let Some(due) = self.process.deadline {
-            // When it was asked: later than the state's start if its spawn was answered late,
-            // and now if this very reload stopped it, by the new policy.
+            // The time of the stop request: later than the state's start if the spawn was answered
+            // late, and now if this reload stopped it, under the new policy.
             let asked = Time(due.0.saturating_sub(stoptime));
             let asked = asked.max(self.process.since).min(self.now);
             let due = asked + self.policy.stoptime;
@@ -470,7 +471,7 @@ impl Policy {
         }
     }
 
-    /// Whether the exit is one of `exitcodes`; death by a signal never is.
+    /// Whether the exit is one of `exitcodes`; a death by signal never is.
     pub fn expects(&self, exit: Exit) -> bool {
         match exit {
             Exit::Code(code) => self.exitcodes.contains(&code),
@@ -480,8 +481,7 @@ impl Policy {
 }
 
 impl RestartDelays {
-    /// The delay before retry `n` of a failed start, from 1. Never more than `max`, whatever
-    /// the factor makes of it.
+    /// The delay before retry `n` of a failed start, from 1: at most `max`, whatever the factor.
     pub fn delay(&self, n: u32) -> Duration {
         let exponent = i32::try_from(n.saturating_sub(1)).unwrap_or(i32::MAX);
         let seconds = self.first.as_secs_f64() * self.factor.powi(exponent);
@@ -490,7 +490,7 @@ impl RestartDelays {
         }
         match Duration::try_from_secs_f64(seconds) {
             Ok(delay) => delay.min(self.max),
-            // Not a number, negative or beyond any clock: the bound is the safe answer.
+            // NaN, negative or too large for a duration: the bound is safe.
             Err(_) => self.max,
         }
     }

@@ -1,4 +1,4 @@
-//! A program as the config describes it, validated: plain data, compared field by field on reload.
+//! A program of the config, validated: plain data, compared field by field on reload.
 
 pub(crate) mod placeholder;
 
@@ -10,13 +10,13 @@ use std::time::Duration;
 pub struct Program {
     /// Its key in the config.
     pub name: String,
-    /// How many processes, indexed `0..numprocs`.
+    /// Number of processes, indexed `0..numprocs`.
     pub numprocs: u32,
-    /// Whether they start with the daemon.
+    /// Whether its processes start with the daemon.
     pub autostart: Autostart,
-    /// What applies live, without a restart.
+    /// The keys that apply without a restart.
     pub policy: Policy,
-    /// What a new process is made from. Strings hold placeholders until [`Launch::expand`].
+    /// The keys that start a process. Strings hold placeholders until [`Launch::expand`].
     pub launch: Launch,
     /// Free strings for `{vars.NAME}`.
     pub vars: BTreeMap<String, String>,
@@ -31,21 +31,21 @@ pub enum Autostart {
     No,
 }
 
-/// What happens after an exit from RUNNING.
+/// Whether a process restarts after an exit from RUNNING.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Autorestart {
-    /// Restart whatever the exit was.
+    /// Restart after every exit.
     Always,
     /// Never restart.
     Never,
-    /// Restart unless the code is one of `exitcodes`; death by a signal is never expected.
+    /// Restart unless the code is one of `exitcodes`. A death by signal is never expected.
     Unexpected,
 }
 
-/// Whom stop signals reach.
+/// The processes that stop signals reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillMode {
-    /// The process group; later SIGKILL to all that is left of the process.
+    /// The leader's process group. SIGKILL then reaches all survivors of the process.
     Group,
     /// The leader only.
     Process,
@@ -60,11 +60,11 @@ pub struct Policy {
     pub exitcodes: Vec<i32>,
     /// Failed starts that are retried: N retries, N + 1 attempts, then FATAL.
     pub startretries: u32,
-    /// How long it must live to count as started; zero is at once.
+    /// Time a process must stay up to count as started; zero counts at once.
     pub starttime: Duration,
-    /// Number of the signal that asks it to stop.
+    /// Number of the signal that requests termination.
     pub stopsignal: i32,
-    /// From the stop signal to SIGKILL.
+    /// Time from the stop signal to SIGKILL.
     pub stoptime: Duration,
     /// See [`KillMode`].
     pub killmode: KillMode,
@@ -78,7 +78,7 @@ pub struct Policy {
 pub struct RestartDelays {
     /// Before the first retry of a failed start.
     pub first: Duration,
-    /// What each further retry multiplies it by.
+    /// Factor by which each further retry multiplies the delay.
     pub factor: f64,
     /// Upper bound of the delay.
     pub max: Duration,
@@ -112,22 +112,22 @@ impl Default for Policy {
     }
 }
 
-/// What a process is started with. In a [`Program`] the strings may hold placeholders; in a
-/// `Process` they are expanded. Two that differ mean a restart on reload
-/// (except for the live keys of [`FileSink`]).
+/// The keys that start a process. In a [`Program`] the strings may hold placeholders; in a
+/// `Process` they are expanded. A difference means a restart on reload, except in the live keys of
+/// [`FileSink`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
     /// The command and its arguments; `shell: true` is already `/bin/sh -c TEXT`.
     pub argv: Vec<String>,
-    /// Variables set on top of what is inherited, `env_file`s merged in.
+    /// Variables set on top of the inherited ones, `env_file`s merged in.
     pub env: BTreeMap<String, String>,
-    /// Whether the daemon's environment is inherited (minus what never is).
+    /// Whether the daemon's environment is inherited, except variables that never are.
     pub inherit_env: bool,
-    /// Absolute directory to start in.
+    /// Absolute working directory.
     pub workingdir: String,
     /// File creation mask.
     pub umask: u32,
-    /// Its own terminal, when set.
+    /// The process's own terminal, if any.
     pub tty: Option<Tty>,
     /// Standard input, ignored with a tty.
     pub stdin: Stdin,
@@ -135,7 +135,7 @@ pub struct Launch {
     pub stdout: Sink,
     /// Standard error, ignored with a tty.
     pub stderr: Sink,
-    /// Whom it runs as, when not the daemon's user.
+    /// The user it runs as, if not the daemon's.
     pub identity: Option<Identity>,
     /// Absolute path of a file to write the pid to.
     pub pidfile: Option<String>,
@@ -182,11 +182,11 @@ pub enum SizePolicy {
     Smallest,
     /// The largest of all.
     Largest,
-    /// Never changes.
+    /// None: the size never changes.
     Fixed,
 }
 
-/// Where standard input comes from.
+/// The source of standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stdin {
     /// `/dev/null`.
@@ -197,7 +197,7 @@ pub enum Stdin {
     File(String),
 }
 
-/// Where a stream of output goes. All but `Discard` and a `direct` file pass through the ring.
+/// The target of an output stream. All but `Discard` and a `direct` file pass through the ring.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Sink {
     /// Memory only.
@@ -217,26 +217,26 @@ pub struct FileSink {
     pub path: String,
     /// The process writes to the file itself; no ring, no rotation. Changing it restarts.
     pub direct: bool,
-    /// Size at which it is rotated, in bytes; 0 is never. Live.
+    /// Size at which it is rotated, in bytes; 0 for never. Live.
     pub max_size: u64,
-    /// How many rotated files are kept. Live.
+    /// Number of rotated files to keep. Live.
     pub keep: u32,
     /// Whether rotated files are compressed with gzip. Live.
     pub compress: bool,
-    /// Whether each line is preceded by an RFC 3339 time. Live.
+    /// Whether each line begins with an RFC 3339 time. Live.
     pub timestamps: bool,
     /// Whether terminal escape sequences are removed. Live.
     pub strip_ansi: bool,
-    /// What happens when the disk makes no progress. Live.
+    /// The policy for a disk that makes no progress. Live.
     pub stall: Stall,
 }
 
 /// How long output waits for a disk that makes no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stall {
-    /// After this long it is dropped and counted; zero drops at once.
+    /// Output is dropped and counted after this time; zero drops at once.
     After(Duration),
-    /// The child waits.
+    /// Never: the child waits.
     Never,
 }
 

@@ -1,4 +1,4 @@
-//! Placeholders: what differs from one process of a program to the next.
+//! Placeholders: the values that differ between processes of a program.
 
 use crate::supervisor::{Launch, Program, Sink, Stdin};
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ impl Launch {
 }
 
 impl Program {
-    /// What the placeholders of process `instance` stand for.
+    /// The values of the placeholders for process `instance`.
     pub(crate) fn values(&self, instance: u32) -> Values<'_> {
         Values {
             program: &self.name,
@@ -54,9 +54,9 @@ impl Program {
     }
 }
 
-/// What the placeholders of one process stand for.
+/// The values of the placeholders for one process.
 #[derive(Debug, Clone, Copy)]
-pub struct Values<'a> {
+pub(crate) struct Values<'a> {
     pub program: &'a str,
     pub instance: u32,
     pub numprocs: u32,
@@ -64,7 +64,7 @@ pub struct Values<'a> {
 }
 
 /// Replaces every placeholder of a text. Unknown variables stay as they are.
-pub fn expand(text: &str, values: &Values) -> String {
+pub(crate) fn expand(text: &str, values: &Values) -> String {
     let mut out = String::with_capacity(text.len());
     let mut copied = 0;
     for (start, inner) in braces(text) {
@@ -91,26 +91,26 @@ impl Values<'_> {
 
 /// A placeholder, read from the text between its braces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placeholder<'a> {
+pub(crate) enum Placeholder<'a> {
     Program,
     /// At least `width` digits.
     Instance {
         width: usize,
     },
     Numprocs,
-    /// `vars.NAME`, whether there is such a variable or not.
+    /// `vars.NAME`; the variable may not exist.
     Variable(&'a str),
 }
 
-/// Most digits of `{instance:0N}`: bounds how much a text can grow.
+/// Maximum width in `{instance:0N}`: bounds the growth of a text.
 const WIDTH_MAX: usize = 99;
 
 impl Placeholder<'_> {
-    /// The names without a parameter.
-    pub const NAMES: [&'static str; 3] = ["program", "instance", "numprocs"];
+    /// Names without a parameter.
+    pub(crate) const NAMES: [&'static str; 3] = ["program", "instance", "numprocs"];
 
-    /// `None` for ordinary text in braces.
-    pub fn parse(inner: &str) -> Option<Placeholder<'_>> {
+    /// Parses the text between braces; `None` for ordinary text.
+    pub(crate) fn parse(inner: &str) -> Option<Placeholder<'_>> {
         match inner {
             "program" => return Some(Placeholder::Program),
             "instance" => return Some(Placeholder::Instance { width: 0 }),
@@ -129,9 +129,9 @@ impl Placeholder<'_> {
     }
 }
 
-/// The text between each innermost pair of braces, and the index of the opening one. `${…}` is
-/// left out: it belongs to the shell.
-pub fn braces(text: &str) -> impl Iterator<Item = (usize, &str)> {
+/// The text between each innermost pair of braces, and the index of the opening one. Skips `${…}`,
+/// which belongs to the shell.
+pub(crate) fn braces(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let opening = text
         .match_indices('{')
         .filter(|(index, _)| !text[..*index].ends_with('$'));

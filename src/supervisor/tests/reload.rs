@@ -1,4 +1,4 @@
-//! Reload, scaling, and what they leave alone.
+//! Reload and scaling, and the processes that they leave alone.
 
 use super::*;
 
