@@ -1,7 +1,7 @@
 //! Safe wrappers for system calls, with `OwnedFd` interfaces; the only `unsafe` of the crate.
 //!
-//! This layer decides nothing and imports no other layer. A SAFETY comment justifies each block
-//! of `unsafe`. All file descriptors are close-on-exec; interrupted calls are retried.
+//! This layer decides nothing and imports only `text`. A SAFETY comment justifies each block of
+//! `unsafe`. All file descriptors are close-on-exec; interrupted calls are retried.
 #![allow(unsafe_code)]
 
 pub(crate) mod checks;
@@ -22,6 +22,7 @@ pub(crate) mod tty;
 #[cfg(test)]
 mod testing;
 
+use crate::text::error_message::without_number;
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 
@@ -41,11 +42,7 @@ fn retry<T: PartialOrd + Default>(mut call: impl FnMut() -> T) -> Result<T> {
 
 /// The error message without the trailing `(os error N)`.
 pub(crate) fn error_text(error: &Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((message, _)) => message.to_string(),
-        None => text,
-    }
+    without_number(&error.to_string()).to_string()
 }
 
 /// The error message for a path at which the daemon cannot create a file, with a remedy.

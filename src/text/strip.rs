@@ -1,4 +1,4 @@
-//! Removes terminal escape sequences from a stream of output. State survives between calls, so
+//! Removes terminal escape sequences from a stream of output. StripState survives between calls, so
 //! sequences and characters may be split across them.
 
 use memchr::{memchr, memchr2};
@@ -29,7 +29,7 @@ pub(crate) enum Keep {
 #[derive(Debug, Default)]
 pub(crate) struct Strip {
     keep: Keep,
-    state: State,
+    state: StripState,
     /// Parameters of a control sequence, or part of a character.
     sequence: Vec<u8>,
     /// The string was begun by a C1 control and may end with one.
@@ -39,7 +39,7 @@ pub(crate) struct Strip {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum State {
+enum StripState {
     #[default]
     Ground,
     /// After the first byte of what may be a C1 control in UTF-8.
@@ -70,7 +70,7 @@ impl Strip {
     pub(crate) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
         while let Some(&byte) = rest.first() {
-            if self.state == State::Ground && self.keep == Keep::Controls {
+            if self.state == StripState::Ground && self.keep == Keep::Controls {
                 rest = self.plain_run(rest, out);
             } else {
                 self.state = self.step(byte, out);
@@ -116,7 +116,7 @@ impl Strip {
         if end == bytes.len() {
             return &[];
         }
-        self.state = State::Escape;
+        self.state = StripState::Escape;
         &bytes[end + 1..]
     }
 
@@ -125,75 +125,78 @@ impl Strip {
         out.push(b'\n');
     }
 
-    fn step(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
+    fn step(&mut self, byte: u8, out: &mut Vec<u8>) -> StripState {
         if byte == b'\n' {
             self.break_character(out);
             self.newline(out);
-            return State::Ground;
+            return StripState::Ground;
         }
         match (self.state, byte) {
-            (State::Ground, _) => self.ground(byte, out),
-            (State::C2, 0x80..=0x9f) => self.c1(byte),
-            (State::C2, _) => {
+            (StripState::Ground, _) => self.ground(byte, out),
+            (StripState::C2, 0x80..=0x9f) => self.c1(byte),
+            (StripState::C2, _) => {
                 out.push(0xc2);
                 self.ground(byte, out)
             }
-            (State::Character, _) => self.character(byte, out),
+            (StripState::Character, _) => self.character(byte, out),
             // CAN and SUB cancel any sequence; ESC begins another one.
-            (_, 0x18 | 0x1a) => State::Ground,
-            (State::String, ESC) => State::StringEscape,
-            (_, ESC) => State::Escape,
-            (State::Escape | State::StringEscape, b'[') => self.begin_csi(),
-            (State::Escape | State::StringEscape, b']' | b'P' | b'X' | b'^' | b'_') => {
+            (_, 0x18 | 0x1a) => StripState::Ground,
+            (StripState::String, ESC) => StripState::StringEscape,
+            (_, ESC) => StripState::Escape,
+            (StripState::Escape | StripState::StringEscape, b'[') => self.begin_csi(),
+            (StripState::Escape | StripState::StringEscape, b']' | b'P' | b'X' | b'^' | b'_') => {
                 self.eight_bit = false;
-                State::String
+                StripState::String
             }
-            (State::Escape | State::StringEscape | State::Intermediate, 0x20..=0x2f) => {
-                State::Intermediate
+            (
+                StripState::Escape | StripState::StringEscape | StripState::Intermediate,
+                0x20..=0x2f,
+            ) => StripState::Intermediate,
+            (StripState::Escape | StripState::StringEscape | StripState::Intermediate, _) => {
+                StripState::Ground
             }
-            (State::Escape | State::StringEscape | State::Intermediate, _) => State::Ground,
-            (State::Csi, _) => self.csi(byte, out),
-            (State::String, 0x07) => State::Ground,
-            (State::String, 0x9c) if self.eight_bit => State::Ground,
-            (State::String, _) => State::String,
+            (StripState::Csi, _) => self.csi(byte, out),
+            (StripState::String, 0x07) => StripState::Ground,
+            (StripState::String, 0x9c) if self.eight_bit => StripState::Ground,
+            (StripState::String, _) => StripState::String,
         }
     }
 
-    fn ground(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
+    fn ground(&mut self, byte: u8, out: &mut Vec<u8>) -> StripState {
         match byte {
-            ESC => return State::Escape,
-            0xc2 => return State::C2,
+            ESC => return StripState::Escape,
+            0xc2 => return StripState::C2,
             0xc3..=0xf4 => {
                 self.sequence.clear();
                 self.sequence.push(byte);
-                return State::Character;
+                return StripState::Character;
             }
             0x80..=0x9f => return self.c1(byte),
             b'\t' | b'\r' | 0x20..=0x7e | 0xa0..=0xff => out.push(byte),
             _ => {}
         }
-        State::Ground
+        StripState::Ground
     }
 
-    fn c1(&mut self, byte: u8) -> State {
+    fn c1(&mut self, byte: u8) -> StripState {
         match byte {
             0x9b => self.begin_csi(),
             0x90 | 0x98 | 0x9d..=0x9f => {
                 self.eight_bit = true;
-                State::String
+                StripState::String
             }
-            _ => State::Ground,
+            _ => StripState::Ground,
         }
     }
 
-    fn character(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
+    fn character(&mut self, byte: u8, out: &mut Vec<u8>) -> StripState {
         self.sequence.push(byte);
         match std::str::from_utf8(&self.sequence) {
             Ok(_) => {
                 out.append(&mut self.sequence);
-                State::Ground
+                StripState::Ground
             }
-            Err(error) if error.error_len().is_none() => State::Character,
+            Err(error) if error.error_len().is_none() => StripState::Character,
             Err(_) => {
                 self.sequence.pop();
                 self.break_character(out);
@@ -204,10 +207,10 @@ impl Strip {
 
     /// Handles each byte of an incomplete character separately.
     fn break_character(&mut self, out: &mut Vec<u8>) {
-        if self.state != State::Character {
+        if self.state != StripState::Character {
             return;
         }
-        self.state = State::Ground;
+        self.state = StripState::Ground;
         let mut bytes = std::mem::take(&mut self.sequence).into_iter();
         out.extend(bytes.next());
         for byte in bytes {
@@ -215,18 +218,18 @@ impl Strip {
         }
     }
 
-    fn begin_csi(&mut self) -> State {
+    fn begin_csi(&mut self) -> StripState {
         self.sequence.clear();
-        State::Csi
+        StripState::Csi
     }
 
-    fn csi(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
+    fn csi(&mut self, byte: u8, out: &mut Vec<u8>) -> StripState {
         match byte {
             0x20..=0x3f => {
                 if self.sequence.len() <= PARAMETERS_MAX {
                     self.sequence.push(byte);
                 }
-                State::Csi
+                StripState::Csi
             }
             0x40..=0x7e => {
                 if byte == b'm' && self.keep == Keep::Colours && self.is_colour() {
@@ -234,9 +237,9 @@ impl Strip {
                     out.extend_from_slice(&self.sequence);
                     out.push(b'm');
                 }
-                State::Ground
+                StripState::Ground
             }
-            _ => State::Csi,
+            _ => StripState::Csi,
         }
     }
 
