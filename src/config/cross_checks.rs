@@ -69,17 +69,20 @@ fn share_logs(cx: &mut Lowering, lowered: &mut [Lowered]) {
             let Some(sink) = log_of(&mut program.launch, stream) else {
                 continue;
             };
-            let shared = paths.iter().find_map(|path| owners.get(path));
-            let shared = shared.filter(|(owner, _)| *owner != index).cloned();
-            let told = sink.clone();
+            let shared = paths
+                .iter()
+                .find_map(|path| owners.get(path))
+                .filter(|(owner, _)| *owner != index)
+                .cloned();
+            let written = sink.clone();
             if let Some((_, first)) = &shared {
                 *sink = FileSink {
-                    path: told.path.clone(),
-                    stall: told.stall,
+                    path: written.path.clone(),
+                    stall: written.stall,
                     ..first.clone()
                 };
             }
-            let (differs, sink) = (*sink != told, sink.clone());
+            let (differs, sink) = (*sink != written, sink.clone());
             if let (Some((owner, _)), true, Some((at, key))) = (shared, differs, at) {
                 let owner = &lowered[owner].program.name;
                 let message = format!("`{owner}` also writes to this file, with other settings");

@@ -2,7 +2,7 @@
 
 use super::identity::{self, Wanted};
 use super::lowering::{Lowering, Table, Value};
-use super::{Access, DaemonSettings, LogFormat, LogSettings, keys};
+use super::{AccessSettings, DaemonSettings, LogFormat, LogSettings, keys};
 use log::LevelFilter;
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ pub(super) fn lower(cx: &mut Lowering, value: Option<&Value>) -> DaemonSettings 
             user: Some(value),
             ..Wanted::default()
         };
-        settings.user = identity::identity(cx, &wanted).flatten();
+        settings.user = identity::identity(cx, &wanted);
         cx.drops_root = true;
     }
     if let Some(user) = &settings.user {
@@ -99,10 +99,10 @@ fn log(cx: &mut Lowering, value: &Value) -> LogSettings {
     settings
 }
 
-fn access(cx: &mut Lowering, value: &Value) -> Access {
+fn access(cx: &mut Lowering, value: &Value) -> AccessSettings {
     let table: Option<Table> = cx.table(value, &keys::ACCESS);
     let Some(table) = table else {
-        return Access::default();
+        return AccessSettings::default();
     };
     identity::access(cx, table.find("read"), table.find("control"))
 }

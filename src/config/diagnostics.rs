@@ -53,14 +53,14 @@ pub struct SourceLine {
 impl SourceLine {
     /// The part around `column` (from 1) of `line`.
     pub(super) fn around(line: &str, column: u32) -> SourceLine {
-        let place = usize::try_from(column).unwrap_or(1).saturating_sub(1);
-        let skipped = place.saturating_sub(SHOWN_COLUMNS / 2);
-        let length = line.chars().take(skipped + SHOWN_COLUMNS + 1).count();
-        let skipped = if length <= SHOWN_COLUMNS { 0 } else { skipped };
+        let index = usize::try_from(column).unwrap_or(1).saturating_sub(1);
+        let before = index.saturating_sub(SHOWN_COLUMNS / 2);
+        let length = line.chars().take(before + SHOWN_COLUMNS + 1).count();
+        let skipped = if length <= SHOWN_COLUMNS { 0 } else { before };
         let cut = length > skipped + SHOWN_COLUMNS;
         let kept = line.chars().skip(skipped).take(SHOWN_COLUMNS);
         let mut text: String = if skipped > 0 { "…" } else { "" }.to_string();
-        let caret = place - skipped + text.chars().count();
+        let caret = index - skipped + text.chars().count();
         text.extend(kept.map(|c| if c.is_control() { ' ' } else { c }));
         if cut {
             text.push('…');

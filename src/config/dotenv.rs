@@ -44,18 +44,18 @@ fn read_line(line: &str) -> Result<Option<(String, String)>, String> {
     let after_export = line
         .strip_prefix("export")
         .filter(|rest| rest.starts_with([' ', '\t']));
-    let line = after_export.unwrap_or(line).trim_start();
-    let Some((name, value)) = line.split_once('=') else {
+    let assignment = after_export.unwrap_or(line).trim_start();
+    let Some((name, written)) = assignment.split_once('=') else {
         return Err("expected NAME=value".to_string());
     };
     let name = name.trim_end();
     if !is_name(name) {
         return Err("the variable name is empty or contains a space".to_string());
     }
-    let value = value.trim_start();
-    let value = match value.chars().next() {
-        Some(quote @ ('\'' | '"')) => quoted(&value[1..], quote)?,
-        _ => unquoted(value).to_string(),
+    let written = written.trim_start();
+    let value = match written.chars().next() {
+        Some(quote @ ('\'' | '"')) => quoted(&written[1..], quote)?,
+        _ => unquoted(written).to_string(),
     };
     if value.contains('\0') {
         return Err("the value contains a NUL character".to_string());
@@ -106,7 +106,7 @@ mod tests {
         let text = "\u{feff}# comment\n\nA=1\nexport B = two words # no\n  C='it is # \\n'\n\
                     D=\"a\\n\\\"b\\\" $X\" # yes\nE=\nF=a#b\nexportG=x\r\nH=# no\nI=a=b\n";
         let pairs = parse(text).expect("the file is well-formed");
-        let expected = [
+        let expected: Pairs = [
             ("A", "1"),
             ("B", "two words"),
             ("C", "it is # \\n"),
@@ -116,8 +116,9 @@ mod tests {
             ("exportG", "x"),
             ("H", ""),
             ("I", "a=b"),
-        ];
-        let expected: Pairs = expected.map(|(k, v)| (k.to_string(), v.to_string())).into();
+        ]
+        .map(|(k, v)| (k.to_string(), v.to_string()))
+        .into();
         assert_eq!(pairs, expected);
     }
 

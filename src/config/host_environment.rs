@@ -95,8 +95,8 @@ impl Users for SystemUsers {
 
     fn groups_of(&self, name: &str, gid: u32) -> Result<Vec<u32>, String> {
         let name = CString::new(name).map_err(|_| "the name contains a NUL".to_string())?;
-        let groups = getgrouplist(&name, Gid::from_raw(gid));
-        let groups = groups.map_err(|errno| errno.desc().to_string())?;
+        let groups =
+            getgrouplist(&name, Gid::from_raw(gid)).map_err(|errno| errno.desc().to_string())?;
         Ok(groups.into_iter().map(Gid::as_raw).collect())
     }
 }

@@ -3,7 +3,7 @@
 use super::diagnostics::shown;
 use super::host_environment::{UserEntry, Users};
 use super::lowering::{Lowering, Value};
-use super::{Access, Principal};
+use super::{AccessSettings, Principal};
 use crate::supervisor::Identity;
 
 /// The keys of a program that select its user and groups.
@@ -14,28 +14,33 @@ pub(super) struct Wanted<'a> {
     pub supplementary: Option<Value<'a>>,
 }
 
-/// Whom to run as; `None` inside is the daemon's own user. The outer `None` was reported.
-pub(super) fn identity(cx: &mut Lowering, wanted: &Wanted) -> Option<Option<Identity>> {
+/// An error that was reported.
+struct Reported;
+
+/// The identity to run as; `None` for the daemon's own, and after an error.
+pub(super) fn identity(cx: &mut Lowering, wanted: &Wanted) -> Option<Identity> {
     let group_given = wanted.group.is_some();
-    let user = wanted
-        .user
-        .as_ref()
-        .map(|value| user_entry(cx, value, group_given));
-    let gid = wanted.group.as_ref().map(|value| group_id(cx, value));
-    // Without root the key itself is an error: do not check its elements.
+    // Resolves all keys before it gives up, so that every error is reported.
+    let user = resolved(&wanted.user, |value| user_entry(cx, value, group_given));
+    let gid = resolved(&wanted.group, |value| group_id(cx, value));
     let privileged = cx.daemon_uid == 0;
-    let supplementary = wanted.supplementary.as_ref().filter(|_| privileged);
-    let supplementary = supplementary.map(|value| group_ids(cx, value));
-    // Each is asked before any is given up, so that every fault is told.
-    let (user, gid) = (all_or_nothing(user)?, all_or_nothing(gid)?);
+    let supplementary = if privileged {
+        resolved(&wanted.supplementary, |value| group_ids(cx, value))
+    } else {
+        // Without root the key itself is an error: do not check its elements.
+        Ok(None)
+    };
+    let (Ok(user), Ok(gid), Ok(supplementary)) = (user, gid, supplementary) else {
+        return None;
+    };
     if !privileged {
-        return unprivileged(cx, wanted, user.as_ref(), gid).then_some(None);
+        refuse_changes(cx, wanted, user.as_ref(), gid);
+        return None;
     }
-    let supplementary = all_or_nothing(supplementary)?;
     let changed = user.as_ref().is_some_and(|user| user.uid != cx.daemon_uid);
     let own_gid = gid.is_none_or(|gid| gid == cx.daemon_gid);
     if !changed && own_gid && supplementary.is_none() {
-        return Some(None);
+        return None;
     }
     let user = match user {
         Some(user) => user,
@@ -53,32 +58,29 @@ pub(super) fn identity(cx: &mut Lowering, wanted: &Wanted) -> Option<Option<Iden
         shell,
         ..
     } = user;
-    Some(Some(Identity {
+    Some(Identity {
         user: name,
         uid,
         gid,
         groups,
         home,
         shell,
-    }))
+    })
 }
 
-/// `None` when something was asked for and is faulty.
-fn all_or_nothing<T>(asked: Option<Option<T>>) -> Option<Option<T>> {
-    match asked {
-        None => Some(None),
-        Some(answer) => answer.map(Some),
+/// The value of a key; `None` if the key is absent.
+fn resolved<T>(
+    key: &Option<Value>,
+    resolve: impl FnOnce(&Value) -> Option<T>,
+) -> Result<Option<T>, Reported> {
+    match key {
+        None => Ok(None),
+        Some(value) => resolve(value).map(Some).ok_or(Reported),
     }
 }
 
-/// Without root a program can only keep the daemon's user and group. Reports keys that ask for
-/// others; returns whether there are none.
-fn unprivileged(
-    cx: &mut Lowering,
-    wanted: &Wanted,
-    user: Option<&UserEntry>,
-    gid: Option<u32>,
-) -> bool {
+/// Reports keys that ask for another user or group than the daemon's, which needs root.
+fn refuse_changes(cx: &mut Lowering, wanted: &Wanted, user: Option<&UserEntry>, gid: Option<u32>) {
     let same_user = user.is_none_or(|user| user.uid == cx.daemon_uid);
     let same_group = gid.is_none_or(|gid| gid == cx.daemon_gid);
     let refused = [
@@ -86,9 +88,7 @@ fn unprivileged(
         wanted.group.as_ref().filter(|_| !same_group),
         wanted.supplementary.as_ref(),
     ];
-    let mut possible = true;
     for value in refused.into_iter().flatten() {
-        possible = false;
         let (message, help) = if cx.drops_root {
             let message = "cannot be changed: `daemon.user` drops root permanently";
             (message, "remove `daemon.user`, or this key")
@@ -98,7 +98,6 @@ fn unprivileged(
         };
         cx.refuse::<()>(value, message, Some(help));
     }
-    possible
 }
 
 fn user_entry(cx: &mut Lowering, value: &Value, group_given: bool) -> Option<UserEntry> {
@@ -192,8 +191,12 @@ fn group_ids(cx: &mut Lowering, value: &Value) -> Option<Vec<u32>> {
 }
 
 /// `daemon.access`: users by name or number, groups with `@` before it.
-pub(super) fn access(cx: &mut Lowering, read: Option<Value>, control: Option<Value>) -> Access {
-    Access {
+pub(super) fn access(
+    cx: &mut Lowering,
+    read: Option<Value>,
+    control: Option<Value>,
+) -> AccessSettings {
+    AccessSettings {
         read: principals(cx, read),
         control: principals(cx, control),
     }

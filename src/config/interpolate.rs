@@ -75,7 +75,7 @@ fn value_of(
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(malformed(format!("`${{{body}}}` does not name a variable")));
     }
-    let value = variables.get(name);
+    let set = variables.get(name);
     if operator.is_empty() {
         let unset = || {
             let message = format!("the environment variable `{name}` is not set");
@@ -84,9 +84,9 @@ fn value_of(
                 Some(format!("set it, or write ${{{name}:-default}}")),
             )
         };
-        return value.cloned().ok_or_else(unset);
+        return set.cloned().ok_or_else(unset);
     }
-    let value = value.filter(|value| !value.is_empty()).cloned();
+    let value = set.filter(|value| !value.is_empty()).cloned();
     if let Some(default) = operator.strip_prefix(":-") {
         if depth >= DEPTH_MAX {
             return Err(malformed("`${` nested too deeply".to_string()));

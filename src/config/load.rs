@@ -5,6 +5,7 @@ use super::host_environment::Environment;
 use super::lowering::{Files, Lowering, ReadError};
 use super::yaml::BYTES_MAX;
 use super::{Config, lower};
+use crate::text::error_message::without_number;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -28,7 +29,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
             ..diagnostic
         })
     };
-    let disk = Disk {
+    let disk = FileSystem {
         uid: environment.uid,
     };
     let (canonical, text) = disk.read(path).map_err(whole_file)?;
@@ -82,17 +83,17 @@ pub fn find(
     };
     let home = || variable("HOME").map(|home| Path::new(home).join(".config"));
     let configs = variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
-    let mut places = vec![cwd.join(FILE_NAME)];
-    places.extend(configs.map(|directory| directory.join("taskmaster").join(FILE_NAME)));
-    places.push(Path::new("/etc/taskmaster").join(FILE_NAME));
+    let mut paths = vec![cwd.join(FILE_NAME)];
+    paths.extend(configs.map(|directory| directory.join("taskmaster").join(FILE_NAME)));
+    paths.push(Path::new("/etc/taskmaster").join(FILE_NAME));
     // A config that exists but cannot be read must not be skipped silently.
-    let there = |place: &&PathBuf| fs::symlink_metadata(place).is_ok();
-    if let Some(found) = places.iter().find(there) {
+    let there = |path: &&PathBuf| fs::symlink_metadata(path).is_ok();
+    if let Some(found) = paths.iter().find(there) {
         return Ok(found.clone());
     }
-    let list: Vec<String> = places
+    let list: Vec<String> = paths
         .iter()
-        .map(|place| place.display().to_string())
+        .map(|path| path.display().to_string())
         .collect();
     let message = format!("no config file found; looked for {}", list.join(", "));
     let diagnostic = Diagnostic::of_file(PathBuf::from(FILE_NAME), message);
@@ -102,11 +103,11 @@ pub fn find(
 }
 
 /// The real file system, with the check of who can write a config.
-struct Disk {
+struct FileSystem {
     uid: u32,
 }
 
-impl Files for Disk {
+impl Files for FileSystem {
     fn read(&self, path: &Path) -> Result<(PathBuf, String), ReadError> {
         let failed = |error: io::Error| ReadError::new(reason(&error));
         let canonical = fs::canonicalize(path).map_err(failed)?;
@@ -151,8 +152,8 @@ impl Files for Disk {
         let mut found = Vec::new();
         for path in paths {
             let path = path.map_err(|error| {
-                let place = error.path().display().to_string();
-                ReadError::new(format!("{place}: {}", reason(error.error())))
+                let shown = error.path().display().to_string();
+                ReadError::new(format!("{shown}: {}", reason(error.error())))
             })?;
             if found.len() == MATCHES_MAX {
                 return Err(ReadError::new(format!(
@@ -166,7 +167,7 @@ impl Files for Disk {
     }
 }
 
-impl Disk {
+impl FileSystem {
     fn check(&self, path: &Path, file: &File) -> Result<(), ReadError> {
         let metadata = file
             .metadata()
@@ -205,11 +206,6 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// The error's text without its number.
 fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_string(),
-        None => text,
-    }
+    without_number(&error.to_string()).to_string()
 }

@@ -3,7 +3,7 @@
 
 use super::diagnostics::shown;
 use super::lowering::{Lowering, Table, Value};
-use super::node::{Kind, Location, Node};
+use super::node::{Location, Node, NodeKind};
 use super::program_entry::{self, Layers, Lowered};
 use super::yaml::{self, NODES_MAX};
 use super::{DaemonSettings, cross_checks, daemon, keys};
@@ -76,8 +76,8 @@ fn parse(cx: &mut Lowering, file: usize, text: &str) -> Option<Rc<Node>> {
         cx.error(problem.at, &problem.key, problem.message, problem.help);
     }
     let nothing = parsed.root.as_ref().is_none_or(|root| match &root.kind {
-        Kind::Scalar(scalar) => scalar.is_null(),
-        Kind::List(_) | Kind::Map(_) => false,
+        NodeKind::Scalar(scalar) => scalar.is_null(),
+        NodeKind::List(_) | NodeKind::Map(_) => false,
     });
     if nothing && sound {
         let at = Location {
@@ -199,8 +199,8 @@ fn named<'a>(cx: &mut Lowering, sections: &[Value<'a>], noun: &str) -> Vec<Named
                     .sources
                     .get(first.file)
                     .map(|source| source.name.display());
-                let place = source.map(|name| format!("{name}:{}:{}", first.line, first.column));
-                let help = place.map(|place| format!("first defined at {place}"));
+                let location = source.map(|name| format!("{name}:{}:{}", first.line, first.column));
+                let help = location.map(|location| format!("first defined at {location}"));
                 cx.error(
                     at,
                     &value.key,
@@ -306,15 +306,16 @@ fn groups(
     sections: &Sections,
     lowered: &[Lowered],
 ) -> BTreeMap<String, Vec<String>> {
-    let names = sections
+    // Includes faulty programs: their group is not at fault.
+    let names: BTreeSet<&str> = sections
         .programs
         .iter()
         .filter_map(|section| match &section.node.kind {
-            Kind::Map(entries) => Some(entries.iter().map(|entry| entry.key.as_str())),
-            Kind::Scalar(_) | Kind::List(_) => None,
-        });
-    // Includes faulty programs: their group is not at fault.
-    let names: BTreeSet<&str> = names.flatten().collect();
+            NodeKind::Map(entries) => Some(entries.iter().map(|entry| entry.key.as_str())),
+            NodeKind::Scalar(_) | NodeKind::List(_) => None,
+        })
+        .flatten()
+        .collect();
     let mut groups = BTreeMap::new();
     for Named { name, value, .. } in named(cx, &sections.groups, "group") {
         let mut members: Vec<String> = Vec::new();

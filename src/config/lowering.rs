@@ -2,7 +2,7 @@
 
 use super::diagnostics::{Diagnostic, Severity, SourceLine, shown};
 use super::host_environment::{CachedUsers, Environment};
-use super::node::{Entry, Kind, Location, Node, Scalar};
+use super::node::{Entry, Location, Node, NodeKind, Scalar};
 use super::{dotenv, keys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -91,8 +91,8 @@ impl Value<'_> {
     /// The text as written, when it is a scalar.
     pub(super) fn written(&self) -> Option<&Scalar> {
         match &self.node.kind {
-            Kind::Scalar(scalar) => Some(scalar),
-            Kind::List(_) | Kind::Map(_) => None,
+            NodeKind::Scalar(scalar) => Some(scalar),
+            NodeKind::List(_) | NodeKind::Map(_) => None,
         }
     }
 }
@@ -347,7 +347,7 @@ impl<'a> Lowering<'a> {
         value: &Value<'n>,
         expected: &str,
     ) -> Option<Table<'n>> {
-        let Kind::Map(entries) = &value.node.kind else {
+        let NodeKind::Map(entries) = &value.node.kind else {
             let message = format!("expected {expected}, found {}", found(value.node));
             return self.refuse(value, message, None);
         };
@@ -365,15 +365,17 @@ impl<'a> Lowering<'a> {
         expected: &str,
     ) -> Option<Vec<Value<'n>>> {
         match &value.node.kind {
-            Kind::Scalar(_) => Some(vec![value.clone()]),
-            Kind::List(_) => self.list(value, expected),
-            Kind::Map(_) => self.refuse(value, format!("expected {expected}, found a map"), None),
+            NodeKind::Scalar(_) => Some(vec![value.clone()]),
+            NodeKind::List(_) => self.list(value, expected),
+            NodeKind::Map(_) => {
+                self.refuse(value, format!("expected {expected}, found a map"), None)
+            }
         }
     }
 
     /// The elements of a list.
     pub(super) fn list<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<Vec<Value<'n>>> {
-        let Kind::List(items) = &value.node.kind else {
+        let NodeKind::List(items) = &value.node.kind else {
             let message = format!("expected {expected}, found {}", found(value.node));
             return self.refuse(value, message, Some("write it as [a, b]"));
         };
@@ -397,9 +399,9 @@ impl<'a> Lowering<'a> {
 /// Describes a node for a message.
 pub(super) fn found(node: &Node) -> String {
     match &node.kind {
-        Kind::Scalar(scalar) if scalar.is_null() => "nothing".to_string(),
-        Kind::Scalar(scalar) => shown(&scalar.text),
-        Kind::List(_) => "a list".to_string(),
-        Kind::Map(_) => "a map".to_string(),
+        NodeKind::Scalar(scalar) if scalar.is_null() => "nothing".to_string(),
+        NodeKind::Scalar(scalar) => shown(&scalar.text),
+        NodeKind::List(_) => "a list".to_string(),
+        NodeKind::Map(_) => "a map".to_string(),
     }
 }

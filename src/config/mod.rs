@@ -70,7 +70,7 @@ pub struct DaemonSettings {
     /// The daemon's log.
     pub log: LogSettings,
     /// Other users with access to the daemon.
-    pub access: Access,
+    pub access: AccessSettings,
 }
 
 impl Default for DaemonSettings {
@@ -82,7 +82,7 @@ impl Default for DaemonSettings {
             user: None,
             pidfile: None,
             log: LogSettings::default(),
-            access: Access::default(),
+            access: AccessSettings::default(),
         }
     }
 }
@@ -122,7 +122,7 @@ pub enum LogFormat {
 
 /// `daemon.access`: who can use the daemon besides root and its owner.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Access {
+pub struct AccessSettings {
     /// Users and groups with read access.
     pub read: Vec<Principal>,
     /// Users and groups that may also control processes.

@@ -17,7 +17,7 @@ pub(super) struct Location {
 #[derive(Debug)]
 pub(super) struct Node {
     pub at: Location,
-    pub kind: Kind,
+    pub kind: NodeKind,
     /// The number of nodes in it, aliases expanded.
     pub weight: u64,
     /// The number of levels in it, itself included.
@@ -25,7 +25,7 @@ pub(super) struct Node {
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     Scalar(Scalar),
     List(Vec<Rc<Node>>),
     /// In the order of the file, merge keys resolved, without duplicates.

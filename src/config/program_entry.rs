@@ -3,9 +3,9 @@
 use super::diagnostics::shown;
 use super::identity::{self, Wanted};
 use super::lowering::{Lowering, Table, Value};
-use super::node::{Kind, Location};
+use super::node::{Location, NodeKind};
 use super::placeholder_checks::{Vars, placeholders};
-use super::streams::{self, Stream};
+use super::streams::{self, SinkStream};
 use super::values::{boolean_help, boolean_of};
 use super::{command_line, dotenv};
 use crate::supervisor::{
@@ -157,7 +157,7 @@ fn launch(
         group: layers.find("group"),
         supplementary: layers.find("supplementary_groups"),
     };
-    launch.identity = identity::identity(cx, &wanted).flatten();
+    launch.identity = identity::identity(cx, &wanted);
     launch
 }
 
@@ -179,10 +179,10 @@ fn streams(cx: &mut Lowering, layers: &Layers, vars: &Vars, launch: &mut Launch)
             .find(name)
             .and_then(|value| streams::sink(cx, &value, stream, vars))
     };
-    if let Some(found) = read("stdout", Stream::Stdout) {
+    if let Some(found) = read("stdout", SinkStream::Stdout) {
         launch.stdout = found;
     }
-    if let Some(found) = read("stderr", Stream::Stderr) {
+    if let Some(found) = read("stderr", SinkStream::Stderr) {
         launch.stderr = found;
     }
     if launch.tty.is_none() {
@@ -237,11 +237,12 @@ fn autorestart(cx: &mut Lowering, value: &Value) -> Option<Autorestart> {
 
 fn exitcodes(cx: &mut Lowering, value: &Value) -> Option<Vec<i32>> {
     let items = cx.one_or_list(value, "an exit code or a list of them")?;
-    let codes: Vec<Option<u32>> = items.iter().map(|item| cx.integer(item, 0, 255)).collect();
-    let codes = codes
+    // Reads all items before it gives up, so that every error is reported.
+    let given: Vec<Option<u32>> = items.iter().map(|item| cx.integer(item, 0, 255)).collect();
+    let mut codes: Vec<i32> = given
         .into_iter()
-        .map(|code| code.and_then(|code| i32::try_from(code).ok()));
-    let mut codes: Vec<i32> = codes.collect::<Option<_>>()?;
+        .map(|code| code.and_then(|code| i32::try_from(code).ok()))
+        .collect::<Option<_>>()?;
     codes.sort_unstable();
     codes.dedup();
     Some(codes)
@@ -279,18 +280,18 @@ fn command(
         }
         return Vec::new();
     };
-    let argv = match (&value.node.kind, shell) {
-        (Kind::List(_), true) => {
+    let words = match (&value.node.kind, shell) {
+        (NodeKind::List(_), true) => {
             let help = Some("write one string, or remove `shell: true`");
             cx.refuse(&value, "`shell: true` needs a string, found a list", help)
         }
-        (Kind::List(_), false) => listed_words(cx, &value),
+        (NodeKind::List(_), false) => listed_words(cx, &value),
         (_, true) => cx
             .nonempty(&value, "a command")
             .map(|text| vec!["/bin/sh".to_string(), "-c".to_string(), text]),
         (_, false) => split_words(cx, &value),
     };
-    let argv = argv.unwrap_or_default();
+    let argv = words.unwrap_or_default();
     for word in &argv {
         placeholders(cx, &value, word, vars);
     }
@@ -425,7 +426,7 @@ fn layer_values<'a>(layers: &Layers<'a>, name: &str) -> impl Iterator<Item = Val
 
 /// Names and texts of a map, scalars of any type as they are written.
 fn texts<'a>(cx: &mut Lowering, value: &Value<'a>) -> Vec<(String, Value<'a>, String)> {
-    if matches!(value.node.kind, Kind::List(_)) {
+    if matches!(value.node.kind, NodeKind::List(_)) {
         let help = Some("write `NAME: value`, without the dash");
         cx.refuse::<()>(
             value,

@@ -3,7 +3,7 @@
 use super::diagnostics::shown;
 use super::keys;
 use super::lowering::{Lowering, Value};
-use super::node::Kind;
+use super::node::NodeKind;
 use super::placeholder_checks::{Vars, placeholders};
 use super::values::{boolean_help, boolean_of};
 use crate::supervisor::placeholder::{self, Values};
@@ -17,7 +17,7 @@ const KEEP: u32 = 10;
 
 /// The stream that a sink belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stream {
+pub(super) enum SinkStream {
     Stdout,
     Stderr,
 }
@@ -25,8 +25,13 @@ pub(super) enum Stream {
 const EXPECTED: &str = "`ring`, `discard`, a path, or a map with `file`";
 
 /// Reads the sink of a stream.
-pub(super) fn sink(cx: &mut Lowering, value: &Value, stream: Stream, vars: &Vars) -> Option<Sink> {
-    if matches!(value.node.kind, Kind::Map(_)) {
+pub(super) fn sink(
+    cx: &mut Lowering,
+    value: &Value,
+    stream: SinkStream,
+    vars: &Vars,
+) -> Option<Sink> {
+    if matches!(value.node.kind, NodeKind::Map(_)) {
         return file_map(cx, value, vars);
     }
     let nothing = Some("`discard` for /dev/null, `ring` for memory only");
@@ -42,7 +47,7 @@ pub(super) fn sink(cx: &mut Lowering, value: &Value, stream: Stream, vars: &Vars
     match text.as_str() {
         "ring" => Some(Sink::Ring),
         "discard" | "/dev/null" => Some(Sink::Discard),
-        "stdout" if stream == Stream::Stderr => Some(Sink::Stdout),
+        "stdout" if stream == SinkStream::Stderr => Some(Sink::Stdout),
         "stdout" | "stderr" => {
             let message = format!("{} is not a destination for output", shown(&text));
             cx.refuse(value, message, Some("only `stderr: stdout` merges the two"))
@@ -57,7 +62,7 @@ pub(super) fn sink(cx: &mut Lowering, value: &Value, stream: Stream, vars: &Vars
                 ("discard", "discard"),
                 ("null", "discard"),
             ];
-            let merged = (stream == Stream::Stderr).then_some(("stdout", "stdout"));
+            let merged = (stream == SinkStream::Stderr).then_some(("stdout", "stdout"));
             wrong_case(cx, value, path, words.into_iter().chain(merged));
             let path = file_path(cx, value, path, vars)?;
             Some(Sink::File(file_sink(path)))
@@ -208,14 +213,14 @@ fn wrong_case(
     }
 }
 
-/// Reads the terminal, or `None` for a process without one.
+/// Reads the terminal. The inner `None` is a process without one.
 pub(super) fn tty(cx: &mut Lowering, value: &Value) -> Option<Option<Tty>> {
     let mut tty = Tty {
         rows: 24,
         cols: 80,
         size: SizePolicy::Latest,
     };
-    if !matches!(value.node.kind, Kind::Map(_)) {
+    if !matches!(value.node.kind, NodeKind::Map(_)) {
         let expected = "true, false, or a map with `rows`, `cols`, `size`";
         let text = cx.text(value, expected)?;
         return match boolean_of(&text) {

@@ -3,7 +3,7 @@
 use super::diagnostics::shown;
 use super::interpolate::interpolate;
 use super::lowering::{Lowering, Value, found};
-use super::node::{Kind, Scalar};
+use super::node::{NodeKind, Scalar};
 use super::quantity;
 use crate::text::suggest::did_you_mean;
 use std::time::Duration;
@@ -15,8 +15,8 @@ impl Lowering<'_> {
     /// The scalar of a value; reports null and collections.
     pub(super) fn scalar<'n>(&mut self, value: &Value<'n>, expected: &str) -> Option<&'n Scalar> {
         match &value.node.kind {
-            Kind::Scalar(scalar) if !scalar.is_null() => Some(scalar),
-            Kind::Scalar(_) => {
+            NodeKind::Scalar(scalar) if !scalar.is_null() => Some(scalar),
+            NodeKind::Scalar(_) => {
                 let message = format!("expected {expected}, found nothing");
                 self.refuse(
                     value,
@@ -24,7 +24,7 @@ impl Lowering<'_> {
                     Some("write \"\" for empty text, or remove the key"),
                 )
             }
-            Kind::List(_) | Kind::Map(_) => {
+            NodeKind::List(_) | NodeKind::Map(_) => {
                 let message = format!("expected {expected}, found {}", found(value.node));
                 self.refuse(value, message, None)
             }

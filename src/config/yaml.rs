@@ -5,7 +5,7 @@
 //! of values, both locations of a duplicate, and several errors from one file. Size, depth and
 //! alias expansion are bounded here.
 
-use super::node::{Entry, Kind, Location, Node, Scalar, SyntaxError};
+use super::node::{Entry, Location, Node, NodeKind, Scalar, SyntaxError};
 use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -80,7 +80,7 @@ fn syntax(file: usize, error: &ScanError) -> SyntaxError {
         _ => (error.info(), None),
     };
     SyntaxError {
-        at: place(file, marker.line(), marker.col()),
+        at: location(file, marker.line(), marker.col()),
         key: String::new(),
         message: format!("not valid YAML: {message}"),
         help: help.map(str::to_string),
@@ -91,7 +91,7 @@ fn too_deep() -> String {
     format!("nested too deeply (at most {DEPTH_MAX} levels)")
 }
 
-fn place(file: usize, line: usize, column: usize) -> Location {
+fn location(file: usize, line: usize, column: usize) -> Location {
     let bounded = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Location {
         file,
@@ -104,7 +104,7 @@ fn place(file: usize, line: usize, column: usize) -> Location {
 struct Builder {
     file: usize,
     /// Open collections, outermost first.
-    open: Vec<Frame>,
+    open: Vec<OpenCollection>,
     /// Complete nodes with an anchor.
     anchors: BTreeMap<usize, Rc<Node>>,
     nodes: u64,
@@ -113,7 +113,7 @@ struct Builder {
     problems: Vec<SyntaxError>,
 }
 
-struct Frame {
+struct OpenCollection {
     at: Location,
     anchor: usize,
     items: Items,
@@ -129,13 +129,13 @@ struct MapItems {
     entries: Vec<Entry>,
     seen: BTreeMap<String, Location>,
     /// The key whose value comes next.
-    key: Option<Key>,
+    key: Option<MapKey>,
     /// Maps under `<<`, in order of precedence.
     merges: Vec<Rc<Node>>,
     merge_at: Option<Location>,
 }
 
-enum Key {
+enum MapKey {
     Name(String, Location),
     Merge,
     /// A key that was reported; its value is dropped.
@@ -180,14 +180,14 @@ impl Builder {
     /// The path of the current key.
     fn path(&self) -> String {
         let mut path = String::new();
-        for frame in &self.open {
-            match &frame.items {
+        for collection in &self.open {
+            match &collection.items {
                 Items::List(items) => path.push_str(&format!("[{}]", items.len())),
                 Items::Map(map) => {
                     let name = match &map.key {
-                        Some(Key::Name(name, _)) => name.as_str(),
-                        Some(Key::Merge) => "<<",
-                        Some(Key::Bad) | None => continue,
+                        Some(MapKey::Name(name, _)) => name.as_str(),
+                        Some(MapKey::Merge) => "<<",
+                        Some(MapKey::Bad) | None => continue,
                     };
                     path.push_str(if path.is_empty() { "" } else { "." });
                     path.push_str(name);
@@ -198,10 +198,10 @@ impl Builder {
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), SyntaxError> {
-        let at = place(self.file, span.start.line(), span.start.col());
+        let at = location(self.file, span.start.line(), span.start.col());
         let tag_at = span
             .tag_start
-            .map_or(at, |tag| place(self.file, tag.line(), tag.col()));
+            .map_or(at, |tag| location(self.file, tag.line(), tag.col()));
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let text_tag =
@@ -214,7 +214,7 @@ impl Builder {
                     text
                 };
                 let weight = 1 + text.len() as u64 / 64;
-                let kind = Kind::Scalar(Scalar {
+                let kind = NodeKind::Scalar(Scalar {
                     text: text.into_owned(),
                     plain,
                 });
@@ -230,7 +230,7 @@ impl Builder {
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.check_tag(tag_at, tag.as_deref(), &["seq"]);
-                self.begin(Frame {
+                self.begin(OpenCollection {
                     at,
                     anchor,
                     items: Items::List(Vec::new()),
@@ -238,7 +238,7 @@ impl Builder {
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.check_tag(tag_at, tag.as_deref(), &["map"]);
-                self.begin(Frame {
+                self.begin(OpenCollection {
                     at,
                     anchor,
                     items: Items::Map(MapItems::default()),
@@ -272,27 +272,27 @@ impl Builder {
         tag.is_yaml_core_schema_tag("str")
     }
 
-    fn begin(&mut self, frame: Frame) -> Result<(), SyntaxError> {
+    fn begin(&mut self, collection: OpenCollection) -> Result<(), SyntaxError> {
         if self.open.len() >= DEPTH_MAX {
-            return Err(problem(frame.at, too_deep(), None));
+            return Err(problem(collection.at, too_deep(), None));
         }
-        self.open.push(frame);
+        self.open.push(collection);
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), SyntaxError> {
-        let Some(frame) = self.open.pop() else {
+        let Some(collection) = self.open.pop() else {
             return Ok(());
         };
-        let kind = match frame.items {
-            Items::List(items) => Kind::List(items),
-            Items::Map(map) => Kind::Map(map.merged(&mut self.problems)),
+        let kind = match collection.items {
+            Items::List(items) => NodeKind::List(items),
+            Items::Map(map) => NodeKind::Map(map.merged(&mut self.problems)),
         };
         let (mut weight, mut height) = (1, 0);
         let children: Vec<&Rc<Node>> = match &kind {
-            Kind::Scalar(_) => Vec::new(),
-            Kind::List(items) => items.iter().collect(),
-            Kind::Map(entries) => entries.iter().map(|entry| &entry.value).collect(),
+            NodeKind::Scalar(_) => Vec::new(),
+            NodeKind::List(items) => items.iter().collect(),
+            NodeKind::Map(entries) => entries.iter().map(|entry| &entry.value).collect(),
         };
         for child in children {
             weight += child.weight;
@@ -300,12 +300,12 @@ impl Builder {
         }
         self.complete(
             Node {
-                at: frame.at,
+                at: collection.at,
                 kind,
                 weight,
                 height: height + 1,
             },
-            frame.anchor,
+            collection.anchor,
         )
     }
 
@@ -321,14 +321,14 @@ impl Builder {
         if self.open.len() + node.height > DEPTH_MAX {
             return Err(problem(at, too_deep(), None));
         }
-        self.place(node, at);
+        self.add_node(node, at);
         Ok(())
     }
 
     fn complete(&mut self, node: Node, anchor: usize) -> Result<(), SyntaxError> {
         let own = match node.kind {
-            Kind::Scalar(_) => node.weight,
-            Kind::List(_) | Kind::Map(_) => 1,
+            NodeKind::Scalar(_) => node.weight,
+            NodeKind::List(_) | NodeKind::Map(_) => 1,
         };
         self.count(node.at, own)?;
         let at = node.at;
@@ -336,7 +336,7 @@ impl Builder {
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
         }
-        self.place(node, at);
+        self.add_node(node, at);
         Ok(())
     }
 
@@ -350,8 +350,8 @@ impl Builder {
     }
 
     /// Adds a complete node to its collection; `at` is the location of the node or its alias.
-    fn place(&mut self, node: Rc<Node>, at: Location) {
-        match self.open.last_mut().map(|frame| &mut frame.items) {
+    fn add_node(&mut self, node: Rc<Node>, at: Location) {
+        match self.open.last_mut().map(|collection| &mut collection.items) {
             None => self.root = Some(node),
             Some(Items::List(items)) => items.push(node),
             Some(Items::Map(map)) => match map.key.take() {
@@ -363,45 +363,47 @@ impl Builder {
 }
 
 impl MapItems {
-    fn read_key(&mut self, node: &Node, at: Location, problems: &mut Vec<SyntaxError>) -> Key {
-        let Kind::Scalar(scalar) = &node.kind else {
+    fn read_key(&mut self, node: &Node, at: Location, problems: &mut Vec<SyntaxError>) -> MapKey {
+        let NodeKind::Scalar(scalar) = &node.kind else {
             problems.push(problem(
                 at,
                 "a key must be plain text, not a list or a map",
                 None,
             ));
-            return Key::Bad;
+            return MapKey::Bad;
         };
         if scalar.plain && scalar.text == "<<" {
             return match self.merge_at.replace(at) {
                 Some(first) => duplicate(&scalar.text, at, first, problems),
-                None => Key::Merge,
+                None => MapKey::Merge,
             };
         }
         if scalar.text.is_empty() {
             problems.push(problem(at, "a key must not be empty", None));
-            return Key::Bad;
+            return MapKey::Bad;
         }
         if let Some(first) = self.seen.get(&scalar.text) {
             return duplicate(&scalar.text, at, *first, problems);
         }
         self.seen.insert(scalar.text.clone(), at);
-        Key::Name(scalar.text.clone(), at)
+        MapKey::Name(scalar.text.clone(), at)
     }
 
-    fn add(&mut self, key: Key, value: Rc<Node>, at: Location, problems: &mut Vec<SyntaxError>) {
+    fn add(&mut self, key: MapKey, value: Rc<Node>, at: Location, problems: &mut Vec<SyntaxError>) {
         match key {
-            Key::Bad => {}
-            Key::Name(key, key_at) => {
+            MapKey::Bad => {}
+            MapKey::Name(key, key_at) => {
                 let value = located(value, key_at);
                 self.entries.push(Entry { key, key_at, value });
             }
-            Key::Merge => match &value.kind {
-                Kind::Map(_) => self.merges.push(value),
-                Kind::List(items) if items.iter().all(|i| matches!(i.kind, Kind::Map(_))) => {
+            MapKey::Merge => match &value.kind {
+                NodeKind::Map(_) => self.merges.push(value),
+                NodeKind::List(items)
+                    if items.iter().all(|i| matches!(i.kind, NodeKind::Map(_))) =>
+                {
                     self.merges.extend(items.iter().cloned());
                 }
-                Kind::List(_) | Kind::Scalar(_) => {
+                NodeKind::List(_) | NodeKind::Scalar(_) => {
                     let message = "`<<` merges a map, or a list of maps";
                     let key = "<<".to_string();
                     let help = Some("write `<<: *anchor`");
@@ -423,7 +425,7 @@ impl MapItems {
             self.merges.truncate(DEPTH_MAX);
         }
         for map in self.merges {
-            let Kind::Map(entries) = &map.kind else {
+            let NodeKind::Map(entries) = &map.kind else {
                 continue;
             };
             for entry in entries {
@@ -437,21 +439,21 @@ impl MapItems {
     }
 }
 
-fn duplicate(name: &str, at: Location, first: Location, problems: &mut Vec<SyntaxError>) -> Key {
+fn duplicate(name: &str, at: Location, first: Location, problems: &mut Vec<SyntaxError>) -> MapKey {
     let message = format!("duplicate key `{name}`");
     let help = format!("first defined at {}:{}", first.line, first.column);
     problems.push(SyntaxError {
         key: name.to_string(),
         ..problem(at, message, Some(&help))
     });
-    Key::Bad
+    MapKey::Bad
 }
 
 /// Gives an absent value the location of its key.
 fn located(value: Rc<Node>, key_at: Location) -> Rc<Node> {
     match &value.kind {
-        Kind::Scalar(scalar) if scalar.plain && scalar.text.is_empty() => {
-            let kind = Kind::Scalar(Scalar {
+        NodeKind::Scalar(scalar) if scalar.plain && scalar.text.is_empty() => {
+            let kind = NodeKind::Scalar(Scalar {
                 text: String::new(),
                 plain: true,
             });
@@ -461,7 +463,7 @@ fn located(value: Rc<Node>, key_at: Location) -> Rc<Node> {
                 ..*value
             })
         }
-        Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) => value,
+        NodeKind::Scalar(_) | NodeKind::List(_) | NodeKind::Map(_) => value,
     }
 }
 

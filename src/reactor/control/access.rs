@@ -1,12 +1,12 @@
 //! Who may do what. Identity is the connection's; the decision is here and nowhere else.
 
-use crate::config::{Access as Rules, Principal};
+use crate::config::{AccessSettings, Principal};
 use crate::sys::socket::Peer;
 use crate::wire::Access;
 
 /// Whether `peer` may: root and the daemon's own user everything, others what the config says.
 /// Who may control may also look.
-pub fn allowed(peer: &Peer, wanted: Access, rules: &Rules, own_uid: u32) -> bool {
+pub fn allowed(peer: &Peer, wanted: Access, rules: &AccessSettings, own_uid: u32) -> bool {
     if peer.uid == 0 || peer.uid == own_uid {
         return true;
     }
@@ -34,11 +34,11 @@ mod tests {
             gid,
             groups: vec![50],
         };
-        let rules = Rules {
+        let rules = AccessSettings {
             read: vec![Principal::Group(50)],
             control: vec![Principal::User(7)],
         };
-        let none = Rules {
+        let none = AccessSettings {
             read: Vec::new(),
             control: Vec::new(),
         };
