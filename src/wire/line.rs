@@ -73,10 +73,10 @@ impl LineDecoder {
         if let [rest @ .., b'\r'] = line {
             line = rest;
         }
-        let line = line.to_vec();
+        let taken = line.to_vec();
         self.start = end + 1;
         self.scanned = self.start;
-        Ok(Some(line))
+        Ok(Some(taken))
     }
 
     /// Number of buffered bytes.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// The type of a parameter, for messages.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum ParamKind {
     Text,
     Texts,
     Flag,
@@ -15,36 +15,36 @@ enum Kind {
     Goal,
 }
 
-const KINDS: [(&str, Kind); 29] = [
-    ("targets", Kind::Texts),
-    ("process", Kind::Text),
-    ("program", Kind::Text),
-    ("text", Kind::Text),
-    ("client", Kind::Text),
-    ("stream", Kind::Text),
-    ("signal", Kind::Signal),
-    ("for", Kind::Goal),
-    ("timeout_s", Kind::Seconds),
-    ("since_s", Kind::Seconds),
-    ("protocol", Kind::Whole(u32::MAX as u64)),
-    ("numprocs", Kind::Whole(u32::MAX as u64)),
-    ("history", Kind::Whole(u32::MAX as u64)),
-    ("lines", Kind::Whole(u64::MAX)),
-    ("rows", Kind::Whole(u16::MAX as u64)),
-    ("cols", Kind::Whole(u16::MAX as u64)),
-    ("terminal", Kind::Whole(u64::MAX)),
-    ("wait", Kind::Flag),
-    ("follow", Kind::Flag),
-    ("frames", Kind::Flag),
-    ("dry_run", Kind::Flag),
-    ("read_only", Kind::Flag),
-    ("steal", Kind::Flag),
-    ("replay", Kind::Flag),
-    ("until_exit", Kind::Flag),
-    ("lossless", Kind::Flag),
-    ("all", Kind::Flag),
-    ("ansi", Kind::Flag),
-    ("now", Kind::Flag),
+const KINDS: [(&str, ParamKind); 29] = [
+    ("targets", ParamKind::Texts),
+    ("process", ParamKind::Text),
+    ("program", ParamKind::Text),
+    ("text", ParamKind::Text),
+    ("client", ParamKind::Text),
+    ("stream", ParamKind::Text),
+    ("signal", ParamKind::Signal),
+    ("for", ParamKind::Goal),
+    ("timeout_s", ParamKind::Seconds),
+    ("since_s", ParamKind::Seconds),
+    ("protocol", ParamKind::Whole(u32::MAX as u64)),
+    ("numprocs", ParamKind::Whole(u32::MAX as u64)),
+    ("history", ParamKind::Whole(u32::MAX as u64)),
+    ("lines", ParamKind::Whole(u64::MAX)),
+    ("rows", ParamKind::Whole(u16::MAX as u64)),
+    ("cols", ParamKind::Whole(u16::MAX as u64)),
+    ("terminal", ParamKind::Whole(u64::MAX)),
+    ("wait", ParamKind::Flag),
+    ("follow", ParamKind::Flag),
+    ("frames", ParamKind::Flag),
+    ("dry_run", ParamKind::Flag),
+    ("read_only", ParamKind::Flag),
+    ("steal", ParamKind::Flag),
+    ("replay", ParamKind::Flag),
+    ("until_exit", ParamKind::Flag),
+    ("lossless", ParamKind::Flag),
+    ("all", ParamKind::Flag),
+    ("ansi", ParamKind::Flag),
+    ("now", ParamKind::Flag),
 ];
 
 /// Finds the invalid one among parameters that were rejected.
@@ -80,18 +80,18 @@ fn shortened(text: &str) -> String {
     }
 }
 
-impl Kind {
+impl ParamKind {
     fn takes(self, value: &Value) -> bool {
         match self {
-            Kind::Text => value.is_string(),
-            Kind::Texts => value
+            ParamKind::Text => value.is_string(),
+            ParamKind::Texts => value
                 .as_array()
                 .is_some_and(|items| items.iter().all(Value::is_string)),
-            Kind::Flag => value.is_boolean(),
-            Kind::Seconds => value.is_null() || value.is_number(),
-            Kind::Whole(most) => value.is_null() || value.as_u64().is_some_and(|n| n <= most),
-            Kind::Signal => value.is_string() || value.as_i64().is_some(),
-            Kind::Goal => {
+            ParamKind::Flag => value.is_boolean(),
+            ParamKind::Seconds => value.is_null() || value.is_number(),
+            ParamKind::Whole(most) => value.is_null() || value.as_u64().is_some_and(|n| n <= most),
+            ParamKind::Signal => value.is_string() || value.as_i64().is_some(),
+            ParamKind::Goal => {
                 let goals = ["running", "stopped", "exited", "fatal", "healthy"];
                 value.as_str().is_some_and(|goal| goals.contains(&goal))
             }
@@ -100,14 +100,14 @@ impl Kind {
 
     fn expected(self) -> String {
         let text = match self {
-            Kind::Text => "a string",
-            Kind::Texts => "a list of strings",
-            Kind::Flag => "true or false",
-            Kind::Seconds => "a number of seconds",
-            Kind::Whole(u64::MAX) => "a whole number",
-            Kind::Whole(most) => return format!("a whole number up to {most}"),
-            Kind::Signal => "a signal's name or number",
-            Kind::Goal => "`running`, `stopped`, `exited`, `fatal` or `healthy`",
+            ParamKind::Text => "a string",
+            ParamKind::Texts => "a list of strings",
+            ParamKind::Flag => "true or false",
+            ParamKind::Seconds => "a number of seconds",
+            ParamKind::Whole(u64::MAX) => "a whole number",
+            ParamKind::Whole(most) => return format!("a whole number up to {most}"),
+            ParamKind::Signal => "a signal's name or number",
+            ParamKind::Goal => "`running`, `stopped`, `exited`, `fatal` or `healthy`",
         };
         text.to_string()
     }
