@@ -19,7 +19,7 @@ pub use exit::Exit;
 pub(crate) use exit::{signal_name, signal_names, signal_number};
 pub(crate) use explain::detail;
 pub use explain::{Why, why};
-pub use plan::{Action, Change, Plan, PlanCounts, PlanEntry};
+pub use plan::{Change, Plan, PlanAction, PlanCounts, PlanEntry};
 pub use process::{Desired, LeaderState, Process, ProcessId, State};
 pub(crate) use program::placeholder;
 pub use program::{
@@ -29,7 +29,7 @@ pub use program::{
 pub(crate) use target::{UnknownTarget, resolve};
 pub use time::Time;
 
-use process::transition::{Input, ProcessStep};
+use process::transition::{ProcessInput, ProcessStep};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// All processes, their timers and pending effects. Plain data: a clone is a complete copy.
@@ -41,7 +41,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Debug, Clone, Default)]
 pub struct Supervisor {
     /// Programs of the config, and removed ones until their last process is gone.
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, ProgramEntry>,
     /// Names of the config's programs in its order.
     names: Vec<String>,
     processes: BTreeMap<ProcessId, Process>,
@@ -58,7 +58,7 @@ pub struct Supervisor {
 
 /// A program of the config, or a removed one whose processes are still stopping.
 #[derive(Debug, Clone)]
-struct Entry {
+struct ProgramEntry {
     program: Program,
     /// Position in the display order; removed programs come last.
     rank: u32,
@@ -95,25 +95,27 @@ impl Supervisor {
                     self.scale(&program, numprocs, now);
                 }
             }
-            Event::Start(id) => self.request(id, Input::Start, now),
-            Event::Restart(id) => self.request(id, Input::Restart, now),
-            Event::Stop(id) => self.step(id, Input::Stop, now),
-            Event::Spawned { id, pid } => self.step(id, Input::Spawned(pid), now),
-            Event::SpawnFailed { id, failure } => self.step(id, Input::SpawnFailed(failure), now),
-            Event::Exited { id, exit } => self.step(id, Input::Exited(exit), now),
+            Event::Start(id) => self.request(id, ProcessInput::Start, now),
+            Event::Restart(id) => self.request(id, ProcessInput::Restart, now),
+            Event::Stop(id) => self.step(id, ProcessInput::Stop, now),
+            Event::Spawned { id, pid } => self.step(id, ProcessInput::Spawned(pid), now),
+            Event::SpawnFailed { id, failure } => {
+                self.step(id, ProcessInput::SpawnFailed(failure), now)
+            }
+            Event::Exited { id, exit } => self.step(id, ProcessInput::Exited(exit), now),
             Event::Remains {
                 id,
                 stragglers,
                 in_group,
             } => {
-                let input = Input::Remains {
+                let input = ProcessInput::Remains {
                     stragglers,
                     in_group,
                 };
                 self.step(id, input, now);
             }
-            Event::Shutdown => self.shut_down(Input::Stop, now),
-            Event::ShutdownNow => self.shut_down(Input::Kill, now),
+            Event::Shutdown => self.shut_down(ProcessInput::Stop, now),
+            Event::ShutdownNow => self.shut_down(ProcessInput::Kill, now),
         }
         self.finish_shutdown();
     }
@@ -124,7 +126,7 @@ impl Supervisor {
             if due > now {
                 break;
             }
-            self.step(id, Input::Deadline, now);
+            self.step(id, ProcessInput::Deadline, now);
             // Each step moves or clears its deadline. A step that fails to must not loop here.
             if self.timers.first() == Some(&(due, id)) {
                 debug_assert!(false, "the deadline of {id:?} did not move");
@@ -189,7 +191,7 @@ impl Supervisor {
 
     /// Handles a request that may start a process; ignored during shutdown and for removed
     /// processes.
-    fn request(&mut self, id: ProcessId, input: Input, now: Time) {
+    fn request(&mut self, id: ProcessId, input: ProcessInput, now: Time) {
         let removed = self.processes.get(&id).is_none_or(|p| p.removed);
         if !removed && !self.is_shutting_down() {
             self.step(id, input, now);
@@ -197,7 +199,7 @@ impl Supervisor {
     }
 
     /// Applies one input to one process and updates the timers and counters.
-    fn step(&mut self, id: ProcessId, input: Input, now: Time) {
+    fn step(&mut self, id: ProcessId, input: ProcessInput, now: Time) {
         let Some(process) = self.processes.get_mut(&id) else {
             return;
         };
@@ -243,7 +245,7 @@ impl Supervisor {
         self.effects.push_back(Effect::Release { id, name });
     }
 
-    fn shut_down(&mut self, input: Input, now: Time) {
+    fn shut_down(&mut self, input: ProcessInput, now: Time) {
         let ids: Vec<ProcessId> = self.order.values().copied().collect();
         for id in ids {
             self.step(id, input.clone(), now);

@@ -18,16 +18,16 @@ pub fn check_plan(plan: &Plan, before: &Supervisor, supervisor: &Supervisor) {
             .filter(|process| !process.removed);
         let earlier = before.find(name).and_then(|id| before.process(id));
         match (&entry.action, after) {
-            (Action::Add, Some(_)) => {
+            (PlanAction::Add, Some(_)) => {
                 assert!(earlier.is_none_or(|p| p.removed), "{name}: added twice");
             }
-            (Action::Remove, None) => {}
-            (Action::Restart(changes), Some(after)) => {
+            (PlanAction::Remove, None) => {}
+            (PlanAction::Restart(changes), Some(after)) => {
                 assert!(!changes.is_empty(), "{name}: restarted for nothing");
                 let begun = [State::Stopping, State::Starting].contains(&after.state);
                 assert!(begun, "{name}: not restarted but {}", after.state);
             }
-            (Action::Live(_) | Action::Unchanged, Some(after)) => {
+            (PlanAction::Live(_) | PlanAction::Unchanged, Some(after)) => {
                 let earlier = earlier.expect("it was there");
                 assert_eq!(after.id, earlier.id, "{name}: another process");
                 if earlier.state == State::Running {

@@ -5,7 +5,7 @@ use crate::reactor::Reactor;
 use crate::reactor::clock::unix_ns;
 use crate::reactor::control::event_history;
 use crate::reactor::control::requests::going_down;
-use crate::supervisor::{Action, Change, Event, Plan};
+use crate::supervisor::{Change, Event, Plan, PlanAction};
 use crate::text::plural::plural;
 use crate::wire::{ChangeInfo, PlanEntryInfo, PlanReply, RpcError, ScaleParams, code};
 use serde_json::json;
@@ -141,11 +141,11 @@ impl Reactor {
 
 fn entry_info(entry: &crate::supervisor::PlanEntry) -> PlanEntryInfo {
     let (action, changes): (&str, &[Change]) = match &entry.action {
-        Action::Add => ("add", &[]),
-        Action::Remove => ("remove", &[]),
-        Action::Restart(changes) => ("restart", changes),
-        Action::Live(changes) => ("live", changes),
-        Action::Unchanged => ("unchanged", &[]),
+        PlanAction::Add => ("add", &[]),
+        PlanAction::Remove => ("remove", &[]),
+        PlanAction::Restart(changes) => ("restart", changes),
+        PlanAction::Live(changes) => ("live", changes),
+        PlanAction::Unchanged => ("unchanged", &[]),
     };
     let changes = changes.iter().map(|change| ChangeInfo {
         key: change.key.clone(),

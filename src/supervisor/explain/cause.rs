@@ -260,8 +260,10 @@ fn after_exit(policy: &Policy) -> String {
         Autorestart::Never => "if it exits, it stays EXITED".to_string(),
         Autorestart::Unexpected => {
             let codes: Vec<String> = policy.exitcodes.iter().map(i32::to_string).collect();
-            let codes = codes.join(", ");
-            format!("if it exits with any code but {codes}, or is killed, it is restarted {delay}")
+            let expected = codes.join(", ");
+            format!(
+                "if it exits with any code but {expected}, or is killed, it is restarted {delay}"
+            )
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Applies a new set of programs, changing only processes that differ.
 
-use super::diff::{self, Action, Plan, PlanEntry};
-use crate::supervisor::process::transition::Input;
+use super::diff::{self, Plan, PlanAction, PlanEntry};
+use crate::supervisor::process::transition::ProcessInput;
 use crate::supervisor::{
-    Autostart, Desired, Effect, Entry, KillMode, Process, ProcessId, Program, State,
+    Autostart, Desired, Effect, KillMode, Process, ProcessId, Program, ProgramEntry, State,
 };
 use crate::supervisor::{Supervisor, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ impl Supervisor {
             .filter(|process| !process.removed && !kept.contains(process.program.as_str()));
         entries.extend(gone.map(|process| PlanEntry {
             process: process.name.clone(),
-            action: Action::Remove,
+            action: PlanAction::Remove,
         }));
         Plan { entries }
     }
@@ -86,13 +86,13 @@ impl Supervisor {
             }
         }
         for (name, processes) in old {
-            let rank = ranks.len() as u32;
+            let last = ranks.len() as u32;
             let removed = !ranks.contains_key(&name);
             if removed && processes == 0 {
                 self.entries.remove(&name);
                 continue;
             }
-            let rank = *ranks.entry(name.clone()).or_insert(rank);
+            let rank = *ranks.entry(name.clone()).or_insert(last);
             if let Some(entry) = self.entries.get_mut(&name) {
                 entry.rank = rank;
                 entry.removed = removed;
@@ -106,7 +106,7 @@ impl Supervisor {
         }
         for program in programs {
             if !self.entries.contains_key(&program.name) {
-                let entry = Entry {
+                let entry = ProgramEntry {
                     rank: ranks.get(&program.name).copied().unwrap_or_default(),
                     program: program.clone(),
                     processes: 0,
@@ -126,7 +126,7 @@ impl Supervisor {
         let rank = entry.rank;
         let old = std::mem::replace(&mut entry.program, program.clone());
         let retuned = old.policy != program.policy;
-        let retune = Input::PolicyChanged {
+        let retune = ProcessInput::PolicyChanged {
             stoptime: old.policy.stoptime,
             widened: old.policy.killmode == KillMode::Process
                 && program.policy.killmode == KillMode::Group,
@@ -166,14 +166,14 @@ impl Supervisor {
         let process = Process::new(id, program, instance, now);
         self.processes.insert(id, process);
         if program.autostart == Autostart::Yes {
-            self.step(id, Input::Start, now);
+            self.step(id, ProcessInput::Start, now);
         }
     }
 
     fn remove(&mut self, id: ProcessId, now: Time) {
         if let Some(process) = self.processes.get_mut(&id) {
             process.removed = true;
-            self.step(id, Input::Stop, now);
+            self.step(id, ProcessInput::Stop, now);
         }
     }
 
@@ -202,7 +202,7 @@ impl Supervisor {
         if !restart {
             self.effects.push_back(Effect::Reconfigured(id));
         } else if process.restarts_when_changed() && process.state != State::Stopping {
-            self.step(id, Input::Restart, now);
+            self.step(id, ProcessInput::Restart, now);
         }
     }
 
@@ -217,7 +217,7 @@ impl Supervisor {
                 (Some(entry), Some(process)) if !process.removed => {
                     diff::action(process, &entry.program, program)
                 }
-                _ => Action::Add,
+                _ => PlanAction::Add,
             };
             entries.push(PlanEntry {
                 process: format!("{}:{instance}", program.name),
@@ -230,13 +230,13 @@ impl Supervisor {
         let beyond = self
             .order
             .range((entry.rank, program.numprocs)..=(entry.rank, u32::MAX));
-        let beyond = beyond.filter_map(|(_, id)| self.processes.get(id));
         entries.extend(
             beyond
+                .filter_map(|(_, id)| self.processes.get(id))
                 .filter(|process| !process.removed)
                 .map(|process| PlanEntry {
                     process: process.name.clone(),
-                    action: Action::Remove,
+                    action: PlanAction::Remove,
                 }),
         );
     }

@@ -20,12 +20,12 @@ pub struct PlanEntry {
     /// `PROGRAM:INDEX`.
     pub process: String,
     /// The action.
-    pub action: Action,
+    pub action: PlanAction,
 }
 
 /// The action of a plan on a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum PlanAction {
     /// Create it.
     Add,
     /// Stop and forget it.
@@ -70,7 +70,7 @@ impl Plan {
     pub fn changes(&self) -> bool {
         self.entries
             .iter()
-            .any(|entry| entry.action != Action::Unchanged)
+            .any(|entry| entry.action != PlanAction::Unchanged)
     }
 
     /// The number of processes of each action.
@@ -78,11 +78,11 @@ impl Plan {
         let mut counts = PlanCounts::default();
         for entry in &self.entries {
             match entry.action {
-                Action::Add => counts.added += 1,
-                Action::Remove => counts.removed += 1,
-                Action::Restart(_) => counts.restarted += 1,
-                Action::Live(_) => counts.live += 1,
-                Action::Unchanged => counts.unchanged += 1,
+                PlanAction::Add => counts.added += 1,
+                PlanAction::Remove => counts.removed += 1,
+                PlanAction::Restart(_) => counts.restarted += 1,
+                PlanAction::Live(_) => counts.live += 1,
+                PlanAction::Unchanged => counts.unchanged += 1,
             }
         }
         counts
@@ -95,7 +95,7 @@ pub(crate) fn needs_restart(old: &Launch, new: &Launch) -> bool {
 }
 
 /// The action on a process when its program changes from `old` to `new`.
-pub(crate) fn action(process: &Process, old: &Program, new: &Program) -> Action {
+pub(crate) fn action(process: &Process, old: &Program, new: &Program) -> PlanAction {
     let launch = new.launch.expand(new, process.instance);
     let mut changes = launch_changes(&process.launch, &launch);
     let restart = !changes.restart.is_empty() && process.restarts_when_changed();
@@ -108,11 +108,11 @@ pub(crate) fn action(process: &Process, old: &Program, new: &Program) -> Action 
         autostart(new.autostart),
     ));
     if restart {
-        Action::Restart(all)
+        PlanAction::Restart(all)
     } else if all.is_empty() {
-        Action::Unchanged
+        PlanAction::Unchanged
     } else {
-        Action::Live(all)
+        PlanAction::Live(all)
     }
 }
 

@@ -21,13 +21,13 @@ impl Supervisor {
         assert_eq!(
             self.order.len(),
             self.processes.len(),
-            "two processes in one place"
+            "two processes at one position"
         );
         let ranked = self.entries.values().filter(|entry| !entry.removed);
         assert_eq!(
             ranked.count(),
             self.names.len(),
-            "a program without a place"
+            "a program without a position"
         );
         for (name, entry) in &self.entries {
             let slots = self.order.range((entry.rank, 0)..=(entry.rank, u32::MAX));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// An input of the state machine.
 #[derive(Debug, Clone)]
-pub(crate) enum Input {
+pub(crate) enum ProcessInput {
     Start,
     Restart,
     Stop,
@@ -70,8 +70,8 @@ pub(crate) struct ProcessStep<'a> {
 
 impl ProcessStep<'_> {
     /// The transition table. An input that does not fit the state is ignored.
-    pub(crate) fn apply(&mut self, input: Input) {
-        use Input as I;
+    pub(crate) fn apply(&mut self, input: ProcessInput) {
+        use ProcessInput as I;
         use State as S;
         match (self.process.state, input) {
             (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Start) => {
@@ -424,8 +424,9 @@ impl ProcessStep<'_> {
         if let Some(due) = self.process.deadline {
             // The time of the stop request: later than the state's start if the spawn was answered
             // late, and now if this reload stopped it, under the new policy.
-            let asked = Time(due.0.saturating_sub(stoptime));
-            let asked = asked.max(self.process.since).min(self.now);
+            let asked = Time(due.0.saturating_sub(stoptime))
+                .max(self.process.since)
+                .min(self.now);
             let due = asked + self.policy.stoptime;
             if due <= self.now {
                 self.kill();

@@ -23,7 +23,7 @@ fn file(keep: u32) -> Sink {
     })
 }
 
-fn actions(plan: &Plan) -> Vec<(&str, &Action)> {
+fn actions(plan: &Plan) -> Vec<(&str, &PlanAction)> {
     plan.entries
         .iter()
         .map(|entry| (entry.process.as_str(), &entry.action))
@@ -55,10 +55,10 @@ fn a_changed_launch_restarts_only_the_affected() {
         from: String::new(),
         to: "new".to_string(),
     };
-    let restart = Action::Restart(vec![change]);
+    let restart = PlanAction::Restart(vec![change]);
     assert_eq!(
         actions(&plan),
-        [("a:0", &Action::Unchanged), ("b:0", &restart)]
+        [("a:0", &PlanAction::Unchanged), ("b:0", &restart)]
     );
     bench.reload(programs);
     assert_eq!(bench.deeds(), [signal(b, 15, GROUP)]);
@@ -76,7 +76,7 @@ fn policy_applies_live_and_moves_a_running_deadline() {
     bench.pass(2000);
     let programs = vec![program("a", stoptime(3))];
     let plan = bench.supervisor.plan(&programs);
-    let Action::Live(changes) = &plan.entries[0].action else {
+    let PlanAction::Live(changes) = &plan.entries[0].action else {
         panic!("{plan:?}");
     };
     let texts: Vec<_> = changes
