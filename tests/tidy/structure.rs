@@ -31,19 +31,7 @@ const CIRCLES: &[(&str, &[&str], &str)] = &[
 const SHARED_FILE_NAMES: &[&str] = &["access", "reload"];
 
 /// Types that are defined several times: name, definitions. To be emptied.
-const SHARED_TYPE_NAMES: &[(&str, usize)] = &[
-    ("Access", 2),
-    ("Action", 2),
-    ("Disk", 2),
-    ("Entry", 2),
-    ("Frame", 2),
-    ("Goal", 2),
-    ("Input", 2),
-    ("Key", 2),
-    ("Kind", 3),
-    ("State", 2),
-    ("Stream", 2),
-];
+const SHARED_TYPE_NAMES: &[(&str, usize)] = &[("Goal", 2)];
 
 /// Fields of `struct Reactor`. The goal is 16.
 const REACTOR_FIELDS_MAX: usize = 38;
