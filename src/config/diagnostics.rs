@@ -38,16 +38,16 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// The text of the line, cut around the column, with the caret's offset in it.
     #[serde(skip)]
-    pub source: Option<SourceLine>,
+    pub(crate) source: Option<SourceLine>,
 }
 
 /// A line of a config file, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceLine {
+pub(crate) struct SourceLine {
     /// The line, or the part around the column; control characters replaced.
-    pub text: String,
+    pub(crate) text: String,
     /// Number of characters before the location.
-    pub caret: usize,
+    pub(crate) caret: usize,
 }
 
 impl SourceLine {

@@ -18,7 +18,7 @@ pub enum Exit {
 
 impl Exit {
     /// Whether SIGKILL ended it.
-    pub fn is_kill(self) -> bool {
+    pub(crate) fn is_kill(self) -> bool {
         matches!(self, Exit::Signal { signal: 9, .. })
     }
 }

@@ -19,7 +19,7 @@ pub use exit::Exit;
 pub(crate) use exit::{signal_name, signal_names, signal_number};
 pub(crate) use explain::detail;
 pub use explain::{Why, why};
-pub use plan::{Change, Plan, PlanAction, PlanCounts, PlanEntry};
+pub use plan::{Change, Plan, PlanAction, PlanEntry};
 pub use process::{Desired, LeaderState, Process, ProcessId, State};
 pub(crate) use program::placeholder;
 pub use program::{

@@ -40,7 +40,7 @@ impl ProcessState {
     ];
 
     /// Whether no leader is up or about to start.
-    pub fn is_down(&self) -> bool {
+    pub(crate) fn is_down(&self) -> bool {
         matches!(
             self,
             ProcessState::Stopped | ProcessState::Exited | ProcessState::Fatal
@@ -48,7 +48,7 @@ impl ProcessState {
     }
 
     /// The name, in capitals.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         match self {
             ProcessState::Stopped => "STOPPED",
             ProcessState::Waiting => "WAITING",

@@ -39,7 +39,7 @@ pub struct ExitInfo {
 
 impl ExitInfo {
     /// The code that a shell reports: the exit code, or 128 + signal.
-    pub fn shell_code(self) -> i32 {
+    pub(crate) fn shell_code(self) -> i32 {
         self.code.unwrap_or_else(|| 128 + self.signal.unwrap_or(0))
     }
 }
@@ -372,7 +372,7 @@ pub struct DoctorReply {
 
 impl DoctorReply {
     /// Builds a reply from the name, result and detail of each check.
-    pub fn new(kernel: String, checks: Vec<(&str, bool, String)>) -> DoctorReply {
+    pub(crate) fn new(kernel: String, checks: Vec<(&str, bool, String)>) -> DoctorReply {
         let check = |(name, ok, detail): (&str, bool, String)| DoctorCheck {
             name: name.to_string(),
             ok,

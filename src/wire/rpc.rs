@@ -61,7 +61,7 @@ impl RpcError {
     }
 
     /// Adds structured data.
-    pub fn with_data(mut self, data: Value) -> Self {
+    pub(crate) fn with_data(mut self, data: Value) -> Self {
         self.data = Some(data);
         self
     }

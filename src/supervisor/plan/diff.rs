@@ -52,17 +52,17 @@ pub struct Change {
 
 /// The number of processes for each action of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PlanCounts {
+pub(crate) struct PlanCounts {
     /// Processes that are created.
-    pub added: usize,
+    pub(crate) added: usize,
     /// Processes that are stopped and forgotten.
-    pub removed: usize,
+    pub(crate) removed: usize,
     /// Processes that are restarted.
-    pub restarted: usize,
+    pub(crate) restarted: usize,
     /// Processes that change without a restart.
-    pub live: usize,
+    pub(crate) live: usize,
     /// Processes that stay as they are.
-    pub unchanged: usize,
+    pub(crate) unchanged: usize,
 }
 
 impl Plan {
@@ -74,7 +74,7 @@ impl Plan {
     }
 
     /// The number of processes of each action.
-    pub fn counts(&self) -> PlanCounts {
+    pub(crate) fn counts(&self) -> PlanCounts {
         let mut counts = PlanCounts::default();
         for entry in &self.entries {
             match entry.action {

@@ -3,4 +3,4 @@
 mod configure;
 mod diff;
 
-pub use diff::{Change, Plan, PlanAction, PlanCounts, PlanEntry};
+pub use diff::{Change, Plan, PlanAction, PlanEntry};

@@ -33,7 +33,7 @@ pub enum State {
 
 impl State {
     /// All states, in the order of a typical life.
-    pub const ALL: [State; 8] = [
+    pub(crate) const ALL: [State; 8] = [
         State::Stopped,
         State::Waiting,
         State::Starting,
@@ -195,13 +195,13 @@ impl Process {
 
     /// Whether the start waits until stragglers of an earlier leader are killed: one may hold the
     /// port or the lock that the next leader needs.
-    pub fn is_clearing(&self) -> bool {
+    pub(crate) fn is_clearing(&self) -> bool {
         self.state == State::Starting && self.leader == LeaderState::None
     }
 
     /// Whether a reload that changes its launch restarts it, rather than keeping the new launch for
     /// the next start.
-    pub fn restarts_when_changed(&self) -> bool {
+    pub(crate) fn restarts_when_changed(&self) -> bool {
         match self.state {
             State::Waiting | State::Starting | State::Running | State::Backoff | State::Fatal => {
                 true

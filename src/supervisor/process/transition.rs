@@ -464,7 +464,7 @@ impl ProcessStep<'_> {
 
 impl Policy {
     /// Whether a process that was RUNNING is started again after this exit.
-    pub fn restarts_after(&self, exit: Exit) -> bool {
+    pub(crate) fn restarts_after(&self, exit: Exit) -> bool {
         match self.autorestart {
             Autorestart::Always => true,
             Autorestart::Never => false,
@@ -473,7 +473,7 @@ impl Policy {
     }
 
     /// Whether the exit is one of `exitcodes`; a death by signal never is.
-    pub fn expects(&self, exit: Exit) -> bool {
+    pub(crate) fn expects(&self, exit: Exit) -> bool {
         match exit {
             Exit::Code(code) => self.exitcodes.contains(&code),
             Exit::Signal { .. } => false,

@@ -249,7 +249,7 @@ fn what_a_dead_leader_left_is_killed_before_the_next_start() {
     let (mut bench, id) = Bench::running(|p| p.policy.autorestart = Autorestart::Always);
     bench.exited(id, 1);
     bench.expect(id, State::Starting);
-    assert_eq!(bench.deeds(), [], "nobody knows yet what is left");
+    assert_eq!(bench.deeds(), [], "the stragglers are not known yet");
     bench.remains(id, 2, 1);
     assert_eq!(bench.deeds(), [kill(id, GROUP)]);
     bench.remains(id, 1, 0);
