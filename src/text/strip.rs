@@ -1,4 +1,4 @@
-//! Removes terminal escape sequences from a stream of output. StripState survives between calls, so
+//! Removes terminal escape sequences from a stream of output. State survives between calls, so
 //! sequences and characters may be split across them.
 
 use memchr::{memchr, memchr2};
