@@ -32,18 +32,6 @@ pub enum State {
 }
 
 impl State {
-    /// All states, in the order of a typical life.
-    pub(crate) const ALL: [State; 8] = [
-        State::Stopped,
-        State::Waiting,
-        State::Starting,
-        State::Running,
-        State::Backoff,
-        State::Stopping,
-        State::Exited,
-        State::Fatal,
-    ];
-
     /// The name shown to users.
     pub fn name(self) -> &'static str {
         match self {
