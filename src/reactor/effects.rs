@@ -111,7 +111,7 @@ impl Reactor {
             self.announce(id);
         } else {
             self.mark_dirty(id);
-            self.timers.add(deadline, Timer::Barrier(id));
+            self.timers.add(deadline, Timer::AnnounceDeadline(id));
         }
     }
 

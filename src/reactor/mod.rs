@@ -22,16 +22,16 @@ use crate::sys;
 use clock::{Clock, Timer, Timers};
 use control::connection::{Connection, ConnectionId};
 use mio::Events;
-use poller::{Source, WAKE, Watch};
-use process::process_io::Child;
+use poller::{Poller, Source, WAKE};
+use process::process_io::ProcessIo;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::time::Duration;
 
 /// The daemon.
 pub struct Reactor {
-    watch: Watch,
+    poller: Poller,
     clock: Clock,
     timers: Timers,
     supervisor: Supervisor,
@@ -46,7 +46,7 @@ pub struct Reactor {
     signals: sys::signalfd::SignalFd,
     listener: sys::socket::Listener,
     log_files: output::log_files::LogFiles,
-    children: HashMap<ProcessId, Child>,
+    children: HashMap<ProcessId, ProcessIo>,
     /// Whose living leader a pid is.
     leaders: HashMap<i32, ProcessId>,
     connections: Slab<Connection>,
@@ -88,10 +88,7 @@ impl Reactor {
         let mut events = Events::with_capacity(1024);
         while !self.finished {
             let timeout = self.timeout();
-            match self.watch.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => other?,
-            }
+            self.poller.wait(&mut events, timeout)?;
             self.clock.tick();
             self.turn(&events);
         }
@@ -142,7 +139,7 @@ impl Reactor {
             if event.token() == WAKE {
                 continue;
             }
-            match self.watch.source(event.token()) {
+            match self.poller.source(event.token()) {
                 None => {}
                 Some(Source::Signals) => signalled = true,
                 Some(Source::Listener) => arriving = true,
@@ -217,7 +214,7 @@ impl Reactor {
         if let Some(input) = &mut child.input {
             input.writable = true;
         }
-        child.flush_input(&mut self.watch);
+        child.flush_input(&mut self.poller);
         if child.takes_input() || child.input.is_none() {
             for client in child.clients.clone() {
                 self.release(client);
@@ -245,14 +242,14 @@ impl Reactor {
         let due: Vec<Timer> = std::iter::from_fn(|| self.timers.due(now)).collect();
         for timer in due {
             match timer {
-                Timer::Waiter(number) => self.waiter_timed_out(number),
-                Timer::Idle => self.close_idle(),
-                Timer::Log(id) => self.log_timer(id),
-                Timer::Opening(id) => self.opening_timed_out(id),
-                Timer::Accept => self.accept(),
-                Timer::Remains(id) => drop(self.remains_due.insert(id)),
-                Timer::Resize(id) => self.resize_timer(id),
-                Timer::Barrier(id) => self.announce(id),
+                Timer::RequestTimeout(number) => self.waiter_timed_out(number),
+                Timer::IdleClients => self.close_idle(),
+                Timer::LogRetry(id) => self.log_timer(id),
+                Timer::LogOpenDeadline(id) => self.opening_timed_out(id),
+                Timer::AcceptRetry => self.accept(),
+                Timer::Survey(id) => drop(self.remains_due.insert(id)),
+                Timer::ResizeAllowed(id) => self.resize_timer(id),
+                Timer::AnnounceDeadline(id) => self.announce(id),
             }
         }
     }

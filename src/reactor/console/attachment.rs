@@ -186,7 +186,7 @@ impl Reactor {
             Kind::Redraw => self.redraw(client, id),
             Kind::InputEnd if !read_only => {
                 if let Some(child) = self.children.get_mut(&id) {
-                    child.end_input(&mut self.watch);
+                    child.end_input(&mut self.poller);
                 }
             }
             Kind::Input
@@ -223,7 +223,7 @@ impl Reactor {
         };
         let took_over = child.driver != Some(client);
         child.driver = Some(client);
-        child.write_input(bytes, &mut self.watch);
+        child.write_input(bytes, &mut self.poller);
         let now = self.clock.now();
         if let Some(connection) = self.connection_mut(client)
             && let Mode::Attached(attachment) = &mut connection.mode
@@ -338,7 +338,7 @@ impl Reactor {
         let read = child.output.read(child.output.tail());
         let answers = terminal.answers(&queries, read.slices);
         if child.takes_input() {
-            child.write_input(&answers, &mut self.watch);
+            child.write_input(&answers, &mut self.poller);
         }
     }
 
@@ -368,7 +368,8 @@ impl Reactor {
             let since = *attachment.waited_for.get_or_insert(now);
             if now.since(since) < LOSSLESS_WAIT_MAX {
                 waits = true;
-                self.timers.add(since + LOSSLESS_WAIT_MAX, Timer::Log(id));
+                self.timers
+                    .add(since + LOSSLESS_WAIT_MAX, Timer::LogRetry(id));
             }
         }
         waits

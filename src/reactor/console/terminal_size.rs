@@ -3,7 +3,7 @@
 use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
 use crate::reactor::control::connection::{Attachment, Connection, ConnectionId, Mode};
-use crate::reactor::process::process_io::Child;
+use crate::reactor::process::process_io::ProcessIo;
 use crate::supervisor::{ProcessId, SizePolicy, Time};
 use crate::sys;
 use crate::wire::{Frame, Kind, RoleInfo};
@@ -53,7 +53,7 @@ impl Reactor {
         if now < child.resizing.not_before {
             if !std::mem::replace(&mut child.resizing.waits, true) {
                 self.timers
-                    .add(child.resizing.not_before, Timer::Resize(id));
+                    .add(child.resizing.not_before, Timer::ResizeAllowed(id));
             }
             return;
         }
@@ -139,7 +139,7 @@ fn attachment_of(client: ConnectionId, connections: &Slab<Connection>) -> Option
 }
 
 fn wanted_size(
-    child: &Child,
+    child: &ProcessIo,
     policy: SizePolicy,
     connections: &Slab<Connection>,
 ) -> Option<(u16, u16)> {

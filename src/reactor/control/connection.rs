@@ -2,7 +2,7 @@
 //! `control`, `attach` and `follow`.
 
 use crate::reactor::output::Stream;
-use crate::reactor::poller::{Source, Watch};
+use crate::reactor::poller::{Poller, Source};
 use crate::supervisor::{ProcessId, Time};
 use crate::sys::socket::Peer;
 use crate::wire::{Frame, FrameDecoder, LineDecoder, Message, RoleInfo};
@@ -173,9 +173,9 @@ impl Connection {
         fd: OwnedFd,
         peer: Peer,
         now: Time,
-        watch: &mut Watch,
+        poller: &mut Poller,
     ) -> io::Result<Self> {
-        let token = watch.add(&fd, Source::Connection(id.slot), Interest::READABLE)?;
+        let token = poller.add(&fd, Source::Connection(id.slot), Interest::READABLE)?;
         Ok(Connection {
             id,
             fd,
@@ -201,8 +201,8 @@ impl Connection {
     }
 
     /// Leaves the poll; to be called before it is dropped.
-    pub fn unwatch(&self, watch: &mut Watch) {
-        watch.remove(&self.fd, self.token);
+    pub fn unwatch(&self, poller: &mut Poller) {
+        poller.remove(&self.fd, self.token);
     }
 
     /// One read, into the decoder of the mode.
@@ -279,7 +279,7 @@ impl Connection {
     }
 
     /// Has the poll tell when bytes are taken again, exactly while that is waited for.
-    pub fn arm(&mut self, watch: &Watch) {
+    pub fn arm(&mut self, poller: &Poller) {
         let wanted = !self.writable;
         if wanted == self.armed {
             return;
@@ -288,7 +288,7 @@ impl Connection {
             true => Interest::READABLE | Interest::WRITABLE,
             false => Interest::READABLE,
         };
-        self.broken |= watch.change(&self.fd, self.token, interest).is_err();
+        self.broken |= poller.reregister(&self.fd, self.token, interest).is_err();
         self.armed = wanted;
     }
 

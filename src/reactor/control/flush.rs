@@ -3,7 +3,7 @@
 use crate::reactor::control::connection::{Connection, ConnectionId, Mode};
 use crate::reactor::control::log_stream::stream_name;
 use crate::reactor::output::{Output, Segment, Stream};
-use crate::reactor::{Child, Reactor};
+use crate::reactor::{ProcessIo, Reactor};
 use crate::supervisor::ProcessId;
 use crate::wire::{Frame, HEADER_LEN, Kind, PAYLOAD_MAX, SourceInfo, flags};
 use serde_json::json;
@@ -24,7 +24,7 @@ impl Reactor {
                 continue;
             };
             let rest = flush_connection(connection, &self.children);
-            connection.arm(&self.watch);
+            connection.arm(&self.poller);
             if rest == Rest::Later {
                 self.unflushed.insert(slot);
             }
@@ -86,7 +86,7 @@ enum Rest {
     Later,
 }
 
-fn flush_connection(connection: &mut Connection, children: &HashMap<ProcessId, Child>) -> Rest {
+fn flush_connection(connection: &mut Connection, children: &HashMap<ProcessId, ProcessIo>) -> Rest {
     let mut budget = BYTES_A_TURN;
     loop {
         if !connection.flush() {
@@ -117,7 +117,7 @@ fn flush_connection(connection: &mut Connection, children: &HashMap<ProcessId, C
 /// Sends the next piece of a console; `None` when it is up to date.
 fn send_console(
     connection: &mut Connection,
-    children: &HashMap<ProcessId, Child>,
+    children: &HashMap<ProcessId, ProcessIo>,
 ) -> Option<usize> {
     let Mode::Attached(attachment) = &mut connection.mode else {
         return None;
@@ -164,7 +164,7 @@ fn send_console(
 /// Sends the next piece of a `logs` client; `None` when it is up to date.
 fn send_followed(
     connection: &mut Connection,
-    children: &HashMap<ProcessId, Child>,
+    children: &HashMap<ProcessId, ProcessIo>,
 ) -> Option<usize> {
     let Mode::Following(following) = &mut connection.mode else {
         return None;
@@ -258,7 +258,7 @@ fn data_header(segment: &Segment<'_>) -> [u8; HEADER_LEN + 8] {
 }
 
 /// The frames that draw a terminal as of `offset`, for a client whose own has this size.
-fn snapshot(child: &Child, offset: u64, history_lines: usize, size: (u16, u16)) -> Vec<u8> {
+fn snapshot(child: &ProcessIo, offset: u64, history_lines: usize, size: (u16, u16)) -> Vec<u8> {
     let Some(terminal) = &child.terminal else {
         return Vec::new();
     };

@@ -40,12 +40,13 @@ impl Reactor {
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     log::warn!("cannot accept a client: {error}");
-                    self.timers.add(self.clock.now() + RETRY, Timer::Accept);
+                    self.timers
+                        .add(self.clock.now() + RETRY, Timer::AcceptRetry);
                     return;
                 }
             }
         }
-        self.timers.add(self.clock.now(), Timer::Accept);
+        self.timers.add(self.clock.now(), Timer::AcceptRetry);
     }
 
     /// Whether there is no room, but may be as soon as those who said something, or left, are
@@ -83,7 +84,7 @@ impl Reactor {
             Err(error) => return log::error!("the socket was removed; to bind it again: {error}"),
         };
         let watched = self
-            .watch
+            .poller
             .add(listener.as_fd(), Source::Listener, Interest::READABLE);
         match watched {
             // The old one leaves the poll as it is closed.
@@ -116,7 +117,7 @@ impl Reactor {
             slot: entry.key(),
             serial: self.connections_accepted,
         };
-        match Connection::new(id, fd, peer, self.clock.now(), &mut self.watch) {
+        match Connection::new(id, fd, peer, self.clock.now(), &mut self.poller) {
             Ok(connection) => {
                 entry.insert(connection);
                 self.arm_idle();
@@ -145,7 +146,8 @@ impl Reactor {
     pub(crate) fn arm_idle(&mut self) {
         if !self.idle_armed {
             self.idle_armed = true;
-            self.timers.add(self.clock.now() + IDLE_MAX, Timer::Idle);
+            self.timers
+                .add(self.clock.now() + IDLE_MAX, Timer::IdleClients);
         }
     }
 
@@ -202,7 +204,7 @@ impl Reactor {
         let Some(connection) = self.connections.try_remove(slot) else {
             return;
         };
-        connection.unwatch(&mut self.watch);
+        connection.unwatch(&mut self.poller);
         self.unflushed.remove(&slot);
         self.connections_ready.retain(|ready| *ready != slot);
         self.waiters.forget(connection.id);

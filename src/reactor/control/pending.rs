@@ -90,7 +90,7 @@ impl Reactor {
         if let Some(timeout) = timeout {
             let number = self.waiters.counted;
             self.timers
-                .add(self.clock.now() + timeout, Timer::Waiter(number));
+                .add(self.clock.now() + timeout, Timer::RequestTimeout(number));
         }
         let number = self.waiters.counted;
         self.waiters.counted += 1;

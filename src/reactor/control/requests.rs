@@ -381,7 +381,7 @@ impl Reactor {
                 "{name} does not read its input: try again later"
             )));
         }
-        child.write_input(params.text.as_bytes(), &mut self.watch);
+        child.write_input(params.text.as_bytes(), &mut self.poller);
         Ok(SendReply {
             bytes: params.text.len(),
         })

@@ -4,7 +4,7 @@ use crate::reactor::Reactor;
 use crate::reactor::control::connection::Mode;
 use crate::reactor::control::event_history::exit_info;
 use crate::reactor::output::Stream;
-use crate::reactor::process::process_io::Child;
+use crate::reactor::process::process_io::ProcessIo;
 use crate::supervisor::{self, Desired, Process, ProcessId};
 use crate::text::plural::plural;
 use crate::text::strip::Strip;
@@ -96,7 +96,7 @@ impl Reactor {
     }
 
     /// Who is attached to a process.
-    fn clients_of(&self, child: &Child) -> Vec<ClientInfo> {
+    fn clients_of(&self, child: &ProcessIo) -> Vec<ClientInfo> {
         let known = child.clients.iter().filter_map(|client| {
             let connection = self.connections.get(client.slot)?;
             let Mode::Attached(attachment) = &connection.mode else {

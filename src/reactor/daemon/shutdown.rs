@@ -89,12 +89,11 @@ impl Reactor {
     /// Polls for no more than the disk thread and clients that read again. `false` when that
     /// fails.
     fn poll_for(&mut self, events: &mut Events, wait: Duration) -> bool {
-        match self.watch.poll.poll(events, Some(wait)) {
-            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return false,
-            _ => {}
+        if self.poller.wait(events, Some(wait)).is_err() {
+            return false;
         }
         for event in events.iter() {
-            if let Some(Source::Connection(slot)) = self.watch.source(event.token())
+            if let Some(Source::Connection(slot)) = self.poller.source(event.token())
                 && let Some(connection) = self.connections.get_mut(slot)
             {
                 connection.broken |= event.is_write_closed() || event.is_error();

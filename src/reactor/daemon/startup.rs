@@ -8,7 +8,7 @@ use crate::reactor::daemon::signals;
 use crate::reactor::disk::Disk;
 use crate::reactor::disk::access::UserAccess;
 use crate::reactor::output::log_files::LogFiles;
-use crate::reactor::poller::{Source, WAKE, Watch};
+use crate::reactor::poller::{Poller, Source};
 use crate::reactor::process::pidfile::write_atomically;
 use crate::reactor::{Reactor, clock};
 use crate::supervisor::{Event, FileSink, Identity, Stall, Supervisor};
@@ -18,7 +18,7 @@ use crate::sys::signalfd::SignalFd;
 use crate::sys::socket::Listener;
 use crate::text::plural::plural;
 use log::LevelFilter;
-use mio::{Interest, Waker};
+use mio::Interest;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs;
@@ -196,8 +196,8 @@ fn build(
     sys::descendants::become_subreaper().map_err(failed("become subreaper"))?;
     // Blocked before any other thread exists, so that none of them takes a signal.
     let signals = SignalFd::new(&signals::HANDLED).map_err(failed("signalfd"))?;
-    let watch = watch_for(&signals, &listener).map_err(failed("epoll"))?;
-    let waker = Waker::new(watch.poll.registry(), WAKE).map_err(failed("eventfd"))?;
+    let poller = poller_for(&signals, &listener).map_err(failed("epoll"))?;
+    let waker = poller.waker().map_err(failed("eventfd"))?;
     let wake = move || {
         // The counter of an eventfd does not overflow by one wake a completion.
         let _ = waker.wake();
@@ -210,7 +210,7 @@ fn build(
     let socket = listener.path().to_path_buf();
     let inherited = child_environment::Inherited::new(std::env::vars_os(), own.as_ref(), &socket);
     Ok(Reactor {
-        watch,
+        poller,
         clock: clock::Clock::start(),
         timers: clock::Timers::default(),
         supervisor: Supervisor::new(),
@@ -261,11 +261,11 @@ fn failed(what: &'static str) -> impl Fn(std::io::Error) -> String {
     move |error| format!("tmd: {what}: {}", sys::error_text(&error))
 }
 
-fn watch_for(signals: &SignalFd, listener: &Listener) -> std::io::Result<Watch> {
-    let mut watch = Watch::new()?;
-    watch.add(signals.as_fd(), Source::Signals, Interest::READABLE)?;
-    watch.add(listener.as_fd(), Source::Listener, Interest::READABLE)?;
-    Ok(watch)
+fn poller_for(signals: &SignalFd, listener: &Listener) -> std::io::Result<Poller> {
+    let mut poller = Poller::new()?;
+    poller.add(signals.as_fd(), Source::Signals, Interest::READABLE)?;
+    poller.add(listener.as_fd(), Source::Listener, Interest::READABLE)?;
+    Ok(poller)
 }
 
 /// The daemon's log goes to its file and, in the foreground, to standard error; in the

@@ -51,7 +51,7 @@ impl Reactor {
     /// Arms the log timer of a process, keeping the earliest deadline.
     fn arm_log(&mut self, id: ProcessId, at: Time) {
         if self.log_files.arm(id, at) {
-            self.timers.add(at, Timer::Log(id));
+            self.timers.add(at, Timer::LogRetry(id));
         }
     }
 
@@ -117,7 +117,7 @@ impl Reactor {
         }
         self.log_files.close(id);
         if let Some(mut child) = self.children.remove(&id) {
-            child.close(&mut self.watch);
+            child.close(&mut self.poller);
         }
     }
 }

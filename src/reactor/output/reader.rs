@@ -78,7 +78,7 @@ impl Reactor {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        child.close_channel(number, &mut self.watch);
+        child.close_channel(number, &mut self.poller);
         if child.channels.is_empty() {
             self.finish_logs(id);
         }

@@ -34,10 +34,10 @@ impl Reactor {
         };
         self.drain_output(id);
         if let Some(child) = self.children.get_mut(&id) {
-            if let Some(pid) = child.leader_ended(&mut self.watch) {
+            if let Some(pid) = child.leader_ended(&mut self.poller) {
                 self.leaders.remove(&pid);
             }
-            child.close_input(&mut self.watch);
+            child.close_input(&mut self.poller);
         }
         self.remove_pidfile(id);
         self.remains_due.insert(id);

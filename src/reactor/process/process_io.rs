@@ -4,7 +4,7 @@
 use crate::reactor::console::terminal_size::Resizing;
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::output::{Output, Stream};
-use crate::reactor::poller::{Source, Watch};
+use crate::reactor::poller::{Poller, Source};
 use crate::supervisor::{Exit, Launch, ProcessId, Time, Transition};
 use crate::sys;
 use crate::terminal::Terminal;
@@ -28,7 +28,7 @@ const SHORT_READ: usize = 1024;
 const PIPE_SIZE: usize = 256 * 1024;
 
 /// One process.
-pub struct Child {
+pub struct ProcessIo {
     /// Its identity.
     pub id: ProcessId,
     /// `PROGRAM:INDEX`.
@@ -165,10 +165,10 @@ pub enum ReadOutcome {
     Closed,
 }
 
-impl Child {
+impl ProcessIo {
     /// A process that has not been started.
     pub fn new(id: ProcessId, name: &str, launch: &Launch) -> Self {
-        Child {
+        ProcessIo {
             id,
             name: name.to_string(),
             output: Output::new(launch.buffer),
@@ -268,12 +268,12 @@ impl Child {
         fd: OwnedFd,
         stream: Stream,
         tty: bool,
-        watch: &mut Watch,
+        poller: &mut Poller,
     ) -> io::Result<u32> {
         let number = self.channels_opened;
         self.channels_opened = number.wrapping_add(1);
         let source = Source::Output(self.id, number);
-        let token = watch.add(&fd, source, Interest::READABLE)?;
+        let token = poller.add(&fd, source, Interest::READABLE)?;
         let channel = Channel {
             number,
             fd,
@@ -298,7 +298,7 @@ impl Child {
     }
 
     /// Closes a channel, and the input that went through it.
-    pub fn close_channel(&mut self, number: u32, watch: &mut Watch) {
+    pub fn close_channel(&mut self, number: u32, poller: &mut Poller) {
         let Some(at) = self
             .channels
             .iter()
@@ -307,7 +307,7 @@ impl Child {
             return;
         };
         let channel = self.channels.swap_remove(at);
-        watch.remove(&channel.fd, channel.token);
+        poller.remove(&channel.fd, channel.token);
         if self
             .input
             .as_ref()
@@ -363,7 +363,7 @@ impl Child {
     }
 
     /// Queues input and writes what goes; `false` when there is nowhere to write to.
-    pub fn write_input(&mut self, bytes: &[u8], watch: &mut Watch) -> bool {
+    pub fn write_input(&mut self, bytes: &[u8], poller: &mut Poller) -> bool {
         let Some(input) = &mut self.input else {
             return false;
         };
@@ -371,12 +371,12 @@ impl Child {
             return false;
         }
         input.queue.extend(bytes);
-        self.flush_input(watch);
+        self.flush_input(poller);
         true
     }
 
     /// Writes queued input as far as the process takes it.
-    pub fn flush_input(&mut self, watch: &mut Watch) {
+    pub fn flush_input(&mut self, poller: &mut Poller) {
         let Some(input) = &mut self.input else { return };
         let terminal = self
             .channels
@@ -406,39 +406,41 @@ impl Child {
                 true => Interest::READABLE | Interest::WRITABLE,
                 false => Interest::READABLE,
             };
-            broken |= watch.change(&channel.fd, channel.token, interest).is_err();
+            broken |= poller
+                .reregister(&channel.fd, channel.token, interest)
+                .is_err();
             channel.armed = waits;
         }
         if broken || (input.ending && input.queue.is_empty()) {
-            self.close_input(watch);
+            self.close_input(poller);
         }
     }
 
     /// Closes the input pipe; a terminal stays open.
-    pub fn close_input(&mut self, watch: &mut Watch) {
+    pub fn close_input(&mut self, poller: &mut Poller) {
         if let Some(Input {
             pipe: Some((fd, token)),
             ..
         }) = self.input.take()
         {
-            watch.remove(&fd, token);
+            poller.remove(&fd, token);
         }
     }
 
     /// The end of input: the pipe is closed when everything is written.
-    pub fn end_input(&mut self, watch: &mut Watch) {
+    pub fn end_input(&mut self, poller: &mut Poller) {
         if let Some(input) = &mut self.input
             && input.pipe.is_some()
         {
             input.ending = true;
-            self.flush_input(watch);
+            self.flush_input(poller);
         }
     }
 
     /// The leader has ended: forgets it, remembers its group.
-    pub fn leader_ended(&mut self, watch: &mut Watch) -> Option<i32> {
+    pub fn leader_ended(&mut self, poller: &mut Poller) -> Option<i32> {
         let leader = self.leader.take()?;
-        watch.remove(&leader.pidfd, leader.token);
+        poller.remove(&leader.pidfd, leader.token);
         if !self.former.contains(&leader.pid) {
             self.former.push(leader.pid);
         }
@@ -446,14 +448,14 @@ impl Child {
     }
 
     /// Frees every descriptor.
-    pub fn close(&mut self, watch: &mut Watch) {
+    pub fn close(&mut self, poller: &mut Poller) {
         for channel in self.channels.drain(..) {
-            watch.remove(&channel.fd, channel.token);
+            poller.remove(&channel.fd, channel.token);
         }
-        self.close_input(watch);
-        self.leader_ended(watch);
+        self.close_input(poller);
+        self.leader_ended(poller);
         for straggler in self.stragglers.drain(..) {
-            watch.remove(&straggler.pidfd, straggler.token);
+            poller.remove(&straggler.pidfd, straggler.token);
         }
     }
 }

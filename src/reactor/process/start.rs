@@ -6,7 +6,7 @@ use crate::reactor::output::Stream;
 use crate::reactor::output::log_files::OpenState;
 use crate::reactor::output::open_as_user;
 use crate::reactor::poller::Source;
-use crate::reactor::process::process_io::{Child, Input, Leader};
+use crate::reactor::process::process_io::{Input, Leader, ProcessIo};
 use crate::supervisor::{Event, Process, ProcessId, Sink, SpawnFailure, Stdin};
 use crate::sys;
 use crate::sys::spawn::{Command, Credentials, Stdio};
@@ -46,7 +46,7 @@ impl Reactor {
             Err(failure) => self.spawn_failed(id, failure),
             Ok(OpenState::Open) => self.spawn_leader(&process),
             Ok(OpenState::Opening) if self.log_files.is_stuck(now) => self.opening_timed_out(id),
-            Ok(OpenState::Opening) => self.timers.add(now + OPEN_MAX, Timer::Opening(id)),
+            Ok(OpenState::Opening) => self.timers.add(now + OPEN_MAX, Timer::LogOpenDeadline(id)),
         }
     }
 
@@ -102,7 +102,7 @@ impl Reactor {
             return Ok(pid);
         };
         let source = Source::Leader(process.id);
-        let token = match self.watch.add(&pidfd, source, Interest::READABLE) {
+        let token = match self.poller.add(&pidfd, source, Interest::READABLE) {
             Ok(token) => token,
             Err(error) => {
                 // A leader that cannot be watched must not live.
@@ -123,7 +123,7 @@ impl Reactor {
         if self.children.contains_key(&process.id) {
             return;
         }
-        let child = Child::new(process.id, &process.name, &process.launch);
+        let child = ProcessIo::new(process.id, &process.name, &process.launch);
         self.children.insert(process.id, child);
         self.follow_newcomer(process.id);
     }
@@ -137,7 +137,7 @@ impl Reactor {
         if child.output.capacity() != process.launch.buffer {
             child.resize_output(process.launch.buffer);
         }
-        child.close_input(&mut self.watch);
+        child.close_input(&mut self.poller);
         let head = child.output.head();
         // Others may have written behind the last line of the last run, once that was ended.
         let ended = match child.channels.is_empty() {
@@ -283,7 +283,7 @@ impl Reactor {
         ];
         for (fd, stream, tty) in outputs {
             let Some(fd) = fd else { continue };
-            match child.open_channel(fd, stream, tty, &mut self.watch) {
+            match child.open_channel(fd, stream, tty, &mut self.poller) {
                 Ok(number) if tty => {
                     child.input = Some(input_to(None, number));
                     opened.push(number);
@@ -293,7 +293,7 @@ impl Reactor {
             }
         }
         if let Some(fd) = ends.stdin {
-            match self.watch.add(&fd, Source::Input(id), Interest::WRITABLE) {
+            match self.poller.add(&fd, Source::Input(id), Interest::WRITABLE) {
                 Ok(token) => child.input = Some(input_to(Some((fd, token)), u32::MAX)),
                 Err(error) => log::error!("{}: cannot watch its input: {error}", child.name),
             }

@@ -5,8 +5,8 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
-use crate::reactor::poller::{Source, Watch};
-use crate::reactor::process::process_io::{Child, Straggler};
+use crate::reactor::poller::{Poller, Source};
+use crate::reactor::process::process_io::{ProcessIo, Straggler};
 use crate::supervisor::{Event, KillMode, Policy, ProcessId};
 use crate::sys;
 use crate::sys::descendants::{self, Stat};
@@ -43,7 +43,7 @@ impl Reactor {
             if stats.is_empty() && !settled {
                 // "Nothing" is final, and has to be true.
                 let again = self.clock.now() + LOOK_AGAIN;
-                self.timers.add(again, Timer::Remains(id));
+                self.timers.add(again, Timer::Survey(id));
             } else {
                 self.settle_remains(id, stats);
             }
@@ -144,14 +144,14 @@ impl Reactor {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        watch_stragglers(child, stats, &mut self.watch);
+        watch_stragglers(child, stats, &mut self.poller);
         if child.killing {
             kill_stragglers(child);
         }
         if child.killing && !stats.is_empty() {
             // Not every one of them may be watched.
             let again = self.clock.now() + KILL_AGAIN;
-            self.timers.add(again, Timer::Remains(id));
+            self.timers.add(again, Timer::Survey(id));
         }
         let grouped = stats
             .iter()
@@ -203,7 +203,7 @@ fn spares_the_rest(policy: &Policy) -> bool {
 }
 
 /// Brings the list of watched stragglers up to what was found.
-fn watch_stragglers(child: &mut Child, stats: &[Stat], watch: &mut Watch) {
+fn watch_stragglers(child: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) {
     let alive: BTreeSet<i32> = stats.iter().map(|stat| stat.pid).collect();
     let (kept, gone): (Vec<Straggler>, Vec<Straggler>) = child
         .stragglers
@@ -211,7 +211,7 @@ fn watch_stragglers(child: &mut Child, stats: &[Stat], watch: &mut Watch) {
         .partition(|straggler| alive.contains(&straggler.pid));
     child.stragglers = kept;
     for straggler in gone {
-        watch.remove(&straggler.pidfd, straggler.token);
+        poller.remove(&straggler.pidfd, straggler.token);
     }
     for stat in stats {
         let known = child.stragglers.iter().any(|other| other.pid == stat.pid);
@@ -226,7 +226,7 @@ fn watch_stragglers(child: &mut Child, stats: &[Stat], watch: &mut Watch) {
             continue;
         }
         let source = Source::Straggler(child.id);
-        if let Ok(token) = watch.add(&pidfd, source, Interest::READABLE) {
+        if let Ok(token) = poller.add(&pidfd, source, Interest::READABLE) {
             child.stragglers.push(Straggler {
                 pid: stat.pid,
                 pidfd,
@@ -237,7 +237,7 @@ fn watch_stragglers(child: &mut Child, stats: &[Stat], watch: &mut Watch) {
     }
 }
 
-fn kill_stragglers(child: &Child) {
+fn kill_stragglers(child: &ProcessIo) {
     for straggler in &child.stragglers {
         let sent = sys::pidfd::signal(straggler.pidfd.as_fd(), libc::SIGKILL);
         if let Err(error) = sent
