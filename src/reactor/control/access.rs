@@ -1,12 +1,45 @@
-//! Who may do what. Identity is the connection's; the decision is here and nowhere else.
+//! Access control. The connection carries the caller's identity; only this module decides.
 
 use crate::config::{Access as Rules, Principal};
+use crate::sys;
 use crate::sys::socket::Peer;
-use crate::wire::Access;
+use crate::wire::{Access, Call, RpcError, code};
+use serde_json::json;
 
-/// Whether `peer` may: root and the daemon's own user everything, others what the config says.
-/// Who may control may also look.
-pub fn allowed(peer: &Peer, wanted: Access, rules: &Rules, own_uid: u32) -> bool {
+/// Checks the caller's access, and logs every control request with its caller.
+///
+/// # Errors
+/// When the config does not grant it.
+pub fn permit(peer: &Peer, call: &Call, rules: &Rules) -> Result<(), RpcError> {
+    let access = call.access();
+    let (method, params) = call.to_parts();
+    if !allowed(peer, access, rules, sys::runtime::effective_uid()) {
+        log::warn!("uid {} pid {}: {method} denied", peer.uid, peer.pid);
+        let needed = match access {
+            Access::Read => "read",
+            Access::Control => "control",
+        };
+        let message = format!(
+            "uid {} may not {method}: daemon.access.{needed} does not list it",
+            peer.uid
+        );
+        let data = json!({"uid": peer.uid, "method": method, "access": needed});
+        return Err(RpcError::new(code::PERMISSION, message).with_data(data));
+    }
+    if access == Access::Control {
+        // Input can be a secret.
+        let params = match method.as_str() {
+            "send" => json!({"process": params["process"]}),
+            _ => params,
+        };
+        log::info!("uid {} pid {}: {method} {params}", peer.uid, peer.pid);
+    }
+    Ok(())
+}
+
+/// Whether `peer` has this access: root and the daemon's own user always, others as the config
+/// says. Control access includes read access.
+fn allowed(peer: &Peer, wanted: Access, rules: &Rules, own_uid: u32) -> bool {
     if peer.uid == 0 || peer.uid == own_uid {
         return true;
     }

@@ -1,12 +1,15 @@
-//! Control connections: who may call, what was asked, what is answered and when.
+//! Control connections: accepting them, access, requests and replies.
 
 pub(crate) mod access;
-pub(crate) mod apply_reload;
+pub(crate) mod clients;
 pub(crate) mod connection;
-pub(crate) mod event_history;
+pub(crate) mod events;
 pub(crate) mod flush;
 pub(crate) mod listener;
-pub(crate) mod log_stream;
+pub(crate) mod logs;
+pub(crate) mod parameters;
 pub(crate) mod pending;
+pub(crate) mod reload;
 pub(crate) mod requests;
-pub(crate) mod status_report;
+pub(crate) mod serve;
+pub(crate) mod status;

@@ -1,0 +1,252 @@
+//! `logs`: the output of any number of processes, from the rings and then live.
+
+use crate::reactor::clock::{rfc3339_of, unix_ns};
+use crate::reactor::control::clients::Clients;
+use crate::reactor::control::connection::{ConnectionId, FollowCursor, Following, Mode};
+use crate::reactor::control::parameters::duration;
+use crate::reactor::output::{Output, Segment, Stream};
+use crate::reactor::process::processes::Processes;
+use crate::supervisor::{self, Process, ProcessId};
+use crate::wire::{LogLine, LogsParams, LogsReply, RpcError};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Text of a JSON reply, in bytes; its line stays within the protocol's limit when escaped.
+const TEXT_MAX: usize = 256 * 1024;
+
+/// The part of a process's output that a `logs` request selects.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection {
+    stream: Option<Stream>,
+    lines: Option<usize>,
+    since_ns: Option<u64>,
+    follow: bool,
+}
+
+impl Selection {
+    /// The selection of a request.
+    ///
+    /// # Errors
+    /// When a parameter is invalid.
+    pub fn new(params: &LogsParams, stream: Option<Stream>) -> Result<Selection, RpcError> {
+        let since = duration("since_s", params.since_s)?;
+        Ok(Selection {
+            stream,
+            lines: params
+                .lines
+                .map(|lines| usize::try_from(lines).unwrap_or(usize::MAX)),
+            since_ns: since.map(|span| unix_ns().saturating_sub(span.as_nanos() as u64)),
+            follow: params.follow,
+        })
+    }
+
+    /// The cursor of a process.
+    pub fn cursor(&self, process: &Process, output: &Output) -> FollowCursor {
+        let mut cursor = output.tail();
+        if let Some(lines) = self.lines {
+            cursor = cursor.max(output.line_start_back(lines, self.stream));
+        }
+        if let Some(since_ns) = self.since_ns {
+            cursor = cursor.max(output.offset_since(since_ns));
+        }
+        FollowCursor {
+            process: process.id,
+            name: process.name.clone(),
+            cursor,
+            end: if self.follow { u64::MAX } else { output.head() },
+            ready: false,
+        }
+    }
+}
+
+/// Switches a client to frames of output. Output that is in the rings already is merged by its
+/// time of arrival, at the start.
+pub fn follow(
+    clients: &mut Clients,
+    processes: &mut Processes,
+    client: ConnectionId,
+    params: &LogsParams,
+    selection: Selection,
+    mut cursors: Vec<FollowCursor>,
+) {
+    let mut order: Vec<(u64, usize)> = Vec::new();
+    for (index, cursor) in cursors.iter_mut().enumerate() {
+        let Some(io) = processes.get_mut(cursor.process) else {
+            continue;
+        };
+        io.followers.push((client, index));
+        let mut segments = io.output.segments(cursor.cursor, selection.stream);
+        if let Some(first) = segments.next() {
+            order.push((first.time_ns, index));
+            cursor.ready = true;
+        }
+    }
+    order.sort_unstable();
+    let following = Following {
+        targets: params.targets.clone(),
+        cursors,
+        ready: order
+            .into_iter()
+            .map(|(_, index)| index)
+            .collect::<VecDeque<_>>(),
+        stream: selection.stream,
+        follow: selection.follow,
+    };
+    if let Some(connection) = clients.get_mut(client) {
+        connection.switch(Mode::Following(following));
+        clients.queue_flush(client);
+    }
+}
+
+/// The selected lines, merged by time of arrival; the newest when there are too many.
+pub fn lines(processes: &Processes, selection: Selection, cursors: &[FollowCursor]) -> LogsReply {
+    let mut lines: Vec<(u64, LogLine)> = Vec::new();
+    for cursor in cursors {
+        let Some(io) = processes.get(cursor.process) else {
+            continue;
+        };
+        for wanted in [Stream::Stdout, Stream::Stderr] {
+            if selection.stream.is_none_or(|stream| stream == wanted) {
+                let segments = io.output.segments(cursor.cursor, Some(wanted));
+                lines.extend(lines_of(&cursor.name, wanted, segments));
+            }
+        }
+    }
+    lines.sort_by_key(|(time_ns, _)| *time_ns);
+    let mut size = 0;
+    let fits = lines
+        .iter()
+        .rev()
+        .take_while(|(_, line)| {
+            size += line.text.len() + line.process.len() + 100;
+            size <= TEXT_MAX
+        })
+        .count();
+    let truncated = fits < lines.len();
+    let lines = lines.split_off(lines.len() - fits);
+    LogsReply {
+        lines: lines.into_iter().map(|(_, line)| line).collect(),
+        truncated,
+    }
+}
+
+/// Adds a new process to the clients that follow a target it matches.
+pub fn follow_new_process(
+    clients: &mut Clients,
+    processes: &mut Processes,
+    process: &Process,
+    groups: &BTreeMap<String, Vec<String>>,
+) {
+    let Some(io) = processes.get_mut(process.id) else {
+        return;
+    };
+    let matches = |target: &String| {
+        let target = std::slice::from_ref(target);
+        supervisor::resolve(target, [process], groups).is_ok_and(|found| found == [process.id])
+    };
+    for (client, following) in clients.followers_mut() {
+        if following.follow && following.targets.iter().any(matches) {
+            io.followers.push((client, following.cursors.len()));
+            following.cursors.push(FollowCursor {
+                process: process.id,
+                name: process.name.clone(),
+                cursor: io.output.tail(),
+                end: u64::MAX,
+                ready: false,
+            });
+        }
+    }
+}
+
+/// Ends all `logs` clients once they have received the rest: every process is down.
+pub fn end_followers(clients: &mut Clients) {
+    let mut ended = Vec::new();
+    for (client, following) in clients.followers_mut() {
+        following.follow = false;
+        ended.push(client);
+    }
+    for client in ended {
+        clients.queue_flush(client);
+    }
+}
+
+/// Marks the cursors of the clients that follow a process as ready.
+pub fn wake_followers(clients: &mut Clients, processes: &Processes, id: ProcessId) {
+    let Some(io) = processes.get(id) else {
+        return;
+    };
+    for (client, index) in &io.followers {
+        let Some(following) = clients.following_mut(*client) else {
+            continue;
+        };
+        if let Some(cursor) = following.cursors.get_mut(*index)
+            && !cursor.ready
+            && following.follow
+        {
+            cursor.ready = true;
+            following.ready.push_back(*index);
+        }
+        clients.queue_flush(*client);
+    }
+}
+
+/// Removes a `logs` client that is gone from the processes it followed.
+pub fn forget_follower(processes: &mut Processes, client: ConnectionId, following: &Following) {
+    for cursor in &following.cursors {
+        if let Some(io) = processes.get_mut(cursor.process) {
+            io.followers.retain(|(other, _)| *other != client);
+        }
+    }
+}
+
+fn lines_of<'a>(
+    name: &str,
+    stream: Stream,
+    segments: impl Iterator<Item = Segment<'a>>,
+) -> Vec<(u64, LogLine)> {
+    let mut lines = Vec::new();
+    let mut pending: Vec<u8> = Vec::new();
+    let mut time_ns = 0;
+    let stream = stream_name(stream);
+    let mut push = |time_ns: u64, bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes)
+            .trim_end_matches('\r')
+            .to_string();
+        let (process, stream) = (name.to_string(), stream.to_string());
+        lines.push((
+            time_ns,
+            LogLine {
+                process,
+                stream,
+                ts: rfc3339_of(time_ns),
+                text,
+            },
+        ));
+    };
+    for segment in segments {
+        for piece in segment.bytes.split_inclusive(|byte| *byte == b'\n') {
+            if pending.is_empty() {
+                time_ns = segment.time_ns;
+            }
+            match piece.strip_suffix(b"\n") {
+                Some(end) => {
+                    pending.extend_from_slice(end);
+                    push(time_ns, &pending);
+                    pending.clear();
+                }
+                None => pending.extend_from_slice(piece),
+            }
+        }
+    }
+    if !pending.is_empty() {
+        push(time_ns, &pending);
+    }
+    lines
+}
+
+/// The name of a stream on the wire.
+pub(crate) fn stream_name(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+    }
+}

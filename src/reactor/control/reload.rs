@@ -1,0 +1,96 @@
+//! Reload: one atomic step. An invalid config changes nothing and every error in it is reported.
+
+use crate::config::ConfigError;
+use crate::reactor::control::parameters::{did_you_mean, shutting_down_error};
+use crate::supervisor::{self, Action, Change, Plan, PlanEntry, Supervisor};
+use crate::wire::{ChangeInfo, PlanEntryInfo, PlanReply, RpcError, ScaleParams, code};
+use serde_json::json;
+
+/// The largest number of processes that `scale` accepts; a larger one is taken for a typing error.
+const NUMPROCS_MAX: u32 = 10_000;
+
+/// Checks a `scale` request.
+///
+/// # Errors
+/// When the program does not exist, the number is too large, or the daemon is shutting down.
+pub fn check_scale(params: &ScaleParams, supervisor: &Supervisor) -> Result<(), RpcError> {
+    let ScaleParams { program, numprocs } = params;
+    if supervisor.program(program).is_none() {
+        let names = supervisor.programs().map(|program| program.name.as_str());
+        let suggestion = supervisor::closest(program, names);
+        let hint = did_you_mean(suggestion);
+        let message = format!("no such program: {program}{hint}");
+        let data = json!({"target": program, "suggestion": suggestion});
+        return Err(RpcError::new(code::NOT_FOUND, message).with_data(data));
+    }
+    if *numprocs > NUMPROCS_MAX {
+        let message = format!("{numprocs} processes: {NUMPROCS_MAX} at most");
+        return Err(RpcError::new(code::INVALID_PARAMS, message));
+    }
+    if supervisor.is_shutting_down() {
+        return Err(shutting_down_error());
+    }
+    Ok(())
+}
+
+/// The one-line summary of an invalid config.
+pub fn refusal(error: &ConfigError) -> String {
+    let count = error.error_count();
+    let plural = if count == 1 { "" } else { "s" };
+    format!("the config has {count} error{plural}; nothing was changed")
+}
+
+/// Logs the errors of a config that a reload refused. Returns the detail of the event.
+pub fn log_refusal(error: &ConfigError) -> String {
+    let message = refusal(error);
+    for diagnostic in &error.diagnostics {
+        log::error!("reload: {diagnostic}");
+    }
+    log::error!("reload: {message}");
+    let first = error.diagnostics.first().map(ToString::to_string);
+    format!("{message}: {}", first.unwrap_or_default())
+}
+
+/// The error that answers a request with an invalid config.
+pub fn invalid_config(error: &ConfigError) -> RpcError {
+    let data = json!({"diagnostics": error.diagnostics, "text": error.to_string()});
+    RpcError::new(code::INVALID_CONFIG, refusal(error)).with_data(data)
+}
+
+/// The number of processes that each action of a plan affects.
+pub fn summary(plan: &Plan) -> String {
+    let counts = plan.counts();
+    format!(
+        "{} added, {} removed, {} restarted, {} changed live, {} unchanged",
+        counts.added, counts.removed, counts.restarted, counts.live, counts.unchanged
+    )
+}
+
+/// A plan in the form of the protocol.
+pub fn plan_reply(plan: &Plan, warnings: Vec<String>, applied: bool) -> PlanReply {
+    PlanReply {
+        entries: plan.entries.iter().map(entry_info).collect(),
+        applied,
+        warnings,
+    }
+}
+
+fn entry_info(entry: &PlanEntry) -> PlanEntryInfo {
+    let (action, changes): (&str, &[Change]) = match &entry.action {
+        Action::Add => ("add", &[]),
+        Action::Remove => ("remove", &[]),
+        Action::Restart(changes) => ("restart", changes),
+        Action::Live(changes) => ("live", changes),
+        Action::Unchanged => ("unchanged", &[]),
+    };
+    let changes = changes.iter().map(|change| ChangeInfo {
+        key: change.key.clone(),
+        from: change.from.clone(),
+        to: change.to.clone(),
+    });
+    PlanEntryInfo {
+        process: entry.process.clone(),
+        action: action.to_string(),
+        changes: changes.collect(),
+    }
+}

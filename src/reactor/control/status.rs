@@ -1,0 +1,205 @@
+//! The state of processes as clients see it.
+
+use crate::reactor::clock::{Clock, rfc3339_of};
+use crate::reactor::control::clients::Clients;
+use crate::reactor::control::events::{History, exit_info};
+use crate::reactor::control::parameters::process_gone;
+use crate::reactor::disk::format::Strip;
+use crate::reactor::output::Stream;
+use crate::reactor::output::log_files::LogFiles;
+use crate::reactor::process::process_io::ProcessIo;
+use crate::reactor::process::processes::Processes;
+use crate::supervisor::{self, Desired, Process, ProcessId, Supervisor};
+use crate::wire::{ClientInfo, ClientsReply, ProcessStatus, RpcError, StatusReply, WhyReply};
+
+/// Lines of output that `why` shows.
+const WHY_LINES: usize = 10;
+
+/// Changes of state that `why` lists.
+const WHY_CHANGES: usize = 5;
+
+/// The parts that a report reads.
+pub struct Reports<'a> {
+    /// The processes' states.
+    pub supervisor: &'a Supervisor,
+    /// Their output and stragglers.
+    pub processes: &'a Processes,
+    /// The attached clients.
+    pub clients: &'a Clients,
+    /// Their logs.
+    pub log_files: &'a LogFiles,
+    /// Past changes of state.
+    pub history: &'a History,
+    /// The present time.
+    pub clock: &'a Clock,
+}
+
+impl Reports<'_> {
+    /// The rows of `status`.
+    pub fn status(&self, targets: &[ProcessId]) -> StatusReply {
+        let processes = targets.iter().filter_map(|id| self.supervisor.process(*id));
+        StatusReply {
+            processes: processes.map(|process| self.row(process)).collect(),
+        }
+    }
+
+    fn row(&self, process: &Process) -> ProcessStatus {
+        let now = self.clock.now();
+        let io = self.processes.get(process.id);
+        let stragglers = io.map(|io| &io.stragglers[..]).unwrap_or_default();
+        let started_at = process.started_at.filter(|_| process.pid.is_some());
+        ProcessStatus {
+            name: process.name.clone(),
+            program: process.program.clone(),
+            instance: process.instance,
+            state: process.state.name().to_string(),
+            desired: match process.desired {
+                Desired::Up => "up".to_string(),
+                Desired::Down => "down".to_string(),
+            },
+            pid: process.pid,
+            uptime_s: started_at.map(|at| (now.since(at).as_secs_f64() * 1000.0).round() / 1000.0),
+            restarts: process.restarts,
+            started_at: started_at.map(|at| self.clock.rfc3339(at)),
+            exit: process
+                .last_exit
+                .filter(|_| process.pid.is_none())
+                .map(exit_info),
+            detail: self.detail_of_row(process),
+            tty: process.launch.tty.is_some(),
+            clients: io.map(|io| self.clients_of(io)).unwrap_or_default(),
+            stragglers: stragglers
+                .iter()
+                .map(|straggler| format!("{} {}", straggler.pid, straggler.command))
+                .collect(),
+        }
+    }
+
+    /// The DETAIL column: the detail of the state, and of a log that cannot be written.
+    fn detail_of_row(&self, process: &Process) -> String {
+        let detail = self.detail(process);
+        match self.log_files.trouble(process.id) {
+            Some(trouble) if detail.is_empty() => trouble,
+            Some(trouble) => format!("{detail}; {trouble}"),
+            None => detail,
+        }
+    }
+
+    /// The detail of a state, with stragglers named.
+    pub fn detail(&self, process: &Process) -> String {
+        let Some(policy) = self.supervisor.policy(process.id) else {
+            return String::new();
+        };
+        let now = self.clock.now();
+        let io = self.processes.get(process.id);
+        let Some((io, first)) = io.and_then(|io| Some((io, io.stragglers.first()?))) else {
+            return supervisor::detail(process, policy, now);
+        };
+        // This function names the stragglers; the supervisor only counts them.
+        let without = Process {
+            stragglers: 0,
+            ..process.clone()
+        };
+        let text = supervisor::detail(&without, policy, now);
+        let count = process.stragglers.max(io.stragglers.len() as u32);
+        let plural = if count == 1 { "" } else { "s" };
+        let more = if count > 1 { " …" } else { "" };
+        let named = format!(
+            "{count} straggler{plural}: pid {} {}{more}",
+            first.pid, first.command
+        );
+        match text.is_empty() {
+            true => named,
+            false => format!("{text}; {named}"),
+        }
+    }
+
+    /// The clients that are attached to a process.
+    fn clients_of(&self, io: &ProcessIo) -> Vec<ClientInfo> {
+        let clients = io.clients.iter().filter_map(|client| {
+            let connection = self.clients.get(*client)?;
+            let attachment = connection.attachment()?;
+            Some(ClientInfo {
+                process: io.name.clone(),
+                pid: connection.peer.pid,
+                uid: connection.peer.uid,
+                driver: io.driver == Some(*client),
+                read_only: attachment.read_only,
+                rows: attachment.rows,
+                cols: attachment.cols,
+                since: rfc3339_of(attachment.since_ns),
+            })
+        });
+        clients.collect()
+    }
+
+    /// The clients that are attached to any of these processes.
+    pub fn clients(&self, targets: &[ProcessId]) -> ClientsReply {
+        let processes = targets.iter().filter_map(|id| self.processes.get(*id));
+        ClientsReply {
+            clients: processes.flat_map(|io| self.clients_of(io)).collect(),
+        }
+    }
+
+    /// Why a process is in its state.
+    ///
+    /// # Errors
+    /// When it no longer exists.
+    pub fn why(&self, id: ProcessId) -> Result<WhyReply, RpcError> {
+        let process = self.supervisor.process(id).ok_or_else(process_gone)?;
+        let policy = self.supervisor.policy(id).ok_or_else(process_gone)?;
+        let why = supervisor::why(process, policy, self.clock.now());
+        let mut causes = why.causes;
+        causes.extend(self.log_files.trouble(id));
+        causes.extend(self.latest_changes(&process.name));
+        Ok(WhyReply {
+            process: self.row(process),
+            summary: why.summary,
+            causes,
+            next: why.next,
+            remedy: why.remedy,
+            output: self
+                .processes
+                .get(id)
+                .map(|io| last_lines(io, WHY_LINES, None))
+                .unwrap_or_default(),
+        })
+    }
+
+    /// The latest changes of a process's state, newest first.
+    fn latest_changes(&self, name: &str) -> Vec<String> {
+        let changes = self.history.all().filter(|event| {
+            event.process.as_deref() == Some(name) && event.event == "process_state"
+        });
+        let mut changes: Vec<String> = changes
+            .map(|event| {
+                let from = event.from.as_deref().unwrap_or_default();
+                let to = event.to.as_deref().unwrap_or_default();
+                let detail = match event.detail.as_str() {
+                    "" => String::new(),
+                    detail => format!(" ({detail})"),
+                };
+                format!("{} {from} -> {to}{detail}", event.ts)
+            })
+            .collect();
+        let first = changes.len().saturating_sub(WHY_CHANGES);
+        changes.drain(first..).rev().collect()
+    }
+}
+
+/// The last lines of a process's output as text.
+pub fn last_lines(io: &ProcessIo, lines: usize, stream: Option<Stream>) -> Vec<String> {
+    let from = io.output.line_start_back(lines, stream);
+    let mut bytes = Vec::new();
+    for segment in io.output.segments(from, stream) {
+        bytes.extend_from_slice(segment.bytes);
+    }
+    let mut clean = Vec::new();
+    Strip::default().apply(&bytes, &mut clean);
+    // A line that was overwritten shows its last text.
+    let shown = |line: &str| {
+        let line = line.trim_end_matches('\r');
+        line.rsplit('\r').next().unwrap_or_default().to_string()
+    };
+    String::from_utf8_lossy(&clean).lines().map(shown).collect()
+}
