@@ -76,7 +76,7 @@ impl Reactor {
             &mut self.log_files,
             &mut self.poller,
         );
-        let Some(io) = self.processes.get_mut(id) else {
+        let Some(io) = self.processes.io_mut(id) else {
             return;
         };
         match self.log_files.open(id, &process.launch, &io.output) {
@@ -110,7 +110,7 @@ impl Reactor {
         let now = self.clock.tick();
         match spawned {
             Ok(pid) => {
-                if let Some(io) = self.processes.get_mut(id) {
+                if let Some(io) = self.processes.io_mut(id) {
                     write_pidfile(io, process, pid, &self.log_files);
                 }
                 let event = Event::Spawned { id, pid };
@@ -122,7 +122,7 @@ impl Reactor {
 
     /// Reports a failed start.
     pub(crate) fn spawn_failed(&mut self, id: ProcessId, failure: SpawnFailure) {
-        if let Some(io) = self.processes.get_mut(id) {
+        if let Some(io) = self.processes.io_mut(id) {
             io.stop_opening_logs();
         }
         if let Some(process) = self.supervisor.process(id) {
@@ -142,7 +142,7 @@ impl Reactor {
 
     /// Signals the leader of a process, or its group.
     pub(crate) fn signal_leader(&mut self, id: ProcessId, signal: i32, scope: SignalScope) {
-        let Some(io) = self.processes.get(id) else {
+        let Some(io) = self.processes.io(id) else {
             return;
         };
         if let Err(detail) = io.signal_leader(signal, scope) {
@@ -155,7 +155,7 @@ impl Reactor {
     fn kill(&mut self, id: ProcessId, scope: SignalScope) {
         self.signal_leader(id, libc::SIGKILL, scope);
         if scope == SignalScope::Group
-            && let Some(io) = self.processes.get_mut(id)
+            && let Some(io) = self.processes.io_mut(id)
         {
             io.killing = true;
             self.survey.add(id);
@@ -166,7 +166,7 @@ impl Reactor {
     fn queue_announcement(&mut self, transition: Transition) {
         let now = self.clock.now();
         let id = transition.id;
-        let Some(io) = self.processes.get_mut(id) else {
+        let Some(io) = self.processes.io_mut(id) else {
             return self.announce(&transition);
         };
         let offset = match transition.exit {
@@ -191,11 +191,11 @@ impl Reactor {
     pub(crate) fn flush_announcements(&mut self, id: ProcessId) {
         let now = self.clock.now();
         let stuck = self.log_files.is_stuck(now);
-        while let Some(io) = self.processes.get(id)
+        while let Some(io) = self.processes.io(id)
             && let Some(first) = io.announcements.front()
             && (first.deadline <= now || stuck || self.log_has_reached(id, first.offset))
         {
-            let io = self.processes.get_mut(id);
+            let io = self.processes.io_mut(id);
             let Some(first) = io.and_then(|io| io.announcements.pop_front()) else {
                 return;
             };
@@ -243,7 +243,7 @@ impl Reactor {
     /// Sends the disk thread the output that it can take, and publishes the events of the logs.
     pub(crate) fn pump_logs(&mut self, id: ProcessId) {
         let now = self.clock.now();
-        let Some(io) = self.processes.get(id) else {
+        let Some(io) = self.processes.io(id) else {
             return;
         };
         let (events, deadline) = self.log_files.pump(id, &io.output, now, unix_ns());
@@ -271,7 +271,7 @@ impl Reactor {
     /// Whether all output before `offset` is in the logs, or cannot be written, and the pidfile is
     /// up to date.
     pub(crate) fn log_has_reached(&self, id: ProcessId, offset: u64) -> bool {
-        self.processes.get(id).is_none_or(|io| {
+        self.processes.io(id).is_none_or(|io| {
             io.operations_pending == 0 && self.log_files.has_reached(id, &io.output, offset)
         })
     }
@@ -279,14 +279,14 @@ impl Reactor {
     /// A process was removed from the config and is down.
     fn release(&mut self, id: ProcessId, name: &str) {
         log::info!("{name}: removed");
-        if let Some(io) = self.processes.get_mut(id) {
+        if let Some(io) = self.processes.io_mut(id) {
             let waiting = io.announcements.iter_mut();
             waiting.for_each(|announcement| announcement.offset = 0);
         }
         self.flush_announcements(id);
         self.consoles().on_removed(id);
         self.finish_logs(id);
-        if let Some(io) = self.processes.get_mut(id) {
+        if let Some(io) = self.processes.io_mut(id) {
             io.released = true;
         }
         self.release_if_written(id);
@@ -298,7 +298,7 @@ impl Reactor {
 
     /// Frees a removed process once its logs are written and its consoles are closed.
     pub(crate) fn release_if_written(&mut self, id: ProcessId) {
-        let Some(io) = self.processes.get(id) else {
+        let Some(io) = self.processes.io(id) else {
             return;
         };
         let attached = !io.clients.is_empty();

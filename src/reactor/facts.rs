@@ -11,14 +11,14 @@ use crate::reactor::process::exit::take_exit;
 use crate::reactor::process::pidfile;
 use crate::reactor::process::process_io::Leader;
 use crate::reactor::process::stragglers::{KILL_AGAIN, kill_all, record_stragglers};
-use crate::reactor::process::survey::{Found, Owners, Proc, REPEAT_AFTER};
+use crate::reactor::process::survey::{KernelTable, Owners, REPEAT_AFTER, SurveyResult};
 use crate::supervisor::{Event, ProcessId};
 
 impl Reactor {
     /// The pidfd of a leader is readable: reads its last output, then reports its exit. Returns
     /// `false` if it has not exited.
     pub(crate) fn reap_leader(&mut self, id: ProcessId) -> bool {
-        let Some(exit) = self.processes.get(id).and_then(take_exit) else {
+        let Some(exit) = self.processes.io(id).and_then(take_exit) else {
             return false;
         };
         let (mut reader, _) = self.reader();
@@ -27,7 +27,7 @@ impl Reactor {
         }
         self.processes.leader_exited(id, &mut self.poller);
         if let Some(process) = self.supervisor.process(id)
-            && let Some(io) = self.processes.get_mut(id)
+            && let Some(io) = self.processes.io_mut(id)
         {
             pidfile::remove_pidfile(io, process, &self.log_files);
         }
@@ -52,7 +52,7 @@ impl Reactor {
                 self.timers.add(now + REPEAT_AFTER, Timer::Survey(id));
                 continue;
             }
-            let Some(io) = self.processes.get_mut(id) else {
+            let Some(io) = self.processes.io_mut(id) else {
                 continue;
             };
             if io.killing && !stats.is_empty() {
@@ -63,14 +63,14 @@ impl Reactor {
         }
     }
 
-    fn run_survey(&mut self) -> Found {
+    fn run_survey(&mut self) -> SurveyResult {
         let socket = self.instance.path().to_string_lossy();
         let owners = Owners {
             processes: &self.processes,
             find: &|name| self.supervisor.find(name),
             socket: &socket,
         };
-        self.survey.run(&Proc, &owners, self.clock.now())
+        self.survey.run(&KernelTable, &owners, self.clock.now())
     }
 
     /// Kills every straggler before the daemon exits, except those that the config spares.
@@ -96,7 +96,7 @@ impl Reactor {
                 DiskNews::LogsOpen(id) => self.resume_start(id),
                 DiskNews::OpenFailed(id, failure) => self.spawn_failed(id, failure),
                 DiskNews::OperationDone(id, error) => {
-                    if let Some(io) = self.processes.get_mut(id) {
+                    if let Some(io) = self.processes.io_mut(id) {
                         pidfile::operation_done(io, error);
                     }
                     self.flush_announcements(id);
@@ -124,7 +124,7 @@ impl Reactor {
     /// A start has waited for its log files for long enough: it continues without them.
     pub(crate) fn log_open_deadline(&mut self, id: ProcessId) {
         let now = self.clock.now();
-        if let Some(io) = self.processes.get(id)
+        if let Some(io) = self.processes.io(id)
             && let Leader::OpeningLogs { until } = io.leader
             && until <= now
         {
@@ -135,7 +135,7 @@ impl Reactor {
     /// Passes new output to the logs, the attached clients and the followers.
     pub(crate) fn fan_out_output(&mut self) {
         for id in self.processes.take_dirty() {
-            if let Some(io) = self.processes.get(id) {
+            if let Some(io) = self.processes.io(id) {
                 for client in &io.clients {
                     self.clients.queue_flush(*client);
                 }

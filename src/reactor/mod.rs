@@ -13,7 +13,8 @@
 //!     control/requests                   the calls of the protocol
 //!       facts                            facts, which go up to the supervisor
 //!         effects                        decisions, which come down from it
-//!           parts, and views of several parts: Consoles, OutputReader, Reports
+//!           views                      of several parts: Consoles, OutputReader, Reports
+//!             parts
 //! ```
 
 mod clock;
@@ -26,6 +27,7 @@ mod facts;
 pub mod output;
 mod poller;
 mod process;
+mod views;
 
 pub use daemon::options::DaemonOptions;
 pub use daemon::startup::daemon_main;
@@ -33,18 +35,15 @@ pub use daemon::startup::daemon_main;
 use crate::supervisor::Supervisor;
 use crate::sys::signalfd::SignalFd;
 use clock::{Clock, Timer, Timers};
-use console::Consoles;
 use control::clients::Clients;
 use control::events::History;
 use control::listener;
 use control::pending::PendingRequests;
-use control::status::Reports;
 use daemon::instance::Instance;
 use daemon::settings::Settings;
 use mio::Events;
 use output::log_files::LogFiles;
-use output::reader::OutputReader;
-use poller::{Poller, Source, WAKE};
+use poller::{EventSource, Poller, WAKE};
 use process::processes::Processes;
 use process::spawner::Spawner;
 use process::survey::Survey;
@@ -138,11 +137,11 @@ impl Reactor {
             }
             match self.poller.source(event.token()) {
                 None => {}
-                Some(Source::Signals) => signalled = true,
-                Some(Source::Listener) => arriving = true,
-                Some(Source::Leader(id)) => exited.push(id),
-                Some(Source::Straggler(id)) => self.survey.add(id),
-                Some(Source::Output(id, number)) => {
+                Some(EventSource::Signals) => signalled = true,
+                Some(EventSource::Listener) => arriving = true,
+                Some(EventSource::Leader(id)) => exited.push(id),
+                Some(EventSource::Straggler(id)) => self.survey.add(id),
+                Some(EventSource::Output(id, number)) => {
                     if event.is_writable() {
                         self.consoles().input_writable(id);
                     }
@@ -151,8 +150,8 @@ impl Reactor {
                         self.processes.queue_output(id, number, hung_up);
                     }
                 }
-                Some(Source::Input(id)) => self.consoles().input_writable(id),
-                Some(Source::Connection(slot)) => self.clients.poll_event(slot, event),
+                Some(EventSource::Input(id)) => self.consoles().input_writable(id),
+                Some(EventSource::Connection(slot)) => self.clients.poll_event(slot, event),
             }
         }
         for id in exited {
@@ -228,47 +227,6 @@ impl Reactor {
         }
         for id in flushed.unblocked {
             self.processes.resume_reading(id);
-        }
-    }
-
-    /// The parts that consoles join.
-    fn consoles(&mut self) -> Consoles<'_> {
-        Consoles {
-            clients: &mut self.clients,
-            processes: &mut self.processes,
-            supervisor: &self.supervisor,
-            timers: &mut self.timers,
-            poller: &mut self.poller,
-            now: self.clock.now(),
-        }
-    }
-
-    /// The parts that reading output joins, and the clock that limits it.
-    fn reader(&mut self) -> (OutputReader<'_>, &Clock) {
-        let consoles = Consoles {
-            clients: &mut self.clients,
-            processes: &mut self.processes,
-            supervisor: &self.supervisor,
-            timers: &mut self.timers,
-            poller: &mut self.poller,
-            now: self.clock.now(),
-        };
-        let reader = OutputReader {
-            consoles,
-            log_files: &mut self.log_files,
-        };
-        (reader, &self.clock)
-    }
-
-    /// The parts that reports read.
-    fn reports(&self) -> Reports<'_> {
-        Reports {
-            supervisor: &self.supervisor,
-            processes: &self.processes,
-            clients: &self.clients,
-            log_files: &self.log_files,
-            history: &self.history,
-            clock: &self.clock,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The kind of a file descriptor in the poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum EventSource {
     /// The daemon's signals.
     Signals,
     /// The listening socket.
@@ -32,7 +32,7 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Poller {
     poll: Poll,
-    entries: Slab<(u32, Source)>,
+    entries: Slab<(u32, EventSource)>,
     generation: u32,
 }
 
@@ -75,7 +75,12 @@ impl Poller {
     ///
     /// # Errors
     /// When the kernel refuses it.
-    pub fn add(&mut self, fd: impl AsFd, source: Source, interest: Interest) -> io::Result<Token> {
+    pub fn add(
+        &mut self,
+        fd: impl AsFd,
+        source: EventSource,
+        interest: Interest,
+    ) -> io::Result<Token> {
         self.generation = self.generation.wrapping_add(1) & 0x7fff_ffff;
         let slot = self.entries.insert((self.generation, source));
         let token = Token((self.generation as usize) << 32 | slot);
@@ -113,7 +118,7 @@ impl Poller {
     }
 
     /// The source of a token; none for a stale one.
-    pub fn source(&self, token: Token) -> Option<Source> {
+    pub fn source(&self, token: Token) -> Option<EventSource> {
         let (generation, source) = self.entries.get(slot_of(token))?;
         (*generation as usize == token.0 >> 32).then_some(*source)
     }
@@ -132,14 +137,14 @@ mod tests {
         let mut poller = Poller::new().expect("an epoll instance");
         let (reader, _writer) = io::pipe().expect("a pipe");
         let first = poller
-            .add(&reader, Source::Connection(1), Interest::READABLE)
+            .add(&reader, EventSource::Connection(1), Interest::READABLE)
             .expect("added");
         poller.remove(&reader, first);
         let second = poller
-            .add(&reader, Source::Connection(2), Interest::READABLE)
+            .add(&reader, EventSource::Connection(2), Interest::READABLE)
             .expect("added");
         assert_eq!(slot_of(first), slot_of(second));
         assert_eq!(poller.source(first), None);
-        assert_eq!(poller.source(second), Some(Source::Connection(2)));
+        assert_eq!(poller.source(second), Some(EventSource::Connection(2)));
     }
 }

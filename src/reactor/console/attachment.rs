@@ -15,7 +15,7 @@ impl Consoles<'_> {
     /// Handles the next frame of an attached or following client. Returns `false` when there is
     /// none.
     pub fn next_frame(&mut self, client: ConnectionId) -> bool {
-        let Some(connection) = self.clients.get_mut(client) else {
+        let Some(connection) = self.clients.connection_mut(client) else {
             return false;
         };
         let attached = match &connection.mode {
@@ -24,7 +24,7 @@ impl Consoles<'_> {
         };
         // Back-pressure: while the process does not read its input, its clients are not read.
         if let Some((process, false)) = attached
-            && let Some(io) = self.processes.get(process)
+            && let Some(io) = self.processes.io(process)
             && io.is_input_full()
         {
             connection.read = ReadState::Paused;
@@ -64,7 +64,7 @@ impl Consoles<'_> {
             Kind::Detach => self.clients.close_after_flush(client),
             Kind::Redraw => self.redraw(client, id),
             Kind::InputEnd if !read_only => {
-                if let Some(io) = self.processes.get_mut(id) {
+                if let Some(io) = self.processes.io_mut(id) {
                     io.end_input(self.poller);
                 }
             }
@@ -83,7 +83,7 @@ impl Consoles<'_> {
 
     /// Replaces the output that a client has not been sent by a snapshot.
     fn redraw(&mut self, client: ConnectionId, id: ProcessId) {
-        let io = self.processes.get(id);
+        let io = self.processes.io(id);
         let drawn = io.is_some_and(|io| io.terminal.is_some());
         if let Some(attachment) = self.clients.attachment_mut(client) {
             let history = attachment.snapshot_due.unwrap_or(0);
@@ -94,7 +94,7 @@ impl Consoles<'_> {
 
     /// Passes a client's input to the process. The client becomes the driver.
     fn handle_input(&mut self, client: ConnectionId, id: ProcessId, bytes: &[u8]) {
-        let Some(io) = self.processes.get_mut(id) else {
+        let Some(io) = self.processes.io_mut(id) else {
             return;
         };
         let took_over = io.driver != Some(client);
@@ -112,7 +112,7 @@ impl Consoles<'_> {
 
     /// The process reads its input again: its paused clients are read again.
     pub fn input_writable(&mut self, id: ProcessId) {
-        let Some(io) = self.processes.get_mut(id) else {
+        let Some(io) = self.processes.io_mut(id) else {
             return;
         };
         io.input_writable(self.poller);
@@ -125,7 +125,7 @@ impl Consoles<'_> {
 
     /// An attached client is gone: another one may become the driver.
     pub fn client_gone(&mut self, client: ConnectionId, id: ProcessId) {
-        let Some(io) = self.processes.get_mut(id) else {
+        let Some(io) = self.processes.io_mut(id) else {
             return;
         };
         io.clients.retain(|other| *other != client);
@@ -144,7 +144,7 @@ impl Consoles<'_> {
 
     /// Answers terminal queries of a process while no client that could is attached.
     pub fn answer_queries(&mut self, id: ProcessId) {
-        let Some(io) = self.processes.get_mut(id) else {
+        let Some(io) = self.processes.io_mut(id) else {
             return;
         };
         let Some(terminal) = &mut io.terminal else {
@@ -165,7 +165,7 @@ impl Consoles<'_> {
     /// Whether a process has to wait for a client that must not skip output and is far behind. The
     /// wait is bounded, so that a client that reads nothing cannot stop the process.
     pub fn blocks_reading(&mut self, id: ProcessId) -> bool {
-        let Some(io) = self.processes.get(id) else {
+        let Some(io) = self.processes.io(id) else {
             return false;
         };
         let mut blocks = false;

@@ -1,4 +1,4 @@
-//! Notices: the console outlives the process, so attached clients are told about exits and starts.
+//! Notices: the console outlives the process, so attached clients are sent its exits and starts.
 
 use crate::reactor::clock::unix_ns;
 use crate::reactor::console::Consoles;
@@ -11,10 +11,10 @@ use serde_json::json;
 const NOTICES_MAX: usize = 32;
 
 impl Consoles<'_> {
-    /// Tells attached clients about a change of state.
+    /// Sends attached clients the notice of a change of state.
     pub fn on_transition(&mut self, transition: &Transition) {
         let id = transition.id;
-        let Some(io) = self.processes.get_mut(id) else {
+        let Some(io) = self.processes.io_mut(id) else {
             return;
         };
         io.last_exit = transition.exit.or(io.last_exit);
@@ -35,7 +35,7 @@ impl Consoles<'_> {
         }
         self.send_notice(id, &text);
         if let Some(exit) = transition.exit {
-            self.end_consoles(id, exit_info(exit), Ended::Run);
+            self.end_consoles(id, exit_info(exit), ConsoleEnd::Run);
         }
         if process.state.is_down() {
             let exit = transition.exit.or(process.last_exit).map(exit_info);
@@ -43,24 +43,24 @@ impl Consoles<'_> {
                 code: Some(i32::from(transition.to == State::Fatal)),
                 signal: None,
             };
-            self.end_consoles(id, exit.unwrap_or(fallback), Ended::Process);
+            self.end_consoles(id, exit.unwrap_or(fallback), ConsoleEnd::Process);
         }
     }
 
     /// The process was removed from the config.
     pub fn on_removed(&mut self, id: ProcessId) {
-        let Some(io) = self.processes.get(id) else {
+        let Some(io) = self.processes.io(id) else {
             return;
         };
         let exit = io.last_exit.unwrap_or(Exit::Code(0));
         let text = format!("[{} removed from the config]", io.name);
         self.send_notice(id, &text);
-        self.end_consoles(id, exit_info(exit), Ended::Process);
+        self.end_consoles(id, exit_info(exit), ConsoleEnd::Process);
     }
 
     /// Sends a line to every attached client, after the output before it.
     fn send_notice(&mut self, id: ProcessId, text: &str) {
-        let Some(io) = self.processes.get(id) else {
+        let Some(io) = self.processes.io(id) else {
             return;
         };
         let offset = io.output.head();
@@ -79,8 +79,8 @@ impl Consoles<'_> {
     }
 
     /// Ends consoles with the exit.
-    fn end_consoles(&mut self, id: ProcessId, exit: ExitInfo, ended: Ended) {
-        let Some(io) = self.processes.get(id) else {
+    fn end_consoles(&mut self, id: ProcessId, exit: ExitInfo, ended: ConsoleEnd) {
+        let Some(io) = self.processes.io(id) else {
             return;
         };
         let offset = io.output.head();
@@ -89,7 +89,7 @@ impl Consoles<'_> {
             let Some(attachment) = self.clients.attachment_mut(*client) else {
                 continue;
             };
-            if attachment.closing || (ended == Ended::Run && !attachment.until_exit) {
+            if attachment.closing || (ended == ConsoleEnd::Run && !attachment.until_exit) {
                 continue;
             }
             attachment.queued_frames.push_back((offset, frame.clone()));
@@ -99,9 +99,9 @@ impl Consoles<'_> {
     }
 }
 
-/// What has ended.
+/// The end that a console waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
+enum ConsoleEnd {
     /// One run: consoles that were attached until its exit end.
     Run,
     /// The process: all consoles end.

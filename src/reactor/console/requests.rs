@@ -33,7 +33,7 @@ impl Consoles<'_> {
         process: &Process,
         params: &AttachParams,
     ) -> Option<(AttachReply, Attachment)> {
-        let io = self.processes.get_mut(process.id)?;
+        let io = self.processes.io_mut(process.id)?;
         let tty = process.launch.tty.is_some();
         // A process that has never run shows an empty screen.
         let drawn = tty && params.replay;
@@ -82,7 +82,7 @@ impl Consoles<'_> {
     /// Switches a client to frames, after its reply.
     pub fn switch(&mut self, client: ConnectionId, attachment: Attachment) {
         let id = attachment.process;
-        if let Some(connection) = self.clients.get_mut(client) {
+        if let Some(connection) = self.clients.connection_mut(client) {
             connection.switch(Mode::Attached(attachment));
         }
         self.resize(id);
@@ -92,7 +92,7 @@ impl Consoles<'_> {
 
     /// `detach`: the driver, or all clients.
     pub fn detach(&mut self, id: ProcessId, all: bool) -> DetachReply {
-        let clients = match self.processes.get(id) {
+        let clients = match self.processes.io(id) {
             Some(io) if all => io.clients.clone(),
             Some(io) => {
                 let one = io.driver.or(io.clients.last().copied());

@@ -26,7 +26,7 @@ pub struct ResizeDebounce {
 impl Consoles<'_> {
     /// Resizes a terminal at once, to the size that its policy chooses among the attached clients.
     pub fn resize(&mut self, id: ProcessId) {
-        if let Some(io) = self.processes.get_mut(id) {
+        if let Some(io) = self.processes.io_mut(id) {
             io.resize.not_before = Time::default();
         }
         self.resize_debounced(id);
@@ -37,7 +37,7 @@ impl Consoles<'_> {
         let Some(policy) = self.size_policy(id) else {
             return;
         };
-        let Some(io) = self.processes.get_mut(id) else {
+        let Some(io) = self.processes.io_mut(id) else {
             return;
         };
         let wanted = wanted_size(io, policy, self.clients);
@@ -64,7 +64,7 @@ impl Consoles<'_> {
 
     /// The size of a terminal may change again.
     pub fn resize_allowed(&mut self, id: ProcessId) {
-        if let Some(io) = self.processes.get_mut(id) {
+        if let Some(io) = self.processes.io_mut(id) {
             io.resize.timer_armed = false;
             self.resize_debounced(id);
         }
@@ -73,7 +73,7 @@ impl Consoles<'_> {
     /// Sends each attached client its role and the terminal's size, if they have changed.
     pub fn send_roles(&mut self, id: ProcessId) {
         let policy = self.size_policy(id);
-        let Some(io) = self.processes.get(id) else {
+        let Some(io) = self.processes.io(id) else {
             return;
         };
         let wanted = policy.and_then(|policy| wanted_size(io, policy, self.clients));

@@ -112,11 +112,11 @@ impl Fixture {
     }
 
     fn size(&self) -> (u16, u16) {
-        self.processes.get(self.id).expect("known").size
+        self.processes.io(self.id).expect("known").size
     }
 
     fn driver(&self) -> Option<ConnectionId> {
-        self.processes.get(self.id).expect("known").driver
+        self.processes.io(self.id).expect("known").driver
     }
 
     /// The frames that are sent to a client.
@@ -204,7 +204,7 @@ fn the_client_that_typed_last_becomes_the_driver() {
         fixture.consoles().client_gone(gone, id);
         assert_eq!(fixture.driver(), next);
     }
-    let io = fixture.processes.get(id).expect("known");
+    let io = fixture.processes.io(id).expect("known");
     assert_eq!(io.clients, [third]);
 }
 
@@ -229,7 +229,7 @@ fn a_client_waits_while_the_process_reads_no_input() {
     let (client, mut theirs) = fixture.sized(30, 100);
     let (reader, ours) = sys::io::pipe_to_child().expect("a pipe");
     let id = fixture.id;
-    let io = fixture.processes.get_mut(id).expect("known");
+    let io = fixture.processes.io_mut(id).expect("known");
     io.open_pipe_input(ours, &mut fixture.poller)
         .expect("watched");
     while io.takes_input() {
@@ -239,7 +239,7 @@ fn a_client_waits_while_the_process_reads_no_input() {
     theirs.write_all(&frame.to_bytes()).expect("written");
     fixture.clients.read(client.slot);
     assert!(!fixture.consoles().next_frame(client));
-    let state = |fixture: &Fixture| fixture.clients.get(client).expect("connected").read;
+    let state = |fixture: &Fixture| fixture.clients.connection(client).expect("connected").read;
     assert_eq!(state(&fixture), ReadState::Paused);
     let mut buffer = vec![0; 1 << 20];
     sys::io::read(std::os::fd::AsFd::as_fd(&reader), &mut buffer).expect("read");
@@ -258,7 +258,7 @@ fn a_process_waits_for_a_lossless_client_for_a_limited_time() {
     let (client, _theirs) = fixture.attach(&lossless);
     let id = fixture.id;
     assert!(!fixture.consoles().blocks_reading(id));
-    let io = fixture.processes.get_mut(id).expect("known");
+    let io = fixture.processes.io_mut(id).expect("known");
     let half = io.output.capacity() / 2;
     io.output.write(Stream::Stdout, &vec![b'x'; half], 1);
     assert!(fixture.consoles().blocks_reading(id));
@@ -282,7 +282,7 @@ fn a_notice_follows_the_output_before_it() {
     let (_, mut theirs) = fixture.attach(&plain);
     fixture.received(&mut theirs);
     let id = fixture.id;
-    let io = fixture.processes.get_mut(id).expect("known");
+    let io = fixture.processes.io_mut(id).expect("known");
     io.output.write(Stream::Stdout, b"last words", 1);
     let change = Transition {
         id,

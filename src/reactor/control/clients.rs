@@ -4,7 +4,8 @@
 
 use crate::reactor::clock::{Timer, Timers};
 use crate::reactor::control::connection::{
-    Attachment, Connection, ConnectionId, Following, Incoming, Mode, ReadState, Remote, WriteState,
+    Attachment, ClientConnection, ConnectionId, Following, Mode, ReadState, Received, Remote,
+    WriteState,
 };
 use crate::reactor::poller::Poller;
 use crate::supervisor::Time;
@@ -33,7 +34,7 @@ const EVENTS_HIGH: usize = 1024 * 1024;
 /// The connected clients.
 #[derive(Debug)]
 pub struct Clients {
-    connections: Slab<Connection>,
+    connections: Slab<ClientConnection>,
     /// Number of clients at once.
     limit: usize,
     /// Counts the accepted connections.
@@ -57,7 +58,7 @@ pub struct Closed {
     pub mode: Mode,
 }
 
-/// What to do after a client has sent everything.
+/// The consequence of a client having sent everything.
 #[derive(Debug, PartialEq, Eq)]
 pub enum AfterInput {
     /// Close it now.
@@ -87,35 +88,35 @@ impl Clients {
     }
 
     /// A connection, unless it is closed.
-    pub fn get(&self, id: ConnectionId) -> Option<&Connection> {
+    pub fn connection(&self, id: ConnectionId) -> Option<&ClientConnection> {
         let found = self.connections.get(id.slot);
         found.filter(|connection| connection.id == id)
     }
 
     /// A connection, unless it is closed.
-    pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+    pub fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut ClientConnection> {
         let found = self.connections.get_mut(id.slot);
         found.filter(|connection| connection.id == id)
     }
 
     /// The connection in a slot.
-    pub fn in_slot(&mut self, slot: usize) -> Option<&mut Connection> {
+    pub fn in_slot(&mut self, slot: usize) -> Option<&mut ClientConnection> {
         self.connections.get_mut(slot)
     }
 
     /// All connections.
-    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+    pub fn iter(&self) -> impl Iterator<Item = &ClientConnection> {
         self.connections.iter().map(|(_, connection)| connection)
     }
 
     /// A client's attachment, if it is attached.
     pub fn attachment(&self, id: ConnectionId) -> Option<&Attachment> {
-        self.get(id)?.attachment()
+        self.connection(id)?.attachment()
     }
 
     /// A client's attachment, if it is attached.
     pub fn attachment_mut(&mut self, id: ConnectionId) -> Option<&mut Attachment> {
-        match &mut self.get_mut(id)?.mode {
+        match &mut self.connection_mut(id)?.mode {
             Mode::Attached(attachment) => Some(attachment),
             Mode::Lines | Mode::Events | Mode::Following(_) => None,
         }
@@ -123,7 +124,7 @@ impl Clients {
 
     /// A `logs` client's cursors.
     pub fn following_mut(&mut self, id: ConnectionId) -> Option<&mut Following> {
-        match &mut self.get_mut(id)?.mode {
+        match &mut self.connection_mut(id)?.mode {
             Mode::Following(following) => Some(following),
             Mode::Lines | Mode::Events | Mode::Attached(_) => None,
         }
@@ -168,7 +169,7 @@ impl Clients {
             slot: entry.key(),
             serial: self.accepted,
         };
-        entry.insert(Connection::new(id, fd, peer, now, poller)?);
+        entry.insert(ClientConnection::new(id, fd, peer, now, poller)?);
         Ok(id)
     }
 
@@ -239,7 +240,7 @@ impl Clients {
     }
 
     /// Takes the next connection to read.
-    pub fn next_ready(&mut self) -> Option<&mut Connection> {
+    pub fn next_ready(&mut self) -> Option<&mut ClientConnection> {
         let slot = self.ready.pop_front()?;
         let connection = self.connections.get_mut(slot)?;
         connection.queued = false;
@@ -247,16 +248,16 @@ impl Clients {
     }
 
     /// One read of a connection.
-    pub fn read(&mut self, slot: usize) -> Incoming {
+    pub fn read(&mut self, slot: usize) -> Received {
         match self.connections.get_mut(slot) {
             Some(connection) => connection.read_once(&mut self.scratch),
-            None => Incoming::Drained,
+            None => Received::Drained,
         }
     }
 
     /// Reads a paused connection again.
     pub fn resume_reading(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.get_mut(id)
+        if let Some(connection) = self.connection_mut(id)
             && connection.read == ReadState::Paused
         {
             connection.read = ReadState::Open;
@@ -287,7 +288,7 @@ impl Clients {
 
     /// Sends bytes to a client.
     pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
-        if let Some(connection) = self.get_mut(id) {
+        if let Some(connection) = self.connection_mut(id) {
             connection.send_bytes(bytes);
             self.queue_flush(id);
         }
@@ -295,7 +296,7 @@ impl Clients {
 
     /// Closes a client when everything is written.
     pub fn close_after_flush(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.get_mut(id) {
+        if let Some(connection) = self.connection_mut(id) {
             connection.close_after_flush = true;
             self.queue_flush(id);
         }
@@ -310,7 +311,7 @@ impl Clients {
         outcome: Result<Value, RpcError>,
         reply_pending: bool,
     ) {
-        if let Some(connection) = self.get_mut(client) {
+        if let Some(connection) = self.connection_mut(client) {
             if id.is_some() || outcome.is_err() {
                 connection.send(&Message::Answer { id, outcome });
             }
@@ -395,7 +396,7 @@ impl Clients {
             self.close(slot, poller)
         });
         let closed = closed.collect();
-        let can_become_idle = |connection: &Connection| {
+        let can_become_idle = |connection: &ClientConnection| {
             !connection.has_valid_request
                 || connection.close_after_flush
                 || connection.lines.pending() > 0
@@ -407,7 +408,7 @@ impl Clients {
     }
 }
 
-fn is_idle(connection: &Connection, now: Time) -> bool {
+fn is_idle(connection: &ClientConnection, now: Time) -> bool {
     let mid_line = connection.has_lines() && connection.lines.pending() > 0;
     let silent = now.since(connection.last_activity) >= IDLE_MAX;
     silent

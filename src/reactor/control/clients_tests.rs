@@ -56,8 +56,8 @@ fn an_id_of_a_closed_connection_finds_no_other() {
     assert_eq!(closed.expect("closed").id, first);
     let (second, _) = fixture.connect(at(0));
     assert_eq!(first.slot, second.slot);
-    assert!(fixture.clients.get(first).is_none());
-    assert!(fixture.clients.get(second).is_some());
+    assert!(fixture.clients.connection(first).is_none());
+    assert!(fixture.clients.connection(second).is_some());
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn the_oldest_silent_client_is_evicted() {
     let (queued, _b) = fixture.connect(at(0));
     let (silent, _c) = fixture.connect(at(10));
     let (newer, _d) = fixture.connect(at(20));
-    let connection = fixture.clients.get_mut(valid).expect("connected");
+    let connection = fixture.clients.connection_mut(valid).expect("connected");
     connection.has_valid_request = true;
     fixture.clients.queue_read(queued.slot);
     let Fixture {
@@ -106,16 +106,16 @@ fn idle_clients_are_closed() {
     let (valid, _b) = fixture.connect(at(0));
     let (mid_line, mut theirs) = fixture.connect(at(0));
     for id in [valid, mid_line] {
-        let connection = fixture.clients.get_mut(id).expect("connected");
+        let connection = fixture.clients.connection_mut(id).expect("connected");
         connection.has_valid_request = true;
     }
     theirs.write_all(b"{\"unfinished\"").expect("written");
-    assert_eq!(fixture.clients.read(mid_line.slot), Incoming::LastBytes);
+    assert_eq!(fixture.clients.read(mid_line.slot), Received::LastBytes);
     assert_eq!(fixture.close_idle(at(29_999)), []);
     assert_eq!(fixture.timers.due(at(60_000)), Some(Timer::IdleClients));
     assert_eq!(fixture.close_idle(at(30_000)), [silent, mid_line]);
     assert_eq!(fixture.timers.next(), None);
-    assert!(fixture.clients.get(valid).is_some());
+    assert!(fixture.clients.connection(valid).is_some());
 }
 
 #[test]
@@ -137,11 +137,11 @@ fn only_a_paused_connection_is_resumed() {
     let (id, _theirs) = fixture.connect(at(0));
     fixture.clients.resume_reading(id);
     assert!(!fixture.clients.has_ready());
-    let connection = fixture.clients.get_mut(id).expect("connected");
+    let connection = fixture.clients.connection_mut(id).expect("connected");
     connection.read = ReadState::Paused;
     fixture.clients.resume_reading(id);
     assert!(fixture.clients.has_ready());
-    let connection = fixture.clients.get(id).expect("connected");
+    let connection = fixture.clients.connection(id).expect("connected");
     assert_eq!(connection.read, ReadState::Open);
 }
 
@@ -149,11 +149,11 @@ fn only_a_paused_connection_is_resumed() {
 fn a_read_fills_the_decoder_until_the_end() {
     let mut fixture = fixture();
     let (id, mut theirs) = fixture.connect(at(0));
-    assert_eq!(fixture.clients.read(id.slot), Incoming::Drained);
+    assert_eq!(fixture.clients.read(id.slot), Received::Drained);
     theirs.write_all(&vec![b'x'; READ_SIZE]).expect("written");
-    assert_eq!(fixture.clients.read(id.slot), Incoming::Bytes);
+    assert_eq!(fixture.clients.read(id.slot), Received::Bytes);
     drop(theirs);
-    assert_eq!(fixture.clients.read(id.slot), Incoming::Closed);
+    assert_eq!(fixture.clients.read(id.slot), Received::Closed);
 }
 
 #[test]
@@ -162,13 +162,14 @@ fn a_half_closed_client_still_gets_its_replies() {
     let (waits, _a) = fixture.connect(at(0));
     let (done, _b) = fixture.connect(at(0));
     let (gone, _c) = fixture.connect(at(0));
-    let connection = fixture.clients.get_mut(gone).expect("connected");
+    let connection = fixture.clients.connection_mut(gone).expect("connected");
     connection.remote = Remote::Closed;
     let clients = &mut fixture.clients;
     assert_eq!(clients.input_ended(waits.slot, true), AfterInput::Keep);
     assert_eq!(clients.input_ended(done.slot, false), AfterInput::Keep);
     assert_eq!(clients.input_ended(gone.slot, false), AfterInput::Close);
-    let closes = |clients: &Clients, id| clients.get(id).expect("connected").close_after_flush;
+    let closes =
+        |clients: &Clients, id| clients.connection(id).expect("connected").close_after_flush;
     assert!(!closes(clients, waits));
     assert!(closes(clients, done));
     clients.reply(waits, Some(Id::Number(1)), Ok(json!({})), false);
@@ -182,7 +183,7 @@ fn events_go_to_event_followers_that_read() {
     let (other, _other) = fixture.connect(at(0));
     let (slow, _slow) = fixture.connect(at(0));
     for id in [follower, slow] {
-        fixture.clients.get_mut(id).expect("connected").mode = Mode::Events;
+        fixture.clients.connection_mut(id).expect("connected").mode = Mode::Events;
     }
     let full = vec![b'x'; EVENTS_HIGH + 1];
     fixture.clients.send(slow, &full);
@@ -191,10 +192,16 @@ fn events_go_to_event_followers_that_read() {
         ..EventInfo::default()
     };
     fixture.clients.broadcast(&event);
-    let outgoing = |id| fixture.clients.get(id).expect("connected").outgoing();
+    let outgoing = |id| {
+        fixture
+            .clients
+            .connection(id)
+            .expect("connected")
+            .outgoing()
+    };
     assert_eq!(outgoing(other), 0);
     assert_eq!(outgoing(slow), full.len());
-    let connection = fixture.clients.get_mut(follower).expect("connected");
+    let connection = fixture.clients.connection_mut(follower).expect("connected");
     assert!(connection.flush());
     let mut bytes = [0; 1024];
     let n = theirs.read(&mut bytes).expect("read");
@@ -208,7 +215,7 @@ fn a_failed_write_is_final() {
     let (id, theirs) = fixture.connect(at(0));
     drop(theirs);
     fixture.clients.send(id, b"x");
-    let connection = fixture.clients.get_mut(id).expect("connected");
+    let connection = fixture.clients.connection_mut(id).expect("connected");
     assert!(!connection.flush());
     assert_eq!(connection.write, WriteState::Failed);
     connection.unblock();

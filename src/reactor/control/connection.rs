@@ -2,7 +2,7 @@
 //! meaning: `requests`, `console` and `logs`.
 
 use crate::reactor::output::Stream;
-use crate::reactor::poller::{Poller, Source};
+use crate::reactor::poller::{EventSource, Poller};
 use crate::supervisor::{ProcessId, Time};
 use crate::sys::socket::Peer;
 use crate::wire::{Frame, FrameDecoder, LineDecoder, Message, RoleInfo};
@@ -52,7 +52,7 @@ pub struct Attachment {
     pub until_exit: bool,
     /// A snapshot precedes further output; with this many lines of history.
     pub snapshot_due: Option<u32>,
-    /// What happens when it does not keep up with the process.
+    /// The consequence of not keeping up with the process.
     pub pace: Pace,
     /// Rows of its terminal, 0 if it has none.
     pub rows: u16,
@@ -147,7 +147,7 @@ pub enum WriteState {
 
 /// A client's connection.
 #[derive(Debug)]
-pub struct Connection {
+pub struct ClientConnection {
     /// Its identity.
     pub id: ConnectionId,
     fd: OwnedFd,
@@ -183,7 +183,7 @@ pub struct Connection {
 
 /// The result of one read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Incoming {
+pub enum Received {
     /// Bytes; more may follow.
     Bytes,
     /// Bytes that drained the socket.
@@ -194,7 +194,7 @@ pub enum Incoming {
     Closed,
 }
 
-impl Connection {
+impl ClientConnection {
     /// Takes over an accepted socket.
     ///
     /// # Errors
@@ -206,8 +206,8 @@ impl Connection {
         now: Time,
         poller: &mut Poller,
     ) -> io::Result<Self> {
-        let token = poller.add(&fd, Source::Connection(id.slot), Interest::READABLE)?;
-        Ok(Connection {
+        let token = poller.add(&fd, EventSource::Connection(id.slot), Interest::READABLE)?;
+        Ok(ClientConnection {
             id,
             fd,
             token,
@@ -247,10 +247,10 @@ impl Connection {
     }
 
     /// One read, into the decoder of the mode.
-    pub fn read_once(&mut self, scratch: &mut Vec<u8>) -> Incoming {
+    pub fn read_once(&mut self, scratch: &mut Vec<u8>) -> Received {
         scratch.resize(READ_SIZE, 0);
         match crate::sys::io::read(self.fd.as_fd(), scratch) {
-            Ok(0) => Incoming::Closed,
+            Ok(0) => Received::Closed,
             Ok(n) => {
                 match self.mode {
                     Mode::Lines | Mode::Events => self.lines.push(&scratch[..n]),
@@ -258,12 +258,12 @@ impl Connection {
                 }
                 // Later bytes raise another event; a close may have raised its event already.
                 match n < scratch.len() && self.remote == Remote::Open {
-                    true => Incoming::LastBytes,
-                    false => Incoming::Bytes,
+                    true => Received::LastBytes,
+                    false => Received::Bytes,
                 }
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Incoming::Drained,
-            Err(_) => Incoming::Closed,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Received::Drained,
+            Err(_) => Received::Closed,
         }
     }
 
@@ -303,7 +303,7 @@ impl Connection {
         self.out.len() - self.out_start
     }
 
-    /// Whether so many replies are queued that no requests are read.
+    /// Whether too many replies are queued to read more requests.
     pub fn is_clogged(&self) -> bool {
         self.outgoing() > OUTGOING_HIGH
     }

@@ -1,7 +1,7 @@
 //! The end of a turn: queued bytes and new output are written, each client as far as it takes them.
 
 use crate::reactor::control::clients::{Clients, Closed};
-use crate::reactor::control::connection::{Connection, Mode, Pace, WriteState};
+use crate::reactor::control::connection::{ClientConnection, Mode, Pace, WriteState};
 use crate::reactor::control::logs::stream_name;
 use crate::reactor::output::{Output, Segment, Stream};
 use crate::reactor::poller::Poller;
@@ -72,7 +72,7 @@ impl Clients {
     }
 }
 
-fn flush_connection(connection: &mut Connection, processes: &Processes) -> FlushResult {
+fn flush_connection(connection: &mut ClientConnection, processes: &Processes) -> FlushResult {
     let mut budget = BYTES_A_TURN;
     loop {
         if !connection.flush() {
@@ -98,11 +98,11 @@ fn flush_connection(connection: &mut Connection, processes: &Processes) -> Flush
 }
 
 /// Sends the next piece of a console. Returns `None` when the client is up to date.
-fn send_console(connection: &mut Connection, processes: &Processes) -> Option<usize> {
+fn send_console(connection: &mut ClientConnection, processes: &Processes) -> Option<usize> {
     let Mode::Attached(attachment) = &mut connection.mode else {
         return None;
     };
-    let io = processes.get(attachment.process)?;
+    let io = processes.io(attachment.process)?;
     if let Some(history) = attachment.snapshot_due.take() {
         attachment.cursor = io.output.head();
         let size = (attachment.rows, attachment.cols);
@@ -140,7 +140,7 @@ fn send_console(connection: &mut Connection, processes: &Processes) -> Option<us
 }
 
 /// Sends the next piece of a `logs` client. Returns `None` when the client is up to date.
-fn send_followed(connection: &mut Connection, processes: &Processes) -> Option<usize> {
+fn send_followed(connection: &mut ClientConnection, processes: &Processes) -> Option<usize> {
     let Mode::Following(following) = &mut connection.mode else {
         return None;
     };
@@ -154,7 +154,7 @@ fn send_followed(connection: &mut Connection, processes: &Processes) -> Option<u
     };
     let cursor = following.cursors.get_mut(index)?;
     cursor.ready = false;
-    let Some(io) = processes.get(cursor.process) else {
+    let Some(io) = processes.io(cursor.process) else {
         return Some(1);
     };
     let tail = io.output.tail();
@@ -213,7 +213,7 @@ fn next_segment(
 }
 
 /// Sends output straight from the ring.
-fn send_data(connection: &mut Connection, segment: &Segment<'_>) {
+fn send_data(connection: &mut ClientConnection, segment: &Segment<'_>) {
     let header = data_header(segment);
     connection.send_pieces(&[IoSlice::new(&header), IoSlice::new(segment.bytes)]);
 }

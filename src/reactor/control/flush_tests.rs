@@ -54,13 +54,13 @@ impl Fixture {
         let now = Time::default();
         let id = self.clients.add(ours.into(), peer, now, &mut self.poller);
         let id = id.expect("watched");
-        self.clients.get_mut(id).expect("connected").mode = mode;
+        self.clients.connection_mut(id).expect("connected").mode = mode;
         self.clients.queue_flush(id);
         (id, theirs)
     }
 
     fn write(&mut self, stream: Stream, bytes: &[u8]) {
-        let io = self.processes.get_mut(WEB).expect("known");
+        let io = self.processes.io_mut(WEB).expect("known");
         io.output.write(stream, bytes, 1);
     }
 
@@ -116,7 +116,7 @@ fn a_flush_stops_when_the_socket_is_full_and_continues_later() {
         let flushed = fixture.flush();
         assert!(flushed.closed.is_empty());
         let more = fixture.clients.has_unflushed();
-        let connection = fixture.clients.get_mut(id).expect("connected");
+        let connection = fixture.clients.connection_mut(id).expect("connected");
         let blocked = connection.write == WriteState::Blocked;
         let bytes = drain(&mut theirs);
         // Each round is limited: 256 KiB of output, and the frames around it.
@@ -144,7 +144,7 @@ fn a_client_that_was_overrun_skips_to_the_tail() {
     let frames = frames(&drain(&mut theirs));
     assert_eq!(frames[0].kind, Kind::Skipped);
     let skipped = u64::from_be_bytes(frames[0].payload[..8].try_into().expect("eight bytes"));
-    let tail = fixture.processes.get(WEB).expect("known").output.tail();
+    let tail = fixture.processes.io(WEB).expect("known").output.tail();
     assert_eq!(skipped, tail);
     assert!(frames[1..].iter().all(|frame| frame.kind == Kind::Data));
 }
@@ -199,7 +199,7 @@ fn a_failed_connection_is_closed_and_its_process_unblocked() {
     let flushed = fixture.flush();
     assert_eq!(flushed.unblocked, [WEB]);
     assert_eq!(flushed.closed.len(), 1);
-    assert!(fixture.clients.get(id).is_none());
+    assert!(fixture.clients.connection(id).is_none());
     assert!(!fixture.clients.has_unflushed());
 }
 
@@ -208,7 +208,7 @@ fn a_clogged_client_is_read_again_when_it_reads() {
     let mut fixture = fixture(64 << 10);
     let (id, mut theirs) = fixture.connect(Mode::Lines);
     fixture.clients.send(id, &vec![b'x'; 4 << 20]);
-    let connection = fixture.clients.get_mut(id).expect("connected");
+    let connection = fixture.clients.connection_mut(id).expect("connected");
     assert!(connection.is_clogged());
     connection.read = ReadState::Paused;
     fixture.flush();
@@ -219,11 +219,11 @@ fn a_clogged_client_is_read_again_when_it_reads() {
             break;
         }
         drain(&mut theirs);
-        let connection = fixture.clients.get_mut(id).expect("connected");
+        let connection = fixture.clients.connection_mut(id).expect("connected");
         connection.unblock();
         fixture.clients.queue_flush(id);
         fixture.flush();
     }
-    let connection = fixture.clients.get(id).expect("connected");
+    let connection = fixture.clients.connection(id).expect("connected");
     assert_eq!(connection.read, ReadState::Open);
 }

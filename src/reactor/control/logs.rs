@@ -70,7 +70,7 @@ pub fn follow(
 ) {
     let mut order: Vec<(u64, usize)> = Vec::new();
     for (index, cursor) in cursors.iter_mut().enumerate() {
-        let Some(io) = processes.get_mut(cursor.process) else {
+        let Some(io) = processes.io_mut(cursor.process) else {
             continue;
         };
         io.followers.push((client, index));
@@ -91,7 +91,7 @@ pub fn follow(
         stream: selection.stream,
         follow: selection.follow,
     };
-    if let Some(connection) = clients.get_mut(client) {
+    if let Some(connection) = clients.connection_mut(client) {
         connection.switch(Mode::Following(following));
         clients.queue_flush(client);
     }
@@ -101,7 +101,7 @@ pub fn follow(
 pub fn lines(processes: &Processes, selection: Selection, cursors: &[FollowCursor]) -> LogsReply {
     let mut lines: Vec<(u64, LogLine)> = Vec::new();
     for cursor in cursors {
-        let Some(io) = processes.get(cursor.process) else {
+        let Some(io) = processes.io(cursor.process) else {
             continue;
         };
         for wanted in [Stream::Stdout, Stream::Stderr] {
@@ -136,7 +136,7 @@ pub fn follow_new_process(
     process: &Process,
     groups: &BTreeMap<String, Vec<String>>,
 ) {
-    let Some(io) = processes.get_mut(process.id) else {
+    let Some(io) = processes.io_mut(process.id) else {
         return;
     };
     let matches = |target: &String| {
@@ -171,7 +171,7 @@ pub fn end_followers(clients: &mut Clients) {
 
 /// Marks the cursors of the clients that follow a process as ready.
 pub fn wake_followers(clients: &mut Clients, processes: &Processes, id: ProcessId) {
-    let Some(io) = processes.get(id) else {
+    let Some(io) = processes.io(id) else {
         return;
     };
     for (client, index) in &io.followers {
@@ -192,7 +192,7 @@ pub fn wake_followers(clients: &mut Clients, processes: &Processes, id: ProcessI
 /// Removes a `logs` client that is gone from the processes it followed.
 pub fn forget_follower(processes: &mut Processes, client: ConnectionId, following: &Following) {
     for cursor in &following.cursors {
-        if let Some(io) = processes.get_mut(cursor.process) {
+        if let Some(io) = processes.io_mut(cursor.process) {
             io.followers.retain(|(other, _)| *other != client);
         }
     }

@@ -19,20 +19,20 @@ pub enum AwaitedState {
     Reached(WaitFor),
 }
 
-/// The caller of a pending request, and what it waits for.
+/// The caller of a pending request, and the awaited state.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The caller.
     pub client: ConnectionId,
     /// The request's id.
     pub id: Option<Id>,
-    /// What it waits for.
+    /// The state it waits for.
     pub awaits: AwaitedState,
 }
 
 /// A process that a request waits for.
 #[derive(Debug)]
-pub struct Target {
+pub struct PendingTarget {
     /// The process.
     pub id: ProcessId,
     /// `PROGRAM:INDEX`.
@@ -55,7 +55,7 @@ pub struct Answer {
 #[derive(Debug)]
 struct PendingRequest {
     request: Request,
-    targets: Vec<Target>,
+    targets: Vec<PendingTarget>,
     /// Processes that were started since the request.
     started: Vec<ProcessId>,
 }
@@ -72,7 +72,7 @@ impl PendingRequests {
     ///
     /// # Errors
     /// The answer.
-    pub fn add(&mut self, request: Request, targets: Vec<Target>) -> Result<u64, Answer> {
+    pub fn add(&mut self, request: Request, targets: Vec<PendingTarget>) -> Result<u64, Answer> {
         let number = self.counted;
         self.counted += 1;
         let pending = PendingRequest {

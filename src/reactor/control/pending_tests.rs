@@ -39,8 +39,8 @@ fn request(awaits: AwaitedState) -> Request {
     }
 }
 
-fn targets(numbers: &[u32]) -> Vec<Target> {
-    let target = |number: &u32| Target {
+fn targets(numbers: &[u32]) -> Vec<PendingTarget> {
+    let target = |number: &u32| PendingTarget {
         id: ProcessId(*number),
         name: format!("web:{number}"),
         outcome: None,

@@ -3,13 +3,13 @@
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Timer, rfc3339_of};
 use crate::reactor::console::requests::{peek, reject_own_terminal};
-use crate::reactor::control::connection::{Connection, ConnectionId, Mode};
+use crate::reactor::control::connection::{ClientConnection, ConnectionId, Mode};
 use crate::reactor::control::events::daemon_event;
 use crate::reactor::control::logs::{self, Selection};
 use crate::reactor::control::parameters::{
     self, duration, process_gone, shutting_down_error, stream,
 };
-use crate::reactor::control::pending::{AwaitedState, Request, Target, immediate_outcome};
+use crate::reactor::control::pending::{AwaitedState, PendingTarget, Request, immediate_outcome};
 use crate::reactor::control::reload;
 use crate::supervisor::{Event, ProcessId, SignalScope, signal_number};
 use crate::sys;
@@ -157,10 +157,10 @@ impl Reactor {
         let targets = processes.map(|process| {
             // A change that is not announced yet completes the request later: the log has to hold
             // the output before it.
-            let io = self.processes.get(process.id);
+            let io = self.processes.io(process.id);
             let announced = io.is_none_or(|io| io.announcements.is_empty());
             let outcome = || immediate_outcome(request.awaits, process, || reports.detail(process));
-            Target {
+            PendingTarget {
                 id: process.id,
                 name: process.name.clone(),
                 outcome: announced.then(outcome).flatten(),
@@ -222,7 +222,7 @@ impl Reactor {
         if process.pid.is_none() {
             return refused(format!("{name} is not running"));
         }
-        let io = self.processes.get_mut(id);
+        let io = self.processes.io_mut(id);
         let Some(io) = io.filter(|io| io.input.is_some()) else {
             return refused(format!(
                 "{name} takes no input: set tty: true or stdin: pipe"
@@ -284,7 +284,7 @@ impl Reactor {
     /// `events`.
     fn events(&mut self, client: ConnectionId, params: &EventsParams) -> EventsReply {
         if params.follow
-            && let Some(connection) = self.clients.get_mut(client)
+            && let Some(connection) = self.clients.connection_mut(client)
         {
             connection.mode = Mode::Events;
         }
@@ -303,7 +303,7 @@ impl Reactor {
                 continue;
             };
             self.add_process(&process);
-            if let Some(io) = self.processes.get(target) {
+            if let Some(io) = self.processes.io(target) {
                 cursors.push(selection.cursor(&process, &io.output));
             }
         }
@@ -347,7 +347,7 @@ impl Reactor {
     /// `peek`.
     fn peek(&self, params: &PeekParams) -> Result<PeekReply, RpcError> {
         let id = self.resolve_one(&params.process)?;
-        let io = self.processes.get(id);
+        let io = self.processes.io(id);
         Ok(io.map(|io| peek(io, params)).unwrap_or_default())
     }
 
@@ -358,8 +358,8 @@ impl Reactor {
             false => Event::Shutdown,
         };
         self.supervisor.handle_event(event, self.clock.now());
-        let detail = match self.clients.get(client) {
-            Some(Connection { peer, .. }) => format!("by uid {} pid {}", peer.uid, peer.pid),
+        let detail = match self.clients.connection(client) {
+            Some(ClientConnection { peer, .. }) => format!("by uid {} pid {}", peer.uid, peer.pid),
             None => String::new(),
         };
         self.publish(daemon_event("shutdown", detail));

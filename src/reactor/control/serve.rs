@@ -3,7 +3,9 @@
 use crate::reactor::Reactor;
 use crate::reactor::control::access::permit;
 use crate::reactor::control::clients::AfterInput;
-use crate::reactor::control::connection::{Connection, ConnectionId, Incoming, ReadState, Remote};
+use crate::reactor::control::connection::{
+    ClientConnection, ConnectionId, ReadState, Received, Remote,
+};
 use crate::wire::{Call, Message, RpcError, code};
 
 /// Requests of one connection that are carried out in one turn.
@@ -49,23 +51,23 @@ impl Reactor {
         }
         let incoming = self.clients.read(id.slot);
         match incoming {
-            Incoming::Bytes | Incoming::LastBytes => {
+            Received::Bytes | Received::LastBytes => {
                 let buffered = self.run_buffered_requests(id);
                 let now = self.clock.now();
                 self.clients.arm_idle_check(now, &mut self.timers);
-                if buffered == Buffered::BudgetSpent || incoming == Incoming::Bytes {
+                if buffered == Buffered::BudgetSpent || incoming == Received::Bytes {
                     self.clients.queue_read(id.slot);
                 }
             }
-            Incoming::Drained => {}
-            Incoming::Closed => self.input_closed(id),
+            Received::Drained => {}
+            Received::Closed => self.input_closed(id),
         }
     }
 
     /// Handles decoded requests and frames within the turn's budget.
     fn run_buffered_requests(&mut self, id: ConnectionId) -> Buffered {
         for _ in 0..REQUESTS_A_TURN {
-            let Some(connection) = self.clients.get(id) else {
+            let Some(connection) = self.clients.connection(id) else {
                 return Buffered::Stopped;
             };
             if !is_served(connection) {
@@ -76,7 +78,7 @@ impl Reactor {
                 false => self.consoles().next_frame(id),
             };
             if !handled {
-                return match self.clients.get(id).is_some_and(is_served) {
+                return match self.clients.connection(id).is_some_and(is_served) {
                     true => Buffered::Handled,
                     false => Buffered::Stopped,
                 };
@@ -88,7 +90,7 @@ impl Reactor {
     /// Handles the next line. Returns `false` when there is none.
     fn next_request(&mut self, id: ConnectionId) -> bool {
         let now = self.clock.now();
-        let Some(connection) = self.clients.get_mut(id) else {
+        let Some(connection) = self.clients.connection_mut(id) else {
             return false;
         };
         if connection.is_clogged() {
@@ -114,7 +116,7 @@ impl Reactor {
 
     /// The client has closed its direction. A last request without a newline still counts.
     fn input_closed(&mut self, id: ConnectionId) {
-        let Some(connection) = self.clients.get_mut(id) else {
+        let Some(connection) = self.clients.connection_mut(id) else {
             return;
         };
         if connection.end_line() {
@@ -141,7 +143,7 @@ impl Reactor {
             Err(error) => return self.reply(client, None, Err(error)),
         };
         let outcome = Call::parse(&method, params).and_then(|call| {
-            if let Some(connection) = self.clients.get_mut(client) {
+            if let Some(connection) = self.clients.connection_mut(client) {
                 connection.has_valid_request = true;
                 let rules = &self.settings.config().daemon.access;
                 permit(&connection.peer, &call, rules)?;
@@ -157,6 +159,6 @@ impl Reactor {
 }
 
 /// Whether requests of a connection are handled now.
-fn is_served(connection: &Connection) -> bool {
+fn is_served(connection: &ClientConnection) -> bool {
     connection.read == ReadState::Open && !connection.close_after_flush
 }

@@ -45,7 +45,7 @@ impl Reports<'_> {
 
     fn row(&self, process: &Process) -> ProcessStatus {
         let now = self.clock.now();
-        let io = self.processes.get(process.id);
+        let io = self.processes.io(process.id);
         let stragglers = io.map(|io| &io.stragglers[..]).unwrap_or_default();
         let started_at = process.started_at.filter(|_| process.pid.is_some());
         ProcessStatus {
@@ -91,7 +91,7 @@ impl Reports<'_> {
             return String::new();
         };
         let now = self.clock.now();
-        let io = self.processes.get(process.id);
+        let io = self.processes.io(process.id);
         let Some((io, first)) = io.and_then(|io| Some((io, io.stragglers.first()?))) else {
             return supervisor::detail(process, policy, now);
         };
@@ -117,7 +117,7 @@ impl Reports<'_> {
     /// The clients that are attached to a process.
     fn clients_of(&self, io: &ProcessIo) -> Vec<ClientInfo> {
         let clients = io.clients.iter().filter_map(|client| {
-            let connection = self.clients.get(*client)?;
+            let connection = self.clients.connection(*client)?;
             let attachment = connection.attachment()?;
             Some(ClientInfo {
                 process: io.name.clone(),
@@ -135,7 +135,7 @@ impl Reports<'_> {
 
     /// The clients that are attached to any of these processes.
     pub fn clients(&self, targets: &[ProcessId]) -> ClientsReply {
-        let processes = targets.iter().filter_map(|id| self.processes.get(*id));
+        let processes = targets.iter().filter_map(|id| self.processes.io(*id));
         ClientsReply {
             clients: processes.flat_map(|io| self.clients_of(io)).collect(),
         }
@@ -160,7 +160,7 @@ impl Reports<'_> {
             remedy: why.remedy,
             output: self
                 .processes
-                .get(id)
+                .io(id)
                 .map(|io| last_lines(io, WHY_LINES, None))
                 .unwrap_or_default(),
         })

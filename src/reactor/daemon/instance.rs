@@ -7,7 +7,7 @@
 
 use crate::config::{Config, DaemonSettings};
 use crate::reactor::daemon::options::DaemonOptions;
-use crate::reactor::poller::{Poller, Source};
+use crate::reactor::poller::{EventSource, Poller};
 use crate::sys;
 use crate::sys::lock::{Link, LockError, LockFile};
 use crate::sys::socket::Listener;
@@ -54,7 +54,7 @@ impl Instance {
     /// When the poll refuses it.
     pub fn watch(&self, poller: &mut Poller) -> io::Result<()> {
         let fd = self.listener.as_fd();
-        poller.add(fd, Source::Listener, Interest::READABLE)?;
+        poller.add(fd, EventSource::Listener, Interest::READABLE)?;
         Ok(())
     }
 
@@ -78,7 +78,7 @@ impl Instance {
         let listener = Listener::bind(&path, settings.socket_mode, settings.socket_group)
             .map_err(|error| format!("cannot bind it again: {error}"))?;
         poller
-            .add(listener.as_fd(), Source::Listener, Interest::READABLE)
+            .add(listener.as_fd(), EventSource::Listener, Interest::READABLE)
             .map_err(|error| format!("cannot listen on it again: {error}"))?;
         // The old socket leaves the poll as it is closed.
         self.listener = listener;

@@ -2,7 +2,7 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::control::connection::WriteState;
-use crate::reactor::poller::Source;
+use crate::reactor::poller::EventSource;
 use crate::supervisor::{ProcessId, Time};
 use mio::Events;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Reactor {
         let mut events = Events::with_capacity(64);
         loop {
             let open = ids.iter().any(|id| {
-                let io = self.processes.get(*id);
+                let io = self.processes.io(*id);
                 let head = io.map_or(0, |io| io.output.head());
                 !self.log_has_reached(*id, head)
             });
@@ -59,7 +59,7 @@ impl Reactor {
     fn announce_rest(&mut self) {
         let ids: Vec<ProcessId> = self.processes.iter().map(|io| io.id).collect();
         for id in ids {
-            if let Some(io) = self.processes.get_mut(id) {
+            if let Some(io) = self.processes.io_mut(id) {
                 let waiting = io.announcements.iter_mut();
                 waiting.for_each(|announcement| announcement.deadline = Time::default());
             }
@@ -100,7 +100,7 @@ impl Reactor {
             return false;
         }
         for event in events.iter() {
-            if let Some(Source::Connection(slot)) = self.poller.source(event.token()) {
+            if let Some(EventSource::Connection(slot)) = self.poller.source(event.token()) {
                 self.clients.poll_event_before_exit(slot, event);
             }
         }

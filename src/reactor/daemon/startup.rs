@@ -15,7 +15,7 @@ use crate::reactor::daemon::signals;
 use crate::reactor::disk::Disk;
 use crate::reactor::disk::access::UserAccess;
 use crate::reactor::output::log_files::LogFiles;
-use crate::reactor::poller::{Poller, Source};
+use crate::reactor::poller::{EventSource, Poller};
 use crate::reactor::process::pidfile::write_atomically;
 use crate::reactor::process::processes::Processes;
 use crate::reactor::process::spawner::Spawner;
@@ -241,7 +241,7 @@ fn failed(what: &'static str) -> impl Fn(io::Error) -> String {
 
 fn poller_for(signals: &SignalFd, instance: &Instance) -> io::Result<Poller> {
     let mut poller = Poller::new()?;
-    poller.add(signals.as_fd(), Source::Signals, Interest::READABLE)?;
+    poller.add(signals.as_fd(), EventSource::Signals, Interest::READABLE)?;
     instance.watch(&mut poller)?;
     Ok(poller)
 }

@@ -59,7 +59,7 @@ impl OutputReader<'_> {
         let wall_ns = unix_ns();
         let mut budget = DRAIN_MAX;
         let mut ended = false;
-        let Some(io) = self.consoles.processes.get(id) else {
+        let Some(io) = self.consoles.processes.io(id) else {
             return false;
         };
         let numbers: Vec<u32> = io.channels.iter().map(|channel| channel.number).collect();
@@ -86,7 +86,7 @@ impl OutputReader<'_> {
         let Some(max) = self.read_budget(id) else {
             return ReadOutcome::Paused;
         };
-        let Some(io) = self.consoles.processes.get_mut(id) else {
+        let Some(io) = self.consoles.processes.io_mut(id) else {
             return ReadOutcome::Closed;
         };
         let outcome = io.read_channel(number, max, wall_ns);
@@ -102,7 +102,7 @@ impl OutputReader<'_> {
         if self.consoles.blocks_reading(id) {
             return None;
         }
-        let output = &self.consoles.processes.get(id)?.output;
+        let output = &self.consoles.processes.io(id)?.output;
         match self.log_files.gate(id, output, self.consoles.now) {
             Gate::Read(max) => Some(max),
             Gate::Pause(until) => {
@@ -135,7 +135,7 @@ impl OutputReader<'_> {
     /// Whether a channel has to stay open. Closing a terminal sends SIGHUP to the leader, which
     /// may have closed its side only temporarily, or as daemons do.
     fn is_kept_open(&mut self, id: ProcessId, number: u32) -> bool {
-        let io = self.consoles.processes.get_mut(id);
+        let io = self.consoles.processes.io_mut(id);
         io.is_some_and(|io| {
             let alive = io.live_leader().is_some();
             alive && io.channel(number).is_some_and(|channel| channel.tty)
@@ -144,7 +144,7 @@ impl OutputReader<'_> {
 
     /// Closes a channel. Returns whether it was the last one.
     fn close(&mut self, id: ProcessId, number: u32) -> bool {
-        let Some(io) = self.consoles.processes.get_mut(id) else {
+        let Some(io) = self.consoles.processes.io_mut(id) else {
             return false;
         };
         io.close_channel(number, self.consoles.poller);

@@ -1,7 +1,7 @@
 //! Channels: the terminal or pipes that a process's output comes from.
 
 use crate::reactor::output::Stream;
-use crate::reactor::poller::{Poller, Source};
+use crate::reactor::poller::{EventSource, Poller};
 use crate::reactor::process::process_io::ProcessIo;
 use crate::sys;
 use mio::{Interest, Token};
@@ -82,7 +82,7 @@ impl ProcessIo {
     ) -> io::Result<u32> {
         let number = self.channels_opened;
         self.channels_opened = number.wrapping_add(1);
-        let source = Source::Output(self.id, number);
+        let source = EventSource::Output(self.id, number);
         let token = poller.add(&fd, source, Interest::READABLE)?;
         let channel = Channel {
             number,

@@ -1,6 +1,6 @@
 //! The input of a process: a queue in front of its terminal or of a pipe.
 
-use crate::reactor::poller::{Poller, Source};
+use crate::reactor::poller::{EventSource, Poller};
 use crate::reactor::process::process_io::ProcessIo;
 use crate::sys;
 use mio::{Interest, Token};
@@ -13,7 +13,7 @@ const INPUT_HIGH: usize = 64 * 1024;
 
 /// The input of a process.
 #[derive(Debug)]
-pub struct Input {
+pub struct ProcessInput {
     target: InputTarget,
     queue: VecDeque<u8>,
     /// The last write took everything.
@@ -30,9 +30,9 @@ enum InputTarget {
     Terminal(u32),
 }
 
-impl Input {
-    fn new(target: InputTarget) -> Input {
-        Input {
+impl ProcessInput {
+    fn new(target: InputTarget) -> ProcessInput {
+        ProcessInput {
             target,
             queue: VecDeque::new(),
             writable: true,
@@ -44,7 +44,7 @@ impl Input {
 impl ProcessIo {
     /// Sends input to the terminal of a channel.
     pub fn open_terminal_input(&mut self, channel: u32) {
-        self.input = Some(Input::new(InputTarget::Terminal(channel)));
+        self.input = Some(ProcessInput::new(InputTarget::Terminal(channel)));
     }
 
     /// Sends input to a pipe.
@@ -52,8 +52,8 @@ impl ProcessIo {
     /// # Errors
     /// When the poll refuses it.
     pub fn open_pipe_input(&mut self, fd: OwnedFd, poller: &mut Poller) -> io::Result<()> {
-        let token = poller.add(&fd, Source::Input(self.id), Interest::WRITABLE)?;
-        self.input = Some(Input::new(InputTarget::Pipe(fd, token)));
+        let token = poller.add(&fd, EventSource::Input(self.id), Interest::WRITABLE)?;
+        self.input = Some(ProcessInput::new(InputTarget::Pipe(fd, token)));
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl ProcessIo {
 
     /// Drops the input if it goes to the terminal of this channel.
     pub(super) fn forget_terminal_input(&mut self, channel: u32) {
-        let is_there = |input: &mut Input| match input.target {
+        let is_there = |input: &mut ProcessInput| match input.target {
             InputTarget::Terminal(number) => number == channel,
             InputTarget::Pipe(..) => false,
         };

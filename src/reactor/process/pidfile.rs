@@ -20,8 +20,10 @@ pub fn write_pidfile(io: &mut ProcessIo, process: &Process, pid: i32, log_files:
     io.operations_pending += 1;
     let owner = process.launch.identity.as_ref().map(Owner::from);
     let operation = move || {
-        run_as(&UserAccess, owner.as_ref(), || write_atomically(Path::new(&path), pid))
-            .map_err(|error| DiskError::new(&format!("pidfile {path}"), &error))
+        run_as(&UserAccess, owner.as_ref(), || {
+            write_atomically(Path::new(&path), pid)
+        })
+        .map_err(|error| DiskError::new(&format!("pidfile {path}"), &error))
     };
     log_files.run(process.id, Box::new(operation));
 }

@@ -1,12 +1,12 @@
-//! What the reactor holds of one process: descriptors, output, terminal, clients. It outlives the
-//! runs of the process, and with it the console and the output do.
+//! The reactor's side of one process: descriptors, output, terminal, clients. It outlives the
+//! runs of the process, so the console and the output do too.
 
 use crate::reactor::console::terminal_size::ResizeDebounce;
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::output::{Output, Stream};
 use crate::reactor::poller::Poller;
 use crate::reactor::process::channel::Channel;
-use crate::reactor::process::input::Input;
+use crate::reactor::process::input::ProcessInput;
 use crate::supervisor::{Exit, Launch, ProcessId, SignalScope, Time, Transition};
 use crate::sys;
 use crate::terminal::Terminal;
@@ -29,7 +29,7 @@ pub struct ProcessIo {
     /// Numbers the channels.
     pub(super) channels_opened: u32,
     /// Where its input goes.
-    pub input: Option<Input>,
+    pub input: Option<ProcessInput>,
     /// The model of its terminal.
     pub terminal: Option<Box<Terminal>>,
     /// Rows and columns of its terminal.

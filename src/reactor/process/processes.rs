@@ -20,12 +20,12 @@ pub struct Processes {
 
 impl Processes {
     /// One process.
-    pub fn get(&self, id: ProcessId) -> Option<&ProcessIo> {
+    pub fn io(&self, id: ProcessId) -> Option<&ProcessIo> {
         self.all.get(&id)
     }
 
     /// One process.
-    pub fn get_mut(&mut self, id: ProcessId) -> Option<&mut ProcessIo> {
+    pub fn io_mut(&mut self, id: ProcessId) -> Option<&mut ProcessIo> {
         self.all.get_mut(&id)
     }
 

@@ -23,7 +23,7 @@ fn processes(poller: &mut Poller) -> (Processes, u32, std::os::fd::OwnedFd) {
     assert!(processes.add(&process));
     assert!(!processes.add(&process));
     let (ours, theirs) = sys::io::pipe().expect("a pipe");
-    let io = processes.get_mut(WEB).expect("added");
+    let io = processes.io_mut(WEB).expect("added");
     let opened = io.open_channel(ours, Stream::Stdout, false, poller);
     (processes, opened.expect("watched"), theirs)
 }
@@ -76,7 +76,7 @@ fn a_reaped_leader_is_remembered_by_its_group_only() {
     let (mut processes, _, _pipe) = processes(&mut poller);
     let pid = sys::runtime::own_pid();
     let pidfd = sys::pidfd::open(pid).expect("a pidfd");
-    let source = crate::reactor::poller::Source::Leader(WEB);
+    let source = crate::reactor::poller::EventSource::Leader(WEB);
     let token = poller.add(&pidfd, source, mio::Interest::READABLE);
     let token = token.expect("watched");
     processes.set_leader(WEB, LiveLeader { pid, pidfd, token });
@@ -84,7 +84,7 @@ fn a_reaped_leader_is_remembered_by_its_group_only() {
     processes.leader_exited(WEB, &mut poller);
     assert_eq!(processes.by_leader(pid), None);
     assert_eq!(poller.source(token), None);
-    let io = processes.get(WEB).expect("added");
+    let io = processes.io(WEB).expect("added");
     assert_eq!(io.past_leaders, [pid]);
     assert!(io.live_leader().is_none());
 }

@@ -6,7 +6,7 @@ use crate::reactor::clock::unix_ns;
 use crate::reactor::output::Stream;
 use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::output::open_as_user;
-use crate::reactor::poller::{Poller, Source};
+use crate::reactor::poller::{EventSource, Poller};
 use crate::reactor::process::process_io::LiveLeader;
 use crate::reactor::process::processes::Processes;
 use crate::reactor::process::spawner::{Spawner, failure};
@@ -35,7 +35,7 @@ pub fn prepare_run(
     poller: &mut Poller,
 ) {
     let id = process.id;
-    let Some(io) = processes.get_mut(id) else {
+    let Some(io) = processes.io_mut(id) else {
         return;
     };
     io.close_input(poller);
@@ -62,7 +62,7 @@ pub fn spawn_leader(
     poller: &mut Poller,
 ) -> Result<i32, SpawnFailure> {
     let id = process.id;
-    let size = processes.get(id).map_or((24, 80), |io| io.size);
+    let size = processes.io(id).map_or((24, 80), |io| io.size);
     let (stdio, ends) = open_stdio(process, size)?;
     let command = spawner.command(process, stdio)?;
     let spawned = sys::spawn::spawn(&command).map_err(|error| {
@@ -86,7 +86,7 @@ fn watch_leader(
     poller: &mut Poller,
 ) -> Result<LiveLeader, SpawnFailure> {
     let Spawned { pid, pidfd } = spawned;
-    match poller.add(&pidfd, Source::Leader(id), Interest::READABLE) {
+    match poller.add(&pidfd, EventSource::Leader(id), Interest::READABLE) {
         Ok(token) => Ok(LiveLeader { pid, pidfd, token }),
         Err(error) => {
             // A leader that cannot be watched must not live.
@@ -104,7 +104,7 @@ fn watch_ends(
     processes: &mut Processes,
     poller: &mut Poller,
 ) -> Vec<u32> {
-    let Some(io) = processes.get_mut(id) else {
+    let Some(io) = processes.io_mut(id) else {
         return Vec::new();
     };
     let outputs = [

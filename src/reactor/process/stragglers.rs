@@ -1,8 +1,10 @@
 //! Stragglers that a survey found: watched, reported to the supervisor, killed if that is decided.
 
-use crate::reactor::poller::{Poller, Source};
+use crate::reactor::poller::{EventSource, Poller};
 use crate::reactor::process::process_io::{ProcessIo, WatchedStraggler};
-use crate::reactor::process::survey::{Found, Owners, PASSES_MAX, Proc, Survey, adopted};
+use crate::reactor::process::survey::{
+    KernelTable, Owners, PASSES_MAX, Survey, SurveyResult, adopted,
+};
 use crate::supervisor::{Event, KillMode, Supervisor, Time};
 use crate::sys;
 use crate::sys::descendants::{self, Stat};
@@ -60,7 +62,7 @@ fn watch_stragglers(io: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) {
         if descendants::stat(stat.pid).is_none_or(|now| now.starttime != stat.starttime) {
             continue;
         }
-        let source = Source::Straggler(io.id);
+        let source = EventSource::Straggler(io.id);
         if let Ok(token) = poller.add(&pidfd, source, Interest::READABLE) {
             io.stragglers.push(WatchedStraggler {
                 pid: stat.pid,
@@ -88,9 +90,9 @@ fn kill_stragglers(io: &ProcessIo) {
 /// `killmode: process`.
 pub fn kill_all(survey: &mut Survey, owners: &Owners<'_>, supervisor: &Supervisor, now: Time) {
     for _ in 0..PASSES_MAX {
-        let found = survey.run(&Proc, owners, now);
+        let found = survey.run(&KernelTable, owners, now);
         let spared = spared_pids(&found, supervisor);
-        let mut left = adopted(&Proc, owners.processes);
+        let mut left = adopted(&KernelTable, owners.processes);
         left.retain(|stat| !stat.is_dead() && !spared.contains(&stat.pid));
         if left.is_empty() && found.is_final {
             return;
@@ -107,7 +109,7 @@ pub fn kill_all(survey: &mut Survey, owners: &Owners<'_>, supervisor: &Superviso
 }
 
 /// The stragglers that the config leaves alive.
-fn spared_pids(found: &Found, supervisor: &Supervisor) -> BTreeSet<i32> {
+fn spared_pids(found: &SurveyResult, supervisor: &Supervisor) -> BTreeSet<i32> {
     let spared = found.by_process.iter().filter(|(id, _)| {
         let policy = supervisor.policy(**id);
         policy.is_some_and(|policy| policy.killmode == KillMode::Process)

@@ -41,14 +41,14 @@ pub struct Survey {
 
 /// The result of a survey.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct SurveyResult {
     /// The live stragglers of each process, by pid.
     pub by_process: BTreeMap<ProcessId, Vec<Stat>>,
     /// Nothing was missed.
     pub is_final: bool,
 }
 
-impl Found {
+impl SurveyResult {
     /// The stragglers of a process.
     pub fn stragglers_of(&self, id: ProcessId) -> &[Stat] {
         self.by_process.get(&id).map_or(&[], Vec::as_slice)
@@ -71,9 +71,9 @@ pub trait ProcessTable {
 
 /// `/proc`.
 #[derive(Debug, Clone, Copy)]
-pub struct Proc;
+pub struct KernelTable;
 
-impl ProcessTable for Proc {
+impl ProcessTable for KernelTable {
     fn children(&self) -> Vec<i32> {
         descendants::direct_children()
     }
@@ -95,7 +95,7 @@ impl ProcessTable for Proc {
     }
 }
 
-/// What adopted processes are attributed by.
+/// The marks by which adopted processes are attributed.
 pub struct Owners<'a> {
     /// Live and past leaders.
     pub processes: &'a Processes,
@@ -122,13 +122,18 @@ impl Survey {
     }
 
     /// Finds the stragglers of every process.
-    pub fn run(&mut self, table: &impl ProcessTable, owners: &Owners<'_>, now: Time) -> Found {
+    pub fn run(
+        &mut self,
+        table: &impl ProcessTable,
+        owners: &Owners<'_>,
+        now: Time,
+    ) -> SurveyResult {
         let mut listed = adopted(table, owners.processes);
-        let mut found = Found::default();
+        let mut found = SurveyResult::default();
         for _ in 0..PASSES_MAX {
             if listed.is_empty() {
                 self.unattributed.clear();
-                return Found {
+                return SurveyResult {
                     by_process: BTreeMap::new(),
                     is_final: true,
                 };

@@ -11,15 +11,15 @@ const SOCKET: &str = "/run/x.sock";
 
 /// A process of the table: pid, group, and the name in its environment.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct TableEntry {
     pid: i32,
     pgid: i32,
     name: Option<&'static str>,
     dead: bool,
 }
 
-fn entry(pid: i32) -> Entry {
-    Entry {
+fn entry(pid: i32) -> TableEntry {
+    TableEntry {
         pid,
         pgid: pid,
         name: None,
@@ -28,22 +28,22 @@ fn entry(pid: i32) -> Entry {
 }
 
 /// Lists of children, one for each look; the last one stays.
-struct Table(RefCell<VecDeque<Vec<Entry>>>);
+struct FakeTable(RefCell<VecDeque<Vec<TableEntry>>>);
 
-impl Table {
-    fn new(looks: &[&[Entry]]) -> Table {
+impl FakeTable {
+    fn new(looks: &[&[TableEntry]]) -> FakeTable {
         let looks = looks.iter().map(|look| look.to_vec());
-        Table(RefCell::new(looks.collect()))
+        FakeTable(RefCell::new(looks.collect()))
     }
 
-    fn entry(&self, pid: i32) -> Option<Entry> {
+    fn entry(&self, pid: i32) -> Option<TableEntry> {
         let looks = self.0.borrow();
         let mut all = looks.iter().flatten();
         all.find(|entry| entry.pid == pid).copied()
     }
 }
 
-impl ProcessTable for Table {
+impl ProcessTable for FakeTable {
     fn children(&self) -> Vec<i32> {
         let mut looks = self.0.borrow_mut();
         let pids = looks.front().into_iter().flatten().map(|entry| entry.pid);
@@ -95,7 +95,7 @@ fn processes() -> Processes {
     };
     let mut processes = Processes::default();
     processes.add(&Process::new(WEB, &program, 0, Time::default()));
-    let io = processes.get_mut(WEB).expect("added");
+    let io = processes.io_mut(WEB).expect("added");
     io.past_leaders.push(LEADER);
     processes
 }
@@ -104,17 +104,17 @@ fn at(millis: u64) -> Time {
     Time(Duration::from_millis(millis))
 }
 
-fn run(survey: &mut Survey, looks: &[&[Entry]], now: Time) -> Found {
+fn run(survey: &mut Survey, looks: &[&[TableEntry]], now: Time) -> SurveyResult {
     let processes = processes();
     let owners = Owners {
         processes: &processes,
         find: &|name| (name == "web:0").then_some(WEB),
         socket: SOCKET,
     };
-    survey.run(&Table::new(looks), &owners, now)
+    survey.run(&FakeTable::new(looks), &owners, now)
 }
 
-fn pids(found: &Found) -> Vec<i32> {
+fn pids(found: &SurveyResult) -> Vec<i32> {
     let stragglers = found.stragglers_of(WEB).iter();
     stragglers.map(|stat| stat.pid).collect()
 }
@@ -128,7 +128,7 @@ fn with_nothing_adopted_nothing_is_left() {
 
 #[test]
 fn a_straggler_is_found_by_its_group() {
-    let straggler = Entry {
+    let straggler = TableEntry {
         pgid: LEADER,
         name: Some("other:0"),
         ..entry(7)
@@ -140,13 +140,13 @@ fn a_straggler_is_found_by_its_group() {
 
 #[test]
 fn a_straggler_in_its_own_session_is_found_by_its_environment() {
-    let straggler = Entry {
+    let straggler = TableEntry {
         name: Some("web:0"),
         ..entry(7)
     };
     let found = run(&mut Survey::default(), &[&[straggler]], at(0));
     assert_eq!(pids(&found), [7]);
-    let stranger = Entry {
+    let stranger = TableEntry {
         name: Some("unknown:0"),
         ..entry(7)
     };
@@ -157,7 +157,7 @@ fn a_straggler_in_its_own_session_is_found_by_its_environment() {
 
 #[test]
 fn zombies_are_listed_but_not_left() {
-    let zombie = Entry {
+    let zombie = TableEntry {
         pgid: LEADER,
         name: Some("web:0"),
         dead: true,
@@ -170,7 +170,7 @@ fn zombies_are_listed_but_not_left() {
 
 #[test]
 fn a_result_counts_only_when_two_looks_agree() {
-    let named = |pid| Entry {
+    let named = |pid| TableEntry {
         name: Some("web:0"),
         ..entry(pid)
     };
@@ -179,8 +179,8 @@ fn a_result_counts_only_when_two_looks_agree() {
     let found = run(&mut Survey::default(), &[&first, &then], at(0));
     assert!(found.is_final);
     assert_eq!(pids(&found), [8]);
-    let looks: Vec<Vec<Entry>> = (0..20).map(|pid| vec![named(pid)]).collect();
-    let looks: Vec<&[Entry]> = looks.iter().map(Vec::as_slice).collect();
+    let looks: Vec<Vec<TableEntry>> = (0..20).map(|pid| vec![named(pid)]).collect();
+    let looks: Vec<&[TableEntry]> = looks.iter().map(Vec::as_slice).collect();
     let found = run(&mut Survey::default(), &looks, at(0));
     assert!(!found.is_final);
 }
@@ -188,7 +188,7 @@ fn a_result_counts_only_when_two_looks_agree() {
 #[test]
 fn a_process_in_the_middle_of_an_exec_is_waited_for() {
     let mut survey = Survey::default();
-    let bare: [Entry; 1] = [entry(7)];
+    let bare: [TableEntry; 1] = [entry(7)];
     assert!(!run(&mut survey, &[&bare], at(0)).is_final);
     assert!(!run(&mut survey, &[&bare], at(49)).is_final);
     // It has no environment at all: it is not in the middle of an exec.
