@@ -28,7 +28,7 @@ impl Reactor {
     pub(crate) fn apply(&mut self) {
         loop {
             self.apply_effects();
-            let Some(id) = self.spawner.next() else {
+            let Some(id) = self.spawner.next_due() else {
                 return;
             };
             let began = self.clock.tick();

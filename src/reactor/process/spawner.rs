@@ -48,7 +48,7 @@ impl Spawner {
     }
 
     /// Takes the next start, unless the turn's budget is spent.
-    pub fn next(&mut self) -> Option<ProcessId> {
+    pub fn next_due(&mut self) -> Option<ProcessId> {
         match self.spent < TIME_A_TURN {
             true => self.due.pop_front(),
             false => None,
@@ -130,14 +130,14 @@ mod tests {
     fn starts_are_limited_by_the_time_they_take() {
         let mut spawner = spawner();
         (0..3).for_each(|number| spawner.queue(ProcessId(number)));
-        assert_eq!(spawner.next(), Some(ProcessId(0)));
+        assert_eq!(spawner.next_due(), Some(ProcessId(0)));
         spawner.charge(TIME_A_TURN / 2);
-        assert_eq!(spawner.next(), Some(ProcessId(1)));
+        assert_eq!(spawner.next_due(), Some(ProcessId(1)));
         spawner.charge(TIME_A_TURN / 2);
-        assert_eq!(spawner.next(), None);
+        assert_eq!(spawner.next_due(), None);
         assert!(spawner.has_due());
         spawner.begin_turn();
-        assert_eq!(spawner.next(), Some(ProcessId(2)));
+        assert_eq!(spawner.next_due(), Some(ProcessId(2)));
         assert!(!spawner.has_due());
     }
 
