@@ -70,7 +70,7 @@ pub enum Timer {
     Survey(ProcessId),
     /// A process's terminal may be resized again.
     ResizeAllowed(ProcessId),
-    /// A change of state is announced even if the log does not hold all output before it.
+    /// A change of state is announced even if the log lacks output before it.
     AnnounceDeadline(ProcessId),
 }
 

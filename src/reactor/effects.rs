@@ -3,9 +3,9 @@
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Timer, unix_ns};
 use crate::reactor::control::connection::ConnectionId;
-use crate::reactor::control::events::{self, process_event};
-use crate::reactor::control::logs;
-use crate::reactor::control::pending::Answer;
+use crate::reactor::control::event_history::{self, process_event};
+use crate::reactor::control::log_stream;
+use crate::reactor::control::pending::PendingAnswer;
 use crate::reactor::output::log_files::{LogEvent, OpenState};
 use crate::reactor::process::pidfile::write_pidfile;
 use crate::reactor::process::process_io::{Announcement, Leader};
@@ -56,7 +56,7 @@ impl Reactor {
                 Effect::Release { id, name } => self.release(id, &name),
                 Effect::Finished => {
                     self.finished = true;
-                    logs::end_followers(&mut self.clients);
+                    log_stream::end_followers(&mut self.clients);
                 }
             }
         }
@@ -136,7 +136,7 @@ impl Reactor {
     pub(crate) fn add_process(&mut self, process: &Process) {
         if self.processes.add(process) {
             let groups = &self.settings.config().groups;
-            logs::follow_new_process(&mut self.clients, &mut self.processes, process, groups);
+            log_stream::follow_new_process(&mut self.clients, &mut self.processes, process, groups);
         }
     }
 
@@ -206,7 +206,7 @@ impl Reactor {
     /// Reports a change of state to the log, event followers, consoles and pending requests.
     fn announce(&mut self, transition: &Transition) {
         log_transition(transition);
-        self.publish(events::of_transition(transition));
+        self.publish(event_history::of_transition(transition));
         self.consoles().on_transition(transition);
         let id = transition.id;
         let policy = self.supervisor.policy(id);
@@ -224,8 +224,8 @@ impl Reactor {
     }
 
     /// Answers a request that was pending.
-    pub(crate) fn answer(&mut self, answer: Answer) {
-        let Answer { client, id, reply } = answer;
+    pub(crate) fn answer(&mut self, answer: PendingAnswer) {
+        let PendingAnswer { client, id, reply } = answer;
         self.reply(client, id, Ok(json!(reply)));
     }
 

@@ -5,9 +5,9 @@ use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
 use crate::reactor::control::clients::Closed;
 use crate::reactor::control::connection::Mode;
-use crate::reactor::control::logs;
+use crate::reactor::control::log_stream;
 use crate::reactor::output::log_files::DiskNews;
-use crate::reactor::process::exit::take_exit;
+use crate::reactor::process::leader_exit::take_exit;
 use crate::reactor::process::pidfile;
 use crate::reactor::process::process_io::Leader;
 use crate::reactor::process::stragglers::{KILL_AGAIN, kill_all, record_stragglers};
@@ -140,7 +140,7 @@ impl Reactor {
                     self.clients.queue_flush(*client);
                 }
             }
-            logs::wake_followers(&mut self.clients, &self.processes, id);
+            log_stream::wake_followers(&mut self.clients, &self.processes, id);
             self.pump_logs(id);
             self.flush_announcements(id);
         }
@@ -157,7 +157,7 @@ impl Reactor {
                 self.release_if_written(attachment.process);
             }
             Mode::Following(following) => {
-                logs::forget_follower(&mut self.processes, id, &following);
+                log_stream::forget_follower(&mut self.processes, id, &following);
             }
         }
     }

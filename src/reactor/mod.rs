@@ -36,7 +36,7 @@ use crate::supervisor::Supervisor;
 use crate::sys::signalfd::SignalFd;
 use clock::{Clock, Timer, Timers};
 use control::clients::Clients;
-use control::events::History;
+use control::event_history::History;
 use control::listener;
 use control::pending::PendingRequests;
 use daemon::instance::Instance;

@@ -3,7 +3,7 @@
 use crate::reactor::Reactor;
 use crate::reactor::clock::Clock;
 use crate::reactor::console::Consoles;
-use crate::reactor::control::status::Reports;
+use crate::reactor::control::status_report::Reports;
 use crate::reactor::output::reader::OutputReader;
 
 impl Reactor {

@@ -2,8 +2,8 @@
 
 use crate::reactor::clock::Timer;
 use crate::reactor::console::Consoles;
-use crate::reactor::console::requests::SIDE_MAX;
-use crate::reactor::control::connection::{ConnectionId, Mode, Pace, ReadState};
+use crate::reactor::console::console_requests::SIDE_MAX;
+use crate::reactor::control::connection::{ClientPace, ConnectionId, Mode, ReadState};
 use crate::supervisor::ProcessId;
 use crate::wire::{Frame, Kind};
 use std::time::Duration;
@@ -173,7 +173,7 @@ impl Consoles<'_> {
             let Some(attachment) = self.clients.attachment_mut(*client) else {
                 continue;
             };
-            let Pace::Block { since } = &mut attachment.pace else {
+            let ClientPace::Block { since } = &mut attachment.pace else {
                 continue;
             };
             let behind = io.output.head().saturating_sub(attachment.cursor);

@@ -1,8 +1,8 @@
 //! Consoles: clients attached to a process's terminal or pipes.
 
 pub(crate) mod attachment;
+pub(crate) mod console_requests;
 pub(crate) mod notices;
-pub(crate) mod requests;
 pub(crate) mod terminal_size;
 
 use crate::reactor::clock::Timers;

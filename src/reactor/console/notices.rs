@@ -2,7 +2,7 @@
 
 use crate::reactor::clock::unix_ns;
 use crate::reactor::console::Consoles;
-use crate::reactor::control::events::exit_info;
+use crate::reactor::control::event_history::exit_info;
 use crate::supervisor::{Exit, Process, ProcessId, State, Time, Transition};
 use crate::wire::{ExitInfo, Frame, Kind, flags};
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::reactor::clock::Timer;
-use crate::reactor::control::connection::{ConnectionId, Pace, ReadState};
+use crate::reactor::control::connection::{ClientPace, ConnectionId, ReadState};
 use crate::reactor::output::Stream;
 use crate::supervisor::{
     Autostart, Event, Exit, Launch, Policy, ProcessId, Program, SizePolicy, State, Transition, Tty,
@@ -272,7 +272,7 @@ fn a_process_waits_for_a_lossless_client_for_a_limited_time() {
     attachment.cursor = half as u64;
     assert!(!fixture.consoles().blocks_reading(id));
     let attachment = fixture.clients.attachment(client).expect("attached");
-    assert_eq!(attachment.pace, Pace::Block { since: None });
+    assert_eq!(attachment.pace, ClientPace::Block { since: None });
 }
 
 #[test]

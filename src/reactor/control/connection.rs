@@ -1,5 +1,5 @@
 //! A control connection: bytes in, bytes out, both bounded. Other modules give the bytes their
-//! meaning: `requests`, `console` and `logs`.
+//! meaning: `requests`, `console` and `log_stream`.
 
 use crate::reactor::output::Stream;
 use crate::reactor::poller::{EventSource, Poller};
@@ -53,7 +53,7 @@ pub struct Attachment {
     /// A snapshot precedes further output; with this many lines of history.
     pub snapshot_due: Option<u32>,
     /// The consequence of not keeping up with the process.
-    pub pace: Pace,
+    pub pace: ClientPace,
     /// Rows of its terminal, 0 if it has none.
     pub rows: u16,
     /// Columns of its terminal, 0 if it has none.
@@ -72,7 +72,7 @@ pub struct Attachment {
 
 /// How an attached client and its process wait for each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
+pub enum ClientPace {
     /// A slow client skips output.
     Skip,
     /// The process waits for a slow client, within a bound.

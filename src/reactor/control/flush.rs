@@ -1,8 +1,8 @@
 //! The end of a turn: queued bytes and new output are written, each client as far as it takes them.
 
 use crate::reactor::control::clients::{Clients, Closed};
-use crate::reactor::control::connection::{ClientConnection, Mode, Pace, WriteState};
-use crate::reactor::control::logs::stream_name;
+use crate::reactor::control::connection::{ClientConnection, ClientPace, Mode, WriteState};
+use crate::reactor::control::log_stream::stream_name;
 use crate::reactor::output::{Output, Segment, Stream};
 use crate::reactor::poller::Poller;
 use crate::reactor::process::process_io::ProcessIo;
@@ -53,7 +53,7 @@ impl Clients {
                 || (connection.close_after_flush && result == FlushResult::UpToDate);
             let reads_replies = connection.has_lines() && !connection.is_clogged();
             if let Some(attachment) = connection.attachment()
-                && let Pace::Block { .. } = attachment.pace
+                && let ClientPace::Block { .. } = attachment.pace
             {
                 flushed.unblocked.push(attachment.process);
             }

@@ -76,7 +76,7 @@ fn attachment() -> Attachment {
         read_only: false,
         until_exit: false,
         snapshot_due: None,
-        pace: Pace::Skip,
+        pace: ClientPace::Skip,
         rows: 0,
         cols: 0,
         since_ns: 0,
@@ -190,7 +190,7 @@ fn a_logs_client_gets_sources_data_and_the_end() {
 fn a_failed_connection_is_closed_and_its_process_unblocked() {
     let mut fixture = fixture(64 << 10);
     let lossless = Attachment {
-        pace: Pace::Block { since: None },
+        pace: ClientPace::Block { since: None },
         ..attachment()
     };
     let (id, theirs) = fixture.connect(Mode::Attached(lossless));

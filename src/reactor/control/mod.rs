@@ -1,15 +1,15 @@
 //! Control connections: accepting them, access, requests and replies.
 
-pub(crate) mod access;
+pub(crate) mod apply_reload;
 pub(crate) mod clients;
 pub(crate) mod connection;
-pub(crate) mod events;
+pub(crate) mod event_history;
 pub(crate) mod flush;
 pub(crate) mod listener;
-pub(crate) mod logs;
+pub(crate) mod log_stream;
 pub(crate) mod parameters;
 pub(crate) mod pending;
-pub(crate) mod reload;
+pub(crate) mod permissions;
 pub(crate) mod requests;
 pub(crate) mod serve;
-pub(crate) mod status;
+pub(crate) mod status_report;

@@ -1,7 +1,7 @@
 //! Requests whose reply waits for an outcome: start, stop, restart, wait.
 
 use crate::reactor::control::connection::ConnectionId;
-use crate::reactor::control::events::exit_info;
+use crate::reactor::control::event_history::exit_info;
 use crate::supervisor::{Exit, Policy, Process, ProcessId, State, Transition};
 use crate::wire::{ActReply, Id, Outcome, WaitFor};
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ pub struct PendingTarget {
 
 /// The reply to a request that was pending.
 #[derive(Debug, PartialEq)]
-pub struct Answer {
+pub struct PendingAnswer {
     /// The caller.
     pub client: ConnectionId,
     /// The request's id.
@@ -72,7 +72,11 @@ impl PendingRequests {
     ///
     /// # Errors
     /// The answer.
-    pub fn add(&mut self, request: Request, targets: Vec<PendingTarget>) -> Result<u64, Answer> {
+    pub fn add(
+        &mut self,
+        request: Request,
+        targets: Vec<PendingTarget>,
+    ) -> Result<u64, PendingAnswer> {
         let number = self.counted;
         self.counted += 1;
         let pending = PendingRequest {
@@ -102,14 +106,14 @@ impl PendingRequests {
         transition: &Transition,
         policy: Option<&Policy>,
         last_exit: Option<Exit>,
-    ) -> Vec<Answer> {
+    ) -> Vec<PendingAnswer> {
         self.update(transition.id, |pending| {
             pending.transition(transition, policy, last_exit);
         })
     }
 
     /// A process was removed from the config. Returns the requests that this completes.
-    pub fn on_removed(&mut self, id: ProcessId) -> Vec<Answer> {
+    pub fn on_removed(&mut self, id: ProcessId) -> Vec<PendingAnswer> {
         self.update(id, |pending| {
             let ok = pending.request.awaits == AwaitedState::Stopped;
             pending.complete(id, |name| Outcome {
@@ -127,7 +131,7 @@ impl PendingRequests {
         &mut self,
         number: u64,
         process: impl Fn(ProcessId) -> Option<&'a Process>,
-    ) -> Option<Answer> {
+    ) -> Option<PendingAnswer> {
         let mut pending = self.requests.remove(&number)?;
         for target in &mut pending.targets {
             if target.outcome.is_none() {
@@ -139,7 +143,11 @@ impl PendingRequests {
     }
 
     /// Updates the requests that wait for a process, and takes those that are complete then.
-    fn update(&mut self, id: ProcessId, change: impl Fn(&mut PendingRequest)) -> Vec<Answer> {
+    fn update(
+        &mut self,
+        id: ProcessId,
+        change: impl Fn(&mut PendingRequest),
+    ) -> Vec<PendingAnswer> {
         let mut touched = Vec::new();
         for (number, pending) in &mut self.requests {
             if pending.awaits(id) {
@@ -153,7 +161,7 @@ impl PendingRequests {
             .collect()
     }
 
-    fn complete_if_done(&mut self, number: u64) -> Option<Answer> {
+    fn complete_if_done(&mut self, number: u64) -> Option<PendingAnswer> {
         let pending = self.requests.get(&number)?;
         if pending.targets.iter().any(|one| one.outcome.is_none()) {
             return None;
@@ -213,9 +221,9 @@ impl PendingRequest {
         });
     }
 
-    fn into_answer(self, timed_out: bool) -> Answer {
+    fn into_answer(self, timed_out: bool) -> PendingAnswer {
         let outcomes = self.targets.into_iter().filter_map(|one| one.outcome);
-        Answer {
+        PendingAnswer {
             client: self.request.client,
             id: self.request.id,
             reply: ActReply {

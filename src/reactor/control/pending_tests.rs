@@ -55,7 +55,7 @@ fn pending(awaits: AwaitedState, numbers: &[u32]) -> PendingRequests {
     pending
 }
 
-fn verdicts(answer: &Answer) -> Vec<(&str, bool)> {
+fn verdicts(answer: &PendingAnswer) -> Vec<(&str, bool)> {
     let outcomes = answer.reply.processes.iter();
     outcomes.map(|one| (one.name.as_str(), one.ok)).collect()
 }

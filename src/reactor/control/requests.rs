@@ -2,15 +2,15 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Timer, rfc3339_of};
-use crate::reactor::console::requests::{peek, reject_own_terminal};
+use crate::reactor::console::console_requests::{peek, reject_own_terminal};
+use crate::reactor::control::apply_reload;
 use crate::reactor::control::connection::{ClientConnection, ConnectionId, Mode};
-use crate::reactor::control::events::daemon_event;
-use crate::reactor::control::logs::{self, Selection};
+use crate::reactor::control::event_history::daemon_event;
+use crate::reactor::control::log_stream::{self, Selection};
 use crate::reactor::control::parameters::{
     self, duration, process_gone, shutting_down_error, stream,
 };
 use crate::reactor::control::pending::{AwaitedState, PendingTarget, Request, immediate_outcome};
-use crate::reactor::control::reload;
 use crate::supervisor::{Event, ProcessId, SignalScope, signal_number};
 use crate::sys;
 use crate::wire::{
@@ -246,16 +246,16 @@ impl Reactor {
             Ok(new) => new,
             Err(error) => {
                 if !dry_run {
-                    let detail = reload::log_refusal(&error);
+                    let detail = apply_reload::log_refusal(&error);
                     self.publish(daemon_event("reload_failed", detail));
                 }
-                return Err(reload::invalid_config(&error));
+                return Err(apply_reload::invalid_config(&error));
             }
         };
         let plan = self.supervisor.plan(&new.programs);
         let mut warnings: Vec<String> = new.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(self.settings.restart_warnings(&new.daemon));
-        let reply = reload::plan_reply(&plan, warnings, !dry_run);
+        let reply = apply_reload::plan_reply(&plan, warnings, !dry_run);
         if !dry_run {
             for warning in &reply.warnings {
                 log::warn!("{warning}");
@@ -264,7 +264,7 @@ impl Reactor {
             self.settings.replace(new);
             self.supervisor
                 .handle_event(Event::Configure(programs), self.clock.now());
-            let detail = reload::summary(&plan);
+            let detail = apply_reload::summary(&plan);
             log::info!("reloaded: {detail}");
             self.publish(daemon_event("reload", detail));
         }
@@ -273,12 +273,12 @@ impl Reactor {
 
     /// `scale`: another number of processes, until the next reload.
     fn scale(&mut self, params: &ScaleParams) -> Result<PlanReply, RpcError> {
-        reload::check_scale(params, &self.supervisor)?;
+        apply_reload::check_scale(params, &self.supervisor)?;
         let ScaleParams { program, numprocs } = params.clone();
         let plan = self.supervisor.scale_plan(&program, numprocs);
         let event = Event::Scale { program, numprocs };
         self.supervisor.handle_event(event, self.clock.now());
-        Ok(reload::plan_reply(&plan, Vec::new(), true))
+        Ok(apply_reload::plan_reply(&plan, Vec::new(), true))
     }
 
     /// `events`.
@@ -308,11 +308,11 @@ impl Reactor {
             }
         }
         if !params.follow && !params.frames {
-            let lines = logs::lines(&self.processes, selection, &cursors);
+            let lines = log_stream::lines(&self.processes, selection, &cursors);
             return Ok(Some(json!(lines)));
         }
         self.reply(client, id, Ok(json!({})));
-        logs::follow(
+        log_stream::follow(
             &mut self.clients,
             &mut self.processes,
             client,

@@ -1,11 +1,11 @@
 //! Serving connections: their requests are read, checked and answered.
 
 use crate::reactor::Reactor;
-use crate::reactor::control::access::permit;
 use crate::reactor::control::clients::AfterInput;
 use crate::reactor::control::connection::{
     ClientConnection, ConnectionId, ReadState, Received, Remote,
 };
+use crate::reactor::control::permissions::permit;
 use crate::wire::{Call, Message, RpcError, code};
 
 /// Requests of one connection that are carried out in one turn.

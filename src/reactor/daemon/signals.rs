@@ -1,7 +1,7 @@
 //! The daemon's signals, read from the signalfd.
 
 use crate::reactor::Reactor;
-use crate::reactor::control::events::daemon_event;
+use crate::reactor::control::event_history::daemon_event;
 use crate::supervisor::Event;
 use crate::sys;
 use libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};

@@ -4,7 +4,7 @@ use crate::config::{self, Config, Environment};
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Clock, Timers, unix_ns};
 use crate::reactor::control::clients::{CLIENTS_MAX, Clients};
-use crate::reactor::control::events::History;
+use crate::reactor::control::event_history::History;
 use crate::reactor::control::pending::PendingRequests;
 use crate::reactor::daemon::child_environment::Inherited;
 use crate::reactor::daemon::instance::{Instance, InstanceLock};

@@ -1,9 +1,9 @@
 //! Channels: the terminal or pipes that a process's output comes from.
 
-use crate::reactor::output::Stream;
+use crate::reactor::output::{Output, Stream};
 use crate::reactor::poller::{EventSource, Poller};
-use crate::reactor::process::process_io::ProcessIo;
 use crate::sys;
+use crate::terminal::Terminal;
 use mio::{Interest, Token};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
@@ -37,7 +37,7 @@ pub struct Channel {
     /// A pipe that was full once and has been enlarged.
     enlarged: bool,
     /// The poll reports when a terminal takes input again.
-    pub(super) write_armed: bool,
+    write_armed: bool,
     /// The other side was closed. The poll reports this once; reading on finds the end.
     pub hung_up: bool,
 }
@@ -68,23 +68,20 @@ pub enum ReadOutcome {
     Closed,
 }
 
-impl ProcessIo {
+impl Channel {
     /// Watches a new source of output.
     ///
     /// # Errors
     /// When the poll refuses it.
-    pub fn open_channel(
-        &mut self,
+    pub fn open(
+        source: EventSource,
+        number: u32,
         fd: OwnedFd,
-        stream: Stream,
-        tty: bool,
+        (stream, tty): (Stream, bool),
         poller: &mut Poller,
-    ) -> io::Result<u32> {
-        let number = self.channels_opened;
-        self.channels_opened = number.wrapping_add(1);
-        let source = EventSource::Output(self.id, number);
+    ) -> io::Result<Channel> {
         let token = poller.add(&fd, source, Interest::READABLE)?;
-        let channel = Channel {
+        Ok(Channel {
             number,
             fd,
             token,
@@ -94,53 +91,35 @@ impl ProcessIo {
             enlarged: tty,
             write_armed: false,
             hung_up: false,
-        };
-        self.channels.push(channel);
-        Ok(number)
+        })
     }
 
-    /// The channel of this number, unless it is closed.
-    pub fn channel(&mut self, number: u32) -> Option<&mut Channel> {
-        let mut channels = self.channels.iter_mut();
-        channels.find(|channel| channel.number == number)
-    }
-
-    /// Closes a channel, and the input that went through it.
-    pub fn close_channel(&mut self, number: u32, poller: &mut Poller) {
-        let mut channels = self.channels.iter();
-        let Some(at) = channels.position(|channel| channel.number == number) else {
-            return;
-        };
-        let channel = self.channels.swap_remove(at);
-        poller.remove(&channel.fd, channel.token);
-        self.forget_terminal_input(number);
-    }
-
-    /// One read of a channel into the ring, of at most `max` bytes. `wall_ns` is the time of the
-    /// bytes.
-    pub fn read_channel(&mut self, number: u32, max: usize, wall_ns: u64) -> ReadOutcome {
-        let mut channels = self.channels.iter_mut();
-        let Some(channel) = channels.find(|channel| channel.number == number) else {
-            return ReadOutcome::Closed;
-        };
+    /// One read into the ring, of at most `max` bytes. `wall_ns` is the time of the bytes.
+    pub fn read(
+        &mut self,
+        output: &mut Output,
+        mut terminal: Option<&mut Terminal>,
+        max: usize,
+        wall_ns: u64,
+    ) -> ReadOutcome {
         let max = READ_SIZE.min(max);
-        if let Some(terminal) = &mut self.terminal {
-            terminal.make_room(self.output.read(0).slices, self.output.capacity(), max);
+        if let Some(terminal) = &mut terminal {
+            terminal.make_room(output.read(0).slices, output.capacity(), max);
         }
-        let spare = self.output.spare(max);
+        let spare = output.spare(max);
         let short = SHORT_READ.min(spare.len());
-        match sys::io::read(channel.fd.as_fd(), spare) {
+        match sys::io::read(self.fd.as_fd(), spare) {
             Ok(0) => ReadOutcome::Closed,
             Ok(n) => {
                 // The terminal is fed everything that goes to the ring: attached clients see both.
-                if let Some(terminal) = &mut self.terminal {
+                if let Some(terminal) = &mut terminal {
                     terminal.feed(&spare[..n]);
                 }
-                self.output.commit(channel.stream, n, wall_ns);
-                if n == READ_SIZE && !std::mem::replace(&mut channel.enlarged, true) {
-                    sys::io::enlarge_pipe(channel.fd.as_fd(), PIPE_SIZE);
+                output.commit(self.stream, n, wall_ns);
+                if n == READ_SIZE && !std::mem::replace(&mut self.enlarged, true) {
+                    sys::io::enlarge_pipe(self.fd.as_fd(), PIPE_SIZE);
                 }
-                match n < short && !channel.hung_up {
+                match n < short && !self.hung_up {
                     true => ReadOutcome::Rest(n),
                     false => ReadOutcome::More(n),
                 }
@@ -150,30 +129,52 @@ impl ProcessIo {
             Err(_) => ReadOutcome::Closed,
         }
     }
+
+    /// Has the poll report when a terminal takes input again, exactly while it is blocked.
+    ///
+    /// # Errors
+    /// When the poll refuses it.
+    pub fn arm_write(&mut self, blocked: bool, poller: &Poller) -> io::Result<()> {
+        if !self.tty || self.write_armed == blocked {
+            return Ok(());
+        }
+        self.write_armed = blocked;
+        let interest = match blocked {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        poller.reregister(&self.fd, self.token, interest)
+    }
+
+    /// Leaves the poll, and closes.
+    pub fn close(self, poller: &mut Poller) {
+        poller.remove(&self.fd, self.token);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::{Launch, ProcessId};
+    use crate::supervisor::ProcessId;
 
     #[test]
     fn a_read_says_whether_it_drained_the_source() {
         let mut poller = Poller::new().expect("an epoll instance");
-        let mut io = ProcessIo::new(ProcessId(1), "web:0", &Launch::default());
+        let mut output = Output::new(64 * 1024);
         let (ours, theirs) = sys::io::pipe().expect("a pipe");
-        let opened = io.open_channel(ours, Stream::Stdout, false, &mut poller);
-        let number = opened.expect("watched");
-        let read = |io: &mut ProcessIo, max| io.read_channel(number, max, 1);
-        assert_eq!(read(&mut io, 100), ReadOutcome::Drained);
+        let source = EventSource::Output(ProcessId(1), 0);
+        let opened = Channel::open(source, 0, ours, (Stream::Stdout, false), &mut poller);
+        let mut channel = opened.expect("watched");
+        let mut read = |max| channel.read(&mut output, None, max, 1);
+        assert_eq!(read(100), ReadOutcome::Drained);
         sys::io::write(theirs.as_fd(), &[b'x'; 10]).expect("written");
-        assert_eq!(read(&mut io, 100), ReadOutcome::Rest(10));
+        assert_eq!(read(100), ReadOutcome::Rest(10));
         sys::io::write(theirs.as_fd(), &[b'x'; 3000]).expect("written");
-        assert_eq!(read(&mut io, 2000), ReadOutcome::More(2000));
-        assert_eq!(read(&mut io, 2000), ReadOutcome::Rest(1000));
+        assert_eq!(read(2000), ReadOutcome::More(2000));
+        assert_eq!(read(2000), ReadOutcome::Rest(1000));
         drop(theirs);
-        assert_eq!(read(&mut io, 100), ReadOutcome::Closed);
-        io.close_channel(number, &mut poller);
-        assert_eq!(read(&mut io, 100), ReadOutcome::Closed);
+        assert_eq!(read(100), ReadOutcome::Closed);
+        assert_eq!(output.head(), 3010);
+        channel.close(&mut poller);
     }
 }

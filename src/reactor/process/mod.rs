@@ -1,8 +1,8 @@
 //! Supervised processes: start, descriptors, input, exit, stragglers, pidfile.
 
 pub(crate) mod channel;
-pub(crate) mod exit;
 pub(crate) mod input;
+pub(crate) mod leader_exit;
 pub(crate) mod pidfile;
 pub(crate) mod process_io;
 pub(crate) mod processes;

@@ -4,14 +4,15 @@
 use crate::reactor::console::terminal_size::ResizeDebounce;
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::output::{Output, Stream};
-use crate::reactor::poller::Poller;
-use crate::reactor::process::channel::Channel;
+use crate::reactor::poller::{EventSource, Poller};
+use crate::reactor::process::channel::{Channel, ReadOutcome};
 use crate::reactor::process::input::ProcessInput;
 use crate::supervisor::{Exit, Launch, ProcessId, SignalScope, Time, Transition};
 use crate::sys;
 use crate::terminal::Terminal;
 use mio::Token;
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// One process.
@@ -27,7 +28,7 @@ pub struct ProcessIo {
     /// Where its output comes from; channels of earlier runs stay while a process holds them.
     pub channels: Vec<Channel>,
     /// Numbers the channels.
-    pub(super) channels_opened: u32,
+    channels_opened: u32,
     /// Where its input goes.
     pub input: Option<ProcessInput>,
     /// The model of its terminal.
@@ -275,10 +276,108 @@ impl ProcessIo {
         }
     }
 
+    /// Watches a new source of output. Returns its number.
+    ///
+    /// # Errors
+    /// When the poll refuses it.
+    pub fn open_channel(
+        &mut self,
+        fd: OwnedFd,
+        stream: Stream,
+        tty: bool,
+        poller: &mut Poller,
+    ) -> io::Result<u32> {
+        let number = self.channels_opened;
+        self.channels_opened = number.wrapping_add(1);
+        let source = EventSource::Output(self.id, number);
+        let channel = Channel::open(source, number, fd, (stream, tty), poller)?;
+        self.channels.push(channel);
+        Ok(number)
+    }
+
+    /// The channel of this number, unless it is closed.
+    pub fn channel(&mut self, number: u32) -> Option<&mut Channel> {
+        let mut channels = self.channels.iter_mut();
+        channels.find(|channel| channel.number == number)
+    }
+
+    /// One read of a channel into the ring, of at most `max` bytes. `wall_ns` is the time of the
+    /// bytes.
+    pub fn read_channel(&mut self, number: u32, max: usize, wall_ns: u64) -> ReadOutcome {
+        let mut channels = self.channels.iter_mut();
+        match channels.find(|channel| channel.number == number) {
+            Some(channel) => {
+                let terminal = self.terminal.as_deref_mut();
+                channel.read(&mut self.output, terminal, max, wall_ns)
+            }
+            None => ReadOutcome::Closed,
+        }
+    }
+
+    /// Closes a channel, and the input that went through it.
+    pub fn close_channel(&mut self, number: u32, poller: &mut Poller) {
+        let mut channels = self.channels.iter();
+        if let Some(at) = channels.position(|channel| channel.number == number) {
+            self.channels.swap_remove(at).close(poller);
+            self.input.take_if(|input| input.goes_to(number));
+        }
+    }
+
+    /// Sends input to a pipe.
+    ///
+    /// # Errors
+    /// When the poll refuses it.
+    pub fn open_pipe_input(&mut self, fd: OwnedFd, poller: &mut Poller) -> io::Result<()> {
+        let source = EventSource::Input(self.id);
+        self.input = Some(ProcessInput::to_pipe(source, fd, poller)?);
+        Ok(())
+    }
+
+    /// Whether more input may be queued.
+    pub fn takes_input(&self) -> bool {
+        self.input.as_ref().is_some_and(ProcessInput::has_room)
+    }
+
+    /// Whether senders have to wait: there is input, but no more may be queued.
+    pub fn is_input_full(&self) -> bool {
+        self.input.is_some() && !self.takes_input()
+    }
+
+    /// Queues input, and writes as much as the process takes. Without an input it is dropped.
+    pub fn write_input(&mut self, bytes: &[u8], poller: &mut Poller) {
+        self.change_input(poller, |input| input.push(bytes));
+    }
+
+    /// The process reads its input again.
+    pub fn input_writable(&mut self, poller: &mut Poller) {
+        self.change_input(poller, ProcessInput::unblock);
+    }
+
+    /// Ends the input. A pipe is closed when everything is written; a terminal stays open.
+    pub fn end_input(&mut self, poller: &mut Poller) {
+        self.change_input(poller, ProcessInput::end);
+    }
+
+    fn change_input(&mut self, poller: &mut Poller, change: impl FnOnce(&mut ProcessInput)) {
+        if let Some(input) = &mut self.input {
+            change(input);
+            if !input.flush(&mut self.channels, poller) {
+                self.close_input(poller);
+            }
+        }
+    }
+
+    /// Drops the input, and closes its pipe.
+    pub fn close_input(&mut self, poller: &mut Poller) {
+        if let Some(input) = self.input.take() {
+            input.close(poller);
+        }
+    }
+
     /// Frees every descriptor.
     pub fn close(&mut self, poller: &mut Poller) {
         for channel in self.channels.drain(..) {
-            poller.remove(&channel.fd, channel.token);
+            channel.close(poller);
         }
         self.close_input(poller);
         self.leader_exited(poller);

@@ -7,6 +7,7 @@ use crate::reactor::output::Stream;
 use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::output::open_as_user;
 use crate::reactor::poller::{EventSource, Poller};
+use crate::reactor::process::input::ProcessInput;
 use crate::reactor::process::process_io::LiveLeader;
 use crate::reactor::process::processes::Processes;
 use crate::reactor::process::spawner::{Spawner, failure};
@@ -118,7 +119,7 @@ fn watch_ends(
         match io.open_channel(fd, stream, tty, poller) {
             Ok(number) => {
                 if tty {
-                    io.open_terminal_input(number);
+                    io.input = Some(ProcessInput::to_terminal(number));
                 }
                 channels.push(number);
             }

@@ -2,8 +2,8 @@
 
 use crate::reactor::clock::unix_ns;
 use crate::reactor::console::Consoles;
-use crate::reactor::control::connection::{Attachment, ConnectionId, Mode, Pace};
-use crate::reactor::control::status::last_lines;
+use crate::reactor::control::connection::{Attachment, ClientPace, ConnectionId, Mode};
+use crate::reactor::control::status_report::last_lines;
 use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::{Process, ProcessId};
@@ -51,8 +51,8 @@ impl Consoles<'_> {
             until_exit: params.until_exit,
             snapshot_due: drawn.then_some(history),
             pace: match params.lossless {
-                true => Pace::Block { since: None },
-                false => Pace::Skip,
+                true => ClientPace::Block { since: None },
+                false => ClientPace::Skip,
             },
             rows: params.rows.min(SIDE_MAX),
             cols: params.cols.min(SIDE_MAX),

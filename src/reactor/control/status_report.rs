@@ -2,7 +2,7 @@
 
 use crate::reactor::clock::{Clock, rfc3339_of};
 use crate::reactor::control::clients::Clients;
-use crate::reactor::control::events::{History, exit_info};
+use crate::reactor::control::event_history::{History, exit_info};
 use crate::reactor::control::parameters::process_gone;
 use crate::reactor::disk::format::Strip;
 use crate::reactor::output::Stream;
