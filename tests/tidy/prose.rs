@@ -53,7 +53,6 @@ const LEFT: &[(&str, usize)] = &[
     ("src/config", 24),
     ("src/lib.rs", 1),
     ("src/reactor", 6),
-    ("src/ring.rs", 5),
     ("src/supervisor", 49),
     ("src/wire", 29),
     ("test-programs", 8),

@@ -38,29 +38,21 @@ const CIRCLES: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Names that files in several folders share. To be emptied.
-const SHARED_FILE_NAMES: &[&str] = &["access", "reload"];
+const SHARED_FILE_NAMES: &[&str] = &["reload"];
 
 /// Types that are defined several times: name, definitions. To be emptied.
 const SHARED_TYPE_NAMES: &[(&str, usize)] = &[
     ("Access", 2),
     ("Action", 2),
-    ("Cell", 2),
-    ("Context", 2),
     ("Disk", 2),
     ("Entry", 2),
     ("Frame", 2),
     ("Input", 2),
     ("Key", 2),
     ("Kind", 3),
-    ("Outcome", 2),
     ("Output", 2),
-    ("Plan", 2),
-    ("Screen", 2),
     ("Seen", 2),
-    ("Sink", 2),
-    ("Source", 2),
-    ("State", 4),
-    ("Step", 2),
+    ("State", 2),
     ("Stream", 2),
 ];
 

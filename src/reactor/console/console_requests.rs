@@ -70,8 +70,8 @@ impl Consoles<'_> {
             process: process.name.clone(),
             tty,
             input: io.input.is_some() && !params.read_only,
-            pid: process.pid,
-            state: process.state.name().to_string(),
+            pid: process.pid(),
+            state: process.state.name().into(),
             driver: io.driver == Some(client),
             redraws: true,
         };

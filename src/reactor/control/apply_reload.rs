@@ -2,7 +2,9 @@
 
 use crate::config::ConfigError;
 use crate::reactor::control::parameters::{did_you_mean, shutting_down_error};
-use crate::supervisor::{self, Action, Change, Plan, PlanEntry, Supervisor};
+use crate::supervisor::{Action, Change, Plan, PlanEntry, Supervisor};
+use crate::text::plural::plural;
+use crate::text::suggest::closest;
 use crate::wire::{ChangeInfo, PlanEntryInfo, PlanReply, RpcError, ScaleParams, code};
 use serde_json::json;
 
@@ -17,7 +19,7 @@ pub fn check_scale(params: &ScaleParams, supervisor: &Supervisor) -> Result<(), 
     let ScaleParams { program, numprocs } = params;
     if supervisor.program(program).is_none() {
         let names = supervisor.programs().map(|program| program.name.as_str());
-        let suggestion = supervisor::closest(program, names);
+        let suggestion = closest(program, names);
         let hint = did_you_mean(suggestion);
         let message = format!("no such program: {program}{hint}");
         let data = json!({"target": program, "suggestion": suggestion});
@@ -36,8 +38,8 @@ pub fn check_scale(params: &ScaleParams, supervisor: &Supervisor) -> Result<(), 
 /// The one-line summary of an invalid config.
 pub fn refusal(error: &ConfigError) -> String {
     let count = error.error_count();
-    let plural = if count == 1 { "" } else { "s" };
-    format!("the config has {count} error{plural}; nothing was changed")
+    let errors = plural(count, "error", "errors");
+    format!("the config has {errors}; nothing was changed")
 }
 
 /// Logs the errors of a config that a reload refused. Returns the detail of the event.

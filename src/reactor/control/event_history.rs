@@ -1,6 +1,6 @@
 //! The latest events, kept for `tm events` and `why`.
 
-use crate::reactor::clock::{rfc3339_of, unix_ns};
+use crate::reactor::clock::unix_ns;
 use crate::supervisor::{Exit, Transition};
 use crate::text::timestamp::rfc3339;
 use crate::wire::{EventInfo, ExitInfo};
@@ -33,7 +33,7 @@ impl History {
 /// The event of a change of state, at the present time.
 pub fn of_transition(transition: &Transition) -> EventInfo {
     EventInfo {
-        ts: rfc3339_of(unix_ns()),
+        ts: rfc3339(unix_ns()),
         event: "process_state".to_string(),
         process: Some(transition.name.clone()),
         from: Some(transition.from.name().into()),
@@ -55,7 +55,7 @@ pub fn process_event(event: &str, process: &str, detail: String) -> EventInfo {
 /// An event of the daemon, at the present time.
 pub fn daemon_event(event: &str, detail: String) -> EventInfo {
     EventInfo {
-        ts: rfc3339_of(unix_ns()),
+        ts: rfc3339(unix_ns()),
         event: event.to_string(),
         detail,
         ..EventInfo::default()

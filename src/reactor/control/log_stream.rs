@@ -1,12 +1,13 @@
 //! `logs`: the output of any number of processes, from the rings and then live.
 
-use crate::reactor::clock::{rfc3339_of, unix_ns};
+use crate::reactor::clock::unix_ns;
 use crate::reactor::control::clients::Clients;
 use crate::reactor::control::connection::{ConnectionId, FollowCursor, Following, Mode};
 use crate::reactor::control::parameters::duration;
 use crate::reactor::output::{Output, Segment, Stream};
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::{self, Process, ProcessId};
+use crate::text::timestamp::{nanoseconds, rfc3339};
 use crate::wire::{LogLine, LogsParams, LogsReply, RpcError};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -34,7 +35,7 @@ impl Selection {
             lines: params
                 .lines
                 .map(|lines| usize::try_from(lines).unwrap_or(usize::MAX)),
-            since_ns: since.map(|span| unix_ns().saturating_sub(span.as_nanos() as u64)),
+            since_ns: since.map(|span| unix_ns().saturating_sub(nanoseconds(span))),
             follow: params.follow,
         })
     }
@@ -217,7 +218,7 @@ fn lines_of<'a>(
             LogLine {
                 process,
                 stream,
-                ts: rfc3339_of(time_ns),
+                ts: rfc3339(time_ns),
                 text,
             },
         ));

@@ -119,7 +119,7 @@ impl PendingRequests {
             pending.complete(id, |name| Outcome {
                 name: name.to_string(),
                 ok,
-                state: State::Stopped.name().to_string(),
+                state: State::Stopped.name().into(),
                 message: "removed from the config".to_string(),
                 ..Outcome::default()
             });

@@ -1,7 +1,7 @@
 //! Requests, carried out: one method for each call of the protocol.
 
 use crate::reactor::Reactor;
-use crate::reactor::clock::{Timer, rfc3339_of};
+use crate::reactor::clock::Timer;
 use crate::reactor::console::console_requests::{peek, reject_own_terminal};
 use crate::reactor::control::apply_reload;
 use crate::reactor::control::connection::{ClientConnection, ConnectionId, Mode};
@@ -13,11 +13,12 @@ use crate::reactor::control::parameters::{
 use crate::reactor::control::pending::{AwaitedState, PendingTarget, Request, immediate_outcome};
 use crate::supervisor::{Event, ProcessId, SignalScope, signal_number};
 use crate::sys;
+use crate::text::timestamp::rfc3339;
 use crate::wire::{
-    ActParams, ActReply, AttachParams, Call, DetachParams, DetachReply, DoctorCheck, DoctorReply,
-    EventsParams, EventsReply, FEATURES, HelloReply, Id, LogsParams, Outcome, PROTOCOL, PeekParams,
-    PeekReply, PlanReply, RpcError, ScaleParams, SendParams, SendReply, ShutdownParams,
-    SignalParams, WaitParams, code,
+    ActParams, ActReply, AttachParams, Call, DetachParams, DetachReply, DoctorReply, EventsParams,
+    EventsReply, FEATURES, HelloReply, Id, LogsParams, Outcome, PROTOCOL, PeekParams, PeekReply,
+    PlanReply, RpcError, ScaleParams, SendParams, SendReply, ShutdownParams, SignalParams,
+    WaitParams, code,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -90,7 +91,7 @@ impl Reactor {
             pid: sys::runtime::own_pid(),
             config: self.settings.config().path.display().to_string(),
             uid: sys::runtime::effective_uid(),
-            started_at: rfc3339_of(self.started_ns),
+            started_at: rfc3339(self.started_ns),
             shutting_down: self.supervisor.is_shutting_down(),
         }
     }
@@ -219,7 +220,7 @@ impl Reactor {
             let data = json!({"process": name, "state": process.state.name()});
             Err(RpcError::new(code::WRONG_STATE, message).with_data(data))
         };
-        if process.pid.is_none() {
+        if process.pid().is_none() {
             return refused(format!("{name} is not running"));
         }
         let io = self.processes.io_mut(id);

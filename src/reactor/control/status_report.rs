@@ -1,15 +1,17 @@
 //! The state of processes as clients see it.
 
-use crate::reactor::clock::{Clock, rfc3339_of};
+use crate::reactor::clock::Clock;
 use crate::reactor::control::clients::Clients;
 use crate::reactor::control::event_history::{History, exit_info};
 use crate::reactor::control::parameters::process_gone;
-use crate::reactor::disk::format::Strip;
 use crate::reactor::output::Stream;
 use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::{self, Desired, Process, ProcessId, Supervisor};
+use crate::text::plural::plural;
+use crate::text::strip::Strip;
+use crate::text::timestamp::rfc3339;
 use crate::wire::{ClientInfo, ClientsReply, ProcessStatus, RpcError, StatusReply, WhyReply};
 
 /// Lines of output that `why` shows.
@@ -47,23 +49,23 @@ impl Reports<'_> {
         let now = self.clock.now();
         let io = self.processes.io(process.id);
         let stragglers = io.map(|io| &io.stragglers[..]).unwrap_or_default();
-        let started_at = process.started_at.filter(|_| process.pid.is_some());
+        let started_at = process.started_at();
         ProcessStatus {
             name: process.name.clone(),
             program: process.program.clone(),
             instance: process.instance,
-            state: process.state.name().to_string(),
+            state: process.state.name().into(),
             desired: match process.desired {
                 Desired::Up => "up".to_string(),
                 Desired::Down => "down".to_string(),
             },
-            pid: process.pid,
+            pid: process.pid(),
             uptime_s: started_at.map(|at| (now.since(at).as_secs_f64() * 1000.0).round() / 1000.0),
             restarts: process.restarts,
             started_at: started_at.map(|at| self.clock.rfc3339(at)),
             exit: process
                 .last_exit
-                .filter(|_| process.pid.is_none())
+                .filter(|_| process.pid().is_none())
                 .map(exit_info),
             detail: self.detail_of_row(process),
             tty: process.launch.tty.is_some(),
@@ -102,12 +104,9 @@ impl Reports<'_> {
         };
         let text = supervisor::detail(&without, policy, now);
         let count = process.stragglers.max(io.stragglers.len() as u32);
-        let plural = if count == 1 { "" } else { "s" };
+        let counted = plural(count as usize, "straggler", "stragglers");
         let more = if count > 1 { " …" } else { "" };
-        let named = format!(
-            "{count} straggler{plural}: pid {} {}{more}",
-            first.pid, first.command
-        );
+        let named = format!("{counted}: pid {} {}{more}", first.pid, first.command);
         match text.is_empty() {
             true => named,
             false => format!("{text}; {named}"),
@@ -127,7 +126,7 @@ impl Reports<'_> {
                 read_only: attachment.read_only,
                 rows: attachment.rows,
                 cols: attachment.cols,
-                since: rfc3339_of(attachment.since_ns),
+                since: rfc3339(attachment.since_ns),
             })
         });
         clients.collect()
@@ -173,8 +172,8 @@ impl Reports<'_> {
         });
         let mut changes: Vec<String> = changes
             .map(|event| {
-                let from = event.from.as_deref().unwrap_or_default();
-                let to = event.to.as_deref().unwrap_or_default();
+                let from = event.from.clone().unwrap_or_default();
+                let to = event.to.clone().unwrap_or_default();
                 let detail = match event.detail.as_str() {
                     "" => String::new(),
                     detail => format!(" ({detail})"),
@@ -195,7 +194,7 @@ pub fn last_lines(io: &ProcessIo, lines: usize, stream: Option<Stream>) -> Vec<S
         bytes.extend_from_slice(segment.bytes);
     }
     let mut clean = Vec::new();
-    Strip::default().apply(&bytes, &mut clean);
+    Strip::default().feed(&bytes, &mut clean);
     // A line that was overwritten shows its last text.
     let shown = |line: &str| {
         let line = line.trim_end_matches('\r');

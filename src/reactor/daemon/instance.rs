@@ -200,7 +200,7 @@ impl InstanceLock {
 
     /// Removes the link of a killed daemon, which would be in the way of the socket.
     fn clear_link(&self) -> Result<(), String> {
-        let failed = |error| format!("tmd: {}", sys::trouble_at(&self.socket, &error));
+        let failed = |error| format!("tmd: {}", sys::path_error(&self.socket, &error));
         Link::clear(&self.socket).map_err(failed)
     }
 
@@ -210,7 +210,7 @@ impl InstanceLock {
         };
         match Link::make(path, &self.socket) {
             Ok(link) => self.link = Some(link),
-            Err(error) => warn_unregistered(&sys::trouble_at(path, &error)),
+            Err(error) => warn_unregistered(&sys::path_error(path, &error)),
         }
     }
 
@@ -227,7 +227,7 @@ impl InstanceLock {
         match link.restore() {
             Ok(false) => {}
             Ok(true) => log::warn!("{} was removed; recreated it", path.display()),
-            Err(error) => log::error!("{}", sys::trouble_at(path, &error)),
+            Err(error) => log::error!("{}", sys::path_error(path, &error)),
         }
     }
 
@@ -235,7 +235,7 @@ impl InstanceLock {
         let lock = sys::runtime::lock_path(&self.socket);
         let missing = error.kind() == io::ErrorKind::NotFound;
         let about = if missing { &self.socket } else { &lock };
-        self.error(&sys::trouble_at(about, error))
+        self.error(&sys::path_error(about, error))
     }
 
     fn error(&self, text: &dyn Display) -> String {

@@ -25,6 +25,7 @@ use crate::sys;
 use crate::sys::daemonize::{ForkSide, ReadyPipe};
 use crate::sys::signalfd::SignalFd;
 use crate::sys::socket::SocketFile;
+use crate::text::plural::plural;
 use mio::Interest;
 use std::fs;
 use std::io;
@@ -139,7 +140,7 @@ fn prepare(options: &DaemonOptions, config: Config, background: bool) -> Result<
     if let Some(path) = &config.daemon.pidfile {
         if let Err(error) = write_atomically(path, sys::runtime::own_pid()) {
             files.remove();
-            let text = sys::trouble_at(path, &error);
+            let text = sys::path_error(path, &error);
             return Err(format!("tmd: daemon.pidfile {text}"));
         }
         files.pidfile = Some(path.clone());
@@ -174,8 +175,13 @@ fn drop_privileges(config: Config) -> Result<(Config, bool), String> {
     let Some(user) = drops_to(&config) else {
         return Ok((config, false));
     };
-    sys::privileges::drop_for_good(user.uid, user.gid, &user.groups)
-        .map_err(|error| format!("tmd: daemon.user {}: {}", user.user, sys::words_of(&error)))?;
+    sys::privileges::drop_for_good(user.uid, user.gid, &user.groups).map_err(|error| {
+        format!(
+            "tmd: daemon.user {}: {}",
+            user.user,
+            sys::error_text(&error)
+        )
+    })?;
     // Only root can run programs as other users; loading the config again checks that.
     let config = config::load(&config.path, &Environment::current())
         .map_err(|error| format!("as daemon.user {}:\n{error}", user.user))?;
@@ -236,7 +242,7 @@ fn log_start(config: &Path, socket: &Path) {
 }
 
 fn failed(what: &'static str) -> impl Fn(io::Error) -> String {
-    move |error| format!("tmd: {what}: {}", sys::words_of(&error))
+    move |error| format!("tmd: {what}: {}", sys::error_text(&error))
 }
 
 fn poller_for(signals: &SignalFd, instance: &Instance) -> io::Result<Poller> {

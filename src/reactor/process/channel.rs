@@ -104,7 +104,7 @@ impl Channel {
     ) -> ReadOutcome {
         let max = READ_SIZE.min(max);
         if let Some(terminal) = &mut terminal {
-            terminal.make_room(output.read(0).slices, output.capacity(), max);
+            terminal.before_evict(output.read(0).slices, output.capacity(), max);
         }
         let spare = output.spare(max);
         let short = SHORT_READ.min(spare.len());

@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 pub fn take_exit(io: &ProcessIo) -> Option<Exit> {
     let leader = io.live_leader()?;
     let status = match sys::pidfd::wait(leader.pidfd.as_fd()) {
-        Ok(Some(wait)) => wait.exit,
+        Ok(Some(status)) => status,
         Ok(None) => return None,
         Err(error) => {
             // Its status is lost, but its exit is a fact.

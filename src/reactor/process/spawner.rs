@@ -111,7 +111,7 @@ fn c_string(text: &str, key: &str) -> Result<CString, SpawnFailure> {
 pub fn failure(step: String, error: &io::Error) -> SpawnFailure {
     SpawnFailure {
         step,
-        error: sys::words_of(error),
+        error: sys::error_text(error),
         errno: error.raw_os_error().unwrap_or(0),
     }
 }
