@@ -14,7 +14,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts at zero.
+    /// A clock that starts at zero.
     pub fn start() -> Self {
         Clock {
             origin: Instant::now(),
@@ -22,7 +22,7 @@ impl Clock {
         }
     }
 
-    /// Reads the clock; everything of one turn happens at the same time.
+    /// Reads the clock. Everything in one turn happens at the same time.
     pub fn tick(&mut self) -> Time {
         self.now = Time(self.origin.elapsed());
         self.now
@@ -33,12 +33,12 @@ impl Clock {
         self.now
     }
 
-    /// How long ago the turn's time was read.
+    /// Time since the turn's time was read.
     pub fn spent(&self) -> Duration {
         self.origin.elapsed().saturating_sub(self.now.0)
     }
 
-    /// The wall clock's time of a point in monotonic time, as RFC 3339 with milliseconds.
+    /// A point in monotonic time by the wall clock, as RFC 3339 with milliseconds.
     pub fn rfc3339(&self, time: Time) -> String {
         let back = Time(self.origin.elapsed()).since(time);
         timestamp::rfc3339(unix_ns().saturating_sub(timestamp::nanoseconds(back)))
@@ -53,25 +53,25 @@ pub fn unix_ns() -> u64 {
     timestamp::nanoseconds(since)
 }
 
-/// What the reactor itself waits for.
+/// A deadline of the reactor's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
-    /// A request whose time is over, by its number.
-    Waiter(u64),
-    /// A look at connections that never said anything sensible.
-    Idle,
-    /// A process's log may try again, or has stalled for long enough.
-    Log(ProcessId),
-    /// A start has waited for its logs for long enough.
-    Opening(ProcessId),
-    /// Another try to accept after running out of descriptors.
-    Accept,
-    /// Another look for what a process left behind.
-    Remains(ProcessId),
-    /// A process's terminal may get another size again.
-    Resize(ProcessId),
-    /// The end of the wait for an output that should have been written.
-    Barrier(ProcessId),
+    /// A pending request times out; its number.
+    RequestTimeout(u64),
+    /// Connections without a valid request are checked.
+    IdleClients,
+    /// A process's log retries, or has stalled for long enough.
+    LogRetry(ProcessId),
+    /// A start no longer waits for its logs.
+    LogOpenDeadline(ProcessId),
+    /// Accepting is retried after running out of descriptors.
+    AcceptRetry,
+    /// Stragglers of a process are looked for again.
+    Survey(ProcessId),
+    /// A process's terminal may be resized again.
+    ResizeAllowed(ProcessId),
+    /// A change of state is announced even if the log lacks output before it.
+    AnnounceDeadline(ProcessId),
 }
 
 /// Deadlines, the nearest first.
@@ -81,7 +81,7 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Adds one.
+    /// Adds a deadline.
     pub fn add(&mut self, at: Time, timer: Timer) {
         self.heap.push(Reverse((at, timer)));
     }
@@ -91,7 +91,7 @@ impl Timers {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Takes one that is due.
+    /// Takes the nearest timer that is due.
     pub fn due(&mut self, now: Time) -> Option<Timer> {
         if self.next()? > now {
             return None;
@@ -108,12 +108,12 @@ mod tests {
     fn timers_come_due_in_order() {
         let at = |seconds| Time(Duration::from_secs(seconds));
         let mut timers = Timers::default();
-        timers.add(at(2), Timer::Idle);
-        timers.add(at(1), Timer::Accept);
+        timers.add(at(2), Timer::IdleClients);
+        timers.add(at(1), Timer::AcceptRetry);
         assert_eq!(timers.next(), Some(at(1)));
         assert_eq!(timers.due(at(0)), None);
-        assert_eq!(timers.due(at(2)), Some(Timer::Accept));
-        assert_eq!(timers.due(at(2)), Some(Timer::Idle));
+        assert_eq!(timers.due(at(2)), Some(Timer::AcceptRetry));
+        assert_eq!(timers.due(at(2)), Some(Timer::IdleClients));
         assert_eq!(timers.due(at(9)), None);
     }
 }

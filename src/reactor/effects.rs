@@ -1,195 +1,334 @@
-//! What the supervisor decided, done.
+//! The supervisor's decisions, carried out: starts, signals, announcements, releases.
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Timer, unix_ns};
-use crate::reactor::control::event_history;
-use crate::reactor::process::process_io::Announcement;
-use crate::supervisor::{Effect, ProcessId, SignalScope, State, Transition};
-use crate::sys;
-use crate::wire::EventInfo;
-use std::os::fd::AsFd;
+use crate::reactor::control::connection::ConnectionId;
+use crate::reactor::control::event_history::{self, process_event};
+use crate::reactor::control::log_stream;
+use crate::reactor::control::pending::PendingAnswer;
+use crate::reactor::output::log_files::{LogEvent, OpenState};
+use crate::reactor::process::pidfile::write_pidfile;
+use crate::reactor::process::process_io::{Announcement, Leader};
+use crate::reactor::process::start;
+use crate::supervisor::{
+    Effect, Event, Process, ProcessId, SignalScope, SpawnFailure, State, Transition,
+};
+use crate::wire::{EventInfo, Id, RpcError};
+use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How long the news of an end waits for the log to be written.
-const BARRIER: Duration = Duration::from_secs(1);
+/// How long the announcement of an exit waits for the log to hold all output before it.
+const ANNOUNCE_MAX: Duration = Duration::from_secs(1);
 
-/// Time spent on starts in one turn: then everybody else has their say.
-const STARTS_A_TURN: Duration = Duration::from_millis(1);
+/// How long a start waits for the disk thread to open its log files.
+const LOG_OPEN_MAX: Duration = Duration::from_secs(1);
 
 impl Reactor {
-    /// Does everything that is decided, in order; starts as far as the turn's time for them goes.
+    /// Carries out all decisions in order, and starts within the turn's budget.
     pub(crate) fn apply(&mut self) {
         loop {
             self.apply_effects();
-            if self.starts_took >= STARTS_A_TURN {
-                return;
-            }
-            let Some(id) = self.starts_due.pop_front() else {
+            let Some(id) = self.spawner.next_due() else {
                 return;
             };
             let began = self.clock.tick();
-            self.spawn(id);
-            self.starts_took += self.clock.tick().since(began);
+            self.start(id);
+            self.spawner.charge(self.clock.tick().since(began));
         }
     }
 
     fn apply_effects(&mut self) {
         while let Some(effect) = self.supervisor.poll_effect() {
             match effect {
-                Effect::Spawn(id) => self.starts_due.push_back(id),
+                Effect::Spawn(id) => self.spawner.queue(id),
                 Effect::Signal { id, signal, scope } => {
                     self.signal_leader(id, signal, scope);
-                    // One that is stopped would not get it before SIGKILL.
+                    // A stopped process would not handle the signal before SIGKILL.
                     self.signal_leader(id, libc::SIGCONT, scope);
                 }
                 Effect::Kill { id, scope } => self.kill(id, scope),
-                Effect::Notify(transition) => self.notify(transition),
-                Effect::Reconfigured(id) => self.configure_logs(id),
-                Effect::Release { id, name } => self.release_child(id, &name),
+                Effect::Notify(transition) => self.queue_announcement(transition),
+                Effect::Reconfigured(id) => {
+                    if let Some(process) = self.supervisor.process(id) {
+                        self.log_files.configure(id, &process.launch);
+                    }
+                }
+                Effect::Release { id, name } => self.release(id, &name),
                 Effect::Finished => {
                     self.finished = true;
-                    self.end_followers();
+                    log_stream::end_followers(&mut self.clients);
                 }
             }
         }
     }
 
-    /// Sends a signal to a living leader or its group. A leader that is not reaped yet pins its
-    /// pid, so the group is the right one.
-    pub(crate) fn signal_leader(&mut self, id: ProcessId, signal: i32, scope: SignalScope) {
-        let Some(child) = self.children.get(&id) else {
+    /// Starts the leader of a process. The supervisor gets exactly one event: at once, or from
+    /// [`resume_start`](Self::resume_start) when the log files are open.
+    fn start(&mut self, id: ProcessId) {
+        let Some(process) = self.supervisor.process(id).cloned() else {
             return;
         };
-        let Some(leader) = &child.leader else { return };
-        let sent = match scope {
-            SignalScope::Leader => sys::pidfd::signal(leader.pidfd.as_fd(), signal),
-            SignalScope::Group => sys::pidfd::signal_group(leader.pid, signal),
+        let now = self.clock.now();
+        self.add_process(&process);
+        start::prepare_run(
+            &process,
+            &mut self.processes,
+            &mut self.log_files,
+            &mut self.poller,
+        );
+        let Some(io) = self.processes.io_mut(id) else {
+            return;
         };
-        if let Err(error) = sent
-            && error.raw_os_error() != Some(libc::ESRCH)
-        {
-            let detail = format!("signal {signal} to pid {}: {error}", leader.pid);
-            log::error!("{}: {detail}", child.name);
-            let name = child.name.clone();
-            self.publish(event_history::plain(
-                "signal_failed",
-                Some(&name),
-                detail,
-                unix_ns(),
-            ));
+        match self.log_files.open(id, &process.launch, &io.output) {
+            Err(failure) => self.spawn_failed(id, failure),
+            Ok(OpenState::Opening) if !self.log_files.is_stuck(now) => {
+                let until = now + LOG_OPEN_MAX;
+                io.leader = Leader::OpeningLogs { until };
+                self.timers.add(until, Timer::LogOpenDeadline(id));
+            }
+            Ok(OpenState::Open | OpenState::Opening) => self.spawn_leader(&process),
+        }
+    }
+
+    /// Continues a start that waited for its log files.
+    pub(crate) fn resume_start(&mut self, id: ProcessId) {
+        if let Some(process) = self.supervisor.process(id).cloned() {
+            self.spawn_leader(&process);
+        }
+    }
+
+    fn spawn_leader(&mut self, process: &Process) {
+        let id = process.id;
+        self.log_files.stop_waiting(id);
+        let spawned = start::spawn_leader(
+            process,
+            &self.spawner,
+            &mut self.processes,
+            &mut self.poller,
+        );
+        // The leader lives from now on, not from the start of the turn: other starts took time.
+        let now = self.clock.tick();
+        match spawned {
+            Ok(pid) => {
+                if let Some(io) = self.processes.io_mut(id) {
+                    write_pidfile(io, process, pid, &self.log_files);
+                }
+                let event = Event::Spawned { id, pid };
+                self.supervisor.handle_event(event, now);
+            }
+            Err(failure) => self.spawn_failed(id, failure),
+        }
+    }
+
+    /// Reports a failed start.
+    pub(crate) fn spawn_failed(&mut self, id: ProcessId, failure: SpawnFailure) {
+        if let Some(io) = self.processes.io_mut(id) {
+            io.stop_opening_logs();
+        }
+        if let Some(process) = self.supervisor.process(id) {
+            log::warn!("{}: {failure}", process.name);
+        }
+        let event = Event::SpawnFailed { id, failure };
+        self.supervisor.handle_event(event, self.clock.now());
+    }
+
+    /// Adds the I/O of a process, also of one that was never started.
+    pub(crate) fn add_process(&mut self, process: &Process) {
+        if self.processes.add(process) {
+            let groups = &self.settings.config().groups;
+            log_stream::follow_new_process(&mut self.clients, &mut self.processes, process, groups);
+        }
+    }
+
+    /// Signals the leader of a process, or its group.
+    pub(crate) fn signal_leader(&mut self, id: ProcessId, signal: i32, scope: SignalScope) {
+        let Some(io) = self.processes.io(id) else {
+            return;
+        };
+        if let Err(detail) = io.signal_leader(signal, scope) {
+            log::error!("{}: {detail}", io.name);
+            let event = process_event("signal_failed", &io.name, detail);
+            self.publish(event);
         }
     }
 
     fn kill(&mut self, id: ProcessId, scope: SignalScope) {
         self.signal_leader(id, libc::SIGKILL, scope);
         if scope == SignalScope::Group
-            && let Some(child) = self.children.get_mut(&id)
+            && let Some(io) = self.processes.io_mut(id)
         {
-            child.killing = true;
-            self.remains_due.insert(id);
+            io.killing = true;
+            self.survey.add(id);
         }
     }
 
-    /// Announces a change of state as soon as the log holds what was written before it.
-    fn notify(&mut self, transition: Transition) {
+    /// Announces a change of state as soon as the log holds the output before it.
+    fn queue_announcement(&mut self, transition: Transition) {
         let now = self.clock.now();
         let id = transition.id;
-        let Some(child) = self.children.get_mut(&id) else {
-            return self.announce_now(&transition);
+        let Some(io) = self.processes.io_mut(id) else {
+            return self.announce(&transition);
         };
         let offset = match transition.exit {
-            Some(_) => child.output.head(),
+            Some(_) => io.output.head(),
             None => 0,
         };
-        let deadline = now + BARRIER;
-        child.announcements.push_back(Announcement {
+        let deadline = now + ANNOUNCE_MAX;
+        io.announcements.push_back(Announcement {
             transition,
             offset,
             deadline,
         });
-        if self.log_reached(id, offset) || self.log_files.is_stuck(now) {
-            self.announce(id);
+        if self.log_has_reached(id, offset) || self.log_files.is_stuck(now) {
+            self.flush_announcements(id);
         } else {
-            self.mark_dirty(id);
-            self.timers.add(deadline, Timer::Barrier(id));
+            self.processes.mark_dirty(id);
+            self.timers.add(deadline, Timer::AnnounceDeadline(id));
         }
     }
 
-    /// Announces what no longer waits for the log.
-    pub(crate) fn announce(&mut self, id: ProcessId) {
+    /// Announces the changes of state that no longer wait for the log.
+    pub(crate) fn flush_announcements(&mut self, id: ProcessId) {
         let now = self.clock.now();
         let stuck = self.log_files.is_stuck(now);
-        while let Some(child) = self.children.get(&id)
-            && let Some(first) = child.announcements.front()
-            && (first.deadline <= now || stuck || self.log_reached(id, first.offset))
+        while let Some(io) = self.processes.io(id)
+            && let Some(first) = io.announcements.front()
+            && (first.deadline <= now || stuck || self.log_has_reached(id, first.offset))
         {
-            let child = self.children.get_mut(&id);
-            let Some(first) = child.and_then(|child| child.announcements.pop_front()) else {
+            let io = self.processes.io_mut(id);
+            let Some(first) = io.and_then(|io| io.announcements.pop_front()) else {
                 return;
             };
-            self.announce_now(&first.transition);
+            self.announce(&first.transition);
         }
     }
 
-    fn announce_now(&mut self, transition: &Transition) {
-        let Transition {
-            name,
-            from,
-            to,
-            detail,
-            ..
-        } = transition;
-        let pid = transition
-            .pid
-            .map(|pid| format!(" pid {pid}"))
-            .unwrap_or_default();
-        let detail = if detail.is_empty() {
-            String::new()
-        } else {
-            format!(" ({detail})")
-        };
-        match to {
-            State::Fatal => log::error!("{name}: {from} -> {to}{pid}{detail}"),
-            State::Backoff => log::warn!("{name}: {from} -> {to}{pid}{detail}"),
-            State::Stopped
-            | State::Waiting
-            | State::Starting
-            | State::Running
-            | State::Stopping
-            | State::Exited => log::info!("{name}: {from} -> {to}{pid}{detail}"),
+    /// Reports a change of state to the log, event followers, consoles and pending requests.
+    fn announce(&mut self, transition: &Transition) {
+        log_transition(transition);
+        self.publish(event_history::of_transition(transition));
+        self.consoles().on_transition(transition);
+        let id = transition.id;
+        let policy = self.supervisor.policy(id);
+        let process = self.supervisor.process(id);
+        let last_exit = process.and_then(|process| process.last_exit);
+        for answer in self.pending.on_transition(transition, policy, last_exit) {
+            self.answer(answer);
         }
-        self.publish(event_history::of_transition(transition, unix_ns()));
-        self.console_transition(transition);
-        self.waiters_transition(transition);
     }
 
-    /// Keeps an event and sends it to those who follow.
+    /// Records an event and sends it to event followers.
     pub(crate) fn publish(&mut self, event: EventInfo) {
-        self.send_event(&event);
+        self.clients.broadcast(&event);
         self.history.push(event);
     }
 
-    /// A process is no longer in the config and is down.
-    fn release_child(&mut self, id: ProcessId, name: &str) {
-        log::info!("{name}: removed");
-        if let Some(child) = self.children.get_mut(&id) {
-            for announcement in &mut child.announcements {
-                announcement.offset = 0;
-            }
-        }
-        self.announce(id);
-        self.console_removed(id);
-        self.finish_logs(id);
-        if let Some(child) = self.children.get_mut(&id) {
-            child.released = true;
-        }
-        self.finish_release(id);
-        self.waiters_released(id);
-        self.publish(event_history::plain(
-            "process_removed",
-            Some(name),
-            String::new(),
-            unix_ns(),
-        ));
+    /// Answers a request that was pending.
+    pub(crate) fn answer(&mut self, answer: PendingAnswer) {
+        let PendingAnswer { client, id, reply } = answer;
+        self.reply(client, id, Ok(json!(reply)));
     }
+
+    /// Answers a request.
+    pub(crate) fn reply(
+        &mut self,
+        client: ConnectionId,
+        id: Option<Id>,
+        outcome: Result<Value, RpcError>,
+    ) {
+        let pending = self.pending.has(client);
+        self.clients.reply(client, id, outcome, pending);
+    }
+
+    /// Sends the disk thread the output that it can take, and publishes the events of the logs.
+    pub(crate) fn pump_logs(&mut self, id: ProcessId) {
+        let now = self.clock.now();
+        let Some(io) = self.processes.io(id) else {
+            return;
+        };
+        let (events, deadline) = self.log_files.pump(id, &io.output, now, unix_ns());
+        if let Some(deadline) = deadline
+            && self.log_files.arm(id, deadline)
+        {
+            self.timers.add(deadline, Timer::LogRetry(id));
+        }
+        let name = match events.is_empty() {
+            true => return,
+            false => io.name.clone(),
+        };
+        for LogEvent { kind, detail } in events {
+            log::warn!("{name}: {detail}");
+            self.publish(process_event(kind, &name, detail));
+        }
+    }
+
+    /// Sends the last line of a process to its log: no more output comes.
+    pub(crate) fn finish_logs(&mut self, id: ProcessId) {
+        self.log_files.finish(id);
+        self.pump_logs(id);
+    }
+
+    /// Whether all output before `offset` is in the logs, or cannot be written, and the pidfile is
+    /// up to date.
+    pub(crate) fn log_has_reached(&self, id: ProcessId, offset: u64) -> bool {
+        self.processes.io(id).is_none_or(|io| {
+            io.operations_pending == 0 && self.log_files.has_reached(id, &io.output, offset)
+        })
+    }
+
+    /// A process was removed from the config and is down.
+    fn release(&mut self, id: ProcessId, name: &str) {
+        log::info!("{name}: removed");
+        if let Some(io) = self.processes.io_mut(id) {
+            let waiting = io.announcements.iter_mut();
+            waiting.for_each(|announcement| announcement.offset = 0);
+        }
+        self.flush_announcements(id);
+        self.consoles().on_removed(id);
+        self.finish_logs(id);
+        if let Some(io) = self.processes.io_mut(id) {
+            io.released = true;
+        }
+        self.release_if_written(id);
+        for answer in self.pending.on_removed(id) {
+            self.answer(answer);
+        }
+        self.publish(process_event("process_removed", name, String::new()));
+    }
+
+    /// Frees a removed process once its logs are written and its consoles are closed.
+    pub(crate) fn release_if_written(&mut self, id: ProcessId) {
+        let Some(io) = self.processes.io(id) else {
+            return;
+        };
+        let attached = !io.clients.is_empty();
+        if !io.released || attached || !self.log_has_reached(id, io.output.head()) {
+            return;
+        }
+        self.log_files.close(id);
+        self.processes.remove(id, &mut self.poller);
+    }
+}
+
+fn log_transition(transition: &Transition) {
+    let Transition { name, from, to, .. } = transition;
+    let pid = match transition.pid {
+        Some(pid) => format!(" pid {pid}"),
+        None => String::new(),
+    };
+    let detail = match transition.detail.as_str() {
+        "" => String::new(),
+        detail => format!(" ({detail})"),
+    };
+    let level = match to {
+        State::Fatal => log::Level::Error,
+        State::Backoff => log::Level::Warn,
+        State::Stopped
+        | State::Waiting
+        | State::Starting
+        | State::Running
+        | State::Stopping
+        | State::Exited => log::Level::Info,
+    };
+    log::log!(level, "{name}: {from} -> {to}{pid}{detail}");
 }

@@ -1,25 +1,26 @@
-//! Whose event it is: a typed source behind each mio token, with a generation, so that a stale
-//! event for a slot that was freed and used again is dropped.
+//! The poll, and a typed source behind each mio token. Tokens carry a generation, so that a stale
+//! event for a reused slot is dropped.
 
 use crate::supervisor::ProcessId;
 use mio::unix::SourceFd;
-use mio::{Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
-/// What a file descriptor in the poll is.
+/// The kind of a file descriptor in the poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum EventSource {
     /// The daemon's signals.
     Signals,
     /// The listening socket.
     Listener,
-    /// A leader's pidfd: readable when it has ended.
+    /// A leader's pidfd; readable when the leader has exited.
     Leader(ProcessId),
-    /// The pidfd of something that an ended leader left alive.
+    /// The pidfd of a straggler; readable when it has exited.
     Straggler(ProcessId),
-    /// A terminal's master or the read end of an output pipe, by the child's channel number.
+    /// A terminal's master or the read end of an output pipe, by its channel number.
     Output(ProcessId, u32),
     /// The write end of an input pipe.
     Input(ProcessId),
@@ -27,36 +28,59 @@ pub enum Source {
     Connection(usize),
 }
 
-/// The poll and the table of what is in it.
+/// The poll, and the table of its sources.
 #[derive(Debug)]
-pub struct Watch {
-    /// The poll itself.
-    pub poll: Poll,
-    entries: Slab<(u32, Source)>,
+pub struct Poller {
+    poll: Poll,
+    entries: Slab<(u32, EventSource)>,
     generation: u32,
 }
 
-/// The disk thread's wake-up; it needs no look-up.
+/// The token of the disk thread's waker, which has no entry in the table.
 pub const WAKE: Token = Token(usize::MAX - 1);
 
-impl Watch {
+impl Poller {
     /// An empty table.
     ///
     /// # Errors
     /// When the kernel gives no epoll instance.
     pub fn new() -> io::Result<Self> {
-        Ok(Watch {
+        Ok(Poller {
             poll: Poll::new()?,
             entries: Slab::new(),
             generation: 0,
         })
     }
 
-    /// Watches a file descriptor (edge-triggered, as always with mio).
+    /// A handle that wakes the poll from another thread.
+    ///
+    /// # Errors
+    /// When the kernel gives no eventfd.
+    pub fn waker(&self) -> io::Result<Waker> {
+        Waker::new(self.poll.registry(), WAKE)
+    }
+
+    /// Waits for events.
+    ///
+    /// # Errors
+    /// When epoll fails. An interrupted wait is not an error.
+    pub fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Watches a file descriptor, edge-triggered.
     ///
     /// # Errors
     /// When the kernel refuses it.
-    pub fn add(&mut self, fd: impl AsFd, source: Source, interest: Interest) -> io::Result<Token> {
+    pub fn add(
+        &mut self,
+        fd: impl AsFd,
+        source: EventSource,
+        interest: Interest,
+    ) -> io::Result<Token> {
         self.generation = self.generation.wrapping_add(1) & 0x7fff_ffff;
         let slot = self.entries.insert((self.generation, source));
         let token = Token((self.generation as usize) << 32 | slot);
@@ -72,29 +96,29 @@ impl Watch {
         Ok(token)
     }
 
-    /// Changes what is watched for. What holds already is told once more.
+    /// Changes the interest. Readiness that already exists raises another event.
     ///
     /// # Errors
     /// When the kernel refuses it.
-    pub fn change(&self, fd: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
+    pub fn reregister(&self, fd: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
         let raw = fd.as_fd().as_raw_fd();
         let registry = self.poll.registry();
         registry.reregister(&mut SourceFd(&raw), token, interest)
     }
 
-    /// Stops watching. To be called before the descriptor is closed: a duplicate that a child
-    /// holds would keep the old token firing.
+    /// Stops watching. Call it before the descriptor is closed: a duplicate in a child would keep
+    /// raising events with the old token.
     pub fn remove(&mut self, fd: impl AsFd, token: Token) {
         if self.source(token).is_some() {
             self.entries.remove(slot_of(token));
             let raw = fd.as_fd().as_raw_fd();
-            // It may have left the epoll by itself; the table is what decides.
+            // A descriptor may have left the epoll by itself; the table decides.
             let _ = self.poll.registry().deregister(&mut SourceFd(&raw));
         }
     }
 
-    /// Whose token it is, unless it is stale.
-    pub fn source(&self, token: Token) -> Option<Source> {
+    /// The source of a token; none for a stale one.
+    pub fn source(&self, token: Token) -> Option<EventSource> {
         let (generation, source) = self.entries.get(slot_of(token))?;
         (*generation as usize == token.0 >> 32).then_some(*source)
     }
@@ -110,17 +134,17 @@ mod tests {
 
     #[test]
     fn a_token_of_a_reused_slot_is_stale() {
-        let mut watch = Watch::new().expect("an epoll instance");
+        let mut poller = Poller::new().expect("an epoll instance");
         let (reader, _writer) = io::pipe().expect("a pipe");
-        let first = watch
-            .add(&reader, Source::Connection(1), Interest::READABLE)
+        let first = poller
+            .add(&reader, EventSource::Connection(1), Interest::READABLE)
             .expect("added");
-        watch.remove(&reader, first);
-        let second = watch
-            .add(&reader, Source::Connection(2), Interest::READABLE)
+        poller.remove(&reader, first);
+        let second = poller
+            .add(&reader, EventSource::Connection(2), Interest::READABLE)
             .expect("added");
         assert_eq!(slot_of(first), slot_of(second));
-        assert_eq!(watch.source(first), None);
-        assert_eq!(watch.source(second), Some(Source::Connection(2)));
+        assert_eq!(poller.source(first), None);
+        assert_eq!(poller.source(second), Some(EventSource::Connection(2)));
     }
 }

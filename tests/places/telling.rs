@@ -17,7 +17,7 @@ fn what_takes_effect_at_the_next_start_is_told() {
         let output = home.tm("a", arguments);
         assert_eq!(output.code, 0, "{output:?}");
         for key in ["daemon.pidfile", "daemon.socket", "daemon.log.file"] {
-            let line = format!("{key} changed: it takes effect when the daemon is started anew");
+            let line = format!("{key} changed; restart the daemon to apply it");
             assert!(output.stderr.contains(&line), "{output:?}");
         }
     }

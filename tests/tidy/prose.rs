@@ -50,7 +50,7 @@ const LEFT: &[(&str, usize)] = &[
     ("bench", 2),
     ("src/bin", 1),
     ("src/client", 176),
-    ("src/reactor", 170),
+    ("src/reactor", 6),
     ("test-programs", 8),
     ("tests", 158),
 ];

@@ -55,7 +55,7 @@ pub(crate) enum SessionEnd {
 
 /// The settings of an attachment.
 #[derive(Debug, Clone, Copy)]
-struct Settings {
+struct SessionSettings {
     read_only: bool,
     quiet: bool,
     /// The attachment starts with a snapshot.
@@ -88,7 +88,7 @@ pub(crate) struct Session {
     process: String,
     /// The process's state in words, if it does not run.
     state: String,
-    settings: Settings,
+    settings: SessionSettings,
     style: Style,
     keys: DetachKeys,
     role: RoleInfo,
@@ -127,7 +127,7 @@ impl Session {
                 Some(_) => String::new(),
                 None => format!(" ({})", reply.state),
             },
-            settings: Settings {
+            settings: SessionSettings {
                 read_only: args.read_only,
                 quiet: context.global.quiet,
                 replay: !args.no_replay,

@@ -1,121 +1,115 @@
-//! The console outlives the process: what attached clients are told of ends and new starts.
+//! Notices: the console outlives the process, so attached clients are sent its exits and starts.
 
-use crate::reactor::Reactor;
 use crate::reactor::clock::unix_ns;
-use crate::reactor::control::connection::Mode;
+use crate::reactor::console::Consoles;
 use crate::reactor::control::event_history::exit_info;
-use crate::supervisor::{Exit, Process, ProcessId, State, Transition};
+use crate::supervisor::{Exit, Process, ProcessId, State, Time, Transition};
 use crate::wire::{ExitInfo, Frame, Kind, flags};
 use serde_json::json;
 
-/// Notices that wait for a client that does not read; older ones are given up.
+/// Frames queued for a client that does not read; older notices are dropped.
 const NOTICES_MAX: usize = 32;
 
-impl Reactor {
-    /// Tells attached clients about a change of state.
-    pub(crate) fn console_transition(&mut self, transition: &Transition) {
+impl Consoles<'_> {
+    /// Sends attached clients the notice of a change of state.
+    pub fn on_transition(&mut self, transition: &Transition) {
         let id = transition.id;
-        let Some(child) = self.children.get_mut(&id) else {
+        let Some(io) = self.processes.io_mut(id) else {
             return;
         };
-        child.last_exit = transition.exit.or(child.last_exit);
-        if child.clients.is_empty() {
+        io.last_exit = transition.exit.or(io.last_exit);
+        if io.clients.is_empty() {
             return;
         }
-        let Some(process) = self.supervisor.process(id).cloned() else {
+        let Some(process) = self.supervisor.process(id) else {
             return;
         };
-        let Some(text) = notice(transition, &process, self.clock.now()) else {
+        let Some(text) = notice(transition, process, self.now) else {
             return;
         };
-        let goes_on = matches!(transition.to, State::Backoff | State::Starting);
-        if transition.exit.is_some()
-            && goes_on
-            && let Some(child) = self.children.get_mut(&id)
-        {
-            // What is said now should be seen, and not on a screen that is about to go.
-            child.reset_terminal(unix_ns());
-            self.mark_dirty(id);
+        let restarts = matches!(transition.to, State::Backoff | State::Starting);
+        if transition.exit.is_some() && restarts {
+            // The notice must not be drawn on a screen that the reset clears.
+            io.reset_terminal(unix_ns());
+            self.processes.mark_dirty(id);
         }
-        self.console_notice(id, &text);
+        self.send_notice(id, &text);
         if let Some(exit) = transition.exit {
-            self.end_consoles(id, exit_info(exit), true);
+            self.end_consoles(id, exit_info(exit), ConsoleEnd::Run);
         }
-        if self.is_at_rest(id) {
+        if process.state.is_down() {
             let exit = transition.exit.or(process.last_exit).map(exit_info);
             let fallback = ExitInfo {
                 code: Some(i32::from(transition.to == State::Fatal)),
                 signal: None,
             };
-            self.end_consoles(id, exit.unwrap_or(fallback), false);
+            self.end_consoles(id, exit.unwrap_or(fallback), ConsoleEnd::Process);
         }
     }
 
-    /// The process is no longer in the config.
-    pub(crate) fn console_removed(&mut self, id: ProcessId) {
-        let Some(child) = self.children.get(&id) else {
+    /// The process was removed from the config.
+    pub fn on_removed(&mut self, id: ProcessId) {
+        let Some(io) = self.processes.io(id) else {
             return;
         };
-        let exit = child.last_exit.unwrap_or(Exit::Code(0));
-        let text = format!("[{} removed from the config]", child.name);
-        self.console_notice(id, &text);
-        self.end_consoles(id, exit_info(exit), false);
+        let exit = io.last_exit.unwrap_or(Exit::Code(0));
+        let text = format!("[{} removed from the config]", io.name);
+        self.send_notice(id, &text);
+        self.end_consoles(id, exit_info(exit), ConsoleEnd::Process);
     }
 
-    /// A line for every attached client, behind the output that came before it.
-    fn console_notice(&mut self, id: ProcessId, text: &str) {
-        let Some(child) = self.children.get(&id) else {
+    /// Sends a line to every attached client, after the output before it.
+    fn send_notice(&mut self, id: ProcessId, text: &str) {
+        let Some(io) = self.processes.io(id) else {
             return;
         };
-        let offset = child.output.head();
-        let clients = child.clients.clone();
+        let offset = io.output.head();
         let mut frame = Frame::new(Kind::Notice, text.as_bytes());
         frame.flags = flags::IGNORABLE;
-        for client in clients {
-            let Some(connection) = self.connection_mut(client) else {
+        for client in &io.clients {
+            let Some(attachment) = self.clients.attachment_mut(*client) else {
                 continue;
             };
-            let Mode::Attached(attachment) = &mut connection.mode else {
-                continue;
-            };
-            if attachment.marks.len() >= NOTICES_MAX {
-                attachment.marks.pop_front();
+            if attachment.queued_frames.len() >= NOTICES_MAX {
+                attachment.queued_frames.pop_front();
             }
-            attachment.marks.push_back((offset, frame.clone()));
-            self.unflushed.insert(client.slot);
+            attachment.queued_frames.push_back((offset, frame.clone()));
+            self.clients.queue_flush(*client);
         }
     }
 
-    /// Ends the consoles with the exit: of all, or of those who wanted only this run.
-    fn end_consoles(&mut self, id: ProcessId, exit: ExitInfo, only_until_exit: bool) {
-        let Some(child) = self.children.get(&id) else {
+    /// Ends consoles with the exit.
+    fn end_consoles(&mut self, id: ProcessId, exit: ExitInfo, ended: ConsoleEnd) {
+        let Some(io) = self.processes.io(id) else {
             return;
         };
-        let offset = child.output.head();
+        let offset = io.output.head();
         let frame = Frame::new(Kind::Exit, json!(exit).to_string());
-        for client in child.clients.clone() {
-            let Some(connection) = self.connection_mut(client) else {
+        for client in &io.clients {
+            let Some(attachment) = self.clients.attachment_mut(*client) else {
                 continue;
             };
-            let Mode::Attached(attachment) = &mut connection.mode else {
-                continue;
-            };
-            if attachment.ending || (only_until_exit && !attachment.until_exit) {
+            if attachment.closing || (ended == ConsoleEnd::Run && !attachment.until_exit) {
                 continue;
             }
-            attachment.marks.push_back((offset, frame.clone()));
-            attachment.ending = true;
-            self.unflushed.insert(client.slot);
+            attachment.queued_frames.push_back((offset, frame.clone()));
+            attachment.closing = true;
+            self.clients.queue_flush(*client);
         }
     }
 }
 
-/// What a console says about a change of state; nothing about those that follow by themselves.
-fn notice(
-    transition: &Transition,
-    process: &Process,
-    now: crate::supervisor::Time,
-) -> Option<String> {
+/// The end that a console waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConsoleEnd {
+    /// One run: consoles that were attached until its exit end.
+    Run,
+    /// The process: all consoles end.
+    Process,
+}
+
+/// The notice of a change of state; none for a change that follows from another one.
+fn notice(transition: &Transition, process: &Process, now: Time) -> Option<String> {
     let name = &transition.name;
     let how = match transition.exit {
         Some(Exit::Code(code)) => format!("exited with code {code}"),
@@ -123,7 +117,7 @@ fn notice(
         None => transition.detail.clone(),
     };
     match (transition.from, transition.to) {
-        // What failed before it ran says itself when it is tried again.
+        // A start that failed before exec is not announced as a restart: the next try is.
         (_, State::Backoff) if transition.exit.is_none() => Some(format!("[{name}: {how}]")),
         (_, State::Backoff) => {
             let delay = process

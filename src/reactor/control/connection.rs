@@ -1,8 +1,8 @@
-//! A control connection: bytes in, bytes out, both bounded. What the bytes mean is decided in
-//! `control`, `attach` and `follow`.
+//! A control connection: bytes in, bytes out, both bounded. Other modules give the bytes their
+//! meaning: `requests`, `console` and `log_stream`.
 
 use crate::reactor::output::Stream;
-use crate::reactor::poller::{Source, Watch};
+use crate::reactor::poller::{EventSource, Poller};
 use crate::supervisor::{ProcessId, Time};
 use crate::sys::socket::Peer;
 use crate::wire::{Frame, FrameDecoder, LineDecoder, Message, RoleInfo};
@@ -11,16 +11,13 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Answers that wait for a slow reader; above this its requests are not read any more.
+/// Replies that a slow reader has not taken, in bytes; above this its requests are not read.
 const OUTGOING_HIGH: usize = 256 * 1024;
 
-/// Above this an event follower misses events rather than growing the daemon.
-pub const EVENTS_HIGH: usize = 1024 * 1024;
-
 /// One read of a connection, in bytes.
-const READ_SIZE: usize = 64 * 1024;
+pub(super) const READ_SIZE: usize = 64 * 1024;
 
-/// A connection for as long as it lives; the serial makes a reused slot distinguishable.
+/// Names a connection. The serial distinguishes connections that reuse a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId {
     /// Slot in the slab.
@@ -29,12 +26,12 @@ pub struct ConnectionId {
     pub serial: u64,
 }
 
-/// What a connection is used for.
+/// The use of a connection.
 #[derive(Debug)]
 pub enum Mode {
-    /// Requests and answers, a line each.
+    /// Requests and replies, a line each.
     Lines,
-    /// Requests and answers, and a notification for each event.
+    /// Requests and replies, and a notification for each event.
     Events,
     /// Frames of one process's console.
     Attached(Attachment),
@@ -45,117 +42,151 @@ pub enum Mode {
 /// One attached client.
 #[derive(Debug)]
 pub struct Attachment {
-    /// To this process.
+    /// The process it is attached to.
     pub process: ProcessId,
     /// Ring offset of the next byte to send.
     pub cursor: u64,
-    /// Never writes, never sizes.
+    /// Its input and its terminal's size are ignored.
     pub read_only: bool,
-    /// Ends with the run instead of the process.
+    /// The attachment ends with the run instead of the process.
     pub until_exit: bool,
-    /// A whole picture is due before the stream goes on.
-    pub needs_snapshot: bool,
-    /// Lines of history in the next picture; later ones only repair what was skipped.
-    pub history: u32,
-    /// Slow the process down, within a bound, rather than skip.
-    pub lossless: bool,
-    /// Since when the process waits for this client.
-    pub waited_for: Option<Time>,
+    /// A snapshot precedes further output; with this many lines of history.
+    pub snapshot_due: Option<u32>,
+    /// The consequence of not keeping up with the process.
+    pub pace: ClientPace,
     /// Rows of its terminal, 0 if it has none.
     pub rows: u16,
     /// Columns of its terminal, 0 if it has none.
     pub cols: u16,
     /// Unix time of attaching, in nanoseconds.
     pub since_ns: u64,
-    /// When it came or typed last: who of the others drives when the driver leaves.
-    pub active: Time,
-    /// What it was told of its role last.
-    pub told: Option<RoleInfo>,
+    /// When it attached or last sent input. The most recent client becomes the next driver.
+    pub last_input: Time,
+    /// The role it was last sent.
+    pub last_role: Option<RoleInfo>,
     /// Frames to send when the stream has reached an offset.
-    pub marks: VecDeque<(u64, Frame)>,
-    /// It goes when the last mark is sent.
-    pub ending: bool,
+    pub queued_frames: VecDeque<(u64, Frame)>,
+    /// The connection closes after the last queued frame.
+    pub closing: bool,
+}
+
+/// How an attached client and its process wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientPace {
+    /// A slow client skips output.
+    Skip,
+    /// The process waits for a slow client, within a bound.
+    Block {
+        /// When the process began to wait.
+        since: Option<Time>,
+    },
 }
 
 /// One `logs` client.
 #[derive(Debug)]
 pub struct Following {
-    /// What was asked for: a process that comes later may be meant too.
+    /// The requested targets; processes that appear later can match them too.
     pub targets: Vec<String>,
-    /// Whose output.
+    /// A cursor for each process.
     pub cursors: Vec<FollowCursor>,
-    /// Those of `cursors` that have something to send, in order of arrival.
+    /// Indices of cursors that have something to send, in order of arrival.
     pub ready: VecDeque<usize>,
     /// Only this stream.
     pub stream: Option<Stream>,
-    /// Goes on with what comes; otherwise each cursor has its end.
+    /// Sends new output; otherwise each cursor has its end.
     pub follow: bool,
-    /// Whose data was sent last.
-    pub current: Option<(usize, Stream)>,
 }
 
-/// Where a `logs` client is in the output of one process.
+/// The position of a `logs` client in the output of one process.
 #[derive(Debug)]
 pub struct FollowCursor {
-    /// Whose.
+    /// The process.
     pub process: ProcessId,
     /// `PROGRAM:INDEX`.
     pub name: String,
     /// Ring offset of the next byte to send.
     pub cursor: u64,
-    /// Where it ends, without `follow`.
+    /// Offset of the end, without `follow`.
     pub end: u64,
-    /// On the list of those that are ready.
+    /// On the list of ready cursors.
     pub ready: bool,
+}
+
+/// Whether requests and frames of a connection are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadState {
+    /// They are.
+    Open,
+    /// Not now: the process takes no input, or the client does not read its replies.
+    Paused,
+    /// The client has sent everything; replies can still be due.
+    Eof,
+}
+
+/// Which directions the client has closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remote {
+    /// None.
+    Open,
+    /// It sends nothing more.
+    HalfClosed,
+    /// Both.
+    Closed,
+}
+
+/// Whether the socket takes bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteState {
+    /// It does, as far as is known.
+    Ready,
+    /// Its buffer is full.
+    Blocked,
+    /// Writing failed: the connection is closed at the next flush.
+    Failed,
 }
 
 /// A client's connection.
 #[derive(Debug)]
-pub struct Connection {
+pub struct ClientConnection {
     /// Its identity.
     pub id: ConnectionId,
     fd: OwnedFd,
     token: Token,
-    /// Who is at the other end.
+    /// The client, as the kernel identifies it.
     pub peer: Peer,
-    /// What it is used for.
+    /// Its use.
     pub mode: Mode,
-    /// Requests.
+    /// Decodes requests.
     pub lines: LineDecoder,
-    /// Frames, after a switch.
+    /// Decodes frames, after a switch.
     pub frames: FrameDecoder,
     out: Vec<u8>,
     out_start: usize,
-    writable: bool,
-    /// The poll tells when it takes bytes again. Not always: then each read at the other end
-    /// would wake the daemon.
-    armed: bool,
-    /// The other end will send nothing more.
-    pub read_closed: bool,
-    /// On the list of those that have something to read.
+    /// Whether it is read.
+    pub read: ReadState,
+    /// Which directions the client has closed.
+    pub remote: Remote,
+    /// Whether it takes bytes.
+    pub write: WriteState,
+    /// The poll reports when it takes bytes again. Only armed while blocked: otherwise each read
+    /// of the client would wake the daemon.
+    write_armed: bool,
+    /// On the list of connections to read.
     pub queued: bool,
-    /// Reading waits: its process takes no input now, or it does not read its answers.
-    pub held: bool,
-    /// It sent at least one valid request.
-    pub spoke: bool,
-    /// When it was accepted, or last heard of.
-    pub heard: Time,
-    /// Its last request has been read; it may still wait for answers.
-    pub input_ended: bool,
-    /// The other end is closed in both directions.
-    pub gone: bool,
-    /// It goes as soon as everything is written.
-    pub closing: bool,
-    /// It goes now.
-    pub broken: bool,
+    /// It has sent at least one valid request.
+    pub has_valid_request: bool,
+    /// When it was accepted, or last sent a request.
+    pub last_activity: Time,
+    /// It closes as soon as everything is written.
+    pub close_after_flush: bool,
 }
 
-/// What one read brought.
+/// The result of one read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Incoming {
-    /// Bytes; there may be more.
+pub enum Received {
+    /// Bytes; more may follow.
     Bytes,
-    /// Bytes, and nothing more now.
+    /// Bytes that drained the socket.
     LastBytes,
     /// Nothing now.
     Drained,
@@ -163,7 +194,7 @@ pub enum Incoming {
     Closed,
 }
 
-impl Connection {
+impl ClientConnection {
     /// Takes over an accepted socket.
     ///
     /// # Errors
@@ -173,10 +204,10 @@ impl Connection {
         fd: OwnedFd,
         peer: Peer,
         now: Time,
-        watch: &mut Watch,
+        poller: &mut Poller,
     ) -> io::Result<Self> {
-        let token = watch.add(&fd, Source::Connection(id.slot), Interest::READABLE)?;
-        Ok(Connection {
+        let token = poller.add(&fd, EventSource::Connection(id.slot), Interest::READABLE)?;
+        Ok(ClientConnection {
             id,
             fd,
             token,
@@ -186,57 +217,67 @@ impl Connection {
             frames: FrameDecoder::default(),
             out: Vec::new(),
             out_start: 0,
-            writable: true,
-            armed: false,
-            read_closed: false,
+            read: ReadState::Open,
+            remote: Remote::Open,
+            write: WriteState::Ready,
+            write_armed: false,
             queued: false,
-            held: false,
-            spoke: false,
-            heard: now,
-            input_ended: false,
-            gone: false,
-            closing: false,
-            broken: false,
+            has_valid_request: false,
+            last_activity: now,
+            close_after_flush: false,
         })
     }
 
-    /// Leaves the poll; to be called before it is dropped.
-    pub fn unwatch(&self, watch: &mut Watch) {
-        watch.remove(&self.fd, self.token);
+    /// Leaves the poll. Call it before the connection is dropped.
+    pub fn unwatch(&self, poller: &mut Poller) {
+        poller.remove(&self.fd, self.token);
+    }
+
+    /// Its attachment, if it is attached.
+    pub fn attachment(&self) -> Option<&Attachment> {
+        match &self.mode {
+            Mode::Attached(attachment) => Some(attachment),
+            Mode::Lines | Mode::Events | Mode::Following(_) => None,
+        }
+    }
+
+    /// Whether it carries requests, a line each.
+    pub fn has_lines(&self) -> bool {
+        matches!(self.mode, Mode::Lines | Mode::Events)
     }
 
     /// One read, into the decoder of the mode.
-    pub fn read_once(&mut self, scratch: &mut Vec<u8>) -> Incoming {
+    pub fn read_once(&mut self, scratch: &mut Vec<u8>) -> Received {
         scratch.resize(READ_SIZE, 0);
         match crate::sys::io::read(self.fd.as_fd(), scratch) {
-            Ok(0) => Incoming::Closed,
+            Ok(0) => Received::Closed,
             Ok(n) => {
                 match self.mode {
                     Mode::Lines | Mode::Events => self.lines.push(&scratch[..n]),
                     Mode::Attached(_) | Mode::Following(_) => self.frames.push(&scratch[..n]),
                 }
-                // What comes later is told anew; only the end may have been told already.
-                match n < scratch.len() && !self.read_closed {
-                    true => Incoming::LastBytes,
-                    false => Incoming::Bytes,
+                // Later bytes raise another event; a close may have raised its event already.
+                match n < scratch.len() && self.remote == Remote::Open {
+                    true => Received::LastBytes,
+                    false => Received::Bytes,
                 }
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Incoming::Drained,
-            Err(_) => Incoming::Closed,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Received::Drained,
+            Err(_) => Received::Closed,
         }
     }
 
-    /// At the end of input: a request that lacks its newline is given one. False without one.
+    /// Adds the newline that the last request lacks at the end of input. Returns whether there is
+    /// such a request.
     pub fn end_line(&mut self) -> bool {
-        let lines = matches!(self.mode, Mode::Lines | Mode::Events);
-        let begun = lines && self.lines.pending() > 0;
-        if begun {
+        let unfinished = self.has_lines() && self.lines.pending() > 0;
+        if unfinished {
             self.lines.push(b"\n");
         }
-        begun
+        unfinished
     }
 
-    /// Goes over to frames, with what came behind the request.
+    /// Switches to frames, starting with the bytes after the request.
     pub fn switch(&mut self, mode: Mode) {
         let rest = self.lines.take_rest();
         self.frames.push(&rest);
@@ -257,54 +298,52 @@ impl Connection {
         self.out.extend_from_slice(bytes);
     }
 
-    /// Bytes that wait to be written.
+    /// Number of queued bytes.
     pub fn outgoing(&self) -> usize {
         self.out.len() - self.out_start
     }
 
-    /// Too many answers wait: no more requests are taken from it.
+    /// Whether too many replies are queued to read more requests.
     pub fn is_clogged(&self) -> bool {
         self.outgoing() > OUTGOING_HIGH
     }
 
-    /// Nothing is asked any more and nothing is open: it goes when all is written. `waits` tells
-    /// whether an answer is still to come.
-    pub fn owes_nothing(&self, waits: bool) -> bool {
-        self.input_ended && matches!(self.mode, Mode::Lines) && !waits
+    /// Whether it has sent its last request and expects no reply. `reply_pending` says whether a
+    /// request still waits for its reply.
+    pub fn owes_nothing(&self, reply_pending: bool) -> bool {
+        self.read == ReadState::Eof && matches!(self.mode, Mode::Lines) && !reply_pending
     }
 
-    /// The socket took bytes again.
-    pub fn set_writable(&mut self) {
-        self.writable = true;
+    /// The socket takes bytes again.
+    pub fn unblock(&mut self) {
+        if self.write == WriteState::Blocked {
+            self.write = WriteState::Ready;
+        }
     }
 
-    /// Has the poll tell when bytes are taken again, exactly while that is waited for.
-    pub fn arm(&mut self, watch: &Watch) {
-        let wanted = !self.writable;
-        if wanted == self.armed {
+    /// Has the poll report when bytes are taken again, exactly while the socket is blocked.
+    pub fn arm(&mut self, poller: &Poller) {
+        let wanted = self.write == WriteState::Blocked;
+        if wanted == self.write_armed {
             return;
         }
         let interest = match wanted {
             true => Interest::READABLE | Interest::WRITABLE,
             false => Interest::READABLE,
         };
-        self.broken |= watch.change(&self.fd, self.token, interest).is_err();
-        self.armed = wanted;
+        if poller.reregister(&self.fd, self.token, interest).is_err() {
+            self.write = WriteState::Failed;
+        }
+        self.write_armed = wanted;
     }
 
-    /// Whether another write may bring something.
-    pub fn can_write(&self) -> bool {
-        self.writable && !self.broken
-    }
-
-    /// Writes what waits; `true` when nothing is left.
+    /// Writes queued bytes. Returns `true` when none are left.
     pub fn flush(&mut self) -> bool {
-        while self.outgoing() > 0 && self.can_write() {
+        while self.outgoing() > 0 && self.write == WriteState::Ready {
             let rest = &self.out[self.out_start..];
             match crate::sys::io::write(self.fd.as_fd(), rest) {
                 Ok(n) => self.out_start += n,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
-                Err(_) => self.broken = true,
+                Err(error) => self.write = WriteState::after(&error),
             }
         }
         if self.outgoing() > 0 {
@@ -318,19 +357,18 @@ impl Connection {
         true
     }
 
-    /// Writes a frame from pieces that stay where they are; only what the socket does not take
-    /// of a frame begun is copied. To be called with nothing outgoing.
+    /// Writes a frame from pieces, without copying; only bytes that the socket does not take are
+    /// queued. Call it with nothing queued.
     pub fn send_pieces(&mut self, pieces: &[IoSlice<'_>]) {
         debug_assert_eq!(self.outgoing(), 0);
         let written = match crate::sys::io::write_vectored(self.fd.as_fd(), pieces) {
             Ok(n) => n,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.writable = false;
+            Err(error) => {
+                self.write = WriteState::after(&error);
+                if self.write == WriteState::Failed {
+                    return;
+                }
                 0
-            }
-            Err(_) => {
-                self.broken = true;
-                return;
             }
         };
         let mut skip = written;
@@ -338,6 +376,15 @@ impl Connection {
             let from = skip.min(piece.len());
             skip -= from;
             self.send_bytes(&piece[from..]);
+        }
+    }
+}
+
+impl WriteState {
+    fn after(error: &io::Error) -> WriteState {
+        match error.kind() {
+            ErrorKind::WouldBlock => WriteState::Blocked,
+            _ => WriteState::Failed,
         }
     }
 }

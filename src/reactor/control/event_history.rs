@@ -1,11 +1,12 @@
 //! The latest events, kept for `tm events` and `why`.
 
+use crate::reactor::clock::unix_ns;
 use crate::supervisor::{Exit, Transition};
 use crate::text::timestamp::rfc3339;
 use crate::wire::{EventInfo, ExitInfo};
 use std::collections::VecDeque;
 
-/// How many events are kept.
+/// Number of events that are kept.
 const KEPT: usize = 1000;
 
 /// The latest events, oldest first.
@@ -15,7 +16,7 @@ pub struct History {
 }
 
 impl History {
-    /// Adds one, gives up the oldest.
+    /// Adds an event and drops the oldest when there are too many.
     pub fn push(&mut self, event: EventInfo) {
         if self.events.len() == KEPT {
             self.events.pop_front();
@@ -23,16 +24,16 @@ impl History {
         self.events.push_back(event);
     }
 
-    /// All that are kept.
+    /// All kept events.
     pub fn all(&self) -> impl Iterator<Item = &EventInfo> {
         self.events.iter()
     }
 }
 
-/// The event of a change of state.
-pub fn of_transition(transition: &Transition, unix_ns: u64) -> EventInfo {
+/// The event of a change of state, at the present time.
+pub fn of_transition(transition: &Transition) -> EventInfo {
     EventInfo {
-        ts: rfc3339(unix_ns),
+        ts: rfc3339(unix_ns()),
         event: "process_state".to_string(),
         process: Some(transition.name.clone()),
         from: Some(transition.from.name().into()),
@@ -43,18 +44,25 @@ pub fn of_transition(transition: &Transition, unix_ns: u64) -> EventInfo {
     }
 }
 
-/// Any other event.
-pub fn plain(event: &str, process: Option<&str>, detail: String, unix_ns: u64) -> EventInfo {
+/// Any other event of a process, at the present time.
+pub fn process_event(event: &str, process: &str, detail: String) -> EventInfo {
     EventInfo {
-        ts: rfc3339(unix_ns),
+        process: Some(process.to_string()),
+        ..daemon_event(event, detail)
+    }
+}
+
+/// An event of the daemon, at the present time.
+pub fn daemon_event(event: &str, detail: String) -> EventInfo {
+    EventInfo {
+        ts: rfc3339(unix_ns()),
         event: event.to_string(),
-        process: process.map(str::to_string),
         detail,
         ..EventInfo::default()
     }
 }
 
-/// How the wire spells the end of a run.
+/// The end of a run in the form of the protocol.
 pub fn exit_info(exit: Exit) -> ExitInfo {
     match exit {
         Exit::Code(code) => ExitInfo {
@@ -65,5 +73,20 @@ pub fn exit_info(exit: Exit) -> ExitInfo {
             code: None,
             signal: Some(signal),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_event_is_dropped() {
+        let mut history = History::default();
+        for number in 0..=KEPT {
+            history.push(daemon_event("test", number.to_string()));
+        }
+        assert_eq!(history.all().count(), KEPT);
+        assert_eq!(history.all().next().expect("an event").detail, "1");
     }
 }

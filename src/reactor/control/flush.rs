@@ -1,188 +1,163 @@
-//! The end of a turn: what waits is written, each client as far as it takes it.
+//! The end of a turn: queued bytes and new output are written, each client as far as it takes them.
 
-use crate::reactor::control::connection::{Connection, ConnectionId, Mode};
+use crate::reactor::control::client_table::{Clients, Closed};
+use crate::reactor::control::connection::{ClientConnection, ClientPace, Mode, WriteState};
 use crate::reactor::control::log_stream::stream_name;
 use crate::reactor::output::{Output, Segment, Stream};
-use crate::reactor::{Child, Reactor};
+use crate::reactor::poller::Poller;
+use crate::reactor::process::process_io::ProcessIo;
+use crate::reactor::process::processes::Processes;
 use crate::supervisor::ProcessId;
 use crate::wire::{Frame, HEADER_LEN, Kind, PAYLOAD_MAX, SourceInfo, flags};
 use serde_json::json;
-use std::collections::HashMap;
 use std::io::IoSlice;
 
 /// Output sent to one client in one turn, in bytes.
 const BYTES_A_TURN: usize = 256 * 1024;
 
-/// Output in one frame: what a client that stops in the middle of one costs.
+/// Output in one frame, in bytes. A client that stops reading within a frame costs this much.
 const FRAME_BYTES: usize = 8 * 1024;
 
-impl Reactor {
-    /// Writes to every connection that has something to write.
-    pub(crate) fn flush(&mut self) {
-        for slot in std::mem::take(&mut self.unflushed) {
-            let Some(connection) = self.connections.get_mut(slot) else {
-                continue;
-            };
-            let rest = flush_connection(connection, &self.children);
-            connection.arm(&self.watch);
-            if rest == Rest::Later {
-                self.unflushed.insert(slot);
-            }
-            let done = connection.broken || (connection.closing && rest == Rest::Nothing);
-            let id = connection.id;
-            let lossless = match &connection.mode {
-                Mode::Attached(attachment) if attachment.lossless => Some(attachment.process),
-                _ => None,
-            };
-            if done {
-                self.close_connection(slot);
-            } else {
-                self.unclog(id);
-            }
-            if let Some(process) = lossless {
-                self.resume_outputs(process);
-            }
-        }
-        self.flush_again = !self.unflushed.is_empty();
-    }
-
-    /// A client that reads its answers again is listened to again.
-    fn unclog(&mut self, client: ConnectionId) {
-        let Some(connection) = self.connection_mut(client) else {
-            return;
-        };
-        let lines = matches!(connection.mode, Mode::Lines | Mode::Events);
-        if connection.held && lines && !connection.is_clogged() {
-            connection.held = false;
-            self.queue_connection(client.slot);
-        }
-    }
-
-    /// Hands new output on: to the logs, to those who are attached, to those who follow.
-    pub(crate) fn hand_on_output(&mut self) {
-        for id in std::mem::take(&mut self.dirty) {
-            let Some(child) = self.children.get_mut(&id) else {
-                continue;
-            };
-            child.dirty = false;
-            for client in &child.clients {
-                self.unflushed.insert(client.slot);
-            }
-            self.wake_followers(id);
-            self.pump_logs(id);
-            self.announce(id);
-        }
-    }
+/// The result of flushing all clients.
+#[derive(Debug, Default)]
+pub struct Flushed {
+    /// Connections that failed, or were due to close.
+    pub closed: Vec<Closed>,
+    /// Processes that may have waited for one of these clients.
+    pub unblocked: Vec<ProcessId>,
 }
 
-/// Why a flush ended.
+/// Why the flush of one client ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
+enum FlushResult {
     /// Everything is written.
-    Nothing,
-    /// The socket takes no more; it will say when it does.
-    Socket,
-    /// The turn's share is spent.
-    Later,
+    UpToDate,
+    /// The socket takes no more; the poll reports when it does.
+    Blocked,
+    /// The client's share of the turn is spent.
+    BudgetSpent,
 }
 
-fn flush_connection(connection: &mut Connection, children: &HashMap<ProcessId, Child>) -> Rest {
+impl Clients {
+    /// Writes to every client that has something to write.
+    pub fn flush(&mut self, processes: &Processes, poller: &mut Poller) -> Flushed {
+        let mut flushed = Flushed::default();
+        for slot in self.take_unflushed() {
+            let Some(connection) = self.in_slot(slot) else {
+                continue;
+            };
+            let result = flush_connection(connection, processes);
+            connection.arm(poller);
+            let id = connection.id;
+            let done = connection.write == WriteState::Failed
+                || (connection.close_after_flush && result == FlushResult::UpToDate);
+            let reads_replies = connection.has_lines() && !connection.is_clogged();
+            if let Some(attachment) = connection.attachment()
+                && let ClientPace::Block { .. } = attachment.pace
+            {
+                flushed.unblocked.push(attachment.process);
+            }
+            if done {
+                flushed.closed.extend(self.close(slot, poller));
+                continue;
+            }
+            if result == FlushResult::BudgetSpent {
+                self.queue_flush(id);
+            }
+            if reads_replies {
+                self.resume_reading(id);
+            }
+        }
+        flushed
+    }
+}
+
+fn flush_connection(connection: &mut ClientConnection, processes: &Processes) -> FlushResult {
     let mut budget = BYTES_A_TURN;
     loop {
         if !connection.flush() {
-            return Rest::Socket;
+            return FlushResult::Blocked;
         }
-        if connection.broken {
-            return Rest::Nothing;
+        if connection.write == WriteState::Failed {
+            return FlushResult::UpToDate;
         }
         if budget == 0 {
-            return Rest::Later;
+            return FlushResult::BudgetSpent;
         }
-        let sent = if connection.closing {
-            None
-        } else {
-            match connection.mode {
-                Mode::Lines | Mode::Events => None,
-                Mode::Attached(_) => send_console(connection, children),
-                Mode::Following(_) => send_followed(connection, children),
-            }
+        let sent = match connection.mode {
+            _ if connection.close_after_flush => None,
+            Mode::Lines | Mode::Events => None,
+            Mode::Attached(_) => send_console(connection, processes),
+            Mode::Following(_) => send_followed(connection, processes),
         };
         match sent {
-            None => return Rest::Nothing,
+            None => return FlushResult::UpToDate,
             Some(bytes) => budget = budget.saturating_sub(bytes.max(1)),
         }
     }
 }
 
-/// Sends the next piece of a console; `None` when it is up to date.
-fn send_console(
-    connection: &mut Connection,
-    children: &HashMap<ProcessId, Child>,
-) -> Option<usize> {
+/// Sends the next piece of a console. Returns `None` when the client is up to date.
+fn send_console(connection: &mut ClientConnection, processes: &Processes) -> Option<usize> {
     let Mode::Attached(attachment) = &mut connection.mode else {
         return None;
     };
-    let child = children.get(&attachment.process)?;
-    if attachment.needs_snapshot {
-        attachment.needs_snapshot = false;
-        attachment.cursor = child.output.head();
-        let history = std::mem::take(&mut attachment.history);
+    let io = processes.io(attachment.process)?;
+    if let Some(history) = attachment.snapshot_due.take() {
+        attachment.cursor = io.output.head();
         let size = (attachment.rows, attachment.cols);
-        let bytes = snapshot(child, attachment.cursor, history as usize, size);
+        let bytes = snapshot(io, attachment.cursor, history as usize, size);
         connection.send_bytes(&bytes);
         return Some(bytes.len());
     }
     let cursor = attachment.cursor;
-    if let Some((offset, _)) = attachment.marks.front()
+    if let Some((offset, _)) = attachment.queued_frames.front()
         && *offset <= cursor
     {
-        let (_, frame) = attachment.marks.pop_front()?;
-        let last = attachment.ending && attachment.marks.is_empty();
+        let (_, frame) = attachment.queued_frames.pop_front()?;
+        let last = attachment.closing && attachment.queued_frames.is_empty();
         connection.send_bytes(&frame.to_bytes());
-        connection.closing |= last;
+        connection.close_after_flush |= last;
         return Some(1);
     }
-    let tail = child.output.tail();
+    let tail = io.output.tail();
     if cursor < tail {
-        // Overrun: whoever is too slow loses the middle, never the end.
+        // Overrun: a slow client loses the middle, never the end.
         attachment.cursor = tail;
-        attachment.needs_snapshot = child.terminal.is_some();
+        attachment.snapshot_due = io.terminal.is_some().then_some(0);
         let skipped = (tail - cursor).to_be_bytes();
         connection.send_bytes(&Frame::new(Kind::Skipped, skipped).to_bytes());
         return Some(1);
     }
     let until = attachment
-        .marks
+        .queued_frames
         .front()
         .map_or(u64::MAX, |(offset, _)| *offset);
-    let segment = next_segment(&child.output, cursor, None, until)?;
+    let segment = next_segment(&io.output, cursor, None, until)?;
     attachment.cursor = segment.offset + segment.bytes.len() as u64;
     send_data(connection, &segment);
     Some(segment.bytes.len())
 }
 
-/// Sends the next piece of a `logs` client; `None` when it is up to date.
-fn send_followed(
-    connection: &mut Connection,
-    children: &HashMap<ProcessId, Child>,
-) -> Option<usize> {
+/// Sends the next piece of a `logs` client. Returns `None` when the client is up to date.
+fn send_followed(connection: &mut ClientConnection, processes: &Processes) -> Option<usize> {
     let Mode::Following(following) = &mut connection.mode else {
         return None;
     };
     let Some(index) = following.ready.pop_front() else {
         if !following.follow {
             connection.send_bytes(&Frame::new(Kind::End, []).to_bytes());
-            connection.closing = true;
+            connection.close_after_flush = true;
             return Some(1);
         }
         return None;
     };
     let cursor = following.cursors.get_mut(index)?;
     cursor.ready = false;
-    let Some(child) = children.get(&cursor.process) else {
+    let Some(io) = processes.io(cursor.process) else {
         return Some(1);
     };
-    let tail = child.output.tail();
+    let tail = io.output.tail();
     if cursor.cursor < tail {
         let skipped = tail - cursor.cursor;
         cursor.cursor = tail;
@@ -192,7 +167,6 @@ fn send_followed(
             process: cursor.name.clone(),
             ..SourceInfo::default()
         };
-        following.current = None;
         let source = Frame::new(Kind::Source, json!(source).to_string());
         connection.send_bytes(&source.to_bytes());
         let skipped = Frame::new(Kind::Skipped, skipped.to_be_bytes());
@@ -200,7 +174,7 @@ fn send_followed(
         return Some(1);
     }
     let filter = following.stream;
-    let Some(segment) = next_segment(&child.output, cursor.cursor, filter, cursor.end) else {
+    let Some(segment) = next_segment(&io.output, cursor.cursor, filter, cursor.end) else {
         return Some(1);
     };
     cursor.cursor = segment.offset + segment.bytes.len() as u64;
@@ -211,13 +185,12 @@ fn send_followed(
         stream: stream_name(segment.stream).to_string(),
         time_ns: segment.time_ns,
     };
-    following.current = Some((index, segment.stream));
     let source = Frame::new(Kind::Source, json!(source).to_string());
     connection.send_bytes(&source.to_bytes());
     if connection.flush() {
         send_data(connection, &segment);
     } else {
-        // The frame begun has to be finished first; this piece is small enough to wait there.
+        // The source frame has to be completed first; this piece is small enough to queue.
         let header = data_header(&segment);
         connection.send_bytes(&header);
         connection.send_bytes(segment.bytes);
@@ -225,7 +198,7 @@ fn send_followed(
     Some(segment.bytes.len())
 }
 
-/// The next piece of output from a cursor, at most one frame long and not beyond `until`.
+/// The next piece of output after a cursor, at most one frame long and not beyond `until`.
 fn next_segment(
     output: &Output,
     cursor: u64,
@@ -240,7 +213,7 @@ fn next_segment(
 }
 
 /// Sends output straight from the ring.
-fn send_data(connection: &mut Connection, segment: &Segment<'_>) {
+fn send_data(connection: &mut ClientConnection, segment: &Segment<'_>) {
     let header = data_header(segment);
     connection.send_pieces(&[IoSlice::new(&header), IoSlice::new(segment.bytes)]);
 }
@@ -257,12 +230,12 @@ fn data_header(segment: &Segment<'_>) -> [u8; HEADER_LEN + 8] {
     header
 }
 
-/// The frames that draw a terminal as of `offset`, for a client whose own has this size.
-fn snapshot(child: &Child, offset: u64, history_lines: usize, size: (u16, u16)) -> Vec<u8> {
-    let Some(terminal) = &child.terminal else {
+/// The frames that draw a terminal as of `offset`, for a client whose terminal has this size.
+fn snapshot(io: &ProcessIo, offset: u64, history_lines: usize, size: (u16, u16)) -> Vec<u8> {
+    let Some(terminal) = &io.terminal else {
         return Vec::new();
     };
-    let read = child.output.read(child.output.tail());
+    let read = io.output.read(io.output.tail());
     let picture = match size.0 > 0 && size.1 > 0 {
         true => terminal.snapshot_within(read.slices, history_lines, size),
         false => terminal.snapshot(read.slices, history_lines),
@@ -275,3 +248,7 @@ fn snapshot(child: &Child, offset: u64, history_lines: usize, size: (u16, u16)) 
     }
     bytes
 }
+
+#[cfg(test)]
+#[path = "flush_tests.rs"]
+mod tests;

@@ -1,200 +1,200 @@
 //! `logs`: the output of any number of processes, from the rings and then live.
 
-use crate::reactor::Reactor;
 use crate::reactor::clock::unix_ns;
+use crate::reactor::control::client_table::Clients;
 use crate::reactor::control::connection::{ConnectionId, FollowCursor, Following, Mode};
-use crate::reactor::control::requests::{Reply, duration};
-use crate::reactor::output::{Segment, Stream};
-use crate::supervisor::{self, ProcessId};
+use crate::reactor::control::parameters::duration;
+use crate::reactor::output::{Output, Segment, Stream};
+use crate::reactor::process::processes::Processes;
+use crate::supervisor::{self, Process, ProcessId};
 use crate::text::timestamp::{nanoseconds, rfc3339};
-use crate::wire::{Id, LogLine, LogsParams, LogsReply};
-use serde_json::json;
-use std::collections::VecDeque;
+use crate::wire::{LogLine, LogsParams, LogsReply, RpcError};
+use std::collections::{BTreeMap, VecDeque};
 
-/// What a JSON answer may hold, in bytes of text: within a line's bound when escaped.
+/// Text of a JSON reply, in bytes; its line stays within the protocol's limit when escaped.
 const TEXT_MAX: usize = 256 * 1024;
 
-impl Reactor {
-    /// `logs`: as JSON, or as frames that may go on.
-    pub(crate) fn logs(
-        &mut self,
-        client: ConnectionId,
-        id: Option<Id>,
-        params: &LogsParams,
-    ) -> Reply {
-        let targets = self.resolve(&params.targets)?;
-        let stream = Reactor::stream_of(params.stream.as_deref())?;
+/// The part of a process's output that a `logs` request selects.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection {
+    stream: Option<Stream>,
+    lines: Option<usize>,
+    since_ns: Option<u64>,
+    follow: bool,
+}
+
+impl Selection {
+    /// The selection of a request.
+    ///
+    /// # Errors
+    /// When a parameter is invalid.
+    pub fn new(params: &LogsParams, stream: Option<Stream>) -> Result<Selection, RpcError> {
         let since = duration("since_s", params.since_s)?;
-        let since_ns = since.map(|span| unix_ns().saturating_sub(nanoseconds(span)));
-        let mut cursors = Vec::new();
-        for target in targets {
-            let Some(process) = self.supervisor.process(target).cloned() else {
-                continue;
-            };
-            self.ensure_child(&process);
-            let Some(child) = self.children.get(&target) else {
-                continue;
-            };
-            let output = &child.output;
-            let mut cursor = output.tail();
-            if let Some(lines) = params.lines {
-                let lines = usize::try_from(lines).unwrap_or(usize::MAX);
-                cursor = cursor.max(output.line_start_back(lines, stream));
+        Ok(Selection {
+            stream,
+            lines: params
+                .lines
+                .map(|lines| usize::try_from(lines).unwrap_or(usize::MAX)),
+            since_ns: since.map(|span| unix_ns().saturating_sub(nanoseconds(span))),
+            follow: params.follow,
+        })
+    }
+
+    /// The cursor of a process.
+    pub fn cursor(&self, process: &Process, output: &Output) -> FollowCursor {
+        let mut cursor = output.tail();
+        if let Some(lines) = self.lines {
+            cursor = cursor.max(output.line_start_back(lines, self.stream));
+        }
+        if let Some(since_ns) = self.since_ns {
+            cursor = cursor.max(output.offset_since(since_ns));
+        }
+        FollowCursor {
+            process: process.id,
+            name: process.name.clone(),
+            cursor,
+            end: if self.follow { u64::MAX } else { output.head() },
+            ready: false,
+        }
+    }
+}
+
+/// Switches a client to frames of output. Output that is in the rings already is merged by its
+/// time of arrival, at the start.
+pub fn follow(
+    clients: &mut Clients,
+    processes: &mut Processes,
+    client: ConnectionId,
+    params: &LogsParams,
+    selection: Selection,
+    mut cursors: Vec<FollowCursor>,
+) {
+    let mut order: Vec<(u64, usize)> = Vec::new();
+    for (index, cursor) in cursors.iter_mut().enumerate() {
+        let Some(io) = processes.io_mut(cursor.process) else {
+            continue;
+        };
+        io.followers.push((client, index));
+        let mut segments = io.output.segments(cursor.cursor, selection.stream);
+        if let Some(first) = segments.next() {
+            order.push((first.time_ns, index));
+            cursor.ready = true;
+        }
+    }
+    order.sort_unstable();
+    let following = Following {
+        targets: params.targets.clone(),
+        cursors,
+        ready: order
+            .into_iter()
+            .map(|(_, index)| index)
+            .collect::<VecDeque<_>>(),
+        stream: selection.stream,
+        follow: selection.follow,
+    };
+    if let Some(connection) = clients.connection_mut(client) {
+        connection.switch(Mode::Following(following));
+        clients.queue_flush(client);
+    }
+}
+
+/// The selected lines, merged by time of arrival; the newest when there are too many.
+pub fn lines(processes: &Processes, selection: Selection, cursors: &[FollowCursor]) -> LogsReply {
+    let mut lines: Vec<(u64, LogLine)> = Vec::new();
+    for cursor in cursors {
+        let Some(io) = processes.io(cursor.process) else {
+            continue;
+        };
+        for wanted in [Stream::Stdout, Stream::Stderr] {
+            if selection.stream.is_none_or(|stream| stream == wanted) {
+                let segments = io.output.segments(cursor.cursor, Some(wanted));
+                lines.extend(lines_of(&cursor.name, wanted, segments));
             }
-            if let Some(since_ns) = since_ns {
-                cursor = cursor.max(output.offset_since(since_ns));
-            }
-            let end = if params.follow {
-                u64::MAX
-            } else {
-                output.head()
-            };
-            let name = process.name.clone();
-            cursors.push(FollowCursor {
-                process: target,
-                name,
-                cursor,
-                end,
+        }
+    }
+    lines.sort_by_key(|(time_ns, _)| *time_ns);
+    let mut size = 0;
+    let fits = lines
+        .iter()
+        .rev()
+        .take_while(|(_, line)| {
+            size += line.text.len() + line.process.len() + 100;
+            size <= TEXT_MAX
+        })
+        .count();
+    let truncated = fits < lines.len();
+    let lines = lines.split_off(lines.len() - fits);
+    LogsReply {
+        lines: lines.into_iter().map(|(_, line)| line).collect(),
+        truncated,
+    }
+}
+
+/// Adds a new process to the clients that follow a target it matches.
+pub fn follow_new_process(
+    clients: &mut Clients,
+    processes: &mut Processes,
+    process: &Process,
+    groups: &BTreeMap<String, Vec<String>>,
+) {
+    let Some(io) = processes.io_mut(process.id) else {
+        return;
+    };
+    let matches = |target: &String| {
+        let target = std::slice::from_ref(target);
+        supervisor::resolve(target, [process], groups).is_ok_and(|found| found == [process.id])
+    };
+    for (client, following) in clients.followers_mut() {
+        if following.follow && following.targets.iter().any(matches) {
+            io.followers.push((client, following.cursors.len()));
+            following.cursors.push(FollowCursor {
+                process: process.id,
+                name: process.name.clone(),
+                cursor: io.output.tail(),
+                end: u64::MAX,
                 ready: false,
             });
         }
-        if !params.follow && !params.frames {
-            return Ok(Some(json!(self.log_lines(&cursors, stream))));
-        }
-        let follow = params.follow;
-        let following = Following {
-            targets: params.targets.clone(),
-            cursors,
-            ready: VecDeque::new(),
-            stream,
-            follow,
-            current: None,
+    }
+}
+
+/// Ends all `logs` clients once they have received the rest: every process is down.
+pub fn end_followers(clients: &mut Clients) {
+    let mut ended = Vec::new();
+    for (client, following) in clients.followers_mut() {
+        following.follow = false;
+        ended.push(client);
+    }
+    for client in ended {
+        clients.queue_flush(client);
+    }
+}
+
+/// Marks the cursors of the clients that follow a process as ready.
+pub fn wake_followers(clients: &mut Clients, processes: &Processes, id: ProcessId) {
+    let Some(io) = processes.io(id) else {
+        return;
+    };
+    for (client, index) in &io.followers {
+        let Some(following) = clients.following_mut(*client) else {
+            continue;
         };
-        self.answer(client, id, Ok(json!({})));
-        self.follow(client, following);
-        Ok(None)
+        if let Some(cursor) = following.cursors.get_mut(*index)
+            && !cursor.ready
+            && following.follow
+        {
+            cursor.ready = true;
+            following.ready.push_back(*index);
+        }
+        clients.queue_flush(*client);
     }
+}
 
-    fn follow(&mut self, client: ConnectionId, mut following: Following) {
-        // What is in the rings already is merged by time of arrival, at first sight.
-        let mut order: Vec<(u64, usize)> = Vec::new();
-        for (index, cursor) in following.cursors.iter_mut().enumerate() {
-            let Some(child) = self.children.get_mut(&cursor.process) else {
-                continue;
-            };
-            child.followers.push((client, index));
-            let mut segments = child.output.segments(cursor.cursor, following.stream);
-            if let Some(first) = segments.next() {
-                order.push((first.time_ns, index));
-                cursor.ready = true;
-            }
-        }
-        order.sort_unstable();
-        following.ready = order.into_iter().map(|(_, index)| index).collect();
-        if let Some(connection) = self.connection_mut(client) {
-            connection.switch(Mode::Following(following));
-            self.unflushed.insert(client.slot);
-        }
-    }
-
-    /// Lines as JSON, merged by time of arrival, the newest when there are too many.
-    fn log_lines(&self, cursors: &[FollowCursor], stream: Option<Stream>) -> LogsReply {
-        let mut lines: Vec<(u64, LogLine)> = Vec::new();
-        for cursor in cursors {
-            let Some(child) = self.children.get(&cursor.process) else {
-                continue;
-            };
-            for wanted in [Stream::Stdout, Stream::Stderr] {
-                if stream.is_none_or(|stream| stream == wanted) {
-                    let segments = child.output.segments(cursor.cursor, Some(wanted));
-                    lines.extend(lines_of(&cursor.name, wanted, segments));
-                }
-            }
-        }
-        lines.sort_by_key(|(time_ns, _)| *time_ns);
-        let mut size = 0;
-        let fits = lines
-            .iter()
-            .rev()
-            .take_while(|(_, line)| {
-                size += line.text.len() + line.process.len() + 100;
-                size <= TEXT_MAX
-            })
-            .count();
-        let truncated = fits < lines.len();
-        let lines = lines.split_off(lines.len() - fits);
-        LogsReply {
-            lines: lines.into_iter().map(|(_, line)| line).collect(),
-            truncated,
-        }
-    }
-
-    /// A process is there that was not: those who follow what it is part of follow it too.
-    pub(crate) fn follow_newcomer(&mut self, id: ProcessId) {
-        let Some(process) = self.supervisor.process(id) else {
-            return;
-        };
-        let (name, alone) = (process.name.clone(), [process]);
-        let groups = &self.config.groups;
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        for (_, connection) in &mut self.connections {
-            let client = connection.id;
-            let Mode::Following(following) = &mut connection.mode else {
-                continue;
-            };
-            let is_meant = |target: &String| {
-                let target = std::slice::from_ref(target);
-                supervisor::resolve(target, alone, groups).is_ok_and(|found| found == [id])
-            };
-            if following.follow && following.targets.iter().any(is_meant) {
-                child.followers.push((client, following.cursors.len()));
-                following.cursors.push(FollowCursor {
-                    process: id,
-                    name: name.clone(),
-                    cursor: child.output.tail(),
-                    end: u64::MAX,
-                    ready: false,
-                });
-            }
-        }
-    }
-
-    /// Everything is down: whoever follows has the rest to get and no more, and is told that it
-    /// is the end.
-    pub(crate) fn end_followers(&mut self) {
-        for (slot, connection) in &mut self.connections {
-            if let Mode::Following(following) = &mut connection.mode {
-                following.follow = false;
-                self.unflushed.insert(slot);
-            }
-        }
-    }
-
-    /// Puts the cursors of those who follow a process on their lists.
-    pub(crate) fn wake_followers(&mut self, id: ProcessId) {
-        let Some(child) = self.children.get(&id) else {
-            return;
-        };
-        for (client, index) in &child.followers {
-            let Some(connection) = self.connections.get_mut(client.slot) else {
-                continue;
-            };
-            if connection.id != *client {
-                continue;
-            }
-            let Mode::Following(following) = &mut connection.mode else {
-                continue;
-            };
-            if let Some(cursor) = following.cursors.get_mut(*index)
-                && !cursor.ready
-                && following.follow
-            {
-                cursor.ready = true;
-                following.ready.push_back(*index);
-            }
-            self.unflushed.insert(client.slot);
+/// Removes a `logs` client that is gone from the processes it followed.
+pub fn forget_follower(processes: &mut Processes, client: ConnectionId, following: &Following) {
+    for cursor in &following.cursors {
+        if let Some(io) = processes.io_mut(cursor.process) {
+            io.followers.retain(|(other, _)| *other != client);
         }
     }
 }

@@ -1,12 +1,15 @@
-//! Control connections: who may call, what was asked, what is answered and when.
+//! Control connections: accepting them, access, requests and replies.
 
-pub(crate) mod access;
 pub(crate) mod apply_reload;
+pub(crate) mod client_table;
 pub(crate) mod connection;
 pub(crate) mod event_history;
 pub(crate) mod flush;
 pub(crate) mod listener;
 pub(crate) mod log_stream;
+pub(crate) mod parameters;
 pub(crate) mod pending;
+pub(crate) mod permissions;
 pub(crate) mod requests;
+pub(crate) mod serve;
 pub(crate) mod status_report;

@@ -1,235 +1,188 @@
-//! Requests whose answer waits for an outcome: start, stop, restart, wait.
+//! Requests whose reply waits for an outcome: start, stop, restart, wait.
 
-use crate::reactor::Reactor;
-use crate::reactor::clock::Timer;
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::control::event_history::exit_info;
 use crate::supervisor::{Exit, Policy, Process, ProcessId, State, Transition};
 use crate::wire::{ActReply, Id, Outcome, WaitFor};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-/// What a request waits for.
+/// The state that a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Goal {
-    /// Up, or ended as it should.
+pub enum AwaitedState {
+    /// Up, or exited as expected.
     Started,
     /// Down.
     Stopped,
-    /// Up again after having been started anew.
+    /// Up after a new start.
     Restarted,
-    /// The user's own choice.
+    /// A state that the caller chose.
     Reached(WaitFor),
 }
 
-/// A request that is not answered yet.
+/// The caller of a pending request, and the awaited state.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The caller.
+    pub client: ConnectionId,
+    /// The request's id.
+    pub id: Option<Id>,
+    /// The state it waits for.
+    pub awaits: AwaitedState,
+}
+
+/// A process that a request waits for.
 #[derive(Debug)]
-pub struct Waiter {
-    client: ConnectionId,
-    id: Option<Id>,
-    goal: Goal,
-    /// Processes in the order of the answer, and what became of them.
-    names: Vec<(ProcessId, String)>,
-    outcomes: BTreeMap<ProcessId, Outcome>,
+pub struct PendingTarget {
+    /// The process.
+    pub id: ProcessId,
+    /// `PROGRAM:INDEX`.
+    pub name: String,
+    /// Its outcome, as soon as it has one.
+    pub outcome: Option<Outcome>,
+}
+
+/// The reply to a request that was pending.
+#[derive(Debug, PartialEq)]
+pub struct PendingAnswer {
+    /// The caller.
+    pub client: ConnectionId,
+    /// The request's id.
+    pub id: Option<Id>,
+    /// The outcomes, in the order of the targets.
+    pub reply: ActReply,
+}
+
+#[derive(Debug)]
+struct PendingRequest {
+    request: Request,
+    targets: Vec<PendingTarget>,
     /// Processes that were started since the request.
     started: Vec<ProcessId>,
 }
 
-/// All requests that are not answered yet.
+/// All requests without a reply.
 #[derive(Debug, Default)]
-pub struct Waiters {
-    waiting: BTreeMap<u64, Waiter>,
+pub struct PendingRequests {
+    requests: BTreeMap<u64, PendingRequest>,
     counted: u64,
 }
 
-impl Waiters {
-    /// Whether a client still waits for an answer.
-    pub fn has(&self, client: ConnectionId) -> bool {
-        self.waiting.values().any(|waiter| waiter.client == client)
-    }
-
-    /// The client is gone.
-    pub fn forget(&mut self, client: ConnectionId) {
-        self.waiting.retain(|_, waiter| waiter.client != client);
-    }
-}
-
-impl Reactor {
-    /// Begins to wait. Processes that are there already count at once; a request is answered as
-    /// soon as each of them got there or can't any more.
-    pub(crate) fn wait_for(
+impl PendingRequests {
+    /// Adds a request. Returns its number, or its answer if every target has an outcome already.
+    ///
+    /// # Errors
+    /// The answer.
+    pub fn add(
         &mut self,
-        client: ConnectionId,
-        id: Option<Id>,
-        goal: Goal,
-        targets: &[ProcessId],
-        timeout: Option<Duration>,
-    ) {
-        let mut waiter = Waiter {
-            client,
-            id,
-            goal,
-            names: Vec::new(),
-            outcomes: BTreeMap::new(),
+        request: Request,
+        targets: Vec<PendingTarget>,
+    ) -> Result<u64, PendingAnswer> {
+        let number = self.counted;
+        self.counted += 1;
+        let pending = PendingRequest {
+            request,
+            targets,
             started: Vec::new(),
         };
-        for target in targets {
-            let Some(process) = self.supervisor.process(*target) else {
-                continue;
-            };
-            waiter.names.push((*target, process.name.clone()));
-            // What is not announced yet is still to come: the log does not hold all of it.
-            let child = self.children.get(target);
-            let announced = child.is_none_or(|child| child.announcements.is_empty());
-            if announced && let Some((ok, message)) = self.already(goal, process) {
-                waiter
-                    .outcomes
-                    .insert(*target, outcome(process, ok, message));
-            }
-        }
-        if let Some(timeout) = timeout {
-            let number = self.waiters.counted;
-            self.timers
-                .add(self.clock.now() + timeout, Timer::Waiter(number));
-        }
-        let number = self.waiters.counted;
-        self.waiters.counted += 1;
-        self.waiters.waiting.insert(number, waiter);
-        self.settle(number, false);
+        self.requests.insert(number, pending);
+        self.complete_if_done(number).map_or(Ok(number), Err)
     }
 
-    /// Whether a process is where it should be without anything happening.
-    fn already(&self, goal: Goal, process: &Process) -> Option<(bool, String)> {
-        let state = process.state;
-        match goal {
-            Goal::Started => {
-                (state == State::Running).then(|| (true, "already running".to_string()))
-            }
-            Goal::Stopped => {
-                (state == State::Stopped).then(|| (true, "already stopped".to_string()))
-            }
-            Goal::Restarted => None,
-            Goal::Reached(WaitFor::Exited) => {
-                let ended = matches!(state, State::Exited | State::Fatal | State::Stopped);
-                ended.then(|| (true, self.detail(process)))
-            }
-            Goal::Reached(wanted) => {
-                verdict_of_wait(wanted, state, None).map(|ok| (ok, self.detail(process)))
-            }
-        }
+    /// Whether a client waits for a reply.
+    pub fn has(&self, client: ConnectionId) -> bool {
+        let mut requests = self.requests.values();
+        requests.any(|pending| pending.request.client == client)
     }
 
-    /// Looks at every request that waits for this process.
-    pub(crate) fn waiters_transition(&mut self, transition: &Transition) {
-        let numbers: Vec<u64> = self
-            .waiters
-            .waiting
-            .iter()
-            .filter(|(_, waiter)| waiter.awaits(transition.id))
-            .map(|(number, _)| *number)
-            .collect();
-        if numbers.is_empty() {
-            return;
-        }
-        let policy = self.supervisor.policy(transition.id).cloned();
-        let last_exit = self
-            .supervisor
-            .process(transition.id)
-            .and_then(|p| p.last_exit);
-        for number in numbers {
-            if let Some(waiter) = self.waiters.waiting.get_mut(&number) {
-                waiter.transition(transition, policy.as_ref(), last_exit);
-            }
-            self.settle(number, false);
-        }
+    /// Drops the requests of a client that is gone.
+    pub fn forget(&mut self, client: ConnectionId) {
+        self.requests
+            .retain(|_, pending| pending.request.client != client);
     }
 
-    /// The process is gone from the config: stopped is what it is, for good.
-    pub(crate) fn waiters_released(&mut self, id: ProcessId) {
-        let numbers: Vec<u64> = self.waiters.waiting.keys().copied().collect();
-        for number in numbers {
-            if let Some(waiter) = self.waiters.waiting.get_mut(&number)
-                && waiter.awaits(id)
-            {
-                let ok = waiter.goal == Goal::Stopped;
-                let name = waiter.name(id);
-                let message = "removed from the config".to_string();
-                let state = State::Stopped.name().into();
-                let outcome = Outcome {
-                    name,
-                    ok,
-                    state,
-                    message,
-                    ..Outcome::default()
-                };
-                waiter.outcomes.insert(id, outcome);
-                self.settle(number, false);
-            }
-        }
+    /// A process changed its state. Returns the requests that this completes.
+    pub fn on_transition(
+        &mut self,
+        transition: &Transition,
+        policy: Option<&Policy>,
+        last_exit: Option<Exit>,
+    ) -> Vec<PendingAnswer> {
+        self.update(transition.id, |pending| {
+            pending.transition(transition, policy, last_exit);
+        })
     }
 
-    /// A request's time is over.
-    pub(crate) fn waiter_timed_out(&mut self, number: u64) {
-        let Some(waiter) = self.waiters.waiting.get(&number) else {
-            return;
-        };
-        let missing: Vec<ProcessId> = waiter
-            .names
-            .iter()
-            .map(|(id, _)| *id)
-            .filter(|id| !waiter.outcomes.contains_key(id))
-            .collect();
-        for id in missing {
-            let Some(process) = self.supervisor.process(id) else {
-                continue;
-            };
-            let outcome = outcome(process, false, "timed out".to_string());
-            if let Some(waiter) = self.waiters.waiting.get_mut(&number) {
-                waiter.outcomes.insert(id, outcome);
-            }
-        }
-        self.settle(number, true);
+    /// A process was removed from the config. Returns the requests that this completes.
+    pub fn on_removed(&mut self, id: ProcessId) -> Vec<PendingAnswer> {
+        self.update(id, |pending| {
+            let ok = pending.request.awaits == AwaitedState::Stopped;
+            pending.complete(id, |name| Outcome {
+                name: name.to_string(),
+                ok,
+                state: State::Stopped.name().into(),
+                message: "removed from the config".to_string(),
+                ..Outcome::default()
+            });
+        })
     }
 
-    /// Answers a request when nothing of it is open.
-    fn settle(&mut self, number: u64, timed_out: bool) {
-        let Some(waiter) = self.waiters.waiting.get(&number) else {
-            return;
-        };
-        let open = waiter
-            .names
-            .iter()
-            .any(|(id, _)| !waiter.outcomes.contains_key(id));
-        if open && !timed_out {
-            return;
+    /// A request timed out. `process` looks up its processes.
+    pub fn on_timeout<'a>(
+        &mut self,
+        number: u64,
+        process: impl Fn(ProcessId) -> Option<&'a Process>,
+    ) -> Option<PendingAnswer> {
+        let mut pending = self.requests.remove(&number)?;
+        for target in &mut pending.targets {
+            if target.outcome.is_none() {
+                let process = process(target.id);
+                target.outcome = process.map(|process| outcome(process, false, "timed out"));
+            }
         }
-        let Some(mut waiter) = self.waiters.waiting.remove(&number) else {
-            return;
-        };
-        let names = std::mem::take(&mut waiter.names);
-        let processes = names
-            .iter()
-            .filter_map(|(id, _)| waiter.outcomes.remove(id))
-            .collect();
-        let reply = ActReply {
-            processes,
-            timed_out,
-        };
-        self.answer(waiter.client, waiter.id, Ok(serde_json::json!(reply)));
+        Some(pending.into_answer(true))
+    }
+
+    /// Updates the requests that wait for a process, and takes those that are complete then.
+    fn update(
+        &mut self,
+        id: ProcessId,
+        change: impl Fn(&mut PendingRequest),
+    ) -> Vec<PendingAnswer> {
+        let mut touched = Vec::new();
+        for (number, pending) in &mut self.requests {
+            if pending.awaits(id) {
+                change(pending);
+                touched.push(*number);
+            }
+        }
+        let answers = touched.into_iter();
+        answers
+            .filter_map(|number| self.complete_if_done(number))
+            .collect()
+    }
+
+    fn complete_if_done(&mut self, number: u64) -> Option<PendingAnswer> {
+        let pending = self.requests.get(&number)?;
+        if pending.targets.iter().any(|one| one.outcome.is_none()) {
+            return None;
+        }
+        let pending = self.requests.remove(&number)?;
+        Some(pending.into_answer(false))
     }
 }
 
-impl Waiter {
+impl PendingRequest {
     fn awaits(&self, id: ProcessId) -> bool {
-        !self.outcomes.contains_key(&id) && self.names.iter().any(|(name, _)| *name == id)
+        let mut targets = self.targets.iter();
+        targets.any(|target| target.id == id && target.outcome.is_none())
     }
 
-    fn name(&self, id: ProcessId) -> String {
-        let found = self.names.iter().find(|(other, _)| *other == id);
-        found.map(|(_, name)| name.clone()).unwrap_or_default()
+    fn complete(&mut self, id: ProcessId, outcome: impl FnOnce(&str) -> Outcome) {
+        if let Some(target) = self.targets.iter_mut().find(|target| target.id == id) {
+            target.outcome = Some(outcome(&target.name));
+        }
     }
 
-    /// A transition of a process that it waits for.
     fn transition(
         &mut self,
         transition: &Transition,
@@ -239,11 +192,11 @@ impl Waiter {
         if transition.to == State::Starting {
             self.started.push(transition.id);
         }
-        let verdict = match self.goal {
-            Goal::Started => verdict_of_start(transition, policy),
-            Goal::Stopped => match transition.to {
+        let verdict = match self.request.awaits {
+            AwaitedState::Started => verdict_of_start(transition, policy),
+            AwaitedState::Stopped => match transition.to {
                 State::Stopped => Some(true),
-                // Started by somebody else in the meantime.
+                // Another client started it in the meantime.
                 State::Starting | State::Running => Some(false),
                 State::Waiting
                 | State::Backoff
@@ -251,22 +204,51 @@ impl Waiter {
                 | State::Exited
                 | State::Fatal => None,
             },
-            Goal::Restarted if !self.started.contains(&transition.id) => None,
-            Goal::Restarted => verdict_of_start(transition, policy),
-            Goal::Reached(wanted) => verdict_of_wait(wanted, transition.to, transition.exit),
+            AwaitedState::Restarted if !self.started.contains(&transition.id) => None,
+            AwaitedState::Restarted => verdict_of_start(transition, policy),
+            AwaitedState::Reached(wanted) => {
+                verdict_of_wait(wanted, transition.to, transition.exit)
+            }
         };
         let Some(ok) = verdict else { return };
-        let exit = transition.exit.or(last_exit).map(exit_info);
-        let outcome = Outcome {
+        self.complete(transition.id, |_| Outcome {
             name: transition.name.clone(),
             ok,
             state: transition.to.name().into(),
             pid: transition.pid.filter(|_| transition.to == State::Running),
-            exit,
+            exit: transition.exit.or(last_exit).map(exit_info),
             message: transition.detail.clone(),
-        };
-        self.outcomes.insert(transition.id, outcome);
+        });
     }
+
+    fn into_answer(self, timed_out: bool) -> PendingAnswer {
+        let outcomes = self.targets.into_iter().filter_map(|one| one.outcome);
+        PendingAnswer {
+            client: self.request.client,
+            id: self.request.id,
+            reply: ActReply {
+                processes: outcomes.collect(),
+                timed_out,
+            },
+        }
+    }
+}
+
+/// The outcome of a process that is in the awaited state at the time of the request. `detail` is
+/// the text of its present state.
+pub fn immediate_outcome(
+    awaits: AwaitedState,
+    process: &Process,
+    detail: impl FnOnce() -> String,
+) -> Option<Outcome> {
+    let state = process.state;
+    let (ok, message) = match awaits {
+        AwaitedState::Started if state == State::Running => (true, "already running".to_string()),
+        AwaitedState::Stopped if state == State::Stopped => (true, "already stopped".to_string()),
+        AwaitedState::Started | AwaitedState::Stopped | AwaitedState::Restarted => return None,
+        AwaitedState::Reached(wanted) => (verdict_of_wait(wanted, state, None)?, detail()),
+    };
+    Some(outcome(process, ok, &message))
 }
 
 fn verdict_of_start(transition: &Transition, policy: Option<&Policy>) -> Option<bool> {
@@ -281,9 +263,8 @@ fn verdict_of_start(transition: &Transition, policy: Option<&Policy>) -> Option<
     }
 }
 
-/// Whether `wait` is over: there, or where it can't get there without somebody's help.
+/// Whether `wait` is over: the state is reached, or cannot be reached without another request.
 fn verdict_of_wait(wanted: WaitFor, state: State, exit: Option<Exit>) -> Option<bool> {
-    let for_good = matches!(state, State::Exited | State::Fatal | State::Stopped);
     match wanted {
         WaitFor::Running | WaitFor::Healthy => match state {
             State::Running => Some(true),
@@ -292,17 +273,21 @@ fn verdict_of_wait(wanted: WaitFor, state: State, exit: Option<Exit>) -> Option<
         },
         WaitFor::Stopped => (state == State::Stopped).then_some(true),
         WaitFor::Fatal => (state == State::Fatal).then_some(true),
-        WaitFor::Exited => (exit.is_some() || for_good).then_some(true),
+        WaitFor::Exited => (exit.is_some() || state.is_down()).then_some(true),
     }
 }
 
-fn outcome(process: &Process, ok: bool, message: String) -> Outcome {
+fn outcome(process: &Process, ok: bool, message: &str) -> Outcome {
     Outcome {
         name: process.name.clone(),
         ok,
         state: process.state.name().into(),
         pid: process.pid(),
         exit: process.last_exit.map(exit_info),
-        message,
+        message: message.to_string(),
     }
 }
+
+#[cfg(test)]
+#[path = "pending_tests.rs"]
+mod tests;

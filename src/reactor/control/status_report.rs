@@ -1,22 +1,44 @@
-//! What a process looks like to a client.
+//! The state of processes as clients see it.
 
-use crate::reactor::Reactor;
-use crate::reactor::control::connection::Mode;
-use crate::reactor::control::event_history::exit_info;
+use crate::reactor::clock::Clock;
+use crate::reactor::control::client_table::Clients;
+use crate::reactor::control::event_history::{History, exit_info};
+use crate::reactor::control::parameters::process_gone;
 use crate::reactor::output::Stream;
-use crate::reactor::process::process_io::Child;
-use crate::supervisor::{self, Desired, Process, ProcessId};
+use crate::reactor::output::log_files::LogFiles;
+use crate::reactor::process::process_io::ProcessIo;
+use crate::reactor::process::processes::Processes;
+use crate::supervisor::{self, Desired, Process, ProcessId, Supervisor};
 use crate::text::plural::plural;
 use crate::text::strip::Strip;
 use crate::text::timestamp::rfc3339;
-use crate::wire::{ClientInfo, ClientsReply, ProcessStatus, RpcError, StatusReply, WhyReply, code};
+use crate::wire::{ClientInfo, ClientsReply, ProcessStatus, RpcError, StatusReply, WhyReply};
 
-/// How many lines of output `why` shows.
+/// Lines of output that `why` shows.
 const WHY_LINES: usize = 10;
 
-impl Reactor {
+/// Changes of state that `why` lists.
+const WHY_CHANGES: usize = 5;
+
+/// The parts that a report reads.
+pub struct Reports<'a> {
+    /// The processes' states.
+    pub supervisor: &'a Supervisor,
+    /// Their output and stragglers.
+    pub processes: &'a Processes,
+    /// The attached clients.
+    pub clients: &'a Clients,
+    /// Their logs.
+    pub log_files: &'a LogFiles,
+    /// Past changes of state.
+    pub history: &'a History,
+    /// The present time.
+    pub clock: &'a Clock,
+}
+
+impl Reports<'_> {
     /// The rows of `status`.
-    pub(crate) fn status(&self, targets: &[ProcessId]) -> StatusReply {
+    pub fn status(&self, targets: &[ProcessId]) -> StatusReply {
         let processes = targets.iter().filter_map(|id| self.supervisor.process(*id));
         StatusReply {
             processes: processes.map(|process| self.row(process)).collect(),
@@ -25,11 +47,8 @@ impl Reactor {
 
     fn row(&self, process: &Process) -> ProcessStatus {
         let now = self.clock.now();
-        let child = self.children.get(&process.id);
-        let stragglers = child.map(|child| &child.stragglers[..]).unwrap_or_default();
-        let name_of = |straggler: &crate::reactor::process::process_io::Straggler| {
-            format!("{} {}", straggler.pid, straggler.command)
-        };
+        let io = self.processes.io(process.id);
+        let stragglers = io.map(|io| &io.stragglers[..]).unwrap_or_default();
         let started_at = process.started_at();
         ProcessStatus {
             name: process.name.clone(),
@@ -50,14 +69,15 @@ impl Reactor {
                 .map(exit_info),
             detail: self.detail_of_row(process),
             tty: process.launch.tty.is_some(),
-            clients: child
-                .map(|child| self.clients_of(child))
-                .unwrap_or_default(),
-            stragglers: stragglers.iter().map(name_of).collect(),
+            clients: io.map(|io| self.clients_of(io)).unwrap_or_default(),
+            stragglers: stragglers
+                .iter()
+                .map(|straggler| format!("{} {}", straggler.pid, straggler.command))
+                .collect(),
         }
     }
 
-    /// The DETAIL column: what is to be said of the state, and of a log that cannot be written.
+    /// The DETAIL column: the detail of the state, and of a log that cannot be written.
     fn detail_of_row(&self, process: &Process) -> String {
         let detail = self.detail(process);
         match self.log_files.trouble(process.id) {
@@ -67,75 +87,90 @@ impl Reactor {
         }
     }
 
-    /// What is said of a state, stragglers named.
-    pub(crate) fn detail(&self, process: &Process) -> String {
+    /// The detail of a state, with stragglers named.
+    pub fn detail(&self, process: &Process) -> String {
         let Some(policy) = self.supervisor.policy(process.id) else {
             return String::new();
         };
         let now = self.clock.now();
-        let child = self.children.get(&process.id);
-        let Some((child, first)) = child.and_then(|child| Some((child, child.stragglers.first()?)))
-        else {
+        let io = self.processes.io(process.id);
+        let Some((io, first)) = io.and_then(|io| Some((io, io.stragglers.first()?))) else {
             return supervisor::detail(process, policy, now);
         };
-        // They are named here instead of only counted.
-        let counted = Process {
+        // This function names the stragglers; the supervisor only counts them.
+        let without = Process {
             stragglers: 0,
             ..process.clone()
         };
-        let text = supervisor::detail(&counted, policy, now);
-        let count = process.stragglers.max(child.stragglers.len() as u32);
+        let text = supervisor::detail(&without, policy, now);
+        let count = process.stragglers.max(io.stragglers.len() as u32);
         let counted = plural(count as usize, "straggler", "stragglers");
         let more = if count > 1 { " …" } else { "" };
         let named = format!("{counted}: pid {} {}{more}", first.pid, first.command);
-        if text.is_empty() {
-            named
-        } else {
-            format!("{text}; {named}")
+        match text.is_empty() {
+            true => named,
+            false => format!("{text}; {named}"),
         }
     }
 
-    /// Who is attached to a process.
-    fn clients_of(&self, child: &Child) -> Vec<ClientInfo> {
-        let known = child.clients.iter().filter_map(|client| {
-            let connection = self.connections.get(client.slot)?;
-            let Mode::Attached(attachment) = &connection.mode else {
-                return None;
-            };
+    /// The clients that are attached to a process.
+    fn clients_of(&self, io: &ProcessIo) -> Vec<ClientInfo> {
+        let clients = io.clients.iter().filter_map(|client| {
+            let connection = self.clients.connection(*client)?;
+            let attachment = connection.attachment()?;
             Some(ClientInfo {
-                process: child.name.clone(),
+                process: io.name.clone(),
                 pid: connection.peer.pid,
                 uid: connection.peer.uid,
-                driver: child.driver == Some(*client),
+                driver: io.driver == Some(*client),
                 read_only: attachment.read_only,
                 rows: attachment.rows,
                 cols: attachment.cols,
                 since: rfc3339(attachment.since_ns),
             })
         });
-        known.collect()
+        clients.collect()
     }
 
-    /// Who is attached to any of these.
-    pub(crate) fn clients(&self, targets: &[ProcessId]) -> ClientsReply {
-        let children = targets.iter().filter_map(|id| self.children.get(id));
+    /// The clients that are attached to any of these processes.
+    pub fn clients(&self, targets: &[ProcessId]) -> ClientsReply {
+        let processes = targets.iter().filter_map(|id| self.processes.io(*id));
         ClientsReply {
-            clients: children.flat_map(|child| self.clients_of(child)).collect(),
+            clients: processes.flat_map(|io| self.clients_of(io)).collect(),
         }
     }
 
     /// Why a process is in its state.
-    pub(crate) fn why(&self, id: ProcessId) -> Result<WhyReply, RpcError> {
-        let gone = || RpcError::new(code::NOT_FOUND, "the process is gone");
-        let process = self.supervisor.process(id).ok_or_else(gone)?;
-        let policy = self.supervisor.policy(id).ok_or_else(gone)?;
+    ///
+    /// # Errors
+    /// When it no longer exists.
+    pub fn why(&self, id: ProcessId) -> Result<WhyReply, RpcError> {
+        let process = self.supervisor.process(id).ok_or_else(process_gone)?;
+        let policy = self.supervisor.policy(id).ok_or_else(process_gone)?;
         let why = supervisor::why(process, policy, self.clock.now());
         let mut causes = why.causes;
         causes.extend(self.log_files.trouble(id));
-        let history = self.history.all().filter(|event| {
-            event.process.as_ref() == Some(&process.name) && event.event == "process_state"
+        causes.extend(self.latest_changes(&process.name));
+        Ok(WhyReply {
+            process: self.row(process),
+            summary: why.summary,
+            causes,
+            next: why.next,
+            remedy: why.remedy,
+            output: self
+                .processes
+                .io(id)
+                .map(|io| last_lines(io, WHY_LINES, None))
+                .unwrap_or_default(),
+        })
+    }
+
+    /// The latest changes of a process's state, newest first.
+    fn latest_changes(&self, name: &str) -> Vec<String> {
+        let changes = self.history.all().filter(|event| {
+            event.process.as_deref() == Some(name) && event.event == "process_state"
         });
-        let mut changes: Vec<String> = history
+        let mut changes: Vec<String> = changes
             .map(|event| {
                 let from = event.from.clone().unwrap_or_default();
                 let to = event.to.clone().unwrap_or_default();
@@ -146,46 +181,24 @@ impl Reactor {
                 format!("{} {from} -> {to}{detail}", event.ts)
             })
             .collect();
-        let first = changes.len().saturating_sub(5);
-        causes.extend(changes.drain(first..).rev());
-        Ok(WhyReply {
-            process: self.row(process),
-            summary: why.summary,
-            causes,
-            next: why.next,
-            remedy: why.remedy,
-            output: self.last_lines(id, WHY_LINES, None),
-        })
+        let first = changes.len().saturating_sub(WHY_CHANGES);
+        changes.drain(first..).rev().collect()
     }
+}
 
-    /// The last lines of a process's output as text.
-    pub(crate) fn last_lines(
-        &self,
-        id: ProcessId,
-        lines: usize,
-        stream: Option<Stream>,
-    ) -> Vec<String> {
-        let Some(child) = self.children.get(&id) else {
-            return Vec::new();
-        };
-        let from = child.output.line_start_back(lines, stream);
-        let mut bytes = Vec::new();
-        for segment in child.output.segments(from, stream) {
-            bytes.extend_from_slice(segment.bytes);
-        }
-        let mut clean = Vec::new();
-        Strip::default().feed(&bytes, &mut clean);
-        // Of a line that was written over and over the last writing counts.
-        let shown = |line: &str| {
-            let line = line.trim_end_matches('\r');
-            line.rsplit('\r').next().unwrap_or_default().to_string()
-        };
-        String::from_utf8_lossy(&clean).lines().map(shown).collect()
+/// The last lines of a process's output as text.
+pub fn last_lines(io: &ProcessIo, lines: usize, stream: Option<Stream>) -> Vec<String> {
+    let from = io.output.line_start_back(lines, stream);
+    let mut bytes = Vec::new();
+    for segment in io.output.segments(from, stream) {
+        bytes.extend_from_slice(segment.bytes);
     }
-
-    /// Whether nothing more will happen to a process by itself.
-    pub(crate) fn is_at_rest(&self, id: ProcessId) -> bool {
-        let process = self.supervisor.process(id);
-        process.is_none_or(|process| process.state.is_down())
-    }
+    let mut clean = Vec::new();
+    Strip::default().feed(&bytes, &mut clean);
+    // A line that was overwritten shows its last text.
+    let shown = |line: &str| {
+        let line = line.trim_end_matches('\r');
+        line.rsplit('\r').next().unwrap_or_default().to_string()
+    };
+    String::from_utf8_lossy(&clean).lines().map(shown).collect()
 }

@@ -1,4 +1,4 @@
-//! The environment children get.
+//! The environment of supervised processes.
 
 use crate::supervisor::{Identity, Process};
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Never inherited: they speak of the daemon's own surroundings.
+/// Variables that describe the daemon's own surroundings; never inherited.
 const PRIVATE: [&str; 14] = [
     "NOTIFY_SOCKET",
     "LISTEN_FDS",
@@ -24,7 +24,7 @@ const PRIVATE: [&str; 14] = [
     "LINES",
 ];
 
-/// What children inherit, worked out once.
+/// The variables that processes inherit, worked out once.
 #[derive(Debug, Clone)]
 pub struct Inherited {
     variables: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -33,7 +33,7 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// From the daemon's environment, its own user and its socket.
+    /// The daemon's variables, with its own user and its socket.
     pub fn new(
         variables: impl Iterator<Item = (OsString, OsString)>,
         own: Option<&Identity>,
@@ -59,7 +59,7 @@ impl Inherited {
     }
 
     /// The environment of one process, and its `PATH`.
-    pub fn of(&self, process: &Process) -> (Vec<CString>, Option<String>) {
+    pub fn environment_of(&self, process: &Process) -> (Vec<CString>, Option<String>) {
         let launch = &process.launch;
         let mut variables = if launch.inherit_env {
             self.variables.clone()
@@ -73,7 +73,7 @@ impl Inherited {
             variables.insert(name.as_bytes().to_vec(), value.to_vec());
         };
         if launch.tty.is_some() {
-            // What the daemon was started under says nothing about the terminal it makes.
+            // The daemon's own terminal is not the process's.
             set("TERM", b"xterm-256color");
             set("COLORTERM", b"truecolor");
         }
@@ -91,14 +91,14 @@ impl Inherited {
             pair.extend(value);
             pair
         });
-        // A NUL cannot come from an environment, and the config refuses it.
+        // An environment cannot contain NUL, and the config rejects it.
         (
             pairs.filter_map(|pair| CString::new(pair).ok()).collect(),
             path,
         )
     }
 
-    /// What remains with `inherit_env: false`: the user and a way to find programs.
+    /// The variables without `inherit_env`: the user, and a path to find programs.
     fn clean(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut kept = BTreeMap::new();
         for name in ["HOME", "USER", "LOGNAME", "SHELL"] {
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_daemons_own_surroundings_are_not_inherited() {
-        let (pairs, path) = inherited().of(&process(Launch::default()));
+        let (pairs, path) = inherited().environment_of(&process(Launch::default()));
         let expected = [
             "LANG=C",
             "PATH=/bin",
@@ -182,7 +182,7 @@ mod tests {
             env: BTreeMap::from([("A".to_string(), "1".to_string())]),
             ..Launch::default()
         };
-        let (pairs, _) = inherited().of(&process(launch));
+        let (pairs, _) = inherited().environment_of(&process(launch));
         let pairs = text(&pairs);
         assert!(pairs.contains(&"PATH=/bin".to_string()), "{pairs:?}");
         assert!(pairs.contains(&"A=1".to_string()), "{pairs:?}");

@@ -1,120 +1,185 @@
-//! Where the daemon is found: the locks that make it the only one, its socket, and the link in
-//! the usual place of its config.
+//! The identity of the daemon: the locks that make it the only one, its socket, and the link at
+//! the default path of its config.
 //!
-//! The usual place is `RUNTIME/NAME-HASH.sock`. A daemon whose config names another socket holds
-//! the lock there all the same and leaves a link, so that its config leads to it whatever
-//! `daemon.socket` says by now. With `--socket` nothing is registered.
+//! The default path is `RUNTIME/NAME-HASH.sock`. A daemon whose config names another socket still
+//! holds the lock there and leaves a link, so that the config leads to it even after
+//! `daemon.socket` has changed. With `--socket` nothing is registered.
 
 use crate::config::{Config, DaemonSettings};
-use crate::reactor::daemon::startup::DaemonOptions;
+use crate::reactor::daemon::options::DaemonOptions;
+use crate::reactor::poller::{EventSource, Poller};
 use crate::sys;
 use crate::sys::lock::{Link, LockError, LockFile};
 use crate::sys::socket::Listener;
+use mio::Interest;
+use std::fmt::Display;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-/// What this daemon holds until its end. Fields go in this order: the link while its lock is held.
+/// The listening socket and the locks behind it. The socket goes first, the locks last: they give
+/// the right to the socket's path.
 #[derive(Debug)]
-pub struct Place {
+pub struct Instance {
+    listener: Listener,
+    lock: InstanceLock,
+}
+
+impl Instance {
+    /// Listens on the socket of the locks, and leaves the link.
+    ///
+    /// # Errors
+    /// When the socket cannot be bound.
+    pub fn listen(mut lock: InstanceLock, settings: &DaemonSettings) -> Result<Instance, String> {
+        let (mode, group) = (settings.socket_mode, settings.socket_group);
+        let listener = Listener::bind(&lock.socket, mode, group);
+        let listener = listener.map_err(|error| lock.error(&error))?;
+        lock.make_link();
+        Ok(Instance { listener, lock })
+    }
+
+    /// The listening socket.
+    pub fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    /// The socket's path.
+    pub fn path(&self) -> &Path {
+        self.listener.path()
+    }
+
+    /// Watches the listening socket.
+    ///
+    /// # Errors
+    /// When the poll refuses it.
+    pub fn watch(&self, poller: &mut Poller) -> io::Result<()> {
+        let fd = self.listener.as_fd();
+        poller.add(fd, EventSource::Listener, Interest::READABLE)?;
+        Ok(())
+    }
+
+    /// Recreates the socket and the link if their files were removed, by a cleaner of temporary
+    /// directories or by mistake. Only a signal reaches a daemon in that state.
+    pub fn restore(&mut self, settings: &DaemonSettings, poller: &mut Poller) {
+        if self.listener.is_lost() {
+            match self.rebind(settings, poller) {
+                Ok(()) => log::warn!("{} was removed; recreated it", self.path().display()),
+                Err(error) => log::error!("{} was removed: {error}", self.path().display()),
+            }
+        }
+        self.lock.restore_link();
+    }
+
+    fn rebind(&mut self, settings: &DaemonSettings, poller: &mut Poller) -> Result<(), String> {
+        let path = self.path().to_path_buf();
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            sys::runtime::prepare_dir(folder).map_err(|error| error.to_string())?;
+        }
+        let listener = Listener::bind(&path, settings.socket_mode, settings.socket_group)
+            .map_err(|error| format!("cannot bind it again: {error}"))?;
+        poller
+            .add(listener.as_fd(), EventSource::Listener, Interest::READABLE)
+            .map_err(|error| format!("cannot listen on it again: {error}"))?;
+        // The old socket leaves the poll as it is closed.
+        self.listener = listener;
+        Ok(())
+    }
+
+    /// Removes the socket.
+    ///
+    /// # Errors
+    /// When its file cannot be removed.
+    pub fn unlink(&self) -> io::Result<()> {
+        self.listener.unlink()
+    }
+}
+
+/// The locks of a config and its socket. Fields are dropped in this order: the link must go while
+/// its lock is held.
+#[derive(Debug)]
+pub struct InstanceLock {
     link: Option<Link>,
     locks: Vec<LockFile>,
     socket: PathBuf,
-    /// Where the link is to be.
-    usual: Option<PathBuf>,
-    /// What named the socket.
+    /// The path of the link, if there is to be one.
+    link_path: Option<PathBuf>,
+    /// The option or key that named the socket.
     named_by: Option<&'static str>,
 }
 
-impl Place {
-    /// Takes root's lock of the config, if root is about to be given up: whoever the daemon
-    /// becomes, a second one for this config finds it there.
-    pub fn as_root(options: &DaemonOptions, config: &Config) -> Result<Option<LockFile>, String> {
+impl InstanceLock {
+    /// Takes root's lock of the config, before root is given up: a second daemon for this config
+    /// finds it there.
+    ///
+    /// # Errors
+    /// When another daemon holds it.
+    pub fn lock_as_root(
+        options: &DaemonOptions,
+        config: &Config,
+    ) -> Result<Option<LockFile>, String> {
         if options.socket.is_some() {
             return Ok(None);
         }
-        lock_if_possible(&usual_socket(config, false), config)
+        lock_if_possible(&default_path(config, false), config)
     }
 
-    /// Takes the locks: the config's, then that of the socket it names.
-    pub fn take(
+    /// Takes the locks: that of the config, then that of the socket it names.
+    ///
+    /// # Errors
+    /// When another daemon holds one of them, or the socket's directory is unusable.
+    pub fn acquire(
         options: &DaemonOptions,
         config: &Config,
-        dropped: bool,
-        before: Option<LockFile>,
-    ) -> Result<Place, String> {
-        let mut place = Place {
+        dropped_root: bool,
+        root_lock: Option<LockFile>,
+    ) -> Result<InstanceLock, String> {
+        let mut lock = InstanceLock {
             link: None,
-            locks: before.into_iter().collect(),
+            locks: root_lock.into_iter().collect(),
             socket: PathBuf::new(),
-            usual: None,
+            link_path: None,
             named_by: None,
         };
-        let usual = usual_socket(config, dropped);
+        let default = default_path(config, dropped_root);
         match (&options.socket, &config.daemon.socket) {
-            (Some(path), _) => place.take_option(path)?,
-            (None, Some(path)) => place.take_named(path, usual, config)?,
+            (Some(path), _) => lock.acquire_option(path)?,
+            (None, Some(path)) => lock.acquire_configured(path, default, config)?,
             (None, None) => {
-                place.locks.push(lock_usual(&usual, config)?);
-                place.socket = usual;
-                place.clear_usual()?;
+                lock.locks.push(lock_default(&default, config)?);
+                lock.socket = default;
+                lock.clear_link()?;
             }
         }
-        Ok(place)
+        Ok(lock)
     }
 
-    /// Listens there, and leaves the link.
-    pub fn listen(&mut self, settings: &DaemonSettings) -> Result<Listener, String> {
-        let (mode, group) = (settings.socket_mode, settings.socket_group);
-        let listener = Listener::bind(&self.socket, mode, group);
-        let listener = listener.map_err(|error| self.failed(&error.to_string()))?;
-        if let Some(usual) = &self.usual {
-            match Link::make(usual, &self.socket) {
-                Ok(link) => self.link = Some(link),
-                Err(error) => warn_unregistered(&sys::path_error(usual, &error)),
-            }
-        }
-        Ok(listener)
-    }
-
-    /// Makes the link anew when somebody removed it.
-    pub fn restore(&self) {
-        let Some(link) = &self.link else {
-            return;
-        };
-        let path = link.path();
-        if let Some(folder) = path.parent().filter(|folder| !folder.exists())
-            && let Err(error) = sys::runtime::prepare_dir(folder)
-        {
-            return log::error!("{error}");
-        }
-        match link.restore() {
-            Ok(false) => {}
-            Ok(true) => log::warn!("{} was removed; it is there again", path.display()),
-            Err(error) => log::error!("{}", sys::path_error(path, &error)),
-        }
-    }
-
-    fn take_option(&mut self, path: &Path) -> Result<(), String> {
+    fn acquire_option(&mut self, path: &Path) -> Result<(), String> {
         self.named_by = Some("--socket");
         self.socket = std::path::absolute(path)
             .map_err(|error| format!("tmd: --socket {}", sys::path_error(path, &error)))?;
         let lock = LockFile::acquire(&sys::runtime::lock_path(&self.socket));
         let lock = lock.map_err(|error| match error {
-            // Of this config or of another.
-            LockError::Held { .. } => self.failed(&format!("{}: {error}", self.socket.display())),
-            LockError::Io(error) => self.lock_failed(&error),
+            // The other daemon may have this config or another one.
+            LockError::Held { .. } => self.error(&format!("{}: {error}", self.socket.display())),
+            LockError::Io(error) => self.lock_error(&error),
         })?;
         self.locks.push(lock);
         Ok(())
     }
 
-    fn take_named(&mut self, path: &Path, usual: PathBuf, config: &Config) -> Result<(), String> {
+    fn acquire_configured(
+        &mut self,
+        path: &Path,
+        default: PathBuf,
+        config: &Config,
+    ) -> Result<(), String> {
         self.named_by = Some("daemon.socket");
         self.socket = path.to_path_buf();
-        let lock = lock_if_possible(&usual, config)?;
+        let lock = lock_if_possible(&default, config)?;
         let registered = lock.is_some();
         self.locks.extend(lock);
-        if registered && is_same(&self.socket, &usual) {
-            return self.clear_usual();
+        if registered && is_same_path(&self.socket, &default) {
+            return self.clear_link();
         }
         let lock = LockFile::acquire(&sys::runtime::lock_path(&self.socket));
         let lock = lock.map_err(|error| match error {
@@ -126,27 +191,54 @@ impl Place {
                     pid.unwrap_or_default()
                 )
             }
-            LockError::Io(error) => self.lock_failed(&error),
+            LockError::Io(error) => self.lock_error(&error),
         })?;
         self.locks.push(lock);
-        self.usual = registered.then_some(usual);
+        self.link_path = registered.then_some(default);
         Ok(())
     }
 
-    /// A link that a killed daemon left would be in the way of the socket.
-    fn clear_usual(&self) -> Result<(), String> {
+    /// Removes the link of a killed daemon, which would be in the way of the socket.
+    fn clear_link(&self) -> Result<(), String> {
         let failed = |error| format!("tmd: {}", sys::path_error(&self.socket, &error));
         Link::clear(&self.socket).map_err(failed)
     }
 
-    fn lock_failed(&self, error: &std::io::Error) -> String {
-        let beside = sys::runtime::lock_path(&self.socket);
-        let missing = error.kind() == std::io::ErrorKind::NotFound;
-        let about = if missing { &self.socket } else { &beside };
-        self.failed(&sys::path_error(about, error))
+    fn make_link(&mut self) {
+        let Some(path) = &self.link_path else {
+            return;
+        };
+        match Link::make(path, &self.socket) {
+            Ok(link) => self.link = Some(link),
+            Err(error) => warn_unregistered(&sys::path_error(path, &error)),
+        }
     }
 
-    fn failed(&self, text: &str) -> String {
+    fn restore_link(&self) {
+        let Some(link) = &self.link else {
+            return;
+        };
+        let path = link.path();
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists())
+            && let Err(error) = sys::runtime::prepare_dir(folder)
+        {
+            return log::error!("{error}");
+        }
+        match link.restore() {
+            Ok(false) => {}
+            Ok(true) => log::warn!("{} was removed; recreated it", path.display()),
+            Err(error) => log::error!("{}", sys::path_error(path, &error)),
+        }
+    }
+
+    fn lock_error(&self, error: &io::Error) -> String {
+        let lock = sys::runtime::lock_path(&self.socket);
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        let about = if missing { &self.socket } else { &lock };
+        self.error(&sys::path_error(about, error))
+    }
+
+    fn error(&self, text: &dyn Display) -> String {
         match self.named_by {
             Some(key) => format!("tmd: {key} {text}"),
             None => format!("tmd: {text}"),
@@ -154,31 +246,34 @@ impl Place {
     }
 }
 
-/// The usual socket of a config for the user that this process is.
-fn usual_socket(config: &Config, dropped: bool) -> PathBuf {
-    // Root's runtime directory in the environment is not that of the user it became.
-    let xdg = std::env::var("XDG_RUNTIME_DIR").ok().filter(|_| !dropped);
+/// The default socket of a config for the user of this process.
+fn default_path(config: &Config, dropped_root: bool) -> PathBuf {
+    // The environment names root's runtime directory, not that of the user root became.
+    let xdg = std::env::var("XDG_RUNTIME_DIR")
+        .ok()
+        .filter(|_| !dropped_root);
     let runtime = sys::runtime::runtime_dir(sys::runtime::effective_uid(), xdg.as_deref());
     sys::runtime::socket_path(&runtime, &config.path)
 }
 
-/// The lock of a config where nothing goes without it.
-fn lock_usual(usual: &Path, config: &Config) -> Result<LockFile, String> {
-    prepare_folder(usual)?;
-    let path = sys::runtime::lock_path(usual);
+/// Takes the lock of a config that listens at the default path.
+fn lock_default(default: &Path, config: &Config) -> Result<LockFile, String> {
+    prepare_folder(default)?;
+    let path = sys::runtime::lock_path(default);
     LockFile::acquire(&path).map_err(|error| match error {
         LockError::Held { .. } => already_running(config, &error),
         LockError::Io(error) => format!("tmd: {}", sys::path_error(&path, &error)),
     })
 }
 
-/// The same for a daemon that listens elsewhere: in a system without a usual place it runs too.
-fn lock_if_possible(usual: &Path, config: &Config) -> Result<Option<LockFile>, String> {
-    if let Err(text) = prepare_folder(usual) {
+/// Takes the lock of a config that listens elsewhere. Such a daemon also runs on a system without
+/// a usable default path.
+fn lock_if_possible(default: &Path, config: &Config) -> Result<Option<LockFile>, String> {
+    if let Err(text) = prepare_folder(default) {
         warn_unregistered(&text);
         return Ok(None);
     }
-    let path = sys::runtime::lock_path(usual);
+    let path = sys::runtime::lock_path(default);
     match LockFile::acquire(&path) {
         Ok(lock) => Ok(Some(lock)),
         Err(error @ LockError::Held { .. }) => Err(already_running(config, &error)),
@@ -189,8 +284,8 @@ fn lock_if_possible(usual: &Path, config: &Config) -> Result<Option<LockFile>, S
     }
 }
 
-fn prepare_folder(usual: &Path) -> Result<(), String> {
-    let folder = usual.parent().unwrap_or(Path::new("/"));
+fn prepare_folder(default: &Path) -> Result<(), String> {
+    let folder = default.parent().unwrap_or(Path::new("/"));
     sys::runtime::prepare_dir(folder).map_err(|error| format!("tmd: {error}"))
 }
 
@@ -201,13 +296,86 @@ fn already_running(config: &Config, error: &LockError) -> String {
 fn warn_unregistered(text: &str) {
     let text = text.trim_start_matches("tmd: ");
     eprintln!(
-        "tmd: warning: {text}; this daemon may not be found by its config, nor a second one be \
-         refused"
+        "tmd: warning: {text}; the daemon is not registered: `tm -c` may not find it, and a \
+         second instance will not be detected"
     );
 }
 
-/// Whether two paths are one place, by whatever links their folders are reached.
-fn is_same(one: &Path, other: &Path) -> bool {
+/// Whether two paths name one file, through any symbolic links of their directories.
+fn is_same_path(one: &Path, other: &Path) -> bool {
     let folder = |path: &Path| path.parent().and_then(|folder| folder.canonicalize().ok());
     one == other || (one.file_name() == other.file_name() && folder(one) == folder(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Environment};
+    use std::fs;
+
+    fn config(directory: &Path, socket: Option<&Path>) -> Config {
+        let path = directory.join("tm.yaml");
+        let daemon = socket.map_or(String::new(), |socket| {
+            format!("daemon:\n  socket: {}\n", socket.display())
+        });
+        let text = format!("{daemon}programs:\n  a:\n    cmd: /bin/true\n");
+        fs::write(&path, text).expect("written");
+        config::load(&path, &Environment::current()).expect("a valid config")
+    }
+
+    fn with_socket(path: PathBuf) -> DaemonOptions {
+        DaemonOptions {
+            socket: Some(path),
+            ..DaemonOptions::default()
+        }
+    }
+
+    #[test]
+    fn one_daemon_has_a_socket() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = config(directory.path(), None);
+        let options = with_socket(directory.path().join("x.sock"));
+        let acquire = || InstanceLock::acquire(&options, &config, false, None);
+        let first = acquire().expect("the lock");
+        let error = acquire().expect_err("an error");
+        assert!(error.starts_with("tmd: --socket /"), "{error}");
+        drop(first);
+        acquire().expect("the lock again");
+    }
+
+    #[test]
+    fn a_missing_directory_of_the_socket_is_named() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = config(directory.path(), None);
+        let options = with_socket(directory.path().join("none/x.sock"));
+        let error = InstanceLock::acquire(&options, &config, false, None).expect_err("an error");
+        assert!(error.contains("does not exist"), "{error}");
+    }
+
+    #[test]
+    fn a_removed_socket_is_recreated() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = config(directory.path(), None);
+        let path = directory.path().join("x.sock");
+        let lock = InstanceLock::acquire(&with_socket(path.clone()), &config, false, None);
+        let mut poller = Poller::new().expect("an epoll instance");
+        let lock = lock.expect("the lock");
+        let mut instance = Instance::listen(lock, &config.daemon).expect("a socket");
+        fs::remove_file(&path).expect("removed");
+        instance.restore(&config.daemon, &mut poller);
+        assert!(path.exists());
+        instance.unlink().expect("removed");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn paths_are_compared_through_links() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let link = directory.path().join("link");
+        let real = directory.path().join("real");
+        fs::create_dir(&real).expect("a directory");
+        std::os::unix::fs::symlink(&real, &link).expect("a link");
+        assert!(is_same_path(&real.join("a.sock"), &link.join("a.sock")));
+        assert!(!is_same_path(&real.join("a.sock"), &link.join("b.sock")));
+    }
 }

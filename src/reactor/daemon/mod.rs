@@ -1,9 +1,10 @@
-//! The daemon as a process: start, shutdown, signals, its log, its lock and socket, and the
-//! environment that it passes on.
+//! The daemon around the turn: command line, settings, identity, signals, start and end.
 
 pub(crate) mod child_environment;
 pub(crate) mod instance;
 pub(crate) mod logging;
+pub(crate) mod options;
+pub(crate) mod settings;
 pub(crate) mod shutdown;
 pub(crate) mod signals;
 pub(crate) mod startup;

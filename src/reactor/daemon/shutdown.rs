@@ -1,7 +1,8 @@
-//! The daemon ends: the last output, the last news and the last clients are served.
+//! The end of the daemon: the last output is written and the last events are sent.
 
 use crate::reactor::Reactor;
-use crate::reactor::poller::Source;
+use crate::reactor::control::connection::WriteState;
+use crate::reactor::poller::EventSource;
 use crate::supervisor::{ProcessId, Time};
 use mio::Events;
 use std::time::Duration;
@@ -9,20 +10,23 @@ use std::time::Duration;
 /// How long the last output may take to reach the disk.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
-/// How long the last news waits for clients that do not read.
-const LAST_NEWS: Duration = Duration::from_millis(500);
+/// How long clients may take to read the last events.
+const LAST_EVENTS: Duration = Duration::from_millis(500);
+
+/// The longest wait for the disk thread or a client.
+const WAIT_MAX: Duration = Duration::from_millis(100);
 
 impl Reactor {
-    /// Everything is down: all output is in the logs, all news announced and with the clients.
-    /// Each within a bound.
-    pub(crate) fn last_words(&mut self) {
+    /// Every process is down: writes all output to the logs, makes all announcements and sends
+    /// everything to the clients, each within a time limit.
+    pub(crate) fn flush_before_exit(&mut self) {
         self.drain_logs();
         self.announce_rest();
-        self.hand_on_output();
-        self.flush_last();
+        self.fan_out_output();
+        self.flush_clients_before_exit();
     }
 
-    /// Has the disk thread write what it was given last, and end.
+    /// Has the disk thread write everything and end.
     pub(crate) fn stop_disk(&self) {
         if !self.log_files.flush_and_stop(LAST_FLUSH) {
             eprintln!("tmd: the disk did not take the last output within {LAST_FLUSH:?}");
@@ -31,7 +35,7 @@ impl Reactor {
 
     /// Waits until all output is in the logs.
     fn drain_logs(&mut self) {
-        let ids: Vec<ProcessId> = self.children.keys().copied().collect();
+        let ids: Vec<ProcessId> = self.processes.iter().map(|io| io.id).collect();
         for id in &ids {
             self.finish_logs(*id);
         }
@@ -39,75 +43,71 @@ impl Reactor {
         let mut events = Events::with_capacity(64);
         loop {
             let open = ids.iter().any(|id| {
-                let head = self.children.get(id).map_or(0, |child| child.output.head());
-                !self.log_reached(*id, head)
+                let io = self.processes.io(*id);
+                let head = io.map_or(0, |io| io.output.head());
+                !self.log_has_reached(*id, head)
             });
             let now = self.clock.tick();
-            if !open || now >= limit || !self.poll_for(&mut events, until(limit, now)) {
+            if !open || now >= limit || !self.wait_for_last(&mut events, wait_until(limit, now)) {
                 return;
             }
-            self.collect_disk();
+            self.collect_disk_news();
         }
     }
 
-    /// What still waits for a log waits no longer.
+    /// Announces every change of state that still waits for a log.
     fn announce_rest(&mut self) {
-        let ids: Vec<ProcessId> = self.children.keys().copied().collect();
+        let ids: Vec<ProcessId> = self.processes.iter().map(|io| io.id).collect();
         for id in ids {
-            if let Some(child) = self.children.get_mut(&id) {
-                let waiting = child.announcements.iter_mut();
+            if let Some(io) = self.processes.io_mut(id) {
+                let waiting = io.announcements.iter_mut();
                 waiting.for_each(|announcement| announcement.deadline = Time::default());
             }
-            self.announce(id);
+            self.flush_announcements(id);
         }
     }
 
-    /// Writes to all clients what waits for them; one that does not read holds it up only so long.
-    fn flush_last(&mut self) {
-        let limit = self.clock.tick() + LAST_NEWS;
+    /// Writes to all clients; one that does not read delays the end for a limited time.
+    fn flush_clients_before_exit(&mut self) {
+        let limit = self.clock.tick() + LAST_EVENTS;
         let mut events = Events::with_capacity(64);
-        let all = self.connections.iter().map(|(slot, _)| slot);
-        self.unflushed.extend(all);
+        self.clients.queue_flush_of_all();
         loop {
             self.flush();
-            let mut all = self.connections.iter();
-            let waits = all.any(|(_, client)| client.outgoing() > 0 && !client.broken);
+            let more = self.clients.has_unflushed();
+            let blocked = self
+                .clients
+                .iter()
+                .any(|client| client.outgoing() > 0 && client.write != WriteState::Failed);
             let now = self.clock.tick();
-            if !(waits || self.flush_again) || now >= limit {
+            if !(blocked || more) || now >= limit {
                 return;
             }
-            let wait = match self.flush_again {
+            let wait = match more {
                 true => Duration::ZERO,
-                false => until(limit, now),
+                false => wait_until(limit, now),
             };
-            if !self.poll_for(&mut events, wait) {
+            if !self.wait_for_last(&mut events, wait) {
                 return;
             }
         }
     }
 
-    /// Polls for no more than the disk thread and clients that read again. `false` when that
+    /// Waits for the disk thread, and for clients that read again. Returns `false` when polling
     /// fails.
-    fn poll_for(&mut self, events: &mut Events, wait: Duration) -> bool {
-        match self.watch.poll.poll(events, Some(wait)) {
-            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return false,
-            _ => {}
+    fn wait_for_last(&mut self, events: &mut Events, wait: Duration) -> bool {
+        if self.poller.wait(events, Some(wait)).is_err() {
+            return false;
         }
         for event in events.iter() {
-            if let Some(Source::Connection(slot)) = self.watch.source(event.token())
-                && let Some(connection) = self.connections.get_mut(slot)
-            {
-                connection.broken |= event.is_write_closed() || event.is_error();
-                if event.is_writable() {
-                    connection.set_writable();
-                }
-                self.unflushed.insert(slot);
+            if let Some(EventSource::Connection(slot)) = self.poller.source(event.token()) {
+                self.clients.poll_event_before_exit(slot, event);
             }
         }
         true
     }
 }
 
-fn until(limit: Time, now: Time) -> Duration {
-    limit.since(now).min(Duration::from_millis(100))
+fn wait_until(limit: Time, now: Time) -> Duration {
+    limit.since(now).min(WAIT_MAX)
 }

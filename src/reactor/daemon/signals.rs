@@ -1,88 +1,81 @@
-//! The daemon's signals, as they come out of the signalfd.
+//! The daemon's signals, read from the signalfd.
 
 use crate::reactor::Reactor;
-use crate::reactor::clock::unix_ns;
-use crate::reactor::control::event_history;
+use crate::reactor::control::event_history::daemon_event;
 use crate::supervisor::Event;
 use crate::sys;
 use libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 
-/// What is blocked and read from the signalfd. SIGXFSZ never comes, but blocked it makes a log
-/// at the limit of file sizes an error to be told rather than the daemon's end.
+/// The blocked signals. SIGXFSZ is blocked so that exceeding RLIMIT_FSIZE returns EFBIG instead of
+/// killing the daemon.
 pub const HANDLED: [i32; 8] = [
     SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGXFSZ,
 ];
 
 impl Reactor {
-    /// Reads to the end: a signalfd with a second record says nothing again.
+    /// Reads the signalfd until it is empty: a record that stays raises no other event.
     pub(crate) fn read_signals(&mut self) {
         loop {
             match self.signals.read() {
-                Ok(Some(info)) => self.signal(info.signal),
+                Ok(Some(info)) => self.handle_signal(info.signal),
                 Ok(None) => return,
                 Err(error) => return log::error!("cannot read signals: {error}"),
             }
         }
     }
 
-    fn signal(&mut self, signal: i32) {
+    fn handle_signal(&mut self, signal: i32) {
         match signal {
             SIGHUP => {
-                self.restore_socket();
-                self.reload_by_signal();
+                self.restore_instance();
+                let path = self.settings.config().path.display();
+                log::info!("SIGHUP: reloading {path}");
+                // The reload logs and publishes its own errors.
+                let _ = self.reload(false);
             }
-            SIGTERM | SIGINT | SIGQUIT => {
-                let again = self.supervisor.is_shutting_down();
-                log::info!(
-                    "{}",
-                    if again {
-                        "asked to stop now"
-                    } else {
-                        "asked to stop"
-                    }
-                );
-                let event = if again {
-                    Event::ShutdownNow
-                } else {
-                    Event::Shutdown
-                };
-                self.supervisor.handle_event(event, self.clock.now());
-                let by = match signal {
-                    SIGTERM => "by SIGTERM",
-                    SIGINT => "by SIGINT",
-                    _ => "by SIGQUIT",
-                };
-                let event = event_history::plain("shutdown", None, by.to_string(), unix_ns());
-                self.publish(event);
-            }
+            SIGTERM => self.shut_down_by("SIGTERM"),
+            SIGINT => self.shut_down_by("SIGINT"),
+            SIGQUIT => self.shut_down_by("SIGQUIT"),
             SIGUSR1 => {
-                // First: it changes the umask for a moment, and reopening makes files.
-                self.restore_socket();
+                // Restoring changes the umask for a moment, so it precedes reopening, which
+                // creates files on another thread.
+                self.restore_instance();
                 log::info!("reopening log files");
                 self.log_files.reopen_all();
             }
             SIGUSR2 => log::warn!("SIGUSR2: an upgrade in place is not supported yet"),
-            SIGCHLD => self.reap_orphans(),
+            SIGCHLD => self.reap_children(),
             other => log::warn!("signal {other} is ignored"),
         }
     }
 
-    /// Reaps what was adopted: the daemon is the subreaper of everything below it. A leader is
-    /// left to its pidfd, which is read at once so that it does not hide those behind it.
-    fn reap_orphans(&mut self) {
+    fn restore_instance(&mut self) {
+        self.instance
+            .restore(self.settings.boot(), &mut self.poller);
+    }
+
+    /// Shuts down; a second signal shuts down at once.
+    fn shut_down_by(&mut self, signal: &str) {
+        let again = self.supervisor.is_shutting_down();
+        let (event, how) = match again {
+            true => (Event::ShutdownNow, " at once"),
+            false => (Event::Shutdown, ""),
+        };
+        log::info!("{signal}: shutting down{how}");
+        self.supervisor.handle_event(event, self.clock.now());
+        self.publish(daemon_event("shutdown", format!("by {signal}")));
+    }
+
+    /// Reaps adopted processes: the daemon is the subreaper of everything below it. A leader is
+    /// reaped through its pidfd, at once, since it would hide the zombies behind it.
+    fn reap_children(&mut self) {
         while let Ok(Some(pid)) = sys::pidfd::peek_any_zombie() {
-            let leader = self.leaders.get(&pid).copied();
-            match leader {
-                Some(id) => {
-                    if !self.reap_leader(id) {
-                        return;
-                    }
-                }
-                None => {
-                    if !matches!(sys::pidfd::reap(pid), Ok(Some(_))) {
-                        return;
-                    }
-                }
+            let reaped = match self.processes.by_leader(pid) {
+                Some(id) => self.reap_leader(id),
+                None => matches!(sys::pidfd::reap(pid), Ok(Some(_))),
+            };
+            if !reaped {
+                return;
             }
         }
     }

@@ -1,52 +1,44 @@
-//! From the command line to the first turn, and from the last turn to the end.
+//! From the command line to the first turn, and from the last turn to the exit.
 
 use crate::config::{self, Config, Environment};
-use crate::reactor::daemon::child_environment;
-use crate::reactor::daemon::instance::Place;
+use crate::reactor::Reactor;
+use crate::reactor::clock::{Clock, Timers, unix_ns};
+use crate::reactor::control::client_table::{CLIENTS_MAX, Clients};
+use crate::reactor::control::event_history::History;
+use crate::reactor::control::pending::PendingRequests;
+use crate::reactor::daemon::child_environment::Inherited;
+use crate::reactor::daemon::instance::{Instance, InstanceLock};
 use crate::reactor::daemon::logging;
+use crate::reactor::daemon::options::DaemonOptions;
+use crate::reactor::daemon::settings::Settings;
 use crate::reactor::daemon::signals;
 use crate::reactor::disk::Disk;
 use crate::reactor::disk::access::UserAccess;
 use crate::reactor::output::log_files::LogFiles;
-use crate::reactor::poller::{Source, WAKE, Watch};
+use crate::reactor::poller::{EventSource, Poller};
 use crate::reactor::process::pidfile::write_atomically;
-use crate::reactor::{Reactor, clock};
+use crate::reactor::process::processes::Processes;
+use crate::reactor::process::spawner::Spawner;
+use crate::reactor::process::survey::Survey;
 use crate::supervisor::{Event, FileSink, Identity, Stall, Supervisor};
 use crate::sys;
 use crate::sys::daemonize::{ForkSide, ReadyPipe};
 use crate::sys::signalfd::SignalFd;
-use crate::sys::socket::Listener;
+use crate::sys::socket::SocketFile;
 use crate::text::plural::plural;
-use log::LevelFilter;
-use mio::{Interest, Waker};
-use slab::Slab;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use mio::Interest;
 use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the command line says.
-#[derive(Debug, Clone, Default)]
-pub struct DaemonOptions {
-    /// The config file; searched for when not given.
-    pub config: Option<PathBuf>,
-    /// Go to the background.
-    pub daemonize: bool,
-    /// Only check the config.
-    pub check: bool,
-    /// The control socket, whatever the config says.
-    pub socket: Option<PathBuf>,
-    /// The log's level, whatever the config says.
-    pub log_level: Option<LevelFilter>,
-}
-
-/// The daemon from start to end; returns its exit code.
+/// Runs the daemon. Returns its exit code.
 pub fn daemon_main(options: &DaemonOptions) -> i32 {
     sys::signalfd::restore_sigchld();
     if options.daemonize {
-        // Whoever waits for their end is not to wait for a daemon.
+        // A program that waits for these descriptors to close must not wait for the daemon.
         sys::daemonize::close_inherited();
     }
     match start(options) {
@@ -88,45 +80,45 @@ fn load(options: &DaemonOptions) -> Result<Config, String> {
 }
 
 fn serve_in_background(options: &DaemonOptions, config: Config, ready: ReadyPipe) -> i32 {
-    // What went wrong before it was ready, the parent has told.
+    // The parent has reported a failure before readiness.
     serve(options, config, Some(ready)).unwrap_or(1)
 }
 
-/// Gives up root if the config says so, takes the socket, and turns until the end.
+/// Gives up root if the config says so, takes the socket, and runs until a shutdown.
 fn serve(options: &DaemonOptions, config: Config, ready: Option<ReadyPipe>) -> Result<i32, String> {
     let prepared = prepare(options, config, ready.is_some());
     let mut reactor = match prepared {
         Ok(prepared) => prepared,
         Err(text) => {
             if let Some(ready) = ready {
-                // The parent tells; it waits for exactly this.
+                // The parent waits for this and reports it.
                 let _ = ready.failed(&text);
             }
             return Err(text);
         }
     };
-    // Started through `tm` it would go by the client's name in `ps` and `top`.
+    // Otherwise a daemon started through `tm` has the client's name in `ps` and `top`.
     if let Err(error) = rustix::thread::set_name(c"tmd") {
-        log::warn!("cannot set the process's name: {error}");
+        log::warn!("cannot set the name of the process: {error}");
     }
-    let programs = reactor.config.programs.clone();
+    let programs = reactor.settings.config().programs.clone();
     reactor.clock.tick();
     reactor
         .supervisor
         .handle_event(Event::Configure(programs), reactor.clock.now());
     reactor.apply();
     if let Some(ready) = ready {
-        // No file system is kept busy by where the daemon happened to be started.
+        // The daemon must not keep the file system of its start directory busy.
         let moved = std::env::set_current_dir("/");
         let detached = moved
             .and_then(|()| sys::daemonize::detach_stdio())
             .and_then(|()| ready.ready());
         if let Err(error) = detached {
-            log::warn!("cannot go to the background properly: {error}");
+            log::warn!("cannot detach from the terminal: {error}");
         }
     }
     let result = reactor.run();
-    finish(reactor);
+    exit(reactor);
     match result {
         Ok(()) => Ok(0),
         Err(error) => Err(format!("tmd: epoll: {error}")),
@@ -134,40 +126,51 @@ fn serve(options: &DaemonOptions, config: Config, ready: Option<ReadyPipe>) -> R
 }
 
 fn prepare(options: &DaemonOptions, config: Config, background: bool) -> Result<Reactor, String> {
-    let lock = match drops_to(&config) {
-        Some(_) => Place::as_root(options, &config)?,
+    let root_lock = match drops_to(&config) {
+        Some(_) => InstanceLock::lock_as_root(options, &config)?,
         None => None,
     };
-    let (config, dropped) = drop_privileges(config)?;
-    let mut place = Place::take(options, &config, dropped, lock)?;
-    let listener = place.listen(&config.daemon)?;
-    let socket = listener.file();
-    let pidfile = config.daemon.pidfile.clone();
-    // The rest of the place goes with its value.
-    let gone = |text| {
-        let _ = socket.remove();
-        text
+    let (config, dropped_root) = drop_privileges(config)?;
+    let lock = InstanceLock::acquire(options, &config, dropped_root, root_lock)?;
+    let instance = Instance::listen(lock, &config.daemon)?;
+    let mut files = CreatedFiles {
+        socket: instance.listener().file(),
+        pidfile: None,
     };
-    if let Some(path) = &pidfile {
-        write_atomically(path, sys::runtime::own_pid())
-            .map_err(|error| format!("tmd: daemon.pidfile {}", sys::path_error(path, &error)))
-            .map_err(gone)?;
+    if let Some(path) = &config.daemon.pidfile {
+        if let Err(error) = write_atomically(path, sys::runtime::own_pid()) {
+            files.remove();
+            let text = sys::path_error(path, &error);
+            return Err(format!("tmd: daemon.pidfile {text}"));
+        }
+        files.pidfile = Some(path.clone());
     }
-    build(options, config, place, listener, background).map_err(|text| {
-        // Somebody may have removed it already.
-        let _ = pidfile.map(fs::remove_file);
-        gone(text)
-    })
+    build(options, config, instance, background).inspect_err(|_| files.remove())
 }
 
-/// `daemon.user`, for a root that is to give itself up.
+/// Files that a failed start removes. Locks and link go with the instance.
+struct CreatedFiles {
+    socket: SocketFile,
+    pidfile: Option<PathBuf>,
+}
+
+impl CreatedFiles {
+    fn remove(&self) {
+        // Another program may have removed them already.
+        let _ = self.pidfile.as_ref().map(fs::remove_file);
+        let _ = self.socket.remove();
+    }
+}
+
+/// `daemon.user`, if the daemon is root and has to become that user.
 fn drops_to(config: &Config) -> Option<Identity> {
     let user = config.daemon.user.clone()?;
     let drops = sys::runtime::effective_uid() == 0 && user.uid != 0;
     drops.then_some(user)
 }
 
-/// Everything after this, reloads too, happens as `daemon.user`.
+/// Becomes `daemon.user` for everything that follows, including reloads. Returns whether root was
+/// given up.
 fn drop_privileges(config: Config) -> Result<(Config, bool), String> {
     let Some(user) = drops_to(&config) else {
         return Ok((config, false));
@@ -179,7 +182,7 @@ fn drop_privileges(config: Config) -> Result<(Config, bool), String> {
             sys::error_text(&error)
         )
     })?;
-    // What root could do with the programs' users, this user cannot: the config says so.
+    // Only root can run programs as other users; loading the config again checks that.
     let config = config::load(&config.path, &Environment::current())
         .map_err(|error| format!("as daemon.user {}:\n{error}", user.user))?;
     Ok((config, true))
@@ -188,66 +191,47 @@ fn drop_privileges(config: Config) -> Result<(Config, bool), String> {
 fn build(
     options: &DaemonOptions,
     config: Config,
-    place: Place,
-    listener: Listener,
+    instance: Instance,
     background: bool,
 ) -> Result<Reactor, String> {
     let nofile = sys::rlimit::raise_nofile().map_err(failed("RLIMIT_NOFILE"))?;
     sys::descendants::become_subreaper().map_err(failed("become subreaper"))?;
-    // Blocked before any other thread exists, so that none of them takes a signal.
+    // Signals are blocked before any other thread exists, so that no thread takes one.
     let signals = SignalFd::new(&signals::HANDLED).map_err(failed("signalfd"))?;
-    let watch = watch_for(&signals, &listener).map_err(failed("epoll"))?;
-    let waker = Waker::new(watch.poll.registry(), WAKE).map_err(failed("eventfd"))?;
+    let poller = poller_for(&signals, &instance).map_err(failed("epoll"))?;
+    let waker = poller.waker().map_err(failed("eventfd"))?;
     let wake = move || {
-        // The counter of an eventfd does not overflow by one wake a completion.
+        // The counter of an eventfd does not overflow by one wake for each completion.
         let _ = waker.wake();
     };
     let mut disk =
         Disk::start(Arc::new(UserAccess), Box::new(wake)).map_err(failed("disk thread"))?;
-    start_logging(options, &config, &listener, &mut disk, background);
-    tell_start(&config.path, listener.path());
+    start_logging(options, &config, instance.path(), &mut disk, background);
+    let settings = Settings::new(config, options.log_level);
+    log_start(&settings.config().path, instance.path());
     let own = own_identity();
-    let socket = listener.path().to_path_buf();
-    let inherited = child_environment::Inherited::new(std::env::vars_os(), own.as_ref(), &socket);
+    let inherited = Inherited::new(std::env::vars_os(), own.as_ref(), instance.path());
     Ok(Reactor {
-        watch,
-        clock: clock::Clock::start(),
-        timers: clock::Timers::default(),
+        poller,
+        clock: Clock::start(),
+        timers: Timers::default(),
         supervisor: Supervisor::new(),
-        started_with: config.daemon.clone(),
-        config,
-        place,
-        inherited,
-        nofile,
-        oom_score_adj: sys::rlimit::oom_score_of_children(),
-        log_level: options.log_level,
+        settings,
+        instance,
         signals,
-        listener,
         log_files: LogFiles::new(disk),
-        children: HashMap::new(),
-        leaders: HashMap::new(),
-        connections: Slab::new(),
-        connections_accepted: 0,
-        full_since: None,
-        outputs_ready: VecDeque::new(),
-        connections_ready: VecDeque::new(),
-        unflushed: BTreeSet::new(),
-        dirty: Vec::new(),
-        starts_due: VecDeque::new(),
-        starts_took: Duration::ZERO,
-        remains_due: BTreeSet::new(),
-        nameless: BTreeMap::new(),
-        waiters: crate::reactor::control::pending::Waiters::default(),
-        history: crate::reactor::control::event_history::History::default(),
-        started_ns: clock::unix_ns(),
+        processes: Processes::default(),
+        survey: Survey::default(),
+        spawner: Spawner::new(inherited, nofile),
+        clients: Clients::new(CLIENTS_MAX),
+        pending: PendingRequests::default(),
+        history: History::default(),
+        started_ns: unix_ns(),
         finished: false,
-        flush_again: false,
-        idle_armed: false,
-        scratch: Vec::new(),
     })
 }
 
-fn tell_start(config: &Path, socket: &Path) {
+fn log_start(config: &Path, socket: &Path) {
     log::info!(
         "tmd {} pid {} started: {}, socket {}",
         env!("CARGO_PKG_VERSION"),
@@ -257,30 +241,30 @@ fn tell_start(config: &Path, socket: &Path) {
     );
 }
 
-fn failed(what: &'static str) -> impl Fn(std::io::Error) -> String {
+fn failed(what: &'static str) -> impl Fn(io::Error) -> String {
     move |error| format!("tmd: {what}: {}", sys::error_text(&error))
 }
 
-fn watch_for(signals: &SignalFd, listener: &Listener) -> std::io::Result<Watch> {
-    let mut watch = Watch::new()?;
-    watch.add(signals.as_fd(), Source::Signals, Interest::READABLE)?;
-    watch.add(listener.as_fd(), Source::Listener, Interest::READABLE)?;
-    Ok(watch)
+fn poller_for(signals: &SignalFd, instance: &Instance) -> io::Result<Poller> {
+    let mut poller = Poller::new()?;
+    poller.add(signals.as_fd(), EventSource::Signals, Interest::READABLE)?;
+    instance.watch(&mut poller)?;
+    Ok(poller)
 }
 
-/// The daemon's log goes to its file and, in the foreground, to standard error; in the
+/// Starts the daemon's log. It goes to its file and, in the foreground, to standard error; in the
 /// background without a file, to the state directory.
 fn start_logging(
     options: &DaemonOptions,
     config: &Config,
-    listener: &Listener,
+    socket: &Path,
     disk: &mut Disk,
     background: bool,
 ) {
     let settings = &config.daemon.log;
     let file = match &settings.file {
         Some(file) => Some(file.clone()),
-        None if background => state_log(&log_name(options, config, listener)),
+        None if background => state_log(&log_name(options, config, socket)),
         None => None,
     };
     let mut sinks = Vec::new();
@@ -298,18 +282,18 @@ fn start_logging(
         let log = disk.open(&sink, None);
         sinks.extend(disk.line_sender(log));
     }
-    if !background && let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() {
+    if !background && let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned() {
         let log = disk.open_fd(stderr);
         sinks.extend(disk.line_sender(log));
     }
     logging::start(settings, options.log_level, sinks);
 }
 
-/// The log in the background is named as the usual socket of the config, or as the one that was
-/// asked for.
-fn log_name(options: &DaemonOptions, config: &Config, listener: &Listener) -> PathBuf {
+/// The name of the log in the background: that of the default socket of the config, or of the
+/// socket that was asked for.
+fn log_name(options: &DaemonOptions, config: &Config, socket: &Path) -> PathBuf {
     let socket = match &options.socket {
-        Some(_) => listener.path().to_path_buf(),
+        Some(_) => socket.to_path_buf(),
         None => sys::runtime::socket_path(Path::new(""), &config.path),
     };
     socket.with_extension("log")
@@ -344,20 +328,17 @@ fn own_identity() -> Option<Identity> {
     })
 }
 
-/// Everything is down: the last output goes to the disk, the last news to the clients, the socket
-/// goes away.
-fn finish(mut reactor: Reactor) {
-    reactor.sweep_all();
-    reactor.last_words();
+/// Every process is down: writes the last output and events, and removes the socket.
+fn exit(mut reactor: Reactor) {
+    reactor.kill_all_stragglers();
+    reactor.flush_before_exit();
     log::info!("tmd pid {} ended", sys::runtime::own_pid());
     reactor.stop_disk();
-    if let Some(path) = &reactor.started_with.pidfile {
-        // Somebody may have removed it already.
+    if let Some(path) = &reactor.settings.boot().pidfile {
+        // Another program may have removed it already.
         let _ = fs::remove_file(path);
     }
-    if let Err(error) = reactor.listener.unlink() {
-        eprintln!("tmd: {}: {error}", reactor.listener.path().display());
+    if let Err(error) = reactor.instance.unlink() {
+        eprintln!("tmd: {}: {error}", reactor.instance.path().display());
     }
-    // The locks go last, and with them the right to take the socket's path.
-    drop(reactor.place);
 }

@@ -8,7 +8,6 @@
 
 pub mod log_feed;
 pub(crate) mod log_files;
-pub(crate) mod log_writing;
 pub(crate) mod open_as_user;
 pub(crate) mod reader;
 

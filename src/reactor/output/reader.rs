@@ -1,115 +1,153 @@
-//! Reads the output of processes into their rings, under the turn's budget.
+//! Reading the output of all processes, under the turn's budget.
 
-use crate::reactor::Reactor;
-use crate::reactor::clock::unix_ns;
-use crate::reactor::process::process_io::ReadOutcome;
+use crate::reactor::clock::{Clock, Timer, unix_ns};
+use crate::reactor::console::Consoles;
+use crate::reactor::output::log_feed::Gate;
+use crate::reactor::output::log_files::LogFiles;
+use crate::reactor::process::channel::{ReadOutcome, Reading};
 use crate::supervisor::ProcessId;
 use std::time::Duration;
 
-/// Output read in one turn, in bytes. After that, signals, exits and requests are served.
+/// Output read in one turn, in bytes; then signals, exits and requests have their turn.
 const BYTES_A_TURN: usize = 64 * 1024;
 
 /// Time spent on output in one turn.
 const TIME_A_TURN: Duration = Duration::from_micros(300);
 
-impl Reactor {
-    /// Reads each ready output once, round robin, until the turn's budget is spent.
-    pub(crate) fn read_outputs(&mut self) {
-        let wall_ns = if self.outputs_ready.is_empty() {
-            0
-        } else {
-            unix_ns()
-        };
-        let started = self.clock.spent();
+/// Output of an exited leader that is read before its exit is reported, in bytes: the size of the
+/// largest pipe.
+const DRAIN_MAX: usize = 1024 * 1024;
+
+/// Reads output into the rings, unless a log or a client has to catch up first.
+pub(crate) struct OutputReader<'a> {
+    /// The processes, and the clients that they may wait for.
+    pub consoles: Consoles<'a>,
+    /// The logs that they may wait for.
+    pub log_files: &'a mut LogFiles,
+}
+
+impl OutputReader<'_> {
+    /// Reads each channel that is ready once, round-robin, until the turn's budget is spent.
+    /// Returns the processes whose last channel was closed.
+    pub fn read_round(&mut self, clock: &Clock) -> Vec<ProcessId> {
+        let mut ended = Vec::new();
+        if !self.consoles.processes.has_output_ready() {
+            return ended;
+        }
+        let wall_ns = unix_ns();
+        let started = clock.spent();
         let mut budget = BYTES_A_TURN;
-        while let Some((id, number)) = self.outputs_ready.pop_front() {
-            match self.read_output(id, number, wall_ns) {
-                ReadOutcome::More(n) => {
-                    self.outputs_ready.push_back((id, number));
-                    budget = budget.saturating_sub(n);
-                }
-                ReadOutcome::Rest(n) => {
-                    self.finish_read(id, number, ReadOutcome::Drained);
-                    budget = budget.saturating_sub(n);
-                }
-                outcome => self.finish_read(id, number, outcome),
+        while let Some((id, number)) = self.consoles.processes.next_output() {
+            let outcome = self.read(id, number, wall_ns);
+            if let ReadOutcome::More(n) | ReadOutcome::Rest(n) = outcome {
+                budget = budget.saturating_sub(n);
             }
-            if budget == 0 || self.clock.spent().saturating_sub(started) > TIME_A_TURN {
+            if self.finish_read(id, number, outcome) {
+                ended.push(id);
+            }
+            if budget == 0 || clock.spent().saturating_sub(started) > TIME_A_TURN {
                 break;
             }
         }
+        ended
     }
 
-    /// Reads once, unless the log has to catch up first.
-    pub(crate) fn read_output(&mut self, id: ProcessId, number: u32, wall_ns: u64) -> ReadOutcome {
+    /// Reads what an exited leader wrote, so that the log has all of it when the exit is
+    /// announced. Bounded, since a straggler can keep writing. Returns whether the last channel
+    /// was closed.
+    pub fn drain(&mut self, id: ProcessId) -> bool {
+        let wall_ns = unix_ns();
+        let mut budget = DRAIN_MAX;
+        let mut ended = false;
+        let Some(io) = self.consoles.processes.io(id) else {
+            return false;
+        };
+        let numbers: Vec<u32> = io.channels.iter().map(|channel| channel.number).collect();
+        for number in numbers {
+            loop {
+                match self.read(id, number, wall_ns) {
+                    ReadOutcome::More(n) | ReadOutcome::Rest(n) if n < budget => budget -= n,
+                    ReadOutcome::Closed => {
+                        ended = self.close(id, number);
+                        break;
+                    }
+                    _ => break,
+                }
+            }
+            // The poll is edge-triggered and does not report unread output again.
+            self.consoles.processes.queue_output(id, number, false);
+        }
+        self.log_files.flush_now(id);
+        ended
+    }
+
+    /// One read of a channel.
+    fn read(&mut self, id: ProcessId, number: u32, wall_ns: u64) -> ReadOutcome {
         let Some(max) = self.read_budget(id) else {
             return ReadOutcome::Paused;
         };
-        let Some(child) = self.children.get_mut(&id) else {
+        let Some(io) = self.consoles.processes.io_mut(id) else {
             return ReadOutcome::Closed;
         };
-        let outcome = child.read_channel(number, max, wall_ns);
+        let outcome = io.read_channel(number, max, wall_ns);
         if let ReadOutcome::More(_) | ReadOutcome::Rest(_) = outcome {
-            self.answer_queries(id);
-            self.mark_dirty(id);
+            self.consoles.answer_queries(id);
+            self.consoles.processes.mark_dirty(id);
         }
         outcome
     }
 
-    /// Takes an output off the list of those to read.
-    fn finish_read(&mut self, id: ProcessId, number: u32, outcome: ReadOutcome) {
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        if let Some(channel) = child.channel(number) {
-            channel.queued = false;
-            channel.paused = outcome == ReadOutcome::Paused;
+    /// The number of bytes that may be read now; none while a log or a client catches up.
+    fn read_budget(&mut self, id: ProcessId) -> Option<usize> {
+        if self.consoles.blocks_reading(id) {
+            return None;
         }
-        // Closing the master sends SIGHUP to the leader, which may have closed its side only
-        // temporarily, or to become a daemon.
-        let tty = child.channel(number).is_some_and(|channel| channel.tty);
-        let kept = tty && child.leader.is_some();
-        if outcome == ReadOutcome::Closed && !kept {
-            self.close_output(id, number);
-        }
-    }
-
-    pub(crate) fn close_output(&mut self, id: ProcessId, number: u32) {
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        child.close_channel(number, &mut self.watch);
-        if child.channels.is_empty() {
-            self.finish_logs(id);
+        let output = &self.consoles.processes.io(id)?.output;
+        match self.log_files.gate(id, output, self.consoles.now) {
+            Gate::Read(max) => Some(max),
+            Gate::Pause(until) => {
+                if let Some(until) = until
+                    && self.log_files.arm(id, until)
+                {
+                    self.consoles.timers.add(until, Timer::LogRetry(id));
+                }
+                None
+            }
         }
     }
 
-    /// Puts outputs that waited for the log back on the list of those to read.
-    pub(crate) fn resume_outputs(&mut self, id: ProcessId) {
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
+    /// Puts a channel back on the list, or leaves it off. Returns whether it was the last one and
+    /// is closed.
+    fn finish_read(&mut self, id: ProcessId, number: u32, outcome: ReadOutcome) -> bool {
+        let processes = &mut self.consoles.processes;
+        let reading = match outcome {
+            ReadOutcome::More(_) => {
+                processes.requeue_output(id, number);
+                return false;
+            }
+            ReadOutcome::Paused => Reading::Paused,
+            ReadOutcome::Rest(_) | ReadOutcome::Drained | ReadOutcome::Closed => Reading::Idle,
         };
-        let paused: Vec<u32> = child
-            .channels
-            .iter_mut()
-            .filter(|channel| channel.paused)
-            .map(|channel| {
-                channel.paused = false;
-                channel.number
-            })
-            .collect();
-        for number in paused {
-            self.queue_output(id, number, false);
-        }
+        processes.output_read(id, number, reading);
+        outcome == ReadOutcome::Closed && !self.is_kept_open(id, number) && self.close(id, number)
     }
 
-    /// Remembers that a process has new output for its readers.
-    pub(crate) fn mark_dirty(&mut self, id: ProcessId) {
-        if let Some(child) = self.children.get_mut(&id)
-            && !child.dirty
-        {
-            child.dirty = true;
-            self.dirty.push(id);
-        }
+    /// Whether a channel has to stay open. Closing a terminal sends SIGHUP to the leader, which
+    /// may have closed its side only temporarily, or as daemons do.
+    fn is_kept_open(&mut self, id: ProcessId, number: u32) -> bool {
+        let io = self.consoles.processes.io_mut(id);
+        io.is_some_and(|io| {
+            let alive = io.live_leader().is_some();
+            alive && io.channel(number).is_some_and(|channel| channel.tty)
+        })
+    }
+
+    /// Closes a channel. Returns whether it was the last one.
+    fn close(&mut self, id: ProcessId, number: u32) -> bool {
+        let Some(io) = self.consoles.processes.io_mut(id) else {
+            return false;
+        };
+        io.close_channel(number, self.consoles.poller);
+        io.channels.is_empty()
     }
 }

@@ -1,7 +1,12 @@
 //! Supervised processes: start, descriptors, input, exit, stragglers, pidfile.
 
+pub(crate) mod channel;
+pub(crate) mod input;
 pub(crate) mod leader_exit;
 pub(crate) mod pidfile;
 pub(crate) mod process_io;
+pub(crate) mod processes;
+pub(crate) mod spawner;
 pub(crate) mod start;
 pub(crate) mod stragglers;
+pub(crate) mod survey;

@@ -1,80 +1,66 @@
-//! Pidfiles: written at start, removed at exit, for others to read; never trusted.
+//! Pidfiles: written at each start and removed at each exit, for other programs. The daemon never
+//! reads them.
 
-use crate::reactor::Reactor;
 use crate::reactor::disk::access::{Owner, UserAccess, run_as};
 use crate::reactor::disk::file::DiskError;
-use crate::supervisor::{Process, ProcessId};
+use crate::reactor::output::log_files::LogFiles;
+use crate::reactor::process::process_io::ProcessIo;
+use crate::supervisor::Process;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-impl Reactor {
-    /// Has the pidfile of a new leader written, by the disk thread as the process's user.
-    pub(crate) fn write_pidfile(&mut self, process: &Process, pid: i32) {
-        let Some(path) = process.launch.pidfile.clone() else {
-            return;
-        };
-        let Some(child) = self.children.get_mut(&process.id) else {
-            return;
-        };
-        child.pidfile = Some(path.clone());
-        child.files_pending += 1;
-        let owner = process.launch.identity.as_ref().map(Owner::from);
-        let action = move || {
-            run_as(&UserAccess, owner.as_ref(), || {
-                write_atomically(Path::new(&path), pid)
-            })
-            .map_err(|error| DiskError::new(&format!("pidfile {path}"), &error))
-        };
-        self.log_files.run(process.id, Box::new(action));
-    }
+/// Has the disk thread write the pidfile of a new leader, as the process's user.
+pub fn write_pidfile(io: &mut ProcessIo, process: &Process, pid: i32, log_files: &LogFiles) {
+    let Some(path) = process.launch.pidfile.clone() else {
+        return;
+    };
+    io.pidfile = Some(path.clone());
+    io.operations_pending += 1;
+    let owner = process.launch.identity.as_ref().map(Owner::from);
+    let operation = move || {
+        run_as(&UserAccess, owner.as_ref(), || {
+            write_atomically(Path::new(&path), pid)
+        })
+        .map_err(|error| DiskError::new(&format!("pidfile {path}"), &error))
+    };
+    log_files.run(process.id, Box::new(operation));
+}
 
-    /// Has the pidfile of an ended leader removed.
-    pub(crate) fn remove_pidfile(&mut self, id: ProcessId) {
-        let Some(process) = self.supervisor.process(id) else {
-            return;
-        };
-        let owner = process.launch.identity.as_ref().map(Owner::from);
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        let Some(path) = child.pidfile.take() else {
-            return;
-        };
-        child.files_pending += 1;
-        let action = move || {
-            let removed = run_as(&UserAccess, owner.as_ref(), || fs::remove_file(&path));
-            match removed {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(DiskError::new(&format!("pidfile {path}"), &error))
-                }
-                _ => Ok(()),
-            }
-        };
-        self.log_files.run(id, Box::new(action));
-    }
-
-    /// The disk thread is done with a file of a process.
-    pub(crate) fn file_done(&mut self, id: ProcessId, error: Option<DiskError>) {
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        child.files_pending = child.files_pending.saturating_sub(1);
-        if let Some(error) = error {
-            log::warn!("{}: {}", child.name, error.text);
+/// Has the disk thread remove the pidfile of an exited leader.
+pub fn remove_pidfile(io: &mut ProcessIo, process: &Process, log_files: &LogFiles) {
+    let Some(path) = io.pidfile.take() else {
+        return;
+    };
+    io.operations_pending += 1;
+    let owner = process.launch.identity.as_ref().map(Owner::from);
+    let operation = move || match run_as(&UserAccess, owner.as_ref(), || fs::remove_file(&path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(DiskError::new(&format!("pidfile {path}"), &error))
         }
-        self.announce(id);
-        self.finish_release(id);
+        _ => Ok(()),
+    };
+    log_files.run(process.id, Box::new(operation));
+}
+
+/// The disk thread has finished an operation of a process.
+pub fn operation_done(io: &mut ProcessIo, error: Option<DiskError>) {
+    io.operations_pending = io.operations_pending.saturating_sub(1);
+    if let Some(error) = error {
+        log::warn!("{}: {}", io.name, error.text);
     }
 }
 
-/// Readers see the old content, none, or the new one; never half of it.
+/// Writes a pidfile so that readers see the old content, none, or the new one.
+///
+/// # Errors
+/// When it cannot be written.
 pub(crate) fn write_atomically(path: &Path, pid: i32) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);
-    // Left over from a crash, or somebody's trap: a link is removed, never followed.
+    // A file from a crash, or a link that another user planted: removed, never followed.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -85,4 +71,21 @@ pub(crate) fn write_atomically(path: &Path, pid: i32) -> io::Result<()> {
     writeln!(file, "{pid}")?;
     drop(file);
     fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_planted_link_is_replaced_and_not_followed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let target = directory.path().join("target");
+        fs::write(&target, "precious").expect("written");
+        let path = directory.path().join("a.pid");
+        std::os::unix::fs::symlink(&target, directory.path().join("a.pid.new")).expect("a link");
+        write_atomically(&path, 42).expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("a pidfile"), "42\n");
+        assert_eq!(fs::read_to_string(&target).expect("a file"), "precious");
+    }
 }

@@ -1,139 +1,101 @@
-//! What the reactor holds of one process: descriptors, output, input, logs, clients. It outlives
-//! the runs of the process, so that its console and its output do too.
+//! The reactor's side of one process: descriptors, output, terminal, clients. It outlives the
+//! runs of the process, so the console and the output do too.
 
-use crate::reactor::console::terminal_size::Resizing;
+use crate::reactor::console::terminal_size::ResizeDebounce;
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::output::{Output, Stream};
-use crate::reactor::poller::{Source, Watch};
-use crate::supervisor::{Exit, Launch, ProcessId, Time, Transition};
+use crate::reactor::poller::{EventSource, Poller};
+use crate::reactor::process::channel::{Channel, ReadOutcome};
+use crate::reactor::process::input::InputQueue;
+use crate::supervisor::{Exit, Launch, ProcessId, SignalScope, Time, Transition};
 use crate::sys;
 use crate::terminal::Terminal;
-use mio::{Interest, Token};
+use mio::Token;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Input that waits for the process to read it; above this its senders are not read any more.
-const INPUT_HIGH: usize = 64 * 1024;
-
-/// One read of a terminal or pipe, in bytes.
-const READ_SIZE: usize = 64 * 1024;
-
-/// A shorter read took all there was, in bytes: not worth another one to be told so. A flood
-/// comes in longer ones.
-const SHORT_READ: usize = 1024;
-
-/// What the pipe of a process that fills it is enlarged to, in bytes, so that writer and reader
-/// wait for one another less often.
-const PIPE_SIZE: usize = 256 * 1024;
-
 /// One process.
-pub struct Child {
+pub struct ProcessIo {
     /// Its identity.
     pub id: ProcessId,
     /// `PROGRAM:INDEX`.
     pub name: String,
-    /// What it printed, and when.
+    /// Its output.
     pub output: Output,
-    /// The living leader.
-    pub leader: Option<Leader>,
-    /// Where its output comes from; those of earlier runs as long as somebody holds them.
+    /// Its leader.
+    pub leader: Leader,
+    /// Where its output comes from; channels of earlier runs stay while a process holds them.
     pub channels: Vec<Channel>,
     /// Numbers the channels.
     channels_opened: u32,
     /// Where its input goes.
-    pub input: Option<Input>,
-    /// What its terminal shows.
+    pub input: Option<InputQueue>,
+    /// The model of its terminal.
     pub terminal: Option<Box<Terminal>>,
     /// Rows and columns of its terminal.
     pub size: (u16, u16),
-    /// When that may change again.
-    pub resizing: Resizing,
+    /// When the size may change again.
+    pub resize: ResizeDebounce,
     /// Attached clients, in order of attaching.
     pub clients: Vec<ConnectionId>,
-    /// Who drives: typed last, or took it.
+    /// The client that last sent input, or took over.
     pub driver: Option<ConnectionId>,
-    /// `logs` clients, with their cursor's index.
+    /// `logs` clients, with the index of their cursor.
     pub followers: Vec<(ConnectionId, usize)>,
-    /// Ended leaders that may have left something alive: their pids are groups and sessions.
-    pub former: Vec<i32>,
-    /// What they left, as far as it was found.
-    pub stragglers: Vec<Straggler>,
-    /// SIGKILL goes to everything that is found of it.
+    /// Exited leaders that may have left stragglers: their pids name groups and sessions.
+    pub past_leaders: Vec<i32>,
+    /// The stragglers that are watched.
+    pub stragglers: Vec<WatchedStraggler>,
+    /// SIGKILL goes to every straggler that is found.
     pub killing: bool,
-    /// Changes of state not announced yet: the log has to be written first.
+    /// Changes of state that wait for the log.
     pub announcements: VecDeque<Announcement>,
-    /// There is new output to hand on.
+    /// On the list of processes with new output.
     pub dirty: bool,
-    /// The pidfile that was written for this run.
+    /// The pidfile of this run.
     pub pidfile: Option<String>,
-    /// Files that the disk thread is writing or removing for it.
-    pub files_pending: u32,
-    /// How its last run ended, for the consoles of one that is removed.
+    /// Operations of the disk thread on its pidfile.
+    pub operations_pending: u32,
+    /// The end of its last run, for its consoles after its removal.
     pub last_exit: Option<Exit>,
-    /// Gone from the config; freed as soon as its logs are written.
+    /// Removed from the config; freed as soon as its logs are written.
     pub released: bool,
 }
 
-/// A living leader.
+/// The leader of a process.
 #[derive(Debug)]
-pub struct Leader {
+pub enum Leader {
+    /// There is none.
+    None,
+    /// A start waits for its log files, until this time at the latest.
+    OpeningLogs {
+        /// The deadline.
+        until: Time,
+    },
+    /// It lives, or has exited and is not reaped yet.
+    Alive(LiveLeader),
+}
+
+/// A leader that is not reaped. It pins its pid, so that its group is the right one.
+#[derive(Debug)]
+pub struct LiveLeader {
     /// Its process id, and that of its group and session.
     pub pid: i32,
-    /// Becomes readable when it ends.
+    /// Becomes readable when it exits.
     pub pidfd: OwnedFd,
-    /// In the poll.
+    /// Its token in the poll.
     pub token: Token,
 }
 
-/// Where output comes from.
+/// A process that outlives its leader.
 #[derive(Debug)]
-pub struct Channel {
-    /// Names it within the child.
-    pub number: u32,
-    /// A terminal's master or a pipe's read end.
-    pub fd: OwnedFd,
-    /// In the poll.
-    pub token: Token,
-    /// What it carries.
-    pub stream: Stream,
-    /// A terminal's master.
-    pub tty: bool,
-    /// On the list of those to read.
-    pub queued: bool,
-    /// The log has to catch up before it is read on.
-    pub paused: bool,
-    /// A pipe that was full once and has been enlarged.
-    pub enlarged: bool,
-    /// The poll tells when a terminal takes input again.
-    pub armed: bool,
-    /// The other side was closed: that is told once, and found by reading on.
-    pub hung_up: bool,
-}
-
-/// Where input goes.
-#[derive(Debug)]
-pub struct Input {
-    /// The write end of the pipe; none when it is the terminal of this channel.
-    pub pipe: Option<(OwnedFd, Token)>,
-    /// The terminal's channel.
-    pub channel: u32,
-    /// What waits.
-    pub queue: VecDeque<u8>,
-    /// The last write did not come back short.
-    pub writable: bool,
-    /// The pipe is closed when the queue is empty.
-    pub ending: bool,
-}
-
-/// Something that an ended leader left alive.
-#[derive(Debug)]
-pub struct Straggler {
+pub struct WatchedStraggler {
     /// Its process id.
     pub pid: i32,
-    /// Becomes readable when it ends.
+    /// Becomes readable when it exits.
     pub pidfd: OwnedFd,
-    /// In the poll.
+    /// Its token in the poll.
     pub token: Token,
     /// Its command line, shortened.
     pub command: String,
@@ -142,75 +104,129 @@ pub struct Straggler {
 /// A change of state that waits for the log.
 #[derive(Debug)]
 pub struct Announcement {
-    /// What to announce.
+    /// The change.
     pub transition: Transition,
-    /// When the log has got this far.
+    /// The log has to hold the output before this offset.
     pub offset: u64,
-    /// Or at this time at the latest.
+    /// When it is announced in any case.
     pub deadline: Time,
 }
 
-/// What one read of a channel brought.
-#[derive(Debug, PartialEq, Eq)]
-pub enum ReadOutcome {
-    /// Bytes; there may be more.
-    More(usize),
-    /// Bytes, so few that nothing was left; what comes later is told anew.
-    Rest(usize),
-    /// Nothing now.
-    Drained,
-    /// The log has to catch up first.
-    Paused,
-    /// The other side is closed.
-    Closed,
-}
-
-impl Child {
+impl ProcessIo {
     /// A process that has not been started.
     pub fn new(id: ProcessId, name: &str, launch: &Launch) -> Self {
-        Child {
+        ProcessIo {
             id,
             name: name.to_string(),
             output: Output::new(launch.buffer),
-            leader: None,
+            leader: Leader::None,
             channels: Vec::new(),
             channels_opened: 0,
             input: None,
             terminal: None,
             size: launch.tty.map_or((24, 80), |tty| (tty.rows, tty.cols)),
-            resizing: Resizing::default(),
+            resize: ResizeDebounce::default(),
             clients: Vec::new(),
             driver: None,
             followers: Vec::new(),
-            former: Vec::new(),
+            past_leaders: Vec::new(),
             stragglers: Vec::new(),
             killing: false,
             announcements: VecDeque::new(),
             dirty: false,
             pidfile: None,
-            files_pending: 0,
+            operations_pending: 0,
             last_exit: None,
             released: false,
         }
     }
 
-    /// A new run gets a new terminal.
-    pub fn renew_terminal(&mut self, wall_ns: u64) {
+    /// The leader, unless it is reaped.
+    pub fn live_leader(&self) -> Option<&LiveLeader> {
+        match &self.leader {
+            Leader::Alive(leader) => Some(leader),
+            Leader::None | Leader::OpeningLogs { .. } => None,
+        }
+    }
+
+    /// A start no longer waits for its log files.
+    pub fn stop_opening_logs(&mut self) {
+        if let Leader::OpeningLogs { .. } = self.leader {
+            self.leader = Leader::None;
+        }
+    }
+
+    /// Signals the leader or its group, if there is a leader.
+    ///
+    /// # Errors
+    /// The text of a failure.
+    pub fn signal_leader(&self, signal: i32, scope: SignalScope) -> Result<(), String> {
+        let Some(leader) = self.live_leader() else {
+            return Ok(());
+        };
+        let sent = match scope {
+            SignalScope::Leader => sys::pidfd::signal(leader.pidfd.as_fd(), signal),
+            SignalScope::Group => sys::pidfd::signal_group(leader.pid, signal),
+        };
+        match sent {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                Err(format!("signal {signal} to pid {}: {error}", leader.pid))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets a reaped leader, but remembers its group.
+    pub fn leader_exited(&mut self, poller: &mut Poller) -> Option<i32> {
+        let Leader::Alive(leader) = std::mem::replace(&mut self.leader, Leader::None) else {
+            return None;
+        };
+        poller.remove(&leader.pidfd, leader.token);
+        if !self.past_leaders.contains(&leader.pid) {
+            self.past_leaders.push(leader.pid);
+        }
+        Some(leader.pid)
+    }
+
+    /// Prepares ring and terminal for a new run. Returns whether that added output.
+    pub fn prepare_run(&mut self, launch: &Launch, wall_ns: u64) -> bool {
+        if self.output.capacity() != launch.buffer {
+            self.resize_output(launch.buffer);
+        }
+        let head = self.output.head();
+        match launch.tty {
+            Some(tty) => {
+                // With a driver the size stays as the attached clients made it.
+                if self.driver.is_none() {
+                    self.size = (tty.rows, tty.cols);
+                }
+                self.renew_terminal(wall_ns);
+            }
+            None => {
+                self.end_line(wall_ns);
+                self.terminal = None;
+            }
+        }
+        self.output.head() > head
+    }
+
+    /// Gives a new run a new terminal.
+    fn renew_terminal(&mut self, wall_ns: u64) {
         self.reset_terminal(wall_ns);
-        self.begin_line(wall_ns);
+        self.end_line(wall_ns);
         if self.terminal.is_none() {
-            self.terminal = Some(self.fresh_terminal());
+            self.terminal = Some(self.blank_terminal());
         }
         self.resize_terminal(self.size);
     }
 
-    /// A terminal that nothing has been written to.
-    pub fn fresh_terminal(&self) -> Box<Terminal> {
+    /// A blank terminal of the process's size.
+    pub fn blank_terminal(&self) -> Box<Terminal> {
         let (rows, cols) = self.size;
         Box::new(Terminal::new(self.output.head(), rows, cols))
     }
 
-    /// Takes note of another size.
+    /// Resizes the model of the terminal.
     pub fn resize_terminal(&mut self, size: (u16, u16)) {
         self.size = size;
         if let Some(terminal) = &mut self.terminal {
@@ -218,7 +234,7 @@ impl Child {
         }
     }
 
-    /// Changes how many bytes of output are kept.
+    /// Changes the number of bytes of output that are kept.
     pub fn resize_output(&mut self, capacity: usize) {
         if let Some(terminal) = &mut self.terminal {
             terminal.before_evict(self.output.read(0).slices, capacity, 0);
@@ -226,9 +242,10 @@ impl Child {
         self.output.resize(capacity);
     }
 
-    /// What a run left turned on is undone for those who look on, as part of the output.
+    /// Resets the terminal modes that a run left on. The reset is part of the output, since it is
+    /// for the attached clients.
     pub fn reset_terminal(&mut self, wall_ns: u64) {
-        // What is written here is in the log, too: not more than there has to be.
+        // The log gets the reset too, so it is written only if it is needed.
         let terminal = self.terminal.as_mut();
         if let Some(terminal) = terminal.filter(|terminal| terminal.tracker().is_left_on()) {
             let reset = terminal.tracker().reset_sequence();
@@ -239,8 +256,8 @@ impl Child {
         }
     }
 
-    /// What a run left within a line does not become one line with what the next one writes.
-    pub fn begin_line(&mut self, wall_ns: u64) {
+    /// Ends an unfinished line of the last run, so that the next one starts on its own line.
+    pub fn end_line(&mut self, wall_ns: u64) {
         let Some(terminal) = &mut self.terminal else {
             for stream in [Stream::Stdout, Stream::Stderr] {
                 if self.output.is_in_line(stream) {
@@ -250,7 +267,7 @@ impl Child {
             return;
         };
         let kept = self.output.read(0).slices;
-        // Something else than text may be last, at the beginning of a line.
+        // The last bytes may be an escape sequence at the start of a line.
         if self.output.is_in_line(Stream::Stdout) && terminal.cursor(kept).1 > 0 {
             let newline = b"\r\n";
             terminal.before_evict(kept, self.output.capacity(), newline.len());
@@ -259,7 +276,7 @@ impl Child {
         }
     }
 
-    /// Watches a new source of output.
+    /// Watches a new source of output. Returns its number.
     ///
     /// # Errors
     /// When the poll refuses it.
@@ -268,192 +285,144 @@ impl Child {
         fd: OwnedFd,
         stream: Stream,
         tty: bool,
-        watch: &mut Watch,
+        poller: &mut Poller,
     ) -> io::Result<u32> {
         let number = self.channels_opened;
         self.channels_opened = number.wrapping_add(1);
-        let source = Source::Output(self.id, number);
-        let token = watch.add(&fd, source, Interest::READABLE)?;
-        let channel = Channel {
-            number,
-            fd,
-            token,
-            stream,
-            tty,
-            queued: false,
-            paused: false,
-            enlarged: tty,
-            armed: false,
-            hung_up: false,
-        };
+        let source = EventSource::Output(self.id, number);
+        let channel = Channel::open(source, number, fd, (stream, tty), poller)?;
         self.channels.push(channel);
         Ok(number)
     }
 
     /// The channel of this number, unless it is closed.
     pub fn channel(&mut self, number: u32) -> Option<&mut Channel> {
-        self.channels
-            .iter_mut()
-            .find(|channel| channel.number == number)
+        let mut channels = self.channels.iter_mut();
+        channels.find(|channel| channel.number == number)
+    }
+
+    /// One read of a channel into the ring, of at most `max` bytes. `wall_ns` is the time of the
+    /// bytes.
+    pub fn read_channel(&mut self, number: u32, max: usize, wall_ns: u64) -> ReadOutcome {
+        let mut channels = self.channels.iter_mut();
+        match channels.find(|channel| channel.number == number) {
+            Some(channel) => {
+                let terminal = self.terminal.as_deref_mut();
+                channel.read(&mut self.output, terminal, max, wall_ns)
+            }
+            None => ReadOutcome::Closed,
+        }
     }
 
     /// Closes a channel, and the input that went through it.
-    pub fn close_channel(&mut self, number: u32, watch: &mut Watch) {
-        let Some(at) = self
-            .channels
-            .iter()
-            .position(|channel| channel.number == number)
-        else {
-            return;
-        };
-        let channel = self.channels.swap_remove(at);
-        watch.remove(&channel.fd, channel.token);
-        if self
-            .input
-            .as_ref()
-            .is_some_and(|input| input.pipe.is_none() && input.channel == number)
-        {
-            self.input = None;
+    pub fn close_channel(&mut self, number: u32, poller: &mut Poller) {
+        let mut channels = self.channels.iter();
+        if let Some(at) = channels.position(|channel| channel.number == number) {
+            self.channels.swap_remove(at).close(poller);
+            self.input.take_if(|input| input.goes_to(number));
         }
     }
 
-    /// One read of a channel into the ring, of at most `max` bytes. `wall_ns` is the time the
-    /// bytes are marked with.
-    pub fn read_channel(&mut self, number: u32, max: usize, wall_ns: u64) -> ReadOutcome {
-        let Some(channel) = self
-            .channels
-            .iter_mut()
-            .find(|channel| channel.number == number)
-        else {
-            return ReadOutcome::Closed;
-        };
-        let max = READ_SIZE.min(max);
-        if let Some(terminal) = &mut self.terminal {
-            terminal.before_evict(self.output.read(0).slices, self.output.capacity(), max);
-        }
-        let spare = self.output.spare(max);
-        let short = SHORT_READ.min(spare.len());
-        match sys::io::read(channel.fd.as_fd(), spare) {
-            Ok(0) => ReadOutcome::Closed,
-            Ok(n) => {
-                // Whatever goes to the ring is shown to those who are attached.
-                if let Some(terminal) = &mut self.terminal {
-                    terminal.feed(&spare[..n]);
-                }
-                self.output.commit(channel.stream, n, wall_ns);
-                if n == READ_SIZE && !std::mem::replace(&mut channel.enlarged, true) {
-                    sys::io::enlarge_pipe(channel.fd.as_fd(), PIPE_SIZE);
-                }
-                match n < short && !channel.hung_up {
-                    true => ReadOutcome::Rest(n),
-                    false => ReadOutcome::More(n),
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => ReadOutcome::Drained,
-            // A terminal whose last holder closed it says EIO.
-            Err(_) => ReadOutcome::Closed,
-        }
+    /// Sends input to a pipe.
+    ///
+    /// # Errors
+    /// When the poll refuses it.
+    pub fn open_pipe_input(&mut self, fd: OwnedFd, poller: &mut Poller) -> io::Result<()> {
+        let source = EventSource::Input(self.id);
+        self.input = Some(InputQueue::to_pipe(source, fd, poller)?);
+        Ok(())
     }
 
     /// Whether more input may be queued.
     pub fn takes_input(&self) -> bool {
-        self.input
-            .as_ref()
-            .is_some_and(|input| input.queue.len() < INPUT_HIGH && !input.ending)
+        self.input.as_ref().is_some_and(InputQueue::has_room)
     }
 
-    /// Queues input and writes what goes; `false` when there is nowhere to write to.
-    pub fn write_input(&mut self, bytes: &[u8], watch: &mut Watch) -> bool {
-        let Some(input) = &mut self.input else {
-            return false;
-        };
-        if input.ending {
-            return false;
-        }
-        input.queue.extend(bytes);
-        self.flush_input(watch);
-        true
+    /// Whether senders have to wait: there is input, but no more may be queued.
+    pub fn is_input_full(&self) -> bool {
+        self.input.is_some() && !self.takes_input()
     }
 
-    /// Writes queued input as far as the process takes it.
-    pub fn flush_input(&mut self, watch: &mut Watch) {
-        let Some(input) = &mut self.input else { return };
-        let terminal = self
-            .channels
-            .iter()
-            .find(|channel| channel.number == input.channel);
-        let mut broken = false;
-        while input.writable && !input.queue.is_empty() && !broken {
-            let fd = match (&input.pipe, terminal) {
-                (Some((fd, _)), _) => fd,
-                (None, Some(channel)) => &channel.fd,
-                (None, None) => break,
-            };
-            match sys::io::write(fd.as_fd(), input.queue.as_slices().0) {
-                Ok(n) => drop(input.queue.drain(..n)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => input.writable = false,
-                Err(_) => broken = true,
+    /// Queues input, and writes as much as the process takes. Without an input it is dropped.
+    pub fn write_input(&mut self, bytes: &[u8], poller: &mut Poller) {
+        self.change_input(poller, |input| input.push(bytes));
+    }
+
+    /// The process reads its input again.
+    pub fn input_writable(&mut self, poller: &mut Poller) {
+        self.change_input(poller, InputQueue::unblock);
+    }
+
+    /// Ends the input. A pipe is closed when everything is written; a terminal stays open.
+    pub fn end_input(&mut self, poller: &mut Poller) {
+        self.change_input(poller, InputQueue::end);
+    }
+
+    fn change_input(&mut self, poller: &mut Poller, change: impl FnOnce(&mut InputQueue)) {
+        if let Some(input) = &mut self.input {
+            change(input);
+            if !input.flush(&mut self.channels, poller) {
+                self.close_input(poller);
             }
         }
-        if input.queue.is_empty() && input.queue.capacity() > INPUT_HIGH {
-            input.queue = VecDeque::new();
-        }
-        let waits = input.pipe.is_none() && !input.writable;
-        let number = input.channel;
-        let terminal = self.channels.iter_mut().find(|one| one.number == number);
-        if let Some(channel) = terminal.filter(|channel| channel.tty && channel.armed != waits) {
-            let interest = match waits {
-                true => Interest::READABLE | Interest::WRITABLE,
-                false => Interest::READABLE,
-            };
-            broken |= watch.change(&channel.fd, channel.token, interest).is_err();
-            channel.armed = waits;
-        }
-        if broken || (input.ending && input.queue.is_empty()) {
-            self.close_input(watch);
-        }
     }
 
-    /// Closes the input pipe; a terminal stays open.
-    pub fn close_input(&mut self, watch: &mut Watch) {
-        if let Some(Input {
-            pipe: Some((fd, token)),
-            ..
-        }) = self.input.take()
-        {
-            watch.remove(&fd, token);
+    /// Drops the input, and closes its pipe.
+    pub fn close_input(&mut self, poller: &mut Poller) {
+        if let Some(input) = self.input.take() {
+            input.close(poller);
         }
-    }
-
-    /// The end of input: the pipe is closed when everything is written.
-    pub fn end_input(&mut self, watch: &mut Watch) {
-        if let Some(input) = &mut self.input
-            && input.pipe.is_some()
-        {
-            input.ending = true;
-            self.flush_input(watch);
-        }
-    }
-
-    /// The leader has ended: forgets it, remembers its group.
-    pub fn leader_ended(&mut self, watch: &mut Watch) -> Option<i32> {
-        let leader = self.leader.take()?;
-        watch.remove(&leader.pidfd, leader.token);
-        if !self.former.contains(&leader.pid) {
-            self.former.push(leader.pid);
-        }
-        Some(leader.pid)
     }
 
     /// Frees every descriptor.
-    pub fn close(&mut self, watch: &mut Watch) {
+    pub fn close(&mut self, poller: &mut Poller) {
         for channel in self.channels.drain(..) {
-            watch.remove(&channel.fd, channel.token);
+            channel.close(poller);
         }
-        self.close_input(watch);
-        self.leader_ended(watch);
+        self.close_input(poller);
+        self.leader_exited(poller);
         for straggler in self.stragglers.drain(..) {
-            watch.remove(&straggler.pidfd, straggler.token);
+            poller.remove(&straggler.pidfd, straggler.token);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process_io() -> ProcessIo {
+        ProcessIo::new(ProcessId(1), "web:0", &Launch::default())
+    }
+
+    #[test]
+    fn an_unfinished_line_is_ended_before_the_next_run() {
+        let mut io = process_io();
+        io.output.write(Stream::Stdout, b"half", 1);
+        assert!(io.prepare_run(&Launch::default(), 2));
+        assert_eq!(io.output.read(0).slices.0, b"half\n");
+        assert!(!io.prepare_run(&Launch::default(), 3));
+    }
+
+    #[test]
+    fn modes_that_a_run_left_on_are_reset_once() {
+        let mut io = process_io();
+        let mut terminal = io.blank_terminal();
+        terminal.feed(b"\x1b[?25l");
+        io.terminal = Some(terminal);
+        io.output.write(Stream::Stdout, b"\x1b[?25l", 1);
+        let head = io.output.head();
+        io.reset_terminal(2);
+        assert!(io.output.head() > head);
+        let head = io.output.head();
+        io.reset_terminal(3);
+        assert_eq!(io.output.head(), head);
+    }
+
+    #[test]
+    fn without_a_leader_no_signal_is_sent() {
+        let io = process_io();
+        assert_eq!(io.signal_leader(libc::SIGKILL, SignalScope::Group), Ok(()));
+        assert!(io.live_leader().is_none());
     }
 }

@@ -1,233 +1,70 @@
-//! What an ended leader left alive. The daemon is the subreaper of everything below it, so what
-//! outlives its parents becomes the daemon's own child, also what called setsid and forked twice.
-//! One look a turn at the daemon's children serves every process that asks; with nothing adopted
-//! it costs one read of /proc.
+//! Stragglers that a survey found: watched, reported to the supervisor, killed if that is decided.
 
-use crate::reactor::Reactor;
-use crate::reactor::clock::Timer;
-use crate::reactor::poller::{Source, Watch};
-use crate::reactor::process::process_io::{Child, Straggler};
-use crate::supervisor::{Event, KillMode, Policy, ProcessId};
+use crate::reactor::poller::{EventSource, Poller};
+use crate::reactor::process::process_io::{ProcessIo, WatchedStraggler};
+use crate::reactor::process::survey::{
+    KernelTable, Owners, PASSES_MAX, Survey, SurveyResult, adopted,
+};
+use crate::supervisor::{Event, KillMode, Supervisor, Time};
 use crate::sys;
 use crate::sys::descendants::{self, Stat};
 use mio::Interest;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// How many stragglers of one process are watched; the end of any of them causes another look.
+/// Stragglers of one process that are watched; the exit of any of them causes another survey.
 const WATCHED_MAX: usize = 256;
 
-/// While something is being killed: when to look again if no end of it is heard of.
-const KILL_AGAIN: Duration = Duration::from_millis(100);
+/// Time until another survey while stragglers are being killed. Not all of them may be watched.
+pub const KILL_AGAIN: Duration = Duration::from_millis(100);
 
-/// How often in a row to look until two looks show the same.
-const LOOKS_MAX: usize = 8;
-
-/// When to look again after looks that did not agree.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
-
-/// For how long an adopted process without any environment may be in the middle of an exec.
-const EXEC_MAX: Duration = Duration::from_millis(50);
-
-impl Reactor {
-    /// Tells the supervisor what is left of each process that is due.
-    pub(crate) fn look_for_remains(&mut self) {
-        if self.remains_due.is_empty() {
-            return;
-        }
-        let due = std::mem::take(&mut self.remains_due);
-        let (found, settled) = self.survey();
-        for id in due {
-            let stats = found.get(&id).map_or(&[][..], Vec::as_slice);
-            if stats.is_empty() && !settled {
-                // "Nothing" is final, and has to be true.
-                let again = self.clock.now() + LOOK_AGAIN;
-                self.timers.add(again, Timer::Remains(id));
-            } else {
-                self.settle_remains(id, stats);
-            }
-        }
+/// Watches the stragglers of a process, and kills them if that is decided. Returns the event for
+/// the supervisor.
+pub fn record_stragglers(io: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) -> Event {
+    watch_stragglers(io, stats, poller);
+    if io.killing {
+        kill_stragglers(io);
     }
-
-    /// What is left of every process. Who forks, exits and leaves its child to the daemon while
-    /// it is looked at would hide that child: looks again until nobody moved. False when that did
-    /// not come to rest.
-    fn survey(&mut self) -> (BTreeMap<ProcessId, Vec<Stat>>, bool) {
-        let mut adopted = self.adopted();
-        let mut found = BTreeMap::new();
-        for _ in 0..LOOKS_MAX {
-            if adopted.is_empty() {
-                self.nameless.clear();
-                return (BTreeMap::new(), true);
-            }
-            found = self.attribute(&adopted);
-            let now = self.adopted();
-            let mark = |stat: &Stat| (stat.pid, stat.starttime, stat.is_dead());
-            if adopted.iter().map(mark).eq(now.iter().map(mark)) {
-                return (found, !self.awaits_a_name(&now));
-            }
-            adopted = now;
-        }
-        (found, false)
+    let grouped = stats
+        .iter()
+        .filter(|stat| io.past_leaders.contains(&stat.pgid));
+    let event = Event::Remains {
+        id: io.id,
+        stragglers: stats.len() as u32,
+        in_group: grouped.count() as u32,
+    };
+    if stats.is_empty() {
+        io.past_leaders.clear();
+        io.killing &= io.live_leader().is_some();
     }
-
-    /// The daemon's children that are no leaders, the dead ones among them too.
-    fn adopted(&self) -> Vec<Stat> {
-        descendants::direct_children()
-            .into_iter()
-            .filter(|pid| !self.leaders.contains_key(pid))
-            .filter_map(descendants::stat)
-            .collect()
-    }
-
-    /// Whether one of them may be in the middle of an exec, when it has no environment that
-    /// tells whose it is.
-    fn awaits_a_name(&mut self, adopted: &[Stat]) -> bool {
-        let now = self.clock.now();
-        let before = std::mem::take(&mut self.nameless);
-        for stat in adopted.iter().filter(|stat| !stat.is_dead()) {
-            if !descendants::has_environ(stat.pid) {
-                let key = (stat.pid, stat.starttime);
-                self.nameless
-                    .insert(key, before.get(&key).copied().unwrap_or(now));
-            }
-        }
-        self.nameless.values().any(|since| now < *since + EXEC_MAX)
-    }
-
-    /// Whose each adopted process is, with everything below it.
-    fn attribute(&self, adopted: &[Stat]) -> BTreeMap<ProcessId, Vec<Stat>> {
-        let groups: BTreeMap<i32, ProcessId> = self
-            .children
-            .values()
-            .flat_map(|child| {
-                let leader = child.leader.as_ref().map(|leader| leader.pid);
-                child
-                    .former
-                    .iter()
-                    .copied()
-                    .chain(leader)
-                    .map(|pid| (pid, child.id))
-            })
-            .collect();
-        let mut found: BTreeMap<ProcessId, Vec<Stat>> = BTreeMap::new();
-        for stat in adopted {
-            let owner = groups
-                .get(&stat.pgid)
-                .or_else(|| groups.get(&stat.sid))
-                .copied()
-                .or_else(|| self.owner_by_environment(stat.pid));
-            let Some(owner) = owner else { continue };
-            let stats = found.entry(owner).or_default();
-            stats.extend(descendants::descendants(&[stat.pid]));
-            stats.push(*stat);
-        }
-        for stats in found.values_mut() {
-            stats.retain(|stat| !stat.is_dead());
-            stats.sort_by_key(|stat| stat.pid);
-            stats.dedup_by_key(|stat| stat.pid);
-        }
-        found
-    }
-
-    /// What called setsid still carries its name, unless it cleared its environment.
-    fn owner_by_environment(&self, pid: i32) -> Option<ProcessId> {
-        let name = descendants::environ_value(pid, "TM_PROCESS")?;
-        let id = self.supervisor.find(&name)?;
-        let socket = descendants::environ_value(pid, "TM_SOCKET")?;
-        (socket == self.listener.path().to_string_lossy()).then_some(id)
-    }
-
-    /// Watches what is left of a process, kills it if that is decided, and tells the supervisor.
-    fn settle_remains(&mut self, id: ProcessId, stats: &[Stat]) {
-        let Some(child) = self.children.get_mut(&id) else {
-            return;
-        };
-        watch_stragglers(child, stats, &mut self.watch);
-        if child.killing {
-            kill_stragglers(child);
-        }
-        if child.killing && !stats.is_empty() {
-            // Not every one of them may be watched.
-            let again = self.clock.now() + KILL_AGAIN;
-            self.timers.add(again, Timer::Remains(id));
-        }
-        let grouped = stats
-            .iter()
-            .filter(|stat| child.former.contains(&stat.pgid));
-        let event = Event::Remains {
-            id,
-            stragglers: stats.len() as u32,
-            in_group: grouped.count() as u32,
-        };
-        if stats.is_empty() {
-            child.former.clear();
-            child.killing &= child.leader.is_some();
-        }
-        self.supervisor.handle_event(event, self.clock.now());
-    }
-
-    /// SIGKILL to everything below the daemon that is left: the last act. Only what programs with
-    /// `killmode: process` left is not the daemon's to kill.
-    pub(crate) fn sweep_all(&mut self) {
-        for _ in 0..LOOKS_MAX {
-            let (found, settled) = self.survey();
-            let spared: BTreeSet<i32> = found
-                .iter()
-                .filter(|(id, _)| self.supervisor.policy(**id).is_some_and(spares_the_rest))
-                .flat_map(|(_, stats)| stats.iter().map(|stat| stat.pid))
-                .collect();
-            let mut left = self.adopted();
-            left.retain(|stat| !stat.is_dead() && !spared.contains(&stat.pid));
-            if left.is_empty() && settled {
-                return;
-            }
-            for stat in left {
-                let Stat { pid, .. } = stat;
-                log::info!(
-                    "killing what is left: pid {pid} {}",
-                    descendants::command(pid)
-                );
-                for below in descendants::descendants(&[pid]) {
-                    kill_by_pid(below.pid);
-                }
-                kill_by_pid(pid);
-            }
-        }
-    }
+    event
 }
 
-fn spares_the_rest(policy: &Policy) -> bool {
-    policy.killmode == KillMode::Process
-}
-
-/// Brings the list of watched stragglers up to what was found.
-fn watch_stragglers(child: &mut Child, stats: &[Stat], watch: &mut Watch) {
+/// Brings the list of watched stragglers up to date.
+fn watch_stragglers(io: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) {
     let alive: BTreeSet<i32> = stats.iter().map(|stat| stat.pid).collect();
-    let (kept, gone): (Vec<Straggler>, Vec<Straggler>) = child
+    let gone = io
         .stragglers
-        .drain(..)
-        .partition(|straggler| alive.contains(&straggler.pid));
-    child.stragglers = kept;
+        .extract_if(.., |straggler| !alive.contains(&straggler.pid));
     for straggler in gone {
-        watch.remove(&straggler.pidfd, straggler.token);
+        poller.remove(&straggler.pidfd, straggler.token);
     }
     for stat in stats {
-        let known = child.stragglers.iter().any(|other| other.pid == stat.pid);
-        if known || child.stragglers.len() >= WATCHED_MAX {
+        let known = io.stragglers.iter().any(|other| other.pid == stat.pid);
+        if known || io.stragglers.len() >= WATCHED_MAX {
             continue;
         }
         let Ok(pidfd) = sys::pidfd::open(stat.pid) else {
             continue;
         };
-        // The pid may have been used again between the look and the open.
+        // The pid may have been reused since the survey.
         if descendants::stat(stat.pid).is_none_or(|now| now.starttime != stat.starttime) {
             continue;
         }
-        let source = Source::Straggler(child.id);
-        if let Ok(token) = watch.add(&pidfd, source, Interest::READABLE) {
-            child.stragglers.push(Straggler {
+        let source = EventSource::Straggler(io.id);
+        if let Ok(token) = poller.add(&pidfd, source, Interest::READABLE) {
+            io.stragglers.push(WatchedStraggler {
                 pid: stat.pid,
                 pidfd,
                 token,
@@ -237,21 +74,54 @@ fn watch_stragglers(child: &mut Child, stats: &[Stat], watch: &mut Watch) {
     }
 }
 
-fn kill_stragglers(child: &Child) {
-    for straggler in &child.stragglers {
+fn kill_stragglers(io: &ProcessIo) {
+    for straggler in &io.stragglers {
         let sent = sys::pidfd::signal(straggler.pidfd.as_fd(), libc::SIGKILL);
         if let Err(error) = sent
             && error.raw_os_error() != Some(libc::ESRCH)
         {
-            let Straggler { pid, command, .. } = straggler;
-            log::error!("{}: cannot kill pid {pid} ({command}): {error}", child.name);
+            let WatchedStraggler { pid, command, .. } = straggler;
+            log::error!("{}: cannot kill pid {pid} ({command}): {error}", io.name);
         }
     }
 }
 
+/// Kills every straggler below the daemon before it exits, except those of programs with
+/// `killmode: process`.
+pub fn kill_all(survey: &mut Survey, owners: &Owners<'_>, supervisor: &Supervisor, now: Time) {
+    for _ in 0..PASSES_MAX {
+        let found = survey.run(&KernelTable, owners, now);
+        let spared = spared_pids(&found, supervisor);
+        let mut left = adopted(&KernelTable, owners.processes);
+        left.retain(|stat| !stat.is_dead() && !spared.contains(&stat.pid));
+        if left.is_empty() && found.is_final {
+            return;
+        }
+        for Stat { pid, .. } in left {
+            let command = descendants::command(pid);
+            log::info!("killing straggler {pid} ({command})");
+            for below in descendants::descendants(&[pid]) {
+                kill_by_pid(below.pid);
+            }
+            kill_by_pid(pid);
+        }
+    }
+}
+
+/// The stragglers that the config leaves alive.
+fn spared_pids(found: &SurveyResult, supervisor: &Supervisor) -> BTreeSet<i32> {
+    let spared = found.by_process.iter().filter(|(id, _)| {
+        let policy = supervisor.policy(**id);
+        policy.is_some_and(|policy| policy.killmode == KillMode::Process)
+    });
+    spared
+        .flat_map(|(_, stats)| stats.iter().map(|stat| stat.pid))
+        .collect()
+}
+
 fn kill_by_pid(pid: i32) {
     if let Ok(pidfd) = sys::pidfd::open(pid) {
-        // What is gone already needs no signal; what may not be killed stays.
+        // A process that has exited needs no signal; one that may not be killed stays.
         let _ = sys::pidfd::signal(pidfd.as_fd(), libc::SIGKILL);
     }
 }

@@ -1,0 +1,166 @@
+//! Requests about consoles: attach, detach, peek.
+
+use crate::reactor::clock::unix_ns;
+use crate::reactor::console::Consoles;
+use crate::reactor::control::connection::{Attachment, ClientPace, ConnectionId, Mode};
+use crate::reactor::control::status_report::last_lines;
+use crate::reactor::process::process_io::ProcessIo;
+use crate::reactor::process::processes::Processes;
+use crate::supervisor::{Process, ProcessId};
+use crate::sys;
+use crate::wire::{
+    AttachParams, AttachReply, DetachReply, Frame, Kind, PeekParams, PeekReply, RpcError, code,
+};
+use serde_json::json;
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+
+/// Lines of history in the first snapshot, by default and at most.
+const HISTORY_LINES: u32 = 1000;
+
+/// Lines of history that a peek returns at most.
+const PEEK_HISTORY_MAX: u32 = 5000;
+
+/// Rows or columns of the largest terminal; a larger number is taken for a mistake.
+pub(super) const SIDE_MAX: u16 = 4096;
+
+impl Consoles<'_> {
+    /// Attaches a client to a process. Returns the reply, and the attachment to
+    /// [`switch`](Self::switch) to after it.
+    pub fn attach(
+        &mut self,
+        client: ConnectionId,
+        process: &Process,
+        params: &AttachParams,
+    ) -> Option<(AttachReply, Attachment)> {
+        let io = self.processes.io_mut(process.id)?;
+        let tty = process.launch.tty.is_some();
+        // A process that has never run shows an empty screen.
+        let drawn = tty && params.replay;
+        if drawn && io.terminal.is_none() {
+            io.terminal = Some(io.blank_terminal());
+        }
+        let history = params.history.unwrap_or(HISTORY_LINES).min(HISTORY_LINES);
+        let attachment = Attachment {
+            process: process.id,
+            cursor: match (tty, params.replay) {
+                (true, _) | (false, false) => io.output.head(),
+                (false, true) => io.output.line_start_back(HISTORY_LINES as usize, None),
+            },
+            read_only: params.read_only,
+            until_exit: params.until_exit,
+            snapshot_due: drawn.then_some(history),
+            pace: match params.lossless {
+                true => ClientPace::Block { since: None },
+                false => ClientPace::Skip,
+            },
+            rows: params.rows.min(SIDE_MAX),
+            cols: params.cols.min(SIDE_MAX),
+            since_ns: unix_ns(),
+            last_input: self.now,
+            last_role: None,
+            queued_frames: VecDeque::new(),
+            closing: false,
+        };
+        io.clients.push(client);
+        if !params.read_only && (params.steal || io.driver.is_none()) {
+            io.driver = Some(client);
+        }
+        let reply = AttachReply {
+            process: process.name.clone(),
+            tty,
+            input: io.input.is_some() && !params.read_only,
+            pid: process.pid(),
+            state: process.state.name().into(),
+            driver: io.driver == Some(client),
+            redraws: true,
+        };
+        log::debug!("{}: client attached", process.name);
+        Some((reply, attachment))
+    }
+
+    /// Switches a client to frames, after its reply.
+    pub fn switch(&mut self, client: ConnectionId, attachment: Attachment) {
+        let id = attachment.process;
+        if let Some(connection) = self.clients.connection_mut(client) {
+            connection.switch(Mode::Attached(attachment));
+        }
+        self.resize(id);
+        self.send_roles(id);
+        self.clients.queue_flush(client);
+    }
+
+    /// `detach`: the driver, or all clients.
+    pub fn detach(&mut self, id: ProcessId, all: bool) -> DetachReply {
+        let clients = match self.processes.io(id) {
+            Some(io) if all => io.clients.clone(),
+            Some(io) => {
+                let one = io.driver.or(io.clients.last().copied());
+                one.into_iter().collect()
+            }
+            None => Vec::new(),
+        };
+        let frame = Frame::new(Kind::Detach, *b"by tm detach").to_bytes();
+        for client in &clients {
+            self.clients.send(*client, &frame);
+            self.clients.close_after_flush(*client);
+        }
+        DetachReply {
+            detached: clients.len(),
+        }
+    }
+}
+
+/// Rejects attaching from a terminal of this daemon's own processes, which would feed the process
+/// its own output forever.
+///
+/// # Errors
+/// When `terminal` is the device number of such a terminal.
+pub fn reject_own_terminal(processes: &Processes, terminal: u64) -> Result<(), RpcError> {
+    if terminal == 0 {
+        return Ok(());
+    }
+    for io in processes.iter() {
+        for channel in io.channels.iter().filter(|channel| channel.tty) {
+            if sys::pty::device(channel.fd.as_fd()).is_ok_and(|device| device == terminal) {
+                let name = &io.name;
+                let message = format!("this terminal is {name}'s own: attach from another");
+                let data = json!({"process": name});
+                return Err(RpcError::new(code::WRONG_STATE, message).with_data(data));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `peek`: the screen as text.
+pub fn peek(io: &ProcessIo, params: &PeekParams) -> PeekReply {
+    let (rows, cols) = io.size;
+    let wanted = params.history.min(PEEK_HISTORY_MAX) as usize;
+    let Some(terminal) = &io.terminal else {
+        let mut history = last_lines(io, usize::from(rows) + wanted, None);
+        let lines = history.split_off(history.len().saturating_sub(usize::from(rows)));
+        return PeekReply {
+            rows,
+            cols,
+            lines,
+            history,
+            ..PeekReply::default()
+        };
+    };
+    let read = io.output.read(io.output.tail());
+    let history = match wanted {
+        0 => Vec::new(),
+        wanted => terminal.history(read.slices, wanted),
+    };
+    let screen = terminal.peek(read.slices, params.ansi);
+    PeekReply {
+        rows,
+        cols,
+        cursor: screen.cursor,
+        lines: screen.lines,
+        title: screen.title,
+        alternate_screen: screen.alternate_screen,
+        history,
+    }
+}

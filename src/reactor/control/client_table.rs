@@ -1,0 +1,421 @@
+//! All connected clients: who is accepted, read, written to and closed.
+//!
+//! A method returns what happened, such as the connections it closed; the reactor acts on it.
+
+use crate::reactor::clock::{Timer, Timers};
+use crate::reactor::control::connection::{
+    Attachment, ClientConnection, ConnectionId, Following, Mode, ReadState, Received, Remote,
+    WriteState,
+};
+use crate::reactor::poller::Poller;
+use crate::supervisor::Time;
+use crate::sys::socket::Peer;
+use crate::wire::{EventInfo, Id, Message, RpcError};
+use mio::event::Event;
+use serde_json::{Value, json};
+use slab::Slab;
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// Number of clients at once.
+pub const CLIENTS_MAX: usize = 1024;
+
+/// A client connected for a shorter time cannot be evicted: its request may not be read yet.
+const EVICT_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a client may be silent before its first request, or in the middle of one.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// Events that a slow follower has not read, in bytes; above this it misses events.
+const EVENTS_HIGH: usize = 1024 * 1024;
+
+/// The connected clients.
+#[derive(Debug)]
+pub struct Clients {
+    connections: Slab<ClientConnection>,
+    /// Number of clients at once.
+    limit: usize,
+    /// Counts the accepted connections.
+    accepted: u64,
+    /// When new clients began to wait for room.
+    full_since: Option<Time>,
+    /// Connections with something to read, each once.
+    ready: VecDeque<usize>,
+    /// Connections with something to write.
+    unflushed: BTreeSet<usize>,
+    idle_check_armed: bool,
+    scratch: Vec<u8>,
+}
+
+/// A connection that was closed, and its last use.
+#[derive(Debug)]
+pub struct Closed {
+    /// The connection.
+    pub id: ConnectionId,
+    /// Its use.
+    pub mode: Mode,
+}
+
+/// The consequence of a client having sent everything.
+#[derive(Debug, PartialEq, Eq)]
+pub enum AfterInput {
+    /// Close it now.
+    Close,
+    /// Keep it until its replies are written.
+    Keep,
+}
+
+impl Clients {
+    /// No clients, and room for `limit`.
+    pub fn new(limit: usize) -> Clients {
+        Clients {
+            connections: Slab::new(),
+            limit,
+            accepted: 0,
+            full_since: None,
+            ready: VecDeque::new(),
+            unflushed: BTreeSet::new(),
+            idle_check_armed: false,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Whether there is no room for another client.
+    pub fn is_full(&self) -> bool {
+        self.connections.len() >= self.limit
+    }
+
+    /// A connection, unless it is closed.
+    pub fn connection(&self, id: ConnectionId) -> Option<&ClientConnection> {
+        let found = self.connections.get(id.slot);
+        found.filter(|connection| connection.id == id)
+    }
+
+    /// A connection, unless it is closed.
+    pub fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut ClientConnection> {
+        let found = self.connections.get_mut(id.slot);
+        found.filter(|connection| connection.id == id)
+    }
+
+    /// The connection in a slot.
+    pub fn in_slot(&mut self, slot: usize) -> Option<&mut ClientConnection> {
+        self.connections.get_mut(slot)
+    }
+
+    /// All connections.
+    pub fn iter(&self) -> impl Iterator<Item = &ClientConnection> {
+        self.connections.iter().map(|(_, connection)| connection)
+    }
+
+    /// A client's attachment, if it is attached.
+    pub fn attachment(&self, id: ConnectionId) -> Option<&Attachment> {
+        self.connection(id)?.attachment()
+    }
+
+    /// A client's attachment, if it is attached.
+    pub fn attachment_mut(&mut self, id: ConnectionId) -> Option<&mut Attachment> {
+        match &mut self.connection_mut(id)?.mode {
+            Mode::Attached(attachment) => Some(attachment),
+            Mode::Lines | Mode::Events | Mode::Following(_) => None,
+        }
+    }
+
+    /// A `logs` client's cursors.
+    pub fn following_mut(&mut self, id: ConnectionId) -> Option<&mut Following> {
+        match &mut self.connection_mut(id)?.mode {
+            Mode::Following(following) => Some(following),
+            Mode::Lines | Mode::Events | Mode::Attached(_) => None,
+        }
+    }
+
+    /// All `logs` clients.
+    pub fn followers_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut Following)> {
+        self.connections.iter_mut().filter_map(|(_, connection)| {
+            let id = connection.id;
+            match &mut connection.mode {
+                Mode::Following(following) => Some((id, following)),
+                Mode::Lines | Mode::Events | Mode::Attached(_) => None,
+            }
+        })
+    }
+
+    /// Whether a new client has to wait: there is no room, but there may be as soon as pending
+    /// requests and closes are handled. It waits for a bounded time, then it is rejected.
+    pub fn is_full_for_now(&mut self, now: Time) -> bool {
+        if !self.is_full() || self.ready.is_empty() {
+            self.full_since = None;
+            return false;
+        }
+        let since = *self.full_since.get_or_insert(now);
+        now.since(since) < EVICT_AFTER
+    }
+
+    /// Adds an accepted client.
+    ///
+    /// # Errors
+    /// When it cannot be watched.
+    pub fn add(
+        &mut self,
+        fd: OwnedFd,
+        peer: Peer,
+        now: Time,
+        poller: &mut Poller,
+    ) -> io::Result<ConnectionId> {
+        self.accepted += 1;
+        let entry = self.connections.vacant_entry();
+        let id = ConnectionId {
+            slot: entry.key(),
+            serial: self.accepted,
+        };
+        entry.insert(ClientConnection::new(id, fd, peer, now, poller)?);
+        Ok(id)
+    }
+
+    /// Closes the oldest client without a valid request, to make room. Returns `None` when there
+    /// is none.
+    pub fn evict_silent(&mut self, now: Time, poller: &mut Poller) -> Option<Closed> {
+        let silent = self.connections.iter().filter(|(_, other)| {
+            // The request of a queued connection is about to be read.
+            !other.has_valid_request
+                && !other.queued
+                && now.since(other.last_activity) >= EVICT_AFTER
+        });
+        let (slot, _) = silent.min_by_key(|(_, other)| other.id.serial)?;
+        self.close(slot, poller)
+    }
+
+    /// Notes what the poll reports about a connection.
+    pub fn poll_event(&mut self, slot: usize, event: &Event) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        if event.is_writable() {
+            connection.unblock();
+            self.unflushed.insert(slot);
+        }
+        let half_closed = event.is_read_closed() || event.is_error();
+        let remote = match (event.is_write_closed(), half_closed) {
+            (true, _) => Remote::Closed,
+            (false, true) => Remote::HalfClosed,
+            (false, false) => Remote::Open,
+        };
+        connection.remote = connection.remote.max(remote);
+        if event.is_readable() || half_closed {
+            self.queue_read(slot);
+        }
+    }
+
+    /// Notes what the poll reports about a connection while the daemon only writes.
+    pub fn poll_event_before_exit(&mut self, slot: usize, event: &Event) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            if event.is_writable() {
+                connection.unblock();
+            }
+            if event.is_write_closed() || event.is_error() {
+                connection.write = WriteState::Failed;
+            }
+            self.unflushed.insert(slot);
+        }
+    }
+
+    /// Puts a connection on the list of those to read.
+    pub fn queue_read(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && !std::mem::replace(&mut connection.queued, true)
+        {
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// Whether a connection waits to be read.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Number of connections that wait to be read.
+    pub fn ready_count(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Takes the next connection to read.
+    pub fn next_ready(&mut self) -> Option<&mut ClientConnection> {
+        let slot = self.ready.pop_front()?;
+        let connection = self.connections.get_mut(slot)?;
+        connection.queued = false;
+        Some(connection)
+    }
+
+    /// One read of a connection.
+    pub fn read(&mut self, slot: usize) -> Received {
+        match self.connections.get_mut(slot) {
+            Some(connection) => connection.read_once(&mut self.scratch),
+            None => Received::Drained,
+        }
+    }
+
+    /// Reads a paused connection again.
+    pub fn resume_reading(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection_mut(id)
+            && connection.read == ReadState::Paused
+        {
+            connection.read = ReadState::Open;
+            self.queue_read(id.slot);
+        }
+    }
+
+    /// Has a connection flushed at the end of the turn.
+    pub fn queue_flush(&mut self, id: ConnectionId) {
+        self.unflushed.insert(id.slot);
+    }
+
+    /// Has all connections flushed.
+    pub fn queue_flush_of_all(&mut self) {
+        let slots = self.connections.iter().map(|(slot, _)| slot);
+        self.unflushed.extend(slots);
+    }
+
+    /// Whether a connection waits to be flushed.
+    pub fn has_unflushed(&self) -> bool {
+        !self.unflushed.is_empty()
+    }
+
+    /// Takes the connections to flush.
+    pub(super) fn take_unflushed(&mut self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.unflushed)
+    }
+
+    /// Sends bytes to a client.
+    pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.send_bytes(bytes);
+            self.queue_flush(id);
+        }
+    }
+
+    /// Closes a client when everything is written.
+    pub fn close_after_flush(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.close_after_flush = true;
+            self.queue_flush(id);
+        }
+    }
+
+    /// Sends a reply, unless the client is gone. A notification gets none. `reply_pending` says
+    /// whether another request of the client waits for its reply.
+    pub fn reply(
+        &mut self,
+        client: ConnectionId,
+        id: Option<Id>,
+        outcome: Result<Value, RpcError>,
+        reply_pending: bool,
+    ) {
+        if let Some(connection) = self.connection_mut(client) {
+            if id.is_some() || outcome.is_err() {
+                connection.send(&Message::Answer { id, outcome });
+            }
+            connection.close_after_flush |= connection.owes_nothing(reply_pending);
+            self.queue_flush(client);
+        }
+    }
+
+    /// Sends an event to all event followers; a slow one misses it.
+    pub fn broadcast(&mut self, event: &EventInfo) {
+        let mut line: Option<Vec<u8>> = None;
+        for (slot, connection) in &mut self.connections {
+            if !matches!(connection.mode, Mode::Events) || connection.outgoing() > EVENTS_HIGH {
+                continue;
+            }
+            let line = line.get_or_insert_with(|| {
+                let method = "event".to_string();
+                Message::Request {
+                    id: None,
+                    method,
+                    params: json!(event),
+                }
+                .to_line()
+            });
+            connection.send_bytes(line);
+            self.unflushed.insert(slot);
+        }
+    }
+
+    /// The client has sent everything. One that only closed its own direction, as
+    /// `echo … | socat` does, still gets its replies; the end of input ends an attachment.
+    pub fn input_ended(&mut self, slot: usize, reply_pending: bool) -> AfterInput {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return AfterInput::Keep;
+        };
+        connection.read = ReadState::Eof;
+        if connection.remote == Remote::Closed || connection.attachment().is_some() {
+            return AfterInput::Close;
+        }
+        if connection.owes_nothing(reply_pending) {
+            connection.close_after_flush = true;
+            self.unflushed.insert(slot);
+        }
+        AfterInput::Keep
+    }
+
+    /// Closes a connection.
+    pub fn close(&mut self, slot: usize, poller: &mut Poller) -> Option<Closed> {
+        let connection = self.connections.try_remove(slot)?;
+        connection.unwatch(poller);
+        self.unflushed.remove(&slot);
+        self.ready.retain(|ready| *ready != slot);
+        Some(Closed {
+            id: connection.id,
+            mode: connection.mode,
+        })
+    }
+
+    /// Plans the next check for idle clients, unless one is planned.
+    pub fn arm_idle_check(&mut self, now: Time, timers: &mut Timers) {
+        if !std::mem::replace(&mut self.idle_check_armed, true) {
+            timers.add(now + IDLE_MAX, Timer::IdleClients);
+        }
+    }
+
+    /// Closes clients that sent no complete request, or do not read their last reply.
+    pub fn close_idle(
+        &mut self,
+        now: Time,
+        timers: &mut Timers,
+        poller: &mut Poller,
+    ) -> Vec<Closed> {
+        self.idle_check_armed = false;
+        let idle: Vec<usize> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| is_idle(connection, now))
+            .map(|(slot, _)| slot)
+            .collect();
+        let closed = idle.into_iter().filter_map(|slot| {
+            log::debug!("closing a client: no valid request within {IDLE_MAX:?}");
+            self.close(slot, poller)
+        });
+        let closed = closed.collect();
+        let can_become_idle = |connection: &ClientConnection| {
+            !connection.has_valid_request
+                || connection.close_after_flush
+                || connection.lines.pending() > 0
+        };
+        if self.iter().any(can_become_idle) {
+            self.arm_idle_check(now, timers);
+        }
+        closed
+    }
+}
+
+fn is_idle(connection: &ClientConnection, now: Time) -> bool {
+    let mid_line = connection.has_lines() && connection.lines.pending() > 0;
+    let silent = now.since(connection.last_activity) >= IDLE_MAX;
+    silent
+        && connection.read != ReadState::Paused
+        && (mid_line || !connection.has_valid_request || connection.close_after_flush)
+}
+
+#[cfg(test)]
+#[path = "client_table_tests.rs"]
+mod tests;

@@ -1,0 +1,135 @@
+//! Parameters of requests, and the processes that they name.
+
+use crate::config::Config;
+use crate::reactor::output::Stream;
+use crate::supervisor::{self, ProcessId, Supervisor, UnknownTarget};
+use crate::wire::{RpcError, code};
+use serde_json::json;
+use std::time::Duration;
+
+/// The longest accepted duration.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// The processes that targets name, in the config's order.
+///
+/// # Errors
+/// When a target names none.
+pub fn resolve(
+    targets: &[String],
+    supervisor: &Supervisor,
+    config: &Config,
+) -> Result<Vec<ProcessId>, RpcError> {
+    let found = supervisor::resolve(targets, supervisor.processes(), &config.groups);
+    found.map_err(|unknown| {
+        let message = unknown_target(&unknown, config);
+        let data = json!({"target": unknown.target, "suggestion": unknown.suggestion});
+        RpcError::new(code::NOT_FOUND, message).with_data(data)
+    })
+}
+
+/// The one process that a target names.
+///
+/// # Errors
+/// When it names none, or several.
+pub fn resolve_one(
+    target: &str,
+    supervisor: &Supervisor,
+    config: &Config,
+) -> Result<ProcessId, RpcError> {
+    let found = resolve(&[target.to_string()], supervisor, config)?;
+    if let [id] = found[..] {
+        return Ok(id);
+    }
+    let names = found.iter().filter_map(|id| supervisor.process(*id));
+    let names: Vec<&str> = names.map(|process| process.name.as_str()).collect();
+    let message = format!("{target} is {} processes: name one", found.len());
+    let data = json!({"target": target, "processes": names});
+    Err(RpcError::new(code::NOT_FOUND, message).with_data(data))
+}
+
+fn unknown_target(unknown: &UnknownTarget, config: &Config) -> String {
+    let UnknownTarget { target, suggestion } = unknown;
+    let mut programs = config.programs.iter();
+    if programs.any(|program| program.name == *target) {
+        return format!("{target} has no processes; tm scale {target}=1 gives it one");
+    }
+    let hint = did_you_mean(suggestion.as_deref());
+    format!("no such {}: {target}{hint}", unknown.noun())
+}
+
+/// The end of a message that suggests another name.
+pub fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map_or_else(String::new, |name| format!("; did you mean {name}?"))
+}
+
+/// The error of a request that names a process which no longer exists.
+pub fn process_gone() -> RpcError {
+    RpcError::new(code::NOT_FOUND, "the process is gone")
+}
+
+/// The error of a request that would start or change something during a shutdown.
+pub fn shutting_down_error() -> RpcError {
+    let error = RpcError::new(code::WRONG_STATE, "the daemon is shutting down");
+    error.with_data(json!({"shutting_down": true}))
+}
+
+/// A parameter in seconds as a duration.
+///
+/// # Errors
+/// When it is negative or far too large.
+pub fn duration(name: &str, seconds: Option<f64>) -> Result<Option<Duration>, RpcError> {
+    let Some(seconds) = seconds else {
+        return Ok(None);
+    };
+    let span = Duration::try_from_secs_f64(seconds).map_err(|_| {
+        let found = match seconds < 0.0 {
+            true => "less",
+            false => "far too many",
+        };
+        let message = format!("{name}: expected 0 or more seconds, found {found}");
+        RpcError::new(code::INVALID_PARAMS, message)
+    })?;
+    Ok(Some(span.min(DURATION_MAX)))
+}
+
+/// The stream that a filter names.
+///
+/// # Errors
+/// When there is no such stream.
+pub fn stream(name: Option<&str>) -> Result<Option<Stream>, RpcError> {
+    match name {
+        None => Ok(None),
+        Some("stdout") => Ok(Some(Stream::Stdout)),
+        Some("stderr") => Ok(Some(Stream::Stderr)),
+        Some(other) => {
+            let message = format!("stream: {other}: stdout or stderr");
+            Err(RpcError::new(code::INVALID_PARAMS, message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_bounded() {
+        let span = |seconds| duration("timeout_s", Some(seconds)).map_err(|error| error.message);
+        assert_eq!(span(1.5), Ok(Some(Duration::from_millis(1500))));
+        assert_eq!(span(1e12), Ok(Some(DURATION_MAX)));
+        let negative = "timeout_s: expected 0 or more seconds, found less";
+        assert_eq!(span(-1.0), Err(negative.to_string()));
+        let large = "timeout_s: expected 0 or more seconds, found far too many";
+        assert_eq!(span(f64::INFINITY), Err(large.to_string()));
+    }
+
+    #[test]
+    fn streams_have_two_names() {
+        assert_eq!(stream(None).map_err(|_| ()), Ok(None));
+        assert_eq!(
+            stream(Some("stderr")).map_err(|_| ()),
+            Ok(Some(Stream::Stderr))
+        );
+        assert!(stream(Some("stdin")).is_err());
+    }
+}

@@ -1,0 +1,173 @@
+//! Tests of pending requests.
+
+use super::*;
+use crate::supervisor::{Autostart, Launch, Program, Time};
+
+const CLIENT: ConnectionId = ConnectionId { slot: 0, serial: 1 };
+
+fn process(number: u32, state: State) -> Process {
+    let program = Program {
+        name: "web".to_string(),
+        numprocs: 2,
+        autostart: Autostart::Yes,
+        policy: Policy::default(),
+        launch: Launch::default(),
+        vars: BTreeMap::new(),
+    };
+    let mut process = Process::new(ProcessId(number), &program, number, Time::default());
+    process.state = state;
+    process
+}
+
+fn transition(number: u32, from: State, to: State) -> Transition {
+    Transition {
+        id: ProcessId(number),
+        name: format!("web:{number}"),
+        from,
+        to,
+        pid: Some(42),
+        exit: None,
+        detail: String::new(),
+    }
+}
+
+fn request(awaits: AwaitedState) -> Request {
+    Request {
+        client: CLIENT,
+        id: Some(Id::Number(7)),
+        awaits,
+    }
+}
+
+fn targets(numbers: &[u32]) -> Vec<PendingTarget> {
+    let target = |number: &u32| PendingTarget {
+        id: ProcessId(*number),
+        name: format!("web:{number}"),
+        outcome: None,
+    };
+    numbers.iter().map(target).collect()
+}
+
+fn pending(awaits: AwaitedState, numbers: &[u32]) -> PendingRequests {
+    let mut pending = PendingRequests::default();
+    let number = pending.add(request(awaits), targets(numbers));
+    assert_eq!(number, Ok(0));
+    pending
+}
+
+fn verdicts(answer: &PendingAnswer) -> Vec<(&str, bool)> {
+    let outcomes = answer.reply.processes.iter();
+    outcomes.map(|one| (one.name.as_str(), one.ok)).collect()
+}
+
+#[test]
+fn a_request_is_answered_when_its_last_target_is_there() {
+    let mut pending = pending(AwaitedState::Started, &[0, 1]);
+    let change = transition(1, State::Starting, State::Running);
+    assert_eq!(pending.on_transition(&change, None, None), []);
+    assert!(pending.has(CLIENT));
+    let change = transition(0, State::Starting, State::Fatal);
+    let answers = pending.on_transition(&change, None, None);
+    let [answer] = &answers[..] else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(verdicts(answer), [("web:0", false), ("web:1", true)]);
+    assert_eq!(answer.id, Some(Id::Number(7)));
+    assert!(!answer.reply.timed_out);
+    assert!(!pending.has(CLIENT));
+}
+
+#[test]
+fn a_request_whose_targets_are_there_is_answered_at_once() {
+    let mut pending = PendingRequests::default();
+    let running = process(0, State::Running);
+    let mut targets = targets(&[0]);
+    targets[0].outcome = immediate_outcome(AwaitedState::Started, &running, String::new);
+    let answer = pending.add(request(AwaitedState::Started), targets);
+    let answer = answer.expect_err("an answer");
+    assert_eq!(answer.reply.processes[0].message, "already running");
+}
+
+#[test]
+fn a_restart_needs_a_new_start() {
+    let mut pending = pending(AwaitedState::Restarted, &[0]);
+    let running = transition(0, State::Starting, State::Running);
+    assert_eq!(pending.on_transition(&running, None, None), []);
+    let starting = transition(0, State::Stopping, State::Starting);
+    assert_eq!(pending.on_transition(&starting, None, None), []);
+    assert_eq!(pending.on_transition(&running, None, None).len(), 1);
+}
+
+#[test]
+fn a_stop_fails_when_the_process_is_started_again() {
+    let mut pending = pending(AwaitedState::Stopped, &[0]);
+    let change = transition(0, State::Running, State::Stopping);
+    assert_eq!(pending.on_transition(&change, None, None), []);
+    let change = transition(0, State::Stopped, State::Starting);
+    let answers = pending.on_transition(&change, None, None);
+    assert_eq!(verdicts(&answers[0]), [("web:0", false)]);
+}
+
+#[test]
+fn an_exit_counts_as_started_if_its_code_is_expected() {
+    let policy = Policy {
+        exitcodes: [0, 3].into_iter().collect(),
+        ..Policy::default()
+    };
+    for (code, ok) in [(3, true), (1, false)] {
+        let mut pending = pending(AwaitedState::Started, &[0]);
+        let mut change = transition(0, State::Starting, State::Exited);
+        change.exit = Some(Exit::Code(code));
+        let answers = pending.on_transition(&change, Some(&policy), None);
+        assert_eq!(verdicts(&answers[0]), [("web:0", ok)]);
+    }
+}
+
+#[test]
+fn a_timeout_answers_for_the_targets_that_are_missing() {
+    let mut pending = pending(AwaitedState::Started, &[0, 1]);
+    let change = transition(0, State::Starting, State::Running);
+    pending.on_transition(&change, None, None);
+    let late = process(1, State::Starting);
+    let answer = pending.on_timeout(0, |id| (id == late.id).then_some(&late));
+    let answer = answer.expect("an answer");
+    assert!(answer.reply.timed_out);
+    assert_eq!(verdicts(&answer), [("web:0", true), ("web:1", false)]);
+    assert_eq!(answer.reply.processes[1].message, "timed out");
+    assert_eq!(pending.on_timeout(0, |_| None), None);
+}
+
+#[test]
+fn a_removed_process_is_stopped_and_nothing_else() {
+    for (awaits, ok) in [
+        (AwaitedState::Stopped, true),
+        (AwaitedState::Started, false),
+    ] {
+        let mut pending = pending(awaits, &[0]);
+        assert_eq!(pending.on_removed(ProcessId(1)), []);
+        let answers = pending.on_removed(ProcessId(0));
+        assert_eq!(verdicts(&answers[0]), [("web:0", ok)]);
+        assert_eq!(
+            answers[0].reply.processes[0].message,
+            "removed from the config"
+        );
+    }
+}
+
+#[test]
+fn requests_of_a_client_that_is_gone_are_dropped() {
+    let mut pending = pending(AwaitedState::Started, &[0]);
+    pending.forget(CLIENT);
+    assert!(!pending.has(CLIENT));
+    let change = transition(0, State::Starting, State::Running);
+    assert_eq!(pending.on_transition(&change, None, None), []);
+}
+
+#[test]
+fn a_wait_for_an_exit_accepts_a_process_that_is_down() {
+    let awaits = AwaitedState::Reached(WaitFor::Exited);
+    let outcome = |state| immediate_outcome(awaits, &process(0, state), || "detail".to_string());
+    assert!(outcome(State::Running).is_none());
+    let down = outcome(State::Fatal).expect("an outcome");
+    assert_eq!((down.ok, down.message.as_str()), (true, "detail"));
+}

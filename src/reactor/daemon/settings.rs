@@ -1,0 +1,115 @@
+//! The config in force, and the settings that only a restart of the daemon changes.
+
+use crate::config::{self, Config, ConfigError, DaemonSettings, Environment};
+use crate::reactor::daemon::logging;
+use log::LevelFilter;
+
+/// The daemon's settings.
+#[derive(Debug)]
+pub struct Settings {
+    config: Config,
+    /// The settings at the start of the daemon; some of them stay in force until its end.
+    boot: DaemonSettings,
+    /// The command line's log level.
+    log_level: Option<LevelFilter>,
+}
+
+impl Settings {
+    /// The settings at the start of the daemon.
+    pub fn new(config: Config, log_level: Option<LevelFilter>) -> Settings {
+        Settings {
+            boot: config.daemon.clone(),
+            config,
+            log_level,
+        }
+    }
+
+    /// The config in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The settings at the start of the daemon.
+    pub fn boot(&self) -> &DaemonSettings {
+        &self.boot
+    }
+
+    /// Loads the config file again, without applying it.
+    ///
+    /// # Errors
+    /// When it is invalid.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        config::load(&self.config.path, &Environment::current())
+    }
+
+    /// Replaces the config, and sets the log level.
+    pub fn replace(&mut self, new: Config) {
+        self.config = new;
+        self.set_log_level();
+    }
+
+    /// Sets the log level; the command line's level takes precedence.
+    fn set_log_level(&self) {
+        logging::set_level(self.config.daemon.log.level, self.log_level);
+    }
+
+    /// Warnings about settings in `new` that differ from the start and take a restart to apply.
+    pub fn restart_warnings(&self, new: &DaemonSettings) -> Vec<String> {
+        let boot = &self.boot;
+        let fixed = [
+            ("daemon.socket", boot.socket != new.socket),
+            ("daemon.socket_mode", boot.socket_mode != new.socket_mode),
+            ("daemon.socket_group", boot.socket_group != new.socket_group),
+            ("daemon.user", boot.user != new.user),
+            ("daemon.pidfile", boot.pidfile != new.pidfile),
+            ("daemon.log.file", boot.log.file != new.log.file),
+            ("daemon.log.format", boot.log.format != new.log.format),
+            ("daemon.log.syslog", boot.log.syslog != new.log.syslog),
+        ];
+        let changed = fixed.iter().filter(|(_, differs)| *differs);
+        changed
+            .map(|(key, _)| format!("{key} changed; restart the daemon to apply it"))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn settings(text: &str) -> Settings {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("tm.yaml");
+        fs::write(&path, text).expect("written");
+        let config = config::load(&path, &Environment::current()).expect("a valid config");
+        Settings::new(config, None)
+    }
+
+    const PROGRAMS: &str = "programs:\n  a:\n    cmd: /bin/true\n";
+
+    #[test]
+    fn settings_that_need_a_restart_are_reported() {
+        let boot = settings(PROGRAMS);
+        let changed =
+            "daemon:\n  pidfile: /tmp/x.pid\n  log:\n    level: debug\n    format: json\n";
+        let new = settings(&format!("{changed}{PROGRAMS}"));
+        let warnings = boot.restart_warnings(&new.config.daemon);
+        let expected = [
+            "daemon.pidfile changed; restart the daemon to apply it",
+            "daemon.log.format changed; restart the daemon to apply it",
+        ];
+        assert_eq!(warnings, expected);
+    }
+
+    #[test]
+    fn a_setting_is_compared_with_the_start_after_reloads_too() {
+        let mut settings = settings(PROGRAMS);
+        let changed = format!("daemon:\n  pidfile: /tmp/x.pid\n{PROGRAMS}");
+        let new = self::settings(&changed).config;
+        settings.replace(new.clone());
+        assert_eq!(settings.restart_warnings(&new.daemon).len(), 1);
+        let boot = settings.boot().clone();
+        assert_eq!(settings.restart_warnings(&boot), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,174 @@
+//! Facts, and what follows from them at once: exits, stragglers, answers of the disk thread, new
+//! output, clients that are gone. Decisions are left to the supervisor.
+
+use crate::reactor::Reactor;
+use crate::reactor::clock::Timer;
+use crate::reactor::control::client_table::Closed;
+use crate::reactor::control::connection::Mode;
+use crate::reactor::control::log_stream;
+use crate::reactor::output::log_files::DiskNews;
+use crate::reactor::process::leader_exit::take_exit;
+use crate::reactor::process::pidfile;
+use crate::reactor::process::process_io::Leader;
+use crate::reactor::process::stragglers::{KILL_AGAIN, kill_all, record_stragglers};
+use crate::reactor::process::survey::{KernelTable, Owners, REPEAT_AFTER, SurveyResult};
+use crate::supervisor::{Event, ProcessId};
+
+impl Reactor {
+    /// The pidfd of a leader is readable: reads its last output, then reports its exit. Returns
+    /// `false` if it has not exited.
+    pub(crate) fn reap_leader(&mut self, id: ProcessId) -> bool {
+        let Some(exit) = self.processes.io(id).and_then(take_exit) else {
+            return false;
+        };
+        let (mut reader, _) = self.reader();
+        if reader.drain(id) {
+            self.finish_logs(id);
+        }
+        self.processes.leader_exited(id, &mut self.poller);
+        if let Some(process) = self.supervisor.process(id)
+            && let Some(io) = self.processes.io_mut(id)
+        {
+            pidfile::remove_pidfile(io, process, &self.log_files);
+        }
+        self.survey.add(id);
+        let event = Event::Exited { id, exit };
+        self.supervisor.handle_event(event, self.clock.now());
+        true
+    }
+
+    /// Reports the stragglers of each process for which that is due.
+    pub(crate) fn scan_stragglers(&mut self) {
+        if !self.survey.is_due() {
+            return;
+        }
+        let now = self.clock.now();
+        let due = self.survey.take_due();
+        let found = self.run_survey();
+        for id in due {
+            let stats = found.stragglers_of(id);
+            if stats.is_empty() && !found.is_final {
+                // The supervisor relies on an empty result.
+                self.timers.add(now + REPEAT_AFTER, Timer::Survey(id));
+                continue;
+            }
+            let Some(io) = self.processes.io_mut(id) else {
+                continue;
+            };
+            if io.killing && !stats.is_empty() {
+                self.timers.add(now + KILL_AGAIN, Timer::Survey(id));
+            }
+            let event = record_stragglers(io, stats, &mut self.poller);
+            self.supervisor.handle_event(event, now);
+        }
+    }
+
+    fn run_survey(&mut self) -> SurveyResult {
+        let socket = self.instance.path().to_string_lossy();
+        let owners = Owners {
+            processes: &self.processes,
+            find: &|name| self.supervisor.find(name),
+            socket: &socket,
+        };
+        self.survey.run(&KernelTable, &owners, self.clock.now())
+    }
+
+    /// Kills every straggler before the daemon exits, except those that the config spares.
+    pub(crate) fn kill_all_stragglers(&mut self) {
+        let socket = self.instance.path().to_string_lossy();
+        let owners = Owners {
+            processes: &self.processes,
+            find: &|name| self.supervisor.find(name),
+            socket: &socket,
+        };
+        let now = self.clock.now();
+        kill_all(&mut self.survey, &owners, &self.supervisor, now);
+    }
+
+    /// Acts on the reports of the disk thread.
+    pub(crate) fn collect_disk_news(&mut self) {
+        for news in self.log_files.collect(self.clock.now()) {
+            match news {
+                DiskNews::Appended(id) => {
+                    self.continue_log(id);
+                    self.release_if_written(id);
+                }
+                DiskNews::LogsOpen(id) => self.resume_start(id),
+                DiskNews::OpenFailed(id, failure) => self.spawn_failed(id, failure),
+                DiskNews::OperationDone(id, error) => {
+                    if let Some(io) = self.processes.io_mut(id) {
+                        pidfile::operation_done(io, error);
+                    }
+                    self.flush_announcements(id);
+                    self.release_if_written(id);
+                }
+                DiskNews::Problem(error) => log::warn!("{}", error.text),
+            }
+        }
+    }
+
+    /// A log timer has expired; it counts unless an earlier one has replaced it.
+    pub(crate) fn log_timer(&mut self, id: ProcessId) {
+        if self.log_files.take_expired(id, self.clock.now()) {
+            self.continue_log(id);
+        }
+    }
+
+    /// Continues with a log that may retry, has stalled for long enough, or has been answered.
+    fn continue_log(&mut self, id: ProcessId) {
+        self.pump_logs(id);
+        self.processes.resume_reading(id);
+        self.flush_announcements(id);
+    }
+
+    /// A start has waited for its log files for long enough: it continues without them.
+    pub(crate) fn log_open_deadline(&mut self, id: ProcessId) {
+        let now = self.clock.now();
+        if let Some(io) = self.processes.io(id)
+            && let Leader::OpeningLogs { until } = io.leader
+            && until <= now
+        {
+            self.resume_start(id);
+        }
+    }
+
+    /// Passes new output to the logs, the attached clients and the followers.
+    pub(crate) fn fan_out_output(&mut self) {
+        for id in self.processes.take_dirty() {
+            if let Some(io) = self.processes.io(id) {
+                for client in &io.clients {
+                    self.clients.queue_flush(*client);
+                }
+            }
+            log_stream::wake_followers(&mut self.clients, &self.processes, id);
+            self.pump_logs(id);
+            self.flush_announcements(id);
+        }
+    }
+
+    /// A connection was closed: everything that refers to it is updated.
+    pub(crate) fn client_closed(&mut self, closed: Closed) {
+        let Closed { id, mode } = closed;
+        self.pending.forget(id);
+        match mode {
+            Mode::Lines | Mode::Events => {}
+            Mode::Attached(attachment) => {
+                self.consoles().client_gone(id, attachment.process);
+                self.release_if_written(attachment.process);
+            }
+            Mode::Following(following) => {
+                log_stream::forget_follower(&mut self.processes, id, &following);
+            }
+        }
+    }
+
+    /// A pending request timed out.
+    pub(crate) fn request_timed_out(&mut self, number: u64) {
+        let answer = self
+            .pending
+            .on_timeout(number, |id| self.supervisor.process(id));
+        if let Some(answer) = answer {
+            self.answer(answer);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The input of a process: a queue in front of its terminal or of a pipe.
+
+use crate::reactor::poller::{EventSource, Poller};
+use crate::reactor::process::channel::Channel;
+use crate::sys;
+use mio::{Interest, Token};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Input that the process has not read, in bytes; above this its senders are not read.
+const INPUT_HIGH: usize = 64 * 1024;
+
+/// The input of a process.
+#[derive(Debug)]
+pub struct InputQueue {
+    target: InputTarget,
+    queue: VecDeque<u8>,
+    /// The last write took everything.
+    writable: bool,
+    /// The pipe is closed when the queue is empty.
+    ending: bool,
+}
+
+#[derive(Debug)]
+enum InputTarget {
+    /// The write end of a pipe.
+    Pipe(OwnedFd, Token),
+    /// The terminal of this channel.
+    Terminal(u32),
+}
+
+impl InputQueue {
+    /// Input to the terminal of a channel.
+    pub fn to_terminal(channel: u32) -> InputQueue {
+        InputQueue::new(InputTarget::Terminal(channel))
+    }
+
+    /// Input to a pipe.
+    ///
+    /// # Errors
+    /// When the poll refuses it.
+    pub fn to_pipe(source: EventSource, fd: OwnedFd, poller: &mut Poller) -> io::Result<Self> {
+        let token = poller.add(&fd, source, Interest::WRITABLE)?;
+        Ok(InputQueue::new(InputTarget::Pipe(fd, token)))
+    }
+
+    fn new(target: InputTarget) -> InputQueue {
+        InputQueue {
+            target,
+            queue: VecDeque::new(),
+            writable: true,
+            ending: false,
+        }
+    }
+
+    /// Whether more may be queued.
+    pub fn has_room(&self) -> bool {
+        self.queue.len() < INPUT_HIGH && !self.ending
+    }
+
+    /// Whether it goes to the terminal of this channel.
+    pub fn goes_to(&self, channel: u32) -> bool {
+        match self.target {
+            InputTarget::Terminal(number) => number == channel,
+            InputTarget::Pipe(..) => false,
+        }
+    }
+
+    /// Queues bytes. After the end they are dropped.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if !self.ending {
+            self.queue.extend(bytes);
+        }
+    }
+
+    /// The process reads again.
+    pub fn unblock(&mut self) {
+        self.writable = true;
+    }
+
+    /// Ends the input. A pipe is closed when everything is written; a terminal stays open.
+    pub fn end(&mut self) {
+        self.ending |= matches!(self.target, InputTarget::Pipe(..));
+    }
+
+    /// Writes queued bytes as far as the process takes them. Returns `false` when the input has to
+    /// be closed: everything is written, or writing has failed.
+    pub fn flush(&mut self, channels: &mut [Channel], poller: &Poller) -> bool {
+        let (pipe, mut terminal) = match &self.target {
+            InputTarget::Pipe(fd, _) => (Some(fd), None),
+            InputTarget::Terminal(number) => {
+                let mut channels = channels.iter_mut();
+                (None, channels.find(|channel| channel.number == *number))
+            }
+        };
+        let mut failed = false;
+        while self.writable && !self.queue.is_empty() && !failed {
+            let Some(fd) = pipe.or(terminal.as_ref().map(|channel| &channel.fd)) else {
+                break;
+            };
+            match sys::io::write(fd.as_fd(), self.queue.as_slices().0) {
+                Ok(n) => drop(self.queue.drain(..n)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
+                Err(_) => failed = true,
+            }
+        }
+        if self.queue.is_empty() && self.queue.capacity() > INPUT_HIGH {
+            self.queue = VecDeque::new();
+        }
+        if let Some(channel) = &mut terminal {
+            failed |= channel.arm_write(!self.writable, poller).is_err();
+        }
+        let complete = self.ending && self.queue.is_empty();
+        !failed && !complete
+    }
+
+    /// Closes a pipe.
+    pub fn close(self, poller: &mut Poller) {
+        if let InputTarget::Pipe(fd, token) = self.target {
+            poller.remove(&fd, token);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::ProcessId;
+
+    #[test]
+    fn input_waits_for_a_process_that_does_not_read() {
+        let mut poller = Poller::new().expect("an epoll instance");
+        let (theirs, ours) = sys::io::pipe_to_child().expect("a pipe");
+        let source = EventSource::Input(ProcessId(1));
+        let mut input = InputQueue::to_pipe(source, ours, &mut poller).expect("watched");
+        let bytes = vec![b'x'; INPUT_HIGH];
+        let mut written = 0;
+        while input.has_room() {
+            input.push(&bytes);
+            assert!(input.flush(&mut [], &poller));
+            written += bytes.len();
+        }
+        input.end();
+        input.push(b"too late");
+        let mut read = 0;
+        let mut buffer = vec![0; INPUT_HIGH];
+        let mut input = Some(input);
+        loop {
+            read += match sys::io::read(theirs.as_fd(), &mut buffer).expect("read") {
+                0 => break,
+                n => n,
+            };
+            if let Some(open) = &mut input {
+                open.unblock();
+                if !open.flush(&mut [], &poller) {
+                    input.take().expect("open").close(&mut poller);
+                }
+            }
+        }
+        assert_eq!(read, written);
+    }
+}

@@ -1,0 +1,206 @@
+//! Tests of the survey, over a process table that changes between passes.
+
+use super::*;
+use crate::supervisor::{Autostart, Launch, Policy, Process, Program};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+const WEB: ProcessId = ProcessId(0);
+const LEADER: i32 = 100;
+const SOCKET: &str = "/run/x.sock";
+
+/// A process of the table: pid, group, and the name in its environment.
+#[derive(Debug, Clone, Copy)]
+struct TableEntry {
+    pid: i32,
+    pgid: i32,
+    name: Option<&'static str>,
+    dead: bool,
+}
+
+fn entry(pid: i32) -> TableEntry {
+    TableEntry {
+        pid,
+        pgid: pid,
+        name: None,
+        dead: false,
+    }
+}
+
+/// Lists of children, one for each look; the last one stays.
+struct FakeTable(RefCell<VecDeque<Vec<TableEntry>>>);
+
+impl FakeTable {
+    fn new(looks: &[&[TableEntry]]) -> FakeTable {
+        let looks = looks.iter().map(|look| look.to_vec());
+        FakeTable(RefCell::new(looks.collect()))
+    }
+
+    fn entry(&self, pid: i32) -> Option<TableEntry> {
+        let looks = self.0.borrow();
+        let mut all = looks.iter().flatten();
+        all.find(|entry| entry.pid == pid).copied()
+    }
+}
+
+impl ProcessTable for FakeTable {
+    fn children(&self) -> Vec<i32> {
+        let mut looks = self.0.borrow_mut();
+        let pids = looks.front().into_iter().flatten().map(|entry| entry.pid);
+        let pids = pids.collect();
+        if looks.len() > 1 {
+            let _ = looks.pop_front();
+        }
+        pids
+    }
+
+    fn stat(&self, pid: i32) -> Option<Stat> {
+        // An entry of the look that was just taken may be gone from the table.
+        let entry = self.entry(pid).unwrap_or(entry(pid));
+        Some(Stat {
+            pid,
+            ppid: 1,
+            pgid: entry.pgid,
+            sid: entry.pgid,
+            state: if entry.dead { 'Z' } else { 'S' },
+            starttime: 1,
+        })
+    }
+
+    fn descendants(&self, _pid: i32) -> Vec<Stat> {
+        Vec::new()
+    }
+
+    fn has_environment(&self, pid: i32) -> bool {
+        self.entry(pid).is_some_and(|entry| entry.name.is_some())
+    }
+
+    fn variable(&self, pid: i32, name: &str) -> Option<String> {
+        match name {
+            "TM_PROCESS" => self.entry(pid)?.name.map(str::to_string),
+            "TM_SOCKET" => Some(SOCKET.to_string()),
+            _ => None,
+        }
+    }
+}
+
+fn processes() -> Processes {
+    let program = Program {
+        name: "web".to_string(),
+        numprocs: 1,
+        autostart: Autostart::Yes,
+        policy: Policy::default(),
+        launch: Launch::default(),
+        vars: BTreeMap::new(),
+    };
+    let mut processes = Processes::default();
+    processes.add(&Process::new(WEB, &program, 0, Time::default()));
+    let io = processes.io_mut(WEB).expect("added");
+    io.past_leaders.push(LEADER);
+    processes
+}
+
+fn at(millis: u64) -> Time {
+    Time(Duration::from_millis(millis))
+}
+
+fn run(survey: &mut Survey, looks: &[&[TableEntry]], now: Time) -> SurveyResult {
+    let processes = processes();
+    let owners = Owners {
+        processes: &processes,
+        find: &|name| (name == "web:0").then_some(WEB),
+        socket: SOCKET,
+    };
+    survey.run(&FakeTable::new(looks), &owners, now)
+}
+
+fn pids(found: &SurveyResult) -> Vec<i32> {
+    let stragglers = found.stragglers_of(WEB).iter();
+    stragglers.map(|stat| stat.pid).collect()
+}
+
+#[test]
+fn with_nothing_adopted_nothing_is_left() {
+    let found = run(&mut Survey::default(), &[&[]], at(0));
+    assert!(found.is_final);
+    assert!(pids(&found).is_empty());
+}
+
+#[test]
+fn a_straggler_is_found_by_its_group() {
+    let straggler = TableEntry {
+        pgid: LEADER,
+        name: Some("other:0"),
+        ..entry(7)
+    };
+    let found = run(&mut Survey::default(), &[&[straggler]], at(0));
+    assert!(found.is_final);
+    assert_eq!(pids(&found), [7]);
+}
+
+#[test]
+fn a_straggler_in_its_own_session_is_found_by_its_environment() {
+    let straggler = TableEntry {
+        name: Some("web:0"),
+        ..entry(7)
+    };
+    let found = run(&mut Survey::default(), &[&[straggler]], at(0));
+    assert_eq!(pids(&found), [7]);
+    let stranger = TableEntry {
+        name: Some("unknown:0"),
+        ..entry(7)
+    };
+    let found = run(&mut Survey::default(), &[&[stranger]], at(0));
+    assert!(pids(&found).is_empty());
+    assert!(found.is_final);
+}
+
+#[test]
+fn zombies_are_listed_but_not_left() {
+    let zombie = TableEntry {
+        pgid: LEADER,
+        name: Some("web:0"),
+        dead: true,
+        ..entry(7)
+    };
+    let found = run(&mut Survey::default(), &[&[zombie]], at(0));
+    assert!(found.is_final);
+    assert!(pids(&found).is_empty());
+}
+
+#[test]
+fn a_result_counts_only_when_two_looks_agree() {
+    let named = |pid| TableEntry {
+        name: Some("web:0"),
+        ..entry(pid)
+    };
+    // 7 forks 8 and exits during the first pass.
+    let (first, then) = ([named(7)], [named(8)]);
+    let found = run(&mut Survey::default(), &[&first, &then], at(0));
+    assert!(found.is_final);
+    assert_eq!(pids(&found), [8]);
+    let looks: Vec<Vec<TableEntry>> = (0..20).map(|pid| vec![named(pid)]).collect();
+    let looks: Vec<&[TableEntry]> = looks.iter().map(Vec::as_slice).collect();
+    let found = run(&mut Survey::default(), &looks, at(0));
+    assert!(!found.is_final);
+}
+
+#[test]
+fn a_process_in_the_middle_of_an_exec_is_waited_for() {
+    let mut survey = Survey::default();
+    let bare: [TableEntry; 1] = [entry(7)];
+    assert!(!run(&mut survey, &[&bare], at(0)).is_final);
+    assert!(!run(&mut survey, &[&bare], at(49)).is_final);
+    // It has no environment at all: it is not in the middle of an exec.
+    assert!(run(&mut survey, &[&bare], at(50)).is_final);
+}
+
+#[test]
+fn due_processes_are_taken_once() {
+    let mut survey = Survey::default();
+    survey.add(WEB);
+    survey.add(WEB);
+    assert!(survey.is_due());
+    assert_eq!(survey.take_due().len(), 1);
+    assert!(!survey.is_due());
+}
