@@ -1,6 +1,6 @@
 //! `echo_tty [raw|line]`: prints `ready`, then returns its input. `line` (default) answers each
-//! line with `echo: LINE`. `raw` puts the terminal in raw mode and returns each byte at once; ctrl-c (3)
-//! ends it. Both print `size ROWS COLS` at the start and on every SIGWINCH.
+//! line with `echo: LINE`. `raw` puts the terminal in raw mode and returns each byte at once;
+//! ctrl-c (3) ends it. Both print `size ROWS COLS` at the start and on every SIGWINCH.
 #![allow(unsafe_code)]
 
 use std::io::{self, Write};

@@ -1,5 +1,6 @@
 //! `trap_signal [NAME] [CODE] [AFTER_MS]`: prints `ready` and waits for the signal (TERM; a name
-//! without SIG, or a number). Then it prints `got NAME`, and exits with CODE (0) AFTER_MS (0) later.
+//! without SIG, or a number). Then it prints `got NAME`, and exits with CODE (0)
+//! AFTER_MS (0) later.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests choose its end and its delay"
