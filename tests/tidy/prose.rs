@@ -38,16 +38,26 @@ const PHRASES: [(&str, &str); 27] = [
 const OPENINGS: [&str; 3] = ["what", "who", "whose"];
 
 /// Where a phrase is right: file, phrase, reason.
-const ALLOWED: &[(&str, &str, &str)] = &[(
-    "tests/tidy/prose.rs",
-    "",
-    "the list itself, and the snippets that show the rule",
-)];
+const ALLOWED: &[(&str, &str, &str)] = &[
+    (
+        "tests/tidy/prose.rs",
+        "",
+        "the list itself, and the snippets that show the rule",
+    ),
+    ("tests/privileges/daemon.rs", "nobody", THE_USER),
+    ("tests/privileges/main.rs", "nobody", THE_USER),
+    ("tests/privileges/user.rs", "nobody", THE_USER),
+    ("tests/vm/clock/checks.sh", "nobody", THE_USER),
+    ("tests/vm/run", "nobody", THE_USER),
+    ("tests/vm/service/checks.sh", "nobody", THE_USER),
+    ("tests/vm/service/etc/taskmaster.yaml", "nobody", THE_USER),
+];
+
+const THE_USER: &str = "a user of the system";
 
 /// How many are left, by folder. A number only goes down; the goal is 0, without an entry.
 const LEFT: &[(&str, usize)] = &[
     ("ARCHITECTURE.md", 2),
-    ("bench", 2),
     ("src/bin", 1),
     ("src/client", 176),
     ("src/config", 24),
@@ -55,8 +65,8 @@ const LEFT: &[(&str, usize)] = &[
     ("src/reactor", 170),
     ("src/supervisor", 49),
     ("src/wire", 29),
-    ("test-programs", 8),
-    ("tests", 158),
+    // Quotes a warning of the daemon.
+    ("tests", 1),
 ];
 
 #[test]
