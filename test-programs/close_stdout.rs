@@ -1,4 +1,4 @@
-//! `close_stdout`: says `closing`, closes descriptors 0, 1 and 2, and stays alive.
+//! `close_stdout`: prints `closing`, closes descriptors 0, 1 and 2, and stays alive.
 #![allow(unsafe_code)]
 
 use std::io::Write;

@@ -1,8 +1,8 @@
-//! `die_after MS [CODE|SIGNAL]`: says `ready`, lives so many milliseconds, then exits with CODE
-//! (1), or dies of a signal given as `-9`.
+//! `die_after MS [CODE|SIGNAL]`: prints `ready`, lives MS milliseconds, then exits with CODE (1),
+//! or dies of a signal given as `-9`.
 #![allow(
     clippy::disallowed_methods,
-    reason = "it ends and waits as told, for tests"
+    reason = "tests choose its end and its delay"
 )]
 #![allow(unsafe_code)]
 

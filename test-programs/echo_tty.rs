@@ -1,6 +1,6 @@
-//! `echo_tty [raw|line]`: says `ready`, then gives back what is typed: `line` (default) answers
-//! each line with `echo: LINE`, `raw` puts the terminal in raw mode and gives back each byte at
-//! once, ctrl-c (3) ends it. Both print `size ROWS COLS` at the start and on every SIGWINCH.
+//! `echo_tty [raw|line]`: prints `ready`, then returns its input. `line` (default) answers each
+//! line with `echo: LINE`. `raw` puts the terminal in raw mode and returns each byte at once;
+//! ctrl-c (3) ends it. Both print `size ROWS COLS` at the start and on every SIGWINCH.
 #![allow(unsafe_code)]
 
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ fn main() -> io::Result<()> {
         let now = rustix::termios::OptionalActions::Now;
         rustix::termios::tcsetattr(io::stdin(), now, &modes)?;
     }
-    // A raw terminal does not turn a newline into both.
+    // A raw terminal does not add the carriage return.
     let end = if raw { "\r\n" } else { "\n" };
     print(format!("ready{end}").as_bytes())?;
     let mut line = Vec::new();

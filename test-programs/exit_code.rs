@@ -1,7 +1,7 @@
-//! `exit_code [CODE] [AFTER_MS]`: exits with this code (0), after so many milliseconds (0).
+//! `exit_code [CODE] [AFTER_MS]`: exits with CODE (0) after AFTER_MS milliseconds (0).
 #![allow(
     clippy::disallowed_methods,
-    reason = "it ends and waits as told, for tests"
+    reason = "tests choose its end and its delay"
 )]
 
 use std::time::Duration;

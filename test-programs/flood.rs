@@ -1,5 +1,6 @@
-//! `flood [BYTES] [LINE_LEN]`: writes so many bytes (0 or none: without end) as fast as they are
-//! taken, in numbered lines of LINE_LEN bytes (64, newline included).
+//! `flood [BYTES] [LINE_LEN]`: writes BYTES bytes as fast as the reader takes them; 0 or no
+//! argument means without end. The lines are numbered and have LINE_LEN bytes (64) with their
+//! newline.
 
 use std::io::{self, Write};
 

@@ -22,7 +22,7 @@ fn main() {
     if !grow(depth) {
         drop(reader);
         report(writer);
-        wait_for_ever();
+        wait_forever();
     }
     report(writer);
     // Every process holds the writing end until it has reported.
@@ -30,11 +30,11 @@ fn main() {
     reader.read_to_string(&mut reports).expect("reports");
     println!("{reports}ready {}", reports.lines().count());
     if !has("--leader-exits") {
-        wait_for_ever();
+        wait_forever();
     }
 }
 
-/// Forks the tree below this process. True in the leader, false in everybody else.
+/// Forks the tree below this process. Returns true in the leader, false in all others.
 fn grow(depth: u32) -> bool {
     let mut leader = true;
     let mut level = 0;
@@ -67,7 +67,7 @@ fn report(mut writer: std::io::PipeWriter) {
     writer.write_all(line.as_bytes()).expect("the leader reads");
 }
 
-fn wait_for_ever() -> ! {
+fn wait_forever() -> ! {
     loop {
         // SAFETY: takes nothing.
         unsafe { libc::pause() };

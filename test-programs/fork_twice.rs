@@ -1,5 +1,5 @@
-//! `fork_twice`: goes to the background as daemons of old do. Forks and exits, calls setsid, forks
-//! and exits again, all as fast as it can; what is left prints `pid PID sid SID` and waits to be
+//! `fork_twice`: goes to the background like a classic daemon. Forks and exits, calls setsid, forks
+//! and exits again, all as fast as it can. The last child prints `pid PID sid SID` and waits to be
 //! killed.
 #![allow(unsafe_code)]
 
@@ -17,7 +17,7 @@ fn main() {
     }
 }
 
-/// Returns in the child alone.
+/// Returns only in the child.
 fn fork_and_exit() {
     // SAFETY: there is one thread, and the parent ends without running anything of the child's.
     match unsafe { libc::fork() } {

@@ -1,4 +1,4 @@
-//! `ignore_term`: ignores TERM, INT, HUP and QUIT, says `ready` and waits to be killed.
+//! `ignore_term`: ignores TERM, INT, HUP and QUIT, prints `ready` and waits to be killed.
 #![allow(unsafe_code)]
 
 fn main() {

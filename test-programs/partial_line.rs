@@ -1,8 +1,8 @@
-//! `partial_line [TEXT] [CODE]`: prints one whole line, then TEXT (`no newline`) without a final
+//! `partial_line [TEXT] [CODE]`: prints one complete line, then TEXT (`no newline`) without a final
 //! newline, and exits with CODE (0).
 #![allow(
     clippy::disallowed_methods,
-    reason = "it ends and waits as told, for tests"
+    reason = "tests choose its end and its delay"
 )]
 
 use std::io::Write;

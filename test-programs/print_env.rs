@@ -11,7 +11,7 @@ use std::fs;
 use std::os::fd::BorrowedFd;
 
 /// Rust's runtime opens missing descriptors, ignores SIGPIPE and installs handlers before `main`,
-/// so what was inherited has to be looked at before it.
+/// so the inherited state is read before it.
 mod before_main {
     use std::sync::OnceLock;
 

@@ -1,8 +1,8 @@
-//! `slow_start [MS]`: says `starting`, so many milliseconds (1000) later `ready`, then waits to be
+//! `slow_start [MS]`: prints `starting`, and `ready` after MS milliseconds (1000), then waits to be
 //! killed.
 #![allow(
     clippy::disallowed_methods,
-    reason = "it ends and waits as told, for tests"
+    reason = "tests choose its end and its delay"
 )]
 #![allow(unsafe_code)]
 

@@ -1,8 +1,9 @@
-//! `trap_signal [NAME] [CODE] [AFTER_MS]`: says `ready` and waits for the signal (TERM; names
-//! without SIG or numbers), then says `got NAME`, and AFTER_MS (0) later exits with CODE (0).
+//! `trap_signal [NAME] [CODE] [AFTER_MS]`: prints `ready` and waits for the signal (TERM; a name
+//! without SIG, or a number). Then it prints `got NAME`, and exits with CODE (0)
+//! AFTER_MS (0) later.
 #![allow(
     clippy::disallowed_methods,
-    reason = "it ends and waits as told, for tests"
+    reason = "tests choose its end and its delay"
 )]
 #![allow(unsafe_code)]
 

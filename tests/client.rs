@@ -1,4 +1,4 @@
-//! The verbs of `tm` against a daemon that answers from a script: what is printed, and exit codes.
+//! Output and exit codes of `tm` against a daemon that answers from a script.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -8,10 +8,10 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use tempfile::TempDir;
 
-/// What the daemon answers to a method: a result, or an error.
+/// The daemon's answer to a method: a result or an error.
 type Answers = fn(&str, &Value) -> Result<Value, Value>;
 
-/// A daemon of a thread; it ends with the test.
+/// A daemon in a thread, which ends with the test.
 struct Daemon {
     directory: TempDir,
 }
@@ -55,7 +55,7 @@ impl Daemon {
     }
 }
 
-/// `tm` that finds nothing but what the test gives it.
+/// Returns a `tm` with an empty environment, except for the test's settings.
 fn tm(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tm"));
     command
@@ -210,7 +210,7 @@ fn exit_codes_are_those_of_the_manual() {
 }
 
 #[test]
-fn nothing_is_said_of_an_end_that_is_not_granted() {
+fn a_refused_shutdown_prints_only_the_refusal() {
     let daemon = Daemon::start(answers);
     for verb in ["down", "shutdown"] {
         let output = daemon.tm(&[verb]);
@@ -224,7 +224,7 @@ fn nothing_is_said_of_an_end_that_is_not_granted() {
 }
 
 #[test]
-fn only_what_was_asked_for_goes_on_after_the_time() {
+fn only_a_request_continues_after_the_timeout() {
     let daemon = Daemon::start(answers);
     let output = daemon.tm(&["wait", "slow", "--timeout", "1s"]);
     assert_eq!(text(&output.stdout), "timed out\n");
@@ -233,7 +233,7 @@ fn only_what_was_asked_for_goes_on_after_the_time() {
 }
 
 #[test]
-fn no_daemon_is_4_and_says_what_to_do() {
+fn no_daemon_exits_4_and_prints_what_to_do() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     for arguments in [
         &["--socket", "none.sock", "status"][..],
@@ -249,7 +249,7 @@ fn no_daemon_is_4_and_says_what_to_do() {
 }
 
 #[test]
-fn the_kernel_is_looked_at_without_a_daemon_too() {
+fn doctor_checks_the_kernel_without_a_daemon() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let output = tm(directory.path())
         .args(["--socket", "none.sock", "doctor", "--json"])
@@ -273,7 +273,7 @@ fn the_kernel_is_looked_at_without_a_daemon_too() {
 }
 
 #[test]
-fn suggestions_are_told_and_errors_are_objects_when_asked() {
+fn suggestions_are_printed_and_errors_are_objects_on_request() {
     let daemon = Daemon::start(answers);
     let output = daemon.tm(&["start", "wrker"]);
     assert_eq!(
@@ -287,7 +287,7 @@ fn suggestions_are_told_and_errors_are_objects_when_asked() {
 }
 
 #[test]
-fn a_pipe_gets_no_colour_and_json_the_answer() {
+fn a_pipe_gets_no_colour_and_json_prints_the_answer() {
     let daemon = Daemon::start(answers);
     let output = daemon.tm(&["status"]);
     assert!(!output.stdout.contains(&0x1b));
@@ -321,7 +321,7 @@ fn logs_are_merged_in_whole_lines() {
 }
 
 #[test]
-fn an_attached_process_gives_its_code() {
+fn attach_exits_with_the_code_of_the_process() {
     let daemon = Daemon::start(answers);
     let output = daemon.tm_with_input(&["attach", "a:0", "--until-exit"], "");
     assert_eq!(text(&output.stdout), "hello\n");

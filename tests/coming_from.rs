@@ -1,5 +1,5 @@
-//! What people did with supervisord in a container and with scripts of setsid, pidfiles and kill:
-//! each of it with its counterpart. docs/coming-from.md names these tests.
+//! Counterparts of supervisord in a container, and of scripts with setsid, pidfiles and kill.
+//! docs/coming-from.md names these tests.
 
 mod support;
 
@@ -12,7 +12,7 @@ use std::process::Stdio;
 use support::system::FolderWatch;
 use support::{Daemon, PATIENCE, kill, wait_exit, wait_gone, wait_until_alive};
 
-/// Three programs, as the container had them.
+/// The three programs of the container.
 const THREE: &str = "
 programs:
   ttyd: {cmd: sleep 1000, starttime: 0}
@@ -20,7 +20,7 @@ programs:
   fluxgym: {cmd: sleep 1000, starttime: 0}
 ";
 
-/// A node as the scripts ran it; it ends at TERM, and says so.
+/// A node as the scripts ran it. It prints a line at SIGTERM and ends.
 const NODE: &str = "
 programs:
   node:
@@ -30,7 +30,7 @@ programs:
     stoptime: 30s
 ";
 
-/// What only SIGKILL ends.
+/// A program that only SIGKILL ends.
 const STUBBORN: &str =
     "[sh, -c, 'trap \"\" TERM; echo up > stubborn; while :; do sleep 0.05; done']";
 
@@ -85,7 +85,7 @@ fn tail_shows_the_last_lines_of_one_program_or_of_its_errors() {
 }
 
 #[test]
-fn tail_f_goes_on_with_what_comes() {
+fn tail_f_follows_new_output() {
     let daemon = Daemon::start("programs:\n  echo: {cmd: cat, stdin: pipe, starttime: 0}\n");
     daemon.wait_state("echo:0", "RUNNING");
     let mut command = support::command("tm", daemon.dir());
@@ -135,7 +135,7 @@ fn stop_and_start_one() {
 }
 
 #[test]
-fn what_fails_is_started_again_by_itself() {
+fn a_failed_program_is_restarted() {
     let daemon = three();
     let mut events = daemon.events();
     let before = daemon.pid_of("ttyd:0");
@@ -156,7 +156,7 @@ fn every_process_has_a_session_of_its_own_and_no_terminal() {
         serde_json::from_str(&daemon.tm(&["tail", "env"]).stdout).expect("print_env prints JSON");
     assert_eq!(printed["sid"], printed["pid"], "{printed}");
     assert_eq!(printed["pgid"], printed["pid"], "{printed}");
-    // Standard input is /dev/null: nothing waits for it for ever.
+    // Standard input is /dev/null, so no process waits for input forever.
     daemon.wait_ended("reader:0");
     assert_eq!(daemon.tm(&["tail", "reader"]).stdout, "end of input\n");
 }
@@ -250,7 +250,7 @@ fn a_second_daemon_is_refused_with_the_pid_of_the_first_and_1() {
     assert_eq!(output.code, 1, "{output:?}");
     let expected = format!("already running (pid {})", daemon.pid());
     assert!(output.stderr.contains(&expected), "{output:?}");
-    // A program that runs is not started twice; that is no failure.
+    // Starting a running program does nothing and succeeds.
     let pid = daemon.pid_of("ttyd:0");
     let started = daemon.tm(&["start", "ttyd"]);
     assert_eq!(
@@ -260,7 +260,7 @@ fn a_second_daemon_is_refused_with_the_pid_of_the_first_and_1() {
 }
 
 #[test]
-fn a_start_is_verified_before_it_is_called_one() {
+fn a_start_is_verified_before_it_counts() {
     let daemon = Daemon::start(
         "programs:\n  good: {cmd: sleep 1000, autostart: false, starttime: 300ms}\n  \
          bad: {cmd: [sh, -c, 'echo no disk; exit 7'], autostart: false, startretries: 0}\n",

@@ -1,4 +1,4 @@
-//! The harness itself: what it says it waits for, it sees.
+//! The harness itself sees each event that it waits for.
 
 mod support;
 
@@ -15,7 +15,7 @@ fn a_terminal_shows_types_resizes_and_ends() {
     terminal.expect("ready$");
     let before = terminal.termios();
     terminal.send("stty size; trap 'stty size' WINCH\r");
-    // Only at its prompt is the shell in the foreground again, and gets the signal.
+    // The shell gets the signal only in the foreground, at its prompt.
     terminal.expect("24 80\nready$");
     terminal.resize(30, 90);
     terminal.send(":\r");
@@ -49,7 +49,7 @@ fn what_a_daemon_would_leave_behind_is_found() {
     let folder = support::folder();
     let socket = folder.path().join("tmd.sock");
     assert_eq!(system::processes_of(&socket), Vec::new());
-    // Started directly: in the middle of another exec its environment could not be read.
+    // Started without a shell, since its environment cannot be read during an exec.
     let mut command = Command::new("sleep");
     let child = Bystander::start(command.arg("1000").env("TM_SOCKET", &socket));
     let found = system::processes_of(&socket);

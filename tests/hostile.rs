@@ -1,4 +1,4 @@
-//! Bad input, each seen: hostile clients, broken configs, wrong folders, commands that cannot be.
+//! Bad input: hostile clients, broken configs, wrong folders and impossible commands.
 
 mod support;
 
@@ -28,7 +28,7 @@ fn tm(folder: &Path, arguments: &[&str]) -> Output {
     support::run(command)
 }
 
-/// The daemon answers others as if nothing were.
+/// Fails unless the daemon serves other clients as before.
 fn assert_unimpressed(daemon: &Daemon) {
     let began = Instant::now();
     assert_eq!(daemon.wait_state("worker:0", "RUNNING")["restarts"], 0);
@@ -180,18 +180,21 @@ fn two_thousand_connections_at_once() {
     }
     assert_eq!(open.len() + refused, 2000);
     let status = early.call("status", json!({}));
-    assert!(status.is_ok(), "who was there is served: {status:?}");
+    assert!(
+        status.is_ok(),
+        "an earlier client is still served: {status:?}"
+    );
     drop(open);
-    // Refused as long as the daemon has not seen the others leave.
+    // The daemon refuses until it has seen the others leave.
     let deadline = Instant::now() + PATIENCE;
     while support::Control::connect(&daemon.socket()).is_err() {
-        assert!(Instant::now() < deadline, "nobody is let in any more");
+        assert!(Instant::now() < deadline, "no client is accepted again");
     }
     assert_unimpressed(&daemon);
 }
 
 #[test]
-fn a_client_that_never_reads_costs_nobody_anything() {
+fn a_client_that_never_reads_disturbs_no_other() {
     let daemon = Daemon::start(&format!("{STEADY}  flood: {{cmd: 'yes', starttime: 0}}\n"));
     let mut deaf = connect(&daemon);
     let params = json!({"targets": ["flood"], "follow": true});
@@ -203,7 +206,7 @@ fn a_client_that_never_reads_costs_nobody_anything() {
     pipelined
         .set_write_timeout(Some(Duration::from_millis(500)))
         .expect("a timeout");
-    // The daemon stops reading what it cannot answer: either is right.
+    // The daemon stops reading while it cannot answer, so a timeout is right, too.
     let _ = pipelined.write_all(&status);
     assert_unimpressed(&daemon);
 }
@@ -375,12 +378,12 @@ fn an_unknown_user_is_a_config_error() {
     let folder = support::folder();
     let config = support::write_config(
         folder.path(),
-        "programs:\n  worker: {cmd: sleep 1000, user: nobody-of-that-name}\n",
+        "programs:\n  worker: {cmd: sleep 1000, user: no-such-user}\n",
     );
     let output = tm(folder.path(), &["check", &config.display().to_string()]);
     assert_eq!(output.code, 1, "{output:?}");
     let all = format!("{}{}", output.stdout, output.stderr);
-    assert!(all.contains("nobody-of-that-name"), "{all}");
+    assert!(all.contains("no-such-user"), "{all}");
 }
 
 #[test]
@@ -422,7 +425,7 @@ fn a_name_that_nearly_exists_is_suggested() {
 }
 
 #[test]
-fn a_daemon_without_stdio_does_not_mind() {
+fn a_daemon_starts_without_stdio() {
     let folder = support::folder();
     let config = support::write_config(folder.path(), STEADY);
     let socket = folder.path().join("tmd.sock");

@@ -1,5 +1,5 @@
-//! The control protocol as others see it: golden lines and frames, the session of
-//! docs/protocol.md played against the real daemon, and peers of another age.
+//! The control protocol seen from outside: golden lines and frames, the session of
+//! docs/protocol.md with the real daemon, and peers of other versions.
 
 mod support;
 
@@ -20,7 +20,7 @@ use taskmaster::wire::{
 
 const WORKER: &str = "programs:\n  worker: {cmd: sleep 1000, starttime: 0}\n";
 
-/// The lines of a golden file: name and rest.
+/// Reads the lines of a golden file: name and rest.
 fn golden(name: &str) -> Vec<(String, String)> {
     let path = support::repository()
         .join("tests/fixtures/protocol")
@@ -60,7 +60,7 @@ fn through<T: DeserializeOwned + Serialize>(value: &Value, line: &str) {
 }
 
 #[test]
-fn every_golden_request_is_understood_and_said_again() {
+fn every_golden_request_is_parsed_and_written_again() {
     let mut seen = BTreeSet::new();
     for (name, line) in golden("requests.txt") {
         let parsed = Message::parse(line.as_bytes()).unwrap_or_else(|e| panic!("{e}: {line}"));
@@ -85,7 +85,7 @@ fn every_golden_request_is_understood_and_said_again() {
 }
 
 #[test]
-fn every_golden_answer_is_understood_and_said_again() {
+fn every_golden_answer_is_parsed_and_written_again() {
     for (name, line) in golden("answers.txt") {
         let parsed = Message::parse(line.as_bytes()).unwrap_or_else(|e| panic!("{e}: {line}"));
         assert_eq!(
@@ -125,7 +125,7 @@ fn every_golden_answer_is_understood_and_said_again() {
     }
 }
 
-/// What each golden frame says.
+/// Returns the meaning of each golden frame.
 fn frame_of(name: &str) -> Frame {
     let flagged = |kind, flag_bits, payload: &[u8]| Frame {
         flags: flag_bits,
@@ -226,7 +226,7 @@ fn document() -> String {
     fs::read_to_string(path).expect("docs/protocol.md")
 }
 
-/// The first code block of a language.
+/// Returns the first code block of a language.
 fn block(document: &str, language: &str) -> String {
     let (_, rest) = document
         .split_once(&format!("\n```{language}\n"))
@@ -234,7 +234,7 @@ fn block(document: &str, language: &str) -> String {
     rest.split("\n```").next().expect("its end").to_string()
 }
 
-/// What differs from run to run is made the same; what is left must be as printed.
+/// Replaces the values that differ between runs. All others must match the document.
 fn masked(value: &Value) -> Value {
     const DIFFER: [&str; 8] = [
         "pid",
@@ -292,7 +292,7 @@ fn the_session_of_the_document_works_as_printed() {
     assert_eq!(daemon.wait_end(), 0);
 }
 
-/// A connection that nobody has greeted on.
+/// Connects without a greeting.
 fn raw(daemon: &Daemon) -> UnixStream {
     let stream = UnixStream::connect(daemon.socket()).expect("the daemon listens");
     stream
@@ -324,7 +324,7 @@ fn ask_and_close(daemon: &Daemon, request: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn who_closes_his_direction_still_gets_an_answer_that_takes_time() {
+fn a_half_closed_client_still_gets_a_slow_answer() {
     let daemon = Daemon::start(WORKER);
     daemon.wait_state("worker:0", "RUNNING");
     let before = daemon.pid_of("worker:0");
@@ -340,7 +340,7 @@ fn who_closes_his_direction_still_gets_an_answer_that_takes_time() {
 }
 
 #[test]
-fn who_closes_his_direction_still_gets_a_stream_of_logs() {
+fn a_half_closed_client_still_gets_a_stream_of_logs() {
     let daemon =
         Daemon::start("programs:\n  once: {cmd: sh -c 'seq 20000', starttime: 0, buffer: 1MiB}\n");
     daemon.wait_ended("once:0");
@@ -368,12 +368,12 @@ fn who_closes_his_direction_still_gets_a_stream_of_logs() {
 }
 
 #[test]
-fn who_is_gone_is_not_waited_for() {
+fn the_daemon_does_not_wait_for_gone_clients() {
     let daemon = Daemon::start(WORKER);
     daemon.wait_state("worker:0", "RUNNING");
     let waits = json!({"jsonrpc": "2.0", "id": 1, "method": "wait",
         "params": {"targets": ["worker"], "for": "fatal"}});
-    // More than the daemon takes at once: each has to make room for the next.
+    // More clients than the daemon accepts at once: each must make room for the next.
     for _ in 0..1100 {
         let mut stream = raw(&daemon);
         stream
@@ -384,7 +384,7 @@ fn who_is_gone_is_not_waited_for() {
 }
 
 #[test]
-fn a_newer_client_is_answered_in_what_the_daemon_speaks() {
+fn a_newer_client_is_answered_in_the_daemons_version() {
     let daemon = Daemon::start(WORKER);
     let hello = daemon.rpc(
         "hello",
@@ -407,7 +407,7 @@ fn a_newer_client_is_answered_in_what_the_daemon_speaks() {
 }
 
 #[test]
-fn an_unknown_frame_that_may_be_ignored_is_and_another_ends_the_console() {
+fn an_optional_unknown_frame_is_ignored_and_another_ends_the_console() {
     let daemon = Daemon::start("programs:\n  echo: {cmd: cat, stdin: pipe, starttime: 0}\n");
     daemon.wait_state("echo:0", "RUNNING");
     let mut stream = raw(&daemon);

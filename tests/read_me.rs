@@ -1,5 +1,4 @@
-//! What the documents for users say is so: the README's tour, and the tests that
-//! docs/coming-from.md names.
+//! Checks the README's tour, links, and the tests that docs/coming-from.md names.
 
 mod support;
 

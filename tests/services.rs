@@ -16,7 +16,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use support::{Daemon, PATIENCE, is_root, kill, skip, system, wait_gone};
 
-/// Commands that have to be there, and the packages that bring them.
+/// Required commands, and the packages that provide them.
 const NEEDED: [(&str, &str); 4] = [
     ("nginx", "nginx-light"),
     ("redis-server", "redis-server"),
@@ -24,10 +24,10 @@ const NEEDED: [(&str, &str); 4] = [
     ("python3", "python3"),
 ];
 
-/// Asked before a package starts its own daemons; 101 forbids it.
+/// Packages run it before they start their own daemons; exit code 101 forbids that.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// What is served by nginx and Python.
+/// The page that nginx and Python serve.
 const PAGE: &str = "served by a process of tmd\n";
 
 #[test]
@@ -55,7 +55,7 @@ struct Services {
 struct Service {
     process: &'static str,
     port: u16,
-    /// Asks it something that only a working service answers.
+    /// Sends a request that only a working service answers.
     ask: fn(&mut TcpStream) -> io::Result<bool>,
 }
 
@@ -107,7 +107,7 @@ impl Services {
         let began = Instant::now();
         kill(old, Signal::KILL);
         wait_gone(old);
-        // From here on nobody may be told that it lives.
+        // From here on no client may see it as alive.
         self.tells_the_truth(old);
         let death = events.wait_until("its death", |event| {
             event["process"] == process && event["exit"]["signal"] == 9
@@ -141,7 +141,7 @@ impl Services {
                 continue;
             };
             assert_ne!(pid, i64::from(dead), "{row}");
-            // It may have died since it was asked about; then the next answer knows it.
+            // It may have died since that answer; then the next one shows it.
             let process = row["name"].as_str().expect("a name");
             if !system::is_alive(pid as i32) {
                 let again = self.daemon.status(process);
@@ -166,13 +166,13 @@ impl Services {
                     self.daemon.log()
                 );
             }
-            // Nothing tells when a port is listened on: look again soon.
+            // No event reports a listening port: try again soon.
             watch.wait(Duration::from_millis(5));
         }
     }
 
     fn stop(mut self) {
-        // What answered was the new one, not what a dead one had left behind.
+        // The new process answered, not a remainder of the killed one.
         for row in self.daemon.all() {
             assert_eq!(row["state"], "RUNNING", "{row}");
             assert_eq!(row["restarts"], 1, "{row}");
@@ -217,7 +217,7 @@ fn ask_redis(stream: &mut TcpStream) -> io::Result<bool> {
     Ok(answer.starts_with(':') && answer.ends_with("+OK\r\n"))
 }
 
-/// Logs in and has it add.
+/// Logs in and runs an addition.
 fn ask_postgres(stream: &mut TcpStream) -> io::Result<bool> {
     let login = b"\0\x03\0\0user\0postgres\0database\0postgres\0\0";
     stream.write_all(&(login.len() as u32 + 4).to_be_bytes())?;
@@ -254,8 +254,8 @@ fn read_until_ready(stream: &mut TcpStream) -> io::Result<Vec<(u8, Vec<u8>)>> {
     }
 }
 
-/// Every process whose working directory is in a folder: some services overwrite their
-/// environment, so that it does not tell whose they are.
+/// Finds every process whose working directory is in a folder. Some services overwrite their
+/// environment, so it does not identify them.
 fn living_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir("/proc").expect("/proc is mounted").flatten();
     let inside = |path: &PathBuf| {
@@ -278,7 +278,7 @@ fn is_tmd(process: &Path) -> bool {
     name.trim_end() == "tmd"
 }
 
-/// Four ports that nobody listens on.
+/// Returns four ports that no process listens on.
 fn free_ports() -> [u16; 4] {
     let listeners = [0; 4].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
     listeners.map(|listener| {
@@ -287,12 +287,12 @@ fn free_ports() -> [u16; 4] {
     })
 }
 
-/// What the head of `configs/services.yaml` asks for.
+/// Does the preparations that the head of `configs/services.yaml` lists.
 fn prepare(folder: &Path) {
     let shipped = system::repository().join("configs/services.yaml");
     let text = fs::read_to_string(shipped).expect("configs/services.yaml is shipped");
     support::write_config(folder, &text);
-    // The services' own users have to get there.
+    // The services' own users need access.
     fs::set_permissions(folder, Permissions::from_mode(0o711)).expect("it is ours");
     for name in ["www", "logs", "redis", "nginx", "run", "postgres"] {
         fs::create_dir(folder.join(name)).expect("a new folder");
@@ -354,7 +354,7 @@ fn install() {
     done(install);
 }
 
-/// While it lives no package starts a daemon; what forbade it before stays.
+/// Keeps packages from starting daemons until it is dropped, unless a policy existed before.
 struct NoServicesOfTheSystem {
     ours: bool,
 }

@@ -1,8 +1,8 @@
 //! The supervisor against a world of misbehaving processes and restless users, in virtual time.
 //!
 //! Each seed is one story of some thirty virtual seconds, often a calm after it, and a shutdown.
-//! `TMD_SIM_SEEDS` says how many are told at least (5000), `TMD_SIM_LIFETIMES` how many processes
-//! have to have lived in them (0); `TMD_SIM_SEED` picks a single one and prints what happens.
+//! At least `TMD_SIM_SEEDS` (5000) stories run, until `TMD_SIM_LIFETIMES` (0) processes have lived.
+//! `TMD_SIM_SEED` runs a single story and prints its events.
 
 #[path = "simulation/clock.rs"]
 mod clock;
@@ -61,7 +61,7 @@ fn every_seed_keeps_the_rules() {
     println!("{told} seeds, {events:?} events, {lifetimes:?} lifetimes");
 }
 
-/// Says how to see a failure again.
+/// Prints how to reproduce a failure.
 struct Replay<'a>(u64, &'a AtomicBool);
 
 impl Drop for Replay<'_> {
@@ -89,7 +89,7 @@ fn from_environment(name: &str) -> Option<u64> {
     )
 }
 
-/// Delays come to their bound whatever the config makes of them.
+/// Delays stay within their bound for any config.
 #[test]
 fn delays_never_exceed_their_bound() {
     let mut random = Random::new(7);

@@ -1,7 +1,7 @@
 //! The rules of the house, enforced by reading the sources.
 //!
 //! Each rule is a function from a source to its violations. Each test first shows that the rule
-//! can fail (on a snippet that breaks it) and does not cry wolf, then applies it to the tree.
+//! finds a violation in a snippet and accepts correct code, then applies it to the tree.
 
 #[path = "tidy/prose.rs"]
 mod prose;
@@ -17,7 +17,7 @@ use style::{
     COLUMNS_MAX, FILE_LINES_MAX, is_long, leftovers, length, line_numbers, names, sleeping,
 };
 
-/// Which top-level module may name which others. `bin` is `src/bin`.
+/// The modules that each top-level module may name. `bin` is `src/bin`.
 const LAYERS: [(&str, &[&str]); 10] = [
     ("text", &[]),
     ("supervisor", &["text"]),
@@ -42,10 +42,10 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("bin", &["reactor", "client"]),
 ];
 
-/// Modules that touch neither the world nor a clock, and whose results have one order.
+/// Modules without I/O, clock or randomly ordered results.
 const PURE: [&str; 6] = ["text", "supervisor", "ring", "terminal", "wire", "config"];
 
-/// What a pure module must not name. Those of `std` are found in `use std::{…}` too.
+/// Names that a pure module must not use. Those of `std` are also found in `use std::{…}`.
 const IMPURE: [&str; 13] = [
     "Instant::now",
     "SystemTime",
@@ -297,7 +297,7 @@ fn documents_cite_no_line_numbers() {
     );
 }
 
-/// Shows that the rule finds what it shall and only that, then applies it to the tree.
+/// Shows that the rule finds the bad snippets and accepts the good ones, then checks the tree.
 fn enforce(rule: Rule, bad: &[(&str, &str)], good: &[(&str, &str)]) {
     for (path, text) in bad {
         assert!(

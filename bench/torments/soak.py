@@ -34,7 +34,7 @@ CALM = """
     sleep 0.01; done', shell: true, tty: true, starttime: 0}
 """
 
-# It fills the disk of 16 MiB that holds its log.
+# Fills the 16 MiB disk of its log.
 ON_DISK = """
   glutton: {cmd: '@BIN@/flood 3000000 100; sleep 0.3', shell: true, starttime: 0,
     autorestart: always, stdout: {file: '@DIR@/disk/log', max_size: 0}}
@@ -184,7 +184,7 @@ class Soak:
 
     def ask(self):
         verb = self.random.choice(["peek", "why", "clients", "events", "doctor", "nonsense"])
-        process = self.random.choice(["painter:0", "shell:1", "chatter:0", "nobody:7"])
+        process = self.random.choice(["painter:0", "shell:1", "chatter:0", "absent:7"])
         parameters = {"process": process} if verb in ("peek", "why") else {}
         self.daemon.client.try_call(verb, **parameters)
 

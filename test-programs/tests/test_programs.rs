@@ -1,5 +1,5 @@
-//! The programs of `test-programs/` do what they say, started as the daemon starts them. Other
-//! tests rely on that.
+//! The programs of `test-programs/` work as documented when the daemon starts them. Other tests
+//! rely on that.
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use serde_json::Value;
@@ -239,7 +239,7 @@ fn fork_tree() {
             pidfd::signal(pidfd.as_fd(), libc::SIGKILL).unwrap();
         }
     }
-    assert_eq!(run.rest(), "", "nobody holds the output any more");
+    assert_eq!(run.rest(), "", "no process holds the output");
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn fork_twice() {
     assert!(![pid, run.child.pid].contains(&sid), "{line}");
     let pidfd = pidfd::open(pid).unwrap();
     pidfd::signal(pidfd.as_fd(), libc::SIGKILL).unwrap();
-    assert_eq!(run.rest(), "", "nobody holds the output any more");
+    assert_eq!(run.rest(), "", "no process holds the output");
 }
 
 #[test]

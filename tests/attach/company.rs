@@ -5,7 +5,7 @@ use crate::support::{Daemon, wait_for_line};
 use rustix::process::Signal;
 
 #[test]
-fn who_typed_last_drives_and_its_size_counts() {
+fn the_client_that_typed_last_drives_and_sets_the_size() {
     let daemon = Daemon::start(ECHO);
     let mut large = Console::sized(&daemon, "line:0", 30, 90);
     large.terminal.expect("size 30 90");
@@ -18,7 +18,7 @@ fn who_typed_last_drives_and_its_size_counts() {
     small.terminal.expect("echo: back");
     large.terminal.send("\x01d");
     assert_eq!(large.wait_over(), 0);
-    // Whoever stays gets its size at once.
+    // The remaining client gets its size at once.
     small.terminal.send("alone\r");
     small.terminal.expect("echo: alone");
     assert_eq!(clients(&daemon, "line:0")[0]["driver"], true);
@@ -55,7 +55,7 @@ fn a_reader_neither_writes_nor_sizes_nor_answers() {
     reader.terminal.expect("ready");
     reader.terminal.send("unheard\x1b[?62;22c");
     reader.terminal.resize(11, 41);
-    // What the driver types afterwards is seen by both, and nothing else.
+    // Both see the driver's next input, and nothing else.
     driver.terminal.send("<heard>");
     reader.expect_bytes(b"<heard>");
     let seen = String::from_utf8_lossy(driver.terminal.raw()).into_owned();
@@ -103,7 +103,7 @@ fn clients_are_listed_everywhere() {
 }
 
 #[test]
-fn detach_takes_the_driver_or_all() {
+fn detach_removes_the_driver_or_all_clients() {
     let daemon = Daemon::start(ECHO);
     let mut consoles: Vec<Console> = Vec::new();
     for _ in 0..3 {
@@ -123,7 +123,7 @@ fn detach_takes_the_driver_or_all() {
 }
 
 #[test]
-fn a_peek_shows_the_screen_and_disturbs_nobody() {
+fn a_peek_shows_the_screen_and_disturbs_no_client() {
     let daemon = Daemon::start(ECHO);
     let mut console = Console::attach(&daemon, "line:0");
     console.terminal.expect("ready");
@@ -192,7 +192,7 @@ fn the_size_policy_of_the_program_decides() {
         assert_eq!(now, (Some(size.0), Some(size.1)), "{policy}");
         one.terminal.send("\x01d");
         assert_eq!(one.wait_over(), 0);
-        // Whoever stays is the smallest and the largest of all.
+        // The remaining client is both the smallest and the largest.
         let alone = match policy {
             "fixed" => (Some(20), Some(70)),
             _ => (Some(10), Some(90)),
@@ -213,7 +213,7 @@ fn only_keys_take_over_and_only_the_drivers_terminal_answers() {
     driver.terminal.expect("ready");
     let mut watcher = Console::attach(&daemon, "raw:0");
     watcher.terminal.expect("ready");
-    // What both terminals send when the process asks, or when the mouse is over them.
+    // Answers to questions of the process, and a mouse report. Both terminals send them.
     let told = "\x1b[?62;22c\x1b[24;80R\x1b]11;rgb:11/22/33\x1b\\\x1b]52;c;ZGQ=\x07\
         \x1bP>|term\x1b\\\x1b[I\x1b[<35;1;1M\x1b[0n";
     watcher.terminal.send(told);
@@ -229,7 +229,7 @@ fn only_keys_take_over_and_only_the_drivers_terminal_answers() {
     assert_eq!(clients(&daemon, "raw:0")[0]["driver"], true);
     watcher.terminal.send("<watcher>");
     driver.expect_bytes(b"<watcher>");
-    // With it came the word that it drives: what it sends before it knows is held back.
+    // Its driver notice came before this echo. Until then the client holds answers back.
     watcher.expect_bytes(b"<watcher>");
     let raw = driver.terminal.raw();
     assert_eq!(
@@ -239,7 +239,7 @@ fn only_keys_take_over_and_only_the_drivers_terminal_answers() {
         String::from_utf8_lossy(raw)
     );
     assert_eq!(clients(&daemon, "raw:0")[1]["driver"], true);
-    // Now it is the other way round.
+    // Now the watcher drives.
     watcher.terminal.send("\x1b[?64c<");
     driver.expect_bytes(b"\x1b[?64c<");
     driver.terminal.send("\x1b[?65c");
@@ -253,7 +253,7 @@ fn only_keys_take_over_and_only_the_drivers_terminal_answers() {
 }
 
 #[test]
-fn a_reader_that_is_left_alone_lets_no_answer_through() {
+fn a_reader_left_alone_forwards_no_answer() {
     let daemon = Daemon::start(
         "programs:\n  asks:\n    cmd: [sh, -c, 'stty raw -echo; echo ready; read x; \
          printf \"\\033[c\\033[5n\"; dd bs=1 count=13 2>/dev/null > @DIR@/answer; \
@@ -304,7 +304,7 @@ fn a_terminal_in_between_or_a_stale_variable_is_not_the_processs_own() {
         .send("tm attach other:0; echo \"code $?\"\r");
     console.terminal.expect("shell:0's own");
     console.terminal.expect("code 1");
-    // script makes a terminal of its own: its output goes to this one only as other output does.
+    // script creates its own terminal, whose output reaches this one like any other output.
     console.terminal.send(
         "clear; SHELL=/bin/sh script -qc 'tm attach --detach-keys ctrl-x other:0' /dev/null\r",
     );
@@ -315,7 +315,7 @@ fn a_terminal_in_between_or_a_stale_variable_is_not_the_processs_own() {
     console.terminal.expect("[detached from other:0]");
     console.terminal.send("\x01d");
     assert_eq!(console.wait_over(), 0);
-    // A variable that was inherited from somewhere says nothing.
+    // An inherited variable alone proves nothing.
     let mut console = Console::attach(&daemon, "other:0");
     console.terminal.expect("ready");
     console.terminal.send("\x01d");
@@ -329,7 +329,7 @@ fn a_terminal_in_between_or_a_stale_variable_is_not_the_processs_own() {
 }
 
 #[test]
-fn who_only_watches_cannot_steal() {
+fn a_reader_cannot_steal() {
     let daemon = Daemon::start(ECHO);
     let output = daemon.tm(&["attach", "-r", "--steal", "raw:0"]);
     assert_eq!(output.code, 2, "{output:?}");

@@ -13,7 +13,7 @@ pub const ECHO: &str = "programs:\n  raw: {cmd: '@BIN@/echo_tty raw', tty: true,
 
 /// `tm attach` below a shell that outlives it, so that the terminal can be looked at afterwards.
 pub struct Console {
-    /// The terminal.
+    /// The terminal of the shell.
     pub terminal: Terminal,
     before: Termios,
 }
@@ -33,14 +33,14 @@ impl Console {
         Console::begin(daemon.terminal(&["sh", "-c", &script], rows, cols))
     }
 
-    /// On a terminal whose command waits for a line before it attaches.
+    /// Attaches on a terminal whose command first waits for a line.
     pub fn begin(mut terminal: Terminal) -> Console {
         let before = terminal.termios();
         terminal.send("\n");
         Console { terminal, before }
     }
 
-    /// Waits for the end of the client. Its exit code; the terminal has to be as before.
+    /// Waits for the client's end and checks that the terminal is as before. Returns the exit code.
     pub fn wait_over(&mut self) -> i32 {
         self.terminal
             .expect_screen("the end of the client", |screen| {
@@ -53,14 +53,13 @@ impl Console {
         code.unwrap_or_else(|_| panic!("no exit code: {screen}"))
     }
 
-    /// What the shell reads after the client is what is typed then, and nothing that the terminal
-    /// sent before.
+    /// Fails unless the shell reads only new input after the client, and no terminal answers.
     pub fn expect_nothing_left_to_read(&mut self) {
         self.terminal.send("mine\n");
         self.terminal.expect("rest: <mine>.");
     }
 
-    /// Nothing that the process or the client switched on is left.
+    /// Fails if a mode that the process or the client turned on is left.
     pub fn assert_restored(&self) {
         let mut seen = Tracker::new(0);
         seen.feed(self.terminal.raw());
@@ -92,7 +91,7 @@ impl Console {
         assert_eq!(screen.attributes_formatted(), vt100_default());
     }
 
-    /// Waits until so many bytes of a kind came, wherever they are on the screen.
+    /// Waits until bytes have come a number of times, anywhere in the output.
     pub fn expect_bytes(&mut self, bytes: &[u8]) {
         let deadline = Instant::now() + PATIENCE;
         while !contains(self.terminal.raw(), bytes) {
@@ -113,7 +112,7 @@ fn vt100_default() -> String {
     fresh.screen().attributes_formatted()
 }
 
-/// How often bytes occur in others.
+/// Counts how often bytes occur in others.
 pub fn count(all: &[u8], part: &[u8]) -> usize {
     all.windows(part.len())
         .filter(|window| *window == part)
@@ -125,13 +124,13 @@ pub fn contains(all: &[u8], part: &[u8]) -> bool {
     all.windows(part.len()).any(|window| window == part)
 }
 
-/// The rows of `tm clients` for a process.
+/// Returns the rows of `tm clients` for a process.
 pub fn clients(daemon: &Daemon, process: &str) -> Vec<Value> {
     let rows = daemon.status(process)["clients"].take();
     rows.as_array().cloned().unwrap_or_default()
 }
 
-/// The pid of the only client.
+/// Returns the pid of the only client.
 pub fn client_pid(daemon: &Daemon, process: &str) -> i32 {
     let rows = clients(daemon, process);
     assert_eq!(rows.len(), 1, "{}", json!(rows));

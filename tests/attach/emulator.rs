@@ -1,5 +1,4 @@
-//! What an emulator that is not ours makes of all that came to a terminal: what would the next
-//! program find?
+//! An independent emulator, which shows the modes that the next program on a terminal would find.
 
 use alacritty_terminal::event::{Event, EventListener};
 use alacritty_terminal::index::{Column, Line};
@@ -21,12 +20,12 @@ impl EventListener for Title {
             Event::ResetTitle => None,
             _ => return,
         };
-        *self.0.lock().expect("nobody panicked") = title;
+        *self.0.lock().expect("no thread panicked") = title;
     }
 }
 
-/// Everything that a program may have left on, in words; equal to that of no bytes at all when
-/// nothing is left.
+/// Describes every mode that a program may have left on. If none is left, the result equals that of
+/// no bytes.
 pub fn left_on(bytes: &[u8]) -> String {
     let title = Title::default();
     let config = Config {
@@ -36,7 +35,7 @@ pub fn left_on(bytes: &[u8]) -> String {
     let size = TermSize::new(COLS, ROWS);
     let mut terminal = Term::new(config, &size, title.clone());
     let mut parser: Processor = Processor::new();
-    // What the shell had set before.
+    // The shell's own title.
     parser.advance(&mut terminal, b"\x1b]2;before\x07");
     parser.advance(&mut terminal, bytes);
     let cursor = &terminal.grid().cursor;
@@ -55,9 +54,9 @@ pub fn left_on(bytes: &[u8]) -> String {
         (template.fg, template.bg, template.flags),
         template.hyperlink(),
         parser.sync_bytes_count(),
-        title.0.lock().expect("nobody panicked"),
+        title.0.lock().expect("no thread panicked"),
     );
-    // Margins and the set in use show in what is drawn; the keyboard's stack in what is popped.
+    // Drawing shows margins and the character set; popping shows the keyboard's stack.
     parser.advance(
         &mut terminal,
         b"\x1b[2J\x1b[Htop\x1b[999;999Hq\x1b[999;1H\nlow",

@@ -1,11 +1,11 @@
-//! What is there on entry, and what passes through.
+//! The screen on entry, and the bytes that pass through.
 
 use crate::consoles::{Console, ECHO, contains};
 use crate::support::Daemon;
 use crate::support::system::wait_for_text;
 
 #[test]
-fn what_is_typed_reaches_the_process_and_its_answer_comes_back() {
+fn typed_input_reaches_the_process_and_its_answer_returns() {
     let daemon = Daemon::start(ECHO);
     let mut console = Console::attach(&daemon, "line:0");
     console.terminal.expect("ready");
@@ -15,7 +15,7 @@ fn what_is_typed_reaches_the_process_and_its_answer_comes_back() {
     assert_eq!(console.wait_over(), 0);
 }
 
-/// What terminals know and what none does: links, pictures, keys, the clipboard, and rubbish.
+/// Known and unknown sequences: links, pictures, keys, the clipboard, and rubbish.
 const EXOTIC: [&str; 12] = [
     "\x1b]8;id=1;http://x\x1b\\link\x1b]8;;\x1b\\",
     "\x1bPq#0;2;0;0;0#0~~@@vv@@~~$-\x1b\\",
@@ -34,14 +34,14 @@ const EXOTIC: [&str; 12] = [
 #[test]
 fn every_byte_passes_untouched_both_ways() {
     let daemon = Daemon::start(ECHO);
-    // Among them is ctrl-a as some keyboards tell it, which would be the beginning of a chord.
+    // They include ctrl-a as some keyboards encode it, which could begin a chord.
     let mut console = Console::attach(&daemon, "--detach-keys none raw:0");
     console.terminal.expect("ready");
     for exotic in EXOTIC {
         console.terminal.send(exotic);
         console.expect_bytes(exotic.as_bytes());
     }
-    // All of it in one go, too, in this order and with nothing in between.
+    // All of it also arrives at once, in order and without additions.
     let all = EXOTIC.concat() + "<end>";
     console.terminal.send(&all);
     console.expect_bytes(all.as_bytes());
@@ -61,7 +61,7 @@ fn the_process_gets_the_size_on_entry_and_each_change() {
 }
 
 #[test]
-fn recent_output_is_there_on_entry_with_the_way_out() {
+fn recent_output_is_there_on_entry_with_the_detach_hint() {
     let daemon = Daemon::start(
         "programs:\n  past:\n    cmd: [sh, -c, 'seq 1000; echo done > @DIR@/done; exec cat']\n    \
          tty: true\n    starttime: 0\n",
@@ -78,7 +78,7 @@ fn recent_output_is_there_on_entry_with_the_way_out() {
 }
 
 #[test]
-fn the_way_out_is_shown_even_when_the_process_redraws_for_the_new_size() {
+fn the_detach_hint_is_shown_even_when_the_process_redraws_for_the_new_size() {
     let daemon = Daemon::start(ECHO);
     let mut console = Console::sized(&daemon, "line:0", 20, 70);
     console.terminal.expect_screen("size and hint", |screen| {
@@ -140,7 +140,7 @@ fn old_questions_are_not_asked_again() {
          exec cat']\n    tty: true\n    starttime: 0\n    stdout: asked.log\n"
     );
     let daemon = Daemon::start(&yaml);
-    // Before anybody is attached.
+    // Before any client attaches.
     wait_for_text(&daemon.path("asked.log"), "asked");
     let mut console = Console::attach(&daemon, "asks:0");
     console.terminal.expect("asked");
@@ -157,7 +157,7 @@ fn old_questions_are_not_asked_again() {
 }
 
 #[test]
-fn the_daemon_answers_what_programs_wait_for_while_nobody_is_attached() {
+fn the_daemon_answers_programs_while_no_client_is_attached() {
     let daemon = Daemon::start(
         "programs:\n  asks:\n    cmd: [sh, -c, 'stty raw -echo; printf \"ab\\033[6n\"; \
          dd bs=1 count=6 2>/dev/null > @DIR@/answer; echo done > @DIR@/done; exec cat']\n    \
@@ -168,7 +168,7 @@ fn the_daemon_answers_what_programs_wait_for_while_nobody_is_attached() {
 }
 
 #[test]
-fn without_replay_only_what_comes_is_shown() {
+fn without_replay_only_new_output_is_shown() {
     let daemon = Daemon::start(ECHO);
     let mut first = Console::attach(&daemon, "line:0");
     first.terminal.send("old\r");

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use taskmaster::wire::{FrameDecoder, Kind};
 
-/// The listening socket that a client was told of.
+/// The listening socket that a client connects to.
 pub struct Listener {
     folder: tempfile::TempDir,
     listener: UnixListener,
@@ -35,7 +35,7 @@ impl FalseDaemon {
 
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
-        // A client that has gone meanwhile is no error of the test.
+        // A client may be gone by now.
         let _ = self.stream.write_all(bytes);
     }
 

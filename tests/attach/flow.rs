@@ -67,7 +67,7 @@ fn detaching_works_while_the_terminal_takes_nothing() {
     console.terminal.expect("flooding");
     let client = client_pid(&daemon, "flood:0");
     console.terminal.send("\x01d");
-    // Nobody reads the terminal meanwhile.
+    // The test does not read the terminal meanwhile.
     crate::support::wait_gone(client);
     assert_eq!(console.wait_over(), 0);
 }
@@ -126,11 +126,11 @@ fn data(text: &str) -> Vec<u8> {
     text.as_bytes().chunks(8192).flat_map(frame).collect()
 }
 
-/// A client whose terminal has taken nothing for so long that it asked for a picture.
+/// A client that has asked for a picture, since its terminal took nothing.
 fn behind() -> (Console, FalseDaemon) {
     let (console, listener) = FalseDaemon::client();
     let mut daemon = listener.accept(true);
-    // More than the kernel keeps for a terminal that nobody reads.
+    // More than the kernel buffers for an unread terminal.
     daemon.send(&data(&"flood\r\n".repeat(50_000)));
     daemon.expect(Kind::Redraw);
     (console, daemon)
@@ -152,7 +152,7 @@ fn a_slow_terminal_sees_the_end_and_not_everything_before_it() {
 }
 
 #[test]
-fn the_last_lines_are_shown_when_no_picture_comes_any_more() {
+fn the_last_lines_are_shown_when_no_picture_arrives() {
     let (mut console, mut daemon) = behind();
     daemon.send(&data(&"dropped\r\n".repeat(5_000)));
     daemon.send(&data("the last line\r\n"));
@@ -184,7 +184,7 @@ fn a_daemon_that_knows_no_pictures_is_not_asked_for_one() {
 }
 
 #[test]
-fn detaching_needs_no_daemon_that_answers() {
+fn detaching_works_while_the_daemon_does_not_answer() {
     let daemon = Daemon::start("programs:\n  flood: {cmd: 'yes flooding', tty: true}\n");
     let mut console = Console::attach(&daemon, "flood:0");
     console.terminal.expect("flooding");

@@ -15,7 +15,7 @@ fn attached(daemon: &Daemon, arguments: &str) -> Console {
 fn the_chord_may_come_in_pieces() {
     let daemon = Daemon::start(ECHO);
     let mut console = attached(&daemon, "raw:0");
-    // The echo tells that the prefix behind it has been read, too.
+    // The echo shows that the client has read the prefix behind it, too.
     console.terminal.send("<x>\x01");
     console.expect_bytes(b"<x>");
     console.terminal.send("d");
@@ -70,7 +70,7 @@ fn other_keys_may_leave_and_are_named() {
 }
 
 #[test]
-fn without_keys_only_others_end_it() {
+fn without_detach_keys_only_others_detach_the_client() {
     let daemon = Daemon::start(ECHO);
     let mut console = Console::attach(&daemon, "--detach-keys none raw:0");
     console.terminal.expect("run 'tm detach' elsewhere");
@@ -81,7 +81,7 @@ fn without_keys_only_others_end_it() {
 }
 
 #[test]
-fn wrong_keys_are_refused_in_words() {
+fn wrong_keys_are_refused_with_a_message() {
     let daemon = Daemon::start(ECHO);
     let output = daemon.tm(&["attach", "--detach-keys", "ctrl-ü", "raw:0"]);
     assert_eq!(output.code, 2, "{output:?}");
@@ -129,7 +129,7 @@ fn next_and_previous_go_around() {
 }
 
 #[test]
-fn the_client_can_be_suspended_and_draws_anew() {
+fn the_client_can_be_suspended_and_redraws() {
     let daemon = Daemon::start(ECHO);
     let mut terminal: Terminal = daemon.terminal(&["tm", "attach", "line:0"], 24, 80);
     terminal.expect("ready");
@@ -165,7 +165,7 @@ fn keys_may_come_from_the_environment() {
     let mut terminal = attach("alt-x");
     terminal.expect("alt-x");
     terminal.expect("over: 2.");
-    // Nothing is the default, as in docker.
+    // An empty value means the default, as in docker.
     for (variable, keys) in [("", "ctrl-a d"), ("ctrl-],x", "ctrl-] x")] {
         let script = format!("TM_DETACH_KEYS='{variable}' tm attach --detach-keys '' raw:0");
         let mut terminal = daemon.terminal(&["sh", "-c", &script], 24, 80);
@@ -187,7 +187,7 @@ fn a_bracket_cut_by_a_pause_still_keeps_a_paste_together() {
     let mut console = attached(&daemon, "raw:0");
     console.terminal.send("\x1b[?2004hon<");
     console.expect_bytes(b"on<");
-    // The echo tells that the client gave up waiting for the rest.
+    // The echo shows that the client no longer waits for the rest.
     console.terminal.send("\x1b[20");
     console.expect_bytes(b"on<\x1b[20");
     console.terminal.send("0~a\x01db\x1b[201~");

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use std::time::Instant;
 use taskmaster::wire::{Frame, Kind};
 
-/// Everything that can be turned on and forgotten, as printf writes it.
+/// Every mode that a program can leave on, as arguments of printf.
 const EVERYTHING: &str = concat!(
     r"\033[>1u\033[=5;1u\033[?1049h\033[>3u\033[>7u",
     r"\033[?1h\033=\033[>4;2m",
@@ -29,7 +29,7 @@ fn full() -> String {
     )
 }
 
-/// What has to reach the terminal for modes that the model of the tests does not know.
+/// Sequences that must reach the terminal, for modes that the tests' model does not know.
 const UNDONE: [&str; 18] = [
     "\x1b[?1004l",
     "\x1b[?2031l",
@@ -58,7 +58,7 @@ fn everything() -> Vec<u8> {
 }
 
 #[test]
-fn what_is_left_on_would_be_seen() {
+fn the_emulator_notices_modes_left_on() {
     for on in [
         "\x1b[>1u",
         "\x1b[?1049h",
@@ -92,7 +92,7 @@ fn in_full_screen(daemon: &Daemon) -> Console {
     console
         .terminal
         .expect_screen("the program's modes", |screen| !screen.is_empty());
-    // The last of what a snapshot turns on.
+    // The last mode that a snapshot turns on.
     console.expect_bytes(b"\x1b]8;;http");
     console
 }
@@ -115,7 +115,7 @@ fn by_the_chord() {
     assert_eq!(daemon.status("full:0")["state"], "RUNNING");
 }
 
-/// Signals that end whoever does nothing about them, and that anybody may send.
+/// Signals whose default action ends a process, and that a user may send.
 const DEADLY: [i32; 14] = [
     libc::SIGTERM,
     libc::SIGHUP,
@@ -296,7 +296,7 @@ const SENDING: &str = r#"programs:
 "#;
 
 #[test]
-fn what_the_terminal_still_sends_is_not_for_the_shell() {
+fn late_terminal_answers_do_not_reach_the_shell() {
     let daemon = Daemon::start(SENDING);
     for process in ["mouse:0", "asks:0"] {
         let mut console = Console::attach(&daemon, process);
@@ -306,7 +306,7 @@ fn what_the_terminal_still_sends_is_not_for_the_shell() {
             console.expect_bytes(b"\x1b]11;?\x07");
         }
         console.terminal.send("\x01d");
-        // A terminal that takes its time: first what was on its way, in two parts.
+        // A slow terminal: first the answers that were under way, in two parts.
         console.expect_bytes(b"\x1b[5n");
         console.terminal.send("\x1b]11;rgb:00/00/00\x07\x1b[<35;1");
         console.terminal.send("0;10M\x1b[");
@@ -343,14 +343,14 @@ fn a_terminal_that_sends_nothing_by_itself_is_not_asked() {
 }
 
 #[test]
-fn a_terminal_that_hangs_up_costs_the_others_nothing() {
+fn a_terminal_that_hangs_up_disturbs_no_other() {
     let daemon = Daemon::start(ECHO);
     let mut stays = Console::attach(&daemon, "line:0");
     stays.terminal.expect("ready");
     let first = client_pid(&daemon, "line:0");
     let mut watches = Console::attach(&daemon, "-r line:0");
     watches.terminal.expect("ready");
-    // As when ssh breaks off: the terminal's other side is just gone.
+    // As after a broken ssh connection, the terminal's other side is gone.
     let drops = Console::attach(&daemon, "--steal line:0");
     let rows = || crate::consoles::clients(&daemon, "line:0");
     let mut drops = drops;

@@ -5,7 +5,7 @@ use crate::support::{Daemon, kill};
 use rustix::process::Signal;
 
 #[test]
-fn a_restart_is_told_and_the_new_run_is_there() {
+fn a_restart_is_announced_and_the_new_run_is_shown() {
     let daemon = Daemon::start(ECHO);
     let mut console = Console::attach(&daemon, "line:0");
     console.terminal.expect("ready");
@@ -24,7 +24,7 @@ fn a_restart_is_told_and_the_new_run_is_there() {
 }
 
 #[test]
-fn the_delay_before_a_restart_is_told() {
+fn the_delay_before_a_restart_is_announced() {
     let daemon = Daemon::start(
         "programs:\n  late: {cmd: [sh, -c, 'read x; exit 3'], tty: true, starttime: 60}\n",
     );
@@ -39,7 +39,7 @@ fn the_delay_before_a_restart_is_told() {
 }
 
 #[test]
-fn what_a_crashed_run_left_turned_on_does_not_hide_the_notice() {
+fn modes_left_on_by_a_crash_do_not_hide_the_notice() {
     let daemon = Daemon::start(
         r#"programs:
   full:
@@ -62,7 +62,7 @@ fn what_a_crashed_run_left_turned_on_does_not_hide_the_notice() {
 }
 
 #[test]
-fn it_ends_with_the_process_and_its_code() {
+fn the_console_ends_with_the_process_and_its_code() {
     let program = |rest: &str| format!("programs:\n  once: {{tty: true, starttime: 0, {rest}}}\n");
     let code = program("autorestart: never, cmd: [sh, -c, 'read x; exit 7']");
     let signal = program("autorestart: never, cmd: [sh, -c, 'read x; kill -9 $$']");
@@ -94,7 +94,7 @@ fn until_exit_ends_with_the_run() {
 }
 
 #[test]
-fn giving_up_ends_it_with_the_reason() {
+fn giving_up_ends_the_console_with_the_reason() {
     let daemon = Daemon::start(
         "programs:\n  bad: {cmd: [sh, -c, 'read x; exit 4'], tty: true, starttime: 60, \
          startretries: 0}\n",
@@ -128,14 +128,14 @@ fn a_process_that_is_removed_ends_its_console() {
     let mut console = Console::attach(&daemon, "line:0");
     console.terminal.expect("ready");
     daemon.reload_with("programs:\n  raw: {cmd: '@BIN@/echo_tty raw', tty: true, starttime: 0}\n");
-    // With the code of its end, which a shell calls 128 and the signal.
+    // The exit code is 128 + signal, as in a shell.
     assert_eq!(console.wait_over(), 143);
     let screen = console.terminal.contents();
     assert!(screen.contains("removed"), "{screen}");
 }
 
 #[test]
-fn one_that_is_scaled_away_ends_its_console_with_its_code() {
+fn a_process_that_is_scaled_away_ends_its_console_with_its_code() {
     let daemon = Daemon::start(
         "programs:\n  num: {cmd: [sh, -c, 'trap \"exit 5\" TERM; echo ready; while :; do read x; \
          done'], tty: true, starttime: 0, numprocs: 2}\n",
@@ -147,7 +147,7 @@ fn one_that_is_scaled_away_ends_its_console_with_its_code() {
 }
 
 #[test]
-fn a_start_that_fails_tells_the_delay_once() {
+fn a_failed_start_prints_the_delay_once() {
     let daemon = Daemon::start(
         "programs:\n  ex: {cmd: /nonexistent/prog, tty: true, autostart: false, startretries: 1}\n",
     );

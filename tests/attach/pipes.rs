@@ -60,7 +60,7 @@ fn no_input_at_all_detaches_at_once() {
 }
 
 #[test]
-fn input_that_goes_nowhere_is_told_with_the_reason() {
+fn dropped_input_is_reported_with_the_reason() {
     let daemon = Daemon::start(PIPES);
     let output = daemon.tm_with_input(&["attach", "--read-only", "shell:0"], "exit\n");
     let reason = "[attached read-only to shell:0; input is dropped]";
@@ -78,7 +78,7 @@ fn input_that_goes_nowhere_is_told_with_the_reason() {
 }
 
 #[test]
-fn until_exit_of_what_does_not_run_says_that_it_waits() {
+fn until_exit_of_a_process_that_does_not_run_says_that_it_waits() {
     let daemon = Daemon::start(PIPES);
     daemon.tm_with_input(&["attach", "--until-exit", "once:0"], "3\n");
     daemon.wait_state("once:0", "EXITED");
@@ -152,7 +152,7 @@ fn a_terminal_whose_output_goes_elsewhere_exchanges_lines() {
     terminal.expect("lines go to its input, ctrl-c detaches");
     terminal.send("typed\n");
     crate::support::system::wait_for_text(&daemon.path("out"), "echo: typed");
-    // No screen of the process is shown here, so this terminal's size is not its business.
+    // The client shows no screen of the process, so it does not send its size.
     let after = daemon.rpc("peek", serde_json::json!({"process": "tty:0"}));
     assert_eq!(
         (&after["rows"], &after["cols"]),
@@ -182,7 +182,7 @@ fn the_hint_has_a_line_of_its_own() {
     let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
     let hint = "[attached to part:0 — lines go to its input, ctrl-c detaches]";
     assert!(lines.ends_with(&["Name?", hint]), "{shown}");
-    // What is typed ends the line as well.
+    // Typed input ends the line as well.
     console.terminal.send("me\n");
     console.terminal.expect("me\nme");
     console.terminal.send("\x04");

@@ -30,7 +30,7 @@ fn shell(daemon: &Daemon) -> Terminal {
     shell
 }
 
-/// A line, its answer, and the way out: the keyboard is the shell's alone.
+/// Types a line, reads its answer and quits. Fails unless only the shell reads the keyboard.
 fn assert_at_home(shell: &mut Terminal, process: &str) {
     shell.expect_screen("the prompt again", at_prompt);
     shell.send(&format!("status {process}\r"));
@@ -131,7 +131,7 @@ fn script(daemon: &Daemon, lines: &str) -> Child {
     child
 }
 
-/// A verb of a script that lasts, and what tells that it has begun: a file and a text.
+/// Verbs that last, and the signs that they have begun: a file and a text.
 const LASTING: [(&str, &str, &str); 4] = [
     ("attach web", "told", "takes no input"),
     ("attach echo --until-exit", "out", "stop web"),
@@ -153,7 +153,7 @@ fn a_signal_ends_the_script_and_not_only_its_verb() {
             assert_eq!(code, Some(128 + signal.as_raw()), "{verb}, {signal:?}");
             assert_eq!(daemon.pid_of("web:0"), pid, "it went on after {verb}");
         }
-        // Also when it waits for its next line.
+        // A signal also ends it while it waits for its next line.
         let mut child = script(&daemon, "status web\n");
         wait_for_text(&daemon.path("out"), "RUNNING");
         kill(child.id() as i32, signal);

@@ -1,5 +1,5 @@
-//! Terminals of strange sizes, sizes that change all the time, and a client whose terminal is
-//! smaller than what it looks at.
+//! Strange sizes, constantly changing sizes, and clients whose terminal is smaller
+//! than that of the process.
 
 use crate::consoles::{Console, ECHO, client_pid, count};
 use crate::support::{Daemon, kill};
@@ -44,7 +44,7 @@ fn strange_sizes_are_as_good_as_others() {
     }
 }
 
-/// A client that speaks for itself.
+/// A client without `tm`, which sends its own requests.
 fn attach(daemon: &Daemon, rows: u16, cols: u16) -> UnixStream {
     let mut stream = UnixStream::connect(daemon.socket()).expect("the daemon listens");
     let params = json!({"process": "line:0", "rows": rows, "cols": cols});
@@ -55,7 +55,7 @@ fn attach(daemon: &Daemon, rows: u16, cols: u16) -> UnixStream {
 }
 
 #[test]
-fn a_storm_of_sizes_is_few_for_the_process_and_the_last_wins() {
+fn a_storm_of_sizes_is_merged_and_the_last_wins() {
     let daemon = Daemon::start(ECHO);
     let mut stream = attach(&daemon, 30, 90);
     let sizes = (0..200).map(|n| Frame::resize(20 + n % 7, 100 + n));
@@ -64,7 +64,7 @@ fn a_storm_of_sizes_is_few_for_the_process_and_the_last_wins() {
     let mut watcher = Console::attach(&daemon, "--read-only line:0");
     let last = format!("size {} {}", 20 + 199 % 7, 100 + 199);
     watcher.expect_bytes(last.as_bytes());
-    // What comes after it would have come before this answer.
+    // Further sizes would arrive before this answer.
     let input = Frame::new(Kind::Input, *b"after\r").to_bytes();
     stream.write_all(&input).expect("the daemon reads");
     watcher.expect_bytes(b"echo: after");
@@ -109,7 +109,7 @@ fn a_smaller_terminal_shows_the_end_of_what_does_not_fit() {
         let text = screen.replace('\n', "");
         (35..40).all(|n| text.contains(&format!("echo: {n}{long}")))
     });
-    // A watcher's picture follows its terminal's size, the process does not.
+    // A watcher's picture follows the size of its terminal; the size of the process stays.
     small.terminal.resize(12, 40);
     small.terminal.send("\x01?");
     small.terminal.expect("press any key");
@@ -126,7 +126,7 @@ fn a_smaller_terminal_shows_the_end_of_what_does_not_fit() {
 }
 
 #[test]
-fn who_sees_only_a_part_is_told_once() {
+fn a_client_that_sees_only_a_part_is_notified_once() {
     let daemon = Daemon::start(ECHO);
     let mut large = Console::sized(&daemon, "line:0", 40, 120);
     large.terminal.expect("size 40 120");
@@ -140,7 +140,7 @@ fn who_sees_only_a_part_is_told_once() {
     small.terminal.expect_screen("the console", |screen| {
         screen.contains("ready") && !screen.contains("press any key")
     });
-    // It is said again only to who has not heard it.
+    // Only a client without the notice gets it.
     let mut equal = Console::sized(&daemon, "line:0", 40, 120);
     equal.terminal.expect("ctrl-a d detaches");
     assert!(!equal.terminal.contents().contains("larger"));
@@ -160,7 +160,7 @@ fn who_sees_only_a_part_is_told_once() {
 }
 
 #[test]
-fn a_client_that_is_killed_leaves_its_place_to_the_last_who_typed() {
+fn a_killed_client_is_succeeded_by_the_last_typist() {
     let daemon = Daemon::start(ECHO);
     let mut typist = Console::sized(&daemon, "line:0", 30, 90);
     typist.terminal.expect("size 30 90");

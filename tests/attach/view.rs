@@ -1,4 +1,4 @@
-//! What has left the screen, in the scrollback of the user's own terminal.
+//! Lines that left the screen, in the scrollback of the user's own terminal.
 
 use crate::consoles::{Console, contains};
 use crate::support::{Daemon, wait_for_line};
@@ -16,13 +16,13 @@ const PAST: &str = r#"programs:
   pipe: {cmd: [sh, -c, 'echo here; exec sleep 1000'], starttime: 0}
 "#;
 
-/// What came to the terminal from here on, as text.
+/// Returns the terminal's output after `mark`, as text.
 fn since(console: &Console, mark: usize) -> String {
     String::from_utf8_lossy(&console.terminal.raw()[mark..]).into_owned()
 }
 
 #[test]
-fn the_history_goes_into_the_terminals_own_and_a_key_comes_back() {
+fn the_history_enters_the_terminals_scrollback_and_a_key_returns() {
     let daemon = Daemon::start(PAST);
     wait_for_line(&daemon.path("done"));
     let mut console = Console::attach(&daemon, "--no-replay past:0");
@@ -37,7 +37,7 @@ fn the_history_goes_into_the_terminals_own_and_a_key_comes_back() {
     console.terminal.expect_screen("the console", |screen| {
         screen.ends_with("old 99\nold 100") && !screen.contains("history of")
     });
-    // The key was for the view and not for the process.
+    // The view consumed the key, not the process.
     console.terminal.send("typed\r");
     console.terminal.expect("old 100\ntyped\ntyped");
     console.terminal.send("\x01d");
@@ -45,7 +45,7 @@ fn the_history_goes_into_the_terminals_own_and_a_key_comes_back() {
 }
 
 #[test]
-fn the_alternate_screen_is_left_for_it_and_comes_back() {
+fn the_history_leaves_the_alternate_screen_and_returns_to_it() {
     let daemon = Daemon::start(PAST);
     wait_for_line(&daemon.path("full"));
     let mut console = Console::attach(&daemon, "full:0");
@@ -72,7 +72,7 @@ fn the_alternate_screen_is_left_for_it_and_comes_back() {
 }
 
 #[test]
-fn coming_back_does_not_write_the_history_again() {
+fn returning_does_not_write_the_history_again() {
     let daemon = Daemon::start(PAST);
     wait_for_line(&daemon.path("done"));
     let mut console = Console::attach(&daemon, "past:0");
@@ -110,7 +110,7 @@ fn a_signal_ends_a_view_as_it_ends_the_client() {
 }
 
 #[test]
-fn a_peek_tells_history_only_when_asked() {
+fn a_peek_includes_history_only_on_request() {
     let daemon = Daemon::start(PAST);
     wait_for_line(&daemon.path("done"));
     let plain = daemon.rpc("peek", serde_json::json!({"process": "past:0"}));

@@ -1,4 +1,4 @@
-//! What is refused, and in which words.
+//! Rejected configs, and their messages.
 
 use crate::support::{Project, bad, environment, findings, good};
 use std::fs;
@@ -54,7 +54,7 @@ fn every_bad_config_gets_its_message() {
 }
 
 #[test]
-fn every_fault_of_an_identity_is_told_in_one_go() {
+fn every_fault_of_an_identity_is_reported_at_once() {
     let text =
         "programs:\n  h: {cmd: x, user: nonex, group: nonex, supplementary_groups: [nosuch]}\n";
     let found = findings(Project::new().load_as(0, text));
@@ -112,7 +112,7 @@ fn warnings_do_not_refuse() {
 }
 
 #[test]
-fn one_mistake_in_an_anchor_or_the_defaults_is_told_once() {
+fn one_mistake_in_an_anchor_or_the_defaults_is_reported_once() {
     let mut text = "defaults: {umask: 999}\nx-a: &a {numprocs: many}\nprograms:\n".to_string();
     for n in 0..50 {
         text.push_str(&format!("  p{n}: {{<<: *a, cmd: x}}\n"));
@@ -134,7 +134,7 @@ fn pidfiles_are_not_shared() {
 }
 
 #[test]
-fn of_programs_that_share_a_log_the_first_ones_settings_hold() {
+fn the_first_program_sets_the_options_of_a_shared_log() {
     let sink = |more: &str| format!("stdout: {{file: /tmp/l, timestamps: {more}}}");
     let text = format!(
         "programs:\n  b: {{cmd: x, {}}}\n  a: {{cmd: x, {}}}\n  c: {{cmd: x, stderr: /tmp/c}}\n",
@@ -162,7 +162,7 @@ fn of_programs_that_share_a_log_the_first_ones_settings_hold() {
         .collect();
     let after = |seconds| Stall::After(Duration::from_secs(seconds));
     assert_eq!(logs, [(true, 10, after(3)), (true, 10, after(1))]);
-    // Who writes to the file himself goes on to: that is no setting of the file.
+    // A process that writes to the file directly keeps doing so: that is no setting of the file.
     let mixed = "programs:\n  a: {cmd: x, stdout: {file: /tmp/l, direct: true}}\n  \
          b: {cmd: x, tty: true, stdout: {file: /tmp/l, timestamps: true}}\n";
     let mixed = good(mixed);
@@ -172,7 +172,7 @@ fn of_programs_that_share_a_log_the_first_ones_settings_hold() {
         mixed.programs.iter().map(direct).collect::<Vec<_>>(),
         [true, false]
     );
-    // Nothing to say where they agree, nor where each process has its own.
+    // No warning where the settings agree, or where each process has its own file.
     let agreed = format!(
         "programs:\n  a: {{cmd: x, {0}}}\n  b: {{cmd: x, {0}, stderr: '{{program}}.log'}}\n  \
          c: {{cmd: x, stderr: {{file: '{{program}}.log', keep: 1}}}}\n",
@@ -181,7 +181,7 @@ fn of_programs_that_share_a_log_the_first_ones_settings_hold() {
     assert_eq!(good(&agreed).warnings.len(), 0);
 }
 
-/// None of these may hang, crash, or take much memory; all are refused.
+/// None of these hangs, crashes or takes much memory. All are rejected.
 #[test]
 fn hostile_texts() {
     let mut bomb = "x-a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_string();
@@ -257,11 +257,11 @@ fn five_thousand_programs() {
     let taken = begin.elapsed();
     assert_eq!(config.programs.len(), 5000);
     eprintln!("5000 programs, {} KiB: {taken:?}", text.len() / 1024);
-    // Generous: a debug build on a loaded machine.
+    // Generous, for a debug build on a loaded machine.
     assert!(taken < Duration::from_secs(10), "{taken:?}");
 }
 
-/// Whatever is in the file: an answer, never a panic.
+/// Any file content gets an answer and never a panic.
 #[test]
 fn damaged_configs_are_answered() {
     let project = Project::new();

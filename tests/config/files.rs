@@ -1,4 +1,4 @@
-//! Files: where they are found, who may write them, what they pull in.
+//! Config files: search order, permissions and includes.
 
 use crate::support::{Project, environment, example, findings};
 use std::fs;
@@ -71,7 +71,7 @@ fn the_services_need_their_directory_and_root() {
     assert!(found.iter().any(|f| f.contains("needs root")), "{found:?}");
 }
 
-/// A key nobody can look up is a key nobody uses.
+/// Users cannot use a key that they cannot look up.
 #[test]
 fn every_key_is_in_the_full_example_and_the_documentation() {
     let full = fs::read_to_string("configs/full.yaml").expect("the example is there");
@@ -149,7 +149,7 @@ fn includes_by_pattern_and_by_name() {
         .collect();
     assert_eq!(names, ["main", "a", "b"]);
     assert_eq!(config.groups["ab"], ["a", "b", "main"]);
-    // Relative to the main file, as everything else.
+    // Paths in an included file are relative to the main file.
     assert_eq!(config.programs[2].launch.workingdir, project.path("w"));
     assert_eq!(config.programs[2].launch.umask, 0o077);
     assert_eq!(config.files.len(), 3);

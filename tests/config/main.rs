@@ -1,4 +1,4 @@
-//! The library's config API on real files: the examples, and each way to get it wrong.
+//! The library's config API on real files: the examples, and every kind of error.
 
 mod errors;
 mod files;

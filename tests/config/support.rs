@@ -75,7 +75,7 @@ impl Project {
         Project(tempfile::tempdir().expect("a temporary directory"))
     }
 
-    /// Writes a file nobody else can write, with its directories.
+    /// Writes a file that no other user can write, and creates its directories.
     pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.path().join(name);
         fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
@@ -88,7 +88,7 @@ impl Project {
         load(&self.file("taskmaster.yaml", text), &environment(uid))
     }
 
-    /// The canonical path of something in it.
+    /// Returns the canonical path of a file in it.
     pub fn path(&self, name: &str) -> String {
         let base = self
             .0
@@ -115,7 +115,7 @@ pub fn only(text: &str) -> Program {
     programs.remove(0)
 }
 
-/// Every error and warning, without the file's name.
+/// Returns every error and warning, without the file's name.
 pub fn findings(result: Result<Config, ConfigError>) -> Vec<String> {
     let found = match result {
         Ok(config) => config.warnings,
@@ -135,7 +135,7 @@ pub fn bad(text: &str) -> Vec<String> {
     findings(result)
 }
 
-/// The checked-in examples are not ours to be strict about: a checkout may be group-writable.
+/// Checks no modes of the examples, since a checkout may be group-writable.
 pub fn example(name: &str, variables: &[(&str, &str)]) -> Config {
     let mut environment = environment(0);
     environment.variables.extend(

@@ -1,4 +1,4 @@
-//! What each key becomes.
+//! The field that each key sets.
 
 use crate::support::{Project, findings, good, only};
 use std::collections::BTreeMap;
@@ -135,7 +135,7 @@ fn the_daemons_settings() {
     ];
     assert_eq!(daemon.access.read, read);
     assert_eq!(daemon.access.control, [Principal::Group(77)]);
-    // The daemon is no longer root when it starts programs.
+    // The daemon has dropped root by the time it starts programs.
     assert_eq!(config.programs[0].launch.identity, None);
     let found =
         findings(project.load_as(0, &text.replace("cmd: x, user: web", "cmd: x, user: root")));
@@ -143,7 +143,7 @@ fn the_daemons_settings() {
 }
 
 #[test]
-fn who_may_become_whom() {
+fn programs_run_as_the_users_that_their_daemon_may_become() {
     let project = Project::new();
     let with = |keys: &str| format!("programs:\n  a:\n    cmd: x\n{keys}");
     let identity = |uid: u32, keys: &str| -> Result<Option<Identity>, Vec<String>> {
@@ -176,7 +176,7 @@ fn who_may_become_whom() {
         assert!(error[0].contains("needs root"), "{error:?}");
     }
     for keys in [
-        "user: nobody-here",
+        "user: no-such-user",
         "user: 4242",
         "user: 4294967295",
         "group: broken",

@@ -1,4 +1,4 @@
-//! What clients say, and how they exit, when the daemon ends, is gone, or is another one.
+//! Messages and exit codes of clients when the daemon ends, is gone, or is another one.
 
 use super::shell::{alone, at_prompt};
 use crate::support::system::wait_for_text;
@@ -11,10 +11,10 @@ use std::fs::File;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// One run that is over, so that a killed daemon leaves nothing behind.
+/// A run that has ended, so that a killed daemon leaves no process behind.
 const ONCE: &str = "programs:\n  once: {cmd: echo here, starttime: 0}\n";
 
-/// A verb that follows, and what it prints first.
+/// Verbs that follow, and their first output.
 const FOLLOWERS: [(&[&str], &str); 2] = [(&["logs", "-f"], "here"), (&["events", "-f"], "EXITED")];
 
 /// `tm` in the background, its output in the files `out` and `told`.
@@ -30,7 +30,7 @@ fn client(daemon: &Daemon, arguments: &[&str]) -> Child {
 }
 
 #[test]
-fn a_daemon_that_dies_is_no_good_end() {
+fn a_daemons_death_is_an_error_for_followers() {
     for (arguments, first) in FOLLOWERS {
         let mut daemon = Daemon::start(ONCE);
         daemon.wait_ended("once:0");
@@ -68,7 +68,7 @@ fn followers_of_a_daemon_that_is_shut_down_end_well() {
 }
 
 #[test]
-fn up_in_the_foreground_tells_an_orderly_end_from_a_death() {
+fn up_in_the_foreground_distinguishes_an_orderly_end_from_a_death() {
     let config = "programs:\n  web: {cmd: sleep 1000, starttime: 0}\n";
     for end in ["down", "SIGTERM"] {
         let mut daemon = Daemon::start(config);
@@ -96,8 +96,8 @@ fn up_in_the_foreground_tells_an_orderly_end_from_a_death() {
     assert!(daemon.read("told").contains("the daemon died"));
 }
 
-/// Types Ctrl-C once the verb has the terminal: to the line's editor it means to forget the line.
-/// Not twice, since the terminal then drops what has been printed and not been read.
+/// Types Ctrl-C once the verb has the terminal, since the line editor would only drop the line.
+/// Types it only once, since the terminal drops unread output then.
 fn interrupt(shell: &mut Terminal, text: &str) {
     let deadline = Instant::now() + PATIENCE;
     while !shell.termios().local_modes.contains(LocalModes::ICANON) {

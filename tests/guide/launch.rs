@@ -1,4 +1,4 @@
-//! What a program is started with, where its output goes, and the log of events.
+//! The attributes of a start, the places of output, and the log of events.
 
 use crate::support::system::{Bystander, wait_for_text};
 use crate::support::{self, Daemon, kill};
@@ -66,7 +66,7 @@ fn the_subjects_example_runs_eight_workers() {
         .filter(|row| row["program"] == "vogsphere")
         .count();
     assert_eq!((rows.len(), workers), (9, 8));
-    // What is not installed is tried again, and the rest does not care.
+    // A missing program is retried, without effect on the others.
     let state = daemon.status("nginx:0")["state"].clone();
     assert!(
         ["STARTING", "BACKOFF"].contains(&state.as_str().unwrap_or_default()),
@@ -143,7 +143,7 @@ programs:
 }
 
 #[test]
-fn masses_of_output_block_nobody_and_lose_nothing() {
+fn masses_of_output_block_no_client_and_lose_nothing() {
     let daemon = Daemon::start(
         r#"
 programs:
@@ -176,7 +176,7 @@ programs:
 }
 
 #[test]
-fn starting_many_keeps_nobody_waiting() {
+fn starting_many_delays_no_answer() {
     let daemon = Daemon::start(
         "programs:\n  many: {cmd: sleep 1000, numprocs: 600, starttime: 0, autostart: false}\n",
     );
@@ -190,7 +190,7 @@ fn starting_many_keeps_nobody_waiting() {
 }
 
 #[test]
-fn the_log_file_tells_every_event() {
+fn the_log_file_has_every_event() {
     let daemon = Daemon::start(
         "daemon: {log: {file: '@DIR@/events.log'}}\nprograms:\n  \
          worker: {cmd: sleep 1000, starttime: 0}\n  \
@@ -204,7 +204,7 @@ fn the_log_file_tells_every_event() {
     daemon.tm(&["stop", "worker"]);
     daemon.tm(&["start", "worker"]);
     daemon.reload_with("programs:\n  worker: {cmd: sleep 1000, starttime: 0, stoptime: 2}\n");
-    // The log is written by a thread of its own.
+    // The log's own thread writes it.
     let log = wait_for_text(&daemon.path("events.log"), "reloaded: ");
     let told = [
         "worker:0",

@@ -1,4 +1,4 @@
-//! SIGHUP: what changed is applied, what did not change is not touched.
+//! SIGHUP applies changes and does not touch unchanged programs.
 
 use crate::support::{Daemon, wait_gone};
 use rustix::process::Signal;
@@ -61,7 +61,7 @@ fn numprocs_adds_and_removes_only_the_surplus() {
 }
 
 #[test]
-fn what_changed_is_restarted_and_nothing_else() {
+fn only_changed_programs_are_restarted() {
     let daemon = Daemon::start(BASE);
     let steady = pids(&daemon, &["steady:0", "steady:1"]);
     let changes = [
@@ -121,7 +121,7 @@ fn a_bad_config_changes_nothing_and_says_why() {
 }
 
 #[test]
-fn what_the_user_stopped_stays_stopped() {
+fn a_program_that_the_user_stopped_stays_stopped() {
     let daemon = Daemon::start(BASE);
     daemon.wait_state("changing:0", "RUNNING");
     assert_eq!(daemon.tm(&["stop", "changing:0"]).code, 0);
@@ -131,7 +131,7 @@ fn what_the_user_stopped_stays_stopped() {
 }
 
 #[test]
-fn a_dry_run_tells_and_does_nothing() {
+fn a_dry_run_prints_the_plan_and_does_nothing() {
     let daemon = Daemon::start(BASE);
     let before = pids(&daemon, &["changing:0", "steady:0"]);
     assert_eq!(
@@ -164,7 +164,7 @@ fn reloads_in_a_row_end_with_the_last() {
 }
 
 #[test]
-fn who_follows_all_logs_also_sees_what_a_reload_adds() {
+fn a_follower_of_all_logs_sees_programs_added_by_a_reload() {
     let old = "programs:\n  old: {cmd: \"sh -c 'echo an old one; exec sleep 1000'\"}\n";
     let daemon = Daemon::start(old);
     let mut logs = daemon.terminal(&["tm", "logs", "-f"], 24, 100);

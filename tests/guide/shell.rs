@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const CONFIG: &str = "programs:\n  worker: {cmd: sleep 1000, numprocs: 2, starttime: 0}\n  \
     zebra: {cmd: sleep 1000, autostart: false, starttime: 0}\n";
 
-/// As root, all shells on a terminal share one history: who looks at it has to be alone.
+/// As root, all shells on a terminal share one history, so tests of it run one at a time.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -29,7 +29,7 @@ fn verbs_come_from_a_pipe() {
 }
 
 #[test]
-fn an_unknown_verb_in_the_shell_is_named_and_the_shell_goes_on() {
+fn an_unknown_verb_in_the_shell_is_named_and_the_shell_continues() {
     let daemon = Daemon::start(CONFIG);
     let output = daemon.tm_with_input(&[], "statsu\nversion\n");
     let all = format!("{}{}", output.stdout, output.stderr);
@@ -87,7 +87,7 @@ fn history_comes_back_with_arrow_up_also_the_next_time() {
     shell.expect("tm> status worker:0");
 }
 
-/// What is typed before the editor has the terminal is not edited.
+/// Whether the prompt is shown. The editor does not see input typed before it.
 pub fn at_prompt(screen: &str) -> bool {
     screen.trim_end().ends_with("tm>")
 }

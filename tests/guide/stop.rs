@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use std::time::Instant;
 
-/// Says its pid in a file, then lives on whatever SIGTERM says.
+/// Writes its pid to a file and ignores SIGTERM.
 const STUBBORN: &str = r#"
     [sh, -c, "trap '' TERM; echo up > @DIR@/up; while :; do sleep 1000; done"]"#;
 
@@ -53,7 +53,7 @@ programs:
 }
 
 #[test]
-fn what_ignores_the_stop_signal_is_killed_after_stoptime() {
+fn a_process_that_ignores_the_stop_signal_is_killed_after_stoptime() {
     let daemon = Daemon::start(&format!(
         "programs:\n  stubborn: {{cmd: {STUBBORN}, starttime: 0, stoptime: 700ms}}\n"
     ));
@@ -81,7 +81,7 @@ fn what_ignores_the_stop_signal_is_killed_after_stoptime() {
 }
 
 #[test]
-fn one_that_is_slow_to_stop_delays_nobody() {
+fn a_process_slow_to_stop_delays_no_other() {
     let daemon = Daemon::start(&format!(
         "programs:\n  stubborn: {{cmd: {STUBBORN}, starttime: 0, stoptime: 8}}\n  \
          quick: {{cmd: sleep 1000, starttime: 0}}\n"
@@ -95,7 +95,7 @@ fn one_that_is_slow_to_stop_delays_nobody() {
 }
 
 #[test]
-fn a_whole_tree_is_gone_after_stop_with_what_called_setsid() {
+fn a_stop_ends_the_tree_including_descendants_that_called_setsid() {
     let daemon = Daemon::start(TREE);
     let pid_in = |name| wait_for_line(&daemon.path(name)).parse().expect("a pid");
     let (child, escaped): (i32, i32) = (pid_in("child"), pid_in("escaped"));
@@ -121,9 +121,9 @@ fn a_leader_that_dies_is_seen_though_its_children_live() {
     wait_gone(escaped);
 }
 
-/// They fork and leave while the daemon looks for what they left.
+/// Processes fork and exit while the daemon looks for stragglers.
 #[test]
-fn what_goes_to_the_background_in_an_instant_is_found_and_swept() {
+fn stragglers_of_a_quick_double_fork_are_found_and_killed() {
     let daemon = Daemon::start(
         "programs:\n  twice: {cmd: '@BIN@/fork_twice', numprocs: 30, starttime: 0,\n\
          autorestart: never, autostart: false}\n",
@@ -147,7 +147,7 @@ fn what_goes_to_the_background_in_an_instant_is_found_and_swept() {
     }
 }
 
-/// A program whose `killmode` is `process` is asked for its leader's end, and for nothing else.
+/// With `killmode: process` the daemon ends only the leader.
 #[test]
 fn killmode_process_leaves_the_rest_also_when_the_daemon_ends() {
     let mut daemon = Daemon::start(&TREE.replace("    cmd:", "    killmode: process\n    cmd:"));

@@ -1,11 +1,11 @@
-//! What the client says and offers: completion, and messages that hold what they say.
+//! Completion and messages of the client.
 
 use crate::support::{Daemon, command, run};
 
 const CONFIG: &str = "programs:\n  worker: {cmd: sleep 1000, numprocs: 2, starttime: 0}\n  \
     web: {cmd: sleep 1000, starttime: 0}\ngroups: {edge: [web]}\n";
 
-/// What bash offers for a line whose words, as readline breaks them, are these.
+/// Returns the completions of bash for a line and its words, as readline breaks them.
 fn offered(daemon: &Daemon, words: &[&str], line: &str) -> Vec<String> {
     let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
     let script = format!(

@@ -1,4 +1,4 @@
-//! Where output goes, and that all of it gets there.
+//! All output reaches its configured place.
 
 use super::support::{self, Daemon, program};
 use super::{flood_lines, wait_for_text};
@@ -105,7 +105,7 @@ fn a_last_line_without_newline_is_kept() {
 }
 
 #[test]
-fn what_was_written_before_death_is_in_the_log_when_the_death_is_told() {
+fn output_before_a_death_is_in_the_log_when_the_death_is_announced() {
     let daemon = Daemon::start(
         "programs:\n  a: {cmd: '@BIN@/flood 1000000 50; kill -9 $$', shell: true, numprocs: 4,\n\
          \x20   starttime: 0, autorestart: never, autostart: false,\n\
@@ -166,7 +166,7 @@ fn a_terminal_has_one_log_for_everything() {
 }
 
 #[test]
-fn a_log_gets_nothing_between_two_runs_but_what_ends_a_colour_left_on() {
+fn a_log_gets_only_a_colour_reset_between_two_runs() {
     let yaml = "defaults: {tty: true, starttime: 0, autorestart: never}\nprograms:\n  \
         plain: {cmd: printf 'plain\\n', stdout: '@DIR@/plain'}\n  \
         red: {cmd: \"printf '\\\\033[31mred\\\\n'\", stdout: '@DIR@/red'}\n";
@@ -196,7 +196,7 @@ fn a_restarted_process_appends_to_the_same_log() {
 }
 
 #[test]
-fn the_flood_is_what_this_test_thinks() {
+fn flood_writes_the_expected_lines() {
     let mut flood = std::process::Command::new(program("flood"));
     flood.args(["500", "50"]);
     assert_eq!(support::run(flood).stdout, flood_lines(10, 50));

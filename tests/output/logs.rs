@@ -150,7 +150,7 @@ fn many_are_followed_at_once_each_line_whole_and_in_order() {
     while text(&terminal).matches(&last).count() < PROCESSES {
         assert!(terminal.read_until(deadline), "{}", text(&terminal));
     }
-    // What comes later stands later.
+    // Later output stands below.
     for index in [5, 0, 7, 2] {
         send(index, &format!("later {index}\n"));
         terminal.expect(&format!("w:{index} | later {index}"));
@@ -173,7 +173,7 @@ fn many_are_followed_at_once_each_line_whole_and_in_order() {
     terminal.wait_end();
 }
 
-/// `tm` with its output somewhere else than on a terminal.
+/// Starts `tm` with its output not on a terminal.
 fn follow(daemon: &Daemon, arguments: &[&str], stdout: Stdio) -> Child {
     let mut client = command("tm", daemon.dir());
     client.args(arguments).env("TM_SOCKET", daemon.socket());
@@ -199,7 +199,7 @@ fn in_a_file_lines_of_several_are_whole() {
     send("p:0", "pro");
     send("p:1", "tick\n");
     wait_for_text(&daemon, "shown", |text| text.contains("tick"));
-    // On a terminal it would be shown now.
+    // A terminal would show the partial line at once.
     FolderWatch::new(daemon.dir()).wait(Duration::from_millis(300));
     send("p:1", "tack\n");
     wait_for_text(&daemon, "shown", |text| text.contains("tack"));
@@ -209,7 +209,7 @@ fn in_a_file_lines_of_several_are_whole() {
     end(client);
 }
 
-/// What a client shows that does not read while 4 MB are written in lines of 100 bytes.
+/// Returns the output of a client that does not read while a process writes 4 MB.
 fn shown_late(arguments: &[&str]) -> Vec<String> {
     let daemon = Daemon::start(
         "programs:\n  y:\n    cmd: [sh, -c, 'echo first; read go; @BIN@/flood 4000000 100']\n\
@@ -233,7 +233,7 @@ fn shown_late(arguments: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn behind_a_gap_lines_are_whole_and_nothing_is_untold() {
+fn behind_a_gap_lines_are_whole_and_every_loss_is_reported() {
     let mut bytes = 0;
     let shown = shown_late(&["logs", "-f", "y"]);
     let skipped = |line: &str| {
@@ -245,7 +245,7 @@ fn behind_a_gap_lines_are_whole_and_nothing_is_untold() {
         bytes += match (skipped(line), line.len()) {
             (Some(number), _) => number,
             (None, 99) => 100,
-            // The line that the gap cut; its end is ours.
+            // The gap cut this line, and the client ended it.
             (None, len) if before_gap() => len,
             _ => panic!("{line}"),
         };
@@ -272,7 +272,7 @@ fn in_json_a_gap_is_an_object() {
 }
 
 #[test]
-fn what_follows_ends_once_nobody_reads_it() {
+fn a_follower_ends_once_its_reader_is_gone() {
     let daemon = Daemon::start("programs:\n  a: {cmd: 'sleep 1000', starttime: 0}\n");
     daemon.wait_state("a:0", "RUNNING");
     for arguments in [["logs", "-f"], ["events", "-f"]] {

@@ -1,4 +1,4 @@
-//! What becomes of output: files, rotation, disks that fill up, and `tm logs`.
+//! Output of processes: files, rotation, full disks and `tm logs`.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -24,7 +24,7 @@ fn flood_lines(count: u64, length: usize) -> String {
     (0..count).map(line).collect()
 }
 
-/// Waits until a file in the daemon's folder is as wanted. Returns its text.
+/// Waits until a file in the daemon's folder meets a condition. Returns its text.
 fn wait_for_text(daemon: &Daemon, name: &str, wanted: impl Fn(&str) -> bool) -> String {
     let path = daemon.path(name);
     let folder = path.parent().expect("a file lies in a folder");

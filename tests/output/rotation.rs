@@ -1,4 +1,4 @@
-//! Rotation and reopening: nothing is lost, no line is split.
+//! Rotation and reopening lose nothing and split no line.
 
 use super::support::{Daemon, system::FolderWatch};
 use super::{flood_lines, wait_for_text};
@@ -6,20 +6,20 @@ use rustix::process::Signal;
 use std::fs;
 use std::io::Read;
 
-/// A flood of 5 MB into a log with these settings, and the daemon ended.
+/// Writes 5 MB into a log with these settings, and ends the daemon.
 fn flooded(settings: &str) -> Daemon {
     let mut daemon = Daemon::start(&format!(
         "programs:\n  a: {{cmd: '@BIN@/flood 5000000 100', starttime: 0, autorestart: never,\n\
          \x20   stdout: {{file: '@DIR@/log', {settings}}}}}\n"
     ));
     daemon.wait_ended("a:0");
-    // Now every compression is done, too.
+    // The daemon's end waits for every compression.
     assert_eq!(daemon.tm(&["shutdown"]).code, 0);
     assert_eq!(daemon.wait_end(), 0);
     daemon
 }
 
-/// The rotated files and the log, oldest first.
+/// Returns the rotated files and the log, oldest first.
 fn parts(daemon: &Daemon) -> Vec<String> {
     let part = |number: usize| {
         let plain = daemon.path(&format!("log.{number}"));
@@ -42,7 +42,7 @@ fn parts(daemon: &Daemon) -> Vec<String> {
     parts
 }
 
-/// A line that was begun when a batch ended is finished in its file, also above `max_size`.
+/// A line that spans two batches stays in its file, even above `max_size`.
 const SIZE_MAX: usize = 256 * 1024 + 100;
 
 #[test]

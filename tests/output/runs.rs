@@ -1,10 +1,10 @@
-//! From one run to the next, and the end of the daemon: what the log and the news hold then.
+//! Logs and events between two runs, and at the daemon's end.
 
 use super::support::Daemon;
 use super::wait_for_text;
 use serde_json::json;
 
-/// Runs `a:0`, which has ended, once more.
+/// Runs `a:0` again after its end.
 fn again(daemon: &Daemon) {
     daemon.rpc("start", json!({"targets": ["a:0"], "wait": false}));
     daemon.wait_ended("a:0");

@@ -1,4 +1,4 @@
-//! Disks that are full, folders that vanish, files that are none.
+//! Full disks, vanished folders and logs that are not regular files.
 
 use super::support::{self, Daemon, PATIENCE, is_root, skip};
 use super::wait_for_text;
@@ -32,7 +32,7 @@ impl Drop for SmallDisk {
 const TOTAL: usize = 3_000_000;
 
 #[test]
-fn a_full_disk_costs_counted_bytes_and_blocks_nobody() {
+fn a_full_disk_loses_counted_bytes_and_blocks_no_client() {
     if !is_root() {
         skip!("needs root to mount a small file system");
     }
@@ -43,7 +43,7 @@ fn a_full_disk_costs_counted_bytes_and_blocks_nobody() {
     support::write_config(
         folder.path(),
         &format!(
-            // Lines of one byte, so that a line is never cut by what is said between them.
+            // Lines of one byte, so that a mark never cuts a line.
             "programs:\n  a: {{cmd: '@BIN@/flood {TOTAL} 1', starttime: 0, autorestart: never,\n\
              \x20   buffer: 64KiB, autostart: false,\n\
              \x20   stdout: {{file: '@DIR@/small/log', stall: 200ms, max_size: 0}}}}\n"
@@ -63,15 +63,15 @@ fn a_full_disk_costs_counted_bytes_and_blocks_nobody() {
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told.iter().all(|text| text.contains(&expected)), "{told:?}");
     events.wait_until("a stall", |event| event["event"] == "output_stalled");
-    // It is done although nothing of it can be written any more.
+    // The process ends, although the disk takes none of its output.
     events.wait_for("a:0", "EXITED");
     fs::remove_file(&ballast).expect("it is there");
     let lost = events.wait_until("the account", |event| event["event"] == "output_lost");
-    // What is still kept follows the account.
+    // The output that is still in memory follows the report.
     let text = wait_for_text(&daemon, "small/log", |text| accounted_for(text) == TOTAL);
     assert!(lost["detail"].to_string().contains("bytes lost"), "{lost}");
 
-    // It works again.
+    // The log works again.
     let before = text.len();
     daemon.rpc("start", json!({"targets": ["a"], "wait": false}));
     wait_for_text(&daemon, "small/log", |text| text.len() > before);
@@ -80,7 +80,7 @@ fn a_full_disk_costs_counted_bytes_and_blocks_nobody() {
     drop(disk);
 }
 
-/// What `status` and `why` say of the log of `a:0`: nothing, or something of each.
+/// Returns the complaints of `status` and `why` about the log of `a:0`.
 fn told_of_log(daemon: &Daemon) -> Vec<String> {
     let why = daemon.rpc("why", json!({"process": "a:0"}));
     let causes = why["causes"].as_array().expect("a list").iter();
@@ -89,9 +89,9 @@ fn told_of_log(daemon: &Daemon) -> Vec<String> {
     told.filter(|text| text.contains("not logged")).collect()
 }
 
-/// Bytes kept and bytes told to be lost; each line of the output is its newline only.
+/// Returns the bytes kept plus the bytes reported lost. Each line of output is only a newline.
 fn accounted_for(text: &str) -> usize {
-    // A mark may be half written.
+    // The last mark may be incomplete.
     let text = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let text = format!("{text}\n");
     let markers: Vec<usize> = text
@@ -111,7 +111,7 @@ fn lost_in(line: &str) -> usize {
     number.unwrap_or_else(|| panic!("neither output nor a mark: {line:?}"))
 }
 
-/// A program that prints what it is sent.
+/// A program that prints its input.
 fn parrot(more: &str) -> Daemon {
     let folder = support::folder();
     fs::create_dir(folder.path().join("logs")).expect("a new folder");
@@ -152,7 +152,7 @@ fn a_folder_that_vanishes_and_comes_back_loses_nothing() {
 }
 
 #[test]
-fn a_log_replaced_by_something_else_is_said_and_waited_for() {
+fn a_replaced_log_is_reported_and_retried() {
     let daemon = parrot("");
     let log = daemon.path("logs/log");
     for (turn, kind) in ["FIFO", "directory", "symbolic link"]
@@ -216,12 +216,12 @@ fn a_program_whose_log_cannot_be_opened_says_so() {
 }
 
 #[test]
-fn a_daemon_whose_standard_error_nobody_reads_goes_on() {
+fn a_daemon_survives_an_unread_standard_error() {
     let folder = support::folder();
     let fifo = folder.path().join("stderr");
     let made = Command::new("mkfifo").arg(&fifo).status();
     assert!(made.expect("mkfifo is installed").success());
-    // Open at both ends: it takes 64 KiB, then nothing.
+    // Open at both ends and never read: it takes 64 KiB, then no more.
     let unread = fs::OpenOptions::new().read(true).write(true).open(&fifo);
     let unread = unread.expect("a FIFO");
     support::write_config(

@@ -1,4 +1,4 @@
-//! Which daemon a command means.
+//! The daemon that a command finds.
 
 use super::home::{Home, Running, pid_of};
 use super::support::kill;
@@ -63,7 +63,7 @@ fn a_daemon_that_is_not_the_projects_own_is_named_and_never_ended() {
         assert_eq!(output.code, 0, "{output:?}");
         assert!(output.stderr.contains("no daemon runs for"), "{output:?}");
     }
-    // Where no project is, the only one is meant.
+    // Outside all projects, the only daemon is meant.
     let output = home.tm("", &["restart", "a"]);
     assert_eq!(output.code, 0, "{output:?}");
     daemon.end();
@@ -120,7 +120,7 @@ fn a_daemon_with_its_own_socket_is_listed_and_may_be_the_only_one() {
 }
 
 #[test]
-fn what_a_killed_daemon_left_leads_nobody_astray() {
+fn leftovers_of_a_killed_daemon_mislead_no_client() {
     let home = Home::new();
     let config = home.project("b", AT_B);
     let socket = home.path("b/b.sock");
@@ -141,7 +141,7 @@ fn what_a_killed_daemon_left_leads_nobody_astray() {
     assert_eq!(output.code, 1, "{output:?}");
     assert!(output.stderr.contains("not to"), "{output:?}");
     other.end();
-    // And the usual place is free for the next one, whatever kind it is.
+    // The usual place is free for the next daemon, with or without its own socket.
     home.project("b", "");
     home.start("b", &home.usual(&config)).end();
     assert_eq!(home.registered(), Vec::<String>::new());
@@ -168,7 +168,7 @@ fn a_removed_link_is_back_after_a_signal() {
         }
         assert_eq!(fs::read_link(&usual).expect("a link"), socket);
     }
-    // Reload goes on where it is found again.
+    // The daemon is found at its usual place again.
     assert_eq!(home.tm("b", &["status"]).code, 0);
 }
 
@@ -210,7 +210,7 @@ fn a_socket_belongs_to_one_config() {
         assert!(output.stderr.contains(&refusal), "{output:?}");
         assert_eq!(pid_of(&socket, "m1"), pid, "{arguments:?}");
     }
-    // Whose daemon it is that has the socket cannot be told by its lock.
+    // The lock does not show which config's daemon has the socket.
     let output = home.tmd("m2", &["-d", "--socket", &at_socket]);
     let expected = format!(
         "--socket {at_socket}: already running (pid {})",
@@ -220,7 +220,7 @@ fn a_socket_belongs_to_one_config() {
     let output = home.tmd("m1", &["-d"]);
     let expected = format!("{}: already running (pid {})", m1.display(), daemon.pid());
     assert!(output.stderr.contains(&expected), "{output:?}");
-    // Only the right one left its name.
+    // Only the right daemon left its name.
     assert_eq!(home.registered().len(), 2, "{:?}", home.registered());
 }
 
@@ -237,7 +237,7 @@ fn a_socket_that_is_the_usual_one_is_no_trouble() {
 }
 
 #[test]
-fn up_starts_and_down_ends_one_with_its_own_socket() {
+fn up_starts_and_down_ends_a_daemon_with_its_own_socket() {
     let home = Home::new();
     home.project("b", AT_B);
     let output = home.tm("b", &["up", "-d"]);
@@ -250,7 +250,7 @@ fn up_starts_and_down_ends_one_with_its_own_socket() {
 }
 
 #[test]
-fn one_with_an_explicit_socket_beside_the_others_is_found_by_its_config() {
+fn a_daemon_with_an_explicit_socket_is_found_by_its_config() {
     let home = Home::new();
     let config = home.project("a", "");
     let other = home.project("b", "");

@@ -1,5 +1,5 @@
-//! A user with nothing but the daemons of one test: for root, which shares `/run/tmd` with every
-//! other test, that is another one.
+//! A user that owns only the daemons of one test. As root this is another user, since all tests of
+//! root share `/run/tmd`.
 
 use super::support::{self, Control, Output, PATIENCE, bin_dir, kill, system};
 use rustix::process::Signal;
@@ -13,17 +13,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use taskmaster::sys::runtime;
 
-/// Numbers from here on belong to nobody.
+/// The first of the uids that no user has.
 const FIRST_UID: u32 = 200_000;
 
-/// The folder of such a user, with its projects in it.
+/// The home of such a user, which holds its projects.
 pub struct Home {
     folder: tempfile::TempDir,
     uid: Option<u32>,
 }
 
 impl Home {
-    /// A new one.
+    /// Creates a home.
     pub fn new() -> Home {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let folder = support::folder();
@@ -33,8 +33,8 @@ impl Home {
         let home = Home { folder, uid };
         home.make("run");
         home.make("bin");
-        // By another process: what a test writes itself, the children of another test of this
-        // binary may still have open when it is to be run.
+        // Another process copies the files. If this one wrote them, a child of a test on another
+        // thread could still have them open, and they could not be executed.
         let mut install = Command::new("install");
         install.args(["-m", "755"]);
         install.args(["tm", "tmd"].map(|name| bin_dir().join(name)));
@@ -44,13 +44,13 @@ impl Home {
         home
     }
 
-    /// A file in it.
+    /// Returns the path of a file in this home.
     pub fn path(&self, name: &str) -> PathBuf {
         let folder = self.folder.path().canonicalize().expect("it exists");
         folder.join(name)
     }
 
-    /// Makes a folder.
+    /// Creates a folder.
     pub fn make(&self, name: &str) {
         let folder = self.path(name);
         fs::create_dir(&folder).expect("a new folder");
@@ -64,7 +64,7 @@ impl Home {
         self.write(name, &format!("{settings}\n{program}"))
     }
 
-    /// The same with any text.
+    /// Writes a project's config with this text.
     pub fn write(&self, project: &str, yaml: &str) -> PathBuf {
         if !self.path(project).exists() {
             self.make(project);
@@ -80,7 +80,7 @@ impl Home {
         }
     }
 
-    /// One of our binaries, run in one of the folders.
+    /// Returns a command that runs one of our binaries in a folder of this home.
     pub fn command(&self, name: &str, folder: &str) -> Command {
         let mut command = Command::new(self.path("bin").join(name));
         let path = std::env::var("PATH").unwrap_or_default();
@@ -145,7 +145,7 @@ impl Home {
         while let Err(error) = Control::connect(socket) {
             let alive = system::is_alive(pid) && began.elapsed() < PATIENCE;
             assert!(alive, "tmd does not answer: {error}");
-            // It may listen elsewhere than in the folder that is watched.
+            // Its socket may be outside the watched folder.
             watch.wait(Duration::from_millis(5));
         }
         running
@@ -156,7 +156,7 @@ impl Home {
         runtime::socket_path(&self.path("run/tmd"), config)
     }
 
-    /// What is in the runtime directory.
+    /// Lists the runtime directory.
     pub fn registered(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path("run/tmd")).into_iter().flatten();
         let names = entries.flatten().map(|entry| entry.file_name());
@@ -165,7 +165,7 @@ impl Home {
 }
 
 impl Drop for Home {
-    /// Whatever a test that failed did not expect to run.
+    /// Ends the daemons that a failed test left running.
     fn drop(&mut self) {
         for name in self.registered() {
             let socket = self.path("run/tmd").join(name);
@@ -183,18 +183,18 @@ pub struct Running {
 }
 
 impl Running {
-    /// One that went to the background and answers on a socket.
+    /// Finds a background daemon that answers on a socket.
     pub fn behind(socket: &Path) -> Running {
         let pid = pid_at(socket);
         Running { child: None, pid }
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// Ends it in order.
+    /// Ends it with SIGTERM.
     pub fn end(self) {
         drop(self);
     }
@@ -217,7 +217,7 @@ impl Drop for Running {
     }
 }
 
-/// Whom the daemon at a socket says to be.
+/// Asks the daemon at a socket for its pid.
 pub fn pid_at(socket: &Path) -> i32 {
     let mut control = Control::connect(socket).expect("a daemon listens");
     let hello = control.call("hello", json!({"protocol": 1, "client": "test"}));

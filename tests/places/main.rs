@@ -1,5 +1,5 @@
-//! Where a daemon is, and how it is found: sockets, locks, the folder one is in, and what a start
-//! inherits or leaves behind.
+//! Sockets, locks and folders through which a daemon is found, and everything that a start inherits
+//! or leaves behind.
 
 #[path = "../support/mod.rs"]
 mod support;

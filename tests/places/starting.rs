@@ -1,4 +1,4 @@
-//! What a start inherits, and what it leaves behind.
+//! Starts inherit nothing harmful and leave nothing behind.
 
 use super::home::{Home, Running};
 use super::support::Control;
@@ -7,7 +7,7 @@ use serde_json::json;
 use std::fs::{self, File};
 
 #[test]
-fn ignored_ends_of_children_are_noticed_all_the_same() {
+fn an_ignored_sigchld_hides_no_death() {
     let home = Home::new();
     let config = home.write(
         "a",

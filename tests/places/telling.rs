@@ -4,7 +4,7 @@ use super::home::Home;
 use serde_json::Value;
 
 #[test]
-fn what_takes_effect_at_the_next_start_is_told() {
+fn settings_for_the_next_start_are_named() {
     let home = Home::new();
     let config = home.project("a", "daemon: {pidfile: one.pid}");
     let daemon = home.start("a", &home.usual(&config));
@@ -12,7 +12,7 @@ fn what_takes_effect_at_the_next_start_is_told() {
         "a",
         "daemon: {pidfile: two.pid, socket: x.sock, log: {file: x.log}}",
     );
-    // As long as it holds: the second reload tells it again.
+    // The second reload repeats it, since it still applies.
     for arguments in [&["reload", "--dry-run"][..], &["reload"], &["reload"]] {
         let output = home.tm("a", arguments);
         assert_eq!(output.code, 0, "{output:?}");
@@ -28,7 +28,7 @@ fn what_takes_effect_at_the_next_start_is_told() {
     home.project("a", "daemon: {pidfile: one.pid}");
     let output = home.tm("a", &["reload"]);
     assert_eq!(output.stderr, "", "{output:?}");
-    // What it made is what it removes.
+    // The daemon removes the pidfile that it created.
     home.project("a", "daemon: {pidfile: two.pid}");
     assert_eq!(home.tm("a", &["reload"]).code, 0);
     daemon.end();

@@ -1,4 +1,4 @@
-//! What other users may do, and what nobody may have written.
+//! The access of other users, and configs that others can write.
 
 use super::support::system::wait_for_text;
 use super::support::{self, Daemon};
@@ -50,11 +50,11 @@ fn others_may_do_only_what_access_says() {
     let output = as_user(&daemon, GAMES, &["stop", "a"]);
     assert_eq!(output.code, 0, "{output:?}");
     assert_eq!(daemon.status("a:0")["state"], "STOPPED");
-    // The log is written behind the answers, in order.
+    // The log follows the answers, in their order.
     assert_audited(&wait_for_text(&daemon.path("tmd.log"), ": stop {"));
 }
 
-/// Who did or wanted what is in the log.
+/// Fails unless the log names the users, their requests and the refusals.
 fn assert_audited(log: &str) {
     let line = |words: &[&str]| {
         let all = |line: &&str| words.iter().all(|word| line.contains(word));
@@ -88,7 +88,7 @@ fn the_socket_gets_the_mode_and_the_group_it_is_given() {
     let metadata = fs::metadata(daemon.socket()).expect("a socket");
     assert_eq!((metadata.uid(), metadata.gid()), (0, GAMES.1));
     assert_eq!(mode(&daemon.socket()), 0o660);
-    // To reach the socket is not enough.
+    // Access to the socket alone is not enough.
     let output = as_user(&daemon, GAMES, &["status"]);
     assert_eq!(output.code, 5, "{output:?}");
     assert!(output.stderr.contains("daemon.access"), "{output:?}");

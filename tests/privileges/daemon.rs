@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use taskmaster::sys::runtime;
 
-/// These daemons share the folder of the user they become, which a test removes at its end.
+/// These daemons share the folder of their user, and a test removes it at its end.
 static ONE: Mutex<()> = Mutex::new(());
 
-/// Where the daemon of a config listens that has become this user.
+/// Returns the socket of a config's daemon that has become this user.
 fn socket_of(folder: &Path, uid: u32) -> PathBuf {
     let config = folder.join("taskmaster.yaml");
     let config = config.canonicalize().expect("it is written");
@@ -44,7 +44,7 @@ fn a_daemon_with_a_user_drops_root_for_good() {
     assert_eq!(owned(&socket), (GAMES.0, 0o600));
     assert_eq!(owned(socket.parent().expect("a folder")), (GAMES.0, 0o700));
     assert_eq!(owned(&runtime::lock_path(&socket)).0, GAMES.0);
-    // Made by a thread of its own.
+    // The log's own thread creates it.
     wait_for_line(&daemon.path("games/log"));
     assert_eq!(owned(&daemon.path("games/log")).0, GAMES.0);
     assert_only(daemon.pid(), GAMES);
@@ -61,7 +61,7 @@ fn a_daemon_with_a_user_drops_root_for_good() {
     let detail = refused["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("drops root"), "{refused}");
 
-    // Root finds it by its config.
+    // Root finds the daemon by its config.
     support::write_config(daemon.dir(), &yaml(""));
     let config = daemon.path("taskmaster.yaml").display().to_string();
     let mut status = support::command("tm", Path::new("/"));
@@ -106,7 +106,7 @@ fn another_user_in_the_config_makes_no_second_daemon() {
         assert_eq!(output.code, 1, "{output:?}");
         let expected = format!("{name}: already running (pid {})", daemon.pid());
         assert!(output.stderr.contains(&expected), "{output:?}");
-        // Whom it cannot become any more, it says itself.
+        // A reload reports the user that the daemon can no longer become.
         let output = run("tm", &["-c", &name, "reload"]);
         let refused = output.stderr.contains("needs root");
         assert!(output.code == 0 || refused, "{output:?}");
@@ -120,7 +120,7 @@ fn another_user_in_the_config_makes_no_second_daemon() {
     }
 }
 
-/// Removes what a daemon that gave root up cannot: its folder, and the lock it took as root.
+/// Removes the folder, and the lock taken as root. A daemon without root cannot remove them.
 fn forget(socket: &Path, config: &Path) {
     let config = config.canonicalize().expect("it is written");
     let usual = runtime::socket_path(&runtime::runtime_dir(0, None), &config);
@@ -128,7 +128,7 @@ fn forget(socket: &Path, config: &Path) {
     let _ = fs::remove_dir(socket.parent().expect("a folder"));
 }
 
-/// Every thread of a process is this user and nobody else, without a capability.
+/// Fails unless each thread of a process has only this user and no capability.
 fn assert_only(pid: i32, (uid, gid): (u32, u32)) {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
     for thread in threads.flatten() {

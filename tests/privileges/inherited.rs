@@ -1,4 +1,4 @@
-//! What a process has when it starts.
+//! The attributes that a process starts with.
 
 use super::support::{self, Daemon};
 use super::*;
@@ -73,8 +73,7 @@ fn a_process_inherits_nothing_that_is_the_daemons() {
     assert_eq!(fds.keys().collect::<Vec<_>>(), ["0", "1", "2"]);
 }
 
-/// Blocked and ignored signals, open files, limits, a score and an environment that no child
-/// shall see.
+/// Sets signals, open files, limits, a score and an environment that no child may inherit.
 fn under_a_strange_parent(tmd: &Command) -> Command {
     let script = "trap '' PIPE USR1 USR2 WINCH; ulimit -S -n 333; \
                   echo 321 > /proc/self/oom_score_adj; \

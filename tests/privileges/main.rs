@@ -1,5 +1,5 @@
-//! Who runs as whom, who may do what, and what a process inherits. Most of it needs root, and
-//! says so when it is not.
+//! Users of processes, access to the daemon, and inherited attributes. Most tests need root and
+//! are skipped without it.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -19,14 +19,14 @@ use support::{Daemon, Output, bin_dir, is_root, program, skip, wait_for_line};
 
 const NOBODY: u32 = 65534;
 
-/// An ordinary user with a group of another number.
+/// An ordinary user whose gid differs from its uid.
 const GAMES: (u32, u32) = (5, 60);
 
 /// The user `daemon`.
 const DAEMON: (u32, u32) = (1, 1);
 
-/// A folder that every user may enter, with `logs` that belongs to nobody, and with the programs
-/// where every user can run them.
+/// Creates a folder that every user may enter. It holds the programs, and `logs`, which the user
+/// `nobody` owns.
 fn shared_folder() -> tempfile::TempDir {
     let folder = support::folder();
     set_mode(folder.path(), 0o755);
@@ -57,13 +57,13 @@ fn start(yaml: &str) -> Daemon {
     Daemon::start_in(folder, &[])
 }
 
-/// What `print_env` said, once it did.
+/// Waits for the report of `print_env`.
 fn report(daemon: &Daemon, file: &str) -> Value {
     let line = wait_for_line(&daemon.path(file));
     serde_json::from_str(&line).expect("print_env prints JSON")
 }
 
-/// Real, effective, saved and file-system id, all the same.
+/// Real, effective, saved and file-system id, all equal.
 fn four(id: u32) -> Value {
     json!([id, id, id, id])
 }

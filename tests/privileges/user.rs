@@ -51,7 +51,7 @@ fn a_program_runs_as_its_user_with_its_groups_and_its_home() {
 }
 
 #[test]
-fn who_was_given_another_user_gains_nothing_by_setuid_files() {
+fn a_process_with_another_user_gains_nothing_by_setuid_files() {
     if !is_root() {
         skip!("needs root");
     }
@@ -63,7 +63,7 @@ fn who_was_given_another_user_gains_nothing_by_setuid_files() {
          \x20 none: {stdout: '@DIR@/none'}\n",
     );
     assert_eq!(report(&daemon, "logs/less")["no_new_privs"], true);
-    // It is inherited where the daemon was given it already.
+    // A daemon that already has it passes it on.
     let own = fs::read_to_string("/proc/self/status").expect("we live");
     let own = own.contains("\nNoNewPrivs:\t1\n");
     assert_eq!(report(&daemon, "same")["no_new_privs"], own);

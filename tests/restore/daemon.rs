@@ -1,4 +1,4 @@
-//! The same end to end: a real daemon, `tm attach` on a terminal, and the reference behind it.
+//! Exact re-attach with a real daemon, `tm attach` on a terminal, and the reference behind it.
 
 use super::oracle::Reference;
 use super::support::{Daemon, wait_for_line};

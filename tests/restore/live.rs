@@ -1,4 +1,4 @@
-//! Makes the recordings: programs on a terminal, with somebody who types.
+//! Makes the recordings: programs on a terminal, with a typing user.
 
 use super::recorded::{SIZE, path};
 use super::support::{self, Terminal, command};
@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-/// A view of nothing but what is started here.
+/// Settings of a view that shows only the processes started here.
 const ALONE: &str = "(sleep 60 & sleep 61 & sleep 62 & exec ";
 
 #[test]

@@ -1,5 +1,5 @@
-//! Re-attach is exact: what a client that comes late is sent shows what a terminal shows that was
-//! there all the time, wherever the stream is cut, and however much of it is kept.
+//! Re-attach is exact. A late client sees the same screen as a terminal that was attached from the
+//! start, for any cut of the stream and any size of the ring.
 
 mod daemon;
 mod live;

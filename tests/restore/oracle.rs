@@ -1,4 +1,4 @@
-//! The reference: an emulator that has nothing in common with ours, and the comparison with it.
+//! The reference, an emulator without code in common with ours, and the comparison with it.
 
 use alacritty_terminal::event::{Event, EventListener};
 use alacritty_terminal::grid::{Cursor, Dimensions};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use taskmaster::ring::Ring;
 use taskmaster::terminal::Terminal;
 
-/// Cuts behind which whoever came at a cut is still looked at.
+/// The number of later cuts at which a late client is still compared.
 const FOLLOWED: usize = 3;
 
 /// An emulator of the reference kind.
@@ -23,7 +23,7 @@ pub struct Reference {
     title: Titles,
 }
 
-/// Synchronised updates are drawn at once: what is compared is the state, not the moment.
+/// Draws synchronised updates at once, since only the resulting state is compared.
 #[derive(Default)]
 struct Never;
 
@@ -82,28 +82,27 @@ impl Reference {
         self.parser.advance(&mut self.term, bytes);
     }
 
-    /// Whether the last row says that it goes on below the screen, since it was moved there.
-    /// No terminal can be told that, and it matters only to one that copies the row when it has
-    /// come up again.
-    fn goes_on_below(&self) -> bool {
+    /// Whether the last row is marked as continuing below the screen, since it moved there. No
+    /// sequence sets that mark. It matters only to a terminal that later copies the row.
+    fn continues_below(&self) -> bool {
         let grid = self.term.grid();
         let last = &grid[grid.bottommost_line()][grid.last_column()];
         last.flags.contains(Flags::WRAPLINE)
     }
 
-    /// All that can be seen, that typing depends on, and that what follows depends on; with
-    /// `wraps` also which rows go on in the next one.
+    /// Describes the visible state, and the state that further output and input depend on. With
+    /// `wraps` it includes which rows continue in the next one.
     pub fn look(&self, wraps: bool) -> Vec<String> {
         let grid = self.term.grid();
         let (rows, cols) = (grid.screen_lines(), grid.columns());
         let mut out = Vec::new();
-        // A cursor that was restored to where it has still to wrap may be in a row that did.
+        // A cursor restored with a pending wrap may be in a row that already wrapped.
         let (waits, point) = (grid.cursor.input_needs_wrap, grid.cursor.point);
         for row in 0..rows {
             let mut line = String::new();
             for col in 0..cols {
                 let cell = &grid[Line(row as i32)][Column(col)];
-                // Rows are known to go on from their last column, into a next one.
+                // Only the last column, above another row, marks a row as continuing.
                 let waits = waits && point.line == row as i32;
                 let inside = col + 1 == cols && row + 1 < rows;
                 describe(cell, wraps && inside && !waits, &mut line);
@@ -120,7 +119,7 @@ impl Reference {
         out
     }
 
-    /// What the saved cursor would restore.
+    /// Describes the saved cursor.
     pub fn saved(&self) -> String {
         described(&self.term.grid().saved_cursor)
     }
@@ -135,11 +134,11 @@ fn described(cursor: &Cursor<Cell>) -> String {
 }
 
 fn describe(cell: &Cell, wraps: bool, out: &mut String) {
-    // A tab leaves one in the first column it skips, which shows as a blank.
+    // A tab is stored in the first column that it skips, and shows as a blank.
     out.push(if cell.c == '\t' { ' ' } else { cell.c });
     out.extend(cell.zerowidth().into_iter().flatten());
     let mut flags = cell.flags;
-    // Shows nothing, and stays when the character that it made room for is gone.
+    // The spacer is invisible, and remains after its wide character is gone.
     flags.remove(Flags::LEADING_WIDE_CHAR_SPACER);
     if !wraps {
         flags.remove(Flags::WRAPLINE);
@@ -152,7 +151,7 @@ fn describe(cell: &Cell, wraps: bool, out: &mut String) {
         let _ = write!(out, "<_{colour:?}>");
     }
     if let Some(link) = cell.hyperlink() {
-        // One without an id gets a new one each time.
+        // The emulator generates an id for a link without one.
         let id = link.id();
         let id = if id.ends_with("_alacritty") { "" } else { id };
         let _ = write!(out, "<{id};{}>", link.uri());
@@ -164,15 +163,15 @@ pub struct Cuts<'a> {
     pub what: &'a str,
     pub stream: &'a [u8],
     pub size: (u16, u16),
-    /// Bytes that are kept.
+    /// Size of the ring.
     pub kept: usize,
     /// Offsets in ascending order.
     pub at: Vec<usize>,
 }
 
-/// Feeds a stream through a ring. At each cut somebody comes, is sent what a client is sent, and
-/// has to see what is seen by a terminal that was there all along; also a while later. How many
-/// cuts there were.
+/// Feeds a stream through a ring. At each cut a late client receives a snapshot. It must show the
+/// same as a terminal that was attached all along, then and at the next cuts. Returns the number of
+/// cuts.
 pub fn check(cuts: &Cuts<'_>) -> usize {
     let (rows, cols) = cuts.size;
     let mut ring = Ring::new(cuts.kept);
@@ -197,7 +196,7 @@ pub fn check(cuts: &Cuts<'_>) -> usize {
         let wanted = there_all_along.look(true);
         let mut fresh = Reference::new(rows, cols);
         fresh.feed(b"\x1b[31muser\x1b[m$ tm attach\r\n");
-        // Some come anew, some had fallen behind.
+        // Some clients are new, and some had fallen behind.
         let history = if cut % 3 == 0 { 0 } else { 200 };
         fresh.feed(&terminal.snapshot(ring.read(0).slices, history));
         let what = format!("{}, cut at {cut}", cuts.what);
@@ -206,11 +205,11 @@ pub fn check(cuts: &Cuts<'_>) -> usize {
             assert_eq!(
                 fresh.saved(),
                 there_all_along.saved(),
-                "{what}: what is saved"
+                "{what}: the saved cursor"
             );
         }
-        // The main screen below an alternate one cannot be looked at.
-        let hidden = terminal.tracker().alternate() || there_all_along.goes_on_below();
+        // The main screen below an alternate one cannot be compared.
+        let hidden = terminal.tracker().alternate() || there_all_along.continues_below();
         late.push((cut, !hidden, fresh));
         if late.len() > FOLLOWED {
             late.remove(0);
@@ -248,9 +247,9 @@ fn compare(what: &str, wanted: &[String], found: &[String], stream: &[u8], cut: 
     }
 }
 
-/// So many cuts of a stream of this length, evenly but for a little.
+/// Returns about `count` nearly even cuts of a stream.
 pub fn spread(len: usize, count: usize) -> Vec<usize> {
     let step = 1 + len / count;
-    // An odd step falls into the midst of characters and sequences, too.
+    // An odd step also cuts characters and sequences.
     (1..len).step_by(step | 1).collect()
 }

@@ -1,8 +1,8 @@
-//! Streams of escape sequences by chance: of every kind, whole and broken.
+//! Random streams of escape sequences of every kind, complete and broken.
 //!
-//! Left out is only what terminals do not agree on, each where it is made; the reference is one
-//! of them. Such is, too, what becomes of half a wide character, so that a stream either has wide
-//! characters or erases parts of lines.
+//! They leave out sequences that terminals interpret differently; a comment says so at each place.
+//! Half a wide character is such a case, so a stream has either wide characters or partly erased
+//! lines.
 
 /// A small generator of numbers; the same seed gives the same ones.
 pub struct Random(u64);
@@ -12,7 +12,7 @@ impl Random {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// Less than `n`.
+    /// Returns a number below `n`.
     pub fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -25,13 +25,13 @@ impl Random {
     }
 }
 
-/// What has been written, as far as what comes next depends on it.
+/// A stream, and the state that its next sequences depend on.
 pub struct Stream {
     random: Random,
     pub bytes: Vec<u8>,
     pub size: (u16, u16),
     wide: bool,
-    /// The terminal is reset now and then, which some take for a reason to forget the title.
+    /// Whether the stream resets the terminal, after which some terminals forget the title.
     resets: bool,
     margins: bool,
     alternate: bool,
@@ -41,7 +41,7 @@ pub struct Stream {
     tabs_cleared: bool,
 }
 
-/// A stream of about so many bytes.
+/// Returns a stream of about `len` bytes.
 pub fn stream(seed: u64, len: usize) -> Stream {
     let mut random = Random::new(seed);
     let size = (6 + random.below(20) as u16, 20 + random.below(70) as u16);
@@ -143,7 +143,7 @@ impl Stream {
             6 => format!("\x1b[{n}C"),
             7 => format!("\x1b[{n}D"),
             8 => format!("\x1b[{row};{col}f"),
-            // Whether the margins stop it is not agreed on.
+            // Terminals differ in whether the margins stop it.
             _ if self.margins => String::new(),
             _ => format!(
                 "\x1b[{n}{}",
@@ -241,7 +241,7 @@ impl Stream {
             ),
             1 => self.random.pick(&["\x1b=", "\x1b>"]).to_string(),
             2 => {
-                // Whether one mouse mode ends another when it is turned off is not agreed on.
+                // Terminals differ in whether turning one mouse mode off ends another.
                 let mode = self.random.pick(&["1000", "1002", "1003"]);
                 format!("\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?{mode}h\x1b[?1006{on}")
             }
@@ -287,13 +287,13 @@ impl Stream {
         if self.alternate {
             self.put("\x1b[?1049h");
         } else {
-            // What the stack of a screen that is left becomes is not agreed on.
+            // Terminals differ in the keyboard stack of a screen that is left.
             self.put("\x1b[<9u\x1b[?1049l");
             self.keyboards[1] = 0;
         }
     }
 
-    /// Restores only what was saved: what is restored otherwise is not agreed on.
+    /// Restores only a saved cursor, since terminals differ without one.
     fn cursor(&mut self) {
         let saved = &mut self.saved[usize::from(self.alternate)];
         if *saved && self.random.below(2) == 0 {
@@ -339,7 +339,7 @@ impl Stream {
     fn charset_or_tabs(&mut self) {
         let col = self.col();
         let text = match self.random.below(8) {
-            // SO lasts for its piece: whether it is saved with the cursor is not agreed on.
+            // SO ends with its piece: terminals differ in whether the cursor saves it.
             0 => "\x1b(0lqqk\x1b(B".to_string(),
             1 => "\x1b)0\x0etqu x\x0f".to_string(),
             2 => "\x1b(0".to_string(),
@@ -349,7 +349,7 @@ impl Stream {
                 self.tabs_cleared = true;
                 format!("\x1b[{col}G\x1b[g")
             }
-            // Where one goes back to without a stop is not agreed on.
+            // Terminals differ in where a back tab without a stop ends.
             6 if !self.tabs_cleared => format!("\x1b[{col}G\x1b[2Z\x1b[I"),
             _ => "\r\tone\r\t\ttwo".to_string(),
         };

@@ -1,5 +1,5 @@
 //! Recordings of programs, each on a terminal of 24 rows and 80 columns with a user at work.
-//! `TM_RESTORE_RECORD=1` makes them anew, see `live`.
+//! `TM_RESTORE_RECORD=1` records them again, see `live`.
 
 use super::oracle::{Cuts, check, spread};
 use flate2::read::GzDecoder;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 pub const SIZE: (u16, u16) = (24, 80);
 
-/// Bytes that are kept: enough for all that most programs draw, and hardly any.
+/// Ring sizes: enough for the output of most programs, and hardly any.
 const KEPT: [usize; 2] = [64 * 1024, 4096];
 
 /// Cuts of each stream, for each ring.

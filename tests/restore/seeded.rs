@@ -1,4 +1,4 @@
-//! The property, over streams by chance. A failure names its seed.
+//! Exact re-attach over random streams. A failure names its seed.
 
 use super::oracle::{Cuts, check, spread};
 use super::random::{Random, stream};

@@ -7,7 +7,7 @@ use std::time::Instant;
 #[test]
 fn a_dead_leader_is_not_running_because_a_grandchild_holds_its_terminal() {
     let daemon = Daemon::start(
-        // Ready once it has a session of its own: before, the hang-up would reach it.
+        // Ready only in its own session, since the hang-up would reach it before.
         "programs:\n  a:\n    cmd: \"setsid sh -c 'echo up > @DIR@/up; exec sleep 1000' &\n\
          \x20     exec sleep 1000\"\n    shell: true\n    tty: true\n    starttime: 0\n\
          \x20   autorestart: never\n",
@@ -25,7 +25,7 @@ fn a_dead_leader_is_not_running_because_a_grandchild_holds_its_terminal() {
     let mut row = row;
     let began = Instant::now();
     while row["stragglers"].as_array().is_none_or(Vec::is_empty) {
-        // They are looked for at the end of the turn that told of the death.
+        // The daemon looks for stragglers at the end of the turn that reported the death.
         assert!(began.elapsed() < PATIENCE, "{row}");
         row = daemon.status("a:0");
     }

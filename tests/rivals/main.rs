@@ -1,4 +1,4 @@
-//! What goes wrong elsewhere, each as something that must not happen here.
+//! Failures of comparable programs, which must not happen here.
 
 #[path = "../support/mod.rs"]
 mod support;

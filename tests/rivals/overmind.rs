@@ -8,7 +8,7 @@ fn a_zombie_is_not_called_running() {
     let daemon =
         Daemon::start("programs:\n  a: {cmd: sleep 1000, starttime: 0, autorestart: never}\n");
     let pid = daemon.pid_of("a:0");
-    // While the daemon is stopped nobody reaps, so that it is a zombie for as long as we like.
+    // A stopped daemon does not reap, so the child stays a zombie until the daemon continues.
     daemon.signal(Signal::STOP);
     kill(pid, Signal::KILL);
     wait_gone(pid);

@@ -4,7 +4,7 @@ use super::support::{Daemon, kill, wait_gone, wait_until_alive};
 use rustix::process::Signal;
 
 #[test]
-fn what_ignores_term_does_not_outlive_the_daemon() {
+fn a_process_that_ignores_term_does_not_outlive_the_daemon() {
     let mut daemon = Daemon::start(
         "programs:\n  a: {cmd: '@BIN@/fork_tree 2 --ignore-term', starttime: 0, stoptime: 300ms,\n\
          \x20   stdout: '@DIR@/log'}\n",

@@ -31,7 +31,7 @@ fn a_stalled_log_sink_freezes_nothing() {
     let fifo = folder.path().join("sink");
     let made = Command::new("mkfifo").arg(&fifo).status();
     assert!(made.expect("mkfifo is installed").success());
-    // Open at both ends, never read and full.
+    // Open at both ends, full and never read.
     let sink = OpenOptions::new().read(true).write(true).open(&fifo);
     let mut sink: File = sink.expect("a FIFO");
     sink.write_all(&[b'x'; 65_536]).expect("so much it takes");
@@ -54,7 +54,7 @@ fn a_stalled_log_sink_freezes_nothing() {
 }
 
 #[test]
-fn a_log_directory_that_vanishes_kills_nobody() {
+fn a_log_directory_that_vanishes_kills_no_process() {
     let folder = support::folder();
     fs::create_dir(folder.path().join("logs")).expect("a new folder");
     support::write_config(
@@ -70,11 +70,11 @@ fn a_log_directory_that_vanishes_kills_nobody() {
     let pid = daemon.pid_of("a:0");
     let line = "x".repeat(99);
     for _ in 0..30 {
-        // Enough for a rotation, which finds no directory to rename in.
+        // Enough for a rotation, which fails without a directory.
         daemon.rpc("send", json!({"process": "a", "text": format!("{line}\n")}));
     }
     daemon.signal(Signal::USR1);
-    // The next line finds no place to be written to.
+    // The next line cannot be written.
     daemon.rpc("send", json!({"process": "a", "text": "late\n"}));
     events.wait_until("trouble", |event| event["event"] == "log_failing");
     daemon.rpc("send", json!({"process": "a", "text": "kept\n"}));
@@ -88,8 +88,8 @@ fn a_log_directory_that_vanishes_kills_nobody() {
 }
 
 #[test]
-fn what_a_full_disk_costs_is_said_in_the_log() {
-    // As full as a disk can be for a user without rights: files may not grow any more.
+fn losses_on_a_full_disk_are_marked_in_the_log() {
+    // A file size limit acts like a full disk, and needs no rights.
     const TOTAL: usize = 2_000_000;
     let folder = support::folder();
     support::write_config(
@@ -151,7 +151,7 @@ fn a_signal_that_is_not_permitted_is_reported() {
     assert!(detail.contains("Operation not permitted"), "{failed}");
     assert_eq!(failed["process"], "a:0", "{failed}");
     wait_for_text(&daemon.path("tmd.log"), "Operation not permitted");
-    // It is not called stopped before it is.
+    // The state is not STOPPED before the process is gone.
     assert_eq!(daemon.status("a:0")["state"], "STOPPING");
     kill(pid, Signal::KILL);
     daemon.wait_state("a:0", "STOPPED");

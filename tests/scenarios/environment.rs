@@ -1,4 +1,4 @@
-//! What a program sees of the world.
+//! The environment that a program sees.
 
 use super::support::{self, Daemon};
 use std::fs;
@@ -60,7 +60,7 @@ fn environment_files_are_read_in_order_and_give_way_to_env() {
 }
 
 #[test]
-fn each_process_is_told_who_it_is() {
+fn each_process_receives_its_name() {
     let daemon = start(
         &format!(
             "{ONCE}\x20 a: {{cmd: 'echo $TM_PROGRAM $TM_INSTANCE $TM_PROCESS; tm status \

@@ -1,4 +1,4 @@
-//! Configs that cannot be, starts that fail, names that nobody has.
+//! Invalid configs, failing starts and unknown names.
 
 use super::support::{self, Daemon, Output};
 
@@ -73,7 +73,7 @@ fn a_start_that_fails_says_at_which_step_and_why() {
         assert!(all.contains(reason), "{program}: {all}");
         assert_eq!(daemon.status(&format!("{program}:0"))["state"], "FATAL");
     }
-    // One that fails does not keep another from being started by the same command.
+    // A failing start does not keep the same command from starting another program.
     let output = daemon.tm(&["start", "exec", "well"]);
     assert_eq!(output.code, 1, "{output:?}");
     assert_eq!(daemon.status("well:0")["state"], "RUNNING");
@@ -95,8 +95,8 @@ fn an_unknown_name_is_an_error_in_config_and_command() {
             assert!(output.stderr.contains(target), "{output:?}");
         }
     }
-    // All or nothing: a right name beside a wrong one is not acted upon.
-    assert_eq!(daemon.tm(&["stop", "web", "nobody"]).code, 1);
+    // All or nothing: one unknown name keeps the command from doing anything.
+    assert_eq!(daemon.tm(&["stop", "web", "unknown"]).code, 1);
     assert_eq!(daemon.pid_of("web:0"), pid);
     assert_eq!(daemon.tm(&["restart", "@front"]).code, 0);
     assert_ne!(daemon.pid_of("web:0"), pid);

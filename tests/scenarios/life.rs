@@ -1,11 +1,11 @@
-//! Starts, restarts, stops, reloads and what is left to read of them.
+//! Starts, restarts, stops, reloads, and the logs that they leave.
 
 use super::support::{self, Daemon, system::wait_for_text};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 #[test]
-fn what_runs_once_ends_exited_and_can_run_again() {
+fn a_program_that_runs_once_ends_exited_and_can_run_again() {
     let daemon = Daemon::start(
         "programs:\n  a: {cmd: 'echo ran >> @DIR@/ran', shell: true, starttime: 0}\n",
     );
@@ -30,14 +30,14 @@ fn a_restart_is_a_new_process_and_touches_no_other() {
     assert_ne!(daemon.pid_of("a:0"), before[0]);
     assert_eq!(daemon.pid_of("a:1"), before[1]);
     support::wait_gone(before[0]);
-    // What does not run is started.
+    // A stopped process is started.
     assert_eq!(daemon.status("b:0")["state"], "STOPPED");
     assert_eq!(daemon.tm(&["restart", "b"]).code, 0);
     assert_eq!(daemon.status("b:0")["state"], "RUNNING");
 }
 
 #[test]
-fn what_does_not_heed_its_stop_signal_can_be_forced() {
+fn a_process_that_ignores_its_stop_signal_can_be_forced() {
     let daemon = Daemon::start(
         "programs:\n  a: {cmd: '@BIN@/ignore_term', starttime: 0, stoptime: 1000,\n\
          \x20   stdout: '@DIR@/log'}\n",
@@ -81,7 +81,7 @@ fn a_reload_with_a_change_restarts_only_what_changed() {
 }
 
 #[test]
-fn output_goes_on_through_a_pipe() {
+fn output_continues_through_a_pipe() {
     let daemon = Daemon::start(
         "programs:\n  a: {cmd: 'for i in $(seq 500); do echo line $i; done', shell: true,\n\
          \x20   starttime: 0, autorestart: never}\n",
@@ -97,7 +97,7 @@ fn output_goes_on_through_a_pipe() {
     let consumed = consumer.expect("sha256sum is installed").stdout;
     assert_eq!(String::from_utf8_lossy(&consumed), direct.stdout);
     assert!(logs.wait().expect("it ends").success());
-    // One that stops reading is no trouble for anybody.
+    // A reader that stops disturbs no other client.
     let mut tm = support::command("tm", daemon.dir());
     tm.args(["logs", "a"]).env("TM_SOCKET", daemon.socket());
     let mut logs = tm.stdout(Stdio::piped()).spawn().expect("tm can be run");

@@ -1,4 +1,4 @@
-//! The behaviours that dinit's integration tests look at, as far as they exist here.
+//! The behaviours in dinit's integration tests that exist here, too.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -7,9 +7,12 @@ mod environment;
 mod faults;
 mod life;
 
-/// A scenario there, and the test here.
+/// Scenarios of dinit, and the tests here.
 const COVERED: &[(&str, &str)] = &[
-    ("basic", "what_runs_once_ends_exited_and_can_run_again"),
+    (
+        "basic",
+        "a_program_that_runs_once_ends_exited_and_can_run_again",
+    ),
     (
         "environ",
         "a_program_sees_the_daemons_environment_with_its_own_over_it",
@@ -18,12 +21,12 @@ const COVERED: &[(&str, &str)] = &[
         "environ2",
         "environment_files_are_read_in_order_and_give_way_to_env",
     ),
-    ("ps-environ", "each_process_is_told_who_it_is"),
+    ("ps-environ", "each_process_receives_its_name"),
     ("var-subst", "variables_are_filled_in_and_stay_one_word"),
     ("restart", "a_restart_is_a_new_process_and_touches_no_other"),
     (
         "force-stop",
-        "what_does_not_heed_its_stop_signal_can_be_forced",
+        "a_process_that_ignores_its_stop_signal_can_be_forced",
     ),
     ("check-lint", "a_config_is_checked_without_running_anything"),
     (
@@ -43,12 +46,12 @@ const COVERED: &[(&str, &str)] = &[
         "dep-not-found",
         "an_unknown_name_is_an_error_in_config_and_command",
     ),
-    ("log-via-pipe", "output_goes_on_through_a_pipe"),
+    ("log-via-pipe", "output_continues_through_a_pipe"),
     ("catlog", "logs_are_there_after_the_end_and_over_runs"),
     ("xdg-config", "a_config_is_found_where_xdg_says"),
 ];
 
-/// What has to be there before a scenario can be one of ours.
+/// Scenarios that need a missing feature, and that feature.
 const WAITING: &[(&str, &str)] = &[
     ("add-rm-dep", "depends_on"),
     ("before-after", "depends_on"),
@@ -74,7 +77,7 @@ fn every_scenario_has_its_test() {
         let found = sources.iter().filter(|text| text.contains(&wanted)).count();
         assert_eq!(found, 1, "{scenario}: {test}");
     }
-    // A scenario whose feature exists is to be written, not to be waited for.
+    // A scenario whose feature exists needs a test.
     let folder = support::folder();
     for (scenario, feature) in WAITING {
         let key = feature.split([' ', ':']).next().unwrap_or_default();

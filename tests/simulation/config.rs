@@ -18,7 +18,7 @@ pub fn programs(random: &mut Random) -> Vec<Program> {
     programs
 }
 
-/// One reload's worth of changes; sometimes none.
+/// Returns the changes of one reload, sometimes none.
 pub fn edit(programs: &mut Vec<Program>, random: &mut Random) {
     for _ in 0..random.below(4) {
         let at = random.below(programs.len());
@@ -87,7 +87,7 @@ fn command(random: &mut Random) -> Vec<String> {
     vec![word.to_string()]
 }
 
-/// Another value, perhaps, of one key.
+/// Changes one key, perhaps to the same value.
 fn edit_launch(launch: &mut Launch, random: &mut Random) {
     let word = random
         .pick(&["/one", "/two/{instance}", "/{vars.color}"])
@@ -114,7 +114,7 @@ fn edit_launch(launch: &mut Launch, random: &mut Random) {
     }
 }
 
-/// Mostly what a living process can take over.
+/// Changes a key, mostly one that a living process can apply.
 fn edit_log(launch: &mut Launch, random: &mut Random) {
     let new = log(random);
     for sink in [&mut launch.stdout, &mut launch.stderr] {

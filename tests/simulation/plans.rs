@@ -1,9 +1,9 @@
-//! What a reload said it would do, what it did, and what it had to leave alone.
+//! Compares a reload's plan with its effects, and checks that unchanged programs stay untouched.
 
 use std::collections::BTreeSet;
 use taskmaster::supervisor::*;
 
-/// The plan was what happened.
+/// Fails unless the reload did what its plan lists.
 pub fn check_plan(plan: &Plan, before: &Supervisor, supervisor: &Supervisor) {
     if before.is_shutting_down() {
         return;
@@ -44,7 +44,7 @@ pub fn check_plan(plan: &Plan, before: &Supervisor, supervisor: &Supervisor) {
     }
 }
 
-/// What is the same in both configs is as it was, to the last field, and nothing was done to it.
+/// Fails unless programs that are equal in both configs kept every field and caused no effect.
 pub fn check_untouched(
     programs: &[Program],
     before: &Supervisor,
@@ -58,7 +58,7 @@ pub fn check_untouched(
             continue;
         };
         let launch = program.launch.expand(program, process.instance);
-        // A factor that is no number differs from itself: then the policy is new.
+        // A factor of NaN differs from itself, which makes the policy a new one.
         if *policy != program.policy || process.launch != launch {
             continue;
         }
@@ -77,12 +77,12 @@ pub fn check_untouched(
     }
 }
 
-/// Of a program's processes that go, the highest goes first.
+/// Fails unless the processes of a program are removed from the highest number down.
 pub fn check_order(before: &Supervisor, after: &Supervisor, caused: &[Effect]) {
     let mut latest: Option<&Process> = None;
     let mut seen = BTreeSet::new();
     for id in caused.iter().filter_map(concerns) {
-        // One that was on its way out takes no notice, but perhaps of a new policy.
+        // A process that is already stopping changes at most its policy.
         let there = |process: &&Process| !process.removed && process.state != State::Stopping;
         let Some(process) = before.process(id).filter(there) else {
             continue;

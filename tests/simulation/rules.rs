@@ -1,10 +1,10 @@
-//! The rules of a process's life, told a second time: what must come of what is known.
+//! The rules of a process's life, implemented a second time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 use taskmaster::supervisor::*;
 
-/// What the shadow knows of one process.
+/// The shadow's state of one process.
 #[derive(Debug, Clone)]
 pub struct Slot {
     pub name: String,
@@ -20,7 +20,7 @@ pub struct Slot {
     pub restarts: u32,
     /// Spawns since RUNNING or an explicit start.
     pub attempts: u32,
-    /// The policy stayed the same during those.
+    /// Whether the policy stayed the same during those attempts.
     pub steady: bool,
     pub stragglers: u32,
     pub count_due: bool,
@@ -51,12 +51,12 @@ pub fn after_stop(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<S
     }
 }
 
-/// Whether there is a leader, or one to come; else a start waits for stragglers to go.
+/// Whether a leader lives or is being spawned. If not, the start waits for stragglers to end.
 fn begun(slot: &Slot) -> bool {
     slot.spawn_out || slot.spawned_at.is_some()
 }
 
-/// Where STOPPING is when something of it has been heard of.
+/// Returns the state after a report about a process in STOPPING.
 pub fn after_stopping(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<State> {
     if begun(slot) || sweeps(slot, programs) {
         return Some(State::Stopping);
@@ -118,7 +118,7 @@ pub fn after_renewal(
     }
 }
 
-/// What only a new process can take over.
+/// Blanks the settings that a living process can apply.
 fn without_live_keys(launch: &Launch) -> Launch {
     let mut launch = launch.clone();
     for sink in [&mut launch.stdout, &mut launch.stderr] {
@@ -132,7 +132,7 @@ fn without_live_keys(launch: &Launch) -> Launch {
     launch
 }
 
-/// The delay of the retry after so many failures, told without powers.
+/// Computes the delay before a retry without powers, unlike the supervisor.
 pub fn delay(failures: u32, policy: &Policy) -> Duration {
     let restart = policy.restart;
     if failures == 0 {

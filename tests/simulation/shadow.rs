@@ -1,5 +1,4 @@
-//! What the supervisor must have done: a second, simpler telling of the rules, kept beside the
-//! first one and compared after every event.
+//! A second, simpler implementation of the supervisor's rules. Both are compared after every event.
 
 use super::clock::Clock;
 use super::rules::*;
@@ -17,14 +16,14 @@ pub struct Shadow {
     pub clock: Clock,
 }
 
-/// More than a slow start, a stop and the killing of all that is left can take together.
+/// More than a slow start, a stop and the killing of stragglers can take together.
 const STOP_MAX: Duration = Duration::from_secs(6);
 
-/// What must come of one process: a state, or that it is forgotten.
+/// The expected state of each process; none means that it is forgotten.
 type Expected = BTreeMap<ProcessId, Option<State>>;
 
 impl Shadow {
-    /// Takes in what is about to be handed to the supervisor; tells what must come of it.
+    /// Takes in an event that the supervisor is about to get. Returns the expected states.
     pub fn expect(&mut self, event: &Event, now: Time) -> Expected {
         let mut all = Expected::new();
         let (id, expected) = match event {
@@ -83,11 +82,7 @@ impl Shadow {
 
     fn spawned(&mut self, id: ProcessId, now: Time) -> Option<Option<State>> {
         let slot = self.slots.get_mut(&id)?;
-        assert!(
-            slot.spawn_out,
-            "{}: an answer that nobody waits for",
-            slot.name
-        );
+        assert!(slot.spawn_out, "{}: an answer without a spawn", slot.name);
         slot.spawn_out = false;
         slot.spawned_at = Some(now);
         let at_once = policy(slot, &self.programs).starttime.is_zero();
@@ -99,11 +94,7 @@ impl Shadow {
 
     fn spawn_failed(&mut self, id: ProcessId) -> Option<Option<State>> {
         let slot = self.slots.get_mut(&id)?;
-        assert!(
-            slot.spawn_out,
-            "{}: an answer that nobody waits for",
-            slot.name
-        );
+        assert!(slot.spawn_out, "{}: an answer without a spawn", slot.name);
         slot.spawn_out = false;
         Some(match slot.state {
             State::Starting => Some(after_failure(slot, &self.programs)),
@@ -171,7 +162,7 @@ impl Shadow {
                 .spawned_at
                 .is_some_and(|at| at + program.policy.starttime <= now);
             if retuned && expected == Some(State::Starting) && lived_long {
-                // Only a leader that lives can have lived for the new starttime.
+                // The new starttime counts only for a living leader.
                 if slot.state == State::Starting {
                     expected = Some(State::Running);
                 }
@@ -180,7 +171,7 @@ impl Shadow {
         }
     }
 
-    /// Takes in an effect; `by_timer` when a timeout caused it.
+    /// Takes in an effect. `by_timer` means that a timeout caused it.
     pub fn effect(
         &mut self,
         effect: &Effect,
@@ -400,7 +391,7 @@ impl Shadow {
         }
     }
 
-    /// Compares everything after an event has been dealt with.
+    /// Compares both implementations after an event.
     pub fn compare(&mut self, supervisor: &Supervisor, expected: &Expected) {
         let ids: Vec<ProcessId> = supervisor.processes().map(|process| process.id).collect();
         for id in ids {
@@ -429,7 +420,11 @@ impl Shadow {
                 "{}",
                 slot.name
             );
-            assert_eq!(slot.reconfigured, 0, "{}: not told of its log", slot.name);
+            assert_eq!(
+                slot.reconfigured, 0,
+                "{}: its log is not reconfigured",
+                slot.name
+            );
             let seen = (
                 process.failures,
                 process.restarts,
@@ -451,7 +446,7 @@ impl Shadow {
         assert_eq!(supervisor.poll_timeout(), due, "the next timeout");
     }
 
-    /// With nothing left to happen, everything is as it is wanted.
+    /// Fails unless every process is in its wanted state when no event is left.
     pub fn expect_settled(&self, supervisor: &Supervisor) {
         for process in supervisor.processes() {
             let settled = match process.desired {

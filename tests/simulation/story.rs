@@ -1,4 +1,4 @@
-//! One story: users do things, the world goes its way, and all of it is watched.
+//! One story: users act, the world acts, and every step is checked.
 
 use super::config;
 use super::plans;
@@ -8,7 +8,7 @@ use super::world::World;
 use std::collections::BTreeMap;
 use taskmaster::supervisor::*;
 
-/// Far more than any story has; one that does not end is a failure.
+/// Far more events than any story has. A story that reaches it does not end.
 const EVENTS_MAX: u64 = 200_000;
 
 pub fn tell(seed: u64, aloud: bool) -> Story {
@@ -57,7 +57,7 @@ impl Story {
         self.world.lifetimes
     }
 
-    /// Users do something every now and then, and the world goes its way between.
+    /// Lets users act now and then, and the world in between.
     fn restless_days(&mut self) {
         for _ in 0..20 + self.random.below(30) {
             let pause = self.random.millis(1500);
@@ -66,8 +66,8 @@ impl Story {
         }
     }
 
-    /// Nobody does anything, and what starts now behaves (or never starts again): things must
-    /// come to rest as wanted.
+    /// Users do nothing, and new processes behave well or never start. The processes must reach
+    /// their wanted states.
     fn calm(&mut self) {
         self.world.calm = true;
         self.world.doomed = self.random.percent(25);
@@ -88,7 +88,7 @@ impl Story {
     }
 
     fn end(&mut self) {
-        // Often in the middle of something, and impatiently.
+        // Often in the middle of something, and with a second signal.
         if self.random.percent(70) {
             self.event(Event::Shutdown);
             let patience = self.random.millis(3000);
@@ -161,7 +161,7 @@ impl Story {
         self.configure(programs);
     }
 
-    /// Twice in the same moment: the last one wins, and one that changes nothing does nothing.
+    /// Reloads twice in one moment. The last reload wins, and one without changes does nothing.
     fn reload_twice(&mut self) {
         let first = self.programs.clone();
         self.reload();
@@ -192,19 +192,19 @@ impl Story {
         plans::check_order(&before, &self.supervisor, caused);
     }
 
-    /// The daemon is stopped for a while: all that was due comes at once, late.
+    /// Stops the daemon for a while, so that all pending events come late and at once.
     fn freeze(&mut self) {
         let span = self.random.millis(10_000);
         self.now = self.now + span;
         self.say(|| format!("after {span:?} without the daemon"));
         self.shadow.clock.froze(span, self.now);
         if self.random.percent(30) {
-            // What users asked for in the meantime may come first.
+            // Requests that users sent in the meantime may come first.
             self.use_it();
         }
     }
 
-    /// Whatever state it is in, it can be told why.
+    /// Fails unless every state has an explanation.
     fn explain(&self) {
         for process in self.supervisor.processes() {
             let policy = self.supervisor.policy(process.id).expect("a policy");
@@ -213,7 +213,7 @@ impl Story {
         }
     }
 
-    /// Lets everything happen up to a time, or until nothing is left to happen.
+    /// Runs all events up to a time, or until none is left.
     fn pass(&mut self, until: Option<Time>) {
         loop {
             let timeout = self.supervisor.poll_timeout();
@@ -231,7 +231,7 @@ impl Story {
             self.now = next;
             let world_due = happening.is_some_and(|due| due <= next);
             let timer_due = timeout.is_some_and(|due| due <= next);
-            // What is due at once comes in either order.
+            // Events of the same time come in either order.
             if world_due && (!timer_due || self.random.percent(50)) {
                 for event in self.world.happen(next, &mut self.random) {
                     self.event(event);

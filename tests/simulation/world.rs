@@ -1,23 +1,23 @@
 //! A world of misbehaving processes: they die at any moment, ignore signals, fail to start,
-//! leave others behind, and are heard of late.
+//! leave others behind, and report late.
 
 use super::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use taskmaster::supervisor::*;
 
-/// What the world still has to do or to tell, in order of time.
+/// Pending happenings and reports, in order of time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     /// The answer to a spawn.
     Answer(ProcessId),
     /// The leader with this pid dies, if it still lives: with a code, or by a signal.
     Death(ProcessId, i32, i32, bool),
-    /// The daemon hears of the death.
+    /// The daemon learns of the death.
     Notice(ProcessId),
-    /// The daemon counts what is left.
+    /// The daemon counts the stragglers.
     Count(ProcessId),
-    /// One that was left behind dies.
+    /// A straggler dies.
     StragglerDeath(ProcessId, u64),
 }
 
@@ -29,7 +29,7 @@ struct Body {
     group: i32,
     stragglers: Vec<Straggler>,
     count_due: bool,
-    /// Everything of it is being killed until nothing is left.
+    /// The daemon kills its leader and stragglers until none is left.
     killing: bool,
 }
 
@@ -38,7 +38,7 @@ struct Leader {
     pid: i32,
     dead: Option<Exit>,
     ignores: bool,
-    /// What it will leave behind.
+    /// The stragglers that it will leave behind.
     children: Vec<Straggler>,
 }
 
@@ -56,9 +56,9 @@ pub struct World {
     count: u64,
     /// Leaders that have lived.
     pub lifetimes: u64,
-    /// From now on everything that starts behaves well.
+    /// Whether every new process behaves well.
     pub calm: bool,
-    /// From then on nothing starts at all.
+    /// From then on every start fails.
     pub doomed: bool,
 }
 
@@ -147,7 +147,7 @@ impl World {
         }
     }
 
-    /// Somebody else, or `tm signal`, kills something of it: the leader, or what it left.
+    /// Another user or `tm signal` kills its leader or a straggler.
     pub fn strike(&mut self, id: ProcessId, now: Time, random: &mut Random) {
         let Some(body) = self.bodies.get(&id) else {
             return;
@@ -167,7 +167,7 @@ impl World {
         }
     }
 
-    /// The daemon has forgotten the process: it must be gone.
+    /// Fails unless the process that the daemon has forgotten is gone.
     pub fn release(&mut self, id: ProcessId, policy: &Policy) {
         if self.bodies.contains_key(&id) {
             self.expect_gone(id, policy);
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// Nothing of it may be left, as far as its kill mode promises.
+    /// Fails if a part of it is left that its kill mode ends.
     pub fn expect_gone(&self, id: ProcessId, policy: &Policy) {
         let Some(body) = self.bodies.get(&id) else {
             return;
@@ -189,7 +189,7 @@ impl World {
         self.expect_no_stragglers(id, policy);
     }
 
-    /// No leader may have left anything, as far as its kill mode promises.
+    /// Fails if stragglers are left that its kill mode ends.
     pub fn expect_no_stragglers(&self, id: ProcessId, policy: &Policy) {
         let left = self
             .bodies
@@ -199,7 +199,7 @@ impl World {
         assert!(!swept || left.is_empty(), "{id:?} left {left:?}");
     }
 
-    /// The pid the daemon has to know, if any.
+    /// Returns the pid that the daemon must know, if any.
     pub fn pid(&self, id: ProcessId) -> Option<i32> {
         self.bodies
             .get(&id)?
@@ -276,7 +276,7 @@ impl World {
     }
 
     fn notice(&mut self, id: ProcessId, now: Time, random: &mut Random) -> Vec<Event> {
-        // What is left of one leader is told before the end of the next.
+        // The stragglers of one leader are reported before the end of the next.
         let mut events: Vec<Event> = self.tell_count(id).into_iter().collect();
         let body = self.body(id);
         let Some(leader) = body.leader.take() else {

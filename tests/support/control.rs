@@ -1,4 +1,4 @@
-//! The control socket, spoken by hand: the tests see what any other client would see.
+//! A minimal client of the control socket, so that the tests see the same as any client.
 
 use super::PATIENCE;
 use serde_json::{Value, json};

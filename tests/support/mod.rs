@@ -41,7 +41,7 @@ pub struct Daemon {
     checked: bool,
 }
 
-/// What a command printed and how it ended.
+/// The output and the exit code of a command.
 #[derive(Debug)]
 pub struct Output {
     /// Exit code, or 128 + signal.
@@ -69,7 +69,7 @@ impl Daemon {
         })
     }
 
-    /// The same with whatever else is done to the command; it has to answer on `socket`.
+    /// Starts `tmd` with further changes to the command. It must answer on `socket`.
     pub fn start_prepared(
         folder: tempfile::TempDir,
         socket: PathBuf,
@@ -100,12 +100,12 @@ impl Daemon {
             if began.elapsed() > PATIENCE || !system::is_alive(pid) {
                 panic!("tmd does not answer: {error}\n{}", self.log());
             }
-            // The socket may exist before it listens: look again soon even without news.
+            // The socket may exist before it listens, so try again soon even without a change.
             watch.wait(Duration::from_millis(5));
         }
     }
 
-    /// The folder that holds config, socket, log and what programs write.
+    /// The folder of config, socket, log and the files of programs.
     pub fn dir(&self) -> &Path {
         self.folder.path()
     }
@@ -131,7 +131,7 @@ impl Daemon {
         self.child.id() as i32
     }
 
-    /// What the daemon wrote on standard error so far.
+    /// Returns the daemon's standard error so far.
     pub fn log(&self) -> String {
         self.read("tmd.log")
     }
@@ -141,7 +141,7 @@ impl Daemon {
         self.tm_with_input(arguments, "")
     }
 
-    /// The same with something on standard input.
+    /// Runs a command to its end with this standard input.
     pub fn tm_with_input(&self, arguments: &[&str], input: &str) -> Output {
         let mut client = command("tm", self.dir());
         client.args(arguments).env("TM_SOCKET", self.socket());
@@ -196,7 +196,7 @@ impl Daemon {
         Events::follow(self.control(), self.path("tmd.log"))
     }
 
-    /// Waits until a process is in a state, which it may be already. Returns its row.
+    /// Waits until a process is in a state. Returns its row at once if it already is.
     pub fn wait_state(&self, process: &str, state: &str) -> Value {
         let mut events = self.events();
         loop {
@@ -208,7 +208,7 @@ impl Daemon {
         }
     }
 
-    /// Waits until a process has ended and that was announced, so that its log is whole.
+    /// Waits until a process's end is announced, so that its log is complete.
     pub fn wait_ended(&self, process: &str) {
         self.rpc("wait", json!({"targets": [process], "for": "exited"}));
     }
@@ -228,7 +228,7 @@ impl Daemon {
         kill_process(pid, signal).expect("the daemon is our child");
     }
 
-    /// Waits for the daemon's own end and checks that it left nothing. Returns its exit code.
+    /// Waits for the daemon's end and checks that it left no process. Returns its exit code.
     pub fn wait_end(&mut self) -> i32 {
         let code = wait_exit(&mut self.child, PATIENCE);
         let Some(code) = code else {
@@ -238,7 +238,7 @@ impl Daemon {
         code
     }
 
-    /// Its exit code, where it has to leave exactly these processes alive.
+    /// Returns the daemon's exit code. Fails unless exactly these processes outlive it.
     pub fn wait_end_leaving(&mut self, pids: &[i32]) -> i32 {
         let code = wait_exit(&mut self.child, PATIENCE).expect("the daemon ends");
         self.checked = true;
@@ -265,7 +265,7 @@ impl Drop for Daemon {
         if self.checked {
             return;
         }
-        // The first signal asks, the second kills what does not obey.
+        // The first signal asks the processes to end, the second kills the rest.
         for patience in [Duration::from_secs(3), PATIENCE] {
             if system::is_alive(self.pid()) {
                 self.signal(Signal::TERM);
@@ -308,8 +308,8 @@ pub fn write_config(folder: &Path, yaml: &str) -> PathBuf {
     path
 }
 
-/// One of our binaries (or any other command), at home in a folder and in an environment that
-/// does not depend on who runs the tests.
+/// Returns a command (one of our binaries or another) with a folder as its home. Its environment
+/// does not depend on the user who runs the tests.
 pub fn command(name: &str, home: &Path) -> Command {
     let ours = bin_dir().join(name);
     let mut command = Command::new(if ours.is_file() { ours } else { name.into() });
@@ -368,7 +368,7 @@ pub fn run_with_input(mut command: Command, input: &str) -> Output {
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("it is piped");
-    // A command that does not read its input is no error of the test.
+    // A command may end without reading its input.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     let code = wait_exit(&mut child, PATIENCE);

@@ -1,4 +1,4 @@
-//! What the tests ask the system: processes, files, folders.
+//! Processes, files and folders of the system, as the tests need them.
 
 use super::PATIENCE;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -89,7 +89,7 @@ pub fn wait_until_alive(pid: i32) {
     assert!(is_alive(pid), "process {pid} is gone");
 }
 
-/// Waits for a child; its exit code, or 128 + signal. None when it takes longer.
+/// Waits for a child. Returns its exit code or 128 + signal, or nothing if it takes longer.
 pub fn wait_exit(child: &mut Child, patience: Duration) -> Option<i32> {
     let pidfd = open_pidfd(child.id() as i32)?;
     if !readable(pidfd.as_fd(), patience) {
@@ -103,7 +103,7 @@ pub fn wait_exit(child: &mut Child, patience: Duration) -> Option<i32> {
     )
 }
 
-/// Every living process whose environment names this control socket: pid and command line.
+/// Lists the living processes whose environment names this control socket: pid and command line.
 pub fn processes_of(socket: &Path) -> Vec<(i32, String)> {
     let wanted = format!("TM_SOCKET={}", socket.display());
     let has = |environ: &[u8]| {
@@ -121,7 +121,7 @@ pub fn processes_of(socket: &Path) -> Vec<(i32, String)> {
     found
 }
 
-/// The children of a process that nobody has reaped.
+/// Lists the zombies among the children of a process.
 pub fn zombies_of(parent: i32) -> Vec<i32> {
     let is_zombie = |pid: &i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -193,7 +193,7 @@ impl FolderWatch {
     }
 }
 
-/// Waits until a descriptor is readable or hung up; whether it is.
+/// Waits until a descriptor is readable or hung up. Returns whether it is.
 pub fn readable(fd: BorrowedFd<'_>, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     loop {

@@ -62,7 +62,7 @@ impl Terminal {
         self.child.id() as i32
     }
 
-    /// Types something.
+    /// Types text.
     pub fn send(&mut self, keys: &str) {
         let mut rest = keys.as_bytes();
         while !rest.is_empty() {
@@ -76,7 +76,7 @@ impl Terminal {
         self.expect_screen(&format!("{text:?}"), |screen| screen.contains(text));
     }
 
-    /// Waits until the screen is as wanted.
+    /// Waits until the screen meets a condition.
     pub fn expect_screen(&mut self, what: &str, wanted: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !wanted(&self.contents()) {
@@ -90,7 +90,7 @@ impl Terminal {
         }
     }
 
-    /// What the screen shows now, trailing blanks removed.
+    /// Returns the screen's text without trailing blanks.
     pub fn contents(&self) -> String {
         self.screen.screen().contents()
     }
@@ -105,7 +105,7 @@ impl Terminal {
         &self.raw
     }
 
-    /// Takes in what comes next; false when nothing came in time, or at the end.
+    /// Reads more output. Returns false when none came in time, or at the end.
     pub fn read_until(&mut self, deadline: Instant) -> bool {
         self.read_some(deadline.saturating_duration_since(Instant::now()))
     }
@@ -135,7 +135,7 @@ impl Terminal {
         tcgetattr(&self.master).expect("a pty has settings")
     }
 
-    /// Reads to the end of the output, then waits for the command. Its exit code.
+    /// Reads to the end of the output and waits for the command. Returns its exit code.
     pub fn wait_end(&mut self) -> i32 {
         let deadline = Instant::now() + PATIENCE;
         while self.read_some(deadline.saturating_duration_since(Instant::now())) {}
@@ -144,7 +144,7 @@ impl Terminal {
         code.unwrap_or_else(|| panic!("the command does not end:\n{}", self.contents()))
     }
 
-    /// Takes in what the terminal shows next; false at its end, or when nothing came in time.
+    /// Reads more output. Returns false at the end, or when none came in time.
     fn read_some(&mut self, patience: std::time::Duration) -> bool {
         if !readable(self.master.as_fd(), patience) {
             return false;
@@ -176,7 +176,7 @@ fn size(rows: u16, cols: u16) -> Winsize {
     }
 }
 
-/// The model stands no terminal of one row, and need not be larger than anything shown.
+/// Returns a size that the model accepts: at least 2, and not larger than needed.
 fn modelled(length: u16) -> NonZero<u16> {
     NonZero::new(length.clamp(2, 1000)).expect("a screen has rows and columns")
 }

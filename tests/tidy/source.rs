@@ -14,7 +14,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Of a text that need not exist.
+    /// Creates a source from a text, without a file.
     pub fn new(path: &str, text: &str) -> Source {
         let code = if path.ends_with(".rs") {
             blank_out(text)
@@ -92,7 +92,7 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<Source>) {
     {
         let generated = ["fixtures", "man"].iter().any(|name| path.ends_with(name));
         if generated || path.extension().is_some_and(|kind| kind == "svg") {
-            // What travels on the wire, and what is generated, is as long as it is.
+            // Recorded and generated files may have any length.
             continue;
         }
         if path.is_dir() {
@@ -200,7 +200,7 @@ pub fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// The number, from 1, of the line that holds this offset.
+/// Returns the number, from 1, of the line at this offset.
 pub fn line_of(text: &str, offset: usize) -> usize {
     text[..offset].matches('\n').count() + 1
 }

@@ -135,7 +135,7 @@ fn owned((folder, modules): (String, Vec<&str>)) -> (String, Vec<String>) {
     (folder, modules.into_iter().map(str::to_string).collect())
 }
 
-/// Fails unless what is found is exactly what is known.
+/// Fails unless the found items are exactly the known ones.
 fn compare<T: PartialEq + std::fmt::Debug>(found: &[T], known: &[T]) {
     let new: Vec<&T> = found.iter().filter(|one| !known.contains(one)).collect();
     let stale: Vec<&T> = known.iter().filter(|one| !found.contains(one)).collect();
@@ -153,7 +153,7 @@ fn circles(sources: &[Source]) -> Vec<(String, Vec<String>)> {
             continue;
         };
         for target in references(source, &module) {
-            // They part in one folder, where the edge belongs.
+            // The edge belongs to the folder where both paths part.
             let shared = module.iter().zip(&target).take_while(|(a, b)| a == b);
             let depth = shared.count();
             if depth > 0 && depth < module.len() && depth < target.len() {

@@ -83,7 +83,7 @@ fn function_end(code: &str) -> Option<usize> {
     None
 }
 
-/// What its author meant to come back to.
+/// Marks of unfinished work.
 pub fn leftovers(source: &Source) -> Vec<Violation> {
     let marks = [
         concat!("TO", "DO"),
@@ -106,7 +106,7 @@ pub fn leftovers(source: &Source) -> Vec<Violation> {
     found
 }
 
-/// Tests and product code that sleep, and tests switched off without a word.
+/// Sleeps in tests and product code, and ignored tests without a reason.
 pub fn sleeping(source: &Source) -> Vec<Violation> {
     let mut found = Vec::new();
     let folders = ["src/", "tests/", "test-programs/tests/"];

@@ -28,7 +28,7 @@ fn answer(stream: &UnixStream) -> Value {
 }
 
 #[test]
-fn who_is_one_too_many_is_told_so_and_the_first_stay_served() {
+fn a_client_too_many_is_refused_and_the_first_stay_served() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,

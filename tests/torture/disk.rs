@@ -1,4 +1,4 @@
-//! A disk that takes nothing at all for a while.
+//! A disk that accepts no writes for a while.
 
 use super::ends_well;
 use super::support::{self, Daemon, is_root, skip};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 struct Disk(PathBuf);
 
 impl Disk {
-    /// None where such a thing cannot be had.
+    /// Returns nothing where the system cannot provide one.
     fn mount(folder: &Path) -> Option<Disk> {
         let (image, place) = (folder.join("image"), folder.join("disk"));
         fs::File::create(&image).ok()?.set_len(64 << 20).ok()?;
@@ -22,7 +22,7 @@ impl Disk {
             done("mount", &["-o", "loop", &image], &place)
         };
         let disk = done.then_some(Disk(place))?;
-        // Probed here, so that a test either runs as a whole or not at all.
+        // Probed here, so that a test runs completely or is skipped.
         (disk.freeze() && disk.thaw()).then_some(disk)
     }
 
@@ -59,7 +59,7 @@ fn done(command: &str, arguments: &[&str], place: &Path) -> bool {
 
 const TOTAL: usize = 6_000_000;
 
-/// What it takes, and what it answers.
+/// Sends a request and returns how long the reply took, and the reply.
 fn timed(daemon: &Daemon, method: &str, target: &str) -> Duration {
     let mut control = daemon.control();
     let began = Instant::now();
@@ -72,7 +72,7 @@ fn timed(daemon: &Daemon, method: &str, target: &str) -> Duration {
 }
 
 #[test]
-fn a_frozen_disk_slows_nobody_and_what_it_costs_is_counted() {
+fn a_frozen_disk_slows_no_client_and_losses_are_counted() {
     if !is_root() {
         skip!("needs root");
     }
@@ -83,7 +83,7 @@ fn a_frozen_disk_slows_nobody_and_what_it_costs_is_counted() {
     support::write_config(
         folder.path(),
         &format!(
-            // Lines of one byte, so that a line is never cut by what is said between them.
+            // Lines of one byte, so that a mark never cuts a line.
             "defaults: {{starttime: 0}}\n\
              programs:\n\
              \x20 flood: {{cmd: '@BIN@/flood {TOTAL} 1', autorestart: never, autostart: false,\n\
@@ -96,7 +96,7 @@ fn a_frozen_disk_slows_nobody_and_what_it_costs_is_counted() {
         ),
     );
     let daemon = Daemon::start_in(folder, &[]);
-    // A daemon with a write under way cannot even be killed: thawed before that, however it ends.
+    // A daemon with a write under way cannot be killed, so the disk is thawed first in any case.
     let _thawed = Thawed(&disk);
     for process in ["shell:0", "logged:0", "other:0"] {
         daemon.wait_state(process, "RUNNING");
@@ -108,7 +108,7 @@ fn a_frozen_disk_slows_nobody_and_what_it_costs_is_counted() {
     assert!(disk.freeze(), "it could be frozen before");
     daemon.rpc("start", json!({"targets": ["flood"], "wait": false}));
     events.wait_until("a stall", |event| event["event"] == "output_stalled");
-    // The first to wait for the disk waits a second, to be sure that it is stuck.
+    // The first writer waits a second, to be sure that the disk is stuck.
     timed(&daemon, "restart", "logged");
     for round in 0..10 {
         for (method, target) in [

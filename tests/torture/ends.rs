@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// Every pid that is shown belongs to somebody who lives, and to nobody else.
+/// Fails unless each pid in `status` is alive and shown once.
 fn cross_check(daemon: &Daemon) {
     let mut seen = BTreeSet::new();
     for row in daemon.all() {
@@ -19,7 +19,7 @@ fn cross_check(daemon: &Daemon) {
         };
         assert!(seen.insert(pid), "shown twice: {row}");
         if !is_alive(pid as i32) {
-            // It may have died since it was asked about; then the next answer knows it.
+            // It may have died since that answer; then the next one shows it.
             let name = row["name"].as_str().expect("a name");
             assert_ne!(daemon.status(name)["pid"], json!(pid), "{row}");
         }
@@ -38,7 +38,7 @@ fn all_are(daemon: &Daemon, state: &str) -> bool {
 }
 
 #[test]
-fn random_kills_under_load_are_told_as_they_are() {
+fn random_kills_under_load_are_reported_correctly() {
     let daemon = Daemon::start(
         "defaults: {autorestart: always, starttime: 0}\n\
          programs:\n\
@@ -97,7 +97,7 @@ fn hundreds_of_ends_in_one_instant_are_all_seen() {
         }
         dead.iter().for_each(|pid| support::wait_gone(*pid));
         daemon.signal(Signal::CONT);
-        // The very first answer knows all of it.
+        // The first answer shows all the deaths.
         let shown = pids_of(&daemon, program);
         let lies = shown.iter().filter(|pid| dead.contains(pid)).count();
         assert_eq!(lies, 0, "dead processes are shown as alive");
@@ -112,7 +112,7 @@ fn hundreds_of_ends_in_one_instant_are_all_seen() {
 }
 
 #[test]
-fn a_start_of_hundreds_keeps_nobody_waiting() {
+fn a_start_of_hundreds_delays_no_answer() {
     let daemon = Daemon::start(
         "programs:\n  a: {cmd: sleep 1000, starttime: 0, numprocs: 300, autostart: false}\n",
     );
@@ -216,7 +216,7 @@ fn a_daemon_that_was_stopped_catches_up_with_everything() {
             client
         })
         .collect();
-    // Longer than the retry that falls due meanwhile.
+    // Longer than the delay of the retry that comes due meanwhile.
     let mut nap = support::command("sleep", daemon.dir());
     nap.arg("1.5");
     run(nap);
@@ -239,7 +239,7 @@ fn a_daemon_that_was_stopped_catches_up_with_everything() {
 
 #[test]
 fn a_stopped_process_heeds_its_stop_signal_at_once() {
-    // One without a handler the kernel wakes to its end by itself.
+    // Without a handler, the kernel itself wakes and ends a stopped process.
     let daemon = Daemon::start(
         "programs:\n  a: {cmd: '@BIN@/trap_signal TERM', starttime: 0, stoptime: 1000,\n\
          \x20   stdout: '@DIR@/log'}\n",

@@ -1,4 +1,4 @@
-//! No more descriptors, processes, memory or bytes in a file.
+//! Limits on descriptors, processes, memory and file sizes.
 
 use super::support::system::wait_for_text;
 use super::support::{self, Daemon, bin_dir, is_root, skip};
@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 
-/// Rows in a state, once no start is under way any more.
+/// Returns the processes in a state, once no start is under way.
 fn settled(daemon: &Daemon, state: &str) -> Vec<Value> {
     let busy = |row: &Value| ["STARTING", "STOPPED"].iter().any(|s| row["state"] == *s);
     eventually(daemon, "all starts", || !daemon.all().iter().any(busy));
@@ -21,7 +21,7 @@ fn names(rows: &[Value]) -> Vec<&str> {
     rows.iter().filter_map(|row| row["name"].as_str()).collect()
 }
 
-/// Starts that fail with this error do so by name, and work again once others have stopped.
+/// Fails unless starts report this error by name, and succeed once others have stopped.
 fn fails_by_name_and_recovers(daemon: &Daemon, error: &str) {
     let failed = settled(daemon, "FATAL");
     let running = settled(daemon, "RUNNING");
@@ -46,7 +46,7 @@ fn without_descriptors_starts_fail_by_name_and_clients_wait() {
     let daemon = limited(THIRTY, "ulimit -n 60");
     let running = settled(&daemon, "RUNNING");
     let mut control = daemon.control();
-    // More than there is room for: the kernel keeps who is not accepted waiting.
+    // More clients than descriptors: the kernel keeps the others waiting.
     let crowd: Vec<UnixStream> = (0..30)
         .map(|_| {
             let mut client = UnixStream::connect(daemon.socket()).expect("it listens");
@@ -57,7 +57,7 @@ fn without_descriptors_starts_fail_by_name_and_clients_wait() {
         .collect();
     let stopped = &names(&running)[..10];
     let reply = control.call("stop", json!({"targets": stopped}));
-    assert!(reply.is_ok(), "who is inside is served: {reply:?}");
+    assert!(reply.is_ok(), "a connected client is served: {reply:?}");
     for client in crowd {
         let mut answer = String::new();
         let read = BufReader::new(client).read_line(&mut answer);
@@ -73,7 +73,7 @@ fn without_descriptors_starts_fail_by_name_and_clients_wait() {
 
 #[test]
 fn without_processes_starts_fail_by_name() {
-    // An ordinary user may run other things at the same time; this one does not.
+    // An ordinary user may run other processes at the same time; this uid has none.
     const USER: u32 = 54_321;
     if !is_root() {
         skip!("needs root");
@@ -131,7 +131,7 @@ fn without_memory_buffers_stay_small_and_the_daemon_lives() {
 }
 
 #[test]
-fn a_log_at_the_limit_of_file_sizes_is_trouble_but_not_the_end() {
+fn a_log_at_the_file_size_limit_fails_and_the_daemon_continues() {
     let daemon = limited(
         "programs:\n\
          \x20 steady: {cmd: sleep 1000, starttime: 0}\n\
@@ -146,7 +146,7 @@ fn a_log_at_the_limit_of_file_sizes_is_trouble_but_not_the_end() {
     assert!(detail.contains("File too large"), "{failing}");
     events.wait_for("flood:0", "EXITED");
     assert_eq!(daemon.status("steady:0")["restarts"], 0);
-    // Moved away by whoever rotates it, it goes on in a new file, and says what is missing.
+    // After a rotation the daemon writes to a new file, which reports the lost bytes.
     fs::rename(daemon.path("log"), daemon.path("log.old")).expect("it is there");
     daemon.signal(rustix::process::Signal::USR1);
     wait_for_text(&daemon.path("log"), "bytes lost: disk stalled]");

@@ -18,7 +18,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use support::{Control, Daemon, PATIENCE, system::FolderWatch};
 
-/// One figure of `/proc/PID/status`.
+/// Returns one figure of `/proc/PID/status`.
 fn figure(pid: i32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
     let line = status.lines().find(|line| line.starts_with(name));
@@ -26,13 +26,13 @@ fn figure(pid: i32, name: &str) -> u64 {
     value.unwrap_or_else(|| panic!("no {name} in {status}"))
 }
 
-/// The daemon's open descriptors.
+/// Counts the daemon's open descriptors.
 fn descriptors(daemon: &Daemon) -> usize {
     let folder = fs::read_dir(format!("/proc/{}/fd", daemon.pid()));
     folder.expect("it lives").count()
 }
 
-/// Looks again and again, also without news, until something holds.
+/// Checks a condition repeatedly until it is true, even if no event comes.
 fn eventually(daemon: &Daemon, what: &str, mut holds: impl FnMut() -> bool) {
     let mut watch = FolderWatch::new(daemon.dir());
     let deadline = Instant::now() + PATIENCE;
@@ -86,7 +86,7 @@ fn limited(yaml: &str, limit: &str) -> Daemon {
     start_under(folder, &["sh", "-c", &script, "sh"])
 }
 
-/// A daemon that some command executes.
+/// A daemon that another command executes.
 fn start_under(folder: tempfile::TempDir, outer: &[&str]) -> Daemon {
     let socket = folder.path().join("tmd.sock");
     Daemon::start_prepared(folder, socket.clone(), |tmd| {

@@ -1,4 +1,4 @@
-//! What processes do to their output.
+//! Processes that write, close or leave their output in odd ways.
 
 use super::support::{Daemon, kill, system::wait_for_text};
 use super::{assert_answers_within, ends_well, figure};
@@ -63,7 +63,7 @@ fn nul_and_broken_utf_8_pass_through_pipe_and_terminal() {
 }
 
 #[test]
-fn who_closes_its_output_lives_on_and_its_end_is_seen() {
+fn a_process_that_closes_its_output_lives_on_and_its_end_is_seen() {
     let daemon = Daemon::start(
         "programs:\n  a: {cmd: '@BIN@/close_stdout', starttime: 0, autorestart: never}\n\
          \x20 b: {cmd: '@BIN@/close_stdout', starttime: 0, autorestart: never, tty: true}\n",
@@ -80,7 +80,7 @@ fn who_closes_its_output_lives_on_and_its_end_is_seen() {
 }
 
 #[test]
-fn who_leaves_its_terminal_may_come_back_to_it() {
+fn a_process_may_leave_its_terminal_and_return() {
     let daemon = Daemon::start(
         "programs:\n  a: {cmd: 'mkfifo @DIR@/go; echo before; exec <&- >&- 2>&-;\n\
          \x20   read -r word < @DIR@/go; echo after $word > /dev/tty; exec sleep 1000',\n\

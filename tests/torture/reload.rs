@@ -36,7 +36,7 @@ fn a_thousand_programs_reloaded_again_and_again_touch_and_cost_nothing() {
             .iter()
             .filter(|e| e["action"] != "unchanged")
             .count();
-        // Ten get this turn's settings, ten their old ones back.
+        // Ten programs get this turn's settings, and ten get their old ones back.
         assert_eq!(changed, 20, "turn {turn}");
         memory.push(figure(daemon.pid(), "RssAnon"));
     }

@@ -180,7 +180,7 @@ impl ChordDecoder {
         while !rest.is_empty() {
             let (plain, others) = rest.split_at(self.plain_run(rest));
             self.forward(plain);
-            // One byte at a time: it may end the sequence that holds the others back.
+            // One byte at a time: it may end the sequence that delays the others.
             let (next, later) = others.split_at(others.len().min(1));
             for &byte in next {
                 self.feed_byte(byte, bracketed_paste);

@@ -25,7 +25,7 @@ const GREETING_DELAY: Duration = Duration::from_millis(100);
 /// After the end of input the process may answer: until it is quiet for this long.
 const ANSWER_QUIET: Duration = Duration::from_millis(200);
 
-/// The longest time for the whole answer.
+/// The longest time until an answer is complete.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// How long the last output may take when a signal ends the attachment.

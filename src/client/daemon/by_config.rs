@@ -38,7 +38,7 @@ enum Origin {
     /// A link at the usual path. Its target may have been taken over by another daemon.
     Link,
     /// The usual path in another user's directory. That user is trusted only if the daemon there
-    /// is the process that holds root's lock.
+    /// is the process with root's lock.
     Dropped { lock_holder: i32 },
     /// Any socket of this user: the daemon may have been started with `--socket`.
     Scan,

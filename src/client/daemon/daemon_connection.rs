@@ -155,7 +155,7 @@ impl DaemonConnection {
         self.guard.take()
     }
 
-    /// After a call that switched to frames: the stream, and a decoder that holds the bytes which
+    /// After a call that switched to frames: the stream, and a decoder with the bytes which
     /// followed the reply.
     pub(crate) fn into_frames(mut self) -> (UnixStream, FrameDecoder) {
         let mut frames = FrameDecoder::default();

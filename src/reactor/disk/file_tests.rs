@@ -47,7 +47,7 @@ fn rotation_happens_between_lines_and_keeps_the_newest_files() {
     let path = dir.path().join("a.log");
     let mut log = log(sink(&path, 20, 2));
     append(&mut log, "line 1\nline 2\nline 3");
-    append(&mut log, " goes on\nline 4\n");
+    append(&mut log, " went on\nline 4\n");
     append(&mut log, "line 5\nline 6\nline 7\nline 8\nline 9\n");
     assert_eq!(text(&path), "line 8\nline 9\n");
     assert_eq!(text(&numbered(&path, 1, "")), "line 6\nline 7\n");

@@ -56,7 +56,7 @@ pub enum Completion {
     },
     /// The answer to a batch.
     Appended {
-        /// What happened to the bytes.
+        /// The outcome for the bytes.
         result: AppendResult,
         /// The batch.
         batch: Batch,

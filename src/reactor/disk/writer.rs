@@ -14,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a pipe takes without blocking once it polls as writable, in bytes.
+/// Bytes that a writable pipe takes without blocking.
 const PIPE_BYTES: usize = 4096;
 
 /// How long a descriptor is waited for when the thread ends.
@@ -144,7 +144,7 @@ impl LogWriter {
         self.mark_dropped_lines();
         self.format.notice(line, unix_ns(), &mut self.held);
         self.lines_held = true;
-        // What cannot be written is held, and retried every second.
+        // Bytes that cannot be written are kept, and retried every second.
         if self.drain().is_ok() {
             self.held = Vec::new();
         }

@@ -296,7 +296,7 @@ impl LogFiles {
         targets.all(|target| target.feed.has_reached(output, offset))
     }
 
-    /// What is wrong with a process's logs.
+    /// The present trouble of a process's logs, if any.
     pub fn trouble(&self, id: ProcessId) -> Option<String> {
         let mut troubles = self
             .targets(id)

@@ -27,7 +27,7 @@ check "status of a stopped process exits with 3" \
 check "start again" tm start steady
 check "stop a process that ignores SIGTERM" tm stop stubborn
 check "it is STOPPED" state_is stubborn:0 STOPPED
-check "no such process" fails_with 1 tm stop nobody-knows
+check "no such process" fails_with 1 tm stop unknown
 check "doctor" tm doctor
 tm doctor 2>&1 | sed 's/^/# doctor: /' >/dev/console
 check "reload without a change" tm reload

@@ -155,7 +155,7 @@ impl LogFeed {
         self.trouble().is_some() || (self.pipeline.is_empty() && self.cursor.next(output) >= offset)
     }
 
-    /// What is wrong with the log now.
+    /// The present trouble of the log, if any.
     pub fn trouble(&self) -> Option<&str> {
         let stalled = self.backpressure.is_stalled();
         self.pipeline
