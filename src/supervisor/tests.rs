@@ -146,5 +146,5 @@ fn chdir_failure() -> SpawnFailure {
 }
 
 mod life;
-mod reload;
+mod reloads;
 mod stop;
