@@ -1,6 +1,6 @@
 //! Checks across programs: shared files and the number of processes.
 
-use super::lowering::Lowering;
+use super::lowering_context::Lowering;
 use super::node::Location;
 use super::program_entry::Lowered;
 use crate::supervisor::placeholder;

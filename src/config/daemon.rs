@@ -1,7 +1,7 @@
 //! The `daemon` section.
 
 use super::identity::{self, Wanted};
-use super::lowering::{Lowering, Table, Value};
+use super::lowering_context::{Lowering, Table, Value};
 use super::{AccessSettings, DaemonSettings, LogFormat, LogSettings, keys};
 use log::LevelFilter;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use super::diagnostics::shown;
 use super::host_environment::{UserEntry, Users};
-use super::lowering::{Lowering, Value};
+use super::lowering_context::{Lowering, Value};
 use super::{AccessSettings, Principal};
 use crate::supervisor::Identity;
 

@@ -2,7 +2,7 @@
 
 use super::diagnostics::{ConfigError, Diagnostic, Severity};
 use super::host_environment::Environment;
-use super::lowering::{Files, Lowering, ReadError};
+use super::lowering_context::{Files, Lowering, ReadError};
 use super::yaml::BYTES_MAX;
 use super::{Config, lower};
 use crate::text::error_message::without_number;

@@ -1,8 +1,8 @@
 //! Turns a config file, and those it includes, into a validated config. Pure: reads files through
-//! [`Files`](super::lowering::Files).
+//! [`Files`](super::lowering_context::Files).
 
 use super::diagnostics::shown;
-use super::lowering::{Lowering, Table, Value};
+use super::lowering_context::{Lowering, Table, Value};
 use super::node::{Location, Node, NodeKind};
 use super::program_entry::{self, Layers, Lowered};
 use super::yaml::{self, NODES_MAX};

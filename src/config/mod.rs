@@ -15,7 +15,7 @@ mod interpolate;
 mod keys;
 mod load;
 mod lower;
-mod lowering;
+mod lowering_context;
 mod node;
 mod placeholder_checks;
 mod program_entry;

@@ -1,7 +1,7 @@
 //! Reports placeholders that were probably mistyped. `supervisor::placeholder` defines and expands
 //! them.
 
-use super::lowering::{Lowering, Value};
+use super::lowering_context::{Lowering, Value};
 use crate::supervisor::placeholder::{Placeholder, braces};
 use crate::text::suggest;
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use super::diagnostics::shown;
 use super::identity::{self, Wanted};
-use super::lowering::{Lowering, Table, Value};
+use super::lowering_context::{Lowering, Table, Value};
 use super::node::{Location, NodeKind};
 use super::placeholder_checks::{Vars, placeholders};
 use super::streams::{self, SinkStream};

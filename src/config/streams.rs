@@ -2,7 +2,7 @@
 
 use super::diagnostics::shown;
 use super::keys;
-use super::lowering::{Lowering, Value};
+use super::lowering_context::{Lowering, Value};
 use super::node::NodeKind;
 use super::placeholder_checks::{Vars, placeholders};
 use super::values::{boolean_help, boolean_of};

@@ -2,7 +2,7 @@
 
 use super::diagnostics::shown;
 use super::interpolate::interpolate;
-use super::lowering::{Lowering, Value, found};
+use super::lowering_context::{Lowering, Value, found};
 use super::node::{NodeKind, Scalar};
 use super::quantity;
 use crate::text::suggest::did_you_mean;
