@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::{arbitrary, fuzz_target};
-use taskmaster::terminal::{Scanner, Handler, Terminal};
+use taskmaster::terminal::{Handler, Scanner, Terminal};
 
 #[derive(Debug, Clone, Copy, arbitrary::Arbitrary)]
 struct Input<'a> {

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use taskmaster::wire::{
-    Call, Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, LineDecoder, PAYLOAD_MAX, Message,
+    Call, Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, LineDecoder, Message, PAYLOAD_MAX,
     flags,
 };
 
