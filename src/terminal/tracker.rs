@@ -105,7 +105,7 @@ impl Tracker {
     /// The output that turns off every mode that is on, for the terminal of a client that
     /// detaches. Leaves all other modes alone.
     ///
-    /// Always ends with a reset of the pen; see [`Tracker::is_left_on`].
+    /// Always ends with a reset of the pen; see `is_left_on`.
     pub fn reset_sequence(&self) -> Vec<u8> {
         let state = &self.state;
         let mut out = Vec::new();

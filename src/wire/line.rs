@@ -31,7 +31,7 @@ impl fmt::Display for LineError {
 }
 
 impl LineDecoder {
-    /// Lines of at most `limit` bytes. A client accepts more than [`LINE_MAX`] from its daemon: the
+    /// Lines of at most `limit` bytes. A client accepts more than `LINE_MAX` from its daemon: the
     /// status of thousands of processes is one reply.
     pub fn with_limit(limit: usize) -> Self {
         LineDecoder {

@@ -13,7 +13,7 @@ pub struct HelloReply {
     pub version: String,
     /// The protocol version.
     pub protocol: u32,
-    /// See [`super::FEATURES`].
+    /// See `wire::FEATURES`.
     pub features: Vec<String>,
     /// The daemon's process id.
     pub pid: i32,

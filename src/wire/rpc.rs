@@ -41,7 +41,7 @@ pub enum Id {
 /// An error answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RpcError {
-    /// One of [`code`].
+    /// One of `wire::code`.
     pub code: i64,
     /// One line for people.
     pub message: String,
