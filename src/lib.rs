@@ -5,6 +5,8 @@
 //! [`reactor`] around it makes all system calls and decides nothing. `ARCHITECTURE.md` explains
 //! the structure.
 
+#![warn(unreachable_pub)]
+
 pub mod client;
 pub mod config;
 pub mod reactor;

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Monotonic time since the daemon's start, read once a turn.
 #[derive(Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     origin: Instant,
     now: Time,
 }
 
 impl Clock {
     /// A clock that starts at zero.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Clock {
             origin: Instant::now(),
             now: Time::default(),
@@ -23,30 +23,30 @@ impl Clock {
     }
 
     /// Reads the clock. Everything in one turn happens at the same time.
-    pub fn tick(&mut self) -> Time {
+    pub(crate) fn tick(&mut self) -> Time {
         self.now = Time(self.origin.elapsed());
         self.now
     }
 
     /// The time of this turn.
-    pub fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         self.now
     }
 
     /// Time since the turn's time was read.
-    pub fn spent(&self) -> Duration {
+    pub(crate) fn spent(&self) -> Duration {
         self.origin.elapsed().saturating_sub(self.now.0)
     }
 
     /// A point in monotonic time by the wall clock, as RFC 3339 with milliseconds.
-    pub fn rfc3339(&self, time: Time) -> String {
+    pub(crate) fn rfc3339(&self, time: Time) -> String {
         let back = Time(self.origin.elapsed()).since(time);
         timestamp::rfc3339(unix_ns().saturating_sub(timestamp::nanoseconds(back)))
     }
 }
 
 /// Unix time in nanoseconds; 0 when the wall clock is before 1970.
-pub fn unix_ns() -> u64 {
+pub(super) fn unix_ns() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -55,7 +55,7 @@ pub fn unix_ns() -> u64 {
 
 /// A deadline of the reactor's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Timer {
+pub(crate) enum Timer {
     /// A pending request times out; its number.
     RequestTimeout(u64),
     /// Connections without a valid request are checked.
@@ -76,23 +76,23 @@ pub enum Timer {
 
 /// Deadlines, the nearest first.
 #[derive(Debug, Default)]
-pub struct Timers {
+pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(Time, Timer)>>,
 }
 
 impl Timers {
     /// Adds a deadline.
-    pub fn add(&mut self, at: Time, timer: Timer) {
+    pub(crate) fn add(&mut self, at: Time, timer: Timer) {
         self.heap.push(Reverse((at, timer)));
     }
 
     /// The nearest deadline.
-    pub fn next(&self) -> Option<Time> {
+    pub(crate) fn next(&self) -> Option<Time> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Takes the nearest timer that is due.
-    pub fn due(&mut self, now: Time) -> Option<Timer> {
+    pub(crate) fn due(&mut self, now: Time) -> Option<Timer> {
         if self.next()? > now {
             return None;
         }

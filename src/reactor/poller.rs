@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The kind of a file descriptor in the poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventSource {
+pub(crate) enum EventSource {
     /// The daemon's signals.
     Signals,
     /// The listening socket.
@@ -30,21 +30,21 @@ pub enum EventSource {
 
 /// The poll, and the table of its sources.
 #[derive(Debug)]
-pub struct Poller {
+pub(crate) struct Poller {
     poll: Poll,
     entries: Slab<(u32, EventSource)>,
     generation: u32,
 }
 
 /// The token of the disk thread's waker, which has no entry in the table.
-pub const WAKE: Token = Token(usize::MAX - 1);
+pub(super) const WAKE: Token = Token(usize::MAX - 1);
 
 impl Poller {
     /// An empty table.
     ///
     /// # Errors
     /// When the kernel gives no epoll instance.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Poller {
             poll: Poll::new()?,
             entries: Slab::new(),
@@ -56,7 +56,7 @@ impl Poller {
     ///
     /// # Errors
     /// When the kernel gives no eventfd.
-    pub fn waker(&self) -> io::Result<Waker> {
+    pub(crate) fn waker(&self) -> io::Result<Waker> {
         Waker::new(self.poll.registry(), WAKE)
     }
 
@@ -64,7 +64,11 @@ impl Poller {
     ///
     /// # Errors
     /// When epoll fails. An interrupted wait is not an error.
-    pub fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             other => other,
@@ -75,7 +79,7 @@ impl Poller {
     ///
     /// # Errors
     /// When the kernel refuses it.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         fd: impl AsFd,
         source: EventSource,
@@ -100,7 +104,12 @@ impl Poller {
     ///
     /// # Errors
     /// When the kernel refuses it.
-    pub fn reregister(&self, fd: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
+    pub(crate) fn reregister(
+        &self,
+        fd: impl AsFd,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
         let raw = fd.as_fd().as_raw_fd();
         let registry = self.poll.registry();
         registry.reregister(&mut SourceFd(&raw), token, interest)
@@ -108,7 +117,7 @@ impl Poller {
 
     /// Stops watching. Call it before the descriptor is closed: a duplicate in a child would keep
     /// raising events with the old token.
-    pub fn remove(&mut self, fd: impl AsFd, token: Token) {
+    pub(crate) fn remove(&mut self, fd: impl AsFd, token: Token) {
         if self.source(token).is_some() {
             self.entries.remove(slot_of(token));
             let raw = fd.as_fd().as_raw_fd();
@@ -118,7 +127,7 @@ impl Poller {
     }
 
     /// The source of a token; none for a stale one.
-    pub fn source(&self, token: Token) -> Option<EventSource> {
+    pub(crate) fn source(&self, token: Token) -> Option<EventSource> {
         let (generation, source) = self.entries.get(slot_of(token))?;
         (*generation as usize == token.0 >> 32).then_some(*source)
     }

@@ -177,8 +177,11 @@ fn a_crash_loop_at_full_speed_leaves_time_for_others() {
         let median = times[times.len() / 2];
         assert!(median < Duration::from_millis(5), "{median:?}");
     }
-    let after = daemon.status("crash:0")["restarts"].as_u64();
-    assert!(after > before, "{before:?} {after:?}: it does not loop");
+    // On a busy machine 200 answers may take less time than one restart.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while daemon.status("crash:0")["restarts"].as_u64() <= before {
+        assert!(Instant::now() < deadline, "it does not loop");
+    }
     assert_eq!(daemon.status("steady:0")["restarts"], 0);
     let output = daemon.tm(&["restart", "crash:1"]);
     assert_eq!(output.code, 0, "{output:?}");

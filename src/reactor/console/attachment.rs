@@ -14,7 +14,7 @@ const BLOCKED_MAX: Duration = Duration::from_secs(5);
 impl Consoles<'_> {
     /// Handles the next frame of an attached or following client. Returns `false` when there is
     /// none.
-    pub fn next_frame(&mut self, client: ConnectionId) -> bool {
+    pub(crate) fn next_frame(&mut self, client: ConnectionId) -> bool {
         let Some(connection) = self.clients.connection_mut(client) else {
             return false;
         };
@@ -111,7 +111,7 @@ impl Consoles<'_> {
     }
 
     /// The process reads its input again: its paused clients are read again.
-    pub fn input_writable(&mut self, id: ProcessId) {
+    pub(crate) fn input_writable(&mut self, id: ProcessId) {
         let Some(io) = self.processes.io_mut(id) else {
             return;
         };
@@ -124,7 +124,7 @@ impl Consoles<'_> {
     }
 
     /// An attached client is gone: another one may become the driver.
-    pub fn client_gone(&mut self, client: ConnectionId, id: ProcessId) {
+    pub(crate) fn client_gone(&mut self, client: ConnectionId, id: ProcessId) {
         let Some(io) = self.processes.io_mut(id) else {
             return;
         };
@@ -143,7 +143,7 @@ impl Consoles<'_> {
     }
 
     /// Answers terminal queries of a process while no client that could is attached.
-    pub fn answer_queries(&mut self, id: ProcessId) {
+    pub(crate) fn answer_queries(&mut self, id: ProcessId) {
         let Some(io) = self.processes.io_mut(id) else {
             return;
         };
@@ -164,7 +164,7 @@ impl Consoles<'_> {
 
     /// Whether a process has to wait for a client that must not skip output and is far behind. The
     /// wait is bounded, so that a client that reads nothing cannot stop the process.
-    pub fn blocks_reading(&mut self, id: ProcessId) -> bool {
+    pub(crate) fn blocks_reading(&mut self, id: ProcessId) -> bool {
         let Some(io) = self.processes.io(id) else {
             return false;
         };

@@ -27,7 +27,7 @@ pub(super) const SIDE_MAX: u16 = 4096;
 impl Consoles<'_> {
     /// Attaches a client to a process. Returns the reply, and the attachment to
     /// [`switch`](Self::switch) to after it.
-    pub fn attach(
+    pub(crate) fn attach(
         &mut self,
         client: ConnectionId,
         process: &Process,
@@ -80,7 +80,7 @@ impl Consoles<'_> {
     }
 
     /// Switches a client to frames, after its reply.
-    pub fn switch(&mut self, client: ConnectionId, attachment: Attachment) {
+    pub(crate) fn switch(&mut self, client: ConnectionId, attachment: Attachment) {
         let id = attachment.process;
         if let Some(connection) = self.clients.connection_mut(client) {
             connection.switch(Mode::Attached(attachment));
@@ -91,7 +91,7 @@ impl Consoles<'_> {
     }
 
     /// `detach`: the driver, or all clients.
-    pub fn detach(&mut self, id: ProcessId, all: bool) -> DetachReply {
+    pub(crate) fn detach(&mut self, id: ProcessId, all: bool) -> DetachReply {
         let clients = match self.processes.io(id) {
             Some(io) if all => io.clients.clone(),
             Some(io) => {
@@ -116,7 +116,7 @@ impl Consoles<'_> {
 ///
 /// # Errors
 /// When `terminal` is the device number of such a terminal.
-pub fn reject_own_terminal(processes: &Processes, terminal: u64) -> Result<(), RpcError> {
+pub(crate) fn reject_own_terminal(processes: &Processes, terminal: u64) -> Result<(), RpcError> {
     if terminal == 0 {
         return Ok(());
     }
@@ -134,7 +134,7 @@ pub fn reject_own_terminal(processes: &Processes, terminal: u64) -> Result<(), R
 }
 
 /// `peek`: the screen as text.
-pub fn peek(io: &ProcessIo, params: &PeekParams) -> PeekReply {
+pub(crate) fn peek(io: &ProcessIo, params: &PeekParams) -> PeekReply {
     let (rows, cols) = io.size;
     let wanted = params.history.min(PEEK_HISTORY_MAX) as usize;
     let Some(terminal) = &io.terminal else {

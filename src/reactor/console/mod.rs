@@ -12,7 +12,7 @@ use crate::reactor::process::processes::Processes;
 use crate::supervisor::{Supervisor, Time};
 
 /// The parts that consoles join, for the time of one call.
-pub struct Consoles<'a> {
+pub(crate) struct Consoles<'a> {
     /// The attached clients.
     pub clients: &'a mut Clients,
     /// The processes they are attached to.

@@ -12,7 +12,7 @@ const NOTICES_MAX: usize = 32;
 
 impl Consoles<'_> {
     /// Sends attached clients the notice of a change of state.
-    pub fn on_transition(&mut self, transition: &Transition) {
+    pub(crate) fn on_transition(&mut self, transition: &Transition) {
         let id = transition.id;
         let Some(io) = self.processes.io_mut(id) else {
             return;
@@ -48,7 +48,7 @@ impl Consoles<'_> {
     }
 
     /// The process was removed from the config.
-    pub fn on_removed(&mut self, id: ProcessId) {
+    pub(crate) fn on_removed(&mut self, id: ProcessId) {
         let Some(io) = self.processes.io(id) else {
             return;
         };

@@ -18,14 +18,14 @@ const RESIZE_PAUSE: Duration = Duration::from_millis(100);
 
 /// When the size of a terminal may change again.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ResizeDebounce {
+pub(crate) struct ResizeDebounce {
     not_before: Time,
     timer_armed: bool,
 }
 
 impl Consoles<'_> {
     /// Resizes a terminal at once, to the size that its policy chooses among the attached clients.
-    pub fn resize(&mut self, id: ProcessId) {
+    pub(crate) fn resize(&mut self, id: ProcessId) {
         if let Some(io) = self.processes.io_mut(id) {
             io.resize.not_before = Time::default();
         }
@@ -33,7 +33,7 @@ impl Consoles<'_> {
     }
 
     /// Resizes a terminal as soon as its size may change again.
-    pub fn resize_debounced(&mut self, id: ProcessId) {
+    pub(crate) fn resize_debounced(&mut self, id: ProcessId) {
         let Some(policy) = self.size_policy(id) else {
             return;
         };
@@ -63,7 +63,7 @@ impl Consoles<'_> {
     }
 
     /// The size of a terminal may change again.
-    pub fn resize_allowed(&mut self, id: ProcessId) {
+    pub(crate) fn resize_allowed(&mut self, id: ProcessId) {
         if let Some(io) = self.processes.io_mut(id) {
             io.resize.timer_armed = false;
             self.resize_debounced(id);
@@ -71,7 +71,7 @@ impl Consoles<'_> {
     }
 
     /// Sends each attached client its role and the terminal's size, if they have changed.
-    pub fn send_roles(&mut self, id: ProcessId) {
+    pub(crate) fn send_roles(&mut self, id: ProcessId) {
         let policy = self.size_policy(id);
         let Some(io) = self.processes.io(id) else {
             return;

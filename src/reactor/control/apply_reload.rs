@@ -15,7 +15,7 @@ const NUMPROCS_MAX: u32 = 10_000;
 ///
 /// # Errors
 /// When the program does not exist, the number is too large, or the daemon is shutting down.
-pub fn check_scale(params: &ScaleParams, supervisor: &Supervisor) -> Result<(), RpcError> {
+pub(crate) fn check_scale(params: &ScaleParams, supervisor: &Supervisor) -> Result<(), RpcError> {
     let ScaleParams { program, numprocs } = params;
     if supervisor.program(program).is_none() {
         let names = supervisor.programs().map(|program| program.name.as_str());
@@ -36,14 +36,14 @@ pub fn check_scale(params: &ScaleParams, supervisor: &Supervisor) -> Result<(), 
 }
 
 /// The one-line summary of an invalid config.
-pub fn refusal(error: &ConfigError) -> String {
+pub(crate) fn refusal(error: &ConfigError) -> String {
     let count = error.error_count();
     let errors = plural(count, "error", "errors");
     format!("the config has {errors}; nothing was changed")
 }
 
 /// Logs the errors of a config that a reload refused. Returns the detail of the event.
-pub fn log_refusal(error: &ConfigError) -> String {
+pub(crate) fn log_refusal(error: &ConfigError) -> String {
     let message = refusal(error);
     for diagnostic in &error.diagnostics {
         log::error!("reload: {diagnostic}");
@@ -54,13 +54,13 @@ pub fn log_refusal(error: &ConfigError) -> String {
 }
 
 /// The error that answers a request with an invalid config.
-pub fn invalid_config(error: &ConfigError) -> RpcError {
+pub(crate) fn invalid_config(error: &ConfigError) -> RpcError {
     let data = json!({"diagnostics": error.diagnostics, "text": error.to_string()});
     RpcError::new(code::INVALID_CONFIG, refusal(error)).with_data(data)
 }
 
 /// The number of processes that each action of a plan affects.
-pub fn summary(plan: &Plan) -> String {
+pub(crate) fn summary(plan: &Plan) -> String {
     let counts = plan.counts();
     format!(
         "{} added, {} removed, {} restarted, {} changed live, {} unchanged",
@@ -69,7 +69,7 @@ pub fn summary(plan: &Plan) -> String {
 }
 
 /// A plan in the form of the protocol.
-pub fn plan_reply(plan: &Plan, warnings: Vec<String>, applied: bool) -> PlanReply {
+pub(crate) fn plan_reply(plan: &Plan, warnings: Vec<String>, applied: bool) -> PlanReply {
     PlanReply {
         entries: plan.entries.iter().map(entry_info).collect(),
         applied,

@@ -20,7 +20,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// Number of clients at once.
-pub const CLIENTS_MAX: usize = 1024;
+pub(crate) const CLIENTS_MAX: usize = 1024;
 
 /// A client connected for a shorter time cannot be evicted: its request may not be read yet.
 const EVICT_AFTER: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ const EVENTS_HIGH: usize = 1024 * 1024;
 
 /// The connected clients.
 #[derive(Debug)]
-pub struct Clients {
+pub(crate) struct Clients {
     connections: Slab<ClientConnection>,
     /// Number of clients at once.
     limit: usize,
@@ -51,7 +51,7 @@ pub struct Clients {
 
 /// A connection that was closed, and its last use.
 #[derive(Debug)]
-pub struct Closed {
+pub(crate) struct Closed {
     /// The connection.
     pub id: ConnectionId,
     /// Its use.
@@ -60,7 +60,7 @@ pub struct Closed {
 
 /// The consequence of a client having sent everything.
 #[derive(Debug, PartialEq, Eq)]
-pub enum AfterInput {
+pub(crate) enum AfterInput {
     /// Close it now.
     Close,
     /// Keep it until its replies are written.
@@ -69,7 +69,7 @@ pub enum AfterInput {
 
 impl Clients {
     /// No clients, and room for `limit`.
-    pub fn new(limit: usize) -> Clients {
+    pub(crate) fn new(limit: usize) -> Clients {
         Clients {
             connections: Slab::new(),
             limit,
@@ -83,39 +83,39 @@ impl Clients {
     }
 
     /// Whether there is no room for another client.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.connections.len() >= self.limit
     }
 
     /// A connection, unless it is closed.
-    pub fn connection(&self, id: ConnectionId) -> Option<&ClientConnection> {
+    pub(crate) fn connection(&self, id: ConnectionId) -> Option<&ClientConnection> {
         let found = self.connections.get(id.slot);
         found.filter(|connection| connection.id == id)
     }
 
     /// A connection, unless it is closed.
-    pub fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut ClientConnection> {
+    pub(crate) fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut ClientConnection> {
         let found = self.connections.get_mut(id.slot);
         found.filter(|connection| connection.id == id)
     }
 
     /// The connection in a slot.
-    pub fn in_slot(&mut self, slot: usize) -> Option<&mut ClientConnection> {
+    pub(crate) fn in_slot(&mut self, slot: usize) -> Option<&mut ClientConnection> {
         self.connections.get_mut(slot)
     }
 
     /// All connections.
-    pub fn iter(&self) -> impl Iterator<Item = &ClientConnection> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ClientConnection> {
         self.connections.iter().map(|(_, connection)| connection)
     }
 
     /// A client's attachment, if it is attached.
-    pub fn attachment(&self, id: ConnectionId) -> Option<&Attachment> {
+    pub(crate) fn attachment(&self, id: ConnectionId) -> Option<&Attachment> {
         self.connection(id)?.attachment()
     }
 
     /// A client's attachment, if it is attached.
-    pub fn attachment_mut(&mut self, id: ConnectionId) -> Option<&mut Attachment> {
+    pub(crate) fn attachment_mut(&mut self, id: ConnectionId) -> Option<&mut Attachment> {
         match &mut self.connection_mut(id)?.mode {
             Mode::Attached(attachment) => Some(attachment),
             Mode::Lines | Mode::Events | Mode::Following(_) => None,
@@ -123,7 +123,7 @@ impl Clients {
     }
 
     /// A `logs` client's cursors.
-    pub fn following_mut(&mut self, id: ConnectionId) -> Option<&mut Following> {
+    pub(crate) fn following_mut(&mut self, id: ConnectionId) -> Option<&mut Following> {
         match &mut self.connection_mut(id)?.mode {
             Mode::Following(following) => Some(following),
             Mode::Lines | Mode::Events | Mode::Attached(_) => None,
@@ -131,7 +131,7 @@ impl Clients {
     }
 
     /// All `logs` clients.
-    pub fn followers_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut Following)> {
+    pub(crate) fn followers_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut Following)> {
         self.connections.iter_mut().filter_map(|(_, connection)| {
             let id = connection.id;
             match &mut connection.mode {
@@ -143,7 +143,7 @@ impl Clients {
 
     /// Whether a new client has to wait: there is no room, but there may be as soon as pending
     /// requests and closes are handled. It waits for a bounded time, then it is rejected.
-    pub fn is_full_for_now(&mut self, now: Time) -> bool {
+    pub(crate) fn is_full_for_now(&mut self, now: Time) -> bool {
         if !self.is_full() || self.ready.is_empty() {
             self.full_since = None;
             return false;
@@ -156,7 +156,7 @@ impl Clients {
     ///
     /// # Errors
     /// When it cannot be watched.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         fd: OwnedFd,
         peer: Peer,
@@ -175,7 +175,7 @@ impl Clients {
 
     /// Closes the oldest client without a valid request, to make room. Returns `None` when there
     /// is none.
-    pub fn evict_silent(&mut self, now: Time, poller: &mut Poller) -> Option<Closed> {
+    pub(crate) fn evict_silent(&mut self, now: Time, poller: &mut Poller) -> Option<Closed> {
         let silent = self.connections.iter().filter(|(_, other)| {
             // The request of a queued connection is about to be read.
             !other.has_valid_request
@@ -187,7 +187,7 @@ impl Clients {
     }
 
     /// Notes what the poll reports about a connection.
-    pub fn poll_event(&mut self, slot: usize, event: &Event) {
+    pub(crate) fn poll_event(&mut self, slot: usize, event: &Event) {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
@@ -208,7 +208,7 @@ impl Clients {
     }
 
     /// Notes what the poll reports about a connection while the daemon only writes.
-    pub fn poll_event_before_exit(&mut self, slot: usize, event: &Event) {
+    pub(crate) fn poll_event_before_exit(&mut self, slot: usize, event: &Event) {
         if let Some(connection) = self.connections.get_mut(slot) {
             if event.is_writable() {
                 connection.unblock();
@@ -221,7 +221,7 @@ impl Clients {
     }
 
     /// Puts a connection on the list of those to read.
-    pub fn queue_read(&mut self, slot: usize) {
+    pub(crate) fn queue_read(&mut self, slot: usize) {
         if let Some(connection) = self.connections.get_mut(slot)
             && !std::mem::replace(&mut connection.queued, true)
         {
@@ -230,17 +230,17 @@ impl Clients {
     }
 
     /// Whether a connection waits to be read.
-    pub fn has_ready(&self) -> bool {
+    pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
     /// Number of connections that wait to be read.
-    pub fn ready_count(&self) -> usize {
+    pub(crate) fn ready_count(&self) -> usize {
         self.ready.len()
     }
 
     /// Takes the next connection to read.
-    pub fn next_ready(&mut self) -> Option<&mut ClientConnection> {
+    pub(crate) fn next_ready(&mut self) -> Option<&mut ClientConnection> {
         let slot = self.ready.pop_front()?;
         let connection = self.connections.get_mut(slot)?;
         connection.queued = false;
@@ -248,7 +248,7 @@ impl Clients {
     }
 
     /// One read of a connection.
-    pub fn read(&mut self, slot: usize) -> Received {
+    pub(crate) fn read(&mut self, slot: usize) -> Received {
         match self.connections.get_mut(slot) {
             Some(connection) => connection.read_once(&mut self.scratch),
             None => Received::Drained,
@@ -256,7 +256,7 @@ impl Clients {
     }
 
     /// Reads a paused connection again.
-    pub fn resume_reading(&mut self, id: ConnectionId) {
+    pub(crate) fn resume_reading(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connection_mut(id)
             && connection.read == ReadState::Paused
         {
@@ -266,18 +266,18 @@ impl Clients {
     }
 
     /// Has a connection flushed at the end of the turn.
-    pub fn queue_flush(&mut self, id: ConnectionId) {
+    pub(crate) fn queue_flush(&mut self, id: ConnectionId) {
         self.unflushed.insert(id.slot);
     }
 
     /// Has all connections flushed.
-    pub fn queue_flush_of_all(&mut self) {
+    pub(crate) fn queue_flush_of_all(&mut self) {
         let slots = self.connections.iter().map(|(slot, _)| slot);
         self.unflushed.extend(slots);
     }
 
     /// Whether a connection waits to be flushed.
-    pub fn has_unflushed(&self) -> bool {
+    pub(crate) fn has_unflushed(&self) -> bool {
         !self.unflushed.is_empty()
     }
 
@@ -287,7 +287,7 @@ impl Clients {
     }
 
     /// Sends bytes to a client.
-    pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
         if let Some(connection) = self.connection_mut(id) {
             connection.send_bytes(bytes);
             self.queue_flush(id);
@@ -295,7 +295,7 @@ impl Clients {
     }
 
     /// Closes a client when everything is written.
-    pub fn close_after_flush(&mut self, id: ConnectionId) {
+    pub(crate) fn close_after_flush(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connection_mut(id) {
             connection.close_after_flush = true;
             self.queue_flush(id);
@@ -304,7 +304,7 @@ impl Clients {
 
     /// Sends a reply, unless the client is gone. A notification gets none. `reply_pending` says
     /// whether another request of the client waits for its reply.
-    pub fn reply(
+    pub(crate) fn reply(
         &mut self,
         client: ConnectionId,
         id: Option<Id>,
@@ -321,7 +321,7 @@ impl Clients {
     }
 
     /// Sends an event to all event followers; a slow one misses it.
-    pub fn broadcast(&mut self, event: &EventInfo) {
+    pub(crate) fn broadcast(&mut self, event: &EventInfo) {
         let mut line: Option<Vec<u8>> = None;
         for (slot, connection) in &mut self.connections {
             if !matches!(connection.mode, Mode::Events) || connection.outgoing() > EVENTS_HIGH {
@@ -343,7 +343,7 @@ impl Clients {
 
     /// The client has sent everything. One that only closed its own direction, as
     /// `echo … | socat` does, still gets its replies; the end of input ends an attachment.
-    pub fn input_ended(&mut self, slot: usize, reply_pending: bool) -> AfterInput {
+    pub(crate) fn input_ended(&mut self, slot: usize, reply_pending: bool) -> AfterInput {
         let Some(connection) = self.connections.get_mut(slot) else {
             return AfterInput::Keep;
         };
@@ -359,7 +359,7 @@ impl Clients {
     }
 
     /// Closes a connection.
-    pub fn close(&mut self, slot: usize, poller: &mut Poller) -> Option<Closed> {
+    pub(crate) fn close(&mut self, slot: usize, poller: &mut Poller) -> Option<Closed> {
         let connection = self.connections.try_remove(slot)?;
         connection.unwatch(poller);
         self.unflushed.remove(&slot);
@@ -371,14 +371,14 @@ impl Clients {
     }
 
     /// Plans the next check for idle clients, unless one is planned.
-    pub fn arm_idle_check(&mut self, now: Time, timers: &mut Timers) {
+    pub(crate) fn arm_idle_check(&mut self, now: Time, timers: &mut Timers) {
         if !std::mem::replace(&mut self.idle_check_armed, true) {
             timers.add(now + IDLE_MAX, Timer::IdleClients);
         }
     }
 
     /// Closes clients that sent no complete request, or do not read their last reply.
-    pub fn close_idle(
+    pub(crate) fn close_idle(
         &mut self,
         now: Time,
         timers: &mut Timers,

@@ -19,7 +19,7 @@ pub(super) const READ_SIZE: usize = 64 * 1024;
 
 /// Names a connection. The serial distinguishes connections that reuse a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId {
+pub(crate) struct ConnectionId {
     /// Slot in the slab.
     pub slot: usize,
     /// Counts all connections ever accepted.
@@ -28,7 +28,7 @@ pub struct ConnectionId {
 
 /// The use of a connection.
 #[derive(Debug)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Requests and replies, a line each.
     Lines,
     /// Requests and replies, and a notification for each event.
@@ -41,7 +41,7 @@ pub enum Mode {
 
 /// One attached client.
 #[derive(Debug)]
-pub struct Attachment {
+pub(crate) struct Attachment {
     /// The process it is attached to.
     pub process: ProcessId,
     /// Ring offset of the next byte to send.
@@ -72,7 +72,7 @@ pub struct Attachment {
 
 /// How an attached client and its process wait for each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientPace {
+pub(crate) enum ClientPace {
     /// A slow client skips output.
     Skip,
     /// The process waits for a slow client, within a bound.
@@ -84,7 +84,7 @@ pub enum ClientPace {
 
 /// One `logs` client.
 #[derive(Debug)]
-pub struct Following {
+pub(crate) struct Following {
     /// The requested targets; processes that appear later can match them too.
     pub targets: Vec<String>,
     /// A cursor for each process.
@@ -99,7 +99,7 @@ pub struct Following {
 
 /// The position of a `logs` client in the output of one process.
 #[derive(Debug)]
-pub struct FollowCursor {
+pub(crate) struct FollowCursor {
     /// The process.
     pub process: ProcessId,
     /// `PROGRAM:INDEX`.
@@ -114,7 +114,7 @@ pub struct FollowCursor {
 
 /// Whether requests and frames of a connection are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadState {
+pub(crate) enum ReadState {
     /// They are.
     Open,
     /// Not now: the process takes no input, or the client does not read its replies.
@@ -125,7 +125,7 @@ pub enum ReadState {
 
 /// Which directions the client has closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Remote {
+pub(crate) enum Remote {
     /// None.
     Open,
     /// It sends nothing more.
@@ -136,7 +136,7 @@ pub enum Remote {
 
 /// Whether the socket takes bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteState {
+pub(crate) enum WriteState {
     /// It does, as far as is known.
     Ready,
     /// Its buffer is full.
@@ -147,7 +147,7 @@ pub enum WriteState {
 
 /// A client's connection.
 #[derive(Debug)]
-pub struct ClientConnection {
+pub(crate) struct ClientConnection {
     /// Its identity.
     pub id: ConnectionId,
     fd: OwnedFd,
@@ -183,7 +183,7 @@ pub struct ClientConnection {
 
 /// The result of one read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Received {
+pub(crate) enum Received {
     /// Bytes; more may follow.
     Bytes,
     /// Bytes that drained the socket.
@@ -199,7 +199,7 @@ impl ClientConnection {
     ///
     /// # Errors
     /// When it cannot be watched.
-    pub fn new(
+    pub(crate) fn new(
         id: ConnectionId,
         fd: OwnedFd,
         peer: Peer,
@@ -229,12 +229,12 @@ impl ClientConnection {
     }
 
     /// Leaves the poll. Call it before the connection is dropped.
-    pub fn unwatch(&self, poller: &mut Poller) {
+    pub(crate) fn unwatch(&self, poller: &mut Poller) {
         poller.remove(&self.fd, self.token);
     }
 
     /// Its attachment, if it is attached.
-    pub fn attachment(&self) -> Option<&Attachment> {
+    pub(crate) fn attachment(&self) -> Option<&Attachment> {
         match &self.mode {
             Mode::Attached(attachment) => Some(attachment),
             Mode::Lines | Mode::Events | Mode::Following(_) => None,
@@ -242,12 +242,12 @@ impl ClientConnection {
     }
 
     /// Whether it carries requests, a line each.
-    pub fn has_lines(&self) -> bool {
+    pub(crate) fn has_lines(&self) -> bool {
         matches!(self.mode, Mode::Lines | Mode::Events)
     }
 
     /// One read, into the decoder of the mode.
-    pub fn read_once(&mut self, scratch: &mut Vec<u8>) -> Received {
+    pub(crate) fn read_once(&mut self, scratch: &mut Vec<u8>) -> Received {
         scratch.resize(READ_SIZE, 0);
         match crate::sys::io::read(self.fd.as_fd(), scratch) {
             Ok(0) => Received::Closed,
@@ -269,7 +269,7 @@ impl ClientConnection {
 
     /// Adds the newline that the last request lacks at the end of input. Returns whether there is
     /// such a request.
-    pub fn end_line(&mut self) -> bool {
+    pub(crate) fn end_line(&mut self) -> bool {
         let unfinished = self.has_lines() && self.lines.pending() > 0;
         if unfinished {
             self.lines.push(b"\n");
@@ -278,19 +278,19 @@ impl ClientConnection {
     }
 
     /// Switches to frames, starting with the bytes after the request.
-    pub fn switch(&mut self, mode: Mode) {
+    pub(crate) fn switch(&mut self, mode: Mode) {
         let rest = self.lines.take_rest();
         self.frames.push(&rest);
         self.mode = mode;
     }
 
     /// Queues a message.
-    pub fn send(&mut self, message: &Message) {
+    pub(crate) fn send(&mut self, message: &Message) {
         self.send_bytes(&message.to_line());
     }
 
     /// Queues bytes.
-    pub fn send_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         if self.out_start == self.out.len() {
             self.out.clear();
             self.out_start = 0;
@@ -299,30 +299,30 @@ impl ClientConnection {
     }
 
     /// Number of queued bytes.
-    pub fn outgoing(&self) -> usize {
+    pub(crate) fn outgoing(&self) -> usize {
         self.out.len() - self.out_start
     }
 
     /// Whether too many replies are queued to read more requests.
-    pub fn is_clogged(&self) -> bool {
+    pub(crate) fn is_clogged(&self) -> bool {
         self.outgoing() > OUTGOING_HIGH
     }
 
     /// Whether it has sent its last request and expects no reply. `reply_pending` says whether a
     /// request still waits for its reply.
-    pub fn owes_nothing(&self, reply_pending: bool) -> bool {
+    pub(crate) fn owes_nothing(&self, reply_pending: bool) -> bool {
         self.read == ReadState::Eof && matches!(self.mode, Mode::Lines) && !reply_pending
     }
 
     /// The socket takes bytes again.
-    pub fn unblock(&mut self) {
+    pub(crate) fn unblock(&mut self) {
         if self.write == WriteState::Blocked {
             self.write = WriteState::Ready;
         }
     }
 
     /// Has the poll report when bytes are taken again, exactly while the socket is blocked.
-    pub fn arm(&mut self, poller: &Poller) {
+    pub(crate) fn arm(&mut self, poller: &Poller) {
         let wanted = self.write == WriteState::Blocked;
         if wanted == self.write_armed {
             return;
@@ -338,7 +338,7 @@ impl ClientConnection {
     }
 
     /// Writes queued bytes. Returns `true` when none are left.
-    pub fn flush(&mut self) -> bool {
+    pub(crate) fn flush(&mut self) -> bool {
         while self.outgoing() > 0 && self.write == WriteState::Ready {
             let rest = &self.out[self.out_start..];
             match crate::sys::io::write(self.fd.as_fd(), rest) {
@@ -359,7 +359,7 @@ impl ClientConnection {
 
     /// Writes a frame from pieces, without copying; only bytes that the socket does not take are
     /// queued. Call it with nothing queued.
-    pub fn send_pieces(&mut self, pieces: &[IoSlice<'_>]) {
+    pub(crate) fn send_pieces(&mut self, pieces: &[IoSlice<'_>]) {
         debug_assert_eq!(self.outgoing(), 0);
         let written = match crate::sys::io::write_vectored(self.fd.as_fd(), pieces) {
             Ok(n) => n,

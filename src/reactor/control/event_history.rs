@@ -11,13 +11,13 @@ const KEPT: usize = 1000;
 
 /// The latest events, oldest first.
 #[derive(Debug, Default)]
-pub struct History {
+pub(crate) struct History {
     events: VecDeque<EventInfo>,
 }
 
 impl History {
     /// Adds an event and drops the oldest when there are too many.
-    pub fn push(&mut self, event: EventInfo) {
+    pub(crate) fn push(&mut self, event: EventInfo) {
         if self.events.len() == KEPT {
             self.events.pop_front();
         }
@@ -25,13 +25,13 @@ impl History {
     }
 
     /// All kept events.
-    pub fn all(&self) -> impl Iterator<Item = &EventInfo> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &EventInfo> {
         self.events.iter()
     }
 }
 
 /// The event of a change of state, at the present time.
-pub fn of_transition(transition: &Transition) -> EventInfo {
+pub(crate) fn of_transition(transition: &Transition) -> EventInfo {
     EventInfo {
         ts: rfc3339(unix_ns()),
         event: "process_state".to_string(),
@@ -45,7 +45,7 @@ pub fn of_transition(transition: &Transition) -> EventInfo {
 }
 
 /// Any other event of a process, at the present time.
-pub fn process_event(event: &str, process: &str, detail: String) -> EventInfo {
+pub(crate) fn process_event(event: &str, process: &str, detail: String) -> EventInfo {
     EventInfo {
         process: Some(process.to_string()),
         ..daemon_event(event, detail)
@@ -53,7 +53,7 @@ pub fn process_event(event: &str, process: &str, detail: String) -> EventInfo {
 }
 
 /// An event of the daemon, at the present time.
-pub fn daemon_event(event: &str, detail: String) -> EventInfo {
+pub(crate) fn daemon_event(event: &str, detail: String) -> EventInfo {
     EventInfo {
         ts: rfc3339(unix_ns()),
         event: event.to_string(),
@@ -63,7 +63,7 @@ pub fn daemon_event(event: &str, detail: String) -> EventInfo {
 }
 
 /// The end of a run in the form of the protocol.
-pub fn exit_info(exit: Exit) -> ExitInfo {
+pub(crate) fn exit_info(exit: Exit) -> ExitInfo {
     match exit {
         Exit::Code(code) => ExitInfo {
             code: Some(code),

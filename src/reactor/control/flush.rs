@@ -20,7 +20,7 @@ const FRAME_BYTES: usize = 8 * 1024;
 
 /// The result of flushing all clients.
 #[derive(Debug, Default)]
-pub struct Flushed {
+pub(crate) struct Flushed {
     /// Connections that failed, or were due to close.
     pub closed: Vec<Closed>,
     /// Processes that may have waited for one of these clients.
@@ -40,7 +40,7 @@ enum FlushResult {
 
 impl Clients {
     /// Writes to every client that has something to write.
-    pub fn flush(&mut self, processes: &Processes, poller: &mut Poller) -> Flushed {
+    pub(crate) fn flush(&mut self, processes: &Processes, poller: &mut Poller) -> Flushed {
         let mut flushed = Flushed::default();
         for slot in self.take_unflushed() {
             let Some(connection) = self.in_slot(slot) else {

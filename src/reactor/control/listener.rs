@@ -19,7 +19,7 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// Accepts waiting clients, within the turn's budget. Returns the clients that were closed to make
 /// room.
-pub fn accept(
+pub(crate) fn accept(
     listener: &Listener,
     clients: &mut Clients,
     poller: &mut Poller,

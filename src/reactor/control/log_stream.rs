@@ -16,7 +16,7 @@ const TEXT_MAX: usize = 256 * 1024;
 
 /// The part of a process's output that a `logs` request selects.
 #[derive(Debug, Clone, Copy)]
-pub struct Selection {
+pub(crate) struct Selection {
     stream: Option<Stream>,
     lines: Option<usize>,
     since_ns: Option<u64>,
@@ -28,7 +28,7 @@ impl Selection {
     ///
     /// # Errors
     /// When a parameter is invalid.
-    pub fn new(params: &LogsParams, stream: Option<Stream>) -> Result<Selection, RpcError> {
+    pub(crate) fn new(params: &LogsParams, stream: Option<Stream>) -> Result<Selection, RpcError> {
         let since = duration("since_s", params.since_s)?;
         Ok(Selection {
             stream,
@@ -41,7 +41,7 @@ impl Selection {
     }
 
     /// The cursor of a process.
-    pub fn cursor(&self, process: &Process, output: &Output) -> FollowCursor {
+    pub(crate) fn cursor(&self, process: &Process, output: &Output) -> FollowCursor {
         let mut cursor = output.tail();
         if let Some(lines) = self.lines {
             cursor = cursor.max(output.line_start_back(lines, self.stream));
@@ -61,7 +61,7 @@ impl Selection {
 
 /// Switches a client to frames of output. Output that is in the rings already is merged by its
 /// time of arrival, at the start.
-pub fn follow(
+pub(crate) fn follow(
     clients: &mut Clients,
     processes: &mut Processes,
     client: ConnectionId,
@@ -99,7 +99,11 @@ pub fn follow(
 }
 
 /// The selected lines, merged by time of arrival; the newest when there are too many.
-pub fn lines(processes: &Processes, selection: Selection, cursors: &[FollowCursor]) -> LogsReply {
+pub(crate) fn lines(
+    processes: &Processes,
+    selection: Selection,
+    cursors: &[FollowCursor],
+) -> LogsReply {
     let mut lines: Vec<(u64, LogLine)> = Vec::new();
     for cursor in cursors {
         let Some(io) = processes.io(cursor.process) else {
@@ -131,7 +135,7 @@ pub fn lines(processes: &Processes, selection: Selection, cursors: &[FollowCurso
 }
 
 /// Adds a new process to the clients that follow a target it matches.
-pub fn follow_new_process(
+pub(crate) fn follow_new_process(
     clients: &mut Clients,
     processes: &mut Processes,
     process: &Process,
@@ -159,7 +163,7 @@ pub fn follow_new_process(
 }
 
 /// Ends all `logs` clients once they have received the rest: every process is down.
-pub fn end_followers(clients: &mut Clients) {
+pub(crate) fn end_followers(clients: &mut Clients) {
     let mut ended = Vec::new();
     for (client, following) in clients.followers_mut() {
         following.follow = false;
@@ -171,7 +175,7 @@ pub fn end_followers(clients: &mut Clients) {
 }
 
 /// Marks the cursors of the clients that follow a process as ready.
-pub fn wake_followers(clients: &mut Clients, processes: &Processes, id: ProcessId) {
+pub(crate) fn wake_followers(clients: &mut Clients, processes: &Processes, id: ProcessId) {
     let Some(io) = processes.io(id) else {
         return;
     };
@@ -191,7 +195,11 @@ pub fn wake_followers(clients: &mut Clients, processes: &Processes, id: ProcessI
 }
 
 /// Removes a `logs` client that is gone from the processes it followed.
-pub fn forget_follower(processes: &mut Processes, client: ConnectionId, following: &Following) {
+pub(crate) fn forget_follower(
+    processes: &mut Processes,
+    client: ConnectionId,
+    following: &Following,
+) {
     for cursor in &following.cursors {
         if let Some(io) = processes.io_mut(cursor.process) {
             io.followers.retain(|(other, _)| *other != client);

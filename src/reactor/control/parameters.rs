@@ -14,7 +14,7 @@ const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 ///
 /// # Errors
 /// When a target names none.
-pub fn resolve(
+pub(crate) fn resolve(
     targets: &[String],
     supervisor: &Supervisor,
     config: &Config,
@@ -31,7 +31,7 @@ pub fn resolve(
 ///
 /// # Errors
 /// When it names none, or several.
-pub fn resolve_one(
+pub(crate) fn resolve_one(
     target: &str,
     supervisor: &Supervisor,
     config: &Config,
@@ -58,17 +58,17 @@ fn unknown_target(unknown: &UnknownTarget, config: &Config) -> String {
 }
 
 /// The end of a message that suggests another name.
-pub fn did_you_mean(suggestion: Option<&str>) -> String {
+pub(crate) fn did_you_mean(suggestion: Option<&str>) -> String {
     suggestion.map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
 /// The error of a request that names a process which no longer exists.
-pub fn process_gone() -> RpcError {
+pub(crate) fn process_gone() -> RpcError {
     RpcError::new(code::NOT_FOUND, "the process is gone")
 }
 
 /// The error of a request that would start or change something during a shutdown.
-pub fn shutting_down_error() -> RpcError {
+pub(crate) fn shutting_down_error() -> RpcError {
     let error = RpcError::new(code::WRONG_STATE, "the daemon is shutting down");
     error.with_data(json!({"shutting_down": true}))
 }
@@ -77,7 +77,7 @@ pub fn shutting_down_error() -> RpcError {
 ///
 /// # Errors
 /// When it is negative or far too large.
-pub fn duration(name: &str, seconds: Option<f64>) -> Result<Option<Duration>, RpcError> {
+pub(crate) fn duration(name: &str, seconds: Option<f64>) -> Result<Option<Duration>, RpcError> {
     let Some(seconds) = seconds else {
         return Ok(None);
     };
@@ -96,7 +96,7 @@ pub fn duration(name: &str, seconds: Option<f64>) -> Result<Option<Duration>, Rp
 ///
 /// # Errors
 /// When there is no such stream.
-pub fn stream(name: Option<&str>) -> Result<Option<Stream>, RpcError> {
+pub(crate) fn stream(name: Option<&str>) -> Result<Option<Stream>, RpcError> {
     match name {
         None => Ok(None),
         Some("stdout") => Ok(Some(Stream::Stdout)),

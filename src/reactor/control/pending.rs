@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// The state that a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AwaitedState {
+pub(crate) enum AwaitedState {
     /// Up, or exited as expected.
     Started,
     /// Down.
@@ -21,7 +21,7 @@ pub enum AwaitedState {
 
 /// The caller of a pending request, and the awaited state.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     /// The caller.
     pub client: ConnectionId,
     /// The request's id.
@@ -32,7 +32,7 @@ pub struct Request {
 
 /// A process that a request waits for.
 #[derive(Debug)]
-pub struct PendingTarget {
+pub(crate) struct PendingTarget {
     /// The process.
     pub id: ProcessId,
     /// `PROGRAM:INDEX`.
@@ -43,7 +43,7 @@ pub struct PendingTarget {
 
 /// The reply to a request that was pending.
 #[derive(Debug, PartialEq)]
-pub struct PendingAnswer {
+pub(crate) struct PendingAnswer {
     /// The caller.
     pub client: ConnectionId,
     /// The request's id.
@@ -62,7 +62,7 @@ struct PendingRequest {
 
 /// All requests without a reply.
 #[derive(Debug, Default)]
-pub struct PendingRequests {
+pub(crate) struct PendingRequests {
     requests: BTreeMap<u64, PendingRequest>,
     counted: u64,
 }
@@ -72,7 +72,7 @@ impl PendingRequests {
     ///
     /// # Errors
     /// The answer.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         request: Request,
         targets: Vec<PendingTarget>,
@@ -89,19 +89,19 @@ impl PendingRequests {
     }
 
     /// Whether a client waits for a reply.
-    pub fn has(&self, client: ConnectionId) -> bool {
+    pub(crate) fn has(&self, client: ConnectionId) -> bool {
         let mut requests = self.requests.values();
         requests.any(|pending| pending.request.client == client)
     }
 
     /// Drops the requests of a client that is gone.
-    pub fn forget(&mut self, client: ConnectionId) {
+    pub(crate) fn forget(&mut self, client: ConnectionId) {
         self.requests
             .retain(|_, pending| pending.request.client != client);
     }
 
     /// A process changed its state. Returns the requests that this completes.
-    pub fn on_transition(
+    pub(crate) fn on_transition(
         &mut self,
         transition: &Transition,
         policy: Option<&Policy>,
@@ -113,7 +113,7 @@ impl PendingRequests {
     }
 
     /// A process was removed from the config. Returns the requests that this completes.
-    pub fn on_removed(&mut self, id: ProcessId) -> Vec<PendingAnswer> {
+    pub(crate) fn on_removed(&mut self, id: ProcessId) -> Vec<PendingAnswer> {
         self.update(id, |pending| {
             let ok = pending.request.awaits == AwaitedState::Stopped;
             pending.complete(id, |name| Outcome {
@@ -127,7 +127,7 @@ impl PendingRequests {
     }
 
     /// A request timed out. `process` looks up its processes.
-    pub fn on_timeout<'a>(
+    pub(crate) fn on_timeout<'a>(
         &mut self,
         number: u64,
         process: impl Fn(ProcessId) -> Option<&'a Process>,
@@ -236,7 +236,7 @@ impl PendingRequest {
 
 /// The outcome of a process that is in the awaited state at the time of the request. `detail` is
 /// the text of its present state.
-pub fn immediate_outcome(
+pub(crate) fn immediate_outcome(
     awaits: AwaitedState,
     process: &Process,
     detail: impl FnOnce() -> String,

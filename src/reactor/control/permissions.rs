@@ -10,7 +10,7 @@ use serde_json::json;
 ///
 /// # Errors
 /// When the config does not grant it.
-pub fn permit(peer: &Peer, call: &Call, rules: &AccessSettings) -> Result<(), RpcError> {
+pub(crate) fn permit(peer: &Peer, call: &Call, rules: &AccessSettings) -> Result<(), RpcError> {
     let access = call.access();
     let (method, params) = call.to_parts();
     if !allowed(peer, access, rules, sys::runtime::effective_uid()) {

@@ -21,7 +21,7 @@ const WHY_LINES: usize = 10;
 const WHY_CHANGES: usize = 5;
 
 /// The parts that a report reads.
-pub struct Reports<'a> {
+pub(crate) struct Reports<'a> {
     /// The processes' states.
     pub supervisor: &'a Supervisor,
     /// Their output and stragglers.
@@ -38,7 +38,7 @@ pub struct Reports<'a> {
 
 impl Reports<'_> {
     /// The rows of `status`.
-    pub fn status(&self, targets: &[ProcessId]) -> StatusReply {
+    pub(crate) fn status(&self, targets: &[ProcessId]) -> StatusReply {
         let processes = targets.iter().filter_map(|id| self.supervisor.process(*id));
         StatusReply {
             processes: processes.map(|process| self.row(process)).collect(),
@@ -88,7 +88,7 @@ impl Reports<'_> {
     }
 
     /// The detail of a state, with stragglers named.
-    pub fn detail(&self, process: &Process) -> String {
+    pub(crate) fn detail(&self, process: &Process) -> String {
         let Some(policy) = self.supervisor.policy(process.id) else {
             return String::new();
         };
@@ -133,7 +133,7 @@ impl Reports<'_> {
     }
 
     /// The clients that are attached to any of these processes.
-    pub fn clients(&self, targets: &[ProcessId]) -> ClientsReply {
+    pub(crate) fn clients(&self, targets: &[ProcessId]) -> ClientsReply {
         let processes = targets.iter().filter_map(|id| self.processes.io(*id));
         ClientsReply {
             clients: processes.flat_map(|io| self.clients_of(io)).collect(),
@@ -144,7 +144,7 @@ impl Reports<'_> {
     ///
     /// # Errors
     /// When it no longer exists.
-    pub fn why(&self, id: ProcessId) -> Result<WhyReply, RpcError> {
+    pub(crate) fn why(&self, id: ProcessId) -> Result<WhyReply, RpcError> {
         let process = self.supervisor.process(id).ok_or_else(process_gone)?;
         let policy = self.supervisor.policy(id).ok_or_else(process_gone)?;
         let why = supervisor::why(process, policy, self.clock.now());
@@ -187,7 +187,7 @@ impl Reports<'_> {
 }
 
 /// The last lines of a process's output as text.
-pub fn last_lines(io: &ProcessIo, lines: usize, stream: Option<Stream>) -> Vec<String> {
+pub(crate) fn last_lines(io: &ProcessIo, lines: usize, stream: Option<Stream>) -> Vec<String> {
     let from = io.output.line_start_back(lines, stream);
     let mut bytes = Vec::new();
     for segment in io.output.segments(from, stream) {

@@ -26,7 +26,7 @@ const PRIVATE: [&str; 14] = [
 
 /// The variables that processes inherit, worked out once.
 #[derive(Debug, Clone)]
-pub struct Inherited {
+pub(crate) struct Inherited {
     variables: BTreeMap<Vec<u8>, Vec<u8>>,
     path: Option<Vec<u8>>,
     socket: Vec<u8>,
@@ -34,7 +34,7 @@ pub struct Inherited {
 
 impl Inherited {
     /// The daemon's variables, with its own user and its socket.
-    pub fn new(
+    pub(crate) fn new(
         variables: impl Iterator<Item = (OsString, OsString)>,
         own: Option<&Identity>,
         socket: &Path,
@@ -59,7 +59,7 @@ impl Inherited {
     }
 
     /// The environment of one process, and its `PATH`.
-    pub fn environment_of(&self, process: &Process) -> (Vec<CString>, Option<String>) {
+    pub(crate) fn environment_of(&self, process: &Process) -> (Vec<CString>, Option<String>) {
         let launch = &process.launch;
         let mut variables = if launch.inherit_env {
             self.variables.clone()

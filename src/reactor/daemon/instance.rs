@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// The listening socket and the locks behind it. The socket goes first, the locks last: they give
 /// the right to the socket's path.
 #[derive(Debug)]
-pub struct Instance {
+pub(crate) struct Instance {
     listener: Listener,
     lock: InstanceLock,
 }
@@ -30,7 +30,10 @@ impl Instance {
     ///
     /// # Errors
     /// When the socket cannot be bound.
-    pub fn listen(mut lock: InstanceLock, settings: &DaemonSettings) -> Result<Instance, String> {
+    pub(crate) fn listen(
+        mut lock: InstanceLock,
+        settings: &DaemonSettings,
+    ) -> Result<Instance, String> {
         let (mode, group) = (settings.socket_mode, settings.socket_group);
         let listener = Listener::bind(&lock.socket, mode, group);
         let listener = listener.map_err(|error| lock.error(&error))?;
@@ -39,12 +42,12 @@ impl Instance {
     }
 
     /// The listening socket.
-    pub fn listener(&self) -> &Listener {
+    pub(crate) fn listener(&self) -> &Listener {
         &self.listener
     }
 
     /// The socket's path.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.listener.path()
     }
 
@@ -52,7 +55,7 @@ impl Instance {
     ///
     /// # Errors
     /// When the poll refuses it.
-    pub fn watch(&self, poller: &mut Poller) -> io::Result<()> {
+    pub(crate) fn watch(&self, poller: &mut Poller) -> io::Result<()> {
         let fd = self.listener.as_fd();
         poller.add(fd, EventSource::Listener, Interest::READABLE)?;
         Ok(())
@@ -60,7 +63,7 @@ impl Instance {
 
     /// Recreates the socket and the link if their files were removed, by a cleaner of temporary
     /// directories or by mistake. Only a signal reaches a daemon in that state.
-    pub fn restore(&mut self, settings: &DaemonSettings, poller: &mut Poller) {
+    pub(crate) fn restore(&mut self, settings: &DaemonSettings, poller: &mut Poller) {
         if self.listener.is_lost() {
             match self.rebind(settings, poller) {
                 Ok(()) => log::warn!("{} was removed; recreated it", self.path().display()),
@@ -89,7 +92,7 @@ impl Instance {
     ///
     /// # Errors
     /// When its file cannot be removed.
-    pub fn unlink(&self) -> io::Result<()> {
+    pub(crate) fn unlink(&self) -> io::Result<()> {
         self.listener.unlink()
     }
 }
@@ -97,7 +100,7 @@ impl Instance {
 /// The locks of a config and its socket. Fields are dropped in this order: the link must go while
 /// its lock is held.
 #[derive(Debug)]
-pub struct InstanceLock {
+pub(crate) struct InstanceLock {
     link: Option<Link>,
     locks: Vec<LockFile>,
     socket: PathBuf,
@@ -113,7 +116,7 @@ impl InstanceLock {
     ///
     /// # Errors
     /// When another daemon holds it.
-    pub fn lock_as_root(
+    pub(crate) fn lock_as_root(
         options: &DaemonOptions,
         config: &Config,
     ) -> Result<Option<LockFile>, String> {
@@ -127,7 +130,7 @@ impl InstanceLock {
     ///
     /// # Errors
     /// When another daemon holds one of them, or the socket's directory is unusable.
-    pub fn acquire(
+    pub(crate) fn acquire(
         options: &DaemonOptions,
         config: &Config,
         dropped_root: bool,

@@ -20,7 +20,11 @@ const DAEMON: u8 = 3;
 type Formatter = fn(&Record<'_>) -> String;
 
 /// Starts logging. Lines that a sink does not take are dropped, and counted there.
-pub fn start(settings: &LogSettings, command_line: Option<LevelFilter>, sinks: Vec<LineSender>) {
+pub(crate) fn start(
+    settings: &LogSettings,
+    command_line: Option<LevelFilter>,
+    sinks: Vec<LineSender>,
+) {
     let format = match settings.format {
         LogFormat::Text => text_line,
         LogFormat::Json => json_line,
@@ -54,7 +58,7 @@ where
 }
 
 /// Sets the level. The command line's wins over the config's.
-pub fn set_level(config: LevelFilter, command_line: Option<LevelFilter>) {
+pub(crate) fn set_level(config: LevelFilter, command_line: Option<LevelFilter>) {
     log::set_max_level(command_line.unwrap_or(config));
 }
 

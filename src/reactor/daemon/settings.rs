@@ -6,7 +6,7 @@ use log::LevelFilter;
 
 /// The daemon's settings.
 #[derive(Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     config: Config,
     /// The settings at the start of the daemon; some of them stay in force until its end.
     boot: DaemonSettings,
@@ -16,7 +16,7 @@ pub struct Settings {
 
 impl Settings {
     /// The settings at the start of the daemon.
-    pub fn new(config: Config, log_level: Option<LevelFilter>) -> Settings {
+    pub(crate) fn new(config: Config, log_level: Option<LevelFilter>) -> Settings {
         Settings {
             boot: config.daemon.clone(),
             config,
@@ -25,12 +25,12 @@ impl Settings {
     }
 
     /// The config in force.
-    pub fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
     /// The settings at the start of the daemon.
-    pub fn boot(&self) -> &DaemonSettings {
+    pub(crate) fn boot(&self) -> &DaemonSettings {
         &self.boot
     }
 
@@ -38,12 +38,12 @@ impl Settings {
     ///
     /// # Errors
     /// When it is invalid.
-    pub fn load(&self) -> Result<Config, ConfigError> {
+    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
         config::load(&self.config.path, &Environment::current())
     }
 
     /// Replaces the config, and sets the log level.
-    pub fn replace(&mut self, new: Config) {
+    pub(crate) fn replace(&mut self, new: Config) {
         self.config = new;
         self.set_log_level();
     }
@@ -54,7 +54,7 @@ impl Settings {
     }
 
     /// Warnings about settings in `new` that differ from the start and take a restart to apply.
-    pub fn restart_warnings(&self, new: &DaemonSettings) -> Vec<String> {
+    pub(crate) fn restart_warnings(&self, new: &DaemonSettings) -> Vec<String> {
         let boot = &self.boot;
         let fixed = [
             ("daemon.socket", boot.socket != new.socket),

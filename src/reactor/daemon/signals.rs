@@ -8,7 +8,7 @@ use libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ}
 
 /// The blocked signals. SIGXFSZ is blocked so that exceeding RLIMIT_FSIZE returns EFBIG instead of
 /// killing the daemon.
-pub const HANDLED: [i32; 8] = [
+pub(crate) const HANDLED: [i32; 8] = [
     SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGXFSZ,
 ];
 

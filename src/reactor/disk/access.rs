@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 /// The user that files belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
+pub(crate) struct Owner {
     /// User id.
     pub uid: u32,
     /// Group id.
@@ -28,7 +28,7 @@ impl From<&Identity> for Owner {
 }
 
 /// Access to the file system. Tests replace it.
-pub trait FileAccess: Send + Sync {
+pub(crate) trait FileAccess: Send + Sync {
     /// Runs `action` on this thread with the file permissions of `owner`.
     fn run_as(&self, owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
 
@@ -40,9 +40,11 @@ pub trait FileAccess: Send + Sync {
 }
 
 /// Access with the daemon's own permissions; the owner is ignored.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy, Default)]
-pub struct OwnAccess;
+pub(crate) struct OwnAccess;
 
+#[cfg(test)]
 impl FileAccess for OwnAccess {
     fn run_as(&self, _owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         action()
@@ -51,7 +53,7 @@ impl FileAccess for OwnAccess {
 
 /// Access with the permissions of the owner, if the daemon is root.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct UserAccess;
+pub(crate) struct UserAccess;
 
 impl FileAccess for UserAccess {
     fn run_as(&self, owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
@@ -66,7 +68,7 @@ impl FileAccess for UserAccess {
 ///
 /// # Errors
 /// When the action fails, or the permissions cannot be changed.
-pub fn run_as<T>(
+pub(crate) fn run_as<T>(
     access: &dyn FileAccess,
     owner: Option<&Owner>,
     mut action: impl FnMut() -> io::Result<T>,

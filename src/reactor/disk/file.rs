@@ -21,7 +21,7 @@ const REOPEN_BYTES: u64 = 64 * 1024;
 
 /// A failure of the disk thread. The text names the file and, where known, the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DiskError {
+pub(crate) struct DiskError {
     /// The message.
     pub text: String,
     /// The error number, or 0.
@@ -38,7 +38,7 @@ impl DiskError {
 }
 
 /// A log file, its size and its pending rotation.
-pub struct LogFile {
+pub(crate) struct LogFile {
     path: PathBuf,
     sink: FileSink,
     owner: Option<Owner>,
@@ -55,7 +55,11 @@ pub struct LogFile {
 
 impl LogFile {
     /// A log at the sink's path, not opened yet.
-    pub fn new(sink: FileSink, owner: Option<Owner>, access: Arc<dyn FileAccess>) -> LogFile {
+    pub(crate) fn new(
+        sink: FileSink,
+        owner: Option<Owner>,
+        access: Arc<dyn FileAccess>,
+    ) -> LogFile {
         LogFile {
             path: PathBuf::from(&sink.path),
             sink,
@@ -72,23 +76,23 @@ impl LogFile {
     }
 
     /// Applies changed rotation settings. The path stays the same.
-    pub fn configure(&mut self, sink: FileSink) {
+    pub(crate) fn configure(&mut self, sink: FileSink) {
         self.sink = sink;
         self.rotate_after = None;
     }
 
     /// Requests that the file is reopened by its path at the end of the current line.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.reopen = Some(0);
     }
 
     /// Returns the error of the last rotation, once.
-    pub fn take_rotation_error(&mut self) -> Option<DiskError> {
+    pub(crate) fn take_rotation_error(&mut self) -> Option<DiskError> {
         self.rotation_error.take()
     }
 
     /// Opens the file unless it is open. Carries out a requested reopen.
-    pub fn open(&mut self) -> Result<(), DiskError> {
+    pub(crate) fn open(&mut self) -> Result<(), DiskError> {
         let due = self
             .reopen
             .is_some_and(|n| self.at_line_start || n >= REOPEN_BYTES);
@@ -110,7 +114,7 @@ impl LogFile {
 
     /// Appends `bytes`, rotating between lines. Returns how many were written: all of them unless
     /// there is an error.
-    pub fn append(&mut self, bytes: &[u8]) -> (usize, Result<(), DiskError>) {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> (usize, Result<(), DiskError>) {
         let mut done = 0;
         while done < bytes.len() {
             if let Err(error) = self.open() {
@@ -133,12 +137,12 @@ impl LogFile {
     }
 
     /// Leaves a running compression to finish by itself.
-    pub fn detach(&mut self) {
+    pub(crate) fn detach(&mut self) {
         self.compressing = None;
     }
 
     /// Waits for a running compression.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if let Some(thread) = self.compressing.take() {
             // After a panic the uncompressed file is still there.
             let _ = thread.join();

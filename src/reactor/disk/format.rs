@@ -6,7 +6,7 @@ use crate::text::timestamp::rfc3339;
 
 /// The format of one log.
 #[derive(Debug, Default)]
-pub struct Format {
+pub(crate) struct Format {
     /// Whether each line begins with an RFC 3339 time.
     pub timestamps: bool,
     /// Whether terminal escape sequences are removed.
@@ -17,7 +17,7 @@ pub struct Format {
 
 impl Format {
     /// A format at the start of a line.
-    pub fn new(timestamps: bool, strip_ansi: bool) -> Format {
+    pub(crate) fn new(timestamps: bool, strip_ansi: bool) -> Format {
         Format {
             timestamps,
             strip_ansi,
@@ -26,7 +26,7 @@ impl Format {
     }
 
     /// Formats bytes that arrived at `time_ns` (Unix time), and appends them to `out`.
-    pub fn apply(&mut self, bytes: &[u8], time_ns: u64, out: &mut Vec<u8>) {
+    pub(crate) fn apply(&mut self, bytes: &[u8], time_ns: u64, out: &mut Vec<u8>) {
         if self.strip_ansi {
             let mut text = Vec::with_capacity(bytes.len());
             self.strip.feed(bytes, &mut text);
@@ -37,19 +37,19 @@ impl Format {
     }
 
     /// Whether bytes pass through unchanged.
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         !self.timestamps && !self.strip_ansi && !self.strip.holds_return()
     }
 
     /// Notes bytes that pass through unchanged.
-    pub fn note(&mut self, bytes: &[u8]) {
+    pub(crate) fn note(&mut self, bytes: &[u8]) {
         if let Some(last) = bytes.last() {
             self.in_line = *last != b'\n';
         }
     }
 
     /// Appends a line of the daemon's own, at the start of a line.
-    pub fn notice(&mut self, line: &str, time_ns: u64, out: &mut Vec<u8>) {
+    pub(crate) fn notice(&mut self, line: &str, time_ns: u64, out: &mut Vec<u8>) {
         if self.in_line {
             out.push(b'\n');
             self.in_line = false;
@@ -59,7 +59,7 @@ impl Format {
     }
 
     /// Ends the stream: appends a carriage return that was held back, drops an incomplete sequence.
-    pub fn end_of_stream(&mut self, time_ns: u64, out: &mut Vec<u8>) {
+    pub(crate) fn end_of_stream(&mut self, time_ns: u64, out: &mut Vec<u8>) {
         if self.strip.finish() {
             self.stamp(b"\r", time_ns, out);
         }

@@ -9,15 +9,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Bytes of lines that may wait for one log.
-pub const LINES_MAX: usize = 256 * 1024;
+pub(crate) const LINES_MAX: usize = 256 * 1024;
 
 /// Identifies an open log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogId(pub u32);
+pub(crate) struct LogId(pub u32);
 
 /// Bytes for a log. The disk thread returns the batch with its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// The tag of the feed it belongs to.
     pub feed: u64,
     /// The output. An empty batch makes the thread retry the bytes that it holds.
@@ -34,7 +34,7 @@ pub struct Batch {
 
 /// The disk thread's answer to a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AppendResult {
+pub(crate) enum AppendResult {
     /// All of it is in the file. The batch's buffer is empty, for reuse.
     Written,
     /// The thread keeps the bytes that are not in the file yet, and retries them with the next
@@ -46,7 +46,7 @@ pub enum AppendResult {
 
 /// A report of the disk thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Completion {
+pub(crate) enum Completion {
     /// A log was opened, or could not be; every append tries again.
     Opened {
         /// The log.
@@ -84,7 +84,7 @@ impl Completion {
 }
 
 /// Other work for the disk thread, such as writing a pidfile.
-pub type Operation = Box<dyn FnOnce() -> Result<(), DiskError> + Send>;
+pub(crate) type Operation = Box<dyn FnOnce() -> Result<(), DiskError> + Send>;
 
 /// A message to the disk thread.
 pub(crate) enum DiskMessage {
@@ -101,7 +101,7 @@ pub(crate) enum DiskMessage {
 
 impl DiskMessage {
     /// Whether a [`Completion`] answers it.
-    pub fn is_answered(&self) -> bool {
+    pub(crate) fn is_answered(&self) -> bool {
         matches!(
             self,
             DiskMessage::Open(..) | DiskMessage::Append(..) | DiskMessage::Run(..)
@@ -119,7 +119,7 @@ pub(crate) struct LineQueue {
 
 impl LineQueue {
     /// Reserves room for a line. Counts the line as dropped when there is none.
-    pub fn reserve(&self, len: usize) -> bool {
+    pub(crate) fn reserve(&self, len: usize) -> bool {
         let fits = self.waiting.load(Ordering::Relaxed) + len <= LINES_MAX;
         match fits {
             true => drop(self.waiting.fetch_add(len, Ordering::Relaxed)),
@@ -129,15 +129,15 @@ impl LineQueue {
     }
 
     /// Frees the room of a line that the disk thread has received.
-    pub fn release(&self, len: usize) {
+    pub(crate) fn release(&self, len: usize) {
         self.waiting.fetch_sub(len, Ordering::Relaxed);
     }
 
-    pub fn count_dropped(&self) {
+    pub(crate) fn count_dropped(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn take_dropped(&self) -> u64 {
+    pub(crate) fn take_dropped(&self) -> u64 {
         self.dropped.swap(0, Ordering::Relaxed)
     }
 }
@@ -150,7 +150,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub fn new(waker: Box<dyn Fn() + Send>) -> Shared {
+    pub(crate) fn new(waker: Box<dyn Fn() + Send>) -> Shared {
         Shared {
             completions: Mutex::default(),
             stopped: (Mutex::new(false), Condvar::new()),
@@ -159,7 +159,7 @@ impl Shared {
     }
 
     /// Reports to the reactor, and wakes it if it has taken all previous reports.
-    pub fn complete(&self, completion: Completion) {
+    pub(crate) fn complete(&self, completion: Completion) {
         let first = {
             let mut completions = lock(&self.completions);
             completions.push(completion);
@@ -170,17 +170,17 @@ impl Shared {
         }
     }
 
-    pub fn take_completions(&self) -> Vec<Completion> {
+    pub(crate) fn take_completions(&self) -> Vec<Completion> {
         std::mem::take(&mut *lock(&self.completions))
     }
 
-    pub fn set_stopped(&self) {
+    pub(crate) fn set_stopped(&self) {
         *lock(&self.stopped.0) = true;
         self.stopped.1.notify_all();
     }
 
     /// Waits until the thread has stopped. Returns whether it did within `limit`.
-    pub fn wait_stopped(&self, limit: Duration) -> bool {
+    pub(crate) fn wait_stopped(&self, limit: Duration) -> bool {
         let (stopped, condition) = &self.stopped;
         let waited = condition.wait_timeout_while(lock(stopped), limit, |stopped| !*stopped);
         *waited.unwrap_or_else(PoisonError::into_inner).0

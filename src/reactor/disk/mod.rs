@@ -10,10 +10,10 @@
 //! never drops bytes that it took: those that an append could not write are kept and written
 //! before anything else of that log. So no line is split, doubled or out of order.
 
-pub mod access;
-pub mod file;
-pub mod format;
-pub mod message;
+pub(super) mod access;
+pub(super) mod file;
+pub(super) mod format;
+pub(super) mod message;
 mod worker;
 mod writer;
 
@@ -33,7 +33,7 @@ use std::thread;
 use std::time::Duration;
 
 /// The reactor's end of the disk thread.
-pub struct Disk {
+pub(crate) struct Disk {
     queue: WorkerQueue,
     logs: BTreeMap<LogId, OpenLog>,
     next_id: u32,
@@ -56,7 +56,7 @@ struct OpenLog {
 }
 
 /// Appends lines to one log, from any thread.
-pub struct LineSender {
+pub(crate) struct LineSender {
     id: LogId,
     lines: Arc<LineQueue>,
     sender: Sender<DiskMessage>,
@@ -65,7 +65,7 @@ pub struct LineSender {
 impl LineSender {
     /// Appends a line without waiting; a newline is added. The line is dropped and counted when
     /// [`LINES_MAX`](message::LINES_MAX) bytes wait already; the log says so when it can.
-    pub fn send(&self, line: String) {
+    pub(crate) fn send(&self, line: String) {
         if self.lines.reserve(line.len()) {
             // This fails only when the thread has ended.
             let _ = self.sender.send(DiskMessage::Line(self.id, line));
@@ -78,7 +78,7 @@ impl Disk {
     ///
     /// # Errors
     /// When no thread can be created.
-    pub fn start(
+    pub(crate) fn start(
         access: Arc<dyn FileAccess>,
         waker: Box<dyn Fn() + Send>,
     ) -> std::io::Result<Disk> {
@@ -100,7 +100,7 @@ impl Disk {
 
     /// Opens a log file, or shares the one that is open at this path. A new one is answered by
     /// [`Completion::Opened`].
-    pub fn open(&mut self, sink: &FileSink, owner: Option<&Owner>) -> LogId {
+    pub(crate) fn open(&mut self, sink: &FileSink, owner: Option<&Owner>) -> LogId {
         let same = |log: &OpenLog| log.path.as_ref() == Some(&sink.path);
         if let Some((id, log)) = self.logs.iter_mut().find(|(_, log)| same(log)) {
             log.users += 1;
@@ -114,29 +114,29 @@ impl Disk {
 
     /// Opens a file descriptor as a log for lines. The thread never waits for it: lines that it
     /// does not take are kept up to a limit, then dropped.
-    pub fn open_fd(&mut self, fd: OwnedFd) -> LogId {
+    pub(crate) fn open_fd(&mut self, fd: OwnedFd) -> LogId {
         let (id, lines) = self.add(None);
         self.queue.send(DiskMessage::OpenFd(id, fd, lines));
         id
     }
 
     /// Returns how many users of [`open`](Self::open) share this log.
-    pub fn users(&self, id: LogId) -> usize {
+    pub(crate) fn users(&self, id: LogId) -> usize {
         self.logs.get(&id).map_or(0, |log| log.users)
     }
 
     /// Applies changed settings of a log file, other than its path.
-    pub fn configure(&self, id: LogId, sink: &FileSink) {
+    pub(crate) fn configure(&self, id: LogId, sink: &FileSink) {
         self.queue.send(DiskMessage::Configure(id, sink.clone()));
     }
 
     /// Appends to a log. Answered by exactly one [`Completion::Appended`].
-    pub fn append(&self, id: LogId, batch: Batch) {
+    pub(crate) fn append(&self, id: LogId, batch: Batch) {
         self.queue.send(DiskMessage::Append(id, batch));
     }
 
     /// Returns a handle that appends lines to an open log.
-    pub fn line_sender(&self, id: LogId) -> Option<LineSender> {
+    pub(crate) fn line_sender(&self, id: LogId) -> Option<LineSender> {
         let log = self.logs.get(&id)?;
         Some(LineSender {
             id,
@@ -147,17 +147,17 @@ impl Disk {
 
     /// Runs an operation, in order with the other messages. Answered by exactly one
     /// [`Completion::Ran`].
-    pub fn run(&self, tag: u32, operation: Operation) {
+    pub(crate) fn run(&self, tag: u32, operation: Operation) {
         self.queue.send(DiskMessage::Run(tag, operation));
     }
 
     /// Reopens every log file by its path, each at the end of its current line.
-    pub fn reopen_all(&self) {
+    pub(crate) fn reopen_all(&self) {
         self.queue.send(DiskMessage::ReopenAll);
     }
 
     /// Gives up one use of a log. The last one closes the file.
-    pub fn close(&mut self, id: LogId) {
+    pub(crate) fn close(&mut self, id: LogId) {
         let Some(log) = self.logs.get_mut(&id) else {
             return;
         };
@@ -169,18 +169,18 @@ impl Disk {
     }
 
     /// Takes the thread's reports since the last call, in order.
-    pub fn completions(&self) -> Vec<Completion> {
+    pub(crate) fn completions(&self) -> Vec<Completion> {
         self.queue.completions()
     }
 
     /// Returns how many messages are not answered, counting only the completions that were taken.
-    pub fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         self.queue.outstanding.get()
     }
 
     /// Writes everything that was sent, and ends the thread. Returns whether that was done within
     /// `limit`; if not, the thread is abandoned.
-    pub fn flush_and_stop(&self, limit: Duration) -> bool {
+    pub(crate) fn flush_and_stop(&self, limit: Duration) -> bool {
         self.queue.send(DiskMessage::Stop);
         self.queue.shared.wait_stopped(limit)
     }

@@ -28,7 +28,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub fn new(
+    pub(super) fn new(
         receiver: Receiver<DiskMessage>,
         access: Arc<dyn FileAccess>,
         shared: Arc<Shared>,
@@ -42,7 +42,7 @@ impl Worker {
     }
 
     /// Serves the queue until a `Stop` arrives or the reactor's end is gone.
-    pub fn run(self) {
+    pub(super) fn run(self) {
         // Dropped last, also after a panic. The receiver is closed by then, so that a message
         // sent after the thread is known to have stopped is refused instead of lost.
         let _stopped = Stopped(Arc::clone(&self.shared));

@@ -45,11 +45,11 @@ enum Target {
 }
 
 impl LogWriter {
-    pub fn to_file(file: LogFile, format: Format, lines: Arc<LineQueue>) -> LogWriter {
+    pub(super) fn to_file(file: LogFile, format: Format, lines: Arc<LineQueue>) -> LogWriter {
         LogWriter::new(Target::File(Box::new(file)), format, lines)
     }
 
-    pub fn to_fd(fd: OwnedFd, lines: Arc<LineQueue>) -> LogWriter {
+    pub(super) fn to_fd(fd: OwnedFd, lines: Arc<LineQueue>) -> LogWriter {
         let target = Target::Fd {
             fd: File::from(fd),
             timeout: Duration::ZERO,
@@ -70,14 +70,14 @@ impl LogWriter {
     }
 
     /// The file, unless the log is a descriptor.
-    pub fn file(&mut self) -> Option<&mut LogFile> {
+    pub(super) fn file(&mut self) -> Option<&mut LogFile> {
         match &mut self.target {
             Target::File(file) => Some(file),
             Target::Fd { .. } => None,
         }
     }
 
-    pub fn configure(&mut self, sink: FileSink) {
+    pub(super) fn configure(&mut self, sink: FileSink) {
         self.format.timestamps = sink.timestamps;
         self.format.strip_ansi = sink.strip_ansi;
         if let Some(file) = self.file() {
@@ -86,7 +86,7 @@ impl LogWriter {
     }
 
     /// Appends a batch, and returns it: refused with its bytes, else with an empty buffer.
-    pub fn append(&mut self, mut batch: Batch) -> (AppendResult, Batch) {
+    pub(super) fn append(&mut self, mut batch: Batch) -> (AppendResult, Batch) {
         if let Some(error) = self.refusal(&batch) {
             self.refused.insert(batch.feed, error.clone());
             return (AppendResult::Refused(error), batch);
@@ -135,7 +135,7 @@ impl LogWriter {
     }
 
     /// Appends a line. Drops it when too many bytes are held.
-    pub fn line(&mut self, line: &str) {
+    pub(super) fn line(&mut self, line: &str) {
         self.lines.release(line.len());
         if self.held.len() - self.written > LINES_MAX {
             self.lines.count_dropped();
@@ -159,12 +159,12 @@ impl LogWriter {
     }
 
     /// Whether the thread has to retry lines by itself.
-    pub fn retries_lines(&self) -> bool {
+    pub(super) fn retries_lines(&self) -> bool {
         self.lines_held
     }
 
     /// Closes the log. Bytes that are held get one more attempt.
-    pub fn close(mut self) {
+    pub(super) fn close(mut self) {
         let _ = self.drain();
         if let Some(file) = self.file() {
             file.detach();
@@ -172,7 +172,7 @@ impl LogWriter {
     }
 
     /// The thread ends: held bytes get one more attempt, and a compression is waited for.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.mark_dropped_lines();
         if let Target::Fd { timeout, .. } = &mut self.target {
             *timeout = FINISH_TIMEOUT;
@@ -184,7 +184,7 @@ impl LogWriter {
     }
 
     /// Writes the held bytes.
-    pub fn drain(&mut self) -> Result<(), DiskError> {
+    pub(super) fn drain(&mut self) -> Result<(), DiskError> {
         let rest = &self.held[self.written..];
         let (n, result) = match &mut self.target {
             _ if rest.is_empty() => (0, Ok(())),

@@ -84,7 +84,7 @@ pub(crate) enum DiskNews {
 
 impl LogFiles {
     /// No logs yet.
-    pub fn new(disk: Disk) -> LogFiles {
+    pub(crate) fn new(disk: Disk) -> LogFiles {
         LogFiles {
             disk,
             processes: BTreeMap::new(),
@@ -99,7 +99,7 @@ impl LogFiles {
     ///
     /// # Errors
     /// When one of them cannot be opened. None is kept then, so that the next start tries again.
-    pub fn open(
+    pub(crate) fn open(
         &mut self,
         id: ProcessId,
         launch: &Launch,
@@ -173,14 +173,14 @@ impl LogFiles {
     }
 
     /// Ends the wait of a start for its logs. Returns whether it waited.
-    pub fn stop_waiting(&mut self, id: ProcessId) -> bool {
+    pub(crate) fn stop_waiting(&mut self, id: ProcessId) -> bool {
         self.processes
             .get_mut(&id)
             .is_some_and(|logs| std::mem::take(&mut logs.start_waits))
     }
 
     /// Gives up the logs of a process.
-    pub fn close(&mut self, id: ProcessId) {
+    pub(crate) fn close(&mut self, id: ProcessId) {
         let Some(logs) = self.processes.remove(&id) else {
             return;
         };
@@ -194,7 +194,7 @@ impl LogFiles {
     }
 
     /// Applies the keys that a reload may change.
-    pub fn configure(&mut self, id: ProcessId, launch: &Launch) {
+    pub(crate) fn configure(&mut self, id: ProcessId, launch: &Launch) {
         let wanted = wanted_logs(launch);
         let Some(logs) = self.processes.get_mut(&id) else {
             return;
@@ -209,7 +209,7 @@ impl LogFiles {
     }
 
     /// The feeds into shared logs that have written all of a process's output, by tag.
-    pub fn drained_and_shared(&self, id: ProcessId, output: &Output) -> Vec<u64> {
+    pub(crate) fn drained_and_shared(&self, id: ProcessId, output: &Output) -> Vec<u64> {
         self.targets(id)
             .iter()
             .filter(|target| self.disk.users(target.log) > 1 && target.feed.is_drained(output))
@@ -218,7 +218,7 @@ impl LogFiles {
     }
 
     /// Moves these feeds to the head of the output; what they have not sent is left out.
-    pub fn skip_to_head(&mut self, id: ProcessId, tags: &[u64], output: &Output) {
+    pub(crate) fn skip_to_head(&mut self, id: ProcessId, tags: &[u64], output: &Output) {
         let targets = self.targets_mut(id).iter_mut();
         for target in targets.filter(|target| tags.contains(&target.feed.tag())) {
             target.feed.skip_to_head(output);
@@ -226,7 +226,7 @@ impl LogFiles {
     }
 
     /// Sends the disk thread what it can take now. `unix_ns` stamps lines of the daemon's own.
-    pub fn pump(
+    pub(crate) fn pump(
         &mut self,
         id: ProcessId,
         output: &Output,
@@ -253,19 +253,19 @@ impl LogFiles {
     }
 
     /// The last output of a run goes to the disk at once, without waiting for more.
-    pub fn flush_now(&mut self, id: ProcessId) {
+    pub(crate) fn flush_now(&mut self, id: ProcessId) {
         let targets = self.targets_mut(id).iter_mut();
         targets.for_each(|target| target.feed.flush_now());
     }
 
     /// No more output comes: the next [`pump`](Self::pump) sends the last line as it is.
-    pub fn finish(&mut self, id: ProcessId) {
+    pub(crate) fn finish(&mut self, id: ProcessId) {
         let targets = self.targets_mut(id).iter_mut();
         targets.for_each(|target| target.feed.finish());
     }
 
     /// Whether the output may be read, as far as its logs are concerned.
-    pub fn gate(&mut self, id: ProcessId, output: &Output, now: Time) -> Gate {
+    pub(crate) fn gate(&mut self, id: ProcessId, output: &Output, now: Time) -> Gate {
         self.targets_mut(id)
             .iter_mut()
             .map(|target| target.feed.gate(output, now))
@@ -273,7 +273,7 @@ impl LogFiles {
     }
 
     /// Whether a timer for the logs of a process has to be set: none is armed for an earlier time.
-    pub fn arm(&mut self, id: ProcessId, at: Time) -> bool {
+    pub(crate) fn arm(&mut self, id: ProcessId, at: Time) -> bool {
         let Some(logs) = self.processes.get_mut(&id) else {
             return false;
         };
@@ -285,19 +285,19 @@ impl LogFiles {
     }
 
     /// Whether the armed timer of a process has expired; it is disarmed then.
-    pub fn take_expired(&mut self, id: ProcessId, now: Time) -> bool {
+    pub(crate) fn take_expired(&mut self, id: ProcessId, now: Time) -> bool {
         let logs = self.processes.get_mut(&id);
         logs.is_some_and(|logs| logs.timer.take_if(|at| *at <= now).is_some())
     }
 
     /// Whether all output before `offset` is in the logs, or cannot be written.
-    pub fn has_reached(&self, id: ProcessId, output: &Output, offset: u64) -> bool {
+    pub(crate) fn has_reached(&self, id: ProcessId, output: &Output, offset: u64) -> bool {
         let mut targets = self.targets(id).iter();
         targets.all(|target| target.feed.has_reached(output, offset))
     }
 
     /// The present trouble of a process's logs, if any.
-    pub fn trouble(&self, id: ProcessId) -> Option<String> {
+    pub(crate) fn trouble(&self, id: ProcessId) -> Option<String> {
         let mut troubles = self
             .targets(id)
             .iter()
@@ -312,23 +312,23 @@ impl LogFiles {
 
     /// Runs an operation on the disk thread, in order with what was sent before. It is answered by
     /// [`DiskNews::OperationDone`].
-    pub fn run(&self, id: ProcessId, operation: Operation) {
+    pub(crate) fn run(&self, id: ProcessId, operation: Operation) {
         self.disk.run(id.0, operation);
     }
 
     /// Reopens every log file by its path.
-    pub fn reopen_all(&self) {
+    pub(crate) fn reopen_all(&self) {
         self.disk.reopen_all();
     }
 
     /// Writes what was sent, and ends the disk thread. Returns whether that was done within
     /// `limit`.
-    pub fn flush_and_stop(&self, limit: Duration) -> bool {
+    pub(crate) fn flush_and_stop(&self, limit: Duration) -> bool {
         self.disk.flush_and_stop(limit)
     }
 
     /// Takes the reports of the disk thread, in order.
-    pub fn collect(&mut self, now: Time) -> Vec<DiskNews> {
+    pub(crate) fn collect(&mut self, now: Time) -> Vec<DiskNews> {
         let completions = self.disk.completions();
         if !completions.is_empty() {
             self.progress_at = now;
@@ -383,7 +383,7 @@ impl LogFiles {
     }
 
     /// Notes the time while the disk thread has nothing to do.
-    pub fn note_idle(&mut self, now: Time) {
+    pub(crate) fn note_idle(&mut self, now: Time) {
         if self.disk.outstanding() == 0 {
             self.progress_at = now;
         }
@@ -391,7 +391,7 @@ impl LogFiles {
 
     /// Whether the disk thread has work and has not answered for a second. Nothing should wait
     /// for it then.
-    pub fn is_stuck(&self, now: Time) -> bool {
+    pub(crate) fn is_stuck(&self, now: Time) -> bool {
         self.disk.outstanding() > 0 && now >= self.progress_at + STUCK_AFTER
     }
 

@@ -6,7 +6,7 @@
 //! `MARKS_MAX`. Beyond that the older marks are thinned, which makes times coarser. If that does
 //! not help because the streams alternate, the oldest output is dropped.
 
-pub mod log_feed;
+pub(super) mod log_feed;
 pub(crate) mod log_files;
 pub(crate) mod open_as_user;
 pub(crate) mod reader;
@@ -20,7 +20,7 @@ const MARKS_MAX: usize = 4096;
 
 /// The origin of output. A terminal has only `Stdout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stream {
+pub(crate) enum Stream {
     /// Standard output, or the terminal.
     Stdout,
     /// Standard error.
@@ -29,7 +29,7 @@ pub enum Stream {
 
 /// A run of bytes of one stream that arrived together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment<'a> {
+pub(crate) struct Segment<'a> {
     /// Ring offset of the first byte.
     pub offset: u64,
     /// Their stream.
@@ -42,7 +42,7 @@ pub struct Segment<'a> {
 
 /// The output of a process, as far as it is kept.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     ring: Ring,
     marks: VecDeque<Mark>,
     /// Bytes of each stream that are no longer kept.
@@ -77,7 +77,7 @@ impl Mark {
 
 impl Output {
     /// No output yet. Up to `capacity` bytes are kept.
-    pub fn new(capacity: usize) -> Output {
+    pub(crate) fn new(capacity: usize) -> Output {
         Output {
             ring: Ring::new(capacity),
             marks: VecDeque::new(),
@@ -86,37 +86,38 @@ impl Output {
     }
 
     /// The offset of the next byte.
-    pub fn head(&self) -> u64 {
+    pub(crate) fn head(&self) -> u64 {
         self.ring.head()
     }
 
     /// The offset of the oldest kept byte.
-    pub fn tail(&self) -> u64 {
+    pub(crate) fn tail(&self) -> u64 {
         self.ring.tail()
     }
 
     /// The most bytes that are kept.
-    pub fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.ring.capacity()
     }
 
     /// The approximate memory use, in bytes.
-    pub fn memory(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> usize {
         self.ring.memory() + self.marks.capacity() * size_of::<Mark>()
     }
 
     /// The bytes from `from` on, both streams in order of arrival.
-    pub fn read(&self, from: u64) -> Read<'_> {
+    pub(crate) fn read(&self, from: u64) -> Read<'_> {
         self.ring.read(from)
     }
 
     /// The memory for the next bytes; see [`Ring::spare`].
-    pub fn spare(&mut self, max: usize) -> &mut [u8] {
+    pub(crate) fn spare(&mut self, max: usize) -> &mut [u8] {
         self.ring.spare(max)
     }
 
     /// Adds the first `n` bytes of the memory that [`spare`](Self::spare) returned.
-    pub fn commit(&mut self, stream: Stream, n: usize, time_ns: u64) {
+    pub(crate) fn commit(&mut self, stream: Stream, n: usize, time_ns: u64) {
         if n == 0 {
             return;
         }
@@ -137,7 +138,7 @@ impl Output {
     }
 
     /// Appends bytes as if the process had written them.
-    pub fn write(&mut self, stream: Stream, bytes: &[u8], time_ns: u64) {
+    pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8], time_ns: u64) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let spare = self.ring.spare(rest.len());
@@ -149,13 +150,13 @@ impl Output {
     }
 
     /// Changes how many bytes are kept. The newest stay.
-    pub fn resize(&mut self, capacity: usize) {
+    pub(crate) fn resize(&mut self, capacity: usize) {
         self.ring.resize(capacity);
         self.trim();
     }
 
     /// Returns how many bytes of a stream (or of both) are no longer kept.
-    pub fn dropped(&self, filter: Option<Stream>) -> u64 {
+    pub(crate) fn dropped(&self, filter: Option<Stream>) -> u64 {
         match filter {
             None => self.ring.tail(),
             Some(stream) => self.dropped[stream as usize],
@@ -163,7 +164,7 @@ impl Output {
     }
 
     /// The kept bytes of a stream (or of both) from `from` on, in order of arrival.
-    pub fn segments(&self, from: u64, filter: Option<Stream>) -> Segments<'_> {
+    pub(crate) fn segments(&self, from: u64, filter: Option<Stream>) -> Segments<'_> {
         let read = self.ring.read(from);
         Segments {
             output: self,
@@ -174,13 +175,13 @@ impl Output {
     }
 
     /// Returns the offset of the first byte of a stream at or after `from`, else the head.
-    pub fn next_of(&self, from: u64, filter: Option<Stream>) -> u64 {
+    pub(crate) fn next_of(&self, from: u64, filter: Option<Stream>) -> u64 {
         let first = self.segments(from, filter).next();
         first.map_or(self.head(), |segment| segment.offset)
     }
 
     /// Whether the last kept line of a stream is incomplete.
-    pub fn is_in_line(&self, stream: Stream) -> bool {
+    pub(crate) fn is_in_line(&self, stream: Stream) -> bool {
         let run = self.marks.iter().rposition(|mark| mark.stream() == stream);
         run.is_some_and(|run| {
             let last = self.ring.read(self.run_end(run).saturating_sub(1));
@@ -190,7 +191,7 @@ impl Output {
 
     /// Returns the offset from which the last `lines` lines of a stream (or of both) are read. A
     /// last line without a newline counts.
-    pub fn line_start_back(&self, lines: usize, filter: Option<Stream>) -> u64 {
+    pub(crate) fn line_start_back(&self, lines: usize, filter: Option<Stream>) -> u64 {
         if lines == 0 {
             return self.head();
         }
@@ -226,7 +227,7 @@ impl Output {
     /// Returns the offset behind the line that continues at `from`, and how many bytes of the
     /// stream (or of the one that comes first) are left of it. `None` for a line that is too long
     /// to be skipped.
-    pub fn next_line(&self, from: u64, filter: Option<Stream>) -> Option<(u64, u64)> {
+    pub(crate) fn next_line(&self, from: u64, filter: Option<Stream>) -> Option<(u64, u64)> {
         let first = self.segments(from, filter).next()?;
         let mut rest = 0;
         for segment in self.segments(from, Some(first.stream)) {
@@ -243,7 +244,7 @@ impl Output {
     }
 
     /// Returns the offset from which output is read that arrived at `time_ns` (Unix time) or later.
-    pub fn offset_since(&self, time_ns: u64) -> u64 {
+    pub(crate) fn offset_since(&self, time_ns: u64) -> u64 {
         let older = self.marks.iter().rposition(|mark| mark.time_ns() < time_ns);
         let first = older.map_or(0, |index| index + 1);
         let offset = self.marks.get(first).map(|mark| mark.offset);
@@ -307,7 +308,7 @@ impl Output {
 
 /// The iterator of [`Output::segments`].
 #[derive(Debug)]
-pub struct Segments<'a> {
+pub(crate) struct Segments<'a> {
     output: &'a Output,
     filter: Option<Stream>,
     offset: u64,

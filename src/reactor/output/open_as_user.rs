@@ -13,7 +13,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// When that user cannot open it, or it is not a regular file.
-pub fn open_as(path: &Path, identity: Option<&Identity>) -> io::Result<OwnedFd> {
+pub(crate) fn open_as(path: &Path, identity: Option<&Identity>) -> io::Result<OwnedFd> {
     let file: File = as_user(identity, || {
         OpenOptions::new()
             .append(true)
@@ -38,7 +38,7 @@ pub fn open_as(path: &Path, identity: Option<&Identity>) -> io::Result<OwnedFd> 
 ///
 /// # Errors
 /// When that user cannot open it, or it cannot be read from.
-pub fn open_input_as(path: &Path, identity: Option<&Identity>) -> io::Result<OwnedFd> {
+pub(crate) fn open_input_as(path: &Path, identity: Option<&Identity>) -> io::Result<OwnedFd> {
     as_user(identity, || sys::io::open_input(path))
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct OutputReader<'a> {
 impl OutputReader<'_> {
     /// Reads each channel that is ready once, round-robin, until the turn's budget is spent.
     /// Returns the processes whose last channel was closed.
-    pub fn read_round(&mut self, clock: &Clock) -> Vec<ProcessId> {
+    pub(crate) fn read_round(&mut self, clock: &Clock) -> Vec<ProcessId> {
         let mut ended = Vec::new();
         if !self.consoles.processes.has_output_ready() {
             return ended;
@@ -55,7 +55,7 @@ impl OutputReader<'_> {
     /// Reads what an exited leader wrote, so that the log has all of it when the exit is
     /// announced. Bounded, since a straggler can keep writing. Returns whether the last channel
     /// was closed.
-    pub fn drain(&mut self, id: ProcessId) -> bool {
+    pub(crate) fn drain(&mut self, id: ProcessId) -> bool {
         let wall_ns = unix_ns();
         let mut budget = DRAIN_MAX;
         let mut ended = false;

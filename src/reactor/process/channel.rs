@@ -21,7 +21,7 @@ const PIPE_SIZE: usize = 256 * 1024;
 
 /// A source of output.
 #[derive(Debug)]
-pub struct Channel {
+pub(crate) struct Channel {
     /// Names it within the process.
     pub number: u32,
     /// A terminal's master or a pipe's read end.
@@ -44,7 +44,7 @@ pub struct Channel {
 
 /// When a channel is read next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
+pub(crate) enum Reading {
     /// When the poll reports output.
     Idle,
     /// In its turn on the list.
@@ -55,7 +55,7 @@ pub enum Reading {
 
 /// The result of one read of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadOutcome {
+pub(crate) enum ReadOutcome {
     /// Bytes; there may be more.
     More(usize),
     /// Bytes that drained the source; later ones raise another event.
@@ -73,7 +73,7 @@ impl Channel {
     ///
     /// # Errors
     /// When the poll refuses it.
-    pub fn open(
+    pub(crate) fn open(
         source: EventSource,
         number: u32,
         fd: OwnedFd,
@@ -95,7 +95,7 @@ impl Channel {
     }
 
     /// One read into the ring, of at most `max` bytes. `wall_ns` is the time of the bytes.
-    pub fn read(
+    pub(crate) fn read(
         &mut self,
         output: &mut Output,
         mut terminal: Option<&mut Terminal>,
@@ -134,7 +134,7 @@ impl Channel {
     ///
     /// # Errors
     /// When the poll refuses it.
-    pub fn arm_write(&mut self, blocked: bool, poller: &Poller) -> io::Result<()> {
+    pub(crate) fn arm_write(&mut self, blocked: bool, poller: &Poller) -> io::Result<()> {
         if !self.tty || self.write_armed == blocked {
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl Channel {
     }
 
     /// Leaves the poll, and closes.
-    pub fn close(self, poller: &mut Poller) {
+    pub(crate) fn close(self, poller: &mut Poller) {
         poller.remove(&self.fd, self.token);
     }
 }

@@ -13,7 +13,7 @@ const INPUT_HIGH: usize = 64 * 1024;
 
 /// The input of a process.
 #[derive(Debug)]
-pub struct InputQueue {
+pub(crate) struct InputQueue {
     target: InputTarget,
     queue: VecDeque<u8>,
     /// The last write took everything.
@@ -32,7 +32,7 @@ enum InputTarget {
 
 impl InputQueue {
     /// Input to the terminal of a channel.
-    pub fn to_terminal(channel: u32) -> InputQueue {
+    pub(crate) fn to_terminal(channel: u32) -> InputQueue {
         InputQueue::new(InputTarget::Terminal(channel))
     }
 
@@ -40,7 +40,11 @@ impl InputQueue {
     ///
     /// # Errors
     /// When the poll refuses it.
-    pub fn to_pipe(source: EventSource, fd: OwnedFd, poller: &mut Poller) -> io::Result<Self> {
+    pub(crate) fn to_pipe(
+        source: EventSource,
+        fd: OwnedFd,
+        poller: &mut Poller,
+    ) -> io::Result<Self> {
         let token = poller.add(&fd, source, Interest::WRITABLE)?;
         Ok(InputQueue::new(InputTarget::Pipe(fd, token)))
     }
@@ -55,12 +59,12 @@ impl InputQueue {
     }
 
     /// Whether more may be queued.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.queue.len() < INPUT_HIGH && !self.ending
     }
 
     /// Whether it goes to the terminal of this channel.
-    pub fn goes_to(&self, channel: u32) -> bool {
+    pub(crate) fn goes_to(&self, channel: u32) -> bool {
         match self.target {
             InputTarget::Terminal(number) => number == channel,
             InputTarget::Pipe(..) => false,
@@ -68,25 +72,25 @@ impl InputQueue {
     }
 
     /// Queues bytes. After the end they are dropped.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         if !self.ending {
             self.queue.extend(bytes);
         }
     }
 
     /// The process reads again.
-    pub fn unblock(&mut self) {
+    pub(crate) fn unblock(&mut self) {
         self.writable = true;
     }
 
     /// Ends the input. A pipe is closed when everything is written; a terminal stays open.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.ending |= matches!(self.target, InputTarget::Pipe(..));
     }
 
     /// Writes queued bytes as far as the process takes them. Returns `false` when the input has to
     /// be closed: everything is written, or writing has failed.
-    pub fn flush(&mut self, channels: &mut [Channel], poller: &Poller) -> bool {
+    pub(crate) fn flush(&mut self, channels: &mut [Channel], poller: &Poller) -> bool {
         let (pipe, mut terminal) = match &self.target {
             InputTarget::Pipe(fd, _) => (Some(fd), None),
             InputTarget::Terminal(number) => {
@@ -116,7 +120,7 @@ impl InputQueue {
     }
 
     /// Closes a pipe.
-    pub fn close(self, poller: &mut Poller) {
+    pub(crate) fn close(self, poller: &mut Poller) {
         if let InputTarget::Pipe(fd, token) = self.target {
             poller.remove(&fd, token);
         }

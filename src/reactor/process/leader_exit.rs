@@ -7,7 +7,7 @@ use crate::sys::pidfd::ExitStatus;
 use std::os::fd::AsFd;
 
 /// Takes the exit status of the leader, which reaps it. Returns `None` if it has not exited.
-pub fn take_exit(io: &ProcessIo) -> Option<Exit> {
+pub(crate) fn take_exit(io: &ProcessIo) -> Option<Exit> {
     let leader = io.live_leader()?;
     let status = match sys::pidfd::wait(leader.pidfd.as_fd()) {
         Ok(Some(status)) => status,

@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Has the disk thread write the pidfile of a new leader, as the process's user.
-pub fn write_pidfile(io: &mut ProcessIo, process: &Process, pid: i32, log_files: &LogFiles) {
+pub(crate) fn write_pidfile(io: &mut ProcessIo, process: &Process, pid: i32, log_files: &LogFiles) {
     let Some(path) = process.launch.pidfile.clone() else {
         return;
     };
@@ -29,7 +29,7 @@ pub fn write_pidfile(io: &mut ProcessIo, process: &Process, pid: i32, log_files:
 }
 
 /// Has the disk thread remove the pidfile of an exited leader.
-pub fn remove_pidfile(io: &mut ProcessIo, process: &Process, log_files: &LogFiles) {
+pub(crate) fn remove_pidfile(io: &mut ProcessIo, process: &Process, log_files: &LogFiles) {
     let Some(path) = io.pidfile.take() else {
         return;
     };
@@ -45,7 +45,7 @@ pub fn remove_pidfile(io: &mut ProcessIo, process: &Process, log_files: &LogFile
 }
 
 /// The disk thread has finished an operation of a process.
-pub fn operation_done(io: &mut ProcessIo, error: Option<DiskError>) {
+pub(crate) fn operation_done(io: &mut ProcessIo, error: Option<DiskError>) {
     io.operations_pending = io.operations_pending.saturating_sub(1);
     if let Some(error) = error {
         log::warn!("{}: {}", io.name, error.text);

@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// One process.
-pub struct ProcessIo {
+pub(crate) struct ProcessIo {
     /// Its identity.
     pub id: ProcessId,
     /// `PROGRAM:INDEX`.
@@ -65,7 +65,7 @@ pub struct ProcessIo {
 
 /// The leader of a process.
 #[derive(Debug)]
-pub enum Leader {
+pub(crate) enum Leader {
     /// There is none.
     None,
     /// A start waits for its log files, until this time at the latest.
@@ -79,7 +79,7 @@ pub enum Leader {
 
 /// A leader that is not reaped. It pins its pid, so that its group is the right one.
 #[derive(Debug)]
-pub struct LiveLeader {
+pub(crate) struct LiveLeader {
     /// Its process id, and that of its group and session.
     pub pid: i32,
     /// Becomes readable when it exits.
@@ -90,7 +90,7 @@ pub struct LiveLeader {
 
 /// A process that outlives its leader.
 #[derive(Debug)]
-pub struct WatchedStraggler {
+pub(crate) struct WatchedStraggler {
     /// Its process id.
     pub pid: i32,
     /// Becomes readable when it exits.
@@ -103,7 +103,7 @@ pub struct WatchedStraggler {
 
 /// A change of state that waits for the log.
 #[derive(Debug)]
-pub struct Announcement {
+pub(crate) struct Announcement {
     /// The change.
     pub transition: Transition,
     /// The log has to hold the output before this offset.
@@ -114,7 +114,7 @@ pub struct Announcement {
 
 impl ProcessIo {
     /// A process that has not been started.
-    pub fn new(id: ProcessId, name: &str, launch: &Launch) -> Self {
+    pub(crate) fn new(id: ProcessId, name: &str, launch: &Launch) -> Self {
         ProcessIo {
             id,
             name: name.to_string(),
@@ -142,7 +142,7 @@ impl ProcessIo {
     }
 
     /// The leader, unless it is reaped.
-    pub fn live_leader(&self) -> Option<&LiveLeader> {
+    pub(crate) fn live_leader(&self) -> Option<&LiveLeader> {
         match &self.leader {
             Leader::Alive(leader) => Some(leader),
             Leader::None | Leader::OpeningLogs { .. } => None,
@@ -150,7 +150,7 @@ impl ProcessIo {
     }
 
     /// A start no longer waits for its log files.
-    pub fn stop_opening_logs(&mut self) {
+    pub(crate) fn stop_opening_logs(&mut self) {
         if let Leader::OpeningLogs { .. } = self.leader {
             self.leader = Leader::None;
         }
@@ -160,7 +160,7 @@ impl ProcessIo {
     ///
     /// # Errors
     /// The text of a failure.
-    pub fn signal_leader(&self, signal: i32, scope: SignalScope) -> Result<(), String> {
+    pub(crate) fn signal_leader(&self, signal: i32, scope: SignalScope) -> Result<(), String> {
         let Some(leader) = self.live_leader() else {
             return Ok(());
         };
@@ -177,7 +177,7 @@ impl ProcessIo {
     }
 
     /// Forgets a reaped leader, but remembers its group.
-    pub fn leader_exited(&mut self, poller: &mut Poller) -> Option<i32> {
+    pub(crate) fn leader_exited(&mut self, poller: &mut Poller) -> Option<i32> {
         let Leader::Alive(leader) = std::mem::replace(&mut self.leader, Leader::None) else {
             return None;
         };
@@ -189,7 +189,7 @@ impl ProcessIo {
     }
 
     /// Prepares ring and terminal for a new run. Returns whether that added output.
-    pub fn prepare_run(&mut self, launch: &Launch, wall_ns: u64) -> bool {
+    pub(crate) fn prepare_run(&mut self, launch: &Launch, wall_ns: u64) -> bool {
         if self.output.capacity() != launch.buffer {
             self.resize_output(launch.buffer);
         }
@@ -221,13 +221,13 @@ impl ProcessIo {
     }
 
     /// A blank terminal of the process's size.
-    pub fn blank_terminal(&self) -> Box<Terminal> {
+    pub(crate) fn blank_terminal(&self) -> Box<Terminal> {
         let (rows, cols) = self.size;
         Box::new(Terminal::new(self.output.head(), rows, cols))
     }
 
     /// Resizes the model of the terminal.
-    pub fn resize_terminal(&mut self, size: (u16, u16)) {
+    pub(crate) fn resize_terminal(&mut self, size: (u16, u16)) {
         self.size = size;
         if let Some(terminal) = &mut self.terminal {
             terminal.resize(size.0, size.1);
@@ -235,7 +235,7 @@ impl ProcessIo {
     }
 
     /// Changes the number of bytes of output that are kept.
-    pub fn resize_output(&mut self, capacity: usize) {
+    pub(crate) fn resize_output(&mut self, capacity: usize) {
         if let Some(terminal) = &mut self.terminal {
             terminal.before_evict(self.output.read(0).slices, capacity, 0);
         }
@@ -244,7 +244,7 @@ impl ProcessIo {
 
     /// Resets the terminal modes that a run left on. The reset is part of the output, since it is
     /// for the attached clients.
-    pub fn reset_terminal(&mut self, wall_ns: u64) {
+    pub(crate) fn reset_terminal(&mut self, wall_ns: u64) {
         // The log gets the reset too, so it is written only if it is needed.
         let terminal = self.terminal.as_mut();
         if let Some(terminal) = terminal.filter(|terminal| terminal.tracker().is_left_on()) {
@@ -257,7 +257,7 @@ impl ProcessIo {
     }
 
     /// Ends an unfinished line of the last run, so that the next one starts on its own line.
-    pub fn end_line(&mut self, wall_ns: u64) {
+    pub(crate) fn end_line(&mut self, wall_ns: u64) {
         let Some(terminal) = &mut self.terminal else {
             for stream in [Stream::Stdout, Stream::Stderr] {
                 if self.output.is_in_line(stream) {
@@ -280,7 +280,7 @@ impl ProcessIo {
     ///
     /// # Errors
     /// When the poll refuses it.
-    pub fn open_channel(
+    pub(crate) fn open_channel(
         &mut self,
         fd: OwnedFd,
         stream: Stream,
@@ -296,14 +296,14 @@ impl ProcessIo {
     }
 
     /// The channel of this number, unless it is closed.
-    pub fn channel(&mut self, number: u32) -> Option<&mut Channel> {
+    pub(crate) fn channel(&mut self, number: u32) -> Option<&mut Channel> {
         let mut channels = self.channels.iter_mut();
         channels.find(|channel| channel.number == number)
     }
 
     /// One read of a channel into the ring, of at most `max` bytes. `wall_ns` is the time of the
     /// bytes.
-    pub fn read_channel(&mut self, number: u32, max: usize, wall_ns: u64) -> ReadOutcome {
+    pub(crate) fn read_channel(&mut self, number: u32, max: usize, wall_ns: u64) -> ReadOutcome {
         let mut channels = self.channels.iter_mut();
         match channels.find(|channel| channel.number == number) {
             Some(channel) => {
@@ -315,7 +315,7 @@ impl ProcessIo {
     }
 
     /// Closes a channel, and the input that went through it.
-    pub fn close_channel(&mut self, number: u32, poller: &mut Poller) {
+    pub(crate) fn close_channel(&mut self, number: u32, poller: &mut Poller) {
         let mut channels = self.channels.iter();
         if let Some(at) = channels.position(|channel| channel.number == number) {
             self.channels.swap_remove(at).close(poller);
@@ -327,34 +327,34 @@ impl ProcessIo {
     ///
     /// # Errors
     /// When the poll refuses it.
-    pub fn open_pipe_input(&mut self, fd: OwnedFd, poller: &mut Poller) -> io::Result<()> {
+    pub(crate) fn open_pipe_input(&mut self, fd: OwnedFd, poller: &mut Poller) -> io::Result<()> {
         let source = EventSource::Input(self.id);
         self.input = Some(InputQueue::to_pipe(source, fd, poller)?);
         Ok(())
     }
 
     /// Whether more input may be queued.
-    pub fn takes_input(&self) -> bool {
+    pub(crate) fn takes_input(&self) -> bool {
         self.input.as_ref().is_some_and(InputQueue::has_room)
     }
 
     /// Whether senders have to wait: there is input, but no more may be queued.
-    pub fn is_input_full(&self) -> bool {
+    pub(crate) fn is_input_full(&self) -> bool {
         self.input.is_some() && !self.takes_input()
     }
 
     /// Queues input, and writes as much as the process takes. Without an input it is dropped.
-    pub fn write_input(&mut self, bytes: &[u8], poller: &mut Poller) {
+    pub(crate) fn write_input(&mut self, bytes: &[u8], poller: &mut Poller) {
         self.change_input(poller, |input| input.push(bytes));
     }
 
     /// The process reads its input again.
-    pub fn input_writable(&mut self, poller: &mut Poller) {
+    pub(crate) fn input_writable(&mut self, poller: &mut Poller) {
         self.change_input(poller, InputQueue::unblock);
     }
 
     /// Ends the input. A pipe is closed when everything is written; a terminal stays open.
-    pub fn end_input(&mut self, poller: &mut Poller) {
+    pub(crate) fn end_input(&mut self, poller: &mut Poller) {
         self.change_input(poller, InputQueue::end);
     }
 
@@ -368,14 +368,14 @@ impl ProcessIo {
     }
 
     /// Drops the input, and closes its pipe.
-    pub fn close_input(&mut self, poller: &mut Poller) {
+    pub(crate) fn close_input(&mut self, poller: &mut Poller) {
         if let Some(input) = self.input.take() {
             input.close(poller);
         }
     }
 
     /// Frees every descriptor.
-    pub fn close(&mut self, poller: &mut Poller) {
+    pub(crate) fn close(&mut self, poller: &mut Poller) {
         for channel in self.channels.drain(..) {
             channel.close(poller);
         }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 /// The processes.
 #[derive(Default)]
-pub struct Processes {
+pub(crate) struct Processes {
     all: HashMap<ProcessId, ProcessIo>,
     /// The processes of live leaders, by pid.
     leaders: HashMap<i32, ProcessId>,
@@ -20,22 +20,22 @@ pub struct Processes {
 
 impl Processes {
     /// One process.
-    pub fn io(&self, id: ProcessId) -> Option<&ProcessIo> {
+    pub(crate) fn io(&self, id: ProcessId) -> Option<&ProcessIo> {
         self.all.get(&id)
     }
 
     /// One process.
-    pub fn io_mut(&mut self, id: ProcessId) -> Option<&mut ProcessIo> {
+    pub(crate) fn io_mut(&mut self, id: ProcessId) -> Option<&mut ProcessIo> {
         self.all.get_mut(&id)
     }
 
     /// All processes, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &ProcessIo> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ProcessIo> {
         self.all.values()
     }
 
     /// Adds a process, unless it is known. Returns whether it is new.
-    pub fn add(&mut self, process: &Process) -> bool {
+    pub(crate) fn add(&mut self, process: &Process) -> bool {
         let new = !self.all.contains_key(&process.id);
         if new {
             let io = ProcessIo::new(process.id, &process.name, &process.launch);
@@ -45,19 +45,19 @@ impl Processes {
     }
 
     /// Frees a process.
-    pub fn remove(&mut self, id: ProcessId, poller: &mut Poller) {
+    pub(crate) fn remove(&mut self, id: ProcessId, poller: &mut Poller) {
         if let Some(mut io) = self.all.remove(&id) {
             io.close(poller);
         }
     }
 
     /// The process whose live leader this pid is.
-    pub fn by_leader(&self, pid: i32) -> Option<ProcessId> {
+    pub(crate) fn by_leader(&self, pid: i32) -> Option<ProcessId> {
         self.leaders.get(&pid).copied()
     }
 
     /// A process has a new leader.
-    pub fn set_leader(&mut self, id: ProcessId, leader: LiveLeader) {
+    pub(crate) fn set_leader(&mut self, id: ProcessId, leader: LiveLeader) {
         if let Some(io) = self.all.get_mut(&id) {
             self.leaders.insert(leader.pid, id);
             io.leader = Leader::Alive(leader);
@@ -65,7 +65,7 @@ impl Processes {
     }
 
     /// The leader of a process is reaped.
-    pub fn leader_exited(&mut self, id: ProcessId, poller: &mut Poller) {
+    pub(crate) fn leader_exited(&mut self, id: ProcessId, poller: &mut Poller) {
         let Some(io) = self.all.get_mut(&id) else {
             return;
         };
@@ -76,7 +76,7 @@ impl Processes {
     }
 
     /// Puts a channel on the list of those to read. `hung_up` says that its other side was closed.
-    pub fn queue_output(&mut self, id: ProcessId, number: u32, hung_up: bool) {
+    pub(crate) fn queue_output(&mut self, id: ProcessId, number: u32, hung_up: bool) {
         if let Some(io) = self.all.get_mut(&id)
             && let Some(channel) = io.channel(number)
         {
@@ -90,17 +90,17 @@ impl Processes {
 
     /// Takes the next channel to read. It counts as queued until
     /// [`requeue_output`](Self::requeue_output) or [`output_read`](Self::output_read).
-    pub fn next_output(&mut self) -> Option<(ProcessId, u32)> {
+    pub(crate) fn next_output(&mut self) -> Option<(ProcessId, u32)> {
         self.outputs_ready.pop_front()
     }
 
     /// Puts a channel that [`next_output`](Self::next_output) returned at the end of the list.
-    pub fn requeue_output(&mut self, id: ProcessId, number: u32) {
+    pub(crate) fn requeue_output(&mut self, id: ProcessId, number: u32) {
         self.outputs_ready.push_back((id, number));
     }
 
     /// Leaves a channel off the list.
-    pub fn output_read(&mut self, id: ProcessId, number: u32, reading: Reading) {
+    pub(crate) fn output_read(&mut self, id: ProcessId, number: u32, reading: Reading) {
         if let Some(io) = self.all.get_mut(&id)
             && let Some(channel) = io.channel(number)
         {
@@ -109,12 +109,12 @@ impl Processes {
     }
 
     /// Whether a channel waits to be read.
-    pub fn has_output_ready(&self) -> bool {
+    pub(crate) fn has_output_ready(&self) -> bool {
         !self.outputs_ready.is_empty()
     }
 
     /// Reads the paused channels of a process again.
-    pub fn resume_reading(&mut self, id: ProcessId) {
+    pub(crate) fn resume_reading(&mut self, id: ProcessId) {
         let Some(io) = self.all.get_mut(&id) else {
             return;
         };
@@ -127,7 +127,7 @@ impl Processes {
     }
 
     /// Notes that a process has new output.
-    pub fn mark_dirty(&mut self, id: ProcessId) {
+    pub(crate) fn mark_dirty(&mut self, id: ProcessId) {
         if let Some(io) = self.all.get_mut(&id)
             && !std::mem::replace(&mut io.dirty, true)
         {
@@ -136,7 +136,7 @@ impl Processes {
     }
 
     /// Takes the processes with new output.
-    pub fn take_dirty(&mut self) -> Vec<ProcessId> {
+    pub(crate) fn take_dirty(&mut self) -> Vec<ProcessId> {
         let dirty = std::mem::take(&mut self.dirty);
         for id in &dirty {
             if let Some(io) = self.all.get_mut(id) {

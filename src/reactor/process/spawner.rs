@@ -14,7 +14,7 @@ const TIME_A_TURN: Duration = Duration::from_millis(1);
 
 /// Starts leaders.
 #[derive(Debug)]
-pub struct Spawner {
+pub(crate) struct Spawner {
     inherited: Inherited,
     /// The soft and hard RLIMIT_NOFILE of leaders.
     nofile: (u64, u64),
@@ -27,7 +27,7 @@ pub struct Spawner {
 
 impl Spawner {
     /// A spawner whose leaders inherit this environment and limit.
-    pub fn new(inherited: Inherited, nofile: (u64, u64)) -> Spawner {
+    pub(crate) fn new(inherited: Inherited, nofile: (u64, u64)) -> Spawner {
         Spawner {
             inherited,
             nofile,
@@ -38,17 +38,17 @@ impl Spawner {
     }
 
     /// A turn begins, with a new budget.
-    pub fn begin_turn(&mut self) {
+    pub(crate) fn begin_turn(&mut self) {
         self.spent = Duration::ZERO;
     }
 
     /// Queues a start.
-    pub fn queue(&mut self, id: ProcessId) {
+    pub(crate) fn queue(&mut self, id: ProcessId) {
         self.due.push_back(id);
     }
 
     /// Takes the next start, unless the turn's budget is spent.
-    pub fn next_due(&mut self) -> Option<ProcessId> {
+    pub(crate) fn next_due(&mut self) -> Option<ProcessId> {
         match self.spent < TIME_A_TURN {
             true => self.due.pop_front(),
             false => None,
@@ -56,12 +56,12 @@ impl Spawner {
     }
 
     /// Counts time that a start took.
-    pub fn charge(&mut self, time: Duration) {
+    pub(crate) fn charge(&mut self, time: Duration) {
         self.spent += time;
     }
 
     /// Whether starts are left for the next turn.
-    pub fn has_due(&self) -> bool {
+    pub(crate) fn has_due(&self) -> bool {
         !self.due.is_empty()
     }
 
@@ -69,7 +69,7 @@ impl Spawner {
     ///
     /// # Errors
     /// When a word contains a NUL character.
-    pub fn command(&self, process: &Process, stdio: Stdio) -> Result<Command, SpawnFailure> {
+    pub(crate) fn command(&self, process: &Process, stdio: Stdio) -> Result<Command, SpawnFailure> {
         let launch = &process.launch;
         let (envp, path) = self.inherited.environment_of(process);
         let program = launch.argv.first().map_or("", String::as_str);
@@ -108,7 +108,7 @@ fn c_string(text: &str, key: &str) -> Result<CString, SpawnFailure> {
 }
 
 /// The failure of a step of a start.
-pub fn failure(step: String, error: &io::Error) -> SpawnFailure {
+pub(crate) fn failure(step: String, error: &io::Error) -> SpawnFailure {
     SpawnFailure {
         step,
         error: sys::error_text(error),

@@ -29,7 +29,7 @@ struct OurEnds {
 }
 
 /// Prepares ring and terminal for a new run.
-pub fn prepare_run(
+pub(crate) fn prepare_run(
     process: &Process,
     processes: &mut Processes,
     log_files: &mut LogFiles,
@@ -56,7 +56,7 @@ pub fn prepare_run(
 ///
 /// # Errors
 /// When a step of it fails. There is no leader then.
-pub fn spawn_leader(
+pub(crate) fn spawn_leader(
     process: &Process,
     spawner: &Spawner,
     processes: &mut Processes,

@@ -17,11 +17,11 @@ use std::time::Duration;
 const WATCHED_MAX: usize = 256;
 
 /// Time until another survey while stragglers are being killed. Not all of them may be watched.
-pub const KILL_AGAIN: Duration = Duration::from_millis(100);
+pub(crate) const KILL_AGAIN: Duration = Duration::from_millis(100);
 
 /// Watches the stragglers of a process, and kills them if that is decided. Returns the event for
 /// the supervisor.
-pub fn record_stragglers(io: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) -> Event {
+pub(crate) fn record_stragglers(io: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) -> Event {
     watch_stragglers(io, stats, poller);
     if io.killing {
         kill_stragglers(io);
@@ -88,7 +88,12 @@ fn kill_stragglers(io: &ProcessIo) {
 
 /// Kills every straggler below the daemon before it exits, except those of programs with
 /// `killmode: process`.
-pub fn kill_all(survey: &mut Survey, owners: &Owners<'_>, supervisor: &Supervisor, now: Time) {
+pub(crate) fn kill_all(
+    survey: &mut Survey,
+    owners: &Owners<'_>,
+    supervisor: &Supervisor,
+    now: Time,
+) {
     for _ in 0..PASSES_MAX {
         let found = survey.run(&KernelTable, owners, now);
         let spared = spared_pids(&found, supervisor);

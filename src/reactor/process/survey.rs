@@ -22,17 +22,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Passes in one survey.
-pub const PASSES_MAX: usize = 8;
+pub(crate) const PASSES_MAX: usize = 8;
 
 /// Time until a survey without a final result is repeated.
-pub const REPEAT_AFTER: Duration = Duration::from_millis(5);
+pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(5);
 
 /// How long an adopted process without an environment can be in the middle of an exec.
 const EXEC_MAX: Duration = Duration::from_millis(50);
 
 /// Processes whose stragglers are to be found, and what earlier surveys have seen.
 #[derive(Debug, Default)]
-pub struct Survey {
+pub(crate) struct Survey {
     due: BTreeSet<ProcessId>,
     /// Adopted processes without an environment, by pid and start time, and when they were first
     /// seen.
@@ -41,7 +41,7 @@ pub struct Survey {
 
 /// The result of a survey.
 #[derive(Debug, Default)]
-pub struct SurveyResult {
+pub(crate) struct SurveyResult {
     /// The live stragglers of each process, by pid.
     pub by_process: BTreeMap<ProcessId, Vec<Stat>>,
     /// Nothing was missed.
@@ -50,13 +50,13 @@ pub struct SurveyResult {
 
 impl SurveyResult {
     /// The stragglers of a process.
-    pub fn stragglers_of(&self, id: ProcessId) -> &[Stat] {
+    pub(crate) fn stragglers_of(&self, id: ProcessId) -> &[Stat] {
         self.by_process.get(&id).map_or(&[], Vec::as_slice)
     }
 }
 
 /// The kernel's process table, as far as a survey reads it.
-pub trait ProcessTable {
+pub(crate) trait ProcessTable {
     /// The pids of the daemon's children, zombies included.
     fn children(&self) -> Vec<i32>;
     /// One process.
@@ -71,7 +71,7 @@ pub trait ProcessTable {
 
 /// `/proc`.
 #[derive(Debug, Clone, Copy)]
-pub struct KernelTable;
+pub(crate) struct KernelTable;
 
 impl ProcessTable for KernelTable {
     fn children(&self) -> Vec<i32> {
@@ -96,7 +96,7 @@ impl ProcessTable for KernelTable {
 }
 
 /// The marks by which adopted processes are attributed.
-pub struct Owners<'a> {
+pub(crate) struct Owners<'a> {
     /// Live and past leaders.
     pub processes: &'a Processes,
     /// Finds a process by its name.
@@ -107,22 +107,22 @@ pub struct Owners<'a> {
 
 impl Survey {
     /// Plans to look for stragglers of a process.
-    pub fn add(&mut self, id: ProcessId) {
+    pub(crate) fn add(&mut self, id: ProcessId) {
         self.due.insert(id);
     }
 
     /// Whether a survey is due.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         !self.due.is_empty()
     }
 
     /// Takes the processes whose stragglers are to be found.
-    pub fn take_due(&mut self) -> BTreeSet<ProcessId> {
+    pub(crate) fn take_due(&mut self) -> BTreeSet<ProcessId> {
         std::mem::take(&mut self.due)
     }
 
     /// Finds the stragglers of every process.
-    pub fn run(
+    pub(crate) fn run(
         &mut self,
         table: &impl ProcessTable,
         owners: &Owners<'_>,
@@ -166,7 +166,7 @@ impl Survey {
 }
 
 /// The daemon's children other than leaders, zombies included.
-pub fn adopted(table: &impl ProcessTable, processes: &Processes) -> Vec<Stat> {
+pub(crate) fn adopted(table: &impl ProcessTable, processes: &Processes) -> Vec<Stat> {
     let children = table.children().into_iter();
     children
         .filter(|pid| processes.by_leader(*pid).is_none())

@@ -4,7 +4,7 @@ use crate::supervisor::{Stall, Time};
 
 /// Whether a process may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
+pub(crate) enum Gate {
     /// Up to this many bytes; at least one.
     Read(usize),
     /// Not now. Ask again when a batch is answered, and at this time if there is one.
@@ -13,7 +13,7 @@ pub enum Gate {
 
 impl Gate {
     /// The stricter of two gates.
-    pub fn and(self, other: Gate) -> Gate {
+    pub(crate) fn and(self, other: Gate) -> Gate {
         match (self, other) {
             (Gate::Read(a), Gate::Read(b)) => Gate::Read(a.min(b)),
             (Gate::Read(_), pause) | (pause, Gate::Read(_)) => pause,
@@ -49,7 +49,7 @@ pub(super) struct Backpressure {
 }
 
 impl Backpressure {
-    pub fn new(stall: Stall) -> Backpressure {
+    pub(super) fn new(stall: Stall) -> Backpressure {
         Backpressure {
             stall,
             progress_at: Time::default(),
@@ -57,13 +57,13 @@ impl Backpressure {
         }
     }
 
-    pub fn configure(&mut self, stall: Stall) {
+    pub(super) fn configure(&mut self, stall: Stall) {
         self.stall = stall;
     }
 
     /// Whether to read on, with room for `room` bytes. `Read` without room means that the pause
     /// is over and the log has stalled.
-    pub fn gate(&mut self, room: u64, now: Time) -> Gate {
+    pub(super) fn gate(&mut self, room: u64, now: Time) -> Gate {
         if room > 0 {
             self.end_pause();
             return Gate::Read(usize::try_from(room).unwrap_or(usize::MAX));
@@ -83,19 +83,19 @@ impl Backpressure {
     }
 
     /// The disk makes progress, or got something to do.
-    pub fn progress(&mut self, now: Time) {
+    pub(super) fn progress(&mut self, now: Time) {
         self.progress_at = now;
     }
 
     /// Ends a pause; a stall ends with [`recover`](Self::recover).
-    pub fn end_pause(&mut self) {
+    pub(super) fn end_pause(&mut self) {
         if let Pace::Paused(_) = self.pace {
             self.pace = Pace::Flowing;
         }
     }
 
     /// When the pause of a process is over.
-    pub fn paused_until(&self) -> Option<Time> {
+    pub(super) fn paused_until(&self) -> Option<Time> {
         match self.pace {
             Pace::Paused(until) => Some(until),
             Pace::Flowing | Pace::Stalled { .. } => None,
@@ -103,7 +103,7 @@ impl Backpressure {
     }
 
     /// Output is being lost from now on. Returns whether that is new.
-    pub fn start_stall(&mut self) -> bool {
+    pub(super) fn start_stall(&mut self) -> bool {
         let new = !self.is_stalled();
         if new {
             self.pace = Pace::Stalled { lost: 0 };
@@ -111,19 +111,19 @@ impl Backpressure {
         new
     }
 
-    pub fn is_stalled(&self) -> bool {
+    pub(super) fn is_stalled(&self) -> bool {
         matches!(self.pace, Pace::Stalled { .. })
     }
 
     /// Counts lost bytes that are reported in the log.
-    pub fn count_reported(&mut self, bytes: u64) {
+    pub(super) fn count_reported(&mut self, bytes: u64) {
         if let Pace::Stalled { lost } = &mut self.pace {
             *lost += bytes;
         }
     }
 
     /// Ends a stall. Returns how many bytes it has cost.
-    pub fn recover(&mut self) -> Option<u64> {
+    pub(super) fn recover(&mut self) -> Option<u64> {
         let Pace::Stalled { lost } = self.pace else {
             return None;
         };

@@ -12,18 +12,18 @@ pub(super) struct LineCutter {
 
 impl LineCutter {
     /// Sets whether other feeds write to the log.
-    pub fn set_shared(&mut self, shared: bool) {
+    pub(super) fn set_shared(&mut self, shared: bool) {
         self.shared = shared;
     }
 
     /// Continues at the start of a line.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.in_line = false;
     }
 
     /// Returns how many of `bytes` to send: an incomplete last line waits. It does not wait at the
     /// end of the stream (`last`), nor when it leaves no room for more output (`full`).
-    pub fn cut(&self, bytes: &[u8], full: bool, last: bool) -> usize {
+    pub(super) fn cut(&self, bytes: &[u8], full: bool, last: bool) -> usize {
         if !self.shared || last {
             return bytes.len();
         }
@@ -35,7 +35,7 @@ impl LineCutter {
     }
 
     /// Notes the bytes that are sent.
-    pub fn sent(&mut self, bytes: &[u8]) {
+    pub(super) fn sent(&mut self, bytes: &[u8]) {
         if let Some(last) = bytes.last() {
             self.in_line = *last != b'\n';
         }
@@ -43,7 +43,7 @@ impl LineCutter {
 
     /// Ends an incomplete line at the end of the stream, so that other feeds start a new one. In a
     /// log of its own the line stays as it is.
-    pub fn end_line(&mut self, bytes: &mut Vec<u8>) {
+    pub(super) fn end_line(&mut self, bytes: &mut Vec<u8>) {
         if self.shared && std::mem::take(&mut self.in_line) {
             bytes.push(b'\n');
         }

@@ -18,7 +18,7 @@ mod line_cutter;
 mod pipeline;
 mod stream_cursor;
 
-pub use backpressure::Gate;
+pub(crate) use backpressure::Gate;
 
 use crate::reactor::disk::file::DiskError;
 use crate::reactor::disk::message::{AppendResult, Batch};
@@ -32,7 +32,7 @@ use std::time::Duration;
 use stream_cursor::StreamCursor;
 
 /// The most that one batch carries.
-pub const BATCH_BYTES: usize = 128 * 1024;
+pub(crate) const BATCH_BYTES: usize = 128 * 1024;
 
 /// A batch of at least this size delays a smaller one behind it.
 const COALESCE_FROM: usize = 16 * 1024;
@@ -42,7 +42,7 @@ const COALESCE: Duration = Duration::from_millis(1);
 
 /// A change in the state of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FeedEvent {
+pub(crate) enum FeedEvent {
     /// The disk made no progress during the `stall` time: output is lost from now on.
     Stalled,
     /// The log works again and says how many bytes are missing.
@@ -58,7 +58,7 @@ pub enum FeedEvent {
 
 /// One stream on its way into one log.
 #[derive(Debug)]
-pub struct LogFeed {
+pub(crate) struct LogFeed {
     tag: u64,
     cursor: StreamCursor,
     /// Bytes lost since the last batch.
@@ -94,7 +94,7 @@ struct Coalescer {
 impl LogFeed {
     /// Feeds a log with a stream of `output` (or with both) from its head on. Its batches carry
     /// `tag`.
-    pub fn new(tag: u64, output: &Output, stream: Option<Stream>, stall: Stall) -> LogFeed {
+    pub(crate) fn new(tag: u64, output: &Output, stream: Option<Stream>, stall: Stall) -> LogFeed {
         LogFeed {
             tag,
             cursor: StreamCursor::at_head(output, stream),
@@ -109,54 +109,54 @@ impl LogFeed {
     }
 
     /// Continues from the head of the output. Output before it is left out of the log.
-    pub fn skip_to_head(&mut self, output: &Output) {
+    pub(crate) fn skip_to_head(&mut self, output: &Output) {
         self.cursor.skip_to_head(output);
         self.lines.reset();
     }
 
     /// The tag of its batches.
-    pub fn tag(&self) -> u64 {
+    pub(crate) fn tag(&self) -> u64 {
         self.tag
     }
 
     /// Applies a changed `stall` time.
-    pub fn configure(&mut self, stall: Stall) {
+    pub(crate) fn configure(&mut self, stall: Stall) {
         self.backpressure.configure(stall);
     }
 
     /// Sets whether other feeds write to the log. If so, only whole lines are appended.
-    pub fn set_shared(&mut self, shared: bool) {
+    pub(crate) fn set_shared(&mut self, shared: bool) {
         self.lines.set_shared(shared);
     }
 
     /// The stream ended: the rest is sent, even a line without its newline.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.end = StreamEnd::Finishing;
     }
 
     /// The process has ended: its last output is sent without delay.
-    pub fn flush_now(&mut self) {
+    pub(crate) fn flush_now(&mut self) {
         self.coalescer.last_len = 0;
     }
 
     /// The next run of the process writes to the same stream.
-    pub fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         self.end = StreamEnd::Open;
     }
 
     /// Whether all of the output is in the log.
-    pub fn is_drained(&self, output: &Output) -> bool {
+    pub(crate) fn is_drained(&self, output: &Output) -> bool {
         self.pipeline.is_empty() && self.cursor.next(output) == output.head() && self.lost == 0
     }
 
     /// Whether everything before `offset` of the ring is in the log, or cannot be written because
     /// appending fails.
-    pub fn has_reached(&self, output: &Output, offset: u64) -> bool {
+    pub(crate) fn has_reached(&self, output: &Output, offset: u64) -> bool {
         self.trouble().is_some() || (self.pipeline.is_empty() && self.cursor.next(output) >= offset)
     }
 
     /// The present trouble of the log, if any.
-    pub fn trouble(&self) -> Option<&str> {
+    pub(crate) fn trouble(&self) -> Option<&str> {
         let stalled = self.backpressure.is_stalled();
         self.pipeline
             .failure()
@@ -165,7 +165,7 @@ impl LogFeed {
 
     /// When to call [`next_batch`](Self::next_batch) or [`gate`](Self::gate) again at the latest.
     /// Always later than now: a pause that is over ends when the gate is asked.
-    pub fn deadline(&self, now: Time) -> Option<Time> {
+    pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
         [
             self.pipeline.retry_at(),
             self.backpressure.paused_until(),
@@ -178,14 +178,14 @@ impl LogFeed {
     }
 
     /// The oldest event that was not taken yet.
-    pub fn poll_event(&mut self) -> Option<FeedEvent> {
+    pub(crate) fn poll_event(&mut self) -> Option<FeedEvent> {
         self.events.pop_front()
     }
 
     /// Returns the next batch, if one is due. To be called after new output, after an answer,
     /// after [`finish`](Self::finish) and at the [`deadline`](Self::deadline). `unix_ns` stamps
     /// lines of the daemon's own.
-    pub fn next_batch(&mut self, output: &Output, now: Time, unix_ns: u64) -> Option<Batch> {
+    pub(crate) fn next_batch(&mut self, output: &Output, now: Time, unix_ns: u64) -> Option<Batch> {
         if !self.may_send(output, now) || self.coalesces(output, now) {
             return None;
         }
@@ -205,7 +205,7 @@ impl LogFeed {
     }
 
     /// Takes the answer to the oldest batch in flight, and the batch.
-    pub fn completed(&mut self, result: AppendResult, batch: Batch, now: Time) {
+    pub(crate) fn completed(&mut self, result: AppendResult, batch: Batch, now: Time) {
         if !self.pipeline.answered() {
             return;
         }
@@ -233,7 +233,7 @@ impl LogFeed {
     }
 
     /// Whether more output may be read.
-    pub fn gate(&mut self, output: &Output, now: Time) -> Gate {
+    pub(crate) fn gate(&mut self, output: &Output, now: Time) -> Gate {
         let end = self.cursor.next(output) + output.capacity() as u64;
         let room = end.saturating_sub(output.head());
         let gate = self.backpressure.gate(room, now);

@@ -46,80 +46,80 @@ struct AppendFailure {
 
 impl Pipeline {
     /// Whether everything that was sent is written.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.in_flight == 0 && self.retry.is_empty() && !self.disk_holds()
     }
 
     /// Whether the disk thread has a batch to answer.
-    pub fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         self.in_flight > 0
     }
 
     /// Whether another batch may follow those in flight.
-    pub fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.failure.is_none() && self.retry.is_empty() && self.in_flight < IN_FLIGHT_MAX
     }
 
     /// Whether there is something to send without new output: a refused batch, or the request to
     /// write held bytes.
-    pub fn has_backlog(&self) -> bool {
+    pub(super) fn has_backlog(&self) -> bool {
         self.disk_holds() || !self.retry.is_empty()
     }
 
     /// Whether the disk thread holds bytes; even an empty batch makes it write them.
-    pub fn disk_holds(&self) -> bool {
+    pub(super) fn disk_holds(&self) -> bool {
         self.failure
             .as_ref()
             .is_some_and(|failure| failure.disk_holds)
     }
 
     /// Why appending fails.
-    pub fn failure(&self) -> Option<&str> {
+    pub(super) fn failure(&self) -> Option<&str> {
         Some(&self.failure.as_ref()?.text)
     }
 
     /// When the next attempt is due after a failure.
-    pub fn retry_at(&self) -> Option<Time> {
+    pub(super) fn retry_at(&self) -> Option<Time> {
         self.failure.as_ref()?.retry_at
     }
 
     /// Starts the next attempt after a failure. Returns whether there is one to start.
-    pub fn start_retry(&mut self) -> bool {
+    pub(super) fn start_retry(&mut self) -> bool {
         let failure = self.failure.as_mut();
         failure.is_some_and(|failure| failure.retry_at.take().is_some())
     }
 
     /// The oldest refused batch.
-    pub fn take_refused(&mut self) -> Option<Batch> {
+    pub(super) fn take_refused(&mut self) -> Option<Batch> {
         self.retry.pop_front()
     }
 
     /// Counts a batch as in flight, and marks it if another one is ahead of it.
-    pub fn send(&mut self, mut batch: Batch) -> Batch {
+    pub(super) fn send(&mut self, mut batch: Batch) -> Batch {
         batch.follows = self.is_busy();
         self.in_flight += 1;
         batch
     }
 
     /// Counts a batch as answered. Returns `false` if none is in flight.
-    pub fn answered(&mut self) -> bool {
+    pub(super) fn answered(&mut self) -> bool {
         let busy = self.is_busy();
         self.in_flight = self.in_flight.saturating_sub(1);
         busy
     }
 
     /// A batch was written. Returns whether that ended a failure.
-    pub fn succeeded(&mut self) -> bool {
+    pub(super) fn succeeded(&mut self) -> bool {
         self.failure.take().is_some()
     }
 
     /// An append failed, and the disk thread holds the bytes. Returns whether that is new.
-    pub fn held(&mut self, text: &str, now: Time) -> bool {
+    pub(super) fn held(&mut self, text: &str, now: Time) -> bool {
         self.failed(text, true, now)
     }
 
     /// An append failed, and the batch came back. Returns whether that is new.
-    pub fn refused(&mut self, batch: Batch, text: &str, now: Time) -> bool {
+    pub(super) fn refused(&mut self, batch: Batch, text: &str, now: Time) -> bool {
         self.retry.push_back(batch);
         self.failed(text, false, now)
     }
@@ -144,14 +144,14 @@ impl Pipeline {
     }
 
     /// An empty buffer for a batch.
-    pub fn take_buffer(&mut self) -> Vec<u8> {
+    pub(super) fn take_buffer(&mut self) -> Vec<u8> {
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
         buffer
     }
 
     /// Keeps a buffer, but no more than are needed at once: one in quieter times.
-    pub fn recycle(&mut self, buffer: Vec<u8>) {
+    pub(super) fn recycle(&mut self, buffer: Vec<u8>) {
         if self.spare.len() <= self.in_flight {
             self.spare.push(buffer);
         }

@@ -27,7 +27,7 @@ pub(super) struct Span {
 
 impl StreamCursor {
     /// A cursor at the head of the output.
-    pub fn at_head(output: &Output, stream: Option<Stream>) -> StreamCursor {
+    pub(super) fn at_head(output: &Output, stream: Option<Stream>) -> StreamCursor {
         let mut cursor = StreamCursor {
             stream,
             offset: 0,
@@ -38,7 +38,7 @@ impl StreamCursor {
     }
 
     /// Moves to the head. The skipped output does not count as lost.
-    pub fn skip_to_head(&mut self, output: &Output) {
+    pub(super) fn skip_to_head(&mut self, output: &Output) {
         self.offset = output.head();
         let kept: usize = output
             .segments(output.tail(), self.stream)
@@ -48,17 +48,17 @@ impl StreamCursor {
     }
 
     /// The bytes of all streams from the cursor to the head.
-    pub fn behind(&self, output: &Output) -> u64 {
+    pub(super) fn behind(&self, output: &Output) -> u64 {
         output.head().saturating_sub(self.offset)
     }
 
     /// Whether the ring has overwritten bytes at the cursor.
-    pub fn is_overrun(&self, output: &Output) -> bool {
+    pub(super) fn is_overrun(&self, output: &Output) -> bool {
         self.offset < output.tail()
     }
 
     /// The ring offset of the next byte of the stream: bytes of the other stream are skipped.
-    pub fn next(&self, output: &Output) -> u64 {
+    pub(super) fn next(&self, output: &Output) -> u64 {
         match self.is_overrun(output) {
             true => self.offset,
             false => output.next_of(self.offset, self.stream),
@@ -66,13 +66,13 @@ impl StreamCursor {
     }
 
     /// Whether the stream has nothing more to read.
-    pub fn is_at_head(&self, output: &Output) -> bool {
+    pub(super) fn is_at_head(&self, output: &Output) -> bool {
         output.next_of(self.offset, self.stream) == output.head()
     }
 
     /// Appends up to `max` bytes to `bytes` without moving. A batch has one time, so lines that
     /// arrived much later than its first are left for the next batch.
-    pub fn read(&self, output: &Output, max: usize, bytes: &mut Vec<u8>) -> Span {
+    pub(super) fn read(&self, output: &Output, max: usize, bytes: &mut Vec<u8>) -> Span {
         let mut time_ns = None;
         let mut end = self.offset;
         for segment in output.segments(self.offset, self.stream) {
@@ -93,7 +93,7 @@ impl StreamCursor {
     }
 
     /// Moves behind the next `len` bytes of the stream.
-    pub fn advance(&mut self, output: &Output, len: usize) {
+    pub(super) fn advance(&mut self, output: &Output, len: usize) {
         let mut left = len;
         let mut end = self.offset;
         for segment in output.segments(self.offset, self.stream) {
@@ -110,7 +110,7 @@ impl StreamCursor {
 
     /// Moves behind overwritten bytes, and behind the rest of a line that lost its start. Returns
     /// how many bytes of the stream are lost by that.
-    pub fn skip_lost(&mut self, output: &Output) -> u64 {
+    pub(super) fn skip_lost(&mut self, output: &Output) -> u64 {
         if !self.is_overrun(output) {
             return 0;
         }
