@@ -65,11 +65,14 @@ fn nul_and_broken_utf_8_pass_through_pipe_and_terminal() {
 #[test]
 fn a_process_that_closes_its_output_lives_on_and_its_end_is_seen() {
     let daemon = Daemon::start(
-        "programs:\n  a: {cmd: '@BIN@/close_stdout', starttime: 0, autorestart: never}\n\
-         \x20 b: {cmd: '@BIN@/close_stdout', starttime: 0, autorestart: never, tty: true}\n",
+        "defaults: {cmd: '@BIN@/close_stdout', starttime: 0, autorestart: never,\n\
+         \x20   stdout: '@DIR@/{program}.log'}\n\
+         programs:\n  a: {}\n  b: {tty: true}\n",
     );
     for process in ["a:0", "b:0"] {
         let pid = daemon.wait_state(process, "RUNNING")["pid"].clone();
+        // RUNNING begins at exec, before the first output.
+        wait_for_text(&daemon.path(&process.replace(":0", ".log")), "closing");
         let mut events = daemon.events();
         kill(pid.as_i64().expect("a pid") as i32, Signal::KILL);
         assert_eq!(events.wait_for(process, "EXITED")["pid"], pid);
