@@ -107,7 +107,7 @@ struct Follower<'a> {
     /// Whether a live line is on the screen.
     live_line: bool,
     delayed: VecDeque<DelayedNotice>,
-    /// The daemon has announced its end, or was asked for it.
+    /// The daemon has announced its end, or a shutdown was requested.
     shutdown_announced: bool,
 }
 

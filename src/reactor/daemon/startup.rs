@@ -290,7 +290,7 @@ fn start_logging(
 }
 
 /// The name of the log in the background: that of the default socket of the config, or of the
-/// socket that was asked for.
+/// requested socket.
 fn log_name(options: &DaemonOptions, config: &Config, socket: &Path) -> PathBuf {
     let socket = match &options.socket {
         Some(_) => socket.to_path_buf(),
