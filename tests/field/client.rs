@@ -1,0 +1,1 @@
+//! Verbs, the control shell and the checks of a config.

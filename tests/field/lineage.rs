@@ -1,0 +1,1 @@
+//! Processes that belong to another, and processes that survive their daemon.

@@ -1,0 +1,1 @@
+//! Logs, rotation and merged output.

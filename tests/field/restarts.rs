@@ -1,0 +1,1 @@
+//! The restart brake and its key.

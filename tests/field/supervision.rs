@@ -1,0 +1,1 @@
+//! States, stops, reloads and their order.

@@ -1,0 +1,1 @@
+//! The client and daemons, sockets and files that it should not trust.

@@ -1,0 +1,1 @@
+//! The owners of the files that the daemon reads and writes.

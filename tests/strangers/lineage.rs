@@ -1,0 +1,1 @@
+//! Processes that hide from their daemon, or claim to belong to it.

@@ -1,0 +1,12 @@
+//! Strangers: other users, hostile daemons and hostile programs try to make a daemon, a client or
+//! root wait, grow, lose, print or run something.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod client_trust;
+mod files;
+mod lineage;
+mod quotas;
+mod starting;
+mod terminals;

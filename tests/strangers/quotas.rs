@@ -1,0 +1,1 @@
+//! Clients that take more than their share of connections, memory or work.
