@@ -16,7 +16,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     if trimmed.starts_with('-') {
         return Err("a duration cannot be negative".to_string());
     }
-    let unclear = || "not a duration; write seconds, or 500ms, 5s, 1m30s, 1h".to_string();
+    let unclear = || "not a duration; write seconds, or 500ms, 5s, 1m30s, 1h, 2d".to_string();
     let mut rest = trimmed;
     let mut total: u128 = 0;
     let mut seen = Vec::new();
