@@ -170,7 +170,7 @@ mod tests {
         alone(
             "sys::daemonize::tests::inherited_descriptors_are_closed",
             || {
-                let high = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 100).unwrap();
+                let high = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 100).unwrap();
                 let number = std::os::fd::IntoRawFd::into_raw_fd(high);
                 let place = format!("/proc/self/fd/{number}");
                 assert!(std::fs::symlink_metadata(&place).is_ok());
@@ -184,7 +184,7 @@ mod tests {
     fn detached_stdio_is_null() {
         alone("sys::daemonize::tests::detached_stdio_is_null", || {
             let target = |fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
-            let saved = rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), 3).unwrap();
+            let saved = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3).unwrap();
             detach_stdio().unwrap();
             let targets = [target(0), target(1), target(2)];
             rustix::stdio::dup2_stdout(&saved).unwrap();

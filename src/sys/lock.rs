@@ -226,7 +226,7 @@ mod tests {
         drop(LockFile::acquire(&path).unwrap());
         assert!(!path.exists());
         // Opened before the file was removed, locked after: this lock excludes no other daemon.
-        let late = fs::File::create(&path).unwrap();
+        let late = File::create(&path).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(!is_at(&late, &path).unwrap());
         let lock = LockFile::acquire(&path).unwrap();

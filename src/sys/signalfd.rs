@@ -2,7 +2,7 @@
 
 use super::retry;
 use std::io;
-use std::mem::{self, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Signals that are read instead of delivered. They stay blocked after the value is dropped.
@@ -45,7 +45,7 @@ impl SignalFd {
     /// Read until `None`: an edge-triggered poll does not report the rest.
     pub(crate) fn read(&self) -> io::Result<Option<SignalInfo>> {
         let mut record = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
-        let length = mem::size_of::<libc::signalfd_siginfo>();
+        let length = size_of::<libc::signalfd_siginfo>();
         // SAFETY: the kernel writes at most `length` bytes to a variable of that size.
         let result = retry(|| unsafe {
             libc::read(self.fd.as_raw_fd(), record.as_mut_ptr().cast(), length)

@@ -4,7 +4,6 @@ use super::retry;
 use rustix::fs::{AtFlags, Mode};
 use std::fmt;
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -223,7 +222,7 @@ pub(crate) fn peer(stream: BorrowedFd<'_>) -> io::Result<Peer> {
         uid: u32::MAX,
         gid: u32::MAX,
     };
-    let size = mem::size_of::<libc::ucred>();
+    let size = size_of::<libc::ucred>();
     let read = socket_option(stream, libc::SO_PEERCRED, (&raw mut cred).cast(), size)?;
     if read != size {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -242,7 +241,7 @@ const SO_PEERGROUPS: i32 = 59;
 const GROUPS_MAX: usize = 65536;
 
 fn peer_groups(stream: BorrowedFd<'_>) -> Vec<u32> {
-    let width = mem::size_of::<u32>();
+    let width = size_of::<u32>();
     for room in [64, GROUPS_MAX] {
         let mut groups = vec![0_u32; room];
         let place = groups.as_mut_ptr().cast();

@@ -131,7 +131,7 @@ fn the_end_of_the_process_ends_a_pipe_with_its_code() {
         "programs:\n  once: {cmd: [sh, -c, 'read x; echo bye; exit 5'], stdin: pipe, \
          starttime: 0, autorestart: never}\n",
     );
-    let mut child = crate::support::command("tm", daemon.dir());
+    let mut child = command("tm", daemon.dir());
     child
         .args(["attach", "--until-exit", "once:0"])
         .env("TM_SOCKET", daemon.socket());
@@ -151,7 +151,7 @@ fn a_terminal_whose_output_goes_elsewhere_exchanges_lines() {
     let mut terminal = daemon.terminal(&["sh", "-c", script], 30, 90);
     terminal.expect("lines go to its input, ctrl-c detaches");
     terminal.send("typed\n");
-    crate::support::system::wait_for_text(&daemon.path("out"), "echo: typed");
+    wait_for_text(&daemon.path("out"), "echo: typed");
     // The client shows no screen of the process, so it does not send its size.
     let after = daemon.rpc("peek", serde_json::json!({"process": "tty:0"}));
     assert_eq!(

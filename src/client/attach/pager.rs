@@ -66,7 +66,7 @@ pub(crate) fn history(
     show(&text);
     let exit = await_key(signals);
     // The last page of the history moves to the scrollback; the screen itself is redrawn.
-    let rows = tty::window_size(std::io::stdout().as_fd()).map_or(24, |(rows, _)| rows.into());
+    let rows = tty::window_size(io::stdout().as_fd()).map_or(24, |(rows, _)| rows.into());
     let shown = match reply.alternate_screen {
         true => 0,
         false => reply.lines.len(),
@@ -80,7 +80,7 @@ pub(crate) fn history(
 }
 
 fn show(text: &str) {
-    let mut out = std::io::stdout();
+    let mut out = io::stdout();
     // A failure here ends the next attachment.
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
