@@ -1,13 +1,13 @@
 //! The daemon.
 
-use clap::Parser;
 use std::process::ExitCode;
 use taskmaster::client::cli::daemon_cli::DaemonCli;
+use taskmaster::client::cli::usage::parse_daemon_cli;
 use taskmaster::reactor::{DaemonOptions, daemon_main};
 
 /// Reads the arguments and runs the daemon.
 pub fn main() -> ExitCode {
-    let cli = DaemonCli::parse();
+    let cli: DaemonCli = parse_daemon_cli();
     // The command line accepts only names of levels.
     let log_level = cli.log_level.and_then(|level| level.parse().ok());
     exit_code(daemon_main(&DaemonOptions {

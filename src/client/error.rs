@@ -29,7 +29,7 @@ pub(crate) mod exit {
 #[derive(Debug)]
 pub(crate) enum ClientError {
     /// No daemon listens on this socket.
-    NotRunning(PathBuf),
+    NotRunning(MissingDaemon),
     /// The daemon to talk to is missing or ambiguous. The text is the message.
     NoDaemon(String),
     /// The caller may not use the socket or a file. The text is the message.
@@ -55,6 +55,24 @@ pub(crate) enum ClientError {
     OutputClosed,
     /// The error was printed already. Only the exit code remains.
     AlreadyReported(i32),
+}
+
+/// The daemon that is not running.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct MissingDaemon {
+    /// Its socket.
+    pub(crate) socket: PathBuf,
+    /// Its config, if the user named it.
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl fmt::Display for MissingDaemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.config {
+            Some(config) => write!(f, "no daemon runs for '{}'", config.display()),
+            None => write!(f, "no daemon listens at '{}'", self.socket.display()),
+        }
+    }
 }
 
 impl ClientError {
@@ -98,15 +116,18 @@ impl ClientError {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClientError::NotRunning(path) => {
-                write!(f, "no daemon runs at '{}'; start it: tm up", path.display())
-            }
+            ClientError::NotRunning(missing) => match &missing.config {
+                Some(config) => write!(f, "{missing}; start it: tm up -c {}", config.display()),
+                None => write!(f, "{missing}; start one: tm up -c FILE"),
+            },
             ClientError::NoDaemon(text)
             | ClientError::Denied(text)
             | ClientError::Protocol(text)
             | ClientError::Failed(text)
             | ClientError::Usage(text) => f.write_str(text),
-            ClientError::Disconnected => f.write_str("lost the connection to the daemon"),
+            ClientError::Disconnected => {
+                f.write_str("lost the connection to the daemon; see whether it runs: tm daemons")
+            }
             ClientError::Interrupted {
                 continues: false, ..
             } => f.write_str("cancelled"),
@@ -175,7 +196,10 @@ mod tests {
         assert_eq!(rpc(code::PERMISSION), 5);
         assert_eq!(rpc(code::WRONG_STATE), 1);
         assert_eq!(ClientError::Disconnected.exit_code(), 4);
-        assert_eq!(ClientError::NotRunning(PathBuf::new()).exit_code(), 4);
+        assert_eq!(
+            ClientError::NotRunning(MissingDaemon::default()).exit_code(),
+            4
+        );
         assert_eq!(ClientError::Usage(String::new()).exit_code(), 2);
     }
 

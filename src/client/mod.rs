@@ -11,7 +11,8 @@ mod verbs;
 
 use crate::wire::Call;
 use clap::FromArgMatches;
-use cli::command::{Cli, Verb};
+use cli::command::{Cli, Global, Verb};
+use cli::usage::{TypedIn, report};
 use context::Context;
 use daemon::select::Impact;
 use error::{ClientError, exit};
@@ -19,16 +20,26 @@ use error::{ClientError, exit};
 /// Runs `tm` with the arguments of this process; returns its exit code.
 pub fn main() -> i32 {
     crate::sys::signalfd::restore_sigchld();
-    let matches = cli::command::tm_command().get_matches();
-    let cli = match Cli::from_arg_matches(&matches) {
+    let matches = cli::command::tm_command().try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(error) => return reject(&error),
     };
     let context = Context::new(cli.global);
     match cli.verb {
         Some(verb) => run_verb(&context, &verb),
         None => finish(&context, shell::run(&context)),
     }
+}
+
+/// Prints help, or a usage error. The flags were not parsed, so `--json` is searched for.
+fn reject(error: &clap::Error) -> i32 {
+    let arguments = std::env::args().take_while(|argument| argument != "--");
+    let context = Context::new(Global {
+        json: arguments.into_iter().any(|argument| argument == "--json"),
+        ..Global::default()
+    });
+    finish(&context, report(error, TypedIn::CommandLine))
 }
 
 /// Runs a verb, prints its error and returns its exit code.

@@ -97,11 +97,16 @@ impl Diagnostic {
 /// `FILE:LINE:COLUMN: error: KEY: MESSAGE (HELP)`, on one line.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        let has_file = !self.file.as_os_str().is_empty();
+        if has_file {
+            write!(f, "{}", self.file.display())?;
+        }
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
         f.write_str(match self.severity {
+            // A failed search names no file. Its caller has a prefix of its own.
+            Severity::Error if !has_file => "",
             Severity::Error => ": error: ",
             Severity::Warning => ": warning: ",
         })?;
@@ -206,6 +211,8 @@ mod tests {
         );
         let whole = Diagnostic::of_file("a.yaml".into(), "no such file");
         assert_eq!(whole.to_string(), "a.yaml: error: no such file");
+        let search = Diagnostic::of_file(PathBuf::new(), "no config file found");
+        assert_eq!(search.to_string(), "no config file found");
     }
 
     #[test]

@@ -95,8 +95,8 @@ pub fn find(
         .iter()
         .map(|path| path.display().to_string())
         .collect();
-    let message = format!("no config file found; looked for {}", list.join(", "));
-    let diagnostic = Diagnostic::of_file(PathBuf::from(FILE_NAME), message);
+    let message = format!("no config file found; searched {}", list.join(", "));
+    let diagnostic = Diagnostic::of_file(PathBuf::new(), message);
     Err(diagnostic
         .with_help("create one, or name it with -c FILE")
         .into())

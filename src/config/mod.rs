@@ -33,6 +33,7 @@ pub(crate) use load::FILE_NAME;
 pub(crate) use quantity::parse_duration;
 
 use crate::supervisor::{Identity, Program};
+use crate::text::plural::plural;
 use log::LevelFilter;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,6 +53,14 @@ pub struct Config {
     pub warnings: Vec<Diagnostic>,
     /// All files that were read, canonical, the main one first.
     pub files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// The line about a valid config: `FILE: OK, 3 programs`.
+    pub fn verdict(&self) -> String {
+        let programs = plural(self.programs.len(), "program", "programs");
+        format!("{}: OK, {programs}", self.path.display())
+    }
 }
 
 /// The `daemon` section.

@@ -16,19 +16,31 @@ pub(crate) struct UnknownTarget {
 
 impl UnknownTarget {
     /// The kind of name: process, program or group.
-    pub(crate) fn noun(&self) -> &'static str {
+    fn noun(&self) -> &'static str {
         match self.target.starts_with('@') {
             true => "group",
             false => "process",
         }
     }
+
+    /// The reason, without a suggestion.
+    pub(crate) fn reason(&self) -> String {
+        let target = &self.target;
+        if target.is_empty() {
+            return "the target is empty; name a process, or all".to_string();
+        }
+        if is_glob(target) && !target.starts_with('@') {
+            return format!("no process matches: {target}");
+        }
+        format!("no such {}: {target}", self.noun())
+    }
 }
 
 impl fmt::Display for UnknownTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no such {}: {}", self.noun(), self.target)?;
+        f.write_str(&self.reason())?;
         match &self.suggestion {
-            Some(suggestion) => write!(f, " (did you mean {suggestion}?)"),
+            Some(suggestion) => write!(f, "; did you mean {suggestion}?"),
             None => Ok(()),
         }
     }
@@ -85,7 +97,7 @@ impl Matcher<'_> {
         if let Some(name) = target.strip_prefix('@') {
             return groups.get(name).map(|programs| Matcher::Group(programs));
         }
-        Some(if target.contains(['*', '?', '[']) {
+        Some(if is_glob(target) {
             Matcher::Glob(target)
         } else {
             Matcher::Name(target)
@@ -109,6 +121,10 @@ impl Matcher<'_> {
             Matcher::Name(_) | Matcher::Glob(_) => false,
         }
     }
+}
+
+fn is_glob(target: &str) -> bool {
+    target.contains(['*', '?', '['])
 }
 
 fn unknown(
@@ -197,18 +213,20 @@ mod tests {
         let error = named(&["web1", "wroker"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no such process: wroker (did you mean worker?)"
+            "no such process: wroker; did you mean worker?"
         );
         let error = named(&["@bakc"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no such group: @bakc (did you mean @back?)"
+            "no such group: @bakc; did you mean @back?"
         );
         assert_eq!(
             named(&["worker:7"]).unwrap_err().suggestion.as_deref(),
             Some("worker:0")
         );
         assert_eq!(named(&["zzz*"]).unwrap_err().suggestion, None);
-        assert!(named(&[""]).is_err());
+        let message = |target| named(&[target]).unwrap_err().to_string();
+        assert_eq!(message("zzz*"), "no process matches: zzz*");
+        assert_eq!(message(""), "the target is empty; name a process, or all");
     }
 }

@@ -62,7 +62,7 @@ fn one_program_is_counted_as_one() {
     let mut check = command("tmd", daemon.dir());
     check.arg("--check");
     let output = run(check);
-    assert!(output.stdout.ends_with("ok, 1 program\n"), "{output:?}");
+    assert!(output.stdout.ends_with("OK, 1 program\n"), "{output:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub(crate) const HELP: &str = "\
 Keys:
   ctrl-a d        Detach; the process continues to run
-  ctrl-a ctrl-a   Send ctrl-a itself, as does ctrl-a a
+  ctrl-a ctrl-a   Send ctrl-a to the process, as does ctrl-a a
   ctrl-a ?        Show help about the session
   ctrl-a [        Print the scrolled-off output into your terminal's scrollback
   ctrl-a n, p     Switch to the next or previous process with a terminal

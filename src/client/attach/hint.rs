@@ -14,16 +14,27 @@ const WRITTEN_MAX: usize = 64 * 1024;
 /// The largest side of a terminal whose screen is modelled.
 const SIDE_MAX: u16 = 1000;
 
-/// The keys for detaching and for help, in words.
-pub(crate) fn ways_out(keys: &DetachKeys) -> String {
+/// The keys for detaching from a process and for help, in words.
+pub(crate) fn ways_out(keys: &DetachKeys, process: &str) -> String {
     let leave = match keys.shown() {
-        shown if shown.is_empty() => "run 'tm detach' elsewhere to detach".to_string(),
+        shown if shown.is_empty() => {
+            format!("to detach, run in another terminal: tm detach {process}")
+        }
         shown => format!("{shown} detaches"),
     };
     let help = keys
         .prefix()
         .map(|prefix| format!(", {prefix} ? shows help"));
     leave + &help.unwrap_or_default()
+}
+
+/// The line about a detach, with the daemon's reason if it has one.
+pub(crate) fn detached(name: &str, reason: &str) -> String {
+    match reason {
+        "" => format!("[detached from {name}]"),
+        reason if reason.starts_with("by ") => format!("[detached from {name} {reason}]"),
+        reason => format!("[detached from {name}: {reason}]"),
+    }
 }
 
 /// The line alone, if there is no snapshot.

@@ -54,8 +54,7 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
         let mut exit_of_pager = PagerExit::Key;
         match end {
             SessionEnd::Detached(text) => {
-                let reason = after_colon(&text);
-                report_end(context, &format!("[detached from {name}{reason}]"));
+                report_end(context, &hint::detached(&name, &text));
                 return Ok(exit::DONE);
             }
             SessionEnd::Exited { info, noticed } => {
@@ -165,14 +164,6 @@ fn step_from(names: &[String], name: &str, step: isize) -> Option<String> {
     let here = names.iter().position(|known| known == name).unwrap_or(0);
     let there = (isize::try_from(here).ok()? + step).rem_euclid(count);
     names.get(usize::try_from(there).ok()?).cloned()
-}
-
-fn after_colon(text: &str) -> String {
-    if text.is_empty() {
-        String::new()
-    } else {
-        format!(": {text}")
-    }
 }
 
 /// Reports the end, on the empty line that the restored terminal is left with.

@@ -4,6 +4,7 @@
 //! reads any output. Standard input and output may be shared with other programs, so they stay
 //! blocking. The loop reads and writes them only when they are ready, a few bytes at a time.
 
+use crate::client::attach::hint;
 use crate::client::attach::plain_output::{PlainOutput, StdStream, is_temporary};
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
@@ -107,8 +108,8 @@ fn conclude(name: &str, end: &End, interactive: bool) -> Option<String> {
     match end {
         End::Exited(_) => None,
         End::Detached(reason) if reason.is_empty() => None,
-        End::Detached(reason) => Some(format!("[detached from {name}: {reason}]")),
-        End::Left => interactive.then(|| format!("[detached from {name}]")),
+        End::Detached(reason) => Some(hint::detached(name, reason)),
+        End::Left => interactive.then(|| hint::detached(name, "")),
         End::Lost => Some(format!("[{name}: lost the connection to the daemon]")),
     }
 }

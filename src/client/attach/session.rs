@@ -9,6 +9,7 @@ use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::error::ClientError;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::bracketed;
+use crate::text::plural::plural;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, PAYLOAD_MAX, RoleInfo};
 use signal_hook::consts::{SIGCONT, SIGTSTP, SIGWINCH};
 use std::io;
@@ -176,7 +177,7 @@ impl Session {
             ),
             false => String::new(),
         };
-        let keys = hint::ways_out(&self.keys);
+        let keys = hint::ways_out(&self.keys, &self.process);
         format!("[attached{watching} to {name}{state}{larger} — {keys}]")
     }
 
@@ -337,13 +338,15 @@ impl Session {
 
     fn help(&self) -> String {
         let prefix = self.keys.prefix().unwrap_or_default();
+        let letter = prefix.strip_prefix("ctrl-").unwrap_or_default();
         let role = match (self.role.driver, self.settings.read_only) {
             (true, _) => "driving",
             (false, true) => "watching, read-only",
             (false, false) => "watching",
         };
         let clients = self.role.clients.max(1);
-        let mut text = format!("{}: {role}, {clients} attached in total", self.process);
+        let clients = plural(clients, "client", "clients");
+        let mut text = format!("{}: {role}, {clients} attached", self.process);
         if self.is_too_small() {
             let (rows, cols) = self.screen.size();
             let size = self.process_size();
@@ -357,17 +360,23 @@ impl Session {
             }
         }
         for (keys, does) in [
-            (self.keys.shown(), "Detach; the process continues to run"),
-            (format!("{prefix} {prefix}"), "Send the prefix key itself"),
+            (
+                self.keys.shown(),
+                "Detach; the process continues to run".to_string(),
+            ),
+            (
+                format!("{prefix} {prefix}"),
+                format!("Send {prefix} to the process, as does {prefix} {letter}"),
+            ),
             (
                 format!("{prefix} ["),
-                "Show the output that has scrolled off the screen",
+                "Show the output that has scrolled off the screen".to_string(),
             ),
             (
                 format!("{prefix} n, p"),
-                "Switch to the next or previous process",
+                "Switch to the next or previous process".to_string(),
             ),
-            (format!("{prefix} ctrl-z"), "Suspend tm"),
+            (format!("{prefix} ctrl-z"), "Suspend tm".to_string()),
         ] {
             text.push_str(&format!("\n  {keys:<16} {does}"));
         }

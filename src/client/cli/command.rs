@@ -32,7 +32,7 @@ pub(crate) struct Cli {
 /// Flags of every verb.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Global {
-    /// Config file of the daemon to talk to
+    /// Config file, which selects the daemon
     #[arg(short, long, global = true, display_order = 900)]
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
@@ -180,6 +180,7 @@ pub(crate) struct ActArgs {
     pub(crate) no_wait: bool,
     /// Give up after DURATION (5s, 1m30s) and exit with 124 [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -226,6 +227,7 @@ pub(crate) struct WaitArgs {
     pub(crate) goal: Goal,
     /// Give up after DURATION (5s, 1m30s) and exit with 124 [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -248,9 +250,11 @@ pub(crate) struct LogsArgs {
     pub(crate) follow: bool,
     /// Print only the last N lines of each process
     #[arg(short = 'n', long, value_name = "N", value_parser = parse_lines)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) lines: Option<u64>,
     /// Print only output from the last DURATION (30s, 1h)
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) since: Option<Duration>,
     /// Print only standard output
     #[arg(long, conflicts_with = "stderr")]
@@ -430,7 +434,7 @@ impl TypedValueParser for SignalParser {
 
 fn parse_lines(text: &str) -> Result<u64, String> {
     text.parse()
-        .map_err(|_| "not a number of lines".to_string())
+        .map_err(|_| "expected a number of lines, 0 or more".to_string())
 }
 
 fn parse_scale(text: &str) -> Result<(String, u32), String> {

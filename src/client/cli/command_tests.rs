@@ -58,7 +58,7 @@ fn scale_takes_programs_with_numbers() {
 fn a_bad_number_of_lines_is_named() {
     let error = Cli::try_parse_from(["tm", "logs", "-n", "x"]).expect_err("no number");
     assert!(
-        error.to_string().contains("not a number of lines"),
+        error.to_string().contains("expected a number of lines"),
         "{error}"
     );
 }

@@ -72,7 +72,8 @@ pub(crate) const WAIT: &str = "\
 States:
   running  The process is RUNNING
   stopped  The process is STOPPED
-  exited   The current run of the process has ended
+  exited   The current run of the process has ended; before the first start,
+           wait for the end of that run
   fatal    The process is FATAL
   healthy  The process is RUNNING and passes its health check, if it has one
 

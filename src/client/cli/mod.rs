@@ -4,3 +4,4 @@ pub(crate) mod command;
 pub(crate) mod complete;
 pub mod daemon_cli;
 pub(crate) mod help;
+pub mod usage;

@@ -11,7 +11,7 @@
 
 use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::paths;
-use crate::client::error::ClientError;
+use crate::client::error::{ClientError, MissingDaemon};
 use crate::config::{self, DaemonSettings, Environment};
 use crate::sys::lock::LockFile;
 use crate::sys::runtime;
@@ -213,7 +213,10 @@ fn not_running(config: &Path, settings: &DaemonSettings, canonical: &Path) -> Cl
         return ClientError::Failed(format!("{}: No such file or directory", config.display()));
     }
     let first = named.or_else(|| usual.into_iter().next());
-    ClientError::NotRunning(first.unwrap_or_default())
+    ClientError::NotRunning(MissingDaemon {
+        socket: first.unwrap_or_default(),
+        config: Some(config.to_path_buf()),
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A connection to a daemon: calls, replies and notifications.
 
 use crate::client::daemon::signal_guard::SignalGuard;
-use crate::client::error::ClientError;
+use crate::client::error::{ClientError, MissingDaemon};
 use crate::client::ui::stdout_watch::{Waited, await_daemon, can_be_watched, is_timeout};
 use crate::wire::{
     Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL, RpcError,
@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,13 +41,19 @@ impl DaemonConnection {
     pub(crate) fn open(path: &Path) -> Result<DaemonConnection, ClientError> {
         let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
-                ClientError::NotRunning(path.to_path_buf())
+                ClientError::NotRunning(MissingDaemon {
+                    socket: path.to_path_buf(),
+                    config: None,
+                })
             }
             ErrorKind::PermissionDenied => {
+                let reason = match is_socket(path) {
+                    Some(true) => " (the daemon belongs to another user)",
+                    Some(false) => " (it is not a socket)",
+                    None => "",
+                };
                 let path = path.display();
-                ClientError::Denied(format!(
-                    "{path}: permission denied (the daemon belongs to another user)"
-                ))
+                ClientError::Denied(format!("{path}: permission denied{reason}"))
             }
             _ => ClientError::NoDaemon(format!("{}: {error}", path.display())),
         })?;
@@ -315,6 +322,12 @@ fn check_protocol(reply: &HelloReply) -> Result<(), ClientError> {
          use the tm that came with it",
         reply.version, reply.pid, reply.protocol
     )))
+}
+
+/// Whether a path is a socket, if it can be examined.
+fn is_socket(path: &Path) -> Option<bool> {
+    let metadata = path.metadata().ok()?;
+    Some(metadata.file_type().is_socket())
 }
 
 #[cfg(test)]

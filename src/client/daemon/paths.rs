@@ -16,8 +16,10 @@ pub(crate) fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientErro
     let here = env::current_dir().map_err(|error| {
         ClientError::Failed(format!("cannot read the current directory: {error}"))
     })?;
-    config::find(explicit, &here, &Environment::current())
-        .map_err(|error| ClientError::Failed(error.to_string()))
+    config::find(explicit, &here, &Environment::current()).map_err(|error| {
+        let texts = error.diagnostics.iter().map(ToString::to_string);
+        ClientError::Failed(texts.collect::<Vec<_>>().join("\n"))
+    })
 }
 
 /// The path by which the daemon knows its config. The file may have been removed since the daemon

@@ -5,14 +5,15 @@ pub(crate) mod interrupts;
 use crate::client::cli::command::{Cli, Verb, visible_verbs};
 use crate::client::cli::complete::live_names;
 use crate::client::cli::help::shell_help;
+use crate::client::cli::usage::{self, TypedIn};
 use crate::client::context::{Context, Shell};
 use crate::client::daemon::daemon_connection::parse;
 use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
-use crate::client::run_verb;
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::verbs::events::event_line;
+use crate::client::{finish, run_verb};
 use crate::sys::io as sys_io;
 use crate::wire::{Call, EventsParams};
 use clap::{CommandFactory, Parser};
@@ -154,8 +155,10 @@ fn run_line(context: &Context, line: &str) -> ControlFlow<(), i32> {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return ControlFlow::Continue(error.exit_code());
+            let mut context = context.clone();
+            context.global.json |= line.split_whitespace().any(|word| word == "--json");
+            let code = finish(&context, usage::report(&error, TypedIn::ControlShell));
+            return ControlFlow::Continue(code);
         }
     };
     let Some(verb) = cli.verb else {
@@ -261,7 +264,10 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
                 return;
             }
         }
-        let text = style.paint(Paint::Yellow, "lost the connection to the daemon");
+        let text = style.paint(
+            Paint::Yellow,
+            "lost the connection to the daemon; 'status' connects again",
+        );
         let _ = printer.print(format!("{text}\n"));
         // The next prompt tries to connect again.
         shown.store(false, Ordering::SeqCst);

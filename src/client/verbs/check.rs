@@ -4,7 +4,7 @@ use crate::client::cli::command::CheckArgs;
 use crate::client::context::Context;
 use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
-use crate::config::{self, Environment};
+use crate::config::{self, Config, Environment};
 use serde_json::json;
 
 /// Runs the verb: the same as `tmd --check`.
@@ -12,19 +12,33 @@ use serde_json::json;
 /// # Errors
 /// When no config is found, or of the output.
 pub(crate) fn run(context: &Context, args: &CheckArgs) -> Result<i32, ClientError> {
-    let explicit = args.file.as_deref().or(context.global.config.as_deref());
+    if context.global.socket.is_some() {
+        let text = "check reads a file and talks to no daemon; omit --socket";
+        return Err(ClientError::Usage(text.to_string()));
+    }
+    let explicit = match (&args.file, &context.global.config) {
+        (Some(_), Some(_)) => {
+            let text = "check takes one config: FILE or -c FILE, not both";
+            return Err(ClientError::Usage(text.to_string()));
+        }
+        (Some(file), None) | (None, Some(file)) => Some(file.as_path()),
+        (None, None) => None,
+    };
     let path = paths::find_config(explicit)?;
-    let (sound, diagnostics) = match config::load(&path, &Environment::current()) {
-        Ok(config) => (true, config.warnings),
-        Err(error) => (false, error.diagnostics),
+    let loaded = config::load(&path, &Environment::current());
+    let verdict = loaded.as_ref().ok().map(Config::verdict);
+    let sound = verdict.is_some();
+    let diagnostics = match loaded {
+        Ok(config) => config.warnings,
+        Err(error) => error.diagnostics,
     };
     if context.global.json {
         context.print_json(&json!({"ok": sound, "diagnostics": diagnostics}))?;
     } else if !diagnostics.is_empty() {
         eprintln!("{}", config::render(&diagnostics));
     }
-    if sound && !context.global.json && !context.global.quiet {
-        context.print_lines(&[format!("{}: OK", path.display())])?;
+    if let Some(verdict) = verdict.filter(|_| !context.global.json && !context.global.quiet) {
+        context.print_lines(&[verdict])?;
     }
     Ok(if sound { exit::DONE } else { exit::FAILED })
 }

@@ -5,7 +5,7 @@ use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::{display_width, pad};
 use crate::sys::checks;
-use crate::wire::{Call, DoctorReply, HelloParams, PROTOCOL};
+use crate::wire::{Call, DoctorCheck, DoctorReply, HelloParams, PROTOCOL};
 
 /// Runs the verb.
 ///
@@ -18,7 +18,7 @@ pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
     });
     let answer = context.ask(&call, |reply| render(context.style, reply));
     if let Err(ClientError::NoDaemon(_) | ClientError::NotRunning(_)) = answer {
-        context.notice("daemon not reachable; showing local checks only");
+        context.notice("no daemon was reached; these are the checks of this machine");
         let reply = DoctorReply::new(checks::kernel_release(), checks::run());
         if context.global.json {
             context.print_json(&reply)?;
@@ -31,20 +31,21 @@ pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
 }
 
 fn render(style: Style, reply: &DoctorReply) -> Vec<String> {
-    let mut lines = vec![format!("kernel {}", reply.kernel)];
     let width = reply
         .checks
         .iter()
         .map(|check| display_width(&check.name))
         .max()
         .unwrap_or(0);
-    lines.extend(reply.checks.iter().map(|check| {
-        let mark = match check.ok {
-            true => style.paint(Paint::Green, "ok      "),
-            false => style.paint(Paint::Yellow, "fallback"),
+    let line = |check: &DoctorCheck| {
+        let mark = match (check.ok, check.name.as_str()) {
+            (true, _) => style.paint(Paint::Green, "ok      "),
+            (false, "close_range" | "children lists") => style.paint(Paint::Yellow, "fallback"),
+            (false, "privileges" | "open files") => style.paint(Paint::Yellow, "limited "),
+            (false, _) => style.paint(Paint::Red, "missing "),
         };
         let line = format!("{mark}  {}  {}", pad(&check.name, width), check.detail);
         line.trim_end().to_string()
-    }));
-    lines
+    };
+    reply.checks.iter().map(line).collect()
 }

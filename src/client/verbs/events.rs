@@ -57,12 +57,12 @@ pub(crate) fn event_line(style: Style, event: &EventInfo) -> String {
     let mut parts = vec![time];
     match &event.process {
         Some(process) => parts.push(printable(process)),
-        None => parts.push(printable(&event.event)),
+        None => parts.push(printable(&in_words(&event.event))),
     }
     if let (Some(from), Some(to)) = (&event.from, &event.to) {
         parts.push(format!("{} → {}", style.state(from), style.state(to)));
     } else if event.process.is_some() {
-        parts.push(event.event.clone());
+        parts.push(printable(&in_words(&event.event)));
     }
     let mut rest = Vec::new();
     if let Some(pid) = event.pid.filter(|_| !event.detail.contains("pid ")) {
@@ -75,6 +75,14 @@ pub(crate) fn event_line(style: Style, event: &EventInfo) -> String {
         parts.push(rest.join(", "));
     }
     parts.join("  ")
+}
+
+/// The name of an event as words: `process_removed` is `removed`.
+pub(crate) fn in_words(event: &str) -> String {
+    event
+        .strip_prefix("process_")
+        .unwrap_or(event)
+        .replace('_', " ")
 }
 
 #[cfg(test)]
@@ -95,5 +103,13 @@ mod tests {
         };
         let line = event_line(Style::plain(), &event);
         assert_eq!(line, "not a time  a:0  STARTING → BACKOFF  exit 1");
+        let removed = EventInfo {
+            event: "process_removed".to_string(),
+            from: None,
+            detail: String::new(),
+            ..event
+        };
+        let line = event_line(Style::plain(), &removed);
+        assert_eq!(line, "not a time  a:0  removed");
     }
 }

@@ -9,10 +9,12 @@ use crate::client::ui::event_loop::{FdWatch, Readiness, SignalSource, wait};
 use crate::client::ui::line_writers::MergeOptions;
 use crate::client::ui::merge::Merger;
 use crate::client::ui::style::Paint;
-use crate::client::verbs::events::SHUTDOWN;
+use crate::client::ui::table::cut;
+use crate::client::verbs::events::{SHUTDOWN, in_words};
 use crate::client::verbs::logs::{PARTIAL_LINE_DELAY, take_frame};
 use crate::client::verbs::progress::Progress;
 use crate::sys::{pidfd, tty};
+use crate::text::plural::plural;
 use crate::wire::ProcessState;
 use crate::wire::{Call, EventInfo, LogsParams, ProcessStatus, ShutdownParams};
 use serde_json::Value;
@@ -305,7 +307,7 @@ impl Follower<'_> {
     /// Shuts the daemon down: in order at the first signal, by SIGKILL at the second.
     fn stop(&mut self) -> Result<(), ClientError> {
         self.shutdown_announced = true;
-        let alive = self.progress.alive();
+        let alive = plural(self.progress.alive(), "process", "processes");
         let (next, now, text) = match self.phase {
             Phase::Starting | Phase::Following => (
                 Phase::Stopping,
@@ -338,8 +340,9 @@ impl Follower<'_> {
         self.merger.finish(&mut out);
         self.print(&out)?;
         if !self.shutdown_announced {
-            self.context
-                .report(&ClientError::Failed("the daemon died".to_string()));
+            self.context.report(&ClientError::Failed(
+                "the daemon ended without a shutdown; its log says why".to_string(),
+            ));
             return Ok(exit::FAILED);
         }
         wait_for_end(self.daemon.take())?;
@@ -380,8 +383,10 @@ impl Follower<'_> {
         let line = match self.phase {
             Phase::Starting => self.progress.live_line(usize::from(width)),
             Phase::Following | Phase::Stopping | Phase::Killing => {
-                let alive = format!("stopping {}…", self.progress.alive());
-                self.context.style.paint(Paint::Dim, &alive)
+                let names = self.progress.still_up();
+                let line = format!("stopping {}: {}", names.len(), names.join(" "));
+                let line = cut(&line, usize::from(width).saturating_sub(1));
+                self.context.style.paint(Paint::Dim, &line)
             }
         };
         self.live_line = true;
@@ -400,7 +405,7 @@ fn notice_text(event: &EventInfo) -> String {
     let mut parts = Vec::new();
     match &event.to {
         Some(to) => parts.push(to.to_string()),
-        None => parts.push(event.event.clone()),
+        None => parts.push(in_words(&event.event)),
     }
     if let Some(pid) = event
         .pid

@@ -123,6 +123,24 @@ impl Progress {
             .count()
     }
 
+    /// The first process whose start failed.
+    pub(crate) fn first_failed(&self) -> Option<&str> {
+        let failed = |name: &&String| {
+            let seen = self.states.get(*name);
+            seen.is_some_and(|seen| seen.wanted && seen.verdict == Verdict::Failed)
+        };
+        self.names.iter().find(failed).map(String::as_str)
+    }
+
+    /// The names of the processes that are not down.
+    pub(crate) fn still_up(&self) -> Vec<&str> {
+        let up = |name: &&String| {
+            let seen = self.states.get(*name);
+            seen.is_some_and(|seen| !seen.state.is_down())
+        };
+        self.names.iter().filter(up).map(String::as_str).collect()
+    }
+
     /// How many processes are not down.
     pub(crate) fn alive(&self) -> usize {
         self.states
@@ -286,5 +304,7 @@ mod tests {
         assert_eq!(progress.count(Verdict::Failed), 1);
         assert_eq!(progress.summary(), "2 up, 1 failed");
         assert_eq!(progress.alive(), 1);
+        assert_eq!(progress.still_up(), ["a:0"]);
+        assert_eq!(progress.first_failed(), Some("bad:0"));
     }
 }

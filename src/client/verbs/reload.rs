@@ -65,17 +65,19 @@ pub(crate) fn render(style: Style, reply: &PlanReply) -> Vec<String> {
     let mut lines: Vec<String> = reply
         .entries
         .iter()
-        .map(|entry| entry_line(style, entry, width))
+        .map(|entry| entry_line(style, entry, width, reply.applied))
         .collect();
     lines.push(summary(reply));
     lines
 }
 
-fn entry_line(style: Style, entry: &PlanEntryInfo, width: usize) -> String {
+fn entry_line(style: Style, entry: &PlanEntryInfo, width: usize, applied: bool) -> String {
     let (sign, word, paint) = match entry.action.as_str() {
         "add" => ("+", "added", Paint::Green),
         "remove" => ("-", "removed", Paint::Red),
+        "restart" if applied => ("~", "restarted", Paint::Yellow),
         "restart" => ("~", "restart", Paint::Yellow),
+        "live" if applied => ("≈", "changed live", Paint::Cyan),
         "live" => ("≈", "live", Paint::Cyan),
         "unchanged" => ("=", "unchanged", Paint::Dim),
         other => ("?", other, Paint::Bold),
@@ -115,12 +117,15 @@ fn summary(reply: &PlanReply) -> String {
     {
         return format!("No change: {} unchanged.", count("unchanged"));
     }
-    let (begin, [add, remove, restart]) = match reply.applied {
-        true => ("Applied", ["added", "removed", "restarted"]),
-        false => ("Plan", ["to add", "to remove", "to restart"]),
+    let (begin, [add, remove, restart, live]) = match reply.applied {
+        true => ("Applied", ["added", "removed", "restarted", "changed live"]),
+        false => (
+            "Plan",
+            ["to add", "to remove", "to restart", "to change live"],
+        ),
     };
     format!(
-        "{begin}: {} {add}, {} {remove}, {} {restart}, {} live, {} unchanged.",
+        "{begin}: {} {add}, {} {remove}, {} {restart}, {} {live}, {} unchanged.",
         count("add"),
         count("remove"),
         count("restart"),
@@ -167,14 +172,14 @@ mod tests {
                 "~ web:0     restart (cmd)",
                 "≈ worker:0  live (stoptime 10s → 3s)",
                 "= db:0      unchanged",
-                "Plan: 1 to add, 1 to remove, 1 to restart, 1 live, 1 unchanged.",
+                "Plan: 1 to add, 1 to remove, 1 to restart, 1 to change live, 1 unchanged.",
             ]
         );
         let applied = PlanReply {
             applied: true,
             ..reply
         };
-        let last = "Applied: 1 added, 1 removed, 1 restarted, 1 live, 1 unchanged.";
+        let last = "Applied: 1 added, 1 removed, 1 restarted, 1 changed live, 1 unchanged.";
         assert_eq!(
             render(Style::plain(), &applied).last().map(String::as_str),
             Some(last)

@@ -111,9 +111,12 @@ pub(crate) fn detach(context: &Context, args: &DetachArgs) -> Result<i32, Client
     });
     let render = |reply: &DetachReply| match (context.global.quiet, reply.detached) {
         (true, _) => Vec::new(),
-        (false, 0) => vec![format!("{}: no clients attached", args.process)],
-        (false, 1) => vec![format!("{}: 1 client detached", args.process)],
-        (false, count) => vec![format!("{}: {count} clients detached", args.process)],
+        (false, 0) => vec![format!("no clients are attached to {}", args.process)],
+        (false, 1) => vec![format!("1 client was detached from {}", args.process)],
+        (false, count) => vec![format!(
+            "{count} clients were detached from {}",
+            args.process
+        )],
     };
     let _: DetachReply = context.ask(&call, render)?;
     Ok(exit::DONE)
@@ -179,7 +182,8 @@ fn outcome_line(style: Style, outcome: &Outcome) -> String {
     let paint = if outcome.ok { Paint::Green } else { Paint::Red };
     // A failure must stand out without colour as well.
     let mark = if outcome.ok { "" } else { "failed: " };
-    let named = message.starts_with("failed") || message.contains("FATAL");
+    let failures = ["failed", "still "];
+    let named = failures.iter().any(|word| message.starts_with(word)) || message.contains("FATAL");
     let mark = if named { "" } else { mark };
     format!(
         "{}: {}",

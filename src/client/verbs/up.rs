@@ -11,6 +11,7 @@ use crate::client::verbs::foreground;
 use crate::client::verbs::progress::{Progress, Verdict};
 use crate::config::{self, Autostart, Config, Environment};
 use crate::sys::pidfd;
+use crate::text::plural::plural;
 use crate::wire::{
     ActParams, ActReply, Call, EventsParams, ProcessStatus, ReloadParams, ShutdownParams,
 };
@@ -79,13 +80,9 @@ pub(crate) fn down(
     until_end: bool,
 ) -> Result<i32, ClientError> {
     let mut connection = match context.connect() {
-        Err(error @ ClientError::NotRunning(_)) => {
-            context.notice("no daemon is running");
-            return if context.global.json {
-                Err(error)
-            } else {
-                Ok(exit::NO_DAEMON)
-            };
+        Err(ClientError::NotRunning(missing)) if !context.global.json => {
+            context.notice(&format!("tm: {missing}"));
+            return Ok(exit::NO_DAEMON);
         }
         connection => connection?,
     };
@@ -102,13 +99,17 @@ pub(crate) fn down(
         Ok(_) | Err(ClientError::Disconnected) => {}
         Err(error) => return Err(error),
     }
+    let processes = match alive {
+        0 => String::new(),
+        _ => format!("{} and ", plural(alive, "process", "processes")),
+    };
     context.notice(&format!(
-        "stopping {alive} and the daemon (pid {})…",
+        "stopping {processes}the daemon (pid {})…",
         hello.pid
     ));
     if until_end {
         wait_for_end(daemon)?;
-        context.notice("down");
+        context.notice("the daemon has ended");
     }
     if context.global.json {
         context.print_json(&serde_json::json!({ "stopped": alive, "pid": hello.pid }))?;
@@ -192,6 +193,9 @@ fn wait_for_all(
         context.print_json(&context.status_of_all()?)?;
     } else {
         say(&progress.summary())?;
+        if let Some(name) = progress.first_failed() {
+            context.notice(&format!("to see why: tm why {name}"));
+        }
     }
     let failed = progress.count(Verdict::Failed) > 0;
     Ok(if failed { exit::FAILED } else { exit::DONE })

@@ -26,7 +26,7 @@ pub(crate) fn check_scale(params: &ScaleParams, supervisor: &Supervisor) -> Resu
         return Err(RpcError::new(code::NOT_FOUND, message).with_data(data));
     }
     if *numprocs > NUMPROCS_MAX {
-        let message = format!("{numprocs} processes: {NUMPROCS_MAX} at most");
+        let message = format!("{program}={numprocs}: at most {NUMPROCS_MAX} processes are allowed");
         return Err(RpcError::new(code::INVALID_PARAMS, message));
     }
     if supervisor.is_shutting_down() {

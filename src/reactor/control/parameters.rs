@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The longest accepted duration.
 const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
+/// The largest number of processes to list by name.
+const LISTED_MAX: usize = 5;
+
 /// The processes that targets name, in the config's order.
 ///
 /// # Errors
@@ -42,19 +45,29 @@ pub(crate) fn resolve_one(
     }
     let names = found.iter().filter_map(|id| supervisor.process(*id));
     let names: Vec<&str> = names.map(|process| process.name.as_str()).collect();
-    let message = format!("{target} is {} processes: name one", found.len());
+    let message = several(target, &names);
     let data = json!({"target": target, "processes": names});
     Err(RpcError::new(code::NOT_FOUND, message).with_data(data))
 }
 
 fn unknown_target(unknown: &UnknownTarget, config: &Config) -> String {
-    let UnknownTarget { target, suggestion } = unknown;
+    let target = &unknown.target;
     let mut programs = config.programs.iter();
     if programs.any(|program| program.name == *target) {
         return format!("{target} has no processes; tm scale {target}=1 gives it one");
     }
-    let hint = did_you_mean(suggestion.as_deref());
-    format!("no such {}: {target}{hint}", unknown.noun())
+    unknown.to_string()
+}
+
+/// The message about a target that is not exactly one process. It lists a handful of them.
+fn several(target: &str, names: &[&str]) -> String {
+    let shown = match names {
+        [] => return format!("{target} has no processes; name one process"),
+        [first, .., last] if names.len() > LISTED_MAX => format!("{first} to {last}"),
+        _ => names.join(", "),
+    };
+    let count = names.len();
+    format!("{target} has {count} processes; name one of them: {shown}")
 }
 
 /// The end of a message that suggests another name.
@@ -121,6 +134,17 @@ mod tests {
         assert_eq!(span(-1.0), Err(negative.to_string()));
         let large = "timeout_s: expected 0 or more seconds, found far too many";
         assert_eq!(span(f64::INFINITY), Err(large.to_string()));
+    }
+
+    #[test]
+    fn several_processes_are_listed() {
+        let text = "worker has 2 processes; name one of them: worker:0, worker:1";
+        assert_eq!(several("worker", &["worker:0", "worker:1"]), text);
+        let many = ["a:0", "a:1", "a:2", "a:3", "a:4", "a:5"];
+        let text = "a has 6 processes; name one of them: a:0 to a:5";
+        assert_eq!(several("a", &many), text);
+        let text = "@none has no processes; name one process";
+        assert_eq!(several("@none", &[]), text);
     }
 
     #[test]

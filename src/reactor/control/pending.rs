@@ -136,7 +136,10 @@ impl PendingRequests {
         for target in &mut pending.targets {
             if target.outcome.is_none() {
                 let process = process(target.id);
-                target.outcome = process.map(|process| outcome(process, false, "timed out"));
+                target.outcome = process.map(|process| {
+                    let message = format!("still {}", process.state);
+                    outcome(process, false, &message)
+                });
             }
         }
         Some(pending.into_answer(true))
@@ -211,13 +214,19 @@ impl PendingRequest {
             }
         };
         let Some(ok) = verdict else { return };
+        let last_exit = last_exit.filter(|_| !is_up(transition.to));
+        let mut message = transition.detail.clone();
+        if transition.to == State::Running && policy.is_some_and(|it| it.starttime.is_zero()) {
+            // A one-shot may have ended before anybody reads the reply.
+            message = "started".to_string();
+        }
         self.complete(transition.id, |_| Outcome {
             name: transition.name.clone(),
             ok,
             state: transition.to.name().into(),
             pid: transition.pid.filter(|_| transition.to == State::Running),
             exit: transition.exit.or(last_exit).map(exit_info),
-            message: transition.detail.clone(),
+            message,
         });
     }
 
@@ -246,9 +255,18 @@ pub(crate) fn immediate_outcome(
         AwaitedState::Started if state == State::Running => (true, "already running".to_string()),
         AwaitedState::Stopped if state == State::Stopped => (true, "already stopped".to_string()),
         AwaitedState::Started | AwaitedState::Stopped | AwaitedState::Restarted => return None,
+        // Its first run is still to come.
+        AwaitedState::Reached(WaitFor::Exited) if state == State::Stopped && !process.ran() => {
+            return None;
+        }
         AwaitedState::Reached(wanted) => (verdict_of_wait(wanted, state, None)?, detail()),
     };
     Some(outcome(process, ok, &message))
+}
+
+/// Whether a process of this state has a run whose end is still to come.
+fn is_up(state: State) -> bool {
+    matches!(state, State::Starting | State::Running)
 }
 
 fn verdict_of_start(transition: &Transition, policy: Option<&Policy>) -> Option<bool> {
@@ -283,7 +301,10 @@ fn outcome(process: &Process, ok: bool, message: &str) -> Outcome {
         ok,
         state: process.state.name().into(),
         pid: process.pid(),
-        exit: process.last_exit.map(exit_info),
+        exit: process
+            .last_exit
+            .filter(|_| !is_up(process.state))
+            .map(exit_info),
         message: message.to_string(),
     }
 }

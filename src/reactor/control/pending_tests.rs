@@ -133,7 +133,7 @@ fn a_timeout_answers_for_the_targets_that_are_missing() {
     let answer = answer.expect("an answer");
     assert!(answer.reply.timed_out);
     assert_eq!(verdicts(&answer), [("web:0", true), ("web:1", false)]);
-    assert_eq!(answer.reply.processes[1].message, "timed out");
+    assert_eq!(answer.reply.processes[1].message, "still STARTING");
     assert_eq!(pending.on_timeout(0, |_| None), None);
 }
 
@@ -168,6 +168,7 @@ fn a_wait_for_an_exit_accepts_a_process_that_is_down() {
     let awaits = AwaitedState::Reached(WaitFor::Exited);
     let outcome = |state| immediate_outcome(awaits, &process(0, state), || "detail".to_string());
     assert!(outcome(State::Running).is_none());
+    assert!(outcome(State::Stopped).is_none(), "it has never run");
     let down = outcome(State::Fatal).expect("an outcome");
     assert_eq!((down.ok, down.message.as_str()), (true, "detail"));
 }

@@ -25,7 +25,6 @@ use crate::sys;
 use crate::sys::daemonize::{ForkSide, ReadyPipe};
 use crate::sys::signalfd::SignalFd;
 use crate::sys::socket::SocketFile;
-use crate::text::plural::plural;
 use mio::Interest;
 use std::fs;
 use std::io;
@@ -56,8 +55,7 @@ fn start(options: &DaemonOptions) -> Result<i32, String> {
         eprintln!("{warning}");
     }
     if options.check {
-        let programs = plural(config.programs.len(), "program", "programs");
-        println!("{}: ok, {programs}", config.path.display());
+        println!("{}", config.verdict());
         return Ok(0);
     }
     if !options.daemonize {
@@ -74,9 +72,12 @@ fn start(options: &DaemonOptions) -> Result<i32, String> {
 fn load(options: &DaemonOptions) -> Result<Config, String> {
     let environment = Environment::current();
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    config::find(options.config.as_deref(), &here, &environment)
-        .and_then(|path| config::load(&path, &environment))
-        .map_err(|error| error.to_string())
+    let found = config::find(options.config.as_deref(), &here, &environment);
+    let path = found.map_err(|error| {
+        let texts = error.diagnostics.iter().map(|one| format!("tmd: {one}"));
+        texts.collect::<Vec<_>>().join("\n")
+    })?;
+    config::load(&path, &environment).map_err(|error| error.to_string())
 }
 
 fn serve_in_background(options: &DaemonOptions, config: Config, ready: ReadyPipe) -> i32 {

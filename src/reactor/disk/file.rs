@@ -275,26 +275,23 @@ fn open_log(path: &Path) -> io::Result<File> {
     Err(io::Error::other(format!("not a regular file but {kind}")))
 }
 
-/// Explains a failed open, with the remedy.
+/// Explains a failed open. The remedy is for `tm why`.
 fn explain_open(path: &Path, error: &io::Error) -> DiskError {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let shown = path.display();
     let text = match error.raw_os_error() {
         Some(libc::ENOENT) if directory.is_dir() => {
             format!(
-                "cannot create files in log directory {}; choose another directory",
+                "cannot create files in log directory {}",
                 directory.display()
             )
         }
         Some(libc::ENOENT) => {
-            format!(
-                "log directory {} does not exist: create it",
-                directory.display()
-            )
+            format!("log directory {} does not exist", directory.display())
         }
-        Some(libc::ELOOP) => format!("log file {shown} is a symbolic link; specify its target"),
-        Some(libc::ENXIO) => format!("log file {shown} is a FIFO; specify a regular file"),
-        Some(libc::EISDIR) => format!("log file {shown} is a directory; specify a file"),
+        Some(libc::ELOOP) => format!("log file {shown} is a symbolic link"),
+        Some(libc::ENXIO) => format!("log file {shown} is a FIFO"),
+        Some(libc::EISDIR) => format!("log file {shown} is a directory"),
         Some(libc::EACCES) => {
             format!("log file {shown} cannot be opened as the program's user: Permission denied")
         }

@@ -1,9 +1,9 @@
 //! `tm why`: the chain of causes, what happens next, and what would help.
 
+use super::remedy::{remedy, sig};
 use super::status_line::left;
 use crate::supervisor::{
-    Autorestart, Desired, Exit, KillMode, LeaderState, Policy, Process, SpawnFailure, State, Time,
-    signal_name,
+    Autorestart, Desired, Exit, KillMode, LeaderState, Policy, Process, State, Time, signal_name,
 };
 use crate::text::duration::{approximate, exact};
 use crate::text::plural::plural;
@@ -33,17 +33,13 @@ pub fn why(process: &Process, policy: &Policy, now: Time) -> Why {
 }
 
 fn summary(process: &Process, now: Time) -> String {
-    let wanted = match process.desired {
-        Desired::Up => "up",
-        Desired::Down => "down",
-    };
     let pid = process
         .pid()
         .map(|pid| format!(", pid {pid}"))
         .unwrap_or_default();
     let since = approximate(now.since(process.since));
     format!(
-        "{} has been {} for {since}{pid}, wanted {wanted}",
+        "{} has been {} for {since}{pid}",
         process.name, process.state
     )
 }
@@ -61,18 +57,25 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
             causes.push("stragglers of its last run are killed first".to_string());
         }
         State::Starting => {
-            let lived = approximate(
-                process
-                    .started_at()
-                    .map_or(Duration::ZERO, |at| now.since(at)),
-            );
+            let lived = process
+                .started_at()
+                .map_or(Duration::ZERO, |at| now.since(at));
             let starttime = exact(policy.starttime);
-            causes.push(format!("up for {lived}; starttime is {starttime}"));
+            causes.push(match lived.as_millis() {
+                0..100 => format!("it has just started; starttime is {starttime}"),
+                _ => format!(
+                    "it started {} ago; starttime is {starttime}",
+                    approximate(lived)
+                ),
+            });
         }
-        State::Running => causes.push(format!(
-            "it has been up for starttime ({})",
-            exact(policy.starttime)
-        )),
+        State::Running => causes.push(match policy.starttime {
+            Duration::ZERO => "its start succeeded at once (starttime: 0)".to_string(),
+            starttime => format!(
+                "its start succeeded: it stayed up for {} (starttime)",
+                exact(starttime)
+            ),
+        }),
         State::Backoff if process.failures == 0 => {
             causes.push("it exited; waiting before the automatic restart".to_string());
         }
@@ -84,7 +87,7 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
     if process.restarts > 0 {
         let times = plural(process.restarts as usize, "time", "times");
         causes.push(format!(
-            "it was restarted automatically {times} since its last explicit start"
+            "it was restarted automatically {times}; tm start resets this count"
         ));
     }
     causes.extend(last_end(process, policy));
@@ -98,9 +101,14 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
 }
 
 fn failures(process: &Process, policy: &Policy) -> String {
-    let failures = plural(process.failures as usize, "start", "starts");
-    let retries = plural(policy.startretries as usize, "retry", "retries");
-    format!("{failures} failed in a row; startretries allows {retries}")
+    let failed = match process.failures {
+        1 => "the last start failed".to_string(),
+        count => format!("the last {count} starts failed"),
+    };
+    match policy.startretries {
+        0 => format!("{failed}; startretries is 0: no retry"),
+        retries => format!("{failed}; startretries is {retries}"),
+    }
 }
 
 fn stopping(process: &Process, policy: &Policy) -> String {
@@ -189,13 +197,6 @@ fn in_words(exit: Exit) -> String {
     }
 }
 
-fn sig(number: i32) -> String {
-    match signal_name(number) {
-        Some(name) => format!("SIG{name}"),
-        None => format!("signal {number}"),
-    }
-}
-
 fn meaning(signal: i32) -> Option<&'static str> {
     match signal {
         1 => Some("hang-up"),
@@ -268,121 +269,10 @@ fn after_exit(policy: &Policy) -> String {
     }
 }
 
-fn remedy(process: &Process, policy: &Policy) -> Option<String> {
-    match process.state {
-        State::Stopped if process.last_killed => Some(ignored_signal(policy)),
-        State::Stopped | State::Waiting | State::Starting => None,
-        State::Stopping => process.killed.then(|| ignored_signal(policy)),
-        State::Exited if process.last_exit.is_some_and(|exit| policy.expects(exit)) => None,
-        State::Running if process.restarts == 0 => None,
-        State::Running | State::Exited => exit_remedy(process, process.last_exit?),
-        State::Backoff | State::Fatal => {
-            if let Some(failure) = &process.last_failure {
-                return spawn_remedy(failure);
-            }
-            let exit = process.last_exit?;
-            if process.failures == 0 {
-                return exit_remedy(process, exit);
-            }
-            match exit {
-                Exit::Code(0) => Some(one_shot(policy)),
-                Exit::Code(_) | Exit::Signal { .. } => exit_remedy(process, exit),
-            }
-        }
-    }
-}
-
-/// The remedy for a process that survived its stop signal.
-fn ignored_signal(policy: &Policy) -> String {
-    let signal = sig(policy.stopsignal);
-    format!("if it ignores {signal}, change stopsignal; if it is slow to stop, raise stoptime")
-}
-
-fn one_shot(policy: &Policy) -> String {
-    let also = match policy.autorestart {
-        Autorestart::Always => " and autorestart: unexpected",
-        Autorestart::Never | Autorestart::Unexpected => "",
-    };
-    format!(
-        "exited 0 within starttime: for a one-shot set starttime: 0{also}; a program \
-         that daemonizes needs its option to stay in the foreground"
-    )
-}
-
-fn exit_remedy(process: &Process, exit: Exit) -> Option<String> {
-    let logs = format!("see its output: tm logs {}", process.name);
-    Some(match exit {
-        Exit::Code(0) => return None,
-        Exit::Code(127) => format!("check cmd: a command in it was not found; {logs}"),
-        Exit::Code(126) => format!("check cmd: a file in it is not executable; {logs}"),
-        Exit::Code(_) => logs,
-        Exit::Signal { signal: 9, .. } => {
-            "check `dmesg` for an out-of-memory kill, else find out who sent the signal".to_string()
-        }
-        Exit::Signal {
-            signal: 4 | 6 | 7 | 8 | 11,
-            core,
-        } => {
-            let core = if core { "debug its core file; " } else { "" };
-            format!("the program crashed: {core}{logs}")
-        }
-        Exit::Signal { .. } => logs,
-    })
-}
-
-/// Linux errno values that have an obvious remedy.
-mod errno {
-    pub(super) const EPERM: i32 = 1;
-    pub(super) const ENOENT: i32 = 2;
-    pub(super) const E2BIG: i32 = 7;
-    pub(super) const ENOEXEC: i32 = 8;
-    pub(super) const EAGAIN: i32 = 11;
-    pub(super) const ENOMEM: i32 = 12;
-    pub(super) const EACCES: i32 = 13;
-    pub(super) const EISDIR: i32 = 21;
-    pub(super) const ENFILE: i32 = 23;
-    pub(super) const EMFILE: i32 = 24;
-    pub(super) const ENOSPC: i32 = 28;
-}
-
-fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {
-    use errno::*;
-    let (step, object) = failure.step.split_once(' ').unwrap_or((&failure.step, ""));
-    let text = match (step, failure.errno) {
-        ("exec", ENOENT) => {
-            if object.contains('/') {
-                format!("check cmd: {object} does not exist, or its interpreter does not")
-            } else {
-                format!("check cmd: {object} was not found in PATH")
-            }
-        }
-        ("exec", EACCES) => {
-            format!("check cmd: {object} is not executable for this user (chmod +x?)")
-        }
-        ("exec", ENOEXEC) => {
-            format!("check cmd: {object} is not a program; a script needs a #! line")
-        }
-        ("exec", E2BIG) => "shorten cmd and env: together they exceed the system's limit (a \
-                            single word: 128 KiB)"
-            .to_string(),
-        ("exec", _) => format!("check cmd: {object}"),
-        ("chdir", ENOENT) => format!("create {object} or change workingdir"),
-        ("chdir", _) => format!("check workingdir: {object}"),
-        (_, EMFILE | ENFILE) => "raise the limit of open files".to_string(),
-        (_, EAGAIN | ENOMEM) => "the system is out of processes or memory".to_string(),
-        (_, ENOSPC) => "free space on that disk".to_string(),
-        ("open", ENOENT) => format!("create the directory of {object}"),
-        ("open", EISDIR) => format!("{object} is a directory; name a file"),
-        (_, EACCES | EPERM) => "check the permissions and `user`".to_string(),
-        _ => return None,
-    };
-    Some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::{Autostart, Launch, ProcessId, Program};
+    use crate::supervisor::{Autostart, Launch, ProcessId, Program, SpawnFailure};
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -420,12 +310,12 @@ mod tests {
         process.restarts = 2;
         process.deadline = Some(at(2500));
         let why = why(&process, &Policy::default(), at(2000));
-        assert_eq!(why.summary, "worker:0 has been BACKOFF for 1.0s, wanted up");
+        assert_eq!(why.summary, "worker:0 has been BACKOFF for 1.0s");
         assert_eq!(
             why.causes,
             [
-                "2 starts failed in a row; startretries allows 3 retries",
-                "it was restarted automatically 2 times since its last explicit start",
+                "the last 2 starts failed; startretries is 3",
+                "it was restarted automatically 2 times; tm start resets this count",
                 "the last run exited with code 0 (success) after 0.2s",
             ]
         );
@@ -439,12 +329,12 @@ mod tests {
     fn each_kind_of_end_has_its_remedy() {
         let signal = |signal| Exit::Signal { signal, core: true };
         for (exit, words) in [
-            (Exit::Code(127), "not found"),
+            (Exit::Code(127), "does not exist, then: tm start worker:0"),
             (Exit::Code(126), "not executable"),
-            (Exit::Code(1), "tm logs worker:0"),
+            (Exit::Code(1), "fix the cause, then: tm start worker:0"),
             (signal(11), "crashed"),
             (signal(9), "dmesg"),
-            (signal(40), "tm logs worker:0"),
+            (signal(40), "fix the cause, then: tm start worker:0"),
         ] {
             let mut process = process(State::Fatal, exit);
             process.failures = 4;
@@ -460,7 +350,8 @@ mod tests {
             ("exec /etc/passwd", 13, "chmod"),
             ("exec /etc/passwd", 8, "#!"),
             ("chdir /nope", 2, "create /nope or change workingdir"),
-            ("open /log/a", 2, "create the directory of /log/a"),
+            ("open /log/a", 2, "create /log"),
+            ("open /log/a", 40, "the target of the symbolic link /log/a"),
             ("clone", 11, "processes or memory"),
         ] {
             let mut process = process(State::Fatal, Exit::Code(0));
@@ -476,10 +367,12 @@ mod tests {
 
     #[test]
     fn what_is_well_needs_no_remedy() {
-        for state in [State::Stopped, State::Running, State::Exited] {
+        for state in [State::Running, State::Exited] {
             let process = process(state, Exit::Code(0));
             assert_eq!(remedy_of(&process), "");
         }
+        let stopped = process(State::Stopped, Exit::Code(0));
+        assert_eq!(remedy_of(&stopped), "tm start worker:0");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Explains a process to people: the line of the status table and the chain of causes.
 
 mod cause;
+mod remedy;
 pub(crate) mod status_line;
 
 pub use cause::{Why, why};
