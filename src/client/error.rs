@@ -96,7 +96,13 @@ impl ClientError {
 
     /// Returns the error as an object, for `--json`.
     pub(crate) fn to_json(&self) -> Value {
-        let mut error = json!({"exit": self.exit_code(), "message": self.to_string()});
+        let text = self.to_string();
+        // The usage lines after the message are for people.
+        let message = match self {
+            ClientError::Usage(_) => text.split("\n\n").next().unwrap_or_default(),
+            _ => text.as_str(),
+        };
+        let mut error = json!({"exit": self.exit_code(), "message": message});
         if let ClientError::Rpc(rpc) = self {
             error["code"] = json!(rpc.code);
             error["data"] = json!(rpc.data);

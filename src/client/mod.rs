@@ -105,7 +105,7 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
         Verb::Completions(args) => cli::complete::completions(args.shell),
         Verb::Help(args) => help(context, args.verb.as_deref()),
         Verb::CompleteNames { verb } => cli::complete::complete_names(context, verb.as_deref()),
-        Verb::Man(args) => cli::complete::man(&args.directory),
+        Verb::Man(args) => cli::man::man(&args.directory),
     }
 }
 

@@ -120,7 +120,11 @@ fn user_entry(cx: &mut Lowering, value: &Value, group_given: bool) -> Option<Use
             let message = format!("no user has the id {text}");
             cx.refuse(value, message, Some("set `group` too to use it anyway"))
         }
-        Ok(None) => cx.refuse(value, format!("there is no user {}", shown(&text)), None),
+        Ok(None) => cx.refuse(
+            value,
+            format!("there is no user {}", shown(&text)),
+            Some("create the user, or name another"),
+        ),
         Err(reason) => cx.refuse(value, unanswered(&reason), None),
     }
 }
@@ -176,7 +180,11 @@ fn group_named(cx: &mut Lowering, value: &Value, text: &str) -> Option<u32> {
     }
     match cx.users.group(text) {
         Ok(Some(gid)) => Some(gid),
-        Ok(None) => cx.refuse(value, format!("there is no group {}", shown(text)), None),
+        Ok(None) => cx.refuse(
+            value,
+            format!("there is no group {}", shown(text)),
+            Some("create the group, or name another"),
+        ),
         Err(reason) => cx.refuse(value, unanswered(&reason), None),
     }
 }

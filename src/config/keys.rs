@@ -1,5 +1,6 @@
 //! The keys of a config. `docs/configuration.md` and `configs/full.yaml` contain each of them.
 
+use super::node::{Node, NodeKind};
 use crate::text::suggest;
 
 /// Keys of the config file itself.
@@ -131,6 +132,37 @@ pub(super) fn did_you_mean(key: &str, known: &[&str]) -> Option<String> {
     match foreign.filter(|(_, ours)| known.contains(ours)) {
         Some((_, ours)) => Some(format!("did you mean `{ours}`?")),
         None => suggest::did_you_mean(key, known.iter().copied()),
+    }
+}
+
+/// The suggestion for `restart: always`, as compose and systemd spell `autorestart`.
+pub(super) fn restart_policy(key: &str, value: &Node, known: &[&str]) -> Option<String> {
+    let is_text = matches!(&value.kind, NodeKind::Scalar(scalar) if !scalar.is_null());
+    let meant = key == "restart" && is_text && known.contains(&"autorestart");
+    meant.then(|| "did you mean `autorestart`?".to_string())
+}
+
+/// Whether a text can be repeated in a flow map without quotes.
+fn is_simple(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || " ./_-".contains(c);
+    !text.is_empty() && text.len() <= 40 && text.chars().all(fits)
+}
+
+/// The remedy for a value that should be a map with these keys.
+pub(super) fn map_help(path: &str, node: &Node, known: &[&str]) -> String {
+    let last = path.rsplit('.').next().unwrap_or_default();
+    if known == PROGRAM && PROGRAM.contains(&last) {
+        return format!("`{last}` belongs inside a program, indented deeper");
+    }
+    match known {
+        [first @ ("cmd" | "file"), ..] => {
+            let text = match &node.kind {
+                NodeKind::Scalar(scalar) if is_simple(&scalar.text) => scalar.text.as_str(),
+                _ => "TEXT",
+            };
+            format!("write `{{{first}: {text}}}`")
+        }
+        _ => format!("its keys are {}", known.join(", ")),
     }
 }
 

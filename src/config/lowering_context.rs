@@ -320,13 +320,23 @@ impl<'a> Lowering<'a> {
 
     /// The map of a value; each key must be one of `known`.
     pub(super) fn table<'n>(&mut self, value: &Value<'n>, known: &[&str]) -> Option<Table<'n>> {
+        let NodeKind::Map(_) = &value.node.kind else {
+            let message = format!("expected a map, found {}", found(value.node));
+            return self.refuse(
+                value,
+                message,
+                Some(&keys::map_help(&value.key, value.node, known)),
+            );
+        };
         let table = self.open_table(value, "a map")?;
         for (entry, field) in table.iter() {
             if known.contains(&entry.key.as_str()) {
                 continue;
             }
-            if keys::NOT_YET.contains(&entry.key.as_str()) {
-                let message = format!("`{}` is not supported yet by this version", entry.key);
+            if let Some(help) = keys::restart_policy(&entry.key, field.node, known) {
+                self.error(entry.key_at, &field.key, "unknown key", Some(help));
+            } else if keys::NOT_YET.contains(&entry.key.as_str()) {
+                let message = format!("this version of tmd does not support `{}`", entry.key);
                 self.error(
                     entry.key_at,
                     &field.key,

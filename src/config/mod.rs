@@ -23,6 +23,7 @@ mod quantity;
 mod streams;
 mod values;
 mod yaml;
+mod yaml_help;
 
 pub use diagnostics::{ConfigError, Diagnostic, Severity, render};
 pub use host_environment::{Environment, SystemUsers, UserEntry, Users};

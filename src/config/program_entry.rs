@@ -207,7 +207,7 @@ fn autostart(cx: &mut Lowering, value: &Value) -> Option<Autostart> {
         .written()
         .is_some_and(|scalar| scalar.text == "unless-stopped")
     {
-        let message = "`unless-stopped` is not supported yet by this version";
+        let message = "this version of tmd does not support `unless-stopped`";
         return cx.refuse(value, message, Some("write true or false"));
     }
     cx.boolean(value)
@@ -340,11 +340,24 @@ fn split_words(cx: &mut Lowering, value: &Value) -> Option<Vec<String>> {
             "#" => "everything after `#` is a comment".to_string(),
             _ => format!("`{operator}` has no special meaning: the command runs without a shell"),
         };
-        let help = "add `shell: true`, or quote it".to_string();
-        cx.warning(value.at(), &value.key, message, Some(help));
+        cx.warning(value.at(), &value.key, message, Some(shell_help(&operator)));
     }
     let words = split.words.iter().map(|word| cx.interpolated(value, word));
     words.collect::<Vec<_>>().into_iter().collect()
+}
+
+/// The remedy for text that only a shell would interpret.
+fn shell_help(operator: &str) -> String {
+    let name = operator.trim_start_matches('$');
+    let is_name = !name.is_empty() && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+    let instead = match operator.strip_suffix('=') {
+        Some(name) => format!("put `{name}` under `env`, add `shell: true`"),
+        None if operator.starts_with('$') && is_name => {
+            format!("write `${{{name}}}`, add `shell: true`")
+        }
+        None => "add `shell: true`".to_string(),
+    };
+    format!("{instead}, or quote it")
 }
 
 /// The variables of the process: those of files, then of the defaults, then its own.

@@ -26,7 +26,11 @@ impl Lowering<'_> {
             }
             NodeKind::List(_) | NodeKind::Map(_) => {
                 let message = format!("expected {expected}, found {}", found(value.node));
-                self.refuse(value, message, None)
+                self.refuse(
+                    value,
+                    message,
+                    Some("write a single value, in quotes if needed"),
+                )
             }
         }
     }

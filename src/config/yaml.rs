@@ -6,6 +6,7 @@
 //! alias expansion are bounded here.
 
 use super::node::{Entry, Location, Node, NodeKind, Scalar, SyntaxError};
+use super::yaml_help::explain;
 use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -34,7 +35,7 @@ pub(super) fn parse(file: usize, text: &str) -> Parsed {
     for event in Parser::new_from_str_with_options(text, options) {
         let outcome = match event {
             Ok((event, span)) => builder.handle(event, span),
-            Err(error) => Err(syntax(file, &error)),
+            Err(error) => Err(syntax(file, text, &error)),
         };
         if let Err(fatal) = outcome {
             builder.problems.push(fatal);
@@ -50,8 +51,21 @@ pub(super) fn parse(file: usize, text: &str) -> Parsed {
     }
 }
 
-fn syntax(file: usize, error: &ScanError) -> SyntaxError {
+fn syntax(file: usize, text: &str, error: &ScanError) -> SyntaxError {
     let marker = error.marker();
+    let info = match error.kind() {
+        ErrorKind::UnclosedQuotedScalar => "unclosed quote".to_string(),
+        ErrorKind::MappingValueNotAllowed => "mapping values are not allowed".to_string(),
+        _ => error.info(),
+    };
+    if let Some(found) = explain(text, &info, (marker.line(), marker.col())) {
+        return SyntaxError {
+            at: location(file, found.line, found.column),
+            key: String::new(),
+            message: format!("not valid YAML: {}", found.message),
+            help: Some(found.help.to_string()),
+        };
+    }
     let (message, help) = match error.kind() {
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
@@ -61,10 +75,6 @@ fn syntax(file: usize, error: &ScanError) -> SyntaxError {
             Some("indent with spaces"),
         ),
         ErrorKind::RecursionLimitExceeded => (too_deep(), None),
-        ErrorKind::UnclosedQuotedScalar => (
-            error.info(),
-            Some("add the closing quote of the text that begins here"),
-        ),
         ErrorKind::UnknownAnchor => ("no earlier anchor has this name".to_string(), None),
         ErrorKind::MappingValueNotAllowed => {
             let message = "a second `: ` in one line";

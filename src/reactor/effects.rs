@@ -318,7 +318,7 @@ fn log_transition(transition: &Transition) {
     };
     let detail = match transition.detail.as_str() {
         "" => String::new(),
-        detail => format!(" ({detail})"),
+        detail => format!(": {detail}"),
     };
     let level = match to {
         State::Fatal => log::Level::Error,

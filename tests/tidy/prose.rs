@@ -3,7 +3,7 @@
 use crate::source::{Source, tree};
 
 /// Phrases to avoid, and what to write instead.
-const PHRASES: [(&str, &str); 27] = [
+const PHRASES: [(&str, &str); 29] = [
     ("anew", "again, re-"),
     ("any more", "no longer"),
     ("told from", "distinguished from"),
@@ -31,6 +31,8 @@ const PHRASES: [(&str, &str); 27] = [
     ("at the begin", "at the start"),
     ("comes true", "is reached"),
     ("it goes now", "name what goes"),
+    ("failed in a row", "the last N failed"),
+    ("lives for", "is up for"),
 ];
 
 /// First words of comments that are noun clauses or riddles.

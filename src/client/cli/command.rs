@@ -78,7 +78,7 @@ pub(crate) enum Verb {
     Wait(WaitArgs),
     /// Explain why a process is in its state and suggest a remedy
     Why(ProcessArgs),
-    /// Print the output of processes; -f follows it
+    /// Print the output of processes (alias: tail); -f follows it
     #[command(visible_alias = "tail")]
     Logs(LogsArgs),
     /// Attach to a process's own terminal; ctrl-a d detaches

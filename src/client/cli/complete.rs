@@ -1,17 +1,12 @@
-//! Completion scripts, their live names, and man pages, all from the table of verbs.
+//! Completion scripts and their live names, from the table of verbs.
 
 use crate::client::cli::command::{Cli, NAMES, ShellName, tm_command};
-use crate::client::cli::daemon_cli::DaemonCli;
-use crate::client::cli::help::heading;
 use crate::client::context::{Context, write_stdout};
 use crate::client::error::{ClientError, exit};
 use crate::config::{self, Environment, signal_names};
 use crate::wire::{Call, StatusReply, TargetsParams};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use clap_mangen::Man;
-use clap_mangen::roff::{Roff, roman};
-use std::io;
 use std::path::Path;
 
 /// The verb that takes `PROGRAM=N`.
@@ -41,7 +36,8 @@ pub(crate) fn complete_names(context: &Context, verb: Option<&str>) -> Result<i3
     Ok(exit::DONE)
 }
 
-/// Returns programs, processes, groups and `all`. For `scale`: programs, each with `=`.
+/// Returns programs, processes, groups and `all`. For `scale`: programs, each with `=`. For a verb
+/// that takes one process: processes.
 ///
 /// # Errors
 /// When the connection or the call fails.
@@ -57,6 +53,13 @@ pub(crate) fn live_names(context: &Context, verb: &str) -> Result<Vec<String>, C
         names.extend(programs.map(|program| format!("{program}=")));
         names.dedup();
         return Ok(names);
+    }
+    if takes_one_process(verb) {
+        return Ok(reply
+            .processes
+            .into_iter()
+            .map(|process| process.name)
+            .collect());
     }
     for process in reply.processes {
         if names.last() != Some(&process.program) && !names.contains(&process.program) {
@@ -74,6 +77,18 @@ fn groups(config: &str) -> Vec<String> {
     let loaded = config::load(Path::new(config), &Environment::current());
     let groups = loaded.map(|config| config.groups).unwrap_or_default();
     groups.into_keys().map(|name| format!("@{name}")).collect()
+}
+
+/// Whether a verb takes exactly one process.
+fn takes_one_process(verb: &str) -> bool {
+    let command = Cli::command();
+    let Some(verb) = command.find_subcommand(verb) else {
+        return false;
+    };
+    verb.get_positionals().any(|argument| {
+        let names = argument.get_value_names().unwrap_or_default();
+        names.iter().any(|name| name.as_str() == "PROCESS")
+    })
 }
 
 /// Returns the verbs that take names of processes, with their aliases.
@@ -108,64 +123,8 @@ fn options_with_values() -> Vec<String> {
     options
 }
 
-/// Runs `__man`: writes tm.1, tmd.1 and a page for each verb.
-///
-/// # Errors
-/// When the directory cannot be written to.
-pub(crate) fn man(directory: &Path) -> Result<i32, ClientError> {
-    write_pages(directory)
-        .map_err(|error| ClientError::Failed(format!("{}: {error}", directory.display())))?;
-    Ok(exit::DONE)
-}
-
-fn write_pages(directory: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    let mut tm = visible_command();
-    tm.build();
-    for verb in tm.get_subcommands() {
-        write_page(directory, verb)?;
-    }
-    write_page(directory, &tm)?;
-    write_page(directory, &DaemonCli::command())
-}
-
-/// Writes the page of a command. Its help after the options becomes sections of the page.
-fn write_page(directory: &Path, command: &clap::Command) -> io::Result<()> {
-    let after_help = command.get_after_help().map(ToString::to_string);
-    let source = concat!("tm ", env!("CARGO_PKG_VERSION"));
-    let man = Man::new(command.clone()).source(source);
-    let mut page = Vec::new();
-    man.render_title(&mut page)?;
-    man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
-    man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
-    if command.has_subcommands() {
-        man.render_subcommands_section(&mut page)?;
-    }
-    sections(&after_help.unwrap_or_default()).to_writer(&mut page)?;
-    std::fs::write(directory.join(man.get_filename()), page)
-}
-
-/// Turns help text into sections of a page.
-fn sections(help: &str) -> Roff {
-    let mut roff = Roff::new();
-    for line in help.lines() {
-        match heading(line) {
-            Some(heading) => {
-                roff.control("SH", [heading.to_uppercase().as_str()]);
-                roff.control("nf", []);
-            }
-            None => {
-                roff.text([roman(line)]);
-            }
-        }
-    }
-    roff
-}
-
 /// Returns the command of `tm` without its hidden verbs, which clap would complete.
-fn visible_command() -> clap::Command {
+pub(crate) fn visible_command() -> clap::Command {
     let command = tm_command();
     let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set());
     clap::Command::new("tm")
@@ -313,22 +272,14 @@ mod tests {
         assert!(script(ShellName::Fish).contains("[-1] = signal\" -f -a \"HUP "));
         assert!(script(ShellName::Bash).contains("names=\"HUP "));
         assert!(script(ShellName::Zsh).contains("number:(HUP "));
-        assert!(options_with_values().contains(&"--for".to_string()));
-    }
-
-    #[test]
-    fn pages_are_written_for_both_programs_and_every_verb() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        man(directory.path()).expect("writable");
-        for page in ["tm.1", "tmd.1", "tm-attach.1", "tm-logs.1"] {
-            assert!(directory.path().join(page).is_file(), "{page}");
+        for (verb, one) in [
+            ("why", true),
+            ("attach", true),
+            ("stop", false),
+            ("", false),
+        ] {
+            assert_eq!(takes_one_process(verb), one, "{verb}");
         }
-        assert!(!directory.path().join("tm-__man.1").exists());
-        let attach = std::fs::read_to_string(directory.path().join("tm-attach.1"));
-        let attach = attach.expect("a page");
-        assert!(
-            attach.contains(".SH KEYS") && attach.contains("EXIT CODES"),
-            "{attach}"
-        );
+        assert!(options_with_values().contains(&"--for".to_string()));
     }
 }

@@ -4,4 +4,5 @@ pub(crate) mod command;
 pub(crate) mod complete;
 pub mod daemon_cli;
 pub(crate) mod help;
+pub(crate) mod man;
 pub mod usage;

@@ -130,9 +130,38 @@ pub(crate) fn bracketed(notice: &[u8]) -> String {
     }
 }
 
+/// Breaks text at blanks into lines of at most this width. Later lines are indented by two. A
+/// longer word stays whole.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let used = display_width(&line);
+        let is_new = line.trim().is_empty();
+        if !is_new && used + 1 + display_width(word) > width {
+            lines.push(std::mem::replace(&mut line, format!("  {word}")));
+            continue;
+        }
+        if !is_new || !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_text_is_wrapped_at_blanks() {
+        assert_eq!(wrap("one two three", 9), ["one two", "  three"]);
+        assert_eq!(wrap("one two", usize::MAX), ["one two"]);
+        assert_eq!(wrap("overlong", 3), ["overlong"]);
+        assert_eq!(wrap("", 3), [""]);
+    }
 
     #[test]
     fn columns_are_aligned_and_end_without_blanks() {

@@ -4,8 +4,12 @@ use crate::client::cli::command::ProcessArgs;
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::wrap;
+use crate::sys::tty;
 use crate::text::printable::printable;
 use crate::wire::{Call, ProcessParams, WhyReply};
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
 /// Runs the verb.
 ///
@@ -15,12 +19,24 @@ pub(crate) fn run(context: &Context, args: &ProcessArgs) -> Result<i32, ClientEr
     let call = Call::Why(ProcessParams {
         process: args.process.clone(),
     });
-    let _: WhyReply = context.ask(&call, |reply| render(context.style, reply))?;
+    let _: WhyReply = context.ask(&call, |reply| render(context.style, width(), reply))?;
     Ok(exit::DONE)
 }
 
+/// The columns of the headings.
+const INDENT: usize = 9;
+
+/// The columns of the terminal. Lines are not wrapped elsewhere.
+fn width() -> usize {
+    let out = std::io::stdout();
+    match out.is_terminal() {
+        true => tty::window_size(out.as_fd()).map_or(80, |(_, cols)| usize::from(cols)),
+        false => usize::MAX,
+    }
+}
+
 /// The answer of `why` for people.
-pub(crate) fn render(style: Style, reply: &WhyReply) -> Vec<String> {
+pub(crate) fn render(style: Style, width: usize, reply: &WhyReply) -> Vec<String> {
     let process = &reply.process;
     let name = style.paint(Paint::Bold, &printable(&process.name));
     let state = style.state(&process.state);
@@ -35,17 +51,16 @@ pub(crate) fn render(style: Style, reply: &WhyReply) -> Vec<String> {
     let mut part = |heading: &str, texts: &[String]| {
         for (index, text) in texts.iter().enumerate() {
             let heading = if index == 0 { heading } else { "" };
-            lines.push(format!(
-                "{} {}",
-                style.paint(Paint::Bold, &format!("{heading:<8}")),
-                text
-            ));
+            let heading = style.paint(Paint::Bold, &format!("{heading:<8}"));
+            lines.push(format!("{heading} {text}"));
         }
     };
     let clean = |texts: &[String]| texts.iter().map(|text| printable(text)).collect::<Vec<_>>();
-    part("because", &clean(&reply.causes));
+    let fold = |text: &str| wrap(&printable(text), width.saturating_sub(INDENT));
+    let causes: Vec<String> = reply.causes.iter().flat_map(|text| fold(text)).collect();
+    part("because", &causes);
     if !reply.next.is_empty() {
-        part("next", &[printable(&reply.next)]);
+        part("next", &fold(&reply.next));
     }
     let pids: Vec<String> = reply
         .process
@@ -56,7 +71,11 @@ pub(crate) fn render(style: Style, reply: &WhyReply) -> Vec<String> {
     part("attached", &pids);
     part("left", &clean(&reply.process.stragglers));
     if let Some(remedy) = &reply.remedy {
-        part("remedy", &[style.paint(Paint::Yellow, &printable(remedy))]);
+        let painted = fold(remedy).into_iter();
+        let painted: Vec<String> = painted
+            .map(|line| style.paint(Paint::Yellow, &line))
+            .collect();
+        part("remedy", &painted);
     }
     let output = clean(&reply.output);
     part("output", &output);
@@ -86,7 +105,7 @@ mod tests {
             output: vec!["done\x1b[2J".to_string()],
         };
         assert_eq!(
-            render(Style::plain(), &reply),
+            render(Style::plain(), usize::MAX, &reply),
             [
                 "once:0 is FATAL",
                 "  gave up after 4 attempts",
@@ -112,7 +131,7 @@ mod tests {
             ..WhyReply::default()
         };
         assert_eq!(
-            render(Style::plain(), &reply),
+            render(Style::plain(), usize::MAX, &reply),
             ["web:0 has been RUNNING for 3s, pid 7"]
         );
     }

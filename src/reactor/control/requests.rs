@@ -11,8 +11,9 @@ use crate::reactor::control::parameters::{
     self, duration, process_gone, shutting_down_error, stream,
 };
 use crate::reactor::control::pending::{AwaitedState, PendingTarget, Request, immediate_outcome};
-use crate::supervisor::{Event, ProcessId, SignalScope, signal_number};
+use crate::supervisor::{Event, ProcessId, SignalScope, signal_names, signal_number};
 use crate::sys;
+use crate::text::suggest::closest;
 use crate::text::timestamp::rfc3339;
 use crate::wire::{
     ActParams, ActReply, AttachParams, Call, DetachParams, DetachReply, DoctorReply, EventsParams,
@@ -181,7 +182,11 @@ impl Reactor {
     /// `signal`.
     fn send_signal(&mut self, params: &SignalParams) -> Result<ActReply, RpcError> {
         let signal = signal_number(&params.signal).ok_or_else(|| {
-            let message = format!("no such signal: {}", params.signal);
+            let hint = match closest(&params.signal, signal_names()) {
+                Some(name) => format!("; did you mean {name}?"),
+                None => "; use a name such as HUP, or a number".to_string(),
+            };
+            let message = format!("no such signal: {}{hint}", params.signal);
             RpcError::new(code::INVALID_PARAMS, message)
         })?;
         let targets = self.resolve(&params.targets)?;

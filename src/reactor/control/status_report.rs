@@ -176,9 +176,9 @@ impl Reports<'_> {
                 let to = event.to.clone().unwrap_or_default();
                 let detail = match event.detail.as_str() {
                     "" => String::new(),
-                    detail => format!(" ({detail})"),
+                    detail => format!(": {detail}"),
                 };
-                format!("{} {from} -> {to}{detail}", event.ts)
+                format!("{} {from} → {to}{detail}", event.ts)
             })
             .collect();
         let first = changes.len().saturating_sub(WHY_CHANGES);

@@ -71,7 +71,7 @@ impl Process {
         );
         assert!(
             !self.removed || self.desired == Desired::Down,
-            "{name}: removed, wanted up"
+            "{name}: removed, but it should run"
         );
         let (leader, deadline) = (self.leader, self.deadline.is_some());
         let alive = matches!(leader, LeaderState::Alive { .. });
