@@ -134,7 +134,7 @@ impl Context {
         if let Some(text) = warning.filter(|_| !self.global.quiet && !self.global.json)
             && self.printed.borrow_mut().insert(text.clone())
         {
-            self.notice(&text);
+            self.notice(&format!("tm: {text}"));
         }
     }
 

@@ -324,6 +324,8 @@ pub struct ClientsReply {
 pub struct DetachReply {
     /// Number of detached clients.
     pub detached: usize,
+    /// `PROGRAM:INDEX`.
+    pub process: String,
 }
 
 /// Result of `peek`.

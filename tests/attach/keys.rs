@@ -73,7 +73,9 @@ fn other_keys_may_leave_and_are_named() {
 fn without_detach_keys_only_others_detach_the_client() {
     let daemon = Daemon::start(ECHO);
     let mut console = Console::attach(&daemon, "--detach-keys none raw:0");
-    console.terminal.expect("run 'tm detach' elsewhere");
+    console
+        .terminal
+        .expect("to detach, run in another terminal: tm detach");
     console.terminal.send("<\x01d>");
     console.expect_bytes(b"<\x01d>");
     assert_eq!(daemon.tm(&["detach", "raw:0"]).code, 0);
@@ -159,7 +161,7 @@ fn keys_may_come_from_the_environment() {
     terminal.send("\x1dx");
     terminal.expect("over: 0.");
     let mut terminal = attach("none");
-    terminal.expect("run 'tm detach' elsewhere to detach");
+    terminal.expect("to detach, run in another terminal: tm detach");
     assert_eq!(daemon.tm(&["detach", "raw:0"]).code, 0);
     terminal.expect("over: 0.");
     let mut terminal = attach("alt-x");

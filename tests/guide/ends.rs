@@ -93,7 +93,11 @@ fn up_in_the_foreground_distinguishes_an_orderly_end_from_a_death() {
     daemon.signal(Signal::KILL);
     assert_eq!(wait_exit(&mut client, PATIENCE), Some(1));
     daemon.wait_end();
-    assert!(daemon.read("told").contains("the daemon died"));
+    assert!(
+        daemon
+            .read("told")
+            .contains("the daemon ended without a shutdown")
+    );
 }
 
 /// Types Ctrl-C once the verb has the terminal, since the line editor would only drop the line.

@@ -32,6 +32,7 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
     let interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let mut args = args.clone();
     let mut banner = true;
+    let mut alone = false;
     let mut history = None;
     let mut signals = None;
     loop {
@@ -46,7 +47,10 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
             Some(signals) => signals,
             none => none.insert(session::signals()?),
         };
-        let session = Session::new(context, &args, &reply, keys.clone(), connection)?;
+        let mut session = Session::new(context, &args, &reply, keys.clone(), connection)?;
+        if std::mem::take(&mut alone) {
+            session.remark("no other process has a terminal");
+        }
         let end = session::run(session, banner, signals)?;
         banner = false;
         // From the second time on, the terminal's scrollback has the history.
@@ -65,8 +69,7 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
                 return Ok(code);
             }
             SessionEnd::Lost => {
-                let text = format!("[{name}: lost the connection to the daemon]");
-                report_end(context, &text);
+                report_end(context, &format!("[{name}: {}]", ClientError::Disconnected));
                 return Ok(exit::LOST);
             }
             SessionEnd::Signalled(signal) => return Ok(128 + signal),
@@ -84,6 +87,7 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
             SessionEnd::Resync => history = Some(1),
             SessionEnd::Switch(step) => {
                 args.process = neighbour(context, &name, step)?;
+                alone = args.process == name;
                 banner = true;
                 history = None;
             }

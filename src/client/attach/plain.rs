@@ -110,7 +110,7 @@ fn conclude(name: &str, end: &End, interactive: bool) -> Option<String> {
         End::Detached(reason) if reason.is_empty() => None,
         End::Detached(reason) => Some(hint::detached(name, reason)),
         End::Left => interactive.then(|| hint::detached(name, "")),
-        End::Lost => Some(format!("[{name}: lost the connection to the daemon]")),
+        End::Lost => Some(format!("[{name}: {}]", ClientError::Disconnected)),
     }
 }
 

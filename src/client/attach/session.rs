@@ -87,7 +87,7 @@ struct Seen {
 #[derive(Debug)]
 pub(crate) struct Session {
     process: String,
-    /// The process's state in words, if it does not run.
+    /// The process's state in words, if it does not run, and other remarks for the banner.
     state: String,
     settings: SessionSettings,
     style: Style,
@@ -154,6 +154,11 @@ impl Session {
             buffer: vec![0; session_loop::READ_SIZE].into_boxed_slice(),
             end: None,
         })
+    }
+
+    /// Adds a remark to the banner.
+    pub(crate) fn remark(&mut self, text: &str) {
+        self.state.push_str(&format!(" ({text})"));
     }
 
     /// Shows how to leave in one line: over the snapshot, or before the output without one.

@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
         context.print_lines(&table::render(context.style, &header, &rows, &[0], None))?;
     }
     if running.is_empty() {
-        context.notice("no daemon is running");
+        context.notice("tm: no daemon of this user runs");
         return Ok(exit::NO_DAEMON);
     }
     Ok(exit::DONE)

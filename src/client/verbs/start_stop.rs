@@ -111,15 +111,29 @@ pub(crate) fn detach(context: &Context, args: &DetachArgs) -> Result<i32, Client
     });
     let render = |reply: &DetachReply| match (context.global.quiet, reply.detached) {
         (true, _) => Vec::new(),
-        (false, 0) => vec![format!("no clients are attached to {}", args.process)],
-        (false, 1) => vec![format!("1 client was detached from {}", args.process)],
+        (false, 0) => vec![format!(
+            "no client is attached to {}",
+            detached(args, reply)
+        )],
+        (false, 1) => vec![format!(
+            "1 client was detached from {}",
+            detached(args, reply)
+        )],
         (false, count) => vec![format!(
             "{count} clients were detached from {}",
-            args.process
+            detached(args, reply)
         )],
     };
     let _: DetachReply = context.ask(&call, render)?;
     Ok(exit::DONE)
+}
+
+/// The name of the process. An older daemon does not send it.
+fn detached(args: &DetachArgs, reply: &DetachReply) -> String {
+    match reply.process.as_str() {
+        "" => args.process.clone(),
+        name => printable(name),
+    }
 }
 
 /// 124 after a timeout, 1 when one process failed.

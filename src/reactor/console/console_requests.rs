@@ -105,8 +105,10 @@ impl Consoles<'_> {
             self.clients.send(*client, &frame);
             self.clients.close_after_flush(*client);
         }
+        let process = self.processes.io(id).map(|io| io.name.clone());
         DetachReply {
             detached: clients.len(),
+            process: process.unwrap_or_default(),
         }
     }
 }
