@@ -7,7 +7,10 @@ use taskmaster::reactor::{DaemonOptions, daemon_main};
 
 /// Reads the arguments and runs the daemon.
 pub fn main() -> ExitCode {
-    let cli: DaemonCli = parse_daemon_cli();
+    let cli: DaemonCli = match parse_daemon_cli() {
+        Ok(cli) => cli,
+        Err(code) => return exit_code(code),
+    };
     // The command line accepts only names of levels.
     let log_level = cli.log_level.and_then(|level| level.parse().ok());
     exit_code(daemon_main(&DaemonOptions {

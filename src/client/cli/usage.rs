@@ -39,16 +39,17 @@ pub(crate) fn report(error: &clap::Error, typed_in: TypedIn) -> Result<i32, Clie
     Err(ClientError::Usage(text(error, typed_in)))
 }
 
-/// Reads the command line of `tmd`. Exits after help, after the version and after an error.
-pub fn parse_daemon_cli<T: clap::Parser>() -> T {
-    T::try_parse().unwrap_or_else(|error| {
-        std::process::exit(match report(&error, TypedIn::CommandLine) {
-            Ok(code) => code,
-            Err(usage) => {
-                eprintln!("tmd: {usage}");
-                usage.exit_code()
-            }
-        })
+/// Reads the command line of `tmd`. Prints help, the version or the error.
+///
+/// # Errors
+/// The exit code after each of these.
+pub fn parse_daemon_cli<T: clap::Parser>() -> Result<T, i32> {
+    T::try_parse().map_err(|error| match report(&error, TypedIn::CommandLine) {
+        Ok(code) => code,
+        Err(usage) => {
+            eprintln!("tmd: {usage}");
+            usage.exit_code()
+        }
     })
 }
 
