@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::Read;
 use std::process::{Command, Stdio};
 use support::system::Bystander;
 use support::{Terminal, system};
@@ -49,9 +50,12 @@ fn what_a_daemon_would_leave_behind_is_found() {
     let folder = support::folder();
     let socket = folder.path().join("tmd.sock");
     assert_eq!(system::processes_of(&socket), Vec::new());
-    // Started without a shell, since its environment cannot be read during an exec.
-    let mut command = Command::new("sleep");
-    let child = Bystander::start(command.arg("1000").env("TM_SOCKET", &socket));
+    // Its environment cannot be read during the exec, so it says when it runs.
+    let (mut ready, theirs) = std::io::pipe().expect("a pipe");
+    let mut command = Command::new("yes");
+    let child = Bystander::start(command.stdout(theirs).env("TM_SOCKET", &socket));
+    drop(command);
+    ready.read_exact(&mut [0]).expect("a byte");
     let found = system::processes_of(&socket);
     assert_eq!(found.len(), 1, "{found:?}");
     drop(child);
