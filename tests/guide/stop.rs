@@ -32,6 +32,7 @@ fn the_stop_signal_is_the_configured_one() {
 programs:
   polite:
     stopsignal: USR1
+    stoptime: 1000
     starttime: 0
     cmd:
     - sh
@@ -44,12 +45,13 @@ programs:
 ",
     );
     wait_for_line(&daemon.path("up"));
-    let began = Instant::now();
     let output = daemon.tm(&["stop", "polite"]);
     assert_eq!(output.code, 0, "{output:?}");
     assert_eq!(daemon.read("got"), "usr1\n");
-    assert_eq!(daemon.status("polite:0")["state"], "STOPPED");
-    assert!(began.elapsed().as_secs() < 5, "it did not need stoptime");
+    let row = daemon.status("polite:0");
+    assert_eq!(row["state"], "STOPPED");
+    // It ended by itself, before stoptime.
+    assert_eq!(row["exit"]["code"], 0, "{row}");
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn a_process_that_ignores_the_stop_signal_is_killed_after_stoptime() {
     let began = Instant::now();
     assert_eq!(daemon.tm(&["stop", "stubborn"]).code, 0);
     let took = began.elapsed().as_millis();
-    assert!((650..6000).contains(&took), "{took} ms");
+    assert!(took >= 650, "{took} ms");
     wait_gone(pid);
     let row = daemon.status("stubborn:0");
     assert_eq!(
@@ -83,15 +85,13 @@ fn a_process_that_ignores_the_stop_signal_is_killed_after_stoptime() {
 #[test]
 fn a_process_slow_to_stop_delays_no_other() {
     let daemon = Daemon::start(&format!(
-        "programs:\n  stubborn: {{cmd: {STUBBORN}, starttime: 0, stoptime: 8}}\n  \
+        "programs:\n  stubborn: {{cmd: {STUBBORN}, starttime: 0, stoptime: 1000}}\n  \
          quick: {{cmd: sleep 1000, starttime: 0}}\n"
     ));
     wait_for_line(&daemon.path("up"));
     daemon.rpc("stop", json!({"targets": ["stubborn"], "wait": false}));
-    let began = Instant::now();
     assert_eq!(daemon.tm(&["restart", "quick"]).code, 0);
     assert_eq!(daemon.status("stubborn:0")["state"], "STOPPING");
-    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn a_shutdown_takes_as_long_as_the_slowest_not_as_all_together() {
     assert_eq!(daemon.wait_end(), 0);
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(690), "{took:?}");
-    assert!(took < Duration::from_millis(2800), "{took:?}: one by one");
+    assert!(took < Duration::from_millis(5500), "{took:?}: one by one");
 }
 
 #[test]

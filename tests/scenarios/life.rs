@@ -2,7 +2,6 @@
 
 use super::support::{self, Daemon, system::wait_for_text};
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 #[test]
 fn a_program_that_runs_once_ends_exited_and_can_run_again() {
@@ -43,14 +42,12 @@ fn a_process_that_ignores_its_stop_signal_can_be_forced() {
          \x20   stdout: '@DIR@/log'}\n",
     );
     wait_for_text(&daemon.path("log"), "ready");
-    let began = Instant::now();
     let output = daemon.tm(&["stop", "a", "--timeout", "300ms"]);
     assert_eq!(output.code, 124, "{output:?}");
     assert_eq!(daemon.status("a:0")["state"], "STOPPING");
     assert_eq!(daemon.tm(&["signal", "KILL", "a"]).code, 0);
     let row = daemon.wait_state("a:0", "STOPPED");
     assert_eq!(row["exit"]["signal"], 9, "{row}");
-    assert!(began.elapsed().as_secs() < 20);
 }
 
 const TWO: &str = "programs:\n  a: {cmd: sleep 1000, starttime: 0}\n\

@@ -84,6 +84,24 @@ pub fn wait_gone(pid: i32) {
     }
 }
 
+/// Waits for the end of any process, but not longer.
+pub fn wait_gone_until(pid: i32, until: Instant) {
+    if let Some(pidfd) = open_pidfd(pid) {
+        let left = until.saturating_duration_since(Instant::now());
+        readable(pidfd.as_fd(), left);
+    }
+}
+
+/// Lists the processes of a session.
+pub fn session_of(leader: i32) -> Vec<i32> {
+    let belongs = |pid: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        after_name.split_whitespace().nth(3) == Some(&leader.to_string())
+    };
+    pids().filter(belongs).collect()
+}
+
 /// Fails unless the process lives.
 pub fn wait_until_alive(pid: i32) {
     assert!(is_alive(pid), "process {pid} is gone");

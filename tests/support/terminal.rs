@@ -1,7 +1,7 @@
 //! A terminal for tests: a pty, and a model of what its screen shows.
 
 use super::PATIENCE;
-use super::system::{readable, wait_exit};
+use super::system::{readable, session_of, wait_exit, wait_gone_until};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
@@ -9,7 +9,7 @@ use std::fs::File;
 use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A command on a pty of its own, as its session's leader.
 pub struct Terminal {
@@ -145,7 +145,7 @@ impl Terminal {
     }
 
     /// Reads more output. Returns false at the end, or when none came in time.
-    fn read_some(&mut self, patience: std::time::Duration) -> bool {
+    fn read_some(&mut self, patience: Duration) -> bool {
         if !readable(self.master.as_fd(), patience) {
             return false;
         }
@@ -161,8 +161,14 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if !self.ended {
+            let session = session_of(self.pid());
             let _ = self.child.kill();
             let _ = self.child.wait();
+            // The end of its leader hangs the session up. A client in it needs a moment to end.
+            let until = Instant::now() + Duration::from_secs(2);
+            for pid in session {
+                wait_gone_until(pid, until);
+            }
         }
     }
 }

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-/// Switches off bracketed paste, which the editor has set, and leaves its line.
-const END_OF_EDITOR: &[u8] = b"\x1b[?2004l\r\n";
+/// Switches off bracketed paste and synchronized output, which the editor may have set, and leaves
+/// its line.
+const END_OF_EDITOR: &[u8] = b"\x1b[?2026l\x1b[?2004l\r\n";
 
 /// The signals that the shell has received. Each of them closes the connection of the running verb
 /// (`DaemonConnection::guard`); these flags record which one it was and whether the shell ends.
