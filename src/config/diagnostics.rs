@@ -1,7 +1,7 @@
 //! Errors and warnings about a config: location, message and remedy.
 
 use crate::text::plural::plural;
-use crate::text::printable::printable;
+use crate::text::printable::{is_control, printable};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -61,7 +61,7 @@ impl SourceLine {
         let kept = line.chars().skip(skipped).take(SHOWN_COLUMNS);
         let mut text: String = if skipped > 0 { "…" } else { "" }.to_string();
         let caret = index - skipped + text.chars().count();
-        text.extend(kept.map(|c| if c.is_control() { ' ' } else { c }));
+        text.extend(kept.map(|c| if is_control(c) { ' ' } else { c }));
         if cut {
             text.push('…');
         }
@@ -99,7 +99,7 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has_file = !self.file.as_os_str().is_empty();
         if has_file {
-            write!(f, "{}", self.file.display())?;
+            f.write_str(&printable(&self.file.to_string_lossy()))?;
         }
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;

@@ -8,6 +8,7 @@ use super::program_entry::{self, Layers, Lowered};
 use super::yaml::{self, NODES_MAX};
 use super::{DaemonSettings, cross_checks, daemon, keys};
 use crate::supervisor::Program;
+use crate::text::printable::is_control;
 use crate::text::suggest::did_you_mean;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -243,7 +244,7 @@ fn name_fault(name: &str) -> Option<String> {
     if matches!(name, "." | "..") {
         return Some("it is a directory".to_string());
     }
-    let bad = |c: &char| c.is_whitespace() || c.is_control() || ":*?[]/".contains(*c);
+    let bad = |c: &char| c.is_whitespace() || is_control(*c) || ":*?[]/".contains(*c);
     let found = name.chars().find(bad)?;
     Some(match found {
         ':' => "`:` separates a program from its instance".to_string(),

@@ -5,6 +5,8 @@
 mod support;
 
 mod client_trust;
+mod completions;
+mod fake_daemon;
 mod files;
 mod lineage;
 mod quotas;

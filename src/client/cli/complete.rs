@@ -4,6 +4,7 @@ use crate::client::cli::command::{Cli, NAMES, ShellName, tm_command};
 use crate::client::context::{Context, write_stdout};
 use crate::client::error::{ClientError, exit};
 use crate::config::{self, Environment, signal_names};
+use crate::text::printable::is_control;
 use crate::wire::{Call, StatusReply, TargetsParams};
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -37,7 +38,8 @@ pub(crate) fn complete_names(context: &Context, verb: Option<&str>) -> Result<i3
 }
 
 /// Returns programs, processes, groups and `all`. For `scale`: programs, each with `=`. For a verb
-/// that takes one process: processes.
+/// that takes one process: processes. Leaves out names with control characters, which no config
+/// has.
 ///
 /// # Errors
 /// When the connection or the call fails.
@@ -46,7 +48,11 @@ pub(crate) fn live_names(context: &Context, verb: &str) -> Result<Vec<String>, C
         targets: vec!["all".to_string()],
     });
     let mut connection = context.connect()?;
-    let reply: StatusReply = connection.call(&call)?;
+    let mut reply: StatusReply = connection.call(&call)?;
+    let sound = |name: &str| !name.contains(is_control);
+    reply
+        .processes
+        .retain(|process| sound(&process.name) && sound(&process.program));
     let mut names: Vec<String> = Vec::new();
     if verb == SCALE {
         let programs = reply.processes.iter().map(|process| &process.program);
@@ -208,7 +214,17 @@ _tm_names() {
 
 /// Readline breaks words at `:` and `@`. The replies must not repeat the text before the last
 /// break.
+///
+/// The names come from a daemon, and bash runs the line that they become part of. So they are
+/// inserted quoted, and nothing expands them: `compgen -W` would.
 const BASH_NAMES: &str = r#"
+_tm_names_of() {
+    if [[ "${COMP_WORDS[COMP_CWORD-1]}" == signal ]]; then
+        printf '%s\n' SIGNALS
+    else
+        tm __complete-names "$1" 2>/dev/null
+    fi
+}
 _tm_with_names() {
     _tm "$@"
     local word verb="" current="${COMP_LINE:0:COMP_POINT}"
@@ -222,19 +238,18 @@ _tm_with_names() {
     done
     current="${current##*[[:space:]]}"
     if [[ -n "$verb" && "$current" != -* ]]; then
-        local names prefix=""
-        if [[ "${COMP_WORDS[COMP_CWORD-1]}" == signal ]]; then
-            names="SIGNALS"
-        else
-            names="$(tm __complete-names "$verb" 2>/dev/null)"
-        fi
+        local name quoted="" prefix=""
+        [[ "$current" == [\'\"]* ]] && quoted=yes current="${current:1}"
         [[ "$verb" == scale ]] && compopt -o nospace 2>/dev/null
         [[ "$current" == @* && "$COMP_WORDBREAKS" == *@* ]] && prefix="@"
         [[ "$current" == *:* && "$COMP_WORDBREAKS" == *:* ]] && prefix="${current%"${current##*:}"}"
         COMPREPLY=()
-        while IFS= read -r word; do
-            COMPREPLY+=("${word#"$prefix"}")
-        done < <(compgen -W "$names" -- "$current")
+        while IFS= read -r name; do
+            printf -v word %q "$name"
+            # Within quotes a shell runs some names: offer those that need no quotes.
+            [[ -n "$quoted" && "$word" != "$name" ]] && continue
+            [[ "$word" == "$current"* ]] && COMPREPLY+=("${word#"$prefix"}")
+        done < <(_tm_names_of "$verb")
     fi
 }
 complete -F _tm_with_names -o nosort -o bashdefault tm 2>/dev/null ||
@@ -270,7 +285,7 @@ mod tests {
         assert!(script(ShellName::Zsh).contains("such as worker=4:_tm_names"));
         assert!(script(ShellName::Fish).contains("tm __complete-names scale"));
         assert!(script(ShellName::Fish).contains("[-1] = signal\" -f -a \"HUP "));
-        assert!(script(ShellName::Bash).contains("names=\"HUP "));
+        assert!(script(ShellName::Bash).contains("printf '%s\\n' HUP "));
         assert!(script(ShellName::Zsh).contains("number:(HUP "));
         for (verb, one) in [
             ("why", true),
