@@ -1,5 +1,7 @@
 //! Reads files of environment variables: `NAME=value` lines, as docker and most frameworks do.
 
+use crate::text::printable::is_control;
+
 /// Names and values, in the order of the file.
 pub(super) type Pairs = Vec<(String, String)>;
 
@@ -33,7 +35,8 @@ pub(super) fn parse(text: &str) -> Result<Pairs, Vec<(u32, u32, String)>> {
 
 /// Whether this is a valid name of a variable.
 pub(super) fn is_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains(['=', '\0']) && !name.chars().any(char::is_whitespace)
+    let bad = |c: char| c == '=' || c.is_whitespace() || is_control(c);
+    !name.is_empty() && !name.contains(bad)
 }
 
 fn read_line(line: &str) -> Result<Option<(String, String)>, String> {
@@ -50,7 +53,9 @@ fn read_line(line: &str) -> Result<Option<(String, String)>, String> {
     };
     let name = name.trim_end();
     if !is_name(name) {
-        return Err("the variable name is empty or contains a space".to_string());
+        return Err(
+            "the variable name is empty, or contains a space or a control character".to_string(),
+        );
     }
     let written = written.trim_start();
     let value = match written.chars().next() {

@@ -1,6 +1,7 @@
 //! The environment of a config: variables, the daemon's ids and the user database. Passed as a
 //! value, so that tests can provide their own.
 
+use super::trusted_path::OpenAs;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,12 +20,14 @@ pub struct Environment {
     pub gid: u32,
     /// The database of users and groups.
     pub users: Rc<dyn Users>,
+    /// Opens a file for reading with another user's permissions.
+    pub open_as: OpenAs,
 }
 
 impl Environment {
     /// The environment and ids of this process, and the system's user database. Omits variables
     /// that are not UTF-8: a config cannot name them.
-    pub fn current() -> Environment {
+    pub fn current(open_as: OpenAs) -> Environment {
         let variables = std::env::vars_os();
         let text =
             variables.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
@@ -33,6 +36,7 @@ impl Environment {
             uid: nix::unistd::geteuid().as_raw(),
             gid: nix::unistd::getegid().as_raw(),
             users: Rc::new(SystemUsers),
+            open_as,
         }
     }
 }

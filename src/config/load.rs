@@ -2,14 +2,15 @@
 
 use super::diagnostics::{ConfigError, Diagnostic, Severity};
 use super::host_environment::Environment;
-use super::lowering_context::{Files, Lowering, ReadError};
+use super::lowering_context::{Files, FoundFile, Lowering};
+use super::trusted_path::{self, ReadError, Trail};
 use super::yaml::BYTES_MAX;
-use super::{Config, lower};
+use super::{Config, OpenAs, lower};
+use crate::supervisor::Identity;
 use crate::text::error_message::without_number;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The name of a config file in a directory.
 pub(crate) const FILE_NAME: &str = "taskmaster.yaml";
@@ -30,9 +31,14 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
         })
     };
     let disk = FileSystem {
-        uid: environment.uid,
+        open_as: environment.open_as,
     };
-    let (canonical, text) = disk.read(path).map_err(whole_file)?;
+    let main = disk.read(path, None).map_err(whole_file)?;
+    let FoundFile {
+        canonical,
+        text,
+        trail,
+    } = main;
     let parent = canonical.parent().unwrap_or(Path::new("/"));
     let Some(base) = parent.to_str() else {
         return Err(whole_file(ReadError::new(
@@ -42,7 +48,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
     let shown_base = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let mut cx = Lowering::new(environment, &disk, base.to_string(), shown_base);
     cx.add_main(path.to_path_buf(), canonical.clone(), text.clone());
-    let whole = lower::lower(&mut cx, &text);
+    let whole = lower::lower(&mut cx, &text, trail.as_ref());
     let files = std::mem::take(&mut cx.read);
     let diagnostics = cx.finish();
     if diagnostics
@@ -102,46 +108,51 @@ pub fn find(
         .into())
 }
 
-/// The real file system, with the check of who can write a config.
+/// The real file system.
 struct FileSystem {
-    uid: u32,
+    open_as: OpenAs,
 }
 
 impl Files for FileSystem {
-    fn read(&self, path: &Path) -> Result<(PathBuf, String), ReadError> {
-        let failed = |error: io::Error| ReadError::new(reason(&error));
-        let canonical = fs::canonicalize(path).map_err(failed)?;
-        let file = open(&canonical).map_err(failed)?;
-        self.check(path, &file)?;
-        let mut bytes = Vec::new();
-        let limit = u64::try_from(BYTES_MAX + 1).unwrap_or(u64::MAX);
-        file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() > BYTES_MAX {
-            return Err(ReadError::new(format!(
-                "larger than {} MiB",
-                BYTES_MAX >> 20
-            )));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = valid.split(|byte| *byte == b'\n').count();
-            ReadError::new(format!("not valid UTF-8 (line {line})"))
-        })?;
-        Ok((canonical, text))
+    fn read(&self, path: &Path, reader: Option<&Identity>) -> Result<FoundFile, ReadError> {
+        let (file, canonical, trail) = match reader {
+            None => {
+                let opened = trusted_path::open(path).map_err(|error| unreadable(path, &error))?;
+                (opened.file, opened.canonical, Some(opened.trail))
+            }
+            Some(user) => {
+                let opened = (self.open_as)(user.uid, user.gid, &user.groups, path);
+                let file = opened.map_err(|error| unreadable(path, &error))?;
+                (file, path.to_path_buf(), None)
+            }
+        };
+        Ok(FoundFile {
+            canonical,
+            text: text_of(path, file)?,
+            trail,
+        })
+    }
+
+    fn trail_of(&self, base: &Path, pattern: &str) -> Option<Trail> {
+        let whole = match pattern.starts_with('/') {
+            true => PathBuf::from(pattern),
+            false => base.join(pattern),
+        };
+        let literal = |name: &Component| {
+            let name = name.as_os_str().as_encoded_bytes();
+            !name.iter().any(|byte| b"*?[".contains(byte))
+        };
+        // The directory of the config itself may have such characters in its name.
+        let names = whole.strip_prefix(base).unwrap_or(&whole).components();
+        let fixed: PathBuf = names.take_while(literal).collect();
+        trusted_path::folder(&base.join(fixed)).ok()
     }
 
     fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, ReadError> {
         if pattern.contains("**") {
             return Err(ReadError::new("`**` is not supported in patterns"));
         }
-        let whole = if pattern.starts_with('/') {
-            pattern.to_string()
-        } else {
-            format!(
-                "{}/{pattern}",
-                glob::Pattern::escape(&base.to_string_lossy())
-            )
-        };
+        let whole = whole_pattern(base, pattern);
         let options = glob::MatchOptions {
             case_sensitive: true,
             require_literal_separator: true,
@@ -167,43 +178,45 @@ impl Files for FileSystem {
     }
 }
 
-impl FileSystem {
-    fn check(&self, path: &Path, file: &File) -> Result<(), ReadError> {
-        let metadata = file
-            .metadata()
-            .map_err(|error| ReadError::new(reason(&error)))?;
-        if metadata.is_dir() {
-            let help = Some(format!(
-                "name a file in it, such as {}",
-                path.join(FILE_NAME).display()
-            ));
-            return Err(ReadError {
-                message: "is a directory".to_string(),
-                help,
-            });
-        }
-        if !metadata.is_file() {
-            return Err(ReadError::new("not a regular file"));
-        }
-        let mode = metadata.permissions().mode();
-        if self.uid == 0 && mode & 0o022 != 0 {
-            let message = format!(
-                "group or others can write this file (mode {:04o}) and root would run it",
-                mode & 0o7777
-            );
-            let help = Some(format!("chmod go-w {}", path.display()));
-            return Err(ReadError { message, help });
-        }
-        Ok(())
+fn whole_pattern(base: &Path, pattern: &str) -> String {
+    if pattern.starts_with('/') {
+        return pattern.to_string();
     }
+    let base = glob::Pattern::escape(&base.to_string_lossy());
+    format!("{base}/{pattern}")
 }
 
-/// Opens a file for reading, without waiting for a writer of a FIFO.
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
+/// The text of a regular file.
+fn text_of(path: &Path, file: File) -> Result<String, ReadError> {
+    let failed = |error: io::Error| unreadable(path, &error);
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(ReadError::new("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(BYTES_MAX + 1).unwrap_or(u64::MAX);
+    file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > BYTES_MAX {
+        let size = BYTES_MAX >> 20;
+        return Err(ReadError::new(format!("larger than {size} MiB")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.split(|byte| *byte == b'\n').count();
+        ReadError::new(format!("not valid UTF-8 (line {line})"))
+    })
+}
+
+/// Why a file cannot be read, with the remedy.
+fn unreadable(path: &Path, error: &io::Error) -> ReadError {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            let file = path.join(FILE_NAME);
+            let help = Some(format!("name a file in it, such as {}", file.display()));
+            let message = "is a directory".to_string();
+            ReadError { message, help }
+        }
+        _ => ReadError::new(reason(error)),
+    }
 }
 
 fn reason(error: &io::Error) -> String {

@@ -5,6 +5,7 @@ use super::diagnostics::shown;
 use super::lowering_context::{Lowering, Table, Value};
 use super::node::{Location, Node, NodeKind};
 use super::program_entry::{self, Layers, Lowered};
+use super::trusted_path::{ReadError, Trail};
 use super::yaml::{self, NODES_MAX};
 use super::{DaemonSettings, cross_checks, daemon, keys};
 use crate::supervisor::Program;
@@ -25,7 +26,7 @@ pub(super) struct Whole {
 }
 
 /// Lowers the main file, already read as source 0 with this text.
-pub(super) fn lower(cx: &mut Lowering, text: &str) -> Whole {
+pub(super) fn lower(cx: &mut Lowering, text: &str, trail: Option<&Trail>) -> Whole {
     let mut whole = Whole {
         daemon: DaemonSettings::default(),
         programs: Vec::new(),
@@ -43,6 +44,16 @@ pub(super) fn lower(cx: &mut Lowering, text: &str) -> Whole {
     };
     let section = top.find("daemon");
     whole.daemon = daemon::lower(cx, section.as_ref());
+    // `daemon.user` decides whose files are trusted, so this is known only now.
+    if let Some(fault) = cx.untrusted(trail) {
+        let file = Location {
+            file: 0,
+            line: 0,
+            column: 0,
+        };
+        cx.error(file, "", fault.message, fault.help);
+        return whole;
+    }
     let included = include(cx, &top);
     let mut sections = Sections::default();
     sections.collect(&top);
@@ -109,7 +120,7 @@ fn include(cx: &mut Lowering, top: &Table) -> Vec<(usize, String)> {
         let paths = if literal {
             vec![PathBuf::from(cx.absolute(&pattern))]
         } else {
-            match cx.files.matches(Path::new(&cx.base), &pattern) {
+            match matches(cx, &pattern) {
                 Ok(paths) => paths,
                 Err(fault) => {
                     cx.refuse::<()>(&item, fault.message, fault.help.as_deref());
@@ -124,13 +135,26 @@ fn include(cx: &mut Lowering, top: &Table) -> Vec<(usize, String)> {
     texts
 }
 
+fn matches(cx: &Lowering, pattern: &str) -> Result<Vec<PathBuf>, ReadError> {
+    let base = Path::new(&cx.base);
+    match cx.untrusted(cx.files.trail_of(base, pattern).as_ref()) {
+        Some(fault) => Err(fault),
+        None => cx.files.matches(base, pattern),
+    }
+}
+
 fn include_one(
     cx: &mut Lowering,
     value: &Value,
     path: &Path,
     literal: bool,
 ) -> Option<(usize, String)> {
-    match cx.files.read(path) {
+    let found = cx.files.read(path, None);
+    let trusted = found.and_then(|file| match cx.untrusted(file.trail.as_ref()) {
+        Some(fault) => Err(fault),
+        None => Ok((file.canonical, file.text)),
+    });
+    match trusted {
         Ok((canonical, _)) if cx.read.contains(&canonical) => {
             // A pattern may match its own file, or one that another pattern matched.
             if literal && cx.read.first() == Some(&canonical) {

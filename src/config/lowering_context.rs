@@ -3,7 +3,9 @@
 use super::diagnostics::{Diagnostic, Severity, SourceLine, shown};
 use super::host_environment::{CachedUsers, Environment};
 use super::node::{Entry, Location, Node, NodeKind, Scalar};
+use super::trusted_path::{ReadError, Trail};
 use super::{dotenv, keys};
+use crate::supervisor::Identity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,26 +19,20 @@ const QUOTED_LENGTH_MAX: usize = 256 * 1024;
 
 /// Reads the files a config refers to.
 pub(super) trait Files {
-    /// The canonical path of a file and its text.
-    fn read(&self, path: &Path) -> Result<(PathBuf, String), ReadError>;
+    /// A file and its text, read with the daemon's permissions or with those of `reader`.
+    fn read(&self, path: &Path, reader: Option<&Identity>) -> Result<FoundFile, ReadError>;
+    /// The directory in which the first wildcard of a pattern is looked up, and those above it.
+    fn trail_of(&self, base: &Path, pattern: &str) -> Option<Trail>;
     /// The files that match a pattern, sorted.
     fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, ReadError>;
 }
 
-/// Why a file cannot be used.
-#[derive(Debug)]
-pub(super) struct ReadError {
-    pub message: String,
-    pub help: Option<String>,
-}
-
-impl ReadError {
-    pub(super) fn new(message: impl Into<String>) -> ReadError {
-        ReadError {
-            message: message.into(),
-            help: None,
-        }
-    }
+/// A file that was read.
+pub(super) struct FoundFile {
+    pub canonical: PathBuf,
+    pub text: String,
+    /// The owners on the way to it; `None` for one that was read with a program's permissions.
+    pub trail: Option<Trail>,
 }
 
 /// A file that findings refer to.
@@ -157,7 +153,8 @@ pub(super) struct Lowering<'a> {
     pub daemon_gid: u32,
     /// `daemon.user` is set, even if the daemon dropped root before this load.
     pub drops_root: bool,
-    pub env_files: BTreeMap<PathBuf, Option<Rc<dotenv::Pairs>>>,
+    /// Keyed by the path and the user who reads it.
+    pub env_files: BTreeMap<(PathBuf, Option<u32>), Option<Rc<dotenv::Pairs>>>,
     diagnostics: Vec<(Location, Diagnostic)>,
     reported: BTreeSet<(Location, String)>,
     errors: usize,
@@ -239,6 +236,15 @@ impl<'a> Lowering<'a> {
         }
         self.sources.push(SourceFile::new(name, text, quotable));
         self.sources.len() - 1
+    }
+
+    /// Why a file must not be used: others than root and the daemon's user could change it. Only
+    /// root and a daemon that drops root ask.
+    pub(super) fn untrusted(&self, trail: Option<&Trail>) -> Option<ReadError> {
+        if self.environment.uid != 0 && !self.drops_root {
+            return None;
+        }
+        trail?.fault(&[self.daemon_uid])
     }
 
     /// Whether an error was reported.

@@ -21,6 +21,7 @@ mod placeholder_checks;
 mod program_entry;
 mod quantity;
 mod streams;
+mod trusted_path;
 mod values;
 mod yaml;
 mod yaml_help;
@@ -28,6 +29,7 @@ mod yaml_help;
 pub use diagnostics::{ConfigError, Diagnostic, Severity, render};
 pub use host_environment::{Environment, SystemUsers, UserEntry, Users};
 pub use load::{find, load};
+pub use trusted_path::OpenAs;
 
 pub(crate) use crate::supervisor::{Autostart, signal_names};
 pub(crate) use load::FILE_NAME;

@@ -2,14 +2,16 @@
 
 use super::diagnostics::shown;
 use super::identity::{self, Wanted};
-use super::lowering_context::{Lowering, Table, Value};
+use super::lowering_context::{FoundFile, Lowering, Table, Value};
 use super::node::{Location, NodeKind};
 use super::placeholder_checks::{Vars, placeholders};
 use super::streams::{self, SinkStream};
+use super::trusted_path::ReadError;
 use super::values::{boolean_help, boolean_of};
 use super::{command_line, dotenv};
 use crate::supervisor::{
-    Autorestart, Autostart, KillMode, Launch, Policy, Program, Sink, signal_names, signal_number,
+    Autorestart, Autostart, Identity, KillMode, Launch, Policy, Program, Sink, signal_names,
+    signal_number,
 };
 use crate::text::suggest::did_you_mean;
 use std::collections::BTreeMap;
@@ -126,7 +128,6 @@ fn launch(
         ..Launch::default()
     };
     launch.argv = command(cx, name, layers, vars);
-    launch.env = environment(cx, layers, vars);
     if let Some(found) = layers
         .find("inherit_env")
         .and_then(|value| cx.boolean(&value))
@@ -158,6 +159,9 @@ fn launch(
         supplementary: layers.find("supplementary_groups"),
     };
     launch.identity = identity::identity(cx, &wanted);
+    // The defaults alone name no user with whose permissions a file could be read.
+    let reader = name.map(|_| launch.identity.as_ref());
+    launch.env = environment(cx, layers, vars, reader);
     launch
 }
 
@@ -360,15 +364,21 @@ fn shell_help(operator: &str) -> String {
     format!("{instead}, or quote it")
 }
 
-/// The variables of the process: those of files, then of the defaults, then its own.
-fn environment(cx: &mut Lowering, layers: &Layers, vars: &Vars) -> BTreeMap<String, String> {
+/// The variables of the process: those of files, then of the defaults, then its own. Files are left
+/// out without a reader, the user of the process.
+fn environment(
+    cx: &mut Lowering,
+    layers: &Layers,
+    vars: &Vars,
+    reader: Option<Option<&Identity>>,
+) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
-    if let Some(value) = layers.find("env_file") {
+    if let (Some(value), Some(reader)) = (layers.find("env_file"), reader) {
         let files = cx
             .one_or_list(&value, "a path or a list of paths")
             .unwrap_or_default();
         for file in files {
-            if let Some(pairs) = env_file(cx, &file) {
+            if let Some(pairs) = env_file(cx, &file, reader) {
                 variables.extend(pairs.iter().cloned());
             }
         }
@@ -380,27 +390,67 @@ fn environment(cx: &mut Lowering, layers: &Layers, vars: &Vars) -> BTreeMap<Stri
                 variables.insert(name, text);
             } else {
                 let message = format!("{} is not a valid variable name", shown(&name));
-                cx.refuse::<()>(&field, message, Some("no spaces, no `=`"));
+                cx.refuse::<()>(
+                    &field,
+                    message,
+                    Some("no spaces, no `=`, no control characters"),
+                );
             }
         }
     }
     variables
 }
 
-fn env_file(cx: &mut Lowering, value: &Value) -> Option<Rc<dotenv::Pairs>> {
+fn env_file(
+    cx: &mut Lowering,
+    value: &Value,
+    reader: Option<&Identity>,
+) -> Option<Rc<dotenv::Pairs>> {
     let text = cx.nonempty(value, "a path")?;
     let path = PathBuf::from(cx.absolute(&text));
-    if let Some(known) = cx.env_files.get(&path) {
+    let key = (path.clone(), reader.map(|user| user.uid));
+    if let Some(known) = cx.env_files.get(&key) {
         return known.clone();
     }
-    let pairs = read_env_file(cx, value, &path).map(Rc::new);
-    cx.env_files.insert(path, pairs.clone());
+    let pairs = read_env_file(cx, value, &path, reader).map(Rc::new);
+    cx.env_files.insert(key, pairs.clone());
     pairs
 }
 
-fn read_env_file(cx: &mut Lowering, value: &Value, path: &Path) -> Option<dotenv::Pairs> {
-    let (canonical, text) = match cx.files.read(path) {
-        Ok(read) => read,
+/// Reads a file with the daemon's permissions if only root and the daemon's user could have named
+/// or changed it, else with the permissions of the process.
+fn find_env_file(
+    cx: &Lowering,
+    path: &Path,
+    reader: Option<&Identity>,
+) -> Result<FoundFile, ReadError> {
+    let found = cx.files.read(path, None).and_then(|file| {
+        let fault = cx.untrusted(file.trail.as_ref());
+        fault.map_or(Ok(file), Err)
+    });
+    match (found, reader.filter(|user| user.uid != 0)) {
+        (Err(first), Some(user)) => {
+            let found = cx.files.read(path, Some(user));
+            found.map_err(|fault| match fault.message == first.message {
+                true => first,
+                false => ReadError {
+                    message: format!("{} (read as user {})", fault.message, user.user),
+                    help: fault.help,
+                },
+            })
+        }
+        (found, _) => found,
+    }
+}
+
+fn read_env_file(
+    cx: &mut Lowering,
+    value: &Value,
+    path: &Path,
+    reader: Option<&Identity>,
+) -> Option<dotenv::Pairs> {
+    let (canonical, text) = match find_env_file(cx, path, reader) {
+        Ok(found) => (found.canonical, found.text),
         Err(fault) => {
             let message = format!("{}: {}", path.display(), fault.message);
             return cx.refuse(value, message, fault.help.as_deref());

@@ -1,7 +1,10 @@
 //! User identity: dropping root permanently, and acting as another user for one file operation.
 
 use super::retry;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::OnceLock;
 
 /// Becomes this user permanently, in every thread, and verifies that root cannot be regained.
@@ -39,6 +42,21 @@ pub(crate) fn as_user<R>(
     let result = body();
     drop(identity);
     Ok(result)
+}
+
+/// Opens a file for reading with the file permissions of this user, without waiting for the writer
+/// of a FIFO. A process that is not root opens it with its own.
+pub(crate) fn open_as(uid: u32, gid: u32, groups: &[u32], path: &Path) -> io::Result<File> {
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(path)
+    };
+    match super::runtime::effective_uid() {
+        0 => as_user(uid, gid, groups, open)?,
+        _ => open(),
+    }
 }
 
 /// A borrowed file-system identity; dropping the value restores the thread's own.

@@ -1,1 +1,202 @@
 //! The owners of the files that the daemon reads and writes.
+
+use super::support::{self, Daemon, Output, is_root, skip};
+use super::users::{ALICE, BOB, owned, shared, write_as};
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+const PROGRAM: &str = "programs:\n  a: {cmd: sleep 1000, starttime: 0}\n";
+
+/// Root's `tmd --check` of a folder's config.
+fn check(folder: &Path) -> Output {
+    let mut tmd = support::command("tmd", folder);
+    tmd.args(["--check", "-c"])
+        .arg(folder.join("taskmaster.yaml"));
+    support::run(tmd)
+}
+
+fn refused(folder: &Path, words: &[&str]) {
+    let output = check(folder);
+    assert_eq!(output.code, 1, "{output:?}");
+    for word in words {
+        assert!(output.stderr.contains(word), "no {word:?} in {output:?}");
+    }
+}
+
+#[test]
+fn root_runs_no_config_of_another_user() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let folder = shared();
+    let config = write_as(ALICE, &folder.path().join("taskmaster.yaml"), PROGRAM);
+    refused(folder.path(), &["belongs to user 54001", "chown"]);
+    owned(&config, 0);
+    assert_eq!(check(folder.path()).code, 0);
+    // The owner of a directory can put another file there.
+    owned(folder.path(), ALICE);
+    let name = folder.path().display().to_string();
+    refused(folder.path(), &[&name, "belongs to user 54001"]);
+    owned(folder.path(), 0);
+    for mode in [0o777, 0o775] {
+        support_mode(folder.path(), mode);
+        refused(folder.path(), &["can write the directory", "chmod go-w"]);
+    }
+    // In a sticky directory only the owner of a file can replace it.
+    support_mode(folder.path(), 0o1777);
+    assert_eq!(check(folder.path()).code, 0);
+}
+
+fn support_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("we are root");
+}
+
+#[test]
+fn the_daemon_refuses_what_the_check_refuses() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let folder = shared();
+    let yaml = format!("include: [conf.d/*.yaml]\n{PROGRAM}");
+    support::write_config(folder.path(), &yaml);
+    fs::create_dir(folder.path().join("conf.d")).expect("a new folder");
+    let daemon = Daemon::start_in(folder, &[]);
+    support_mode(&daemon.path("conf.d"), 0o777);
+    let evil = daemon.path("conf.d/evil.yaml");
+    write_as(ALICE, &evil, "programs:\n  b: {cmd: id}\n");
+    let error = daemon.rpc_error("reload", json!({}));
+    assert!(error.to_string().contains("conf.d"), "{error}");
+    assert_eq!(daemon.all().len(), 1);
+    let output = support::run({
+        let mut tmd = support::command("tmd", daemon.dir());
+        tmd.arg("-c")
+            .arg(daemon.path("taskmaster.yaml"))
+            .args(["--socket", "other.sock"]);
+        tmd
+    });
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stderr.contains("conf.d"), "{output:?}");
+}
+
+#[test]
+fn includes_and_links_on_the_way_are_checked() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let folder = shared();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["mine", "theirs", "open"] {
+        fs::create_dir(path(name)).expect("a new folder");
+        fs::write(path(name).join("x.yaml"), "programs:\n  b: {cmd: id}\n").expect("written");
+    }
+    owned(&path("theirs"), ALICE);
+    support_mode(&path("open"), 0o1777);
+    let include = |item: &str| {
+        support::write_config(folder.path(), &format!("include: ['{item}']\n{PROGRAM}"));
+    };
+    for item in [
+        "theirs/x.yaml",
+        "theirs/*.yaml",
+        "*/x.yaml",
+        "mine/../theirs/x.yaml",
+    ] {
+        include(item);
+        refused(folder.path(), &["theirs", "54001"]);
+    }
+    // A file of hers within a directory of root, and a pattern that only her directory could match.
+    let hers = write_as(ALICE, &path("mine/y.yaml"), "programs:\n  c: {cmd: id}\n");
+    include("mine/*.yaml");
+    refused(folder.path(), &["mine/y.yaml", "54001"]);
+    fs::remove_file(hers).expect("we are root");
+    include("theirs/*.none");
+    refused(folder.path(), &["theirs", "54001"]);
+    // Links: into her directory, and one of hers in a sticky directory.
+    symlink(path("theirs/x.yaml"), path("mine/link.yaml")).expect("a link");
+    include("mine/link.yaml");
+    refused(folder.path(), &["theirs", "54001"]);
+    symlink(path("mine/x.yaml"), path("open/hers.yaml")).expect("a link");
+    std::os::unix::fs::lchown(path("open/hers.yaml"), Some(ALICE), None).expect("we are root");
+    include("open/hers.yaml");
+    refused(folder.path(), &["hers.yaml", "54001"]);
+    include("open/x.yaml");
+    assert_eq!(check(folder.path()).code, 0);
+    include("mine/x.yaml");
+    assert_eq!(check(folder.path()).code, 0);
+    // The config itself, by a link in her directory.
+    symlink(path("taskmaster.yaml"), path("theirs/taskmaster.yaml")).expect("a link");
+    refused(&path("theirs"), &["theirs", "54001"]);
+}
+
+#[test]
+fn the_user_of_the_daemon_may_own_its_files() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let folder = shared();
+    let settings = |user: u32| format!("daemon: {{user: {user}}}\n{PROGRAM}");
+    // A uid without an entry in the database cannot be a `daemon.user`.
+    let config = write_as(1, &folder.path().join("taskmaster.yaml"), &settings(1));
+    assert_eq!(check(folder.path()).code, 0);
+    owned(&config, BOB);
+    refused(folder.path(), &["belongs to user 54002"]);
+    owned(&config, 1);
+    owned(folder.path(), BOB);
+    refused(folder.path(), &["belongs to user 54002"]);
+}
+
+#[test]
+fn an_ordinary_user_may_use_files_of_others() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let folder = shared();
+    let config = folder.path().join("taskmaster.yaml");
+    write_as(BOB, &config, PROGRAM);
+    support_mode(folder.path(), 0o777);
+    let output = support::tmd_as_user(folder.path(), &["--check", "-c", "taskmaster.yaml"]);
+    assert_eq!(output.code, 0, "{output:?}");
+}
+
+#[test]
+fn an_env_file_is_read_with_the_rights_of_its_program() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let folder = shared();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("secret")).expect("a new folder");
+    fs::write(path("secret/env"), "TOKEN=roots-secret\n").expect("written");
+    support_mode(&path("secret/env"), 0o600);
+    fs::create_dir(path("hers")).expect("a new folder");
+    owned(&path("hers"), 1);
+    symlink(path("secret/env"), path("hers/env")).expect("a link");
+    let with = |user: &str, file: &str| {
+        let program = format!("{{cmd: 'true', {user} env_file: '{file}'}}");
+        support::write_config(folder.path(), &format!("programs:\n  a: {program}\n"));
+    };
+    with("user: 1,", "hers/env");
+    refused(folder.path(), &["hers/env", "Permission denied"]);
+    // Her own file is hers to use, but not for a program of root.
+    fs::remove_file(path("hers/env")).expect("we are root");
+    write_as(1, &path("hers/env"), "A=1\n");
+    assert_eq!(check(folder.path()).code, 0);
+    with("", "hers/env");
+    refused(folder.path(), &["hers", "belongs to user 1"]);
+    // The usual secret: root's file in root's directory, for a program of another user.
+    with("user: 1,", "secret/env");
+    assert_eq!(check(folder.path()).code, 0);
+    // A FIFO does not make the daemon wait.
+    fs::remove_file(path("hers/env")).expect("we are root");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        path("hers/env"),
+        rustix::fs::FileType::Fifo,
+        0o666.into(),
+        0,
+    )
+    .expect("a FIFO");
+    with("user: 1,", "hers/env");
+    refused(folder.path(), &["not a regular file"]);
+}

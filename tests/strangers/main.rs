@@ -12,3 +12,4 @@ mod lineage;
 mod quotas;
 mod starting;
 mod terminals;
+mod users;

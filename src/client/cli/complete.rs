@@ -4,6 +4,7 @@ use crate::client::cli::command::{Cli, NAMES, ShellName, tm_command};
 use crate::client::context::{Context, write_stdout};
 use crate::client::error::{ClientError, exit};
 use crate::config::{self, Environment, signal_names};
+use crate::sys::privileges::open_as;
 use crate::text::printable::is_control;
 use crate::wire::{Call, StatusReply, TargetsParams};
 use clap::CommandFactory;
@@ -80,7 +81,7 @@ pub(crate) fn live_names(context: &Context, verb: &str) -> Result<Vec<String>, C
 
 /// Returns the groups of a config; none if the config cannot be read.
 fn groups(config: &str) -> Vec<String> {
-    let loaded = config::load(Path::new(config), &Environment::current());
+    let loaded = config::load(Path::new(config), &Environment::current(open_as));
     let groups = loaded.map(|config| config.groups).unwrap_or_default();
     groups.into_keys().map(|name| format!("@{name}")).collect()
 }

@@ -14,6 +14,7 @@ use crate::client::daemon::paths;
 use crate::client::error::{ClientError, MissingDaemon};
 use crate::config::{self, DaemonSettings, Environment};
 use crate::sys::lock::LockFile;
+use crate::sys::privileges::open_as;
 use crate::sys::runtime;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,7 +61,7 @@ enum Verification {
 /// of another config listens there.
 pub(crate) fn daemon_of(config: &Path) -> Result<DaemonConnection, ClientError> {
     let canonical = paths::canonical(config)?;
-    let loaded = config::load(&canonical, &Environment::current()).ok();
+    let loaded = config::load(&canonical, &Environment::current(open_as)).ok();
     let settings = loaded.map(|config| config.daemon).unwrap_or_default();
     let mut taken = None;
     for candidate in candidates(&settings, &canonical) {

@@ -2,6 +2,7 @@
 
 use crate::client::error::ClientError;
 use crate::config::{self, Environment};
+use crate::sys::privileges::open_as;
 use crate::sys::runtime;
 use std::env;
 use std::io;
@@ -16,7 +17,7 @@ pub(crate) fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientErro
     let here = env::current_dir().map_err(|error| {
         ClientError::Failed(format!("cannot read the current directory: {error}"))
     })?;
-    config::find(explicit, &here, &Environment::current()).map_err(|error| {
+    config::find(explicit, &here, &Environment::current(open_as)).map_err(|error| {
         let texts = error.diagnostics.iter().map(ToString::to_string);
         ClientError::Failed(texts.collect::<Vec<_>>().join("\n"))
     })

@@ -5,6 +5,7 @@ use crate::client::context::Context;
 use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
 use crate::config::{self, Config, Environment};
+use crate::sys::privileges::open_as;
 use serde_json::json;
 
 /// Runs the verb: the same as `tmd --check`.
@@ -25,7 +26,7 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Result<i32, ClientErro
         (None, None) => None,
     };
     let path = paths::find_config(explicit)?;
-    let loaded = config::load(&path, &Environment::current());
+    let loaded = config::load(&path, &Environment::current(open_as));
     let verdict = loaded.as_ref().ok().map(Config::verdict);
     let sound = verdict.is_some();
     let diagnostics = match loaded {

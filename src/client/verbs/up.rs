@@ -11,6 +11,7 @@ use crate::client::verbs::foreground;
 use crate::client::verbs::progress::{Progress, Verdict};
 use crate::config::{self, Autostart, Config, Environment};
 use crate::sys::pidfd;
+use crate::sys::privileges::open_as;
 use crate::text::plural::plural;
 use crate::wire::{
     ActParams, ActReply, Call, EventsParams, ProcessStatus, ReloadParams, ShutdownParams,
@@ -119,7 +120,7 @@ pub(crate) fn down(
 
 /// Loads the config and prints its errors or warnings.
 fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
-    match config::load(path, &Environment::current()) {
+    match config::load(path, &Environment::current(open_as)) {
         Ok(config) => {
             if !config.warnings.is_empty() {
                 context.notice(&config::render(&config.warnings));

@@ -314,6 +314,7 @@ fn is_same_path(one: &Path, other: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::config::{self, Environment};
+    use crate::sys::privileges::open_as;
     use std::fs;
 
     fn config(directory: &Path, socket: Option<&Path>) -> Config {
@@ -323,7 +324,7 @@ mod tests {
         });
         let text = format!("{daemon}programs:\n  a:\n    cmd: /bin/true\n");
         fs::write(&path, text).expect("written");
-        config::load(&path, &Environment::current()).expect("a valid config")
+        config::load(&path, &Environment::current(open_as)).expect("a valid config")
     }
 
     fn with_socket(path: PathBuf) -> DaemonOptions {

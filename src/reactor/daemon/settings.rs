@@ -2,6 +2,7 @@
 
 use crate::config::{self, Config, ConfigError, DaemonSettings, Environment};
 use crate::reactor::daemon::logging;
+use crate::sys::privileges::open_as;
 use log::LevelFilter;
 
 /// The daemon's settings.
@@ -39,7 +40,7 @@ impl Settings {
     /// # Errors
     /// When it is invalid.
     pub(crate) fn load(&self) -> Result<Config, ConfigError> {
-        config::load(&self.config.path, &Environment::current())
+        config::load(&self.config.path, &Environment::current(open_as))
     }
 
     /// Replaces the config, and sets the log level.
@@ -82,7 +83,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("tm.yaml");
         fs::write(&path, text).expect("written");
-        let config = config::load(&path, &Environment::current()).expect("a valid config");
+        let config = config::load(&path, &Environment::current(open_as)).expect("a valid config");
         Settings::new(config, None)
     }
 

@@ -70,7 +70,7 @@ fn start(options: &DaemonOptions) -> Result<i32, String> {
 }
 
 fn load(options: &DaemonOptions) -> Result<Config, String> {
-    let environment = Environment::current();
+    let environment = Environment::current(sys::privileges::open_as);
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let found = config::find(options.config.as_deref(), &here, &environment);
     let path = found.map_err(|error| {
@@ -184,8 +184,11 @@ fn drop_privileges(config: Config) -> Result<(Config, bool), String> {
         )
     })?;
     // Only root can run programs as other users; loading the config again checks that.
-    let config = config::load(&config.path, &Environment::current())
-        .map_err(|error| format!("as daemon.user {}:\n{error}", user.user))?;
+    let config = config::load(
+        &config.path,
+        &Environment::current(sys::privileges::open_as),
+    )
+    .map_err(|error| format!("as daemon.user {}:\n{error}", user.user))?;
     Ok((config, true))
 }
 
