@@ -230,22 +230,25 @@ impl LogFile {
         }
         let path = &self.path;
         self.as_owner(|| shift_names(path, keep))?;
-        self.file = None;
+        let rotated = self.file.take();
         self.reopen = None;
-        if self.sink.compress {
-            self.compress();
+        if self.sink.compress
+            && let Some(rotated) = rotated
+        {
+            self.compress(rotated);
         }
         Ok(())
     }
 
-    /// Compresses FILE.1 on its own thread, so that no other log waits.
-    fn compress(&mut self) {
+    /// Compresses FILE.1 on its own thread, so that no other log waits. Leaves it alone unless it
+    /// is the file that was rotated.
+    fn compress(&mut self, rotated: File) {
         let access = Arc::clone(&self.access);
         let owner = self.owner.clone();
         let path = numbered(&self.path, 1, "");
         let work = move || {
             // On failure the uncompressed file stays, so nothing is lost.
-            let _ = run_as(&*access, owner.as_ref(), || gzip(&path));
+            let _ = run_as(&*access, owner.as_ref(), || gzip(&path, &rotated));
         };
         let thread = thread::Builder::new().name("tmd-gzip".to_string());
         self.compressing = thread.spawn(work).ok();
@@ -350,18 +353,25 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-fn gzip(path: &Path) -> io::Result<()> {
+fn gzip(path: &Path, rotated: &File) -> io::Result<()> {
     let finished = PathBuf::from(format!("{}.gz", path.display()));
     let partial = PathBuf::from(format!("{}.gz.tmp", path.display()));
     let mut source = OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_NOFOLLOW)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)?;
+    // Its directory may belong to a user who has put something else there: a FIFO, or a file
+    // that never ends.
+    let (found, expected) = (source.metadata()?, rotated.metadata()?);
+    if !found.is_file() || (found.dev(), found.ino()) != (expected.dev(), expected.ino()) {
+        return Ok(());
+    }
     remove(&partial)?;
     let target = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o640)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(&partial)?;
     let mut encoder = GzEncoder::new(target, Compression::default());
     let copied = io::copy(&mut source, &mut encoder).and_then(|_| encoder.finish());
