@@ -3,10 +3,12 @@
 use crate::client::cli::command::Global;
 use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
 use crate::client::daemon::select::{self, Impact};
+use crate::client::daemon::trust::Trust;
 use crate::client::error::ClientError;
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::style::Style;
+use crate::text::printable::{printable_json, printable_lines};
 use crate::wire::{Call, StatusReply, TargetsParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,6 +46,7 @@ pub(crate) struct Shell {
 struct PinnedDaemon {
     socket: PathBuf,
     config: String,
+    uid: Option<u32>,
 }
 
 impl Context {
@@ -103,6 +106,7 @@ impl Context {
                 if let Ok(hello) = connection.hello() {
                     let _ = shell.pinned.set(PinnedDaemon {
                         socket: connection.path().to_path_buf(),
+                        uid: connection.peer_uid(),
                         config: hello.config,
                     });
                 }
@@ -121,13 +125,26 @@ impl Context {
         if !select::is_named(&self.global) {
             self.warn(select::check_unrelated(self.impact, &pinned.config)?);
         }
-        match DaemonConnection::open(&pinned.socket) {
+        let trust = self.trust()?;
+        let trust = match pinned.uid {
+            Some(uid) => trust.and(uid),
+            None => trust,
+        };
+        match DaemonConnection::open(&pinned.socket, &trust) {
             Err(ClientError::NotRunning(_)) => Err(ClientError::NoDaemon(format!(
                 "the daemon of this shell ('{0}') is not running; start it again: up -c {0}",
                 pinned.config
             ))),
             connection => connection,
         }
+    }
+
+    /// The users whose daemons may get requests.
+    ///
+    /// # Errors
+    /// When `--daemon-user` names no user.
+    pub(crate) fn trust(&self) -> Result<Trust, ClientError> {
+        Trust::from_option(self.global.daemon_user.as_deref())
     }
 
     fn warn(&self, warning: Option<String>) {
@@ -180,7 +197,7 @@ impl Context {
     pub(crate) fn print_lines<S: AsRef<str>>(&self, lines: &[S]) -> Result<(), ClientError> {
         let mut text = String::new();
         for line in lines {
-            text.push_str(line.as_ref());
+            text.push_str(&self.style.safe(line.as_ref()));
             text.push('\n');
         }
         write_stdout(text.as_bytes())
@@ -193,14 +210,14 @@ impl Context {
     pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), ClientError> {
         let line = serde_json::to_string(value)
             .map_err(|error| ClientError::Failed(format!("cannot write JSON: {error}")))?;
-        self.print_lines(&[line])
+        write_stdout(format!("{}\n", printable_json(&line)).as_bytes())
     }
 
     /// Prints a notice to standard error, unless `-q` or `--json` is given.
     pub(crate) fn notice(&self, text: &str) {
         if !self.global.quiet && !self.global.json {
             // A closed standard error is no reason to fail.
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", printable_lines(text));
         }
     }
 
@@ -210,8 +227,8 @@ impl Context {
             return;
         }
         let text = match self.global.json {
-            true => error.to_json().to_string(),
-            false => format!("tm: {error}"),
+            true => printable_json(&error.to_json().to_string()),
+            false => printable_lines(&format!("tm: {error}")),
         };
         let _ = writeln!(std::io::stderr(), "{text}");
     }

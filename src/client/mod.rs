@@ -132,6 +132,7 @@ fn help(context: &Context, verb: Option<&str>) -> Result<i32, ClientError> {
     } else {
         text.to_string()
     };
-    context.print_lines(&[text.trim_end()])?;
+    // Its colours are clap's.
+    context::write_stdout(format!("{}\n", text.trim_end()).as_bytes())?;
     Ok(exit::DONE)
 }

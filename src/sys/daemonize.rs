@@ -96,15 +96,24 @@ impl ReadyPipe {
 
 /// Points descriptors 0, 1 and 2 at `/dev/null`, so that the terminal can close.
 pub(crate) fn detach_stdio() -> io::Result<()> {
+    point_at_null(0..3)
+}
+
+/// Points standard input at `/dev/null`.
+pub(crate) fn detach_stdin() -> io::Result<()> {
+    point_at_null(0..1)
+}
+
+fn point_at_null(targets: std::ops::Range<i32>) -> io::Result<()> {
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
     let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty())?;
-    for target in 0..3 {
+    for target in targets.clone() {
         // SAFETY: descriptors 0 to 2 are not owned by any value; std refers to them by number
         // and finds /dev/null there from now on. Equal numbers only clear nothing.
         retry(|| unsafe { libc::dup2(null.as_raw_fd(), target) })?;
     }
-    if null.as_raw_fd() < 3 {
-        // Stdio was closed before, so this descriptor is one of the three and must stay open.
+    if targets.contains(&null.as_raw_fd()) {
+        // It was closed before, so this descriptor is one of them and must stay open.
         rustix::io::fcntl_setfd(&null, rustix::io::FdFlags::empty())?;
         std::mem::forget(null);
     }

@@ -16,6 +16,16 @@ use std::path::{Path, PathBuf};
 pub(crate) struct LockFile {
     file: File,
     path: PathBuf,
+    /// The file stays after the end of the lock.
+    is_record: bool,
+}
+
+/// The process whose pid is in a lock file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub pid: i32,
+    /// Its user now. The daemon may have changed it since.
+    pub uid: u32,
 }
 
 /// Why a lock cannot be acquired.
@@ -56,8 +66,16 @@ impl LockFile {
             // A holder removes the file when it ends. A lock on a removed file excludes no other
             // daemon, so try again.
             if is_at(&file, path)? {
+                // A daemon that dropped root left its pid, not its lock.
+                if let Some(Holder { pid, .. }) = recorded(&file) {
+                    return Err(LockError::Held { pid: Some(pid) });
+                }
                 let path = path.to_path_buf();
-                let lock = LockFile { file, path };
+                let lock = LockFile {
+                    file,
+                    path,
+                    is_record: false,
+                };
                 lock.write_pid()?;
                 return Ok(lock);
             }
@@ -71,15 +89,37 @@ impl LockFile {
         self.file.write_all_at(text.as_bytes(), 0)
     }
 
-    /// The pid of the process that has locked `path`; `None` if no process does.
-    pub(crate) fn holder(path: &Path) -> io::Result<Option<i32>> {
+    /// Releases the lock and leaves a note of this process in the file, by its pid and start time.
+    /// The note counts as a lock while the process lives. Unlike a lock, it is not inherited and
+    /// nothing that the process does later can change it.
+    pub(crate) fn into_record(mut self) -> io::Result<()> {
+        let pid = super::runtime::own_pid();
+        let start = start_of(pid).ok_or(io::ErrorKind::NotFound)?;
+        self.file.set_len(0)?;
+        self.file
+            .write_all_at(format!("{pid} {start}\n").as_bytes(), 0)?;
+        self.is_record = true;
+        Ok(())
+    }
+
+    /// The process that has locked `path`; `None` if no process does, or if the file belongs to
+    /// another user.
+    pub(crate) fn holder(path: &Path) -> io::Result<Option<Holder>> {
         let mut options = OpenOptions::new();
-        options.read(true).custom_flags(libc::O_NOFOLLOW);
+        options
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         let file = match options.open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        if foreign_owner(&file)?.is_some() {
+            return Ok(None);
+        }
+        if let Some(holder) = recorded(&file) {
+            return Ok(Some(holder));
+        }
         // The query below takes the lock for a moment. A daemon that starts in that moment would
         // see it as held, so query only when the file names a living process.
         let written = written_pid(&file).and_then(Pid::from_raw);
@@ -88,33 +128,94 @@ impl LockFile {
         }
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
-            Err(TryLockError::WouldBlock) => Ok(written_pid(&file)),
+            Err(TryLockError::WouldBlock) => Ok(written_pid(&file).and_then(holder_of)),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
 
+fn holder_of(pid: i32) -> Option<Holder> {
+    let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+    // A process that is not dumpable appears to be root's. Its status names its user.
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let named = line.and_then(|ids| ids.split_whitespace().nth(1)?.parse().ok());
+    let uid = named.unwrap_or(uid);
+    Some(Holder { pid, uid })
+}
+
+/// The living process that a daemon's note names.
+fn recorded(file: &File) -> Option<Holder> {
+    let (pid, start) = written(file)?;
+    let lives = start.is_some() && start_of(pid) == start;
+    lives.then(|| holder_of(pid)).flatten()
+}
+
+/// The start time of a process, which tells it from a later one with the same pid.
+fn start_of(pid: i32) -> Option<u64> {
+    let stat = super::descendants::stat(pid).filter(|stat| !stat.is_dead())?;
+    Some(stat.starttime)
+}
+
+/// The owner of a file, if that is neither root nor the user of this process.
+fn foreign_owner(file: &File) -> io::Result<Option<u32>> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file; remove it"));
+    }
+    Ok(foreign(metadata.uid()))
+}
+
+fn foreign(uid: u32) -> Option<u32> {
+    (uid != 0 && uid != super::runtime::effective_uid()).then_some(uid)
+}
+
 impl Drop for LockFile {
     fn drop(&mut self) {
         // No other daemon removes or replaces the file while it is locked.
-        if is_at(&self.file, &self.path).unwrap_or(false) {
+        if !self.is_record && is_at(&self.file, &self.path).unwrap_or(false) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
+/// How often root removes a lock file that another user puts in the way.
+const REMOVALS_MAX: usize = 16;
+
 fn open_locked(path: &Path) -> Result<File, LockError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    let file = options.open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LockError::Held {
-            pid: written_pid(&file),
-        }),
-        Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
+    options.mode(0o600);
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    for _ in 0..REMOVALS_MAX {
+        let opened = options.open(path);
+        let owner = match &opened {
+            Ok(file) => foreign_owner(file)?,
+            // In a sticky directory the kernel may refuse to open another user's file.
+            Err(_) => fs::symlink_metadata(path)
+                .ok()
+                .and_then(|found| foreign(found.uid())),
+        };
+        let Some(owner) = owner else {
+            let file = opened?;
+            return match file.try_lock() {
+                Ok(()) => Ok(file),
+                Err(TryLockError::WouldBlock) => Err(LockError::Held {
+                    pid: written_pid(&file),
+                }),
+                Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
+            };
+        };
+        if super::runtime::effective_uid() != 0 {
+            return Err(LockError::Io(io::Error::other(format!(
+                "belongs to user {owner}, who can keep your daemon from starting; choose a socket \
+                 in a directory of your own"
+            ))));
+        }
+        fs::remove_file(path)?;
     }
+    let text = "another user keeps creating this file; choose another directory";
+    Err(LockError::Io(io::Error::other(text)))
 }
 
 /// Whether the open file is still the one at `path`.
@@ -128,10 +229,17 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 fn written_pid(file: &File) -> Option<i32> {
-    let mut text = [0_u8; 16];
+    written(file).map(|(pid, _)| pid)
+}
+
+/// The pid in a lock file, and the start time that a note has too.
+fn written(file: &File) -> Option<(i32, Option<u64>)> {
+    let mut text = [0_u8; 48];
     let length = file.read_at(&mut text, 0).ok()?;
     let text = std::str::from_utf8(text.get(..length)?).ok()?;
-    text.trim().parse().ok().filter(|pid| *pid > 0)
+    let mut words = text.split_whitespace();
+    let pid = words.next()?.parse().ok().filter(|pid| *pid > 0)?;
+    Some((pid, words.next().and_then(|start| start.parse().ok())))
 }
 
 /// A symbolic link at a usual socket path that leads to the real socket. Dropping the value
@@ -209,7 +317,8 @@ mod tests {
         let lock = LockFile::acquire(&path).unwrap();
         let mode = fs::symlink_metadata(&path).unwrap().mode();
         assert_eq!(mode & 0o7777, 0o600);
-        assert_eq!(LockFile::holder(&path).unwrap(), Some(own));
+        let holder = || LockFile::holder(&path).unwrap().map(|holder| holder.pid);
+        assert_eq!(holder(), Some(own));
         let error = LockFile::acquire(&path).unwrap_err();
         assert_eq!(error.to_string(), format!("already running (pid {own})"));
         drop(lock);
@@ -217,6 +326,41 @@ mod tests {
         LockFile::acquire(&path).unwrap();
         let error = LockFile::acquire(&directory.path().join("no/such")).unwrap_err();
         assert!(matches!(error, LockError::Io(_)));
+    }
+
+    #[test]
+    fn a_record_counts_while_its_process_lives() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.lock");
+        let own = i32::try_from(std::process::id()).unwrap();
+        LockFile::acquire(&path).unwrap().into_record().unwrap();
+        let uid = super::super::runtime::effective_uid();
+        assert_eq!(
+            LockFile::holder(&path).unwrap(),
+            Some(Holder { pid: own, uid })
+        );
+        let error = LockFile::acquire(&path).unwrap_err();
+        assert_eq!(error.to_string(), format!("already running (pid {own})"));
+        // The same pid with another start time is another process.
+        fs::write(&path, format!("{own} 1\n")).unwrap();
+        assert_eq!(LockFile::holder(&path).unwrap(), None);
+        LockFile::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_no_lock() {
+        if !crate::sys::testing::is_root() {
+            return crate::sys::testing::skipped("needs root");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.lock");
+        fs::write(&path, format!("{}\n", std::process::id())).unwrap();
+        std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
+        let squatted = File::open(&path).unwrap();
+        squatted.try_lock().unwrap();
+        assert_eq!(LockFile::holder(&path).unwrap(), None);
+        // Root takes the place.
+        LockFile::acquire(&path).unwrap();
     }
 
     #[test]

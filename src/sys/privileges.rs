@@ -18,8 +18,8 @@ pub(crate) fn drop_for_good(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()
     // SAFETY: no memory is involved.
     retry(|| unsafe { libc::setresuid(uid, uid, uid) })?;
     if raw::is_exactly(uid, gid, groups.len()) && !raw::root_can_return(uid, gid) {
-        // From here on the process behaves as if that user had started it.
-        set_dumpable();
+        // Its memory may hold what only root could read: that user must not trace it or read it.
+        set_dumpable(false);
         return Ok(());
     }
     let text = format!("privileges not dropped: the process can act as others than user {uid}");
@@ -96,7 +96,7 @@ impl Drop for BorrowedIdentity {
             std::process::abort();
         }
         if was_dumpable() {
-            set_dumpable();
+            set_dumpable(true);
         }
     }
 }
@@ -109,9 +109,26 @@ fn was_dumpable() -> bool {
     *BEFORE.get_or_init(|| unsafe { libc::prctl(libc::PR_GET_DUMPABLE) } == 1)
 }
 
-fn set_dumpable() {
+fn set_dumpable(dumpable: bool) {
     // SAFETY: the option takes an integer; it fails only for a value that is neither 0 nor 1.
-    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1_usize) };
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, usize::from(dumpable)) };
+}
+
+/// Leaves the session keyring of the user who started this process, for an empty one that its
+/// holders can read but not add to: programs of several users will share it. A kernel without
+/// keyrings, or a sandbox that forbids their use, leaves nothing to protect.
+pub(crate) fn leave_session_keyring() {
+    const JOIN_SESSION_KEYRING: libc::c_long = 1;
+    const SETPERM: libc::c_long = 5;
+    /// For its possessor: view, read and search.
+    const PERMISSIONS: libc::c_long = 0x0b00_0000;
+    let nameless: libc::c_long = 0;
+    // SAFETY: a null name asks for a new keyring; no memory is involved.
+    let keyring = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, nameless) };
+    if keyring > 0 {
+        // SAFETY: both are numbers.
+        unsafe { libc::syscall(libc::SYS_keyctl, SETPERM, keyring, PERMISSIONS) };
+    }
 }
 
 fn own_groups() -> io::Result<Vec<u32>> {
@@ -243,7 +260,7 @@ mod tests {
                 let (go, wait) = std::sync::mpsc::channel::<()>();
                 let other = std::thread::spawn(move || {
                     let _ = wait.recv();
-                    std::fs::File::open("/etc/shadow").is_ok()
+                    File::open("/etc/shadow").is_ok()
                 });
                 drop_for_good(4242, 4343, &[4444]).unwrap();
                 drop(go);
@@ -251,7 +268,7 @@ mod tests {
                 assert!(raw::is_exactly(4242, 4343, 1));
                 // SAFETY: takes numbers only.
                 assert_eq!(unsafe { libc::setuid(0) }, -1);
-                assert_eq!(dumpable(), 1);
+                assert_eq!(dumpable(), 0);
                 drop_for_good(0, 0, &[]).unwrap_err();
             },
         );
@@ -286,17 +303,14 @@ mod tests {
                 std::fs::set_permissions(directory.path(), wide).unwrap();
                 let file = directory.path().join("log");
                 let made = as_user(4242, 4343, &[4444], || {
-                    assert!(
-                        std::fs::File::open("/etc/shadow").is_err(),
-                        "no override of root"
-                    );
+                    assert!(File::open("/etc/shadow").is_err(), "no override of root");
                     assert_eq!(own_groups().unwrap(), [4444]);
                     std::fs::write(&file, "x")
                 });
                 made.unwrap().unwrap();
                 let metadata = std::fs::metadata(&file).unwrap();
                 assert_eq!((metadata.uid(), metadata.gid()), (4242, 4343));
-                std::fs::File::open("/etc/shadow").unwrap();
+                File::open("/etc/shadow").unwrap();
                 assert_eq!(dumpable(), 1);
                 let before = own_groups().unwrap();
                 let panicked = std::panic::catch_unwind(|| as_user(4242, 4343, &[1], || panic!()));

@@ -1,8 +1,11 @@
 //! Paths of the daemon's sockets, locks and state.
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::fmt;
 use std::fs::DirBuilder;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -76,7 +79,7 @@ pub(crate) enum RuntimeDirError {
     NotADirectory(PathBuf),
     /// A directory that belongs to another user, whose uid follows.
     ForeignOwner(PathBuf, u32),
-    /// A directory that other users may enter (runtime) or change (state), and its mode.
+    /// A state directory that other users may change, and its mode.
     TooWide(PathBuf, u32),
     /// A directory that cannot be created or examined.
     Io(PathBuf, io::Error),
@@ -111,17 +114,33 @@ impl fmt::Display for RuntimeDirError {
 
 impl std::error::Error for RuntimeDirError {}
 
-/// Creates the runtime directory (0700) if needed; rejects one that other users can access.
-pub(crate) fn prepare_dir(path: &Path) -> Result<(), RuntimeDirError> {
-    prepare(path, 0o077)
+/// Creates the runtime directory (0700) if needed. Closes one that other users can access, and
+/// returns the mode it had.
+pub(crate) fn prepare_dir(path: &Path) -> Result<Option<u32>, RuntimeDirError> {
+    let folder = create(path)?;
+    let failed = |error: Errno| RuntimeDirError::Io(path.to_path_buf(), error.into());
+    let mode = rustix::fs::fstat(&folder).map_err(failed)?.st_mode & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(None);
+    }
+    // By its descriptor: the path may lead elsewhere by now.
+    rustix::fs::fchmod(&folder, Mode::RWXU).map_err(failed)?;
+    Ok(Some(mode))
 }
 
 /// Creates the state directory (0700) if needed; rejects one that other users can write.
 pub(crate) fn prepare_state_dir(path: &Path) -> Result<(), RuntimeDirError> {
-    prepare(path, 0o022)
+    let failed = |error: Errno| RuntimeDirError::Io(path.to_path_buf(), error.into());
+    let folder = create(path)?;
+    let mode = rustix::fs::fstat(&folder).map_err(failed)?.st_mode & 0o7777;
+    match mode & 0o022 {
+        0 => Ok(()),
+        _ => Err(RuntimeDirError::TooWide(path.to_path_buf(), mode)),
+    }
 }
 
-fn prepare(path: &Path, refused: u32) -> Result<(), RuntimeDirError> {
+/// Creates a directory (0700) if needed, and opens it. Rejects one of another user.
+fn create(path: &Path) -> Result<OwnedFd, RuntimeDirError> {
     let failed = |error| RuntimeDirError::Io(path.to_path_buf(), error);
     if let Err(error) = DirBuilder::new().mode(0o700).recursive(true).create(path) {
         let there =
@@ -130,23 +149,27 @@ fn prepare(path: &Path, refused: u32) -> Result<(), RuntimeDirError> {
             return Err(failed(error));
         }
     }
-    let metadata = std::fs::symlink_metadata(path).map_err(failed)?;
-    if !metadata.is_dir() {
-        return Err(RuntimeDirError::NotADirectory(path.to_path_buf()));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = match rustix::fs::open(path, flags, Mode::empty()) {
+        // A link is reported as one of these.
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            return Err(RuntimeDirError::NotADirectory(path.to_path_buf()));
+        }
+        Err(Errno::ACCESS) => {
+            let owner = std::fs::symlink_metadata(path).map_err(failed)?.uid();
+            return Err(match owner == effective_uid() {
+                true => failed(Errno::ACCESS.into()),
+                false => RuntimeDirError::ForeignOwner(path.to_path_buf(), owner),
+            });
+        }
+        opened => opened.map_err(|error| failed(error.into()))?,
+    };
+    let owner = rustix::fs::fstat(&folder).map_err(|error| failed(error.into()))?;
+    if owner.st_uid != effective_uid() {
+        let path = path.to_path_buf();
+        return Err(RuntimeDirError::ForeignOwner(path, owner.st_uid));
     }
-    if metadata.uid() != effective_uid() {
-        return Err(RuntimeDirError::ForeignOwner(
-            path.to_path_buf(),
-            metadata.uid(),
-        ));
-    }
-    if metadata.mode() & refused != 0 {
-        return Err(RuntimeDirError::TooWide(
-            path.to_path_buf(),
-            metadata.mode() & 0o7777,
-        ));
-    }
-    Ok(())
+    Ok(folder)
 }
 
 #[cfg(test)]
@@ -188,18 +211,13 @@ mod tests {
     fn a_runtime_directory_admits_no_other_user() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a/tmd");
-        prepare_dir(&path).unwrap();
-        prepare_dir(&path).unwrap();
+        assert_eq!(prepare_dir(&path).unwrap(), None);
+        assert_eq!(prepare_dir(&path).unwrap(), None);
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
         for mode in [0o701, 0o710, 0o755] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let error = prepare_dir(&path).unwrap_err();
-            assert!(matches!(error, RuntimeDirError::TooWide(_, found) if found == mode));
-            assert!(
-                error
-                    .to_string()
-                    .ends_with(&format!("chmod 0700 {}", path.display()))
-            );
+            assert_eq!(prepare_dir(&path).unwrap(), Some(mode));
+            assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
         }
         prepare_state_dir(&path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o770)).unwrap();

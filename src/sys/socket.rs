@@ -1,10 +1,11 @@
 //! The control socket: binds it safely and identifies its peers.
 
 use super::retry;
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,6 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of the longest path of a Unix socket.
 pub(crate) const PATH_BYTES_MAX: usize = 107;
+
+/// Connections that wait to be accepted: as many as the kernel allows.
+const BACKLOG: i32 = i32::MAX;
 
 /// A listening socket, non-blocking.
 #[derive(Debug)]
@@ -62,30 +66,31 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {}
 
 impl Listener {
-    /// Binds and listens under umask 077, then sets the mode and the group. Replaces a stale
-    /// socket, on which no process listens. The umask belongs to the process: call this while no
-    /// other thread creates files.
+    /// Binds, sets the mode and the group, and only then listens: until all is set, no client can
+    /// connect. Replaces a stale socket, on which no process listens.
     pub(crate) fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<Listener, BindError> {
         let bytes = path.as_os_str().as_bytes().len();
         if bytes > PATH_BYTES_MAX {
             return Err(BindError::TooLong(path.to_path_buf(), bytes));
         }
         let failed = |error| BindError::Io(path.to_path_buf(), error);
-        let inner = match bind_private(path) {
+        let mode = Mode::from_raw_mode(mode & 0o777);
+        let socket = match bind_socket(path, mode) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 remove_stale(path)?;
-                bind_private(path).map_err(failed)?
+                bind_socket(path, mode).map_err(failed)?
             }
             result => result.map_err(failed)?,
         };
-        let device_inode = device_inode(path);
+        let file = BoundFile::open(path).map_err(failed)?;
         let listener = Listener {
-            inner,
+            inner: UnixListener::from(socket),
             path: path.to_path_buf(),
-            device_inode,
+            device_inode: Some(file.device_inode),
         };
-        let ready = listener.inner.set_nonblocking(true);
-        if let Err(error) = ready.and_then(|()| listener.set_access(mode, group)) {
+        let ready = file.set_access(mode, group);
+        let listens = ready.and_then(|()| Ok(rustix::net::listen(&listener.inner, BACKLOG)?));
+        if let Err(error) = listens {
             let _ = listener.unlink();
             return Err(failed(error));
         }
@@ -132,18 +137,6 @@ impl Listener {
             device_inode: self.device_inode,
         }
     }
-
-    fn set_access(&self, mode: u32, group: Option<u32>) -> io::Result<()> {
-        if let Some(group) = group {
-            let group = Some(rustix::fs::Gid::from_raw(group));
-            let flags = AtFlags::SYMLINK_NOFOLLOW;
-            rustix::fs::chownat(rustix::fs::CWD, &self.path, None, group, flags)?;
-        }
-        Ok(rustix::fs::chmod(
-            &self.path,
-            Mode::from_raw_mode(mode & 0o777),
-        )?)
-    }
 }
 
 /// The file of a bound socket.
@@ -175,11 +168,75 @@ impl AsRawFd for Listener {
     }
 }
 
-fn bind_private(path: &Path) -> io::Result<UnixListener> {
-    let before = rustix::process::umask(Mode::from_raw_mode(0o077));
-    let bound = UnixListener::bind(path);
-    rustix::process::umask(before);
-    bound
+/// A bound socket's file, held by a descriptor: whatever is at its path later, only this file is
+/// changed.
+struct BoundFile {
+    fd: OwnedFd,
+    device_inode: (u64, u64),
+}
+
+impl BoundFile {
+    /// Opens the file of a socket that this process has just bound.
+    fn open(path: &Path) -> io::Result<BoundFile> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&fd)?;
+        let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
+        if !is_socket || stat.st_uid != super::runtime::effective_uid() || stat.st_nlink != 1 {
+            let text = "another process has replaced the socket's file";
+            return Err(io::Error::other(text));
+        }
+        Ok(BoundFile {
+            fd,
+            device_inode: (stat.st_dev, stat.st_ino),
+        })
+    }
+
+    fn set_access(&self, mode: Mode, group: Option<u32>) -> io::Result<()> {
+        if let Some(group) = group {
+            let group = Some(rustix::fs::Gid::from_raw(group));
+            let flags = AtFlags::EMPTY_PATH;
+            rustix::fs::chownat(&self.fd, "", None, group, flags)?;
+        }
+        let stat = rustix::fs::fstat(&self.fd)?;
+        // The umask may have removed bits. A descriptor of this kind has no fchmod(2), so the
+        // change goes through its entry in /proc, which leads to no other file.
+        if Mode::from_raw_mode(stat.st_mode & 0o777) != mode {
+            let entry = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+            rustix::fs::chmod(entry, mode)?;
+        }
+        Ok(())
+    }
+}
+
+/// Binds a socket, which does not listen yet. The file is created with this mode, less the umask.
+fn bind_socket(path: &Path, mode: Mode) -> io::Result<OwnedFd> {
+    let socket = new_socket()?;
+    // The file takes the mode of the socket.
+    rustix::fs::fchmod(&socket, mode)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+fn new_socket() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let family = AddressFamily::UNIX;
+    Ok(rustix::net::socket_with(
+        family,
+        SocketType::STREAM,
+        flags,
+        None,
+    )?)
+}
+
+/// Connects without waiting. The stream is non-blocking.
+///
+/// # Errors
+/// `WouldBlock` when the listener's queue is full: it accepts no connection.
+pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = new_socket()?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
 }
 
 /// Removes a socket on which no process listens.
@@ -190,7 +247,7 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
     if !metadata.file_type().is_socket() {
         return Err(BindError::NotASocket(path.to_path_buf()));
     }
-    match UnixStream::connect(path) {
+    match connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path).map_err(failed)
         }
@@ -328,6 +385,52 @@ mod tests {
         std::fs::write(&path, "foreign").unwrap();
         second.unlink().unwrap();
         assert!(path.exists(), "a foreign file is left alone");
+    }
+
+    #[test]
+    fn a_file_put_in_the_sockets_place_keeps_its_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
+        let victim = directory.path().join("secret");
+        std::fs::write(&victim, "").unwrap();
+        std::fs::set_permissions(&victim, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let ordering = std::sync::atomic::Ordering::Relaxed;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // The owner of the directory: replaces each socket by a link as it appears.
+                while !over.load(ordering) {
+                    let is_socket = std::fs::symlink_metadata(&path)
+                        .is_ok_and(|found| found.file_type().is_socket());
+                    if is_socket && std::fs::remove_file(&path).is_ok() {
+                        // Another socket may be there by now.
+                        let _ = std::os::unix::fs::symlink(&victim, &path);
+                    }
+                    std::hint::spin_loop();
+                }
+            });
+            for _ in 0..2000 {
+                let _ = std::fs::remove_file(&path);
+                drop(Listener::bind(&path, 0o666, None));
+                assert_eq!(mode_of(&victim), 0o600);
+            }
+            over.store(true, ordering);
+        });
+    }
+
+    #[test]
+    fn a_full_queue_makes_no_client_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let queued = std::iter::from_fn(|| connect(&path).ok()).take(64);
+        let queued: Vec<UnixStream> = queued.collect();
+        assert!(queued.len() < 64);
+        let error = connect(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let error = Listener::bind(&path, 0o600, None).unwrap_err();
+        assert!(matches!(error, BindError::InUse(_)), "{error}");
     }
 
     #[test]

@@ -21,6 +21,18 @@ pub(crate) fn printable_lines(text: &str) -> String {
     escaped(text, &['\t', '\n'])
 }
 
+/// Escapes control characters in JSON, where serde escapes only some of them (`\u009b`).
+pub(crate) fn printable_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match is_control(c) && c != '\n' {
+            true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
 fn escaped(text: &str, kept: &[char]) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -42,6 +54,7 @@ mod tests {
         assert_eq!(printable("a\x1b[2Jb\n"), "a\\u{1b}[2Jb\\n");
         assert_eq!(printable("\u{9b}31m\r"), "\\u{9b}31m\\r");
         assert_eq!(printable("\tüber \\n 日本"), "\tüber \\n 日本");
+        assert_eq!(printable_json("\"\u{9b}\u{202e}ü\""), "\"\\u009b\\u202eü\"");
         assert_eq!(printable_lines("a\n\x1b\r"), "a\n\\u{1b}\\r");
     }
 

@@ -64,7 +64,7 @@ pub fn environment(uid: u32) -> Environment {
         uid,
         gid: uid,
         users: Rc::new(FewUsers),
-        open_as: |_, _, _, path| std::fs::File::open(path),
+        open_as: |_, _, _, path| fs::File::open(path),
     }
 }
 

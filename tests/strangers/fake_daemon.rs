@@ -1,6 +1,6 @@
 //! A daemon that lies: it answers requests as a test wants.
 
-use crate::support::{self, Output, PATIENCE, Terminal};
+use crate::support::{self, Output, PATIENCE};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -50,11 +50,6 @@ impl FakeDaemon {
         self.folder.path()
     }
 
-    /// The socket.
-    pub fn socket(&self) -> &Path {
-        &self.socket
-    }
-
     /// Waits for the next request with this method; returns its parameters.
     pub fn wait_request(&self, method: &str) -> Value {
         let requests = self.requests.lock().expect("one test uses it");
@@ -76,11 +71,6 @@ impl FakeDaemon {
     /// Runs `tm` without a terminal.
     pub fn tm(&self, arguments: &[&str]) -> Output {
         support::run(self.command(&[&["tm"], arguments].concat()))
-    }
-
-    /// Runs a command on a terminal.
-    pub fn terminal(&self, arguments: &[&str]) -> Terminal {
-        Terminal::spawn_command(&self.command(arguments), 24, 200)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Other users, and what they own.
 
-use crate::support::{self, Output};
+use crate::support;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::os::unix::process::CommandExt;
@@ -33,12 +33,7 @@ pub fn write_as(uid: u32, path: &Path, text: &str) -> PathBuf {
     path.to_path_buf()
 }
 
-/// Runs one of our binaries as a user, with this home.
-pub fn run_as(uid: u32, name: &str, home: &Path, arguments: &[&str]) -> Output {
-    support::run(command_as(uid, name, home, arguments))
-}
-
-/// The command of [`run_as`].
+/// One of our binaries as a user, with this home.
 pub fn command_as(uid: u32, name: &str, home: &Path, arguments: &[&str]) -> Command {
     let mut command = support::command(name, home);
     command.args(arguments).uid(uid).gid(uid);

@@ -18,6 +18,7 @@ use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::sys::tty;
+use crate::text::printable::printable;
 use crate::wire::{AttachParams, AttachReply, Call};
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -173,7 +174,7 @@ fn step_from(names: &[String], name: &str, step: isize) -> Option<String> {
 /// Reports the end, on the empty line that the restored terminal is left with.
 fn report_end(context: &Context, text: &str) {
     if !context.global.quiet {
-        let _ = writeln!(std::io::stderr(), "{text}");
+        let _ = writeln!(std::io::stderr(), "{}", printable(text));
     }
 }
 

@@ -5,6 +5,7 @@ use crate::client::context::Context;
 use crate::client::error::ClientError;
 use crate::client::ui::event_loop::{FdWatch, SignalSource, wait};
 use crate::client::ui::style::Paint;
+use crate::client::ui::style::with_colours;
 use crate::sys::tty;
 use crate::wire::{Call, PeekParams, PeekReply};
 use std::io::{self, Write};
@@ -48,12 +49,12 @@ pub(crate) fn history(
     let reply: PeekReply = context.connect()?.call(&call)?;
     let mut text = String::new();
     for line in &reply.history {
-        text.push_str(line);
+        text.push_str(&with_colours(line));
         text.push('\n');
     }
     if !reply.alternate_screen {
         for line in &reply.lines {
-            text.push_str(line);
+            text.push_str(&with_colours(line));
             text.push_str("\x1b[m\n");
         }
     }

@@ -10,6 +10,7 @@ use crate::client::error::ClientError;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::bracketed;
 use crate::text::plural::plural;
+use crate::text::printable::printable;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, PAYLOAD_MAX, RoleInfo};
 use signal_hook::consts::{SIGCONT, SIGTSTP, SIGWINCH};
 use std::io;
@@ -439,7 +440,7 @@ impl Session {
     /// Prints a notice about the process, on a line of its own.
     fn notice(&mut self, text: &str) {
         self.hide_hint();
-        let line = self.style.paint(Paint::Dim, text);
+        let line = self.style.paint(Paint::Dim, &printable(text));
         let start = self.screen.new_line();
         self.screen.queue(format!("{start}{line}\r\n").as_bytes());
         self.seen.notice_last = true;

@@ -40,6 +40,9 @@ pub(crate) struct Global {
     #[arg(long, global = true, display_order = 901)]
     #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) socket: Option<PathBuf>,
+    /// Also talk to a daemon of this user, not only to your own and root's
+    #[arg(long, global = true, display_order = 901, value_name = "USER")]
+    pub(crate) daemon_user: Option<String>,
     /// Print JSON (see docs/json.md)
     #[arg(long, global = true, display_order = 902)]
     pub(crate) json: bool,

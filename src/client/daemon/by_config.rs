@@ -11,16 +11,17 @@
 
 use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::paths;
+use crate::client::daemon::trust::Trust;
 use crate::client::error::{ClientError, MissingDaemon};
 use crate::config::{self, DaemonSettings, Environment};
-use crate::sys::lock::LockFile;
+use crate::sys::lock::{Holder, LockFile};
 use crate::sys::privileges::open_as;
 use crate::sys::runtime;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long each daemon of this user may take to answer `hello` during a scan.
-const SCAN_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const SCAN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A socket at which the config's daemon may listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ enum Origin {
     Link,
     /// The usual path in another user's directory. That user is trusted only if the daemon there
     /// is the process with root's lock.
-    Dropped { lock_holder: i32 },
+    Dropped { record: Holder },
     /// Any socket of this user: the daemon may have been started with `--socket`.
     Scan,
 }
@@ -59,13 +60,16 @@ enum Verification {
 /// # Errors
 /// `NotRunning` when there is none, `NoDaemon` when it lost its socket, `Failed` when the daemon
 /// of another config listens there.
-pub(crate) fn daemon_of(config: &Path) -> Result<DaemonConnection, ClientError> {
+pub(crate) fn daemon_of(config: &Path, trust: &Trust) -> Result<DaemonConnection, ClientError> {
     let canonical = paths::canonical(config)?;
     let loaded = config::load(&canonical, &Environment::current(open_as)).ok();
     let settings = loaded.map(|config| config.daemon).unwrap_or_default();
+    // Only root gets a user here, and only from a config that no stranger can change.
+    let user = settings.user.as_ref().map(|user| user.uid);
+    let trust = &user.map_or_else(|| trust.clone(), |uid| trust.clone().and(uid));
     let mut taken = None;
     for candidate in candidates(&settings, &canonical) {
-        match candidate.verify(&canonical)? {
+        match candidate.verify(&canonical, trust)? {
             Verification::Accepted(connection) => return Ok(*connection),
             Verification::Rejected => {}
             Verification::Taken(error) => taken = Some(error),
@@ -141,13 +145,13 @@ fn usual_sockets(settings: &DaemonSettings, canonical: &Path) -> Vec<PathBuf> {
 /// lock as root, so the lock names its pid.
 fn dropped(canonical: &Path) -> Vec<Candidate> {
     let usual = runtime::socket_path(&paths::own_runtime_dir(), canonical);
-    let Ok(Some(lock_holder)) = LockFile::holder(&runtime::lock_path(&usual)) else {
+    let Ok(Some(record)) = LockFile::holder(&runtime::lock_path(&usual)) else {
         return Vec::new();
     };
     let directories = paths::dropped_runtime_dirs().into_iter();
     let candidate = |directory: PathBuf| Candidate {
         socket: runtime::socket_path(&directory, canonical),
-        origin: Origin::Dropped { lock_holder },
+        origin: Origin::Dropped { record },
     };
     directories.map(candidate).collect()
 }
@@ -158,17 +162,26 @@ impl Candidate {
     /// # Errors
     /// When the socket is the config's own but cannot be used. A daemon that was only guessed is
     /// rejected instead.
-    fn verify(&self, canonical: &Path) -> Result<Verification, ClientError> {
+    fn verify(&self, canonical: &Path, trust: &Trust) -> Result<Verification, ClientError> {
         let guessed = matches!(self.origin, Origin::Dropped { .. } | Origin::Scan);
-        let mut connection = match DaemonConnection::open(&self.socket) {
+        let trust = match self.origin {
+            // Its pid is checked below, before it gets a request.
+            Origin::Dropped { record } => &trust.clone().and(record.uid),
+            _ => trust,
+        };
+        let mut connection = match DaemonConnection::open(&self.socket, trust) {
             Ok(connection) => connection,
             Err(ClientError::NotRunning(_)) => return Ok(Verification::Rejected),
+            // Another user may have made the usual directory first.
+            Err(ClientError::Denied(_)) if self.origin == Origin::Usual => {
+                return Ok(Verification::Rejected);
+            }
             Err(_) if guessed => return Ok(Verification::Rejected),
             Err(error) => return Err(error),
         };
         let accepted = match self.origin {
             Origin::Usual => true,
-            Origin::Dropped { lock_holder } => connection.peer_pid() == Some(lock_holder),
+            Origin::Dropped { record } => connection.peer_pid() == Some(record.pid),
             Origin::Scan => connection
                 .hello_within(SCAN_TIMEOUT)
                 .is_ok_and(|hello| Path::new(&hello.config) == canonical),
@@ -198,7 +211,7 @@ fn not_running(config: &Path, settings: &DaemonSettings, canonical: &Path) -> Cl
     let named = settings.socket.clone();
     // The lock beside `daemon.socket` is not looked at: it may belong to another config.
     for socket in &usual {
-        if let Ok(Some(pid)) = LockFile::holder(&runtime::lock_path(socket)) {
+        if let Ok(Some(Holder { pid, .. })) = LockFile::holder(&runtime::lock_path(socket)) {
             let lost = match std::fs::read_link(socket) {
                 Ok(target) => target,
                 Err(_) => named.clone().unwrap_or_else(|| socket.clone()),
@@ -248,7 +261,9 @@ mod tests {
                 socket: PathBuf::from("/nonexistent/a.sock"),
                 origin,
             };
-            let found = candidate.verify(Path::new("/a.yaml")).expect("no error");
+            let found = candidate
+                .verify(Path::new("/a.yaml"), &Trust::own())
+                .expect("no error");
             assert!(matches!(found, Verification::Rejected), "{candidate:?}");
         }
     }

@@ -1,7 +1,9 @@
 //! A connection to a daemon: calls, replies and notifications.
 
 use crate::client::daemon::signal_guard::SignalGuard;
-use crate::client::error::{ClientError, MissingDaemon};
+use crate::client::daemon::trust::Trust;
+use crate::client::error::ClientError;
+use crate::client::ui::event_loop::{FdWatch, wait};
 use crate::client::ui::stdout_watch::{Waited, await_daemon, can_be_watched, is_timeout};
 use crate::wire::{
     Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL, RpcError,
@@ -10,16 +12,25 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest reply that a client accepts, in bytes: the status of many thousands of processes.
-const REPLY_MAX: usize = 256 * 1024 * 1024;
+const REPLY_MAX: usize = 32 * 1024 * 1024;
 
 /// A daemon that does not answer `hello` within this time counts as hung.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest wait for a reply that the daemon can give at once.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How much longer than its own timeout a request may take.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a daemon may be silent before it is asked whether it still responds. After the same
+/// time without any answer it counts as hung.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// An open connection, not yet switched to frames.
 #[derive(Debug)]
@@ -37,26 +48,11 @@ impl DaemonConnection {
     /// Connects to the daemon at this socket.
     ///
     /// # Errors
-    /// `NotRunning` when no daemon listens there, `Denied` when the caller may not connect.
-    pub(crate) fn open(path: &Path) -> Result<DaemonConnection, ClientError> {
-        let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
-                ClientError::NotRunning(MissingDaemon {
-                    socket: path.to_path_buf(),
-                    config: None,
-                })
-            }
-            ErrorKind::PermissionDenied => {
-                let reason = match is_socket(path) {
-                    Some(true) => " (the daemon belongs to another user)",
-                    Some(false) => " (it is not a socket)",
-                    None => "",
-                };
-                let path = path.display();
-                ClientError::Denied(format!("{path}: permission denied{reason}"))
-            }
-            _ => ClientError::NoDaemon(format!("{}: {error}", path.display())),
-        })?;
+    /// As for [`Trust::connect`].
+    pub(crate) fn open(path: &Path, trust: &Trust) -> Result<DaemonConnection, ClientError> {
+        let stream = trust.connect(path)?;
+        // Without the timeout a write only waits longer.
+        let _ = stream.set_write_timeout(Some(HELLO_TIMEOUT));
         Ok(DaemonConnection {
             stream,
             path: path.to_path_buf(),
@@ -78,6 +74,12 @@ impl DaemonConnection {
         peer.ok().map(|peer| peer.pid)
     }
 
+    /// The user of the daemon, according to the kernel.
+    pub(crate) fn peer_uid(&self) -> Option<u32> {
+        let peer = crate::sys::socket::peer(self.stream.as_fd());
+        peer.ok().map(|peer| peer.uid)
+    }
+
     /// The daemon's answer to `hello`. It is asked once.
     ///
     /// # Errors
@@ -94,14 +96,9 @@ impl DaemonConnection {
         if let Some(hello) = &self.hello {
             return Ok(hello.clone());
         }
-        let params = HelloParams {
-            protocol: PROTOCOL,
-            client: format!("tm {}", env!("CARGO_PKG_VERSION")),
-        };
-        // Without the timeout the read only waits longer.
-        let _ = self.stream.set_read_timeout(Some(patience));
-        let reply: HelloReply = parse(self.exchange(&Call::Hello(params))?)?;
-        let _ = self.stream.set_read_timeout(None);
+        let until = Instant::now() + patience;
+        let value = self.exchange(&Call::Hello(hello_params()), Deadline::At(until))?;
+        let reply: HelloReply = parse(value)?;
         check_protocol(&reply)?;
         self.hello = Some(reply.clone());
         Ok(reply)
@@ -121,7 +118,7 @@ impl DaemonConnection {
     /// As for [`DaemonConnection::call`].
     pub(crate) fn call_value(&mut self, call: &Call) -> Result<Value, ClientError> {
         self.hello()?;
-        self.exchange(call)
+        self.exchange(call, Deadline::of(call))
     }
 
     /// Waits for the next notification: its method and parameters. `None` at the end.
@@ -130,7 +127,7 @@ impl DaemonConnection {
     /// `Protocol` when the peer sends an invalid message.
     pub(crate) fn next_notification(&mut self) -> Result<Option<(String, Value)>, ClientError> {
         loop {
-            match self.next_message() {
+            match self.next_message(None) {
                 Ok(Message::Request { method, params, .. }) => return Ok(Some((method, params))),
                 Ok(Message::Answer { .. }) => {}
                 Err(ClientError::Disconnected) => return Ok(None),
@@ -182,36 +179,75 @@ impl DaemonConnection {
         (id, request)
     }
 
-    fn exchange(&mut self, call: &Call) -> Result<Value, ClientError> {
+    fn exchange(&mut self, call: &Call, deadline: Deadline) -> Result<Value, ClientError> {
         let (id, request) = self.request(call);
         // A daemon that refuses a client may close before it reads. Its reply gives the reason.
         let sent = self.stream.write_all(&request.to_line());
+        let responsive = deadline == Deadline::Responsive;
+        let mut until = deadline.first();
+        let mut asked = false;
         loop {
-            match self.next_message() {
+            match self.next_message(Some(until)) {
+                // A reply without an id means that the daemon could not parse the request.
                 Ok(Message::Answer {
                     id: answered,
                     outcome,
-                }) => {
-                    // A reply without an id means that the daemon could not parse the request.
-                    if answered.is_none() || answered.as_ref() == Some(&id) {
-                        return outcome.map_err(ClientError::Rpc);
-                    }
+                }) if answered.is_none() || answered.as_ref() == Some(&id) => {
+                    return outcome.map_err(ClientError::Rpc);
                 }
-                Ok(Message::Request { .. }) => {}
+                Ok(_) if responsive => {
+                    asked = false;
+                    until = deadline.first();
+                }
+                Ok(_) => {}
+                Err(ClientError::NoDaemon(_)) if responsive && !asked => {
+                    asked = true;
+                    until = deadline.first();
+                    self.ask_for_a_sign()?;
+                }
                 Err(error) => return Err(sent.err().map_or(error, |_| ClientError::Disconnected)),
             }
         }
     }
 
-    fn next_message(&mut self) -> Result<Message, ClientError> {
+    /// Asks a silent daemon for something that it answers at once.
+    fn ask_for_a_sign(&mut self) -> Result<(), ClientError> {
+        let (_, request) = self.request(&Call::Hello(hello_params()));
+        let sent = self.stream.write_all(&request.to_line());
+        sent.map_err(|_| self.hung())
+    }
+
+    fn hung(&self) -> ClientError {
+        let path = self.path.display();
+        ClientError::NoDaemon(format!("{path}: the daemon does not respond"))
+    }
+
+    fn next_message(&mut self, until: Option<Instant>) -> Result<Message, ClientError> {
         loop {
             if let Some(message) = self.buffered_message()? {
                 return Ok(message);
             }
-            if self.watches_output && await_daemon(&self.stream, None) == Waited::Closed {
-                return Err(ClientError::OutputClosed);
-            }
+            self.await_bytes(until)?;
             self.receive()?;
+        }
+    }
+
+    fn await_bytes(&self, until: Option<Instant>) -> Result<(), ClientError> {
+        let waited = match (self.watches_output, until) {
+            (true, _) => {
+                let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                await_daemon(&self.stream, left)
+            }
+            (false, Some(_)) => match wait([FdWatch::readable(&self.stream)], until) {
+                Ok([daemon]) if !daemon.is_readable() => Waited::Idle,
+                _ => Waited::Readable,
+            },
+            (false, None) => Waited::Readable,
+        };
+        match waited {
+            Waited::Readable => Ok(()),
+            Waited::Idle => Err(self.hung()),
+            Waited::Closed => Err(ClientError::OutputClosed),
         }
     }
 
@@ -240,12 +276,7 @@ impl DaemonConnection {
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
-            Err(error) if is_timeout(error.kind()) => {
-                let path = self.path.display();
-                Err(ClientError::NoDaemon(format!(
-                    "{path}: the daemon does not respond"
-                )))
-            }
+            Err(error) if is_timeout(error.kind()) => Err(self.hung()),
             Err(_) => Err(ClientError::Disconnected),
         }
     }
@@ -288,6 +319,42 @@ impl DaemonConnection {
     }
 }
 
+/// How long to wait for a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deadline {
+    At(Instant),
+    /// As long as the daemon responds: it waits for processes itself.
+    Responsive,
+}
+
+impl Deadline {
+    fn of(call: &Call) -> Deadline {
+        let timeout = match call {
+            Call::Start(params) | Call::Stop(params) | Call::Restart(params) => params.timeout_s,
+            Call::Wait(params) => params.timeout_s,
+            Call::Shutdown(_) => None,
+            _ => return Deadline::At(Instant::now() + REPLY_TIMEOUT),
+        };
+        let timeout = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout + GRACE));
+        end.map_or(Deadline::Responsive, Deadline::At)
+    }
+
+    fn first(self) -> Instant {
+        match self {
+            Deadline::At(until) => until,
+            Deadline::Responsive => Instant::now() + SILENCE,
+        }
+    }
+}
+
+fn hello_params() -> HelloParams {
+    HelloParams {
+        protocol: PROTOCOL,
+        client: format!("tm {}", env!("CARGO_PKG_VERSION")),
+    }
+}
+
 impl AsFd for DaemonConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
@@ -324,12 +391,6 @@ fn check_protocol(reply: &HelloReply) -> Result<(), ClientError> {
     )))
 }
 
-/// Whether a path is a socket, if it can be examined.
-fn is_socket(path: &Path) -> Option<bool> {
-    let metadata = path.metadata().ok()?;
-    Some(metadata.file_type().is_socket())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,10 +399,10 @@ mod tests {
     fn a_missing_daemon_is_no_denied_one() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("none.sock");
-        let error = DaemonConnection::open(&path).expect_err("nothing is there");
+        let error = DaemonConnection::open(&path, &Trust::own()).expect_err("nothing is there");
         assert!(matches!(error, ClientError::NotRunning(_)), "{error}");
         std::fs::write(&path, "").expect("writable");
-        let error = DaemonConnection::open(&path).expect_err("no socket");
+        let error = DaemonConnection::open(&path, &Trust::own()).expect_err("no socket");
         assert_eq!(error.exit_code(), 4, "{error}");
     }
 

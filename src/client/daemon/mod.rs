@@ -7,3 +7,4 @@ pub(crate) mod lifecycle;
 pub(crate) mod paths;
 pub(crate) mod select;
 pub(crate) mod signal_guard;
+pub(crate) mod trust;

@@ -1,7 +1,9 @@
 //! Where the sockets of daemons, the config and the client's own state are.
 
+use crate::client::daemon::trust::ForeignFile;
 use crate::client::error::ClientError;
 use crate::config::{self, Environment};
+use crate::sys::lock::{Holder, LockFile};
 use crate::sys::privileges::open_as;
 use crate::sys::runtime;
 use std::env;
@@ -17,10 +19,14 @@ pub(crate) fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientErro
     let here = env::current_dir().map_err(|error| {
         ClientError::Failed(format!("cannot read the current directory: {error}"))
     })?;
-    config::find(explicit, &here, &Environment::current(open_as)).map_err(|error| {
+    let found = config::find(explicit, &here, &Environment::current(open_as)).map_err(|error| {
         let texts = error.diagnostics.iter().map(ToString::to_string);
         ClientError::Failed(texts.collect::<Vec<_>>().join("\n"))
-    })
+    })?;
+    match ForeignFile::of(&found).filter(|_| explicit.is_none()) {
+        Some(foreign) => Err(ClientError::Denied(foreign.text())),
+        None => Ok(found),
+    }
 }
 
 /// The path by which the daemon knows its config. The file may have been removed since the daemon
@@ -47,7 +53,20 @@ pub(crate) fn project_files() -> Vec<PathBuf> {
         return Vec::new();
     };
     let files = here.ancestors().map(|above| above.join(config::FILE_NAME));
-    files.filter(|file| file.is_file()).collect()
+    let files = files.filter(|file| file.is_file());
+    files
+        .filter(|file| ForeignFile::of(file).is_none())
+        .collect()
+}
+
+/// The project files that [`project_files`] leaves out: other users could lead the client to a
+/// daemon of theirs.
+pub(crate) fn ignored_projects() -> Vec<ForeignFile> {
+    let Ok(here) = env::current_dir() else {
+        return Vec::new();
+    };
+    let files = here.ancestors().map(|above| above.join(config::FILE_NAME));
+    files.filter_map(|file| ForeignFile::of(&file)).collect()
 }
 
 /// The directory in which this user's daemons listen by default.
@@ -78,6 +97,18 @@ pub(crate) fn dropped_runtime_dirs() -> Vec<PathBuf> {
         uid.is_some_and(|uid| uid.parse().ok() == owner.ok())
     });
     dropped.map(|entry| entry.path()).collect()
+}
+
+/// For root: the daemons that dropped root, as root noted them before they did.
+pub(crate) fn records_of_dropped() -> Vec<Holder> {
+    let folder = own_runtime_dir();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let locks = entries.map(|entry| entry.path());
+    locks
+        .filter(|path| path.extension().is_some_and(|suffix| suffix == "lock"))
+        .filter_map(|path| LockFile::holder(&path).ok().flatten())
+        .filter(|record| record.uid != effective_uid())
+        .collect()
 }
 
 /// The sockets in these directories, each once: a link counts as its target.

@@ -1,12 +1,18 @@
 //! The daemon that the flags, the environment and the current directory select.
 
 use crate::client::cli::command::Global;
+use crate::client::daemon::by_config::{self, SCAN_TIMEOUT};
 use crate::client::daemon::daemon_connection::DaemonConnection;
-use crate::client::daemon::{by_config, paths};
+use crate::client::daemon::paths;
+use crate::client::daemon::trust::{ForeignFile, Trust};
 use crate::client::error::ClientError;
+use crate::sys::lock::Holder;
 use crate::wire::HelloReply;
 use std::env;
 use std::path::{Path, PathBuf};
+
+/// How many daemons are asked at the same time.
+const SCAN_THREADS: usize = 256;
 
 /// A daemon that answered.
 #[derive(Debug)]
@@ -59,13 +65,32 @@ enum Selector {
 /// When there is none, when there are several, or when the daemon is so unlikely to be the
 /// intended one that a verb with this impact must not touch it.
 pub(crate) fn connect(global: &Global, impact: Impact) -> Result<Selected, ClientError> {
+    let trust = Trust::from_option(global.daemon_user.as_deref())?;
+    let ignored = match is_named(global) {
+        true => None,
+        false => paths::ignored_projects().first().map(ForeignFile::text),
+    };
     for selector in selectors(global) {
-        match selector.select(impact) {
+        match selector.select(impact, &trust) {
             Err(ClientError::NotRunning(_)) if matches!(selector, Selector::Project(_)) => {}
-            selected => return selected,
+            Err(ClientError::NoDaemon(text)) => return Err(no_daemon_but(text, ignored)),
+            Ok(mut selected) => {
+                let texts = [ignored, selected.warning].into_iter().flatten();
+                let texts: Vec<String> = texts.collect();
+                selected.warning = (!texts.is_empty()).then(|| texts.join("\n"));
+                return Ok(selected);
+            }
+            error => return error,
         }
     }
-    Err(ClientError::NoDaemon(no_daemon()))
+    Err(no_daemon_but(no_daemon(), ignored))
+}
+
+fn no_daemon_but(text: String, ignored: Option<String>) -> ClientError {
+    ClientError::NoDaemon(match ignored {
+        Some(ignored) => format!("{text}\n{ignored}"),
+        None => text,
+    })
 }
 
 /// The ways that apply, in order. Explicit names exclude the search.
@@ -86,11 +111,11 @@ fn selectors(global: &Global) -> Vec<Selector> {
 }
 
 impl Selector {
-    fn select(&self, impact: Impact) -> Result<Selected, ClientError> {
+    fn select(&self, impact: Impact, trust: &Trust) -> Result<Selected, ClientError> {
         let (connection, warning) = match self {
-            Selector::Socket(socket) => (DaemonConnection::open(socket)?, None),
+            Selector::Socket(socket) => (DaemonConnection::open(socket, trust)?, None),
             Selector::Variable { socket, config } => {
-                let mut connection = DaemonConnection::open(socket)?;
+                let mut connection = DaemonConnection::open(socket, trust)?;
                 let warning = match config {
                     Some(config) => check_variable(impact, &mut connection, config)?,
                     None => None,
@@ -98,12 +123,12 @@ impl Selector {
                 (connection, warning)
             }
             Selector::Config(config) | Selector::Project(config) => {
-                (by_config::daemon_of(config)?, None)
+                (by_config::daemon_of(config, trust)?, None)
             }
             Selector::Only => {
-                let only = only_running()?;
+                let only = only_running(trust)?;
                 let warning = check_unrelated(impact, &only.hello.config)?;
-                (DaemonConnection::open(&only.socket)?, warning)
+                (DaemonConnection::open(&only.socket, trust)?, warning)
             }
         };
         Ok(Selected {
@@ -119,25 +144,56 @@ pub(crate) fn is_named(global: &Global) -> bool {
 }
 
 /// Every daemon of this user that answers, by socket. For root also those that dropped root.
-pub(crate) fn running() -> Vec<RunningDaemon> {
-    let mut directories = paths::own_runtime_dirs();
-    directories.extend(paths::dropped_runtime_dirs());
-    running_in(&directories)
+pub(crate) fn running(trust: &Trust) -> Vec<RunningDaemon> {
+    let mut found = running_in(&paths::own_runtime_dirs(), trust, None);
+    let records = paths::records_of_dropped();
+    let users = records.iter().map(|record| record.uid);
+    let trust = users.fold(trust.clone(), Trust::and);
+    found.extend(running_in(
+        &paths::dropped_runtime_dirs(),
+        &trust,
+        Some(&records),
+    ));
+    found
 }
 
-fn running_in(directories: &[PathBuf]) -> Vec<RunningDaemon> {
-    let sockets = paths::sockets_of(directories).into_iter();
-    let hello = |socket: PathBuf| {
-        let mut connection = DaemonConnection::open(&socket).ok()?;
-        let hello = connection.hello().ok()?;
-        Some(RunningDaemon { socket, hello })
+/// Asks all daemons at the same time. With records, only those whose pid is in one of them.
+fn running_in(
+    directories: &[PathBuf],
+    trust: &Trust,
+    records: Option<&[Holder]>,
+) -> Vec<RunningDaemon> {
+    let sockets = paths::sockets_of(directories);
+    let hello = |socket: &Path| {
+        let mut connection = DaemonConnection::open(socket, trust).ok()?;
+        let pid = connection.peer_pid();
+        let known = |records: &[Holder]| records.iter().any(|record| Some(record.pid) == pid);
+        if !records.is_none_or(known) {
+            return None;
+        }
+        let hello = connection.hello_within(SCAN_TIMEOUT).ok()?;
+        Some(RunningDaemon {
+            socket: socket.to_path_buf(),
+            hello,
+        })
     };
-    sockets.filter_map(hello).collect()
+    let mut found = Vec::new();
+    for some in sockets.chunks(SCAN_THREADS) {
+        std::thread::scope(|scope| {
+            let asked: Vec<_> = some
+                .iter()
+                .map(|socket| scope.spawn(|| hello(socket)))
+                .collect();
+            let answers = asked.into_iter().map(|thread| thread.join().ok().flatten());
+            found.extend(answers.flatten());
+        });
+    }
+    found
 }
 
 /// Daemons of other users are left out: a directory in /tmp does not prove that they were root's.
-fn only_running() -> Result<RunningDaemon, ClientError> {
-    let mut running = running_in(&paths::own_runtime_dirs());
+fn only_running(trust: &Trust) -> Result<RunningDaemon, ClientError> {
+    let mut running = running_in(&paths::own_runtime_dirs(), trust, None);
     match running.len() {
         0 => Err(ClientError::NoDaemon(no_daemon())),
         1 => Ok(running.remove(0)),

@@ -15,6 +15,7 @@ use crate::client::ui::style::{Paint, Style};
 use crate::client::verbs::events::event_line;
 use crate::client::{finish, run_verb};
 use crate::sys::io as sys_io;
+use crate::sys::runtime;
 use crate::wire::{Call, EventsParams};
 use clap::{CommandFactory, Parser};
 use rustyline::completion::Completer;
@@ -28,7 +29,7 @@ use serde_json::Value;
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -201,18 +202,17 @@ fn print_banner(context: &Context) {
 /// The history file in the state directory. Both are created if they are missing.
 fn history_file() -> Option<PathBuf> {
     let directory = paths::state_dir();
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&directory)
-        .ok()?;
+    // In a directory of another user, the file could be a link to any other.
+    runtime::prepare_state_dir(&directory).ok()?;
     let file = directory.join("history");
     let open = std::fs::OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(&file);
-    open.ok().map(|_| file)
+    let is_file = open.ok()?.metadata().ok()?.is_file();
+    is_file.then_some(file)
 }
 
 type ShellEditor = Editor<ShellHelper, DefaultHistory>;
@@ -258,7 +258,7 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
         while let Ok(Some((_, params))) = events.next_notification() {
             if let Ok(event) = parse(params)
                 && printer
-                    .print(format!("{}\n", event_line(style, &event)))
+                    .print(style.safe(&format!("{}\n", event_line(style, &event))))
                     .is_err()
             {
                 return;

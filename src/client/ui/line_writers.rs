@@ -4,8 +4,9 @@
 //! Pure.
 
 use crate::client::ui::gap_filter::LINE_MAX;
-use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::style::{Paint, Style, with_colours};
 use crate::client::ui::table::{display_width, pad};
+use crate::text::printable::{printable, printable_json};
 use crate::text::strip::{Keep, Strip};
 use crate::text::timestamp::rfc3339;
 use crate::wire::LogLine;
@@ -118,6 +119,7 @@ impl Writer {
     pub(crate) fn gap(&mut self, process: &str, skipped: u64, out: &mut Vec<u8>) {
         if let Writer::Json(_) = self {
             let gap = serde_json::json!({"process": process, "skipped": skipped});
+            let gap = printable_json(&gap.to_string());
             out.extend_from_slice(format!("{gap}\n").as_bytes());
         } else {
             self.notice(process, &format!("[{skipped} bytes skipped]"), out);
@@ -216,7 +218,7 @@ impl VerbatimWriter {
 
     fn notice(&mut self, text: &str, out: &mut Vec<u8>) {
         self.close(out);
-        let text = self.style.paint(Paint::Dim, text);
+        let text = self.style.paint(Paint::Dim, &printable(text));
         out.extend_from_slice(format!("{text}\n").as_bytes());
     }
 
@@ -244,6 +246,7 @@ impl Labels {
         if !self.prefixed {
             return String::new();
         }
+        let process = &printable(process);
         let known = self.names.iter().position(|name| name == process);
         let index = known.unwrap_or_else(|| {
             self.names.push(process.to_string());
@@ -328,9 +331,9 @@ impl LineWriter {
         let finished = held.bytes.ends_with(b"\n");
         let text = held.bytes.strip_suffix(b"\n").unwrap_or(&held.bytes);
         if self.strip {
-            let text = last_version(text);
-            out.extend_from_slice(text);
-            if text.contains(&0x1b) {
+            let text = with_colours(&String::from_utf8_lossy(last_version(text)));
+            out.extend_from_slice(text.as_bytes());
+            if text.contains('\x1b') {
                 out.extend_from_slice(b"\x1b[0m");
             }
         } else {
@@ -354,7 +357,7 @@ impl LineWriter {
     fn notice(&mut self, process: &str, text: &str, out: &mut Vec<u8>) {
         self.close(out);
         let label = self.labels.label(process);
-        let text = self.labels.style.paint(Paint::Dim, text);
+        let text = self.labels.style.paint(Paint::Dim, &printable(text));
         out.extend_from_slice(format!("{label}{text}\n").as_bytes());
     }
 
@@ -396,7 +399,8 @@ impl JsonWriter {
             text: String::from_utf8_lossy(text).into_owned(),
         };
         // Strings always convert to JSON.
-        out.extend(serde_json::to_vec(&line).unwrap_or_default());
+        let json = serde_json::to_string(&line).unwrap_or_default();
+        out.extend(printable_json(&json).into_bytes());
         out.push(b'\n');
         true
     }

@@ -5,6 +5,7 @@ use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::error::ClientError;
 use crate::client::ui::event_loop::{FdWatch, SignalSource, wait};
 use crate::client::ui::fatal_signals::deadly;
+use crate::client::ui::style::Style;
 use crate::sys::tty;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -55,9 +56,10 @@ impl LiveView {
     /// # Errors
     /// When the output is closed.
     pub(crate) fn draw(&self, lines: &[String]) -> Result<(), ClientError> {
+        let style = Style::stdout();
         let mut text = "\x1b[H".to_string();
         for line in lines {
-            text.push_str(line);
+            text.push_str(&style.safe(line));
             text.push_str("\x1b[K\r\n");
         }
         text.push_str("\x1b[J");

@@ -1,5 +1,6 @@
 //! Colours. They are used on a terminal, unless NO_COLOR is set or TERM is `dumb`.
 
+use crate::text::printable::is_control;
 use crate::wire::ProcessState;
 use std::io::IsTerminal;
 
@@ -32,6 +33,15 @@ pub(crate) enum Paint {
 /// that are invisible on black or white.
 const SOURCES: [&str; 10] = ["36", "33", "32", "35", "34", "96", "93", "92", "95", "94"];
 
+/// The colours of [`Style::paint`], and their end.
+const CODES: [&str; 17] = [
+    "0", "1", "2", "31", "32", "33", "36", SOURCES[0], SOURCES[1], SOURCES[2], SOURCES[3],
+    SOURCES[4], SOURCES[5], SOURCES[6], SOURCES[7], SOURCES[8], SOURCES[9],
+];
+
+/// The longest parameters of a colour sequence.
+const PARAMETERS_MAX: usize = 64;
+
 impl Style {
     /// Returns the style for standard output.
     pub(crate) fn stdout() -> Style {
@@ -62,6 +72,13 @@ impl Style {
         format!("\x1b[{}m{text}\x1b[0m", code(paint))
     }
 
+    /// Returns lines that are safe to print: of all control characters only newlines, tabs and the
+    /// colours of [`Style::paint`] are left as they are. Everything that the client prints as text
+    /// goes through here.
+    pub(crate) fn safe(self, text: &str) -> String {
+        escape(text, |sequence| self.coloured && CODES.contains(&sequence))
+    }
+
     /// Returns the name of a state, painted.
     pub(crate) fn state(self, state: &ProcessState) -> String {
         self.paint(state_paint(state), state.as_str())
@@ -90,6 +107,42 @@ pub(crate) fn state_paint(state: &ProcessState) -> Paint {
     }
 }
 
+/// Returns lines in which all colours are left, and no other sequence. For text that a process has
+/// painted.
+pub(crate) fn with_colours(text: &str) -> String {
+    escape(text, |_| true)
+}
+
+/// Escapes control characters except newlines, tabs, and colour sequences whose parameters are
+/// accepted.
+fn escape(text: &str, keeps: impl Fn(&str) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| is_control(c) && c != '\n' && c != '\t') {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        rest = from;
+        if let Some(parameters) = colour_at_start(rest).filter(|found| keeps(found)) {
+            let (sequence, behind) = rest.split_at(parameters.len() + 3);
+            out.push_str(sequence);
+            rest = behind;
+        } else if let Some(control) = rest.chars().next() {
+            out.extend(control.escape_default());
+            rest = &rest[control.len_utf8()..];
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Returns the parameters of the colour sequence (SGR) with which a text begins.
+fn colour_at_start(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix("\x1b[")?;
+    let end = inner.find(|c: char| !c.is_ascii_digit() && !";:".contains(c))?;
+    let (parameters, behind) = inner.split_at(end);
+    (behind.starts_with('m') && parameters.len() <= PARAMETERS_MAX).then_some(parameters)
+}
+
 fn code(paint: Paint) -> &'static str {
     match paint {
         Paint::Bold => "1",
@@ -105,6 +158,26 @@ fn code(paint: Paint) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_own_colours_pass() {
+        let style = Style::coloured();
+        let red = style.paint(Paint::Red, "x");
+        assert_eq!(style.safe(&red), red);
+        assert_eq!(Style::plain().safe(&red), "\\u{1b}[31mx\\u{1b}[0m");
+        assert_eq!(
+            style.safe("\x1b[2Ja\x1b]0;t\x07\n"),
+            "\\u{1b}[2Ja\\u{1b}]0;t\\u{7}\n"
+        );
+        assert_eq!(
+            style.safe("\x1b[8m\u{9b}m\r\x1b["),
+            "\\u{1b}[8m\\u{9b}m\\r\\u{1b}["
+        );
+        assert_eq!(
+            with_colours("\x1b[38;5;1ma\x1b[1A"),
+            "\x1b[38;5;1ma\\u{1b}[1A"
+        );
+    }
 
     #[test]
     fn plain_is_plain() {

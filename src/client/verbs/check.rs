@@ -6,6 +6,7 @@ use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
 use crate::config::{self, Config, Environment};
 use crate::sys::privileges::open_as;
+use crate::text::printable::printable_lines;
 use serde_json::json;
 
 /// Runs the verb: the same as `tmd --check`.
@@ -36,7 +37,7 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Result<i32, ClientErro
     if context.global.json {
         context.print_json(&json!({"ok": sound, "diagnostics": diagnostics}))?;
     } else if !diagnostics.is_empty() {
-        eprintln!("{}", config::render(&diagnostics));
+        eprintln!("{}", printable_lines(&config::render(&diagnostics)));
     }
     if let Some(verdict) = verdict.filter(|_| !context.global.json && !context.global.quiet) {
         context.print_lines(&[verdict])?;

@@ -12,7 +12,7 @@ use serde_json::json;
 /// # Errors
 /// Of the output; `NoDaemon` silently when none runs.
 pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
-    let running = select::running();
+    let running = select::running(&context.trust()?);
     if context.global.json {
         let object = |daemon: &RunningDaemon| {
             json!({"pid": daemon.hello.pid, "config": daemon.hello.config,

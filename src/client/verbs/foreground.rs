@@ -390,6 +390,7 @@ impl Follower<'_> {
             }
         };
         self.live_line = true;
+        let line = self.context.style.safe(&line);
         write_stdout(format!("\r\x1b[K{line}").as_bytes())
     }
 

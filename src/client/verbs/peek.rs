@@ -1,9 +1,9 @@
 //! `peek`: a process's screen as text.
 
 use crate::client::cli::command::PeekArgs;
-use crate::client::context::Context;
+use crate::client::context::{Context, write_stdout};
 use crate::client::error::{ClientError, exit};
-use crate::text::printable::printable;
+use crate::client::ui::style::with_colours;
 use crate::wire::{Call, PeekParams, PeekReply};
 
 /// Runs the verb.
@@ -23,12 +23,16 @@ pub(crate) fn run(context: &Context, args: &PeekArgs) -> Result<i32, ClientError
             .rposition(|line| !line.is_empty())
             .map_or(0, |at| at + 1);
         let lines = &reply.lines[..last];
-        if args.ansi {
-            lines.to_vec()
-        } else {
-            lines.iter().map(|line| printable(line)).collect()
-        }
+        lines.to_vec()
     };
-    let _: PeekReply = context.ask(&call, render)?;
+    if !args.ansi || context.global.json {
+        let _: PeekReply = context.ask(&call, render)?;
+        return Ok(exit::DONE);
+    }
+    let reply: PeekReply = context.connect()?.call(&call)?;
+    // The colours are those of the process.
+    let lines = render(&reply).into_iter();
+    let text: String = lines.map(|line| with_colours(&line) + "\n").collect();
+    write_stdout(text.as_bytes())?;
     Ok(exit::DONE)
 }

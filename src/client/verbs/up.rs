@@ -13,6 +13,7 @@ use crate::config::{self, Autostart, Config, Environment};
 use crate::sys::pidfd;
 use crate::sys::privileges::open_as;
 use crate::text::plural::plural;
+use crate::text::printable::printable_lines;
 use crate::wire::{
     ActParams, ActReply, Call, EventsParams, ProcessStatus, ReloadParams, ShutdownParams,
 };
@@ -45,6 +46,8 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
         }
     };
     context.global.socket = Some(connection.path().to_path_buf());
+    // Its user was trusted for a reason that the path alone does not give.
+    context.global.daemon_user = connection.peer_uid().map(|uid| uid.to_string());
     drop(connection);
     // Use this daemon, not that of the control shell. The foreground handles signals itself.
     let shell = context.shell.take().filter(|_| args.detach);
@@ -65,9 +68,13 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
 
 /// Connects to the daemon of this config, at `--socket` if that is given.
 fn find_daemon(context: &Context, config: &Config) -> Result<DaemonConnection, ClientError> {
+    let trust = context.trust()?;
     match &context.global.socket {
-        Some(socket) => by_config::verify_config(DaemonConnection::open(socket)?, &config.path),
-        None => by_config::daemon_of(&config.path),
+        Some(socket) => {
+            let connection = DaemonConnection::open(socket, &trust)?;
+            by_config::verify_config(connection, &config.path)
+        }
+        None => by_config::daemon_of(&config.path, &trust),
     }
 }
 
@@ -129,7 +136,7 @@ fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
         }
         Err(error) if context.global.json => Err(ClientError::Failed(error.to_string())),
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", printable_lines(&error.to_string()));
             Err(ClientError::AlreadyReported(exit::FAILED))
         }
     }

@@ -76,7 +76,7 @@ impl Instance {
     fn rebind(&mut self, settings: &DaemonSettings, poller: &mut Poller) -> Result<(), String> {
         let path = self.path().to_path_buf();
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-            sys::runtime::prepare_dir(folder).map_err(|error| error.to_string())?;
+            make_folder(folder)?;
         }
         let listener = Listener::bind(&path, settings.socket_mode, settings.socket_group)
             .map_err(|error| format!("cannot bind it again: {error}"))?;
@@ -111,19 +111,23 @@ pub(crate) struct InstanceLock {
 }
 
 impl InstanceLock {
-    /// Takes root's lock of the config, before root is given up: a second daemon for this config
-    /// finds it there.
+    /// Notes this process in root's lock of the config, before root is given up: a second daemon
+    /// for this config, and root's client, find it there. The lock itself is not kept.
     ///
     /// # Errors
     /// When another daemon holds it.
-    pub(crate) fn lock_as_root(
-        options: &DaemonOptions,
-        config: &Config,
-    ) -> Result<Option<LockFile>, String> {
+    pub(crate) fn note_as_root(options: &DaemonOptions, config: &Config) -> Result<(), String> {
         if options.socket.is_some() {
-            return Ok(None);
+            return Ok(());
         }
-        lock_if_possible(&default_path(config, false), config)
+        let default = default_path(config, false);
+        match lock_if_possible(&default, config)?.map(LockFile::into_record) {
+            Some(Err(error)) => {
+                let path = sys::runtime::lock_path(&default);
+                Err(format!("tmd: {}", sys::path_error(&path, &error)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes the locks: that of the config, then that of the socket it names.
@@ -134,11 +138,10 @@ impl InstanceLock {
         options: &DaemonOptions,
         config: &Config,
         dropped_root: bool,
-        root_lock: Option<LockFile>,
     ) -> Result<InstanceLock, String> {
         let mut lock = InstanceLock {
             link: None,
-            locks: root_lock.into_iter().collect(),
+            locks: Vec::new(),
             socket: PathBuf::new(),
             link_path: None,
             named_by: None,
@@ -223,7 +226,7 @@ impl InstanceLock {
         };
         let path = link.path();
         if let Some(folder) = path.parent().filter(|folder| !folder.exists())
-            && let Err(error) = sys::runtime::prepare_dir(folder)
+            && let Err(error) = make_folder(folder)
         {
             return log::error!("{error}");
         }
@@ -289,7 +292,20 @@ fn lock_if_possible(default: &Path, config: &Config) -> Result<Option<LockFile>,
 
 fn prepare_folder(default: &Path) -> Result<(), String> {
     let folder = default.parent().unwrap_or(Path::new("/"));
-    sys::runtime::prepare_dir(folder).map_err(|error| format!("tmd: {error}"))
+    make_folder(folder).map_err(|error| format!("tmd: {error}"))
+}
+
+/// Creates a runtime directory, or closes one that other users could enter.
+fn make_folder(folder: &Path) -> Result<(), String> {
+    let had = sys::runtime::prepare_dir(folder).map_err(|error| error.to_string())?;
+    if let Some(mode) = had {
+        let folder = folder.display();
+        let text = format!("{folder}: had mode {mode:04o}, is 0700 now: other users had access");
+        log::warn!("{text}");
+        // The log of a daemon that starts is not open yet.
+        eprintln!("tmd: warning: {text}");
+    }
+    Ok(())
 }
 
 fn already_running(config: &Config, error: &LockError) -> String {
@@ -339,7 +355,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let config = config(directory.path(), None);
         let options = with_socket(directory.path().join("x.sock"));
-        let acquire = || InstanceLock::acquire(&options, &config, false, None);
+        let acquire = || InstanceLock::acquire(&options, &config, false);
         let first = acquire().expect("the lock");
         let error = acquire().expect_err("an error");
         assert!(error.starts_with("tmd: --socket /"), "{error}");
@@ -352,7 +368,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let config = config(directory.path(), None);
         let options = with_socket(directory.path().join("none/x.sock"));
-        let error = InstanceLock::acquire(&options, &config, false, None).expect_err("an error");
+        let error = InstanceLock::acquire(&options, &config, false).expect_err("an error");
         assert!(error.contains("does not exist"), "{error}");
     }
 
@@ -361,7 +377,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let config = config(directory.path(), None);
         let path = directory.path().join("x.sock");
-        let lock = InstanceLock::acquire(&with_socket(path.clone()), &config, false, None);
+        let lock = InstanceLock::acquire(&with_socket(path.clone()), &config, false);
         let mut poller = Poller::new().expect("an epoll instance");
         let lock = lock.expect("the lock");
         let mut instance = Instance::listen(lock, &config.daemon).expect("a socket");

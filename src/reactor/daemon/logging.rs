@@ -5,6 +5,7 @@ use crate::config::{LogFormat, LogSettings};
 use crate::reactor::clock::unix_ns;
 use crate::reactor::disk::LineSender;
 use crate::sys;
+use crate::text::printable::{printable_json, printable_lines};
 use crate::text::timestamp::rfc3339;
 use log::{Level, LevelFilter, Record};
 use serde_json::json;
@@ -70,14 +71,15 @@ fn text_line(record: &Record<'_>) -> String {
         Level::Debug => "DEBUG",
         Level::Trace => "TRACE",
     };
-    let message = record.args().to_string().replace('\n', "\n    ");
+    let message = printable_lines(&record.args().to_string()).replace('\n', "\n    ");
     format!("{} {level} {message}", rfc3339(unix_ns()))
 }
 
 fn json_line(record: &Record<'_>) -> String {
     let level = record.level().as_str().to_ascii_lowercase();
     let ts = rfc3339(unix_ns());
-    json!({"ts": ts, "level": level, "message": record.args().to_string()}).to_string()
+    let line = json!({"ts": ts, "level": level, "message": record.args().to_string()});
+    printable_json(&line.to_string())
 }
 
 fn syslog_line(record: &Record<'_>) -> String {
@@ -91,7 +93,7 @@ fn syslog_line(record: &Record<'_>) -> String {
     format!(
         "<{priority}>tmd[{}]: {}",
         sys::runtime::own_pid(),
-        record.args()
+        printable_lines(&record.args().to_string())
     )
 }
 

@@ -25,6 +25,7 @@ use crate::sys;
 use crate::sys::daemonize::{ForkSide, ReadyPipe};
 use crate::sys::signalfd::SignalFd;
 use crate::sys::socket::SocketFile;
+use crate::text::printable::{printable, printable_lines};
 use mio::Interest;
 use std::fs;
 use std::io;
@@ -36,14 +37,13 @@ use std::time::Duration;
 /// Runs the daemon. Returns its exit code.
 pub fn daemon_main(options: &DaemonOptions) -> i32 {
     sys::signalfd::restore_sigchld();
-    if options.daemonize {
-        // A program that waits for these descriptors to close must not wait for the daemon.
-        sys::daemonize::close_inherited();
-    }
+    // A program that waits for these descriptors to close must not wait for the daemon, and
+    // neither `daemon.user` nor a program may get a file that only the caller could open.
+    sys::daemonize::close_inherited();
     match start(options) {
         Ok(code) => code,
         Err(text) => {
-            eprintln!("{}", text.trim_end());
+            eprintln!("{}", printable_lines(text.trim_end()));
             1
         }
     }
@@ -55,7 +55,7 @@ fn start(options: &DaemonOptions) -> Result<i32, String> {
         eprintln!("{warning}");
     }
     if options.check {
-        println!("{}", config.verdict());
+        println!("{}", printable(&config.verdict()));
         return Ok(0);
     }
     if !options.daemonize {
@@ -127,12 +127,15 @@ fn serve(options: &DaemonOptions, config: Config, ready: Option<ReadyPipe>) -> R
 }
 
 fn prepare(options: &DaemonOptions, config: Config, background: bool) -> Result<Reactor, String> {
-    let root_lock = match drops_to(&config) {
-        Some(_) => InstanceLock::lock_as_root(options, &config)?,
-        None => None,
-    };
+    if sys::runtime::effective_uid() == 0 {
+        sys::privileges::leave_session_keyring();
+    }
+    if drops_to(&config).is_some() {
+        InstanceLock::note_as_root(options, &config)?;
+        sys::daemonize::detach_stdin().map_err(failed("standard input"))?;
+    }
     let (config, dropped_root) = drop_privileges(config)?;
-    let lock = InstanceLock::acquire(options, &config, dropped_root, root_lock)?;
+    let lock = InstanceLock::acquire(options, &config, dropped_root)?;
     let instance = Instance::listen(lock, &config.daemon)?;
     let mut files = CreatedFiles {
         socket: instance.listener().file(),
