@@ -2,10 +2,11 @@
 
 mod support;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Stdio;
@@ -258,7 +259,7 @@ fn a_socket_path_too_long_is_named_with_its_limit() {
 }
 
 #[test]
-fn a_runtime_folder_that_others_can_enter_is_refused() {
+fn a_runtime_folder_that_others_can_enter_is_narrowed_and_a_link_refused() {
     let folder = support::folder();
     let config = support::write_config(folder.path(), STEADY)
         .display()
@@ -268,14 +269,23 @@ fn a_runtime_folder_that_others_can_enter_is_refused() {
     let output = support::tmd_as_user(folder.path(), &["-t", "-c", &config]);
     assert_eq!(output.code, 0, "it can be run: {output:?}");
     fs::set_permissions(&runtime, fs::Permissions::from_mode(0o777)).expect("it is ours");
-    let output = support::tmd_as_user(folder.path(), &["-c", &config]);
-    assert_eq!(output.code, 1, "{output:?}");
-    assert!(
-        output.stderr.contains("tmd") && output.stderr.contains("0700"),
-        "{output:?}"
-    );
+    let output = support::tmd_as_user(folder.path(), &["-d", "-c", &config]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stderr.contains("is 0700 now"), "{output:?}");
+    let lock = fs::read_dir(&runtime).expect("it is there").flatten();
+    let mut lock = lock.filter(|entry| entry.path().extension().is_some_and(|end| end == "lock"));
+    let pid = lock.next().expect("a lock").path();
+    let pid = fs::read_to_string(pid)
+        .expect("readable")
+        .trim()
+        .parse()
+        .expect("a pid");
+    kill_process(Pid::from_raw(pid).expect("a pid"), Signal::TERM).expect("sent");
+    support::system::wait_gone(pid);
+    let mode = fs::metadata(&runtime).expect("it is there").mode();
+    assert_eq!(mode & 0o7777, 0o700);
 
-    fs::remove_dir(&runtime).expect("it is empty");
+    fs::remove_dir_all(&runtime).expect("it is empty");
     symlink("/", &runtime).expect("a link to a folder of another");
     let output = support::tmd_as_user(folder.path(), &["-c", &config]);
     assert_eq!(output.code, 1, "{output:?}");
