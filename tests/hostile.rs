@@ -475,7 +475,7 @@ fn a_socket_that_was_removed_comes_back_at_a_signal() {
         assert!(output.stderr.contains(&remedy), "{output:?}");
     }
     let mut watch = support::system::FolderWatch::new(daemon.dir());
-    daemon.signal(rustix::process::Signal::USR1);
+    daemon.signal(Signal::USR1);
     while UnixStream::connect(&socket).is_err() {
         watch.wait(Duration::from_millis(5));
     }

@@ -2,9 +2,10 @@
 //! [`Files`](super::lowering_context::Files).
 
 use super::diagnostics::shown;
+use super::layers::Layers;
 use super::lowering_context::{Lowering, Table, Value};
 use super::node::{Location, Node, NodeKind};
-use super::program_entry::{self, Layers, Lowered};
+use super::program_entry::{self, Lowered};
 use super::trusted_path::{ReadError, Trail};
 use super::yaml::{self, NODES_MAX};
 use super::{DaemonSettings, cross_checks, daemon, keys};

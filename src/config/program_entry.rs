@@ -1,22 +1,19 @@
 //! Turns an entry of `programs`, merged with the defaults, into a `supervisor::Program`.
 
+use super::command_line;
 use super::diagnostics::shown;
 use super::identity::{self, Wanted};
-use super::lowering_context::{FoundFile, Lowering, Table, Value};
+use super::layers::{Layers, text_map};
+use super::lowering_context::{Lowering, Value};
 use super::node::{Location, NodeKind};
 use super::placeholder_checks::{Vars, placeholders};
+use super::program_environment::environment;
 use super::streams::{self, SinkStream};
-use super::trusted_path::ReadError;
 use super::values::{boolean_help, boolean_of};
-use super::{command_line, dotenv};
 use crate::supervisor::{
-    Autorestart, Autostart, Identity, KillMode, Launch, Policy, Program, Sink, signal_names,
-    signal_number,
+    Autorestart, Autostart, KillMode, Launch, Policy, Program, Sink, signal_names, signal_number,
 };
 use crate::text::suggest::did_you_mean;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 /// Maximum number of processes of one program.
 const PROCESSES_MAX: u32 = 10_000;
@@ -28,19 +25,6 @@ pub(super) struct Lowered {
     pub pidfile_at: Option<(Location, String)>,
     /// The locations and keys of `stdout` and `stderr`.
     pub sinks_at: [Option<(Location, String)>; 2],
-}
-
-/// The keys of a program, with those of `defaults` as fallback.
-pub(super) struct Layers<'a> {
-    pub own: &'a Table<'a>,
-    pub defaults: Option<&'a Table<'a>>,
-}
-
-impl<'a> Layers<'a> {
-    fn find(&self, name: &str) -> Option<Value<'a>> {
-        let beneath = || self.defaults.and_then(|defaults| defaults.find(name));
-        self.own.find(name).or_else(beneath)
-    }
 }
 
 /// Reads every key and reports each error. A faulty key keeps its default. `name` is `None` for
@@ -362,150 +346,4 @@ fn shell_help(operator: &str) -> String {
         None => "add `shell: true`".to_string(),
     };
     format!("{instead}, or quote it")
-}
-
-/// The variables of the process: those of files, then of the defaults, then its own. Files are left
-/// out without a reader, the user of the process.
-fn environment(
-    cx: &mut Lowering,
-    layers: &Layers,
-    vars: &Vars,
-    reader: Option<Option<&Identity>>,
-) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::new();
-    if let (Some(value), Some(reader)) = (layers.find("env_file"), reader) {
-        let files = cx
-            .one_or_list(&value, "a path or a list of paths")
-            .unwrap_or_default();
-        for file in files {
-            if let Some(pairs) = env_file(cx, &file, reader) {
-                variables.extend(pairs.iter().cloned());
-            }
-        }
-    }
-    for value in layer_values(layers, "env") {
-        for (name, field, text) in texts(cx, &value) {
-            if dotenv::is_name(&name) {
-                placeholders(cx, &field, &text, vars);
-                variables.insert(name, text);
-            } else {
-                let message = format!("{} is not a valid variable name", shown(&name));
-                cx.refuse::<()>(
-                    &field,
-                    message,
-                    Some("no spaces, no `=`, no control characters"),
-                );
-            }
-        }
-    }
-    variables
-}
-
-fn env_file(
-    cx: &mut Lowering,
-    value: &Value,
-    reader: Option<&Identity>,
-) -> Option<Rc<dotenv::Pairs>> {
-    let text = cx.nonempty(value, "a path")?;
-    let path = PathBuf::from(cx.absolute(&text));
-    let key = (path.clone(), reader.map(|user| user.uid));
-    if let Some(known) = cx.env_files.get(&key) {
-        return known.clone();
-    }
-    let pairs = read_env_file(cx, value, &path, reader).map(Rc::new);
-    cx.env_files.insert(key, pairs.clone());
-    pairs
-}
-
-/// Reads a file with the daemon's permissions if only root and the daemon's user could have named
-/// or changed it, else with the permissions of the process.
-fn find_env_file(
-    cx: &Lowering,
-    path: &Path,
-    reader: Option<&Identity>,
-) -> Result<FoundFile, ReadError> {
-    let found = cx.files.read(path, None).and_then(|file| {
-        let fault = cx.untrusted(file.trail.as_ref());
-        fault.map_or(Ok(file), Err)
-    });
-    match (found, reader.filter(|user| user.uid != 0)) {
-        (Err(first), Some(user)) => {
-            let found = cx.files.read(path, Some(user));
-            found.map_err(|fault| match fault.message == first.message {
-                true => first,
-                false => ReadError {
-                    message: format!("{} (read as user {})", fault.message, user.user),
-                    help: fault.help,
-                },
-            })
-        }
-        (found, _) => found,
-    }
-}
-
-fn read_env_file(
-    cx: &mut Lowering,
-    value: &Value,
-    path: &Path,
-    reader: Option<&Identity>,
-) -> Option<dotenv::Pairs> {
-    let (canonical, text) = match find_env_file(cx, path, reader) {
-        Ok(found) => (found.canonical, found.text),
-        Err(fault) => {
-            let message = format!("{}: {}", path.display(), fault.message);
-            return cx.refuse(value, message, fault.help.as_deref());
-        }
-    };
-    let parsed = dotenv::parse(&text);
-    let file = cx.add_source(canonical, text, false);
-    match parsed {
-        Ok(pairs) => Some(pairs),
-        Err(faults) => {
-            for (line, column, message) in faults {
-                cx.error(Location { file, line, column }, &value.key, message, None);
-            }
-            None
-        }
-    }
-}
-
-/// A map of names to texts, with the defaults' entries as fallback.
-fn text_map(cx: &mut Lowering, layers: &Layers, name: &str) -> BTreeMap<String, String> {
-    let mut map = BTreeMap::new();
-    for value in layer_values(layers, name) {
-        map.extend(
-            texts(cx, &value)
-                .into_iter()
-                .map(|(name, _, text)| (name, text)),
-        );
-    }
-    map
-}
-
-fn layer_values<'a>(layers: &Layers<'a>, name: &str) -> impl Iterator<Item = Value<'a>> {
-    let defaults = layers.defaults.and_then(|defaults| defaults.find(name));
-    defaults.into_iter().chain(layers.own.find(name))
-}
-
-/// Names and texts of a map, scalars of any type as they are written.
-fn texts<'a>(cx: &mut Lowering, value: &Value<'a>) -> Vec<(String, Value<'a>, String)> {
-    if matches!(value.node.kind, NodeKind::List(_)) {
-        let help = Some("write `NAME: value`, without the dash");
-        cx.refuse::<()>(
-            value,
-            "expected a map of names and values, found a list",
-            help,
-        );
-        return Vec::new();
-    }
-    let Some(table) = cx.open_table(value, "a map of names and values") else {
-        return Vec::new();
-    };
-    let mut texts = Vec::new();
-    for (entry, field) in table.iter() {
-        if let Some(text) = cx.text(&field, "text") {
-            texts.push((entry.key.clone(), field, text));
-        }
-    }
-    texts
 }

@@ -116,7 +116,7 @@ fn fish_runs_no_name() {
         let line = format!("source tm.fish; complete --escape -C 'tm stop {typed}'");
         let output = super::support::run(daemon.command(&[&fish, "--no-config", "-c", &line]));
         // The escaped form is what the shell inserts.
-        let words = output.stdout.lines().filter(|line| !line.contains(":0"));
+        let mut words = output.stdout.lines().filter(|line| !line.contains(":0"));
         let word = words.next_back().unwrap_or_default().to_string();
         let line = format!("printf %s {word}");
         let read = super::support::run(daemon.command(&[&fish, "--no-config", "-c", &line]));

@@ -1,0 +1,118 @@
+//! The variables of a process: from files of variables, from the defaults, and its own.
+
+use super::diagnostics::shown;
+use super::dotenv;
+use super::layers::{Layers, layer_values, texts};
+use super::lowering_context::{FoundFile, Lowering, Value};
+use super::node::Location;
+use super::placeholder_checks::{Vars, placeholders};
+use super::trusted_path::ReadError;
+use crate::supervisor::Identity;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// The variables of the process: those of files, then of the defaults, then its own. Files are left
+/// out without a reader, the user of the process.
+pub(super) fn environment(
+    cx: &mut Lowering,
+    layers: &Layers,
+    vars: &Vars,
+    reader: Option<Option<&Identity>>,
+) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    if let (Some(value), Some(reader)) = (layers.find("env_file"), reader) {
+        let files = cx
+            .one_or_list(&value, "a path or a list of paths")
+            .unwrap_or_default();
+        for file in files {
+            if let Some(pairs) = env_file(cx, &file, reader) {
+                variables.extend(pairs.iter().cloned());
+            }
+        }
+    }
+    for value in layer_values(layers, "env") {
+        for (name, field, text) in texts(cx, &value) {
+            if dotenv::is_name(&name) {
+                placeholders(cx, &field, &text, vars);
+                variables.insert(name, text);
+            } else {
+                let message = format!("{} is not a valid variable name", shown(&name));
+                cx.refuse::<()>(
+                    &field,
+                    message,
+                    Some("no spaces, no `=`, no control characters"),
+                );
+            }
+        }
+    }
+    variables
+}
+
+fn env_file(
+    cx: &mut Lowering,
+    value: &Value,
+    reader: Option<&Identity>,
+) -> Option<Rc<dotenv::Pairs>> {
+    let text = cx.nonempty(value, "a path")?;
+    let path = PathBuf::from(cx.absolute(&text));
+    let key = (path.clone(), reader.map(|user| user.uid));
+    if let Some(known) = cx.env_files.get(&key) {
+        return known.clone();
+    }
+    let pairs = read_env_file(cx, value, &path, reader).map(Rc::new);
+    cx.env_files.insert(key, pairs.clone());
+    pairs
+}
+
+/// Reads a file with the daemon's permissions if only root and the daemon's user could have named
+/// or changed it, else with the permissions of the process.
+fn find_env_file(
+    cx: &Lowering,
+    path: &Path,
+    reader: Option<&Identity>,
+) -> Result<FoundFile, ReadError> {
+    let found = cx.files.read(path, None).and_then(|file| {
+        let fault = cx.untrusted(file.trail.as_ref());
+        fault.map_or(Ok(file), Err)
+    });
+    match (found, reader.filter(|user| user.uid != 0)) {
+        (Err(first), Some(user)) => {
+            let found = cx.files.read(path, Some(user));
+            found.map_err(|fault| match fault.message == first.message {
+                true => first,
+                false => ReadError {
+                    message: format!("{} (read as user {})", fault.message, user.user),
+                    help: fault.help,
+                },
+            })
+        }
+        (found, _) => found,
+    }
+}
+
+fn read_env_file(
+    cx: &mut Lowering,
+    value: &Value,
+    path: &Path,
+    reader: Option<&Identity>,
+) -> Option<dotenv::Pairs> {
+    let (canonical, text) = match find_env_file(cx, path, reader) {
+        Ok(found) => (found.canonical, found.text),
+        Err(fault) => {
+            let message = format!("{}: {}", path.display(), fault.message);
+            return cx.refuse(value, message, fault.help.as_deref());
+        }
+    };
+    let parsed = dotenv::parse(&text);
+    let file = cx.add_source(canonical, text, false);
+    match parsed {
+        Ok(pairs) => Some(pairs),
+        Err(faults) => {
+            for (line, column, message) in faults {
+                cx.error(Location { file, line, column }, &value.key, message, None);
+            }
+            None
+        }
+    }
+}
