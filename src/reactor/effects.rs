@@ -7,14 +7,18 @@ use crate::reactor::control::event_history::{self, process_event};
 use crate::reactor::control::log_stream;
 use crate::reactor::control::pending::PendingAnswer;
 use crate::reactor::output::log_files::{LogEvent, OpenState};
+use crate::reactor::process::failure::failure;
 use crate::reactor::process::pidfile::write_pidfile;
 use crate::reactor::process::process_io::{Announcement, Leader};
 use crate::reactor::process::start;
+use crate::reactor::process::starts::{StartAnswer, cancelled};
+use crate::reactor::process::stragglers::signal_failed;
 use crate::supervisor::{
     Effect, Event, Process, ProcessId, SignalScope, SpawnFailure, State, Transition,
 };
 use crate::wire::{EventInfo, Id, RpcError};
 use serde_json::{Value, json};
+use std::io;
 use std::time::Duration;
 
 /// How long the announcement of an exit waits for the log to hold all output before it.
@@ -28,10 +32,10 @@ impl Reactor {
     pub(crate) fn apply(&mut self) {
         loop {
             self.apply_effects();
-            let Some(id) = self.spawner.next_due() else {
+            let began = self.clock.tick();
+            let Some(id) = self.spawner.next_due(began) else {
                 return;
             };
-            let began = self.clock.tick();
             self.start(id);
             self.spawner.charge(self.clock.tick().since(began));
         }
@@ -41,10 +45,12 @@ impl Reactor {
         while let Some(effect) = self.supervisor.poll_effect() {
             match effect {
                 Effect::Spawn(id) => self.spawner.queue(id),
+                Effect::CancelSpawn(id) => self.cancel_start(id),
                 Effect::Signal { id, signal, scope } => {
-                    self.signal_leader(id, signal, scope);
-                    // A stopped process would not handle the signal before SIGKILL.
-                    self.signal_leader(id, libc::SIGCONT, scope);
+                    if self.signal_by_decision(id, signal, scope) {
+                        // A stopped process would not handle the signal before SIGKILL.
+                        self.signal_by_decision(id, libc::SIGCONT, scope);
+                    }
                 }
                 Effect::Kill { id, scope } => self.kill(id, scope),
                 Effect::Notify(transition) => self.queue_announcement(transition),
@@ -86,47 +92,80 @@ impl Reactor {
                 io.leader = Leader::OpeningLogs { until };
                 self.timers.add(until, Timer::LogOpenDeadline(id));
             }
-            Ok(OpenState::Open | OpenState::Opening) => self.spawn_leader(&process),
+            Ok(OpenState::Open | OpenState::Opening) => self.begin_start(&process),
         }
     }
 
     /// Continues a start that waited for its log files.
     pub(crate) fn resume_start(&mut self, id: ProcessId) {
-        if let Some(process) = self.supervisor.process(id).cloned() {
-            self.spawn_leader(&process);
+        let io = self.processes.io(id);
+        if io.is_some_and(|io| matches!(io.leader, Leader::OpeningLogs { .. }))
+            && let Some(process) = self.supervisor.process(id).cloned()
+        {
+            self.begin_start(&process);
         }
     }
 
-    fn spawn_leader(&mut self, process: &Process) {
-        let id = process.id;
-        self.log_files.stop_waiting(id);
-        let spawned = start::spawn_leader(
+    /// Starts a child. The supervisor gets its event from [`start_answered`](Self::start_answered),
+    /// once the child has exec'd or failed.
+    fn begin_start(&mut self, process: &Process) {
+        self.log_files.stop_waiting(process.id);
+        let now = self.clock.now();
+        let begun = start::begin(
             process,
-            &self.spawner,
+            &mut self.spawner,
             &mut self.processes,
+            now,
             &mut self.poller,
         );
-        // The leader lives from now on, not from the start of the turn: other starts took time.
-        let now = self.clock.tick();
-        match spawned {
-            Ok(pid) => {
-                if let Some(io) = self.processes.io_mut(id) {
-                    write_pidfile(io, process, pid, &self.log_files);
-                }
-                let event = Event::Spawned { id, pid };
-                self.supervisor.handle_event(event, now);
-            }
-            Err(failure) => self.spawn_failed(id, failure),
+        if let Err(failure) = begun {
+            self.spawn_failed(process.id, failure);
         }
+    }
+
+    /// A start is no longer wanted: ends it at once.
+    fn cancel_start(&mut self, id: ProcessId) {
+        if let Some(answer) = self.spawner.starts.cancel(id, &mut self.poller) {
+            return self.start_answered(id, answer);
+        }
+        let opening = self.processes.io(id);
+        let opening = opening.is_some_and(|io| matches!(io.leader, Leader::OpeningLogs { .. }));
+        if self.spawner.unqueue(id) || opening {
+            self.log_files.stop_waiting(id);
+            self.spawn_failed(id, failure("start".to_string(), &cancelled()));
+        }
+    }
+
+    /// A start has ended: its child has exec'd, or a step failed.
+    pub(crate) fn start_answered(&mut self, id: ProcessId, answer: StartAnswer) {
+        let (leader, ends) = match answer {
+            Ok(executed) => executed,
+            Err(failure) => return self.spawn_failed(id, failure),
+        };
+        let pid = leader.pid;
+        start::complete(id, leader, ends, &mut self.processes, &mut self.poller);
+        if let Some(process) = self.supervisor.process(id)
+            && let Some(io) = self.processes.io_mut(id)
+        {
+            write_pidfile(io, process, pid, &self.log_files);
+        }
+        // The program runs from now on, not from the start of the turn: other starts took time.
+        let now = self.clock.tick();
+        self.supervisor
+            .handle_event(Event::Spawned { id, pid }, now);
     }
 
     /// Reports a failed start.
     pub(crate) fn spawn_failed(&mut self, id: ProcessId, failure: SpawnFailure) {
         if let Some(io) = self.processes.io_mut(id) {
-            io.stop_opening_logs();
+            io.stop_starting();
         }
         if let Some(process) = self.supervisor.process(id) {
-            log::warn!("{}: {failure}", process.name);
+            let level = match failure.errno {
+                libc::ECANCELED => log::Level::Info,
+                _ => log::Level::Warn,
+            };
+            log::log!(level, "{}: {failure}", process.name);
         }
         let event = Event::SpawnFailed { id, failure };
         self.supervisor.handle_event(event, self.clock.now());
@@ -141,19 +180,44 @@ impl Reactor {
     }
 
     /// Signals the leader of a process, or its group.
-    pub(crate) fn signal_leader(&mut self, id: ProcessId, signal: i32, scope: SignalScope) {
+    ///
+    /// # Errors
+    /// When the leader cannot be signalled; this is logged and published.
+    pub(crate) fn signal_leader(
+        &mut self,
+        id: ProcessId,
+        signal: i32,
+        scope: SignalScope,
+    ) -> io::Result<()> {
         let Some(io) = self.processes.io(id) else {
-            return;
+            return Ok(());
         };
-        if let Err(detail) = io.signal_leader(signal, scope) {
+        let sent = io.signal_leader(signal, scope);
+        if let Err(error) = &sent {
+            let pid = io.live_leader().map_or(0, |leader| leader.pid);
+            let detail = format!("signal {signal} to pid {pid}: {error}");
             log::error!("{}: {detail}", io.name);
             let event = process_event("signal_failed", &io.name, detail);
             self.publish(event);
         }
+        sent
+    }
+
+    /// Sends a signal that the supervisor decided, and reports a failure to it. Returns whether it
+    /// was sent.
+    fn signal_by_decision(&mut self, id: ProcessId, signal: i32, scope: SignalScope) -> bool {
+        match self.signal_leader(id, signal, scope) {
+            Ok(()) => true,
+            Err(error) => {
+                let event = signal_failed(id, signal, &error);
+                self.supervisor.handle_event(event, self.clock.now());
+                false
+            }
+        }
     }
 
     fn kill(&mut self, id: ProcessId, scope: SignalScope) {
-        self.signal_leader(id, libc::SIGKILL, scope);
+        self.signal_by_decision(id, libc::SIGKILL, scope);
         if scope == SignalScope::Group
             && let Some(io) = self.processes.io_mut(id)
         {

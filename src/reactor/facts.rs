@@ -13,6 +13,7 @@ use crate::reactor::process::process_io::Leader;
 use crate::reactor::process::stragglers::{KILL_AGAIN, kill_all, record_stragglers};
 use crate::reactor::process::survey::{KernelTable, Owners, REPEAT_AFTER, SurveyResult};
 use crate::supervisor::{Event, ProcessId};
+use crate::sys;
 
 impl Reactor {
     /// The pidfd of a leader is readable: reads its last output, then reports its exit. Returns
@@ -37,6 +38,50 @@ impl Reactor {
         true
     }
 
+    /// There is news of a start.
+    pub(crate) fn start_progress(&mut self, id: ProcessId) {
+        if let Some(answer) = self.spawner.starts.progress(id, &mut self.poller) {
+            self.start_answered(id, answer);
+        }
+    }
+
+    /// The pidfd of a leader, or of a child that is to become one, is readable.
+    pub(crate) fn child_exited(&mut self, id: ProcessId) {
+        self.end_start(id);
+        self.reap_leader(id);
+    }
+
+    /// Ends the start of a process whose child is dead, if there is one.
+    fn end_start(&mut self, id: ProcessId) {
+        if let Some(answer) = self.spawner.starts.child_ended(id, &mut self.poller) {
+            self.start_answered(id, answer);
+        }
+    }
+
+    /// Ends starts that have taken too long.
+    pub(crate) fn end_overdue_starts(&mut self) {
+        let now = self.clock.now();
+        while let Some((id, answer)) = self.spawner.starts.overdue(now, &mut self.poller) {
+            self.start_answered(id, answer);
+        }
+    }
+
+    /// Reaps a dead child that is no leader. Returns whether it was reaped.
+    pub(crate) fn reap_child(&mut self, pid: i32) -> bool {
+        if let Some(id) = self.spawner.starts.by_pid(pid) {
+            self.end_start(id);
+            if self.processes.by_leader(pid).is_some() {
+                return self.reap_leader(id);
+            }
+        }
+        let reaped = matches!(sys::pidfd::reap(pid), Ok(Some(_)));
+        if reaped {
+            self.spawner.starts.reaped(pid);
+            self.processes.forget_unborn(pid);
+        }
+        reaped
+    }
+
     /// Reports the stragglers of each process for which that is due.
     pub(crate) fn scan_stragglers(&mut self) {
         if !self.survey.is_due() {
@@ -58,8 +103,9 @@ impl Reactor {
             if io.killing && !stats.is_empty() {
                 self.timers.add(now + KILL_AGAIN, Timer::Survey(id));
             }
-            let event = record_stragglers(io, stats, &mut self.poller);
-            self.supervisor.handle_event(event, now);
+            for event in record_stragglers(io, stats, &mut self.poller) {
+                self.supervisor.handle_event(event, now);
+            }
         }
     }
 

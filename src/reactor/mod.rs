@@ -111,14 +111,14 @@ impl Reactor {
         let unfinished = self.processes.has_output_ready()
             || self.clients.has_ready()
             || self.clients.has_unflushed()
-            || self.survey.is_due()
-            || self.spawner.has_due();
+            || self.survey.is_due();
         if unfinished {
             return Some(Duration::ZERO);
         }
         let own = self.timers.next();
         let supervisor = self.supervisor.poll_timeout();
-        let nearest = own.into_iter().chain(supervisor).min()?;
+        let starts = self.spawner.next_wake(self.clock.now());
+        let nearest = own.into_iter().chain(supervisor).chain(starts).min()?;
         Some(
             nearest
                 .since(self.clock.now())
@@ -139,6 +139,7 @@ impl Reactor {
                 None => {}
                 Some(EventSource::Signals) => signalled = true,
                 Some(EventSource::Listener) => arriving = true,
+                Some(EventSource::Start(id)) => self.start_progress(id),
                 Some(EventSource::Leader(id)) => exited.push(id),
                 Some(EventSource::Straggler(id)) => self.survey.add(id),
                 Some(EventSource::Output(id, number)) => {
@@ -155,7 +156,7 @@ impl Reactor {
             }
         }
         for id in exited {
-            self.reap_leader(id);
+            self.child_exited(id);
         }
         if signalled {
             self.read_signals();
@@ -171,6 +172,7 @@ impl Reactor {
         if self.supervisor.poll_timeout().is_some_and(|due| due <= now) {
             self.supervisor.handle_timeout(now);
         }
+        self.end_overdue_starts();
         // Timers added from here on wait for the next turn, so that this loop ends.
         let due: Vec<Timer> = std::iter::from_fn(|| self.timers.due(now)).collect();
         for timer in due {

@@ -16,7 +16,10 @@ pub(crate) enum EventSource {
     Signals,
     /// The listening socket.
     Listener,
-    /// A leader's pidfd; readable when the leader has exited.
+    /// The report pipe of a child that has not exec'd.
+    Start(ProcessId),
+    /// A leader's pidfd; readable when the leader has exited. Also that of a child that has not
+    /// exec'd.
     Leader(ProcessId),
     /// The pidfd of a straggler; readable when it has exited.
     Straggler(ProcessId),

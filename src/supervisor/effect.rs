@@ -7,6 +7,9 @@ use super::{Exit, ProcessId, State};
 pub enum Effect {
     /// Start a leader from `Process::launch`. Exactly one `Spawned` or `SpawnFailed` answers it.
     Spawn(ProcessId),
+    /// A start that is not answered is no longer wanted: answer it at once, without waiting for its
+    /// child. `Spawned` if it has succeeded already; otherwise `SpawnFailed`, and no program runs.
+    CancelSpawn(ProcessId),
     /// Send a signal.
     Signal {
         /// The process that gets the signal.

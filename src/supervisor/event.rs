@@ -1,6 +1,6 @@
 //! Facts and requests for the supervisor.
 
-use super::{Exit, ProcessId, Program};
+use super::{Exit, ProcessId, Program, signal_name};
 use std::fmt;
 
 /// Something that happened or that a user requested. Events that do not fit the state of their
@@ -53,10 +53,40 @@ pub enum Event {
         /// Number of survivors in the leader's process group, which received the stop signal.
         in_group: u32,
     },
+    /// A signal of `Effect::Signal` or `Effect::Kill` could not be sent to the leader, or to one of
+    /// its stragglers.
+    SignalFailed {
+        /// The process.
+        id: ProcessId,
+        /// The signal and the error.
+        failure: SignalFailure,
+    },
     /// Stop all processes, then emit `Effect::Finished`.
     Shutdown,
-    /// Send SIGKILL to all processes at once, then emit `Effect::Finished`.
+    /// Send SIGKILL to all processes at once, then emit `Effect::Finished`. Processes that cannot
+    /// be killed are left.
     ShutdownNow,
+}
+
+/// Why a signal could not be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalFailure {
+    /// The signal's number.
+    pub signal: i32,
+    /// The error's text, such as `Operation not permitted`.
+    pub error: String,
+    /// The errno.
+    pub errno: i32,
+}
+
+impl fmt::Display for SignalFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = &self.error;
+        match signal_name(self.signal) {
+            Some(name) => write!(f, "SIG{name} could not be sent: {error}"),
+            None => write!(f, "signal {} could not be sent: {error}", self.signal),
+        }
+    }
 }
 
 /// Why a process could not be started: the step and the system's error.

@@ -14,7 +14,7 @@ mod target;
 mod time;
 
 pub use effect::{Effect, SignalScope, Transition};
-pub use event::{Event, SpawnFailure};
+pub use event::{Event, SignalFailure, SpawnFailure};
 pub use exit::Exit;
 pub(crate) use exit::{signal_name, signal_names, signal_number};
 pub(crate) use explain::detail;
@@ -29,7 +29,8 @@ pub use program::{
 pub(crate) use target::{UnknownTarget, resolve};
 pub use time::Time;
 
-use process::transition::{ProcessInput, ProcessStep};
+use process::process_input::ProcessInput;
+use process::transition::ProcessStep;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// All processes, their timers and pending effects. Plain data: a clone is a complete copy.
@@ -52,6 +53,8 @@ pub struct Supervisor {
     effects: VecDeque<Effect>,
     /// The number of processes that are not down.
     active: usize,
+    /// The number of those that cannot be killed.
+    unkillable: usize,
     next_id: u32,
     shutdown: Shutdown,
 }
@@ -73,6 +76,8 @@ enum Shutdown {
     #[default]
     No,
     Stopping,
+    /// Everything is killed; what cannot be killed is left.
+    Killing,
     Finished,
 }
 
@@ -113,6 +118,9 @@ impl Supervisor {
                     in_group,
                 };
                 self.step(id, input, now);
+            }
+            Event::SignalFailed { id, failure } => {
+                self.step(id, ProcessInput::SignalFailed(failure), now);
             }
             Event::Shutdown => self.shut_down(ProcessInput::Stop, now),
             Event::ShutdownNow => self.shut_down(ProcessInput::Kill, now),
@@ -207,6 +215,7 @@ impl Supervisor {
             return;
         };
         let (deadline, active) = (process.deadline, !process.state.is_down());
+        let unkillable = process.is_unkillable();
         let mut step = ProcessStep {
             process,
             policy: &entry.program.policy,
@@ -215,6 +224,8 @@ impl Supervisor {
         };
         step.apply(input);
         self.active = self.active - usize::from(active) + usize::from(!process.state.is_down());
+        self.unkillable -= usize::from(unkillable);
+        self.unkillable += usize::from(process.is_unkillable());
         if process.deadline != deadline {
             if let Some(due) = deadline {
                 self.timers.remove(&(due, id));
@@ -250,13 +261,20 @@ impl Supervisor {
         for id in ids {
             self.step(id, input.clone(), now);
         }
-        if self.shutdown == Shutdown::No {
-            self.shutdown = Shutdown::Stopping;
-        }
+        self.shutdown = match (self.shutdown, input) {
+            (Shutdown::Finished, _) => Shutdown::Finished,
+            (_, ProcessInput::Kill) | (Shutdown::Killing, _) => Shutdown::Killing,
+            _ => Shutdown::Stopping,
+        };
     }
 
     fn finish_shutdown(&mut self) {
-        if self.shutdown == Shutdown::Stopping && self.active == 0 {
+        let left = match self.shutdown {
+            Shutdown::No | Shutdown::Finished => return,
+            Shutdown::Stopping => self.active,
+            Shutdown::Killing => self.active - self.unkillable,
+        };
+        if left == 0 {
             self.shutdown = Shutdown::Finished;
             self.effects.push_back(Effect::Finished);
         }

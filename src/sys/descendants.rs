@@ -68,6 +68,19 @@ pub(crate) fn stat(pid: i32) -> Option<Stat> {
     parse_stat(pid, &read_bounded(format!("/proc/{pid}/stat"), 4096)?)
 }
 
+/// Whether a process, or the zombie that is left of it, has exec'd since its fork.
+pub(crate) fn has_executed(pid: i32) -> bool {
+    /// `PF_FORKNOEXEC` of the kernel.
+    const FORKED_ONLY: u64 = 0x40;
+    let flags = || {
+        let line = read_bounded(format!("/proc/{pid}/stat"), 4096)?;
+        let after_name = line.rsplit(|byte| *byte == b')').next()?;
+        let fields = str::from_utf8(after_name).ok()?;
+        fields.split_ascii_whitespace().nth(6)?.parse::<u64>().ok()
+    };
+    flags().is_some_and(|flags| flags & FORKED_ONLY == 0)
+}
+
 /// A variable of the environment that a process was started with, such as `TM_PROCESS`. `None`
 /// when it is unset, or the environment cannot be read.
 pub(crate) fn environ_value(pid: i32, name: &str) -> Option<String> {

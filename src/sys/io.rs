@@ -1,11 +1,10 @@
 //! Reads, writes, pipes, and the files that serve as a child's stdin and stdout.
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::retry_on_intr;
 use rustix::pipe::PipeFlags;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 /// Reads once; returns 0 at the end.
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
@@ -50,24 +49,6 @@ pub(crate) fn open_null(read: bool) -> io::Result<OwnedFd> {
     })?)
 }
 
-/// Opens a file as a child's stdin, without blocking. Anything but a regular file or character
-/// device is an error, such as a FIFO without a writer or a directory.
-pub(crate) fn open_input(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
-    let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
-    match kind {
-        FileType::RegularFile | FileType::CharacterDevice => {}
-        FileType::Directory => return Err(io::Error::from_raw_os_error(libc::EISDIR)),
-        _ => {
-            let text = "neither a regular file nor a character device";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-    }
-    set_nonblocking(file.as_fd(), false)?;
-    Ok(file)
-}
-
 /// Sets or clears O_NONBLOCK of the open file, which every process that shares it sees.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     let mut flags = rustix::fs::fcntl_getfl(fd)?;
@@ -110,32 +91,6 @@ mod tests {
         drop(read);
         let error = write(write_end.as_fd(), b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-    }
-
-    #[test]
-    fn input_is_a_file_or_a_device() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("file");
-        std::fs::write(&file, "text").unwrap();
-        let input = open_input(&file).unwrap();
-        assert!(
-            !rustix::fs::fcntl_getfl(&input)
-                .unwrap()
-                .contains(OFlags::NONBLOCK)
-        );
-        let mut buffer = [0; 8];
-        assert_eq!(read(input.as_fd(), &mut buffer).unwrap(), 4);
-        open_input(Path::new("/dev/null")).unwrap();
-
-        let fifo = directory.path().join("fifo");
-        let mode = Mode::RUSR | Mode::WUSR;
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, mode, 0).unwrap();
-        let error = open_input(&fifo).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        let error = open_input(directory.path()).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::EISDIR));
-        let error = open_input(&directory.path().join("none")).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -92,12 +92,14 @@ fn command(argv: &[&str], stdio: Stdio) -> Command {
         workingdir: c"/".into(),
         umask: 0o022,
         stdio,
+        files: [const { None }; 3],
         session: true,
         credentials: None,
         nofile: None,
         no_new_privs: false,
         oom_score_adj: None,
         nice: None,
+        cgroup: None,
     }
 }
 

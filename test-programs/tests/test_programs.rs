@@ -55,12 +55,14 @@ fn launch(argv: &[&str], stdio: Stdio) -> Spawned {
         workingdir: c"/usr".into(),
         umask: 0o027,
         stdio,
+        files: [const { None }; 3],
         session: true,
         credentials: None,
         nofile: Some((128, 256)),
         no_new_privs: false,
         oom_score_adj: None,
         nice: None,
+        cgroup: None,
     };
     spawn(&command).unwrap()
 }

@@ -105,7 +105,7 @@ pub fn check_order(before: &Supervisor, after: &Supervisor, caused: &[Effect]) {
 
 fn concerns(effect: &Effect) -> Option<ProcessId> {
     match effect {
-        Effect::Spawn(id) | Effect::Reconfigured(id) => Some(*id),
+        Effect::Spawn(id) | Effect::CancelSpawn(id) | Effect::Reconfigured(id) => Some(*id),
         Effect::Signal { id, .. } | Effect::Kill { id, .. } => Some(*id),
         Effect::Release { id, .. } => Some(*id),
         Effect::Notify(transition) => Some(transition.id),

@@ -15,6 +15,10 @@ pub struct Slot {
     pub wanted: bool,
     pub removed: bool,
     pub spawn_out: bool,
+    /// The start was cancelled.
+    pub cancelled: bool,
+    /// The last signal that could not be sent.
+    pub refused: Option<i32>,
     pub killed: bool,
     pub failures: u32,
     pub restarts: u32,

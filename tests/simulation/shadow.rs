@@ -12,6 +12,8 @@ pub struct Shadow {
     slots: BTreeMap<ProcessId, Slot>,
     programs: BTreeMap<String, Program>,
     shutdown: bool,
+    /// The shutdown kills everything, and leaves what cannot be killed.
+    at_once: bool,
     pub finished: u32,
     pub clock: Clock,
 }
@@ -33,6 +35,7 @@ impl Shadow {
                     all.insert(*id, after_stop(slot, &self.programs));
                 }
                 self.shutdown = true;
+                self.at_once |= matches!(event, Event::ShutdownNow);
                 return all;
             }
             Event::Configure(programs) if !self.shutdown => {
@@ -51,6 +54,7 @@ impl Shadow {
             Event::Stop(id) => (*id, self.stop(*id)),
             Event::Spawned { id, .. } => (*id, self.spawned(*id, now)),
             Event::SpawnFailed { id, .. } => (*id, self.spawn_failed(*id)),
+            Event::SignalFailed { id, failure } => (*id, self.signal_failed(*id, failure.signal)),
             Event::Exited { id, exit } => (*id, self.exited(*id, *exit, now)),
             Event::Remains { id, stragglers, .. } => (*id, self.remains(*id, *stragglers)),
         };
@@ -83,7 +87,7 @@ impl Shadow {
     fn spawned(&mut self, id: ProcessId, now: Time) -> Option<Option<State>> {
         let slot = self.slots.get_mut(&id)?;
         assert!(slot.spawn_out, "{}: an answer without a spawn", slot.name);
-        slot.spawn_out = false;
+        (slot.spawn_out, slot.cancelled) = (false, false);
         slot.spawned_at = Some(now);
         let at_once = policy(slot, &self.programs).starttime.is_zero();
         Some(Some(match slot.state {
@@ -95,12 +99,20 @@ impl Shadow {
     fn spawn_failed(&mut self, id: ProcessId) -> Option<Option<State>> {
         let slot = self.slots.get_mut(&id)?;
         assert!(slot.spawn_out, "{}: an answer without a spawn", slot.name);
-        slot.spawn_out = false;
+        (slot.spawn_out, slot.cancelled) = (false, false);
         Some(match slot.state {
             State::Starting => Some(after_failure(slot, &self.programs)),
             State::Stopping => after_stopping(slot, &self.programs),
             state => Some(state),
         })
+    }
+
+    fn signal_failed(&mut self, id: ProcessId, signal: i32) -> Option<Option<State>> {
+        let slot = self.slots.get_mut(&id)?;
+        if slot.state == State::Stopping {
+            slot.refused = Some(signal);
+        }
+        Some(Some(slot.state))
     }
 
     fn exited(&mut self, id: ProcessId, exit: Exit, now: Time) -> Option<Option<State>> {
@@ -197,6 +209,7 @@ impl Shadow {
                 }
             }
             Effect::Spawn(id) => self.spawn_decided(*id, world, now),
+            Effect::CancelSpawn(id) => self.start_cancelled(*id),
             Effect::Signal { id, signal, scope } => {
                 self.expect_scope(*id, *scope);
                 self.asked(*id, *signal, now, by_timer);
@@ -225,8 +238,10 @@ impl Shadow {
                     "finished {} times",
                     self.finished
                 );
+                let left = |slot: &Slot| slot.killed && slot.refused == Some(9) && self.at_once;
+                let mut slots = self.slots.values();
                 assert!(
-                    self.slots.values().all(|slot| slot.state.is_down()),
+                    slots.all(|slot| slot.state.is_down() || left(slot)),
                     "finished early"
                 );
             }
@@ -243,6 +258,15 @@ impl Shadow {
         assert!(!slot.spawn_out, "{name}: spawned while a spawn is out");
         slot.spawn_out = true;
         slot.attempts += 1;
+    }
+
+    fn start_cancelled(&mut self, id: ProcessId) {
+        let slot = self.slots.get_mut(&id).expect("a known process");
+        let name = &slot.name;
+        assert_eq!(slot.state, State::Stopping, "{name}: cancelled");
+        assert!(slot.spawn_out, "{name}: a cancel without a spawn");
+        assert!(!slot.cancelled, "{name}: cancelled twice");
+        slot.cancelled = true;
     }
 
     fn expect_scope(&self, id: ProcessId, scope: SignalScope) {
@@ -268,7 +292,7 @@ impl Shadow {
             "{}: asked twice",
             slot.name
         );
-        slot.asked_at = Some(now);
+        (slot.asked_at, slot.refused) = (Some(now), None);
     }
 
     fn killed(&mut self, id: ProcessId, now: Time, by_timer: bool) {
@@ -286,7 +310,7 @@ impl Shadow {
             let on_time = self.clock.is_due(due, now);
             assert!(on_time, "{}: SIGKILL not after stoptime", slot.name);
         }
-        slot.killed = true;
+        (slot.killed, slot.refused) = (true, None);
     }
 
     /// The policy a program has or had last.
@@ -315,6 +339,8 @@ impl Shadow {
             wanted: program.autostart == Autostart::Yes,
             removed: false,
             spawn_out: false,
+            cancelled: false,
+            refused: None,
             killed: false,
             failures: 0,
             restarts: 0,
@@ -340,7 +366,8 @@ impl Shadow {
         let clock = self.clock;
         if from == State::Stopping {
             let ended = clock.active(now) <= slot.since + STOP_MAX;
-            assert!(ended, "{name}: a stop that took too long");
+            let unkillable = slot.refused.is_some();
+            assert!(ended || unkillable, "{name}: a stop that took too long");
         }
         slot.since = clock.active(now);
         match (from, to) {
@@ -384,7 +411,7 @@ impl Shadow {
             }
             State::Stopped | State::Stopping | State::Exited | State::Waiting => {}
         }
-        slot.state = to;
+        (slot.state, slot.refused) = (to, None);
         (slot.killed, slot.asked_at) = (false, None);
         if to != State::Backoff {
             slot.backoff_until = None;
@@ -437,6 +464,13 @@ impl Shadow {
                 slot.name
             );
             assert_eq!(process.launch, slot.launch, "{}", slot.name);
+            let waits = slot.state == State::Stopping && slot.spawn_out;
+            assert!(!waits || slot.cancelled, "{}: waits for a start", slot.name);
+            if slot.state == State::Stopping {
+                let failure = process.signal_failure.as_ref();
+                let signal = failure.map(|failure| failure.signal);
+                assert_eq!(signal, slot.refused, "{}: refused", slot.name);
+            }
         }
         let due = self
             .slots

@@ -71,6 +71,7 @@ impl Story {
     fn calm(&mut self) {
         self.world.calm = true;
         self.world.doomed = self.random.percent(25);
+        self.world.end_unkillable(self.now);
         self.pass(None);
         self.shadow.expect_settled(&self.supervisor);
         let mut wanted = Vec::new();
@@ -100,10 +101,20 @@ impl Story {
             self.event(Event::Shutdown);
         }
         self.pass(None);
-        let down = self.supervisor.processes().all(|p| p.state.is_down());
-        assert!(down, "a shutdown that does not end");
+        if self.shadow.finished == 0 {
+            let mut processes = self.supervisor.processes();
+            let stuck = processes.all(|p| p.state.is_down() || self.world.is_unkillable(p.id));
+            drop(processes);
+            assert!(stuck, "a shutdown that does not end");
+            self.event(Event::ShutdownNow);
+            self.pass(None);
+        }
         assert_eq!(self.shadow.finished, 1, "Finished comes once");
         for process in self.supervisor.processes() {
+            if self.world.is_unkillable(process.id) {
+                assert_eq!(process.state, State::Stopping, "{}", process.name);
+                continue;
+            }
             assert_eq!(process.state, State::Stopped, "{}", process.name);
             let policy = self.supervisor.policy(process.id).expect("a policy");
             self.world.expect_gone(process.id, policy);
@@ -283,7 +294,10 @@ impl Story {
             let (now, random) = (self.now, &mut self.random);
             match &effect {
                 Effect::Spawn(id) => self.world.spawn(*id, now, random),
-                Effect::Signal { id, scope, .. } => self.world.signal(*id, *scope, now, random),
+                Effect::CancelSpawn(id) => self.world.cancel(*id, now),
+                Effect::Signal { id, signal, scope } => {
+                    self.world.signal(*id, *signal, *scope, now, random);
+                }
                 Effect::Kill { id, scope } => self.world.kill(*id, *scope, now, random),
                 Effect::Release { id, name } => {
                     let program = name.split(':').next().unwrap_or_default();

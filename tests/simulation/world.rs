@@ -6,11 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use taskmaster::supervisor::*;
 
+/// How long the daemon waits for the answer of a child.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
 /// Pending happenings and reports, in order of time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     /// The answer to a spawn.
     Answer(ProcessId),
+    /// The answer to a spawn whose child never answered: the daemon gave it up.
+    GivenUp(ProcessId),
+    /// The answer to a spawn that the supervisor cancelled.
+    Cancelled(ProcessId),
+    /// A signal to the leader with this pid is refused.
+    Refused(ProcessId, i32, i32),
     /// The leader with this pid dies, if it still lives: with a code, or by a signal.
     Death(ProcessId, i32, i32, bool),
     /// The daemon learns of the death.
@@ -38,6 +47,8 @@ struct Leader {
     pid: i32,
     dead: Option<Exit>,
     ignores: bool,
+    /// It has become another user, so that no signal may be sent to it.
+    unkillable: bool,
     /// The stragglers that it will leave behind.
     children: Vec<Straggler>,
 }
@@ -74,6 +85,11 @@ impl World {
         };
         match due {
             Due::Answer(id) => vec![self.answer(id, now, random)],
+            Due::GivenUp(id) => vec![self.fail(id, "no answer within 10 s", 110)],
+            // Its child may have exec'd at the last moment.
+            Due::Cancelled(id) if random.percent(30) => vec![self.answer(id, now, random)],
+            Due::Cancelled(id) => vec![self.fail(id, "Operation canceled", 125)],
+            Due::Refused(id, pid, signal) => self.refuse(id, pid, signal).into_iter().collect(),
             Due::Death(id, pid, number, by_signal) => {
                 let exit = match by_signal {
                     true => Exit::Signal {
@@ -100,17 +116,36 @@ impl World {
         );
         body.spawning = true;
         body.killing = false;
-        // A disk that hangs holds up the exec.
+        // A disk that hangs, or a stop signal, holds up the child at some step.
+        if random.percent(2) && !self.calm {
+            return self.later(now + ANSWER_MAX, Due::GivenUp(id));
+        }
         let longest = if random.percent(3) { 3000 } else { 40 };
         let delay = random.millis(longest);
         self.later(now + delay, Due::Answer(id));
     }
 
-    pub fn signal(&mut self, id: ProcessId, scope: SignalScope, now: Time, random: &mut Random) {
+    /// The daemon kills the child of a start, and answers at once.
+    pub fn cancel(&mut self, id: ProcessId, now: Time) {
+        assert!(self.body(id).spawning, "{id:?}: a cancel without a spawn");
+        let answer = |due: &Due| matches!(due, Due::Answer(of) | Due::GivenUp(of) if *of == id);
+        self.due.retain(|(_, _, due)| !answer(due));
+        self.later(now, Due::Cancelled(id));
+    }
+
+    pub fn signal(
+        &mut self,
+        id: ProcessId,
+        signal: i32,
+        scope: SignalScope,
+        now: Time,
+        random: &mut Random,
+    ) {
         let body = self.bodies.get(&id).expect("a signal to what never ran");
         let leader = body.leader.as_ref().expect("a signal without a leader");
         let mut deaths = Vec::new();
-        if !leader.ignores {
+        let refused = leader.unkillable.then_some(leader.pid);
+        if !leader.ignores && refused.is_none() {
             deaths.push(match random.percent(50) {
                 true => Due::Death(id, leader.pid, 15, true),
                 false => Due::Death(id, leader.pid, random.below(3) as i32, false),
@@ -121,6 +156,9 @@ impl World {
             let reached = reached.filter(|s| s.group == leader.pid && !s.ignores);
             deaths.extend(reached.map(|s| Due::StragglerDeath(id, s.number)));
         }
+        if let Some(pid) = refused {
+            self.later(now, Due::Refused(id, pid, signal));
+        }
         for death in deaths {
             let delay = random.millis(1500);
             self.later(now + delay, death);
@@ -130,8 +168,12 @@ impl World {
     pub fn kill(&mut self, id: ProcessId, scope: SignalScope, now: Time, random: &mut Random) {
         let body = self.bodies.get_mut(&id).expect("a kill of what never ran");
         let mut deaths = Vec::new();
+        let mut refused = None;
         if let Some(leader) = &body.leader {
-            deaths.push(Due::Death(id, leader.pid, 9, true));
+            match leader.unkillable {
+                true => refused = Some(leader.pid),
+                false => deaths.push(Due::Death(id, leader.pid, 9, true)),
+            }
         }
         if scope == SignalScope::Group {
             body.killing = true;
@@ -141,10 +183,30 @@ impl World {
                     .map(|s| Due::StragglerDeath(id, s.number)),
             );
         }
+        if let Some(pid) = refused {
+            self.later(now, Due::Refused(id, pid, 9));
+        }
         for death in deaths {
             let delay = random.millis(30);
             self.later(now + delay, death);
         }
+    }
+
+    /// Root ends every leader that the daemon cannot signal.
+    pub fn end_unkillable(&mut self, now: Time) {
+        let leaders = self.bodies.iter().filter_map(|(id, body)| {
+            let leader = body.leader.as_ref().filter(|leader| leader.unkillable)?;
+            Some(Due::Death(*id, leader.pid, 9, true))
+        });
+        for death in leaders.collect::<Vec<_>>() {
+            self.later(now, death);
+        }
+    }
+
+    /// Whether the daemon can signal its leader, if it has one.
+    pub fn is_unkillable(&self, id: ProcessId) -> bool {
+        let leader = self.bodies.get(&id).and_then(|body| body.leader.as_ref());
+        leader.is_some_and(|leader| leader.unkillable)
     }
 
     /// Another user or `tm signal` kills its leader or a straggler.
@@ -221,13 +283,7 @@ impl World {
             random.percent(15)
         };
         if fails {
-            self.body(id).spawning = false;
-            let failure = SpawnFailure {
-                step: "exec /bin/a".to_string(),
-                error: "No such file or directory".to_string(),
-                errno: 2,
-            };
-            return Event::SpawnFailed { id, failure };
+            return self.fail(id, "No such file or directory", 2);
         }
         self.count += 1;
         self.lifetimes += 1;
@@ -245,6 +301,7 @@ impl World {
             pid,
             dead: None,
             ignores: random.percent(30),
+            unkillable: !calm && random.percent(1),
             children: if random.percent(40) {
                 children
             } else {
@@ -262,6 +319,27 @@ impl World {
             self.later(now + lifetime, death);
         }
         Event::Spawned { id, pid }
+    }
+
+    /// A child that died or failed at some step.
+    fn fail(&mut self, id: ProcessId, error: &str, errno: i32) -> Event {
+        self.body(id).spawning = false;
+        let failure = SpawnFailure {
+            step: "exec /bin/a".to_string(),
+            error: error.to_string(),
+            errno,
+        };
+        Event::SpawnFailed { id, failure }
+    }
+
+    fn refuse(&mut self, id: ProcessId, pid: i32, signal: i32) -> Option<Event> {
+        let leader = self.bodies.get(&id)?.leader.as_ref()?;
+        let failure = SignalFailure {
+            signal,
+            error: "Operation not permitted".to_string(),
+            errno: 1,
+        };
+        (leader.pid == pid).then_some(Event::SignalFailed { id, failure })
     }
 
     fn death(&mut self, id: ProcessId, pid: i32, exit: Exit, now: Time, random: &mut Random) {
@@ -341,8 +419,9 @@ impl Body {
 impl Due {
     fn id(&self) -> ProcessId {
         match self {
-            Due::Answer(id) | Due::Notice(id) | Due::Count(id) => *id,
-            Due::Death(id, ..) | Due::StragglerDeath(id, _) => *id,
+            Due::Answer(id) | Due::GivenUp(id) | Due::Cancelled(id) => *id,
+            Due::Notice(id) | Due::Count(id) => *id,
+            Due::Death(id, ..) | Due::StragglerDeath(id, _) | Due::Refused(id, ..) => *id,
         }
     }
 }

@@ -184,11 +184,19 @@ impl Daemon {
         reply["processes"].as_array().cloned().unwrap_or_default()
     }
 
-    /// The pid of a process that lives.
+    /// The pid of a process that lives, or is being started.
     pub fn pid_of(&self, process: &str) -> i32 {
-        let row = self.status(process);
-        let pid = row["pid"].as_i64();
-        pid.unwrap_or_else(|| panic!("{process} has no pid: {row}\n{}", self.log())) as i32
+        let began = Instant::now();
+        loop {
+            let row = self.status(process);
+            if let Some(pid) = row["pid"].as_i64() {
+                return pid as i32;
+            }
+            // No event reports the exec of a process that is STARTING for some time.
+            let starting = row["state"] == "STARTING" && began.elapsed() < PATIENCE;
+            assert!(starting, "{process} has no pid: {row}\n{}", self.log());
+            std::thread::yield_now();
+        }
     }
 
     /// Events from now on.

@@ -192,23 +192,30 @@ impl Reactor {
         let targets = self.resolve(&params.targets)?;
         let mut processes = Vec::new();
         for target in targets {
+            let sent = self.signal_leader(target, signal, SignalScope::Leader);
             let Some(process) = self.supervisor.process(target) else {
                 continue;
             };
             let pid = process.pid();
-            let message = match pid {
-                Some(pid) => format!("signal {} sent to pid {pid}", params.signal),
-                None => "not running".to_string(),
+            let message = match (pid, &sent) {
+                (None, _) => "not running".to_string(),
+                (Some(pid), Ok(())) => format!("signal {} sent to pid {pid}", params.signal),
+                (Some(pid), Err(error)) => {
+                    let error = sys::error_text(error);
+                    format!(
+                        "signal {} could not be sent to pid {pid}: {error}",
+                        params.signal
+                    )
+                }
             };
             processes.push(Outcome {
                 name: process.name.clone(),
-                ok: pid.is_some(),
+                ok: pid.is_some() && sent.is_ok(),
                 state: process.state.name().into(),
                 pid,
                 exit: None,
                 message,
             });
-            self.signal_leader(target, signal, SignalScope::Leader);
         }
         Ok(ActReply {
             processes,

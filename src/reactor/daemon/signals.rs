@@ -72,7 +72,7 @@ impl Reactor {
         while let Ok(Some(pid)) = sys::pidfd::peek_any_zombie() {
             let reaped = match self.processes.by_leader(pid) {
                 Some(id) => self.reap_leader(id),
-                None => matches!(sys::pidfd::reap(pid), Ok(Some(_))),
+                None => self.reap_child(pid),
             };
             if !reaped {
                 return;

@@ -8,7 +8,6 @@
 
 pub(super) mod log_feed;
 pub(crate) mod log_files;
-pub(crate) mod open_as_user;
 pub(crate) mod reader;
 
 use crate::ring::{Read, Ring};

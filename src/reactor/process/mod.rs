@@ -1,6 +1,7 @@
 //! Supervised processes: start, descriptors, input, exit, stragglers, pidfile.
 
 pub(crate) mod channel;
+pub(crate) mod failure;
 pub(crate) mod input;
 pub(crate) mod leader_exit;
 pub(crate) mod pidfile;
@@ -8,5 +9,6 @@ pub(crate) mod process_io;
 pub(crate) mod processes;
 pub(crate) mod spawner;
 pub(crate) mod start;
+pub(crate) mod starts;
 pub(crate) mod stragglers;
 pub(crate) mod survey;

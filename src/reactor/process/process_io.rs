@@ -73,6 +73,8 @@ pub(crate) enum Leader {
         /// The deadline.
         until: Time,
     },
+    /// Its child has not exec'd.
+    Starting,
     /// It lives, or has exited and is not reaped yet.
     Alive(LiveLeader),
 }
@@ -99,6 +101,8 @@ pub(crate) struct WatchedStraggler {
     pub token: Token,
     /// Its command line, shortened.
     pub command: String,
+    /// It could not be killed.
+    pub refused: bool,
 }
 
 /// A change of state that waits for the log.
@@ -145,13 +149,13 @@ impl ProcessIo {
     pub(crate) fn live_leader(&self) -> Option<&LiveLeader> {
         match &self.leader {
             Leader::Alive(leader) => Some(leader),
-            Leader::None | Leader::OpeningLogs { .. } => None,
+            Leader::None | Leader::OpeningLogs { .. } | Leader::Starting => None,
         }
     }
 
-    /// A start no longer waits for its log files.
-    pub(crate) fn stop_opening_logs(&mut self) {
-        if let Leader::OpeningLogs { .. } = self.leader {
+    /// A start has failed.
+    pub(crate) fn stop_starting(&mut self) {
+        if let Leader::OpeningLogs { .. } | Leader::Starting = self.leader {
             self.leader = Leader::None;
         }
     }
@@ -159,19 +163,20 @@ impl ProcessIo {
     /// Signals the leader or its group, if there is a leader.
     ///
     /// # Errors
-    /// The text of a failure.
-    pub(crate) fn signal_leader(&self, signal: i32, scope: SignalScope) -> Result<(), String> {
+    /// When the leader cannot be signalled, even if others of its group can.
+    pub(crate) fn signal_leader(&self, signal: i32, scope: SignalScope) -> io::Result<()> {
         let Some(leader) = self.live_leader() else {
             return Ok(());
         };
+        let pidfd = leader.pidfd.as_fd();
         let sent = match scope {
-            SignalScope::Leader => sys::pidfd::signal(leader.pidfd.as_fd(), signal),
-            SignalScope::Group => sys::pidfd::signal_group(leader.pid, signal),
+            SignalScope::Leader => sys::pidfd::signal(pidfd, signal),
+            // The signal to the group succeeds if it reaches any process; 0 tests the leader.
+            SignalScope::Group => sys::pidfd::signal_group(leader.pid, signal)
+                .and_then(|()| sys::pidfd::signal(pidfd, 0)),
         };
         match sent {
-            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
-                Err(format!("signal {signal} to pid {}: {error}", leader.pid))
-            }
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
             _ => Ok(()),
         }
     }
@@ -422,7 +427,8 @@ mod tests {
     #[test]
     fn without_a_leader_no_signal_is_sent() {
         let io = process_io();
-        assert_eq!(io.signal_leader(libc::SIGKILL, SignalScope::Group), Ok(()));
+        io.signal_leader(libc::SIGKILL, SignalScope::Group)
+            .expect("nothing to do");
         assert!(io.live_leader().is_none());
     }
 }

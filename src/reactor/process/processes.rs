@@ -4,7 +4,7 @@ use crate::reactor::poller::Poller;
 use crate::reactor::process::channel::Reading;
 use crate::reactor::process::process_io::{Leader, LiveLeader, ProcessIo};
 use crate::supervisor::{Process, ProcessId};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The processes.
 #[derive(Default)]
@@ -12,6 +12,8 @@ pub(crate) struct Processes {
     all: HashMap<ProcessId, ProcessIo>,
     /// The processes of live leaders, by pid.
     leaders: HashMap<i32, ProcessId>,
+    /// Children that have not exec'd, or are left of a failed start.
+    unborn: HashSet<i32>,
     /// Channels with something to read, each once.
     outputs_ready: VecDeque<(ProcessId, u32)>,
     /// Processes with new output, each once.
@@ -56,9 +58,28 @@ impl Processes {
         self.leaders.get(&pid).copied()
     }
 
+    /// Whether a child of the daemon is a leader, or was to become one: it is no straggler.
+    pub(crate) fn is_own_child(&self, pid: i32) -> bool {
+        self.leaders.contains_key(&pid) || self.unborn.contains(&pid)
+    }
+
+    /// A start has a child.
+    pub(crate) fn set_starting(&mut self, id: ProcessId, pid: i32) {
+        self.unborn.insert(pid);
+        if let Some(io) = self.all.get_mut(&id) {
+            io.leader = Leader::Starting;
+        }
+    }
+
+    /// The child of a failed start is reaped.
+    pub(crate) fn forget_unborn(&mut self, pid: i32) {
+        self.unborn.remove(&pid);
+    }
+
     /// A process has a new leader.
     pub(crate) fn set_leader(&mut self, id: ProcessId, leader: LiveLeader) {
         if let Some(io) = self.all.get_mut(&id) {
+            self.unborn.remove(&leader.pid);
             self.leaders.insert(leader.pid, id);
             io.leader = Leader::Alive(leader);
         }

@@ -5,28 +5,19 @@
 use crate::reactor::clock::unix_ns;
 use crate::reactor::output::Stream;
 use crate::reactor::output::log_files::LogFiles;
-use crate::reactor::output::open_as_user;
-use crate::reactor::poller::{EventSource, Poller};
+use crate::reactor::poller::Poller;
+use crate::reactor::process::failure::failure;
 use crate::reactor::process::input::InputQueue;
 use crate::reactor::process::process_io::LiveLeader;
 use crate::reactor::process::processes::Processes;
-use crate::reactor::process::spawner::{Spawner, failure};
-use crate::supervisor::{Process, ProcessId, Sink, SpawnFailure, Stdin};
+use crate::reactor::process::spawner::{Spawner, c_string};
+use crate::reactor::process::starts::OurEnds;
+use crate::supervisor::{Launch, Process, ProcessId, Sink, SpawnFailure, Stdin, Time};
 use crate::sys;
-use crate::sys::spawn::{Spawned, Stdio};
-use mio::Interest;
+use crate::sys::spawn::Stdio;
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
-
-/// The daemon's ends of a process's descriptors.
-#[derive(Default)]
-struct OurEnds {
-    terminal: Option<OwnedFd>,
-    stdin: Option<OwnedFd>,
-    stdout: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
-}
 
 /// Prepares ring and terminal for a new run.
 pub(crate) fn prepare_run(
@@ -52,49 +43,38 @@ pub(crate) fn prepare_run(
     }
 }
 
-/// Starts the leader of a process, and watches it and its output. Returns its pid.
+/// Starts the child that becomes the leader of a process, and watches it.
 ///
 /// # Errors
-/// When a step of it fails. There is no leader then.
-pub(crate) fn spawn_leader(
+/// When there is no child.
+pub(crate) fn begin(
     process: &Process,
-    spawner: &Spawner,
+    spawner: &mut Spawner,
     processes: &mut Processes,
+    now: Time,
     poller: &mut Poller,
-) -> Result<i32, SpawnFailure> {
+) -> Result<(), SpawnFailure> {
     let id = process.id;
     let size = processes.io(id).map_or((24, 80), |io| io.size);
-    let (stdio, ends) = open_stdio(process, size)?;
-    let command = spawner.command(process, stdio)?;
-    let spawned = sys::spawn::spawn(&command).map_err(|error| {
-        let step = sys::spawn::step_text(error.step, &command);
-        failure(step, &io::Error::from_raw_os_error(error.errno))
-    })?;
-    // This closes the daemon's copies of the leader's descriptors.
-    drop(command);
-    let leader = watch_leader(id, spawned, poller)?;
-    let pid = leader.pid;
+    let (theirs, ends) = open_stdio(process, size)?;
+    let command = spawner.command(process, theirs)?;
+    // This closes the daemon's copies of the child's descriptors.
+    let pid = spawner.starts.begin(id, command, ends, now, poller)?;
+    processes.set_starting(id, pid);
+    Ok(())
+}
+
+/// The child has exec'd: it is the leader, and its output is watched.
+pub(crate) fn complete(
+    id: ProcessId,
+    leader: LiveLeader,
+    ends: OurEnds,
+    processes: &mut Processes,
+    poller: &mut Poller,
+) {
     processes.set_leader(id, leader);
     for number in watch_ends(id, ends, processes, poller) {
         processes.queue_output(id, number, false);
-    }
-    Ok(pid)
-}
-
-fn watch_leader(
-    id: ProcessId,
-    spawned: Spawned,
-    poller: &mut Poller,
-) -> Result<LiveLeader, SpawnFailure> {
-    let Spawned { pid, pidfd } = spawned;
-    match poller.add(&pidfd, EventSource::Leader(id), Interest::READABLE) {
-        Ok(token) => Ok(LiveLeader { pid, pidfd, token }),
-        Err(error) => {
-            // A leader that cannot be watched must not live.
-            let _ = sys::pidfd::signal(pidfd.as_fd(), libc::SIGKILL);
-            let _ = sys::pidfd::wait_blocking(pidfd.as_fd());
-            Err(failure("watch the process".to_string(), &error))
-        }
     }
 }
 
@@ -108,6 +88,13 @@ fn watch_ends(
     let Some(io) = processes.io_mut(id) else {
         return Vec::new();
     };
+    if let Some(terminal) = &ends.terminal
+        && ends.size != io.size
+        && let Err(error) = sys::pty::resize(terminal.as_fd(), io.size.0, io.size.1)
+    {
+        // A client resized it before its process ran.
+        log::warn!("{}: cannot resize its terminal: {error}", io.name);
+    }
     let outputs = [
         (ends.terminal, Stream::Stdout, true),
         (ends.stdout, Stream::Stdout, false),
@@ -134,19 +121,23 @@ fn watch_ends(
     channels
 }
 
+/// The child's descriptors, and the files that it opens itself in place of them.
+type TheirEnds = (Stdio, [Option<CString>; 3]);
+
 /// Opens the leader's standard streams, and the daemon's ends of them.
-fn open_stdio(process: &Process, size: (u16, u16)) -> Result<(Stdio, OurEnds), SpawnFailure> {
+fn open_stdio(process: &Process, size: (u16, u16)) -> Result<(TheirEnds, OurEnds), SpawnFailure> {
     let launch = &process.launch;
     let mut ends = OurEnds::default();
     if launch.tty.is_some() {
         let pty = sys::pty::open(size.0, size.1)
             .map_err(|error| failure("open a terminal".to_string(), &error))?;
         ends.terminal = Some(pty.master);
-        return Ok((Stdio::Tty(pty.slave), ends));
+        ends.size = size;
+        return Ok(((Stdio::Tty(pty.slave), [const { None }; 3]), ends));
     }
     let (stdin, ours) = open_input(process)?;
     ends.stdin = ours;
-    let (stdout, ours) = open_output(process, &launch.stdout, "stdout")?;
+    let (stdout, ours) = open_output(&launch.stdout, "stdout")?;
     ends.stdout = ours;
     let (stderr, ours) = match &launch.stderr {
         Sink::Stdout => {
@@ -154,7 +145,7 @@ fn open_stdio(process: &Process, size: (u16, u16)) -> Result<(Stdio, OurEnds), S
             let copy = copy.map_err(|error| failure("stderr: share stdout".into(), &error))?;
             (copy, None)
         }
-        sink => open_output(process, sink, "stderr")?,
+        sink => open_output(sink, "stderr")?,
     };
     ends.stderr = ours;
     let stdio = Stdio::Fds {
@@ -162,50 +153,71 @@ fn open_stdio(process: &Process, size: (u16, u16)) -> Result<(Stdio, OurEnds), S
         stdout,
         stderr,
     };
-    Ok((stdio, ends))
+    Ok(((stdio, files_of(launch)?), ends))
+}
+
+/// The files that the child opens as 0, 1 and 2, with the rights of its user.
+fn files_of(launch: &Launch) -> Result<[Option<CString>; 3], SpawnFailure> {
+    let path = |path: &Option<&str>, key| path.map(|path| c_string(path, key)).transpose();
+    let direct = |sink: &'_ Sink| match sink {
+        Sink::File(file) if file.direct => Some(file.path.clone()),
+        Sink::File(_) | Sink::Ring | Sink::Discard | Sink::Stdout => None,
+    };
+    let stdin = match &launch.stdin {
+        Stdin::File(path) => Some(path.as_str()),
+        Stdin::Null | Stdin::Pipe => None,
+    };
+    let stdout = direct(&launch.stdout);
+    let stderr = match &launch.stderr {
+        Sink::Stdout => stdout.clone(),
+        sink => direct(sink),
+    };
+    Ok([
+        path(&stdin, "stdin")?,
+        path(&stdout.as_deref(), "stdout")?,
+        path(&stderr.as_deref(), "stderr")?,
+    ])
 }
 
 /// The leader's standard input, and the daemon's end if it is a pipe.
 fn open_input(process: &Process) -> Result<(OwnedFd, Option<OwnedFd>), SpawnFailure> {
-    let step = |what: String| move |error: io::Error| failure(format!("stdin: {what}"), &error);
+    let step = |what: &str| {
+        let step = format!("stdin: {what}");
+        move |error: io::Error| failure(step, &error)
+    };
     match &process.launch.stdin {
-        Stdin::Null => {
+        // The child opens a file itself.
+        Stdin::Null | Stdin::File(_) => {
             let null = sys::io::open_null(true);
-            Ok((null.map_err(step("open /dev/null".to_string()))?, None))
+            Ok((null.map_err(step("open /dev/null"))?, None))
         }
         Stdin::Pipe => {
-            let pipe = sys::io::pipe_to_child();
-            let (theirs, ours) = pipe.map_err(step("pipe".to_string()))?;
+            let (theirs, ours) = sys::io::pipe_to_child().map_err(step("pipe"))?;
             Ok((theirs, Some(ours)))
-        }
-        Stdin::File(path) => {
-            let identity = process.launch.identity.as_ref();
-            let file = open_as_user::open_input_as(Path::new(path), identity);
-            Ok((file.map_err(step(format!("open {path}")))?, None))
         }
     }
 }
 
 /// The leader's end of one output, and the daemon's end if it passes through the ring.
-fn open_output(
-    process: &Process,
-    sink: &Sink,
-    name: &str,
-) -> Result<(OwnedFd, Option<OwnedFd>), SpawnFailure> {
-    let step = |what: String| move |error: io::Error| failure(format!("{name}: {what}"), &error);
+fn open_output(sink: &Sink, name: &str) -> Result<(OwnedFd, Option<OwnedFd>), SpawnFailure> {
+    let step = |what: &str| {
+        let step = format!("{name}: {what}");
+        move |error: io::Error| failure(step, &error)
+    };
     match sink {
-        Sink::Discard => {
+        Sink::File(file) if !file.direct => pipe_of(step("pipe")),
+        // The child opens a file itself.
+        Sink::Discard | Sink::File(_) => {
             let null = sys::io::open_null(false);
-            Ok((null.map_err(step("open /dev/null".to_string()))?, None))
+            Ok((null.map_err(step("open /dev/null"))?, None))
         }
-        Sink::File(file) if file.direct => {
-            let identity = process.launch.identity.as_ref();
-            let opened = open_as_user::open_as(Path::new(&file.path), identity);
-            Ok((opened.map_err(step(format!("open {}", file.path)))?, None))
-        }
-        Sink::Ring | Sink::File(_) | Sink::Stdout => {
-            let (ours, theirs) = sys::io::pipe().map_err(step("pipe".to_string()))?;
-            Ok((theirs, Some(ours)))
-        }
+        Sink::Ring | Sink::Stdout => pipe_of(step("pipe")),
     }
+}
+
+fn pipe_of(
+    failed: impl FnOnce(io::Error) -> SpawnFailure,
+) -> Result<(OwnedFd, Option<OwnedFd>), SpawnFailure> {
+    let (ours, theirs) = sys::io::pipe().map_err(failed)?;
+    Ok((theirs, Some(ours)))
 }

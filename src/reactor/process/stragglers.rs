@@ -5,11 +5,12 @@ use crate::reactor::process::process_io::{ProcessIo, WatchedStraggler};
 use crate::reactor::process::survey::{
     KernelTable, Owners, PASSES_MAX, Survey, SurveyResult, adopted,
 };
-use crate::supervisor::{Event, KillMode, Supervisor, Time};
+use crate::supervisor::{Event, KillMode, ProcessId, SignalFailure, Supervisor, Time};
 use crate::sys;
 use crate::sys::descendants::{self, Stat};
 use mio::Interest;
 use std::collections::BTreeSet;
+use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -19,26 +20,44 @@ const WATCHED_MAX: usize = 256;
 /// Time until another survey while stragglers are being killed. Not all of them may be watched.
 pub(crate) const KILL_AGAIN: Duration = Duration::from_millis(100);
 
-/// Watches the stragglers of a process, and kills them if that is decided. Returns the event for
+/// Watches the stragglers of a process, and kills them if that is decided. Returns the events for
 /// the supervisor.
-pub(crate) fn record_stragglers(io: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) -> Event {
+pub(crate) fn record_stragglers(
+    io: &mut ProcessIo,
+    stats: &[Stat],
+    poller: &mut Poller,
+) -> Vec<Event> {
     watch_stragglers(io, stats, poller);
-    if io.killing {
-        kill_stragglers(io);
-    }
+    let refused = match io.killing {
+        true => kill_stragglers(io),
+        false => None,
+    };
     let grouped = stats
         .iter()
         .filter(|stat| io.past_leaders.contains(&stat.pgid));
-    let event = Event::Remains {
+    let mut events = vec![Event::Remains {
         id: io.id,
         stragglers: stats.len() as u32,
         in_group: grouped.count() as u32,
-    };
+    }];
+    events.extend(refused.map(|error| signal_failed(io.id, libc::SIGKILL, &error)));
     if stats.is_empty() {
         io.past_leaders.clear();
         io.killing &= io.live_leader().is_some();
     }
-    event
+    events
+}
+
+/// The event of a signal that could not be sent.
+pub(crate) fn signal_failed(id: ProcessId, signal: i32, error: &io::Error) -> Event {
+    Event::SignalFailed {
+        id,
+        failure: SignalFailure {
+            signal,
+            error: sys::error_text(error),
+            errno: error.raw_os_error().unwrap_or(0),
+        },
+    }
 }
 
 /// Brings the list of watched stragglers up to date.
@@ -69,21 +88,29 @@ fn watch_stragglers(io: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) {
                 pidfd,
                 token,
                 command: descendants::command(stat.pid),
+                refused: false,
             });
         }
     }
 }
 
-fn kill_stragglers(io: &ProcessIo) {
-    for straggler in &io.stragglers {
+/// Kills the watched stragglers. Returns the error of one that cannot be killed.
+fn kill_stragglers(io: &mut ProcessIo) -> Option<io::Error> {
+    let mut refused = None;
+    for straggler in &mut io.stragglers {
         let sent = sys::pidfd::signal(straggler.pidfd.as_fd(), libc::SIGKILL);
         if let Err(error) = sent
             && error.raw_os_error() != Some(libc::ESRCH)
         {
             let WatchedStraggler { pid, command, .. } = straggler;
-            log::error!("{}: cannot kill pid {pid} ({command}): {error}", io.name);
+            // Once: this is repeated as long as it lives.
+            if !std::mem::replace(&mut straggler.refused, true) {
+                log::error!("{}: cannot kill pid {pid} ({command}): {error}", io.name);
+            }
+            refused = Some(error);
         }
     }
+    refused
 }
 
 /// Kills every straggler below the daemon before it exits, except those of programs with

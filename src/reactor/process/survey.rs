@@ -169,7 +169,7 @@ impl Survey {
 pub(crate) fn adopted(table: &impl ProcessTable, processes: &Processes) -> Vec<Stat> {
     let children = table.children().into_iter();
     children
-        .filter(|pid| processes.by_leader(*pid).is_none())
+        .filter(|pid| !processes.is_own_child(*pid))
         .filter_map(|pid| table.stat(pid))
         .collect()
 }

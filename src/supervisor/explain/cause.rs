@@ -122,6 +122,9 @@ fn stopping(process: &Process, policy: &Policy) -> String {
     if process.leader == LeaderState::Spawning {
         return format!("{why} while it was starting");
     }
+    if let Some(failure) = &process.signal_failure {
+        return format!("{why}; {failure}");
+    }
     if process.pid().is_none() {
         return match process.stragglers {
             0 => format!("{why}; its leader has ended, looking for stragglers"),

@@ -8,6 +8,11 @@ pub(super) fn remedy(process: &Process, policy: &Policy) -> Option<String> {
         State::Stopped if process.last_killed => Some(ignored_signal(policy)),
         State::Stopped => Some(format!("tm start {}", process.name)),
         State::Waiting | State::Starting => None,
+        State::Stopping if process.signal_failure.is_some() => Some(
+            "a process of it runs as another user: end it as root, or end the daemon without it \
+             by a second SIGTERM"
+                .to_string(),
+        ),
         State::Stopping => process.killed.then(|| ignored_signal(policy)),
         State::Exited if process.last_exit.is_some_and(|exit| policy.expects(exit)) => None,
         State::Running if process.restarts == 0 => None,
@@ -90,12 +95,16 @@ mod errno {
     pub(super) const EMFILE: i32 = 24;
     pub(super) const ENOSPC: i32 = 28;
     pub(super) const ELOOP: i32 = 40;
+    pub(super) const ETIMEDOUT: i32 = 110;
 }
 
 fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {
     use errno::*;
     let (step, object) = failure.step.split_once(' ').unwrap_or((&failure.step, ""));
     let text = match (step, failure.errno) {
+        (_, ETIMEDOUT) => {
+            format!("find out who holds up {object}: its file system, a lease, or a stop signal")
+        }
         ("exec", ENOENT) => {
             if object.contains('/') {
                 format!("check cmd: {object} does not exist, or its interpreter does not")

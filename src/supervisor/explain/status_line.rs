@@ -92,6 +92,11 @@ fn stopping(process: &Process, now: Time) -> String {
     } else {
         "killed, waiting for it to end".to_string()
     };
+    let what = match &process.signal_failure {
+        Some(failure) if process.deadline.is_some() => format!("{failure}, {what}"),
+        Some(failure) => failure.to_string(),
+        None => what,
+    };
     match process.desired {
         Desired::Up => format!("{what}, then restarted"),
         Desired::Down => what,

@@ -1,7 +1,7 @@
 //! Applies a new set of programs, changing only processes that differ.
 
 use super::diff::{self, Plan, PlanAction, PlanEntry};
-use crate::supervisor::process::transition::ProcessInput;
+use crate::supervisor::process::process_input::ProcessInput;
 use crate::supervisor::{
     Autostart, Desired, Effect, KillMode, Process, ProcessId, Program, ProgramEntry, State,
 };

@@ -1,10 +1,13 @@
 //! One instance of a program: the state that decisions need.
 
 mod invariant;
+pub(crate) mod process_input;
 pub(crate) mod transition;
 
-use crate::supervisor::{Exit, Launch, Program, SpawnFailure, Time};
+use crate::supervisor::{Exit, Launch, Program, SignalFailure, SpawnFailure, Time};
 use std::fmt;
+
+const SIGKILL: i32 = 9;
 
 /// Identifies a process during the life of the daemon; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,6 +128,8 @@ pub struct Process {
     pub last_killed: bool,
     /// Why the last start failed before exec.
     pub last_failure: Option<SpawnFailure>,
+    /// Why the last signal of this stop could not be sent.
+    pub signal_failure: Option<SignalFailure>,
     /// The number of surviving processes of ended leaders.
     pub stragglers: u32,
     /// Removed from the config: forgotten once it is down.
@@ -157,6 +162,7 @@ impl Process {
             last_lifetime: None,
             last_killed: false,
             last_failure: None,
+            signal_failure: None,
             stragglers: 0,
             removed: false,
             killed: false,
@@ -185,6 +191,12 @@ impl Process {
     /// port or the lock that the next leader needs.
     pub(crate) fn is_clearing(&self) -> bool {
         self.state == State::Starting && self.leader == LeaderState::None
+    }
+
+    /// Whether SIGKILL could not be sent to a part of it, which therefore lives on.
+    pub(crate) fn is_unkillable(&self) -> bool {
+        let failure = self.signal_failure.as_ref();
+        self.killed && failure.is_some_and(|failure| failure.signal == SIGKILL)
     }
 
     /// Whether a reload that changes its launch restarts it, rather than keeping the new launch for

@@ -1,35 +1,13 @@
 //! The state machine of one process: the transition for each state and input.
 
 use crate::supervisor::explain::status_line;
+use crate::supervisor::process::process_input::ProcessInput;
 use crate::supervisor::{
     Autorestart, Desired, Effect, Exit, KillMode, LeaderState, Policy, Process, RestartDelays,
     SignalScope, SpawnFailure, State, Time, Transition,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
-
-/// An input of the state machine.
-#[derive(Debug, Clone)]
-pub(crate) enum ProcessInput {
-    Start,
-    Restart,
-    Stop,
-    Kill,
-    Spawned(i32),
-    SpawnFailed(SpawnFailure),
-    Exited(Exit),
-    Remains {
-        stragglers: u32,
-        in_group: u32,
-    },
-    Deadline,
-    /// The policy changed; the old one had this `stoptime`. `widened` if the kill mode went from
-    /// leader to group.
-    PolicyChanged {
-        stoptime: Duration,
-        widened: bool,
-    },
-}
 
 /// One process about to take one input.
 ///
@@ -58,7 +36,8 @@ pub(crate) enum ProcessInput {
 /// STARTING, RUNNING, EXITED and FATAL are all wanted up, STOPPED is wanted down.
 ///
 /// STARTING is entered when `Effect::Spawn` goes out, and the leader is `Spawning` until its
-/// answer. Inputs in between change the state, but act on the leader only once it is known.
+/// answer. Inputs in between change the state, but act on the leader only once it is known; a stop
+/// cancels the start, which hastens the answer.
 /// With killmode group, stragglers of an earlier leader are killed first: until they are gone
 /// the process is STARTING without a leader ([`Process::is_clearing`]).
 pub(crate) struct ProcessStep<'a> {
@@ -102,7 +81,7 @@ impl ProcessStep<'_> {
             (S::Stopping, I::SpawnFailed(failure)) => self.spawn_failed_while_stopping(failure),
             (
                 S::Stopped | S::Waiting | S::Running | S::Backoff | S::Exited | S::Fatal,
-                I::Spawned(_) | I::SpawnFailed(_),
+                I::Spawned(_) | I::SpawnFailed(_) | I::SignalFailed(_),
             ) => {}
 
             (S::Starting, I::Exited(exit)) => self.exited_starting(exit),
@@ -117,6 +96,11 @@ impl ProcessStep<'_> {
                     in_group,
                 },
             ) => self.remains(state, stragglers, in_group),
+
+            // A start or a stop kills; the other states ask for no signal.
+            (S::Starting | S::Stopping, I::SignalFailed(failure)) => {
+                self.process.signal_failure = Some(failure);
+            }
 
             (S::Starting, I::Deadline) => self.started(),
             (S::Backoff, I::Deadline) => self.auto_restart(),
@@ -334,6 +318,9 @@ impl ProcessStep<'_> {
             State::Stopping,
             asked.then(|| self.now + self.policy.stoptime),
         );
+        if self.is_spawning() {
+            self.effects.push_back(Effect::CancelSpawn(self.process.id));
+        }
         if at_once {
             self.kill();
         } else if !self.is_spawning() {
@@ -372,6 +359,7 @@ impl ProcessStep<'_> {
             return self.kill();
         }
         self.process.deadline = Some(self.now + self.policy.stoptime);
+        self.process.signal_failure = None;
         self.effects.push_back(Effect::Signal {
             id: self.process.id,
             signal: self.policy.stopsignal,
@@ -392,6 +380,7 @@ impl ProcessStep<'_> {
     }
 
     fn push_kill(&mut self) {
+        self.process.signal_failure = None;
         self.effects.push_back(Effect::Kill {
             id: self.process.id,
             scope: self.scope(),
@@ -450,6 +439,7 @@ impl ProcessStep<'_> {
         process.since = self.now;
         process.deadline = deadline;
         process.killed = false;
+        process.signal_failure = None;
         self.effects.push_back(Effect::Notify(Transition {
             id: process.id,
             name: process.name.clone(),

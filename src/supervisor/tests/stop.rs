@@ -135,12 +135,15 @@ fn backoff_exited_and_fatal_stop_at_once() {
 }
 
 #[test]
-fn a_stop_while_spawning_acts_on_the_answer() {
+fn a_stop_while_spawning_cancels_and_acts_on_the_answer() {
     let (mut bench, id) = Bench::starting(same);
     bench.event(Event::Stop(id));
     bench.expect(id, State::Stopping);
-    assert_eq!(bench.deeds(), []);
+    assert_eq!(bench.deeds(), [Effect::CancelSpawn(id)]);
+    bench.event(Event::Stop(id));
     bench.pass(50_000);
+    assert_eq!(bench.deeds(), [], "one cancellation is enough");
+    // The program ran before the cancellation: it is asked to end like any other.
     bench.spawned(id, 5);
     assert_eq!(bench.deeds(), [signal(id, 15, GROUP)]);
     bench.pass(10_000);
@@ -150,21 +153,47 @@ fn a_stop_while_spawning_acts_on_the_answer() {
 
     let (mut bench, id) = Bench::starting(same);
     bench.event(Event::Stop(id));
+    assert_eq!(bench.deeds(), [Effect::CancelSpawn(id)]);
     bench.event(Event::SpawnFailed {
         id,
         failure: chdir_failure(),
     });
     bench.expect(id, State::Stopped);
+    assert_eq!(bench.deeds(), []);
 }
 
 #[test]
-fn a_kill_while_spawning_is_kept_for_the_answer() {
+fn a_restart_while_spawning_cancels_and_starts_again() {
+    let (mut bench, id) = Bench::starting(same);
+    bench.event(Event::Restart(id));
+    bench.expect(id, State::Stopping);
+    assert_eq!(bench.deeds(), [Effect::CancelSpawn(id)]);
+    bench.event(Event::SpawnFailed {
+        id,
+        failure: chdir_failure(),
+    });
+    bench.expect(id, State::Starting);
+    assert_eq!(bench.deeds(), [Effect::Spawn(id)]);
+}
+
+#[test]
+fn a_kill_while_spawning_cancels_and_is_kept_for_the_answer() {
     let (mut bench, id) = Bench::starting(same);
     bench.event(Event::ShutdownNow);
-    assert_eq!(bench.deeds(), []);
+    assert_eq!(bench.deeds(), [Effect::CancelSpawn(id)]);
     bench.spawned(id, 5);
     assert_eq!(bench.deeds(), [kill(id, GROUP)]);
     bench.gone(id);
+    assert_eq!(bench.deeds(), [Effect::Finished]);
+
+    let (mut bench, id) = Bench::starting(same);
+    bench.event(Event::Stop(id));
+    bench.event(Event::ShutdownNow);
+    assert_eq!(bench.deeds(), [Effect::CancelSpawn(id)]);
+    bench.event(Event::SpawnFailed {
+        id,
+        failure: chdir_failure(),
+    });
     assert_eq!(bench.deeds(), [Effect::Finished]);
 }
 

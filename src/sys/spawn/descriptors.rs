@@ -1,76 +1,125 @@
 //! The child's descriptors: the sources of 0, 1 and 2, and the way to close all others.
 
-use super::{Command, Credentials, SpawnError, SpawnStep, Stdio};
+use super::{Credentials, SpawnError, SpawnStep, Stdio};
 use rustix::io::DupFlags;
+use rustix::pipe::PipeFlags;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
-/// Three low descriptors that hold a child's 0, 1 and 2 while it is started.
+/// Low descriptors that hold a child's 0, 1, 2 and report pipe until it has its own table.
 ///
-/// The child copies the daemon's table only up to the highest slot: copying and closing thousands
-/// of descriptors would cost more than the start. No slot is below 3, so that none is overwritten
+/// A child copies the daemon's table only up to its highest slot: copying and closing thousands of
+/// descriptors would cost more than the start. No slot is below 3, so that none is overwritten
 /// before use.
+#[derive(Debug)]
 pub(crate) struct Slots {
     /// Fills the slots between starts, so that no terminal or pipe stays open.
     null: OwnedFd,
-    places: [OwnedFd; 3],
+    sets: Vec<[OwnedFd; SLOTS]>,
+    /// The unused sets, the lowest last.
+    free: Vec<usize>,
 }
+
+pub(crate) const SLOTS: usize = 4;
+
+/// Children that may be without their own table at a time. For more, the kernel copies all of
+/// the table.
+const SETS_MAX: u64 = 8;
+
+/// One set for this many descriptors that the daemon may open.
+const LIMIT_PER_SET: u64 = 512;
 
 impl Slots {
+    /// Slots in proportion to the limit of open files.
     pub(crate) fn new() -> Result<Self, SpawnError> {
         let null = crate::sys::io::open_null(true).map_err(stdio_error)?;
+        let (limit, _) = crate::sys::rlimit::nofile();
         let place = || rustix::io::fcntl_dupfd_cloexec(&null, 3).map_err(stdio_error);
-        let places = [place()?, place()?, place()?];
-        Ok(Slots { null, places })
+        let mut sets = vec![[place()?, place()?, place()?, place()?]];
+        for _ in 1..(limit / LIMIT_PER_SET).min(SETS_MAX) {
+            sets.push([place()?, place()?, place()?, place()?]);
+        }
+        let free = (0..sets.len()).rev().collect();
+        Ok(Slots { null, sets, free })
     }
 
-    /// Puts a command's descriptors into the slots until the result is dropped.
-    pub(crate) fn fill(&mut self, command: &Command) -> Result<FilledSlots<'_>, SpawnError> {
-        let sources = match &command.stdio {
-            Stdio::Tty(slave) => [slave.as_fd(); 3],
-            Stdio::Fds {
-                stdin,
-                stdout,
-                stderr,
-            } => [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
+    /// Puts a child's descriptors into a free set. `None` if there is none.
+    pub(crate) fn fill(
+        &mut self,
+        ends: &[BorrowedFd<'_>; SLOTS],
+    ) -> Result<Option<FilledSlots>, SpawnError> {
+        let Some(number) = self.free.pop() else {
+            return Ok(None);
         };
-        let filled = FilledSlots(self);
-        for (source, place) in sources.iter().zip(&mut filled.0.places) {
-            rustix::io::dup3(source, place, DupFlags::CLOEXEC).map_err(stdio_error)?;
+        let set = &mut self.sets[number];
+        for (source, place) in ends.iter().zip(&mut *set) {
+            if let Err(error) = rustix::io::dup3(source, place, DupFlags::CLOEXEC) {
+                self.clear(number);
+                return Err(stdio_error(error));
+            }
         }
-        if let Some(user) = &command.credentials {
-            sources.iter().for_each(|source| give_to(*source, user));
-        }
-        Ok(filled)
-    }
-}
-
-/// Slots that hold a child's descriptors.
-pub(crate) struct FilledSlots<'a>(&'a mut Slots);
-
-impl FilledSlots<'_> {
-    /// The slots' numbers.
-    pub(crate) fn raw(&self) -> [RawFd; 3] {
-        self.0.places.each_ref().map(AsRawFd::as_raw_fd)
+        let numbers = set.each_ref().map(AsRawFd::as_raw_fd);
+        Ok(Some(FilledSlots { number, numbers }))
     }
 
-    /// The highest slot.
-    pub(crate) fn highest(&self) -> RawFd {
-        self.raw().into_iter().fold(0, RawFd::max)
-    }
-}
-
-impl Drop for FilledSlots<'_> {
-    fn drop(&mut self) {
-        for place in &mut self.0.places {
+    /// Empties a set: its child has a table of its own, or has ended.
+    pub(crate) fn clear(&mut self, number: usize) {
+        for place in &mut self.sets[number] {
             // The target is open, so the process cannot run out of descriptors here.
-            let _ = rustix::io::dup3(&self.0.null, place, DupFlags::CLOEXEC);
+            let _ = rustix::io::dup3(&self.null, place, DupFlags::CLOEXEC);
         }
+        self.free.push(number);
+        self.free.sort_unstable_by(|one, other| other.cmp(one));
     }
 }
 
-fn stdio_error(error: impl Into<io::Error>) -> SpawnError {
+/// The sources of a child's 0, 1 and 2.
+pub(crate) fn sources(stdio: &Stdio) -> Result<[BorrowedFd<'_>; 3], SpawnError> {
+    match stdio {
+        Stdio::Tty(slave) => Ok([slave.as_fd(); 3]),
+        Stdio::Fds {
+            stdin,
+            stdout,
+            stderr,
+        } => Ok([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
+        Stdio::Closed => Err(stdio_error(rustix::io::Errno::BADF)),
+    }
+}
+
+/// A set of slots in use.
+#[derive(Debug)]
+pub(crate) struct FilledSlots {
+    /// Its number among the sets.
+    pub number: usize,
+    /// The descriptors for 0, 1, 2 and the report pipe.
+    pub numbers: [RawFd; SLOTS],
+}
+
+/// The pipe for a child's report: our end to read, and the child's. Neither blocks.
+pub(crate) fn report_pipe() -> Result<(OwnedFd, OwnedFd), SpawnError> {
+    let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
+    rustix::pipe::pipe_with(flags).map_err(|error| SpawnError {
+        step: SpawnStep::Clone,
+        errno: error.raw_os_error(),
+    })
+}
+
+/// Copies of descriptors that are not above 2, for a child without slots: placing one would
+/// overwrite another.
+pub(crate) fn copies_of_low(
+    ends: &[BorrowedFd<'_>; SLOTS],
+) -> Result<[Option<OwnedFd>; SLOTS], SpawnError> {
+    let mut copies = [const { None }; SLOTS];
+    for (end, copy) in ends.iter().zip(&mut copies) {
+        if end.as_raw_fd() <= 2 {
+            *copy = Some(rustix::io::fcntl_dupfd_cloexec(end, 3).map_err(stdio_error)?);
+        }
+    }
+    Ok(copies)
+}
+
+pub(crate) fn stdio_error(error: impl Into<io::Error>) -> SpawnError {
     SpawnError {
         step: SpawnStep::Stdio,
         errno: error.into().raw_os_error().unwrap_or(libc::EIO),
@@ -80,7 +129,7 @@ fn stdio_error(error: impl Into<io::Error>) -> SpawnError {
 /// Makes the target user the owner of a terminal or pipe, so that the child can open
 /// `/dev/stdout` or its terminal by name. Leaves files and devices alone. Failure is harmless
 /// otherwise.
-fn give_to(fd: BorrowedFd<'_>, user: &Credentials) {
+pub(crate) fn give_to(fd: BorrowedFd<'_>, user: &Credentials) {
     let Ok(stat) = rustix::fs::fstat(fd) else {
         return;
     };

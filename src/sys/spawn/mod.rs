@@ -1,30 +1,36 @@
-//! Starts a child: one `clone` with a pidfd, all preparation in the parent, and on failure the
-//! exact step and errno.
+//! Starts a child without waiting for it: one `clone` with a pidfd, all preparation in the parent,
+//! and on failure the exact step and errno.
 //!
 //! A child of the daemon's own user shares the daemon's memory until it execs (`CLONE_VM`), which
 //! takes a few microseconds at any daemon size. A child that changes its user gets a copy of the
 //! memory: an unprivileged process must never share memory with a privileged one, and changing
 //! ids in shared memory would clear the daemon's dumpable flag. Both run the same code (see
-//! `child`) and both suspend the caller until exec (`CLONE_VFORK`).
+//! `child`), beside the caller. Both report through a pipe that exec closes: see [`Launcher`].
 
+mod blocking;
 mod child;
 mod descriptors;
+mod exec_plan;
+mod launcher;
+mod memory;
+mod raw_calls;
 mod step;
-mod workspace;
 
+#[cfg(test)]
+#[path = "obstacle_tests.rs"]
+mod obstacle_tests;
 #[cfg(test)]
 mod tests;
 
-use super::pidfd;
-use child::ExecPlan;
-use descriptors::CloseMethod;
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_void};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::ptr;
-use workspace::{Memory, Workspace};
 
+pub use blocking::{Spawned, spawn};
+use descriptors::CloseMethod;
 pub(crate) use descriptors::{close_all_above_stdio, close_range_available};
+pub use launcher::{Launcher, StartProgress, Starting};
 pub use step::{SpawnError, SpawnStep, step_text};
 
 /// All parameters of a start. Names are already resolved.
@@ -42,6 +48,9 @@ pub struct Command {
     pub umask: u32,
     /// Descriptors 0, 1 and 2.
     pub stdio: Stdio,
+    /// Files that the child opens as 0, 1 and 2 in place of those, as the target user: the first
+    /// to read, the others to append to.
+    pub files: [Option<CString>; 3],
     /// Whether to start a session; otherwise the child only leads a process group.
     pub session: bool,
     /// The user to become; `None` keeps the daemon's.
@@ -54,6 +63,8 @@ pub struct Command {
     pub oom_score_adj: Option<i32>,
     /// Nice value, absolute.
     pub nice: Option<i32>,
+    /// The `cgroup.procs` of the cgroup to enter, opened with the daemon's rights.
+    pub cgroup: Option<CString>,
 }
 
 /// The sources of descriptors 0, 1 and 2.
@@ -70,6 +81,8 @@ pub enum Stdio {
         /// Descriptor 2.
         stderr: OwnedFd,
     },
+    /// Given to a child.
+    Closed,
 }
 
 /// A user's numeric ids.
@@ -81,15 +94,6 @@ pub struct Credentials {
     pub gid: u32,
     /// All supplementary groups.
     pub groups: Vec<u32>,
-}
-
-/// A child that has exec'd.
-#[derive(Debug)]
-pub struct Spawned {
-    /// The process id, also the process group and (with `session`) the session.
-    pub pid: i32,
-    /// The handle for signals and reaping.
-    pub pidfd: OwnedFd,
 }
 
 /// The search path when the environment has no `PATH`.
@@ -112,128 +116,6 @@ pub fn candidates(program: &str, path: Option<&str>) -> Vec<CString> {
         directory => format!("{}/{program}", directory.trim_end_matches('/')),
     });
     paths.filter_map(|path| CString::new(path).ok()).collect()
-}
-
-/// Starts `command` and returns once it has exec'd or failed.
-///
-/// The caller is suspended meanwhile, typically for tens of microseconds; a working directory or
-/// program on a dead network mount suspends it for longer. A failed child is already reaped. The
-/// caller's signal mask does not change.
-pub fn spawn(command: &Command) -> Result<Spawned, SpawnError> {
-    spawn_closing(command, CloseMethod::pick())
-}
-
-fn spawn_closing(command: &Command, close: CloseMethod) -> Result<Spawned, SpawnError> {
-    let program = Arguments::new(command)?;
-    let oom_score_adj = command.oom_score_adj.map(|score| score.to_string());
-    workspace::with(|Workspace { memory, slots }| {
-        let stdio = slots.fill(command)?;
-        let signals = SignalsBlocked::new();
-        let plan = ExecPlan {
-            report: memory.report(),
-            argv: program.argv.as_ptr(),
-            envp: program.envp.as_ptr(),
-            candidates: &program.candidates,
-            workingdir: command.workingdir.as_ptr(),
-            umask: command.umask,
-            stdio: stdio.raw(),
-            highest: stdio.highest(),
-            tty: matches!(command.stdio, Stdio::Tty(_)),
-            session: command.session,
-            credentials: command.credentials.as_ref(),
-            nofile: command.nofile,
-            no_new_privs: command.no_new_privs,
-            oom_score_adj: oom_score_adj.as_deref(),
-            nice: command.nice,
-            close,
-            dispositions: changed_dispositions(),
-        };
-        let result = clone_and_wait(memory, &plan);
-        drop(signals);
-        result
-    })
-}
-
-fn clone_and_wait(memory: &Memory, plan: &ExecPlan) -> Result<Spawned, SpawnError> {
-    memory.report().clear();
-    let mut flags = libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-    if plan.credentials.is_none() {
-        flags |= libc::CLONE_VM;
-    }
-    if matches!(plan.close, CloseMethod::Range) {
-        flags |= libc::CLONE_FILES;
-    }
-    let mut raw_pidfd: c_int = -1;
-    // SAFETY: `child::run` is an `extern "C"` function that never returns and touches only `plan`
-    // and its own stack by raw system calls. The stack is a private mapping of this thread with a
-    // guard page below, and CLONE_VFORK suspends this thread until the child has exec'd or
-    // ended, so nothing else uses that stack and `plan` outlives the child's use of it.
-    // CLONE_PIDFD stores one descriptor through the pointer to `raw_pidfd`. All signals are
-    // blocked, so no handler runs on the shared memory.
-    let pid = unsafe {
-        libc::clone(
-            child::run,
-            memory.stack_top(),
-            flags,
-            ptr::from_ref(plan).cast_mut().cast::<c_void>(),
-            ptr::from_mut(&mut raw_pidfd),
-        )
-    };
-    if pid < 0 {
-        return Err(SpawnError {
-            step: SpawnStep::Clone,
-            errno: last_errno(),
-        });
-    }
-    // SAFETY: clone succeeded, so the kernel stored a fresh descriptor that nothing else owns.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(raw_pidfd) };
-    let Some((code, errno)) = memory.report().take() else {
-        return Ok(Spawned { pid, pidfd });
-    };
-    reap_failed(pidfd.as_fd());
-    let step = SpawnStep::from_code(code).unwrap_or(SpawnStep::Exec);
-    Err(SpawnError { step, errno })
-}
-
-/// Reaps a child that has reported its failure and is exiting.
-fn reap_failed(child: BorrowedFd<'_>) {
-    // An error means that the kernel has already reaped it (SIGCHLD ignored).
-    let _ = pidfd::wait_blocking(child);
-}
-
-/// The pointer arrays for execve, borrowed from a command.
-struct Arguments {
-    argv: Vec<*const c_char>,
-    envp: Vec<*const c_char>,
-    candidates: Vec<*const c_char>,
-}
-
-impl Arguments {
-    fn new(command: &Command) -> Result<Self, SpawnError> {
-        if command.argv.is_empty() {
-            return Err(SpawnError {
-                step: SpawnStep::Exec,
-                errno: libc::EINVAL,
-            });
-        }
-        Ok(Arguments {
-            argv: terminated(&command.argv),
-            envp: terminated(&command.envp),
-            candidates: command
-                .candidates
-                .iter()
-                .map(|path| path.as_ptr())
-                .collect(),
-        })
-    }
-}
-
-fn terminated(strings: &[CString]) -> Vec<*const c_char> {
-    strings
-        .iter()
-        .map(|string| string.as_ptr())
-        .chain([ptr::null()])
-        .collect()
 }
 
 /// The size of the kernel's signal set, an argument of the raw calls.

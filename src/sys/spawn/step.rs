@@ -1,6 +1,8 @@
 //! The steps of a start, and the messages of their failures.
 
 use super::Command;
+use super::child::WRONG_KIND;
+use std::ffi::CString;
 use std::fmt;
 use std::io;
 
@@ -15,8 +17,21 @@ pub struct SpawnError {
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = io::Error::from_raw_os_error(self.errno);
-        write!(f, "{}: {error}", self.step.name())
+        write!(f, "{}: {}", self.step.name(), io::Error::from(*self))
+    }
+}
+
+impl From<SpawnError> for io::Error {
+    /// The error of the step alone.
+    fn from(error: SpawnError) -> io::Error {
+        let wrong = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text);
+        match (error.step, error.errno) {
+            (SpawnStep::OpenStdin, WRONG_KIND) => {
+                wrong("neither a regular file nor a character device")
+            }
+            (_, WRONG_KIND) => wrong("not a regular file"),
+            (_, errno) => io::Error::from_raw_os_error(errno),
+        }
     }
 }
 
@@ -36,17 +51,21 @@ pub enum SpawnStep {
     OomScore,
     Nice,
     Umask,
+    Cgroup,
     Groups,
     Gid,
     Uid,
     VerifyCredentials,
     Chdir,
+    OpenStdin,
+    OpenStdout,
+    OpenStderr,
     NoNewPrivs,
     Exec,
 }
 
 impl SpawnStep {
-    const ALL: [SpawnStep; 16] = [
+    const ALL: [SpawnStep; 20] = [
         SpawnStep::Clone,
         SpawnStep::Setsid,
         SpawnStep::ControllingTerminal,
@@ -56,11 +75,15 @@ impl SpawnStep {
         SpawnStep::OomScore,
         SpawnStep::Nice,
         SpawnStep::Umask,
+        SpawnStep::Cgroup,
         SpawnStep::Groups,
         SpawnStep::Gid,
         SpawnStep::Uid,
         SpawnStep::VerifyCredentials,
         SpawnStep::Chdir,
+        SpawnStep::OpenStdin,
+        SpawnStep::OpenStdout,
+        SpawnStep::OpenStderr,
         SpawnStep::NoNewPrivs,
         SpawnStep::Exec,
     ];
@@ -77,11 +100,15 @@ impl SpawnStep {
             SpawnStep::OomScore => "oom_score_adj",
             SpawnStep::Nice => "nice",
             SpawnStep::Umask => "umask",
+            SpawnStep::Cgroup => "cgroup",
             SpawnStep::Groups => "setgroups",
             SpawnStep::Gid => "setgid",
             SpawnStep::Uid => "setuid",
             SpawnStep::VerifyCredentials => "verify credentials",
             SpawnStep::Chdir => "chdir",
+            SpawnStep::OpenStdin => "stdin: open",
+            SpawnStep::OpenStdout => "stdout: open",
+            SpawnStep::OpenStderr => "stderr: open",
             SpawnStep::NoNewPrivs => "no_new_privs",
             SpawnStep::Exec => "exec",
         }
@@ -107,6 +134,10 @@ pub fn step_text(step: SpawnStep, command: &Command) -> String {
                     _ => program.to_string_lossy().into_owned(),
                 })
         }
+        SpawnStep::OpenStdin => path_text(&command.files[0]),
+        SpawnStep::OpenStdout => path_text(&command.files[1]),
+        SpawnStep::OpenStderr => path_text(&command.files[2]),
+        SpawnStep::Cgroup => path_text(&command.cgroup),
         SpawnStep::Rlimit => command
             .nofile
             .map(|(soft, hard)| format!("nofile {soft}:{hard}")),
@@ -137,4 +168,9 @@ pub fn step_text(step: SpawnStep, command: &Command) -> String {
         Some(detail) if !detail.is_empty() => format!("{name} {detail}"),
         _ => name.to_string(),
     }
+}
+
+fn path_text(path: &Option<CString>) -> Option<String> {
+    let path = path.as_ref()?;
+    Some(path.to_string_lossy().into_owned())
 }

@@ -1,8 +1,8 @@
 use super::*;
-use crate::sys::pidfd::ExitStatus;
+use crate::sys::pidfd::{self, ExitStatus};
 use crate::sys::testing::*;
 use crate::sys::{descendants, privileges, pty, rlimit};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 fn error_of(change: impl FnOnce(&mut Command)) -> (SpawnError, String) {
     let mut piped = piped(&["/bin/true"]);
@@ -195,7 +195,8 @@ fn descriptors_are_closed_one_by_one_where_need_be() {
             rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
             let script = format!("test ! -e /proc/self/fd/{}", leaked.as_raw_fd());
             let piped = piped(&["sh", "-c", &script]);
-            let child = spawn_closing(&piped.command, CloseMethod::one_by_one()).unwrap();
+            let mut launcher = Launcher::closing(CloseMethod::one_by_one()).unwrap();
+            let child = blocking::spawn_with(&mut launcher, &piped.command).unwrap();
             assert_eq!(exit_of(&child), ExitStatus::Code(0));
         },
     );
