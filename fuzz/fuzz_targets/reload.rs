@@ -72,6 +72,7 @@ impl Daemon {
                     assert!(!self.alive.contains_key(id) && !self.asked.contains(id));
                     self.asked.push(*id);
                 }
+                Effect::CancelSpawn(id) => assert!(self.asked.contains(id)),
                 Effect::Signal { id, .. } | Effect::Kill { id, .. } => self.dying.push(*id),
                 Effect::Release { id, .. } => assert!(!self.alive.contains_key(id)),
                 Effect::Notify(_) | Effect::Reconfigured(_) | Effect::Finished => {}

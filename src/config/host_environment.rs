@@ -4,7 +4,7 @@
 use super::trusted_path::OpenAs;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fmt;
 use std::rc::Rc;
@@ -78,6 +78,11 @@ pub trait Users {
     fn group(&self, name: &str) -> Result<Option<u32>, String>;
     /// The ids of all groups a user is in, `gid` included.
     fn groups_of(&self, name: &str, gid: u32) -> Result<Vec<u32>, String>;
+    /// The names of the users that a group lists.
+    fn members(&self, gid: u32) -> Result<BTreeSet<String>, String> {
+        let _ = gid;
+        Ok(BTreeSet::new())
+    }
 }
 
 /// The system's user database.
@@ -102,6 +107,11 @@ impl Users for SystemUsers {
         let groups =
             getgrouplist(&name, Gid::from_raw(gid)).map_err(|errno| errno.desc().to_string())?;
         Ok(groups.into_iter().map(Gid::as_raw).collect())
+    }
+
+    fn members(&self, gid: u32) -> Result<BTreeSet<String>, String> {
+        let group = found(Group::from_gid(Gid::from_raw(gid)))?;
+        Ok(group.map(|group| group.mem).into_iter().flatten().collect())
     }
 }
 
@@ -161,6 +171,10 @@ impl Users for CachedUsers<'_> {
             .entry((name.to_string(), gid))
             .or_insert_with(ask)
             .clone()
+    }
+
+    fn members(&self, gid: u32) -> Result<BTreeSet<String>, String> {
+        self.inner.members(gid)
     }
 }
 

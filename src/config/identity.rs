@@ -5,6 +5,7 @@ use super::host_environment::{UserEntry, Users};
 use super::lowering_context::{Lowering, Value};
 use super::{AccessSettings, Principal};
 use crate::supervisor::Identity;
+use std::collections::BTreeSet;
 
 /// The keys of a program that select its user and groups.
 #[derive(Default)]
@@ -204,9 +205,19 @@ pub(super) fn access(
     read: Option<Value>,
     control: Option<Value>,
 ) -> AccessSettings {
+    let read = principals(cx, read);
+    let control = principals(cx, control);
+    let groups = read.iter().chain(&control).filter_map(|one| match one {
+        Principal::Group(gid) => Some(*gid),
+        Principal::User(_) => None,
+    });
+    // Without an answer, no user counts as having left.
+    let members = groups.filter_map(|gid| Some((gid, cx.users.members(gid).ok()?)));
     AccessSettings {
-        read: principals(cx, read),
-        control: principals(cx, control),
+        members: members.collect(),
+        read,
+        control,
+        former_members: BTreeSet::new(),
     }
 }
 

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// Deepest nesting of `${…}` in defaults.
 const DEPTH_MAX: usize = 8;
 
+/// The longest text after expansion, in bytes; a program's argument can have an eighth of it.
+const TEXT_MAX: usize = 1024 * 1024;
+
 /// Replaces every `${…}` of a text; `$${` becomes `${`; any other `$` stays. Replaced text is not
 /// expanded again.
 ///
@@ -56,6 +59,10 @@ fn expand(
             let (expression, after) = rest.split_at(length);
             out.push_str(&value_of(&expression[2..length - 1], variables, depth)?);
             rest = after;
+            if out.len() > TEXT_MAX {
+                let message = format!("expands to more than {} MiB", TEXT_MAX >> 20);
+                return Err((message, None));
+            }
         } else {
             out.push('$');
             rest = &rest[1..];
@@ -151,6 +158,9 @@ mod tests {
         ] {
             assert!(run(text).is_err(), "{text}");
         }
+        let long = BTreeMap::from([("A".to_string(), "x".repeat(100_000))]);
+        assert!(interpolate(&"${A}".repeat(10), &long).is_ok());
+        assert!(interpolate(&"${A}".repeat(11), &long).is_err());
         let deep = format!("{}x{}", "${B:-".repeat(50), "}".repeat(50));
         assert!(run(&deep).is_err());
     }

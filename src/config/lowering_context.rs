@@ -17,6 +17,9 @@ const KEPT_MAX: usize = 10 * DIAGNOSTICS_MAX;
 /// Longest line to quote, in bytes: finding a column in a longer one takes too long.
 const QUOTED_LENGTH_MAX: usize = 256 * 1024;
 
+/// Bytes of all texts of a config together, variables expanded and those from files included.
+const TEXT_MAX: usize = 64 * 1024 * 1024;
+
 /// Reads the files a config refers to.
 pub(super) trait Files {
     /// A file and its text, read with the daemon's permissions or with those of `reader`.
@@ -160,6 +163,8 @@ pub(super) struct Lowering<'a> {
     errors: usize,
     /// Number of findings that were not kept.
     dropped: usize,
+    /// Bytes of texts, variables expanded, and of variables from files.
+    text_bytes: usize,
 }
 
 impl<'a> Lowering<'a> {
@@ -185,6 +190,7 @@ impl<'a> Lowering<'a> {
             reported: BTreeSet::new(),
             errors: 0,
             dropped: 0,
+            text_bytes: 0,
         }
     }
 
@@ -217,6 +223,24 @@ impl<'a> Lowering<'a> {
     ) -> Option<T> {
         self.error(value.at(), &value.key, message, help.map(str::to_string));
         None
+    }
+
+    /// Counts the bytes of a text that the config will hold. Reports an error at the text that
+    /// makes it too large, and returns `false` from then on.
+    pub(super) fn has_room(&mut self, value: &Value, bytes: usize) -> bool {
+        let before = self.text_bytes;
+        self.text_bytes = before.saturating_add(bytes);
+        if self.text_bytes <= TEXT_MAX {
+            return true;
+        }
+        if before <= TEXT_MAX {
+            let message = format!(
+                "the texts of the config have more than {} MiB, variables expanded",
+                TEXT_MAX >> 20
+            );
+            self.refuse::<()>(value, message, None);
+        }
+        false
     }
 
     /// Adds the main file, as the user named it.

@@ -40,7 +40,7 @@ pub(crate) use quantity::parse_duration;
 use crate::supervisor::{Identity, Program};
 use crate::text::plural::plural;
 use log::LevelFilter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// A config without errors.
@@ -141,6 +141,35 @@ pub struct AccessSettings {
     pub read: Vec<Principal>,
     /// Users and groups that may also control processes.
     pub control: Vec<Principal>,
+    /// The members of these groups by name, as the user database lists them.
+    pub members: BTreeMap<u32, BTreeSet<String>>,
+    /// Users who were members when an earlier config was loaded: uid and gid. Their processes
+    /// still have the group.
+    pub former_members: BTreeSet<(u32, u32)>,
+}
+
+impl AccessSettings {
+    /// Notes who is no longer a member since `before`. `uid` looks up a user.
+    pub(crate) fn note_former_members(
+        &mut self,
+        before: &AccessSettings,
+        uid: impl Fn(&str) -> Option<u32>,
+    ) {
+        self.former_members.clone_from(&before.former_members);
+        for (gid, now) in &self.members {
+            let Some(then) = before.members.get(gid) else {
+                continue;
+            };
+            let ids = |names: Vec<&String>| -> Vec<(u32, u32)> {
+                let ids = names.into_iter().filter_map(|name| uid(name));
+                ids.map(|uid| (uid, *gid)).collect()
+            };
+            let joined = ids(now.difference(then).collect());
+            self.former_members.retain(|one| !joined.contains(one));
+            self.former_members
+                .extend(ids(then.difference(now).collect()));
+        }
+    }
 }
 
 /// A user or all members of a group.

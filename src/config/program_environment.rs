@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+/// The largest file of variables, in bytes. A process could not be started with more.
+const ENV_FILE_MAX: usize = 1024 * 1024;
+
 /// The variables of the process: those of files, then of the defaults, then its own. Files are left
 /// out without a reader, the user of the process.
 pub(super) fn environment(
@@ -26,7 +29,9 @@ pub(super) fn environment(
             .one_or_list(&value, "a path or a list of paths")
             .unwrap_or_default();
         for file in files {
-            if let Some(pairs) = env_file(cx, &file, reader) {
+            if let Some(pairs) = env_file(cx, &file, reader)
+                && cx.has_room(&file, pairs.iter().map(variable_bytes).sum())
+            {
                 variables.extend(pairs.iter().cloned());
             }
         }
@@ -104,6 +109,10 @@ fn read_env_file(
             return cx.refuse(value, message, fault.help.as_deref());
         }
     };
+    if text.len() > ENV_FILE_MAX {
+        let message = format!("{}: larger than {} MiB", path.display(), ENV_FILE_MAX >> 20);
+        return cx.refuse(value, message, None);
+    }
     let parsed = dotenv::parse(&text);
     let file = cx.add_source(canonical, text, false);
     match parsed {
@@ -115,4 +124,9 @@ fn read_env_file(
             None
         }
     }
+}
+
+/// The memory of a variable in bytes, rounded up.
+fn variable_bytes((name, value): &(String, String)) -> usize {
+    name.len() + value.len() + 100
 }

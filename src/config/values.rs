@@ -50,7 +50,7 @@ impl Lowering<'_> {
         if expanded.contains('\0') {
             return self.refuse(value, "the text contains a NUL character", None);
         }
-        Some(expanded)
+        self.has_room(value, expanded.len()).then_some(expanded)
     }
 
     /// Text that is not empty.

@@ -70,6 +70,10 @@ pub(crate) enum Timer {
     Survey(ProcessId),
     /// A process's terminal may be resized again.
     ResizeAllowed(ProcessId),
+    /// Lines that the audit has left out are counted in the log.
+    Audit,
+    /// Freed memory is given back to the system.
+    GiveBack,
     /// A change of state is announced even if the log lacks output before it.
     AnnounceDeadline(ProcessId),
 }
@@ -78,12 +82,29 @@ pub(crate) enum Timer {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(Time, Timer)>>,
+    gives_back: bool,
 }
+
+/// Time until freed memory is given back; more may be freed meanwhile.
+const GIVE_BACK_AFTER: Duration = Duration::from_secs(1);
 
 impl Timers {
     /// Adds a deadline.
     pub(crate) fn add(&mut self, at: Time, timer: Timer) {
         self.heap.push(Reverse((at, timer)));
+    }
+
+    /// Plans to give freed memory back, unless that is planned.
+    pub(crate) fn give_back_soon(&mut self, now: Time) {
+        if !std::mem::replace(&mut self.gives_back, true) {
+            self.add(now + GIVE_BACK_AFTER, Timer::GiveBack);
+        }
+    }
+
+    /// Gives freed memory back.
+    pub(crate) fn give_back(&mut self) {
+        self.gives_back = false;
+        crate::sys::heap::give_back();
     }
 
     /// The nearest deadline.

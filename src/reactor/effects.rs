@@ -6,6 +6,7 @@ use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::control::event_history::{self, process_event};
 use crate::reactor::control::log_stream;
 use crate::reactor::control::pending::PendingAnswer;
+use crate::reactor::control::permissions::Account;
 use crate::reactor::output::log_files::{LogEvent, OpenState};
 use crate::reactor::process::failure::failure;
 use crate::reactor::process::pidfile::write_pidfile;
@@ -16,8 +17,7 @@ use crate::reactor::process::stragglers::signal_failed;
 use crate::supervisor::{
     Effect, Event, Process, ProcessId, SignalScope, SpawnFailure, State, Transition,
 };
-use crate::wire::{EventInfo, Id, RpcError};
-use serde_json::{Value, json};
+use crate::wire::{EventInfo, Id, ResultJson, RpcError};
 use std::io;
 use std::time::Duration;
 
@@ -287,10 +287,29 @@ impl Reactor {
         self.history.push(event);
     }
 
-    /// Answers a request that was pending.
+    /// Answers a request that was pending: the owner's at once, another user's at its turn.
     pub(crate) fn answer(&mut self, answer: PendingAnswer) {
-        let PendingAnswer { client, id, reply } = answer;
-        self.reply(client, id, Ok(json!(reply)));
+        let client = answer.client;
+        let Some(connection) = self.clients.connection_mut(client) else {
+            return;
+        };
+        if connection.account == Account::Owner {
+            return self.send_answer(&answer);
+        }
+        connection.answers_due = true;
+        self.clients.queue_read(client.slot);
+        self.pending.put_off(answer);
+        let bytes = self.pending.bytes(client);
+        self.clients.set_pending_bytes(client, bytes);
+    }
+
+    /// Sends the answer to a request that was pending.
+    pub(crate) fn send_answer(&mut self, answer: &PendingAnswer) {
+        let client = answer.client;
+        let bytes = self.pending.bytes(client);
+        self.clients.set_pending_bytes(client, bytes);
+        let result = ResultJson::of(&answer.reply());
+        self.reply(client, answer.id.clone(), result);
     }
 
     /// Answers a request.
@@ -298,10 +317,10 @@ impl Reactor {
         &mut self,
         client: ConnectionId,
         id: Option<Id>,
-        outcome: Result<Value, RpcError>,
+        outcome: Result<ResultJson, RpcError>,
     ) {
         let pending = self.pending.has(client);
-        self.clients.reply(client, id, outcome, pending);
+        self.clients.reply(client, id.as_ref(), outcome, pending);
     }
 
     /// Sends the disk thread the output that it can take, and publishes the events of the logs.
@@ -354,7 +373,7 @@ impl Reactor {
             io.released = true;
         }
         self.release_if_written(id);
-        for answer in self.pending.on_removed(id) {
+        for answer in self.pending.on_removed(id, name) {
             self.answer(answer);
         }
         self.publish(process_event("process_removed", name, String::new()));

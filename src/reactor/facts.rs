@@ -4,7 +4,7 @@
 use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
 use crate::reactor::control::client_table::Closed;
-use crate::reactor::control::connection::Mode;
+use crate::reactor::control::connection::{ConnectionId, Mode};
 use crate::reactor::control::log_stream;
 use crate::reactor::output::log_files::DiskNews;
 use crate::reactor::process::leader_exit::take_exit;
@@ -14,6 +14,14 @@ use crate::reactor::process::stragglers::{KILL_AGAIN, kill_all, record_straggler
 use crate::reactor::process::survey::{KernelTable, Owners, REPEAT_AFTER, SurveyResult};
 use crate::supervisor::{Event, ProcessId};
 use crate::sys;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Memory of a client in bytes that is given back to the system afterwards.
+const LARGE: usize = 128 * 1024;
+
+/// Time for the survey, twice in a turn.
+const SURVEY_TIME: Duration = Duration::from_micros(500);
 
 impl Reactor {
     /// The pidfd of a leader is readable: reads its last output, then reports its exit. Returns
@@ -88,11 +96,12 @@ impl Reactor {
             return;
         }
         let now = self.clock.now();
-        let due = self.survey.take_due();
-        let found = self.run_survey();
+        let Some((due, found)) = self.advance_survey() else {
+            return;
+        };
         for id in due {
             let stats = found.stragglers_of(id);
-            if stats.is_empty() && !found.is_final {
+            if !self.survey.counts(id, &found, now) {
                 // The supervisor relies on an empty result.
                 self.timers.add(now + REPEAT_AFTER, Timer::Survey(id));
                 continue;
@@ -109,14 +118,18 @@ impl Reactor {
         }
     }
 
-    fn run_survey(&mut self) -> SurveyResult {
+    /// Continues the survey for a part of the turn.
+    fn advance_survey(&mut self) -> Option<(BTreeSet<ProcessId>, SurveyResult)> {
         let socket = self.instance.path().to_string_lossy();
         let owners = Owners {
             processes: &self.processes,
             find: &|name| self.supervisor.find(name),
             socket: &socket,
         };
-        self.survey.run(&KernelTable, &owners, self.clock.now())
+        let until = self.clock.spent() + SURVEY_TIME;
+        let more = || self.clock.spent() < until;
+        let now = self.clock.now();
+        self.survey.advance(&KernelTable, &owners, now, &more)
     }
 
     /// Kills every straggler before the daemon exits, except those that the config spares.
@@ -192,10 +205,21 @@ impl Reactor {
         }
     }
 
+    /// Closes a connection.
+    pub(crate) fn close_client(&mut self, id: ConnectionId) {
+        if let Some(closed) = self.clients.close(id.slot, &mut self.poller) {
+            self.client_closed(closed);
+        }
+    }
+
     /// A connection was closed: everything that refers to it is updated.
     pub(crate) fn client_closed(&mut self, closed: Closed) {
-        let Closed { id, mode } = closed;
+        let Closed { id, mode, memory } = closed;
+        if memory > LARGE {
+            self.timers.give_back_soon(self.clock.now());
+        }
         self.pending.forget(id);
+        self.settings.forget(id);
         match mode {
             Mode::Lines | Mode::Events => {}
             Mode::Attached(attachment) => {

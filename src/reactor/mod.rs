@@ -37,7 +37,7 @@ use crate::sys::signalfd::SignalFd;
 use clock::{Clock, Timer, Timers};
 use control::client_table::Clients;
 use control::event_history::History;
-use control::listener;
+use control::listener::Door;
 use control::pending::PendingRequests;
 use daemon::instance::Instance;
 use daemon::settings::Settings;
@@ -93,6 +93,7 @@ impl Reactor {
         self.log_files.note_idle(self.clock.now());
         self.dispatch(events);
         self.expire();
+        self.answer_plans();
         // Starts wait for the survey, so it precedes them.
         self.scan_stragglers();
         self.apply();
@@ -182,6 +183,8 @@ impl Reactor {
                 Timer::LogRetry(id) => self.log_timer(id),
                 Timer::LogOpenDeadline(id) => self.log_open_deadline(id),
                 Timer::AcceptRetry => self.accept(),
+                Timer::GiveBack => self.timers.give_back(),
+                Timer::Audit => self.clients.audit.expire(now, &mut self.timers),
                 Timer::Survey(id) => self.survey.add(id),
                 Timer::ResizeAllowed(id) => self.consoles().resize_allowed(id),
                 Timer::AnnounceDeadline(id) => self.flush_announcements(id),
@@ -191,14 +194,14 @@ impl Reactor {
 
     /// Accepts clients.
     fn accept(&mut self) {
-        let evicted = listener::accept(
-            self.instance.listener(),
-            &mut self.clients,
-            &mut self.poller,
-            &mut self.timers,
-            self.clock.now(),
-        );
-        for closed in evicted {
+        let mut door = Door {
+            clients: &mut self.clients,
+            poller: &mut self.poller,
+            timers: &mut self.timers,
+            rules: &self.settings.config().daemon.access,
+            now: self.clock.now(),
+        };
+        for closed in door.accept(self.instance.listener()) {
             self.client_closed(closed);
         }
     }
@@ -223,12 +226,17 @@ impl Reactor {
 
     /// Writes to every client that has something to write.
     fn flush(&mut self) {
-        let flushed = self.clients.flush(&self.processes, &mut self.poller);
+        let (processes, poller) = (&self.processes, &mut self.poller);
+        let flushed = self.clients.flush(processes, poller, &self.clock);
         for closed in flushed.closed {
             self.client_closed(closed);
         }
         for id in flushed.unblocked {
             self.processes.resume_reading(id);
         }
+        if flushed.freed {
+            self.timers.give_back_soon(self.clock.now());
+        }
+        self.enforce_shares();
     }
 }

@@ -44,6 +44,14 @@ pub(crate) fn direct_children() -> Vec<i32> {
     children
 }
 
+/// The children of another process, zombies included.
+pub(crate) fn children(pid: i32) -> Vec<Stat> {
+    match children_of(pid) {
+        Some(children) => children.into_iter().filter_map(stat).collect(),
+        None => descendants_by_scan(&[pid], &all()),
+    }
+}
+
 /// All descendants of `roots`, zombies included; `roots` themselves are not. A process whose
 /// parent ends during the walk can be missed: repeat the walk until it finds nothing.
 pub(crate) fn descendants(roots: &[i32]) -> Vec<Stat> {
@@ -109,6 +117,9 @@ pub(crate) fn command(pid: i32) -> String {
     shorten(&line)
 }
 
+/// Processes that one walk finds. One that forks without end must not make the walk endless.
+const WALK_MAX: usize = 10_000;
+
 const ENVIRON_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const COMMAND_CHARS_MAX: usize = 60;
 
@@ -155,6 +166,9 @@ fn descendants_by_children(roots: &[i32]) -> Option<Vec<Stat>> {
     let mut seen = std::collections::BTreeSet::new();
     let mut parents = roots.to_vec();
     while let Some(parent) = parents.pop() {
+        if found.len() >= WALK_MAX {
+            break;
+        }
         for child in children_of(parent)? {
             // A pid reused during the walk must not cause an endless loop.
             if seen.insert(child) && !roots.contains(&child) {

@@ -7,6 +7,7 @@
 pub(crate) mod checks;
 pub(crate) mod daemonize;
 pub(crate) mod descendants;
+pub(crate) mod heap;
 pub mod io;
 pub(crate) mod lock;
 pub mod pidfd;

@@ -261,6 +261,13 @@ fn device_inode(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
+/// Bounds what the kernel keeps of the bytes that the peer has not read.
+pub(crate) fn set_send_buffer(stream: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_send_buffer_size(
+        stream, bytes,
+    )?)
+}
+
 /// The process at the other end of a connection, as the kernel recorded it at connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Peer {

@@ -1,5 +1,6 @@
 //! One cell of a screen: a character and its style.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 /// The character of a cell that was never written, or was erased.
@@ -29,14 +30,14 @@ impl Colour {
     /// background, 50 for the underline.
     fn write(self, base: u16, out: &mut String) {
         let [_, red, green, blue] = self.0.to_be_bytes();
-        let text = match self.0 & 0xff00_0000 {
-            0 => return,
-            Colour::NAMED if blue < 8 => format!(";{}", base + u16::from(blue)),
-            Colour::NAMED => format!(";{}", base + 60 + u16::from(blue) - 8),
-            Colour::INDEXED => format!(";{};5;{blue}", base + 8),
-            _ => format!(";{};2;{red};{green};{blue}", base + 8),
+        // Writing to a string does not fail.
+        let _ = match self.0 & 0xff00_0000 {
+            0 => Ok(()),
+            Colour::NAMED if blue < 8 => write!(out, ";{}", base + u16::from(blue)),
+            Colour::NAMED => write!(out, ";{}", base + 60 + u16::from(blue) - 8),
+            Colour::INDEXED => write!(out, ";{};5;{blue}", base + 8),
+            _ => write!(out, ";{};2;{red};{green};{blue}", base + 8),
         };
-        out.push_str(&text);
     }
 
     /// The colour after 38, 48 or 58.
@@ -235,22 +236,24 @@ impl Pen {
                 .map_or(Colour::default(), |e| e.underline)
         };
         if self.style != before.style || underline(self) != underline(before) {
-            let mut body = String::from("0");
+            out.push_str("\x1b[0");
+            let start = out.len();
             for (bit, on, _) in SWITCHES {
                 if self.style.attributes & bit != 0 {
-                    body.push_str(&format!(";{on}"));
+                    let _ = write!(out, ";{on}");
                 }
             }
             match self.style.underline() {
                 0 => {}
-                1 => body.push_str(";4"),
-                kind => body.push_str(&format!(";4:{kind}")),
+                1 => out.push_str(";4"),
+                kind => _ = write!(out, ";4:{kind}"),
             }
-            self.style.fg.write(30, &mut body);
-            self.style.bg.write(40, &mut body);
-            underline(self).write(50, &mut body);
-            out.push_str("\x1b[");
-            out.push_str(if body == "0" { "" } else { &body });
+            self.style.fg.write(30, out);
+            self.style.bg.write(40, out);
+            underline(self).write(50, out);
+            if out.len() == start {
+                out.pop();
+            }
             out.push('m');
         }
         if self.link() != before.link() {
@@ -320,6 +323,18 @@ impl ScreenCell {
             ..CellStyle::default()
         };
         self.character == NOTHING && self.style == style && self.extra.is_none()
+    }
+
+    /// Approximate memory beyond the cell itself, in bytes.
+    pub(crate) fn extra_bytes(&self) -> usize {
+        self.extra.as_ref().map_or(0, |extra| {
+            let link = extra.link.as_ref().map_or(0, |link| 32 + link.len());
+            size_of::<Extra>() + 32 + extra.marks.capacity() * size_of::<char>() + link
+        })
+    }
+
+    pub(crate) fn drop_extra(&mut self) {
+        self.extra = None;
     }
 
     /// Blanks the remaining half of a wide character whose other half was overwritten.

@@ -44,6 +44,8 @@ pub struct Terminal {
     begin_size: (u16, u16),
     /// Later sizes, and the offsets at which they took effect.
     sizes: VecDeque<(u64, (u16, u16))>,
+    /// Memory was freed that the process had taken up.
+    freed: bool,
 }
 
 /// The newest bytes of the output, in two consecutive pieces. They end at [`Tracker::offset`].
@@ -58,6 +60,7 @@ impl Terminal {
             begin: offset,
             begin_size: (rows, cols),
             sizes: VecDeque::new(),
+            freed: false,
         }
     }
 
@@ -142,7 +145,13 @@ impl Terminal {
             .is_some_and(|model| model.is_fresh(rows, cols))
         {
             self.model = None;
+            self.freed = true;
         }
+    }
+
+    /// Whether memory worth giving back was freed since the last call.
+    pub fn take_freed(&mut self) -> bool {
+        std::mem::take(&mut self.freed)
     }
 
     /// Feeds the bytes before `until` to the model.
@@ -153,6 +162,7 @@ impl Terminal {
             Box::new(model)
         });
         self.advance(&mut model, retained, until);
+        self.freed |= model.limit_memory();
         self.model = Some(model);
         self.begin = until;
         self.pass_sizes(until);

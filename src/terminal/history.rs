@@ -1,59 +1,65 @@
 //! The lines above the screen, for `tm peek` and the pager.
 
-use crate::terminal::emulator::{RetainedBytes, Terminal};
 use crate::terminal::painter::Painter;
+use crate::terminal::row::Row;
+use crate::terminal::screen::Screens;
 
 /// Total bytes of the returned lines; older ones are dropped.
 const BYTES_MAX: usize = 256 * 1024;
 
-impl Terminal {
-    /// The last `lines` rows that have scrolled off the top of the screen, oldest first, with
-    /// colours. Rows of one wrapped line are joined. While the alternate screen is on, the rows of
-    /// the main screen are included.
-    pub(crate) fn history(&self, kept: RetainedBytes<'_>, lines: usize) -> Vec<String> {
-        let model = self.model(kept, lines);
-        let screen = model.screen();
-        let main = &screen.pages[0].rows;
-        let shown = match screen.alternate {
-            Some(_) => main
-                .iter()
-                .rposition(|row| row.len() > 0)
-                .map_or(0, |at| at + 1),
-            None => 0,
-        };
-        let mut out = Vec::new();
-        let mut line = String::new();
-        for row in screen.history.iter().chain(main.iter().take(shown)) {
-            line.push_str(&Painter::line(row, screen.cols));
-            if !row.wrapped {
-                out.push(std::mem::take(&mut line));
-            }
-        }
-        if !line.is_empty() {
-            out.push(line);
-        }
-        newest(out)
-    }
+/// The rows that have scrolled off the top of a screen, oldest first, with colours. Rows of one
+/// wrapped line are joined. While the alternate screen is on, the rows of the main screen are
+/// included.
+pub(super) fn lines_above(screen: &Screens) -> Vec<String> {
+    let main = &screen.pages[0].rows;
+    let shown = match screen.alternate {
+        Some(_) => main
+            .iter()
+            .rposition(|row| row.len() > 0)
+            .map_or(0, |at| at + 1),
+        None => 0,
+    };
+    let above = screen.history.iter().chain(main.iter().take(shown));
+    newest(&above.collect::<Vec<_>>(), screen.cols)
 }
 
-fn newest(mut lines: Vec<String>) -> Vec<String> {
+/// The newest lines of these rows. Only what is returned is painted: the rows can be many.
+fn newest(rows: &[&Row], cols: usize) -> Vec<String> {
+    let mut lines = Vec::new();
     let mut bytes = 0;
-    let fits = |line: &&String| {
+    let mut end = rows.len();
+    while end > 0 {
+        let mut start = end - 1;
+        while start > 0 && rows[start - 1].wrapped {
+            start -= 1;
+        }
+        let mut line = String::new();
+        for row in &rows[start..end] {
+            line.push_str(&Painter::line(row, cols));
+            if bytes + line.len() > BYTES_MAX {
+                lines.reverse();
+                return lines;
+            }
+        }
         bytes += line.len();
-        bytes <= BYTES_MAX
-    };
-    let kept = lines.iter().rev().take_while(fits).count();
-    lines.split_off(lines.len() - kept)
+        lines.push(line);
+        end = start;
+    }
+    lines.reverse();
+    lines
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::cell::Pen;
+    use crate::terminal::emulator::Terminal;
 
     fn history_of(text: &str, lines: usize) -> Vec<String> {
         let mut terminal = Terminal::new(0, 3, 10);
         terminal.feed(text.as_bytes());
-        terminal.history((text.as_bytes(), b""), lines)
+        let (_, history) = terminal.peek_with_history((text.as_bytes(), b""), false, lines);
+        history
     }
 
     #[test]
@@ -85,7 +91,10 @@ mod tests {
 
     #[test]
     fn it_is_bounded() {
-        let lines = newest((0..10).map(|_| "x".repeat(BYTES_MAX / 4)).collect());
-        assert_eq!(lines.len(), 4);
+        let mut row = Row::default();
+        row.put_text(0, &vec![b'x'; BYTES_MAX / 4], &Pen::default());
+        assert_eq!(newest(&[&row; 10], BYTES_MAX / 4).len(), 4);
+        row.wrapped = true;
+        assert!(newest(&[&row; 10], BYTES_MAX / 4).is_empty());
     }
 }

@@ -20,6 +20,7 @@ mod resize;
 mod row;
 mod scanner;
 mod screen;
+mod screen_memory;
 mod screen_text;
 mod scroll;
 mod scrollback;

@@ -5,11 +5,15 @@ use crate::terminal::modes::{Charsets, line_drawing};
 use crate::terminal::scanner::{Handler, Scanner};
 use crate::terminal::screen::Screens;
 
-/// Characters that REP writes within [`REPEATS_SPAN`], so that few bytes cannot cause much work.
+/// Characters that REP and DECALN write within [`REPEATS_SPAN`], so that few bytes cannot cause
+/// much work.
 const REPEATS_MAX: usize = 64 * 1024;
 
-/// Bytes of the stream over which REP is limited. Spans count from the start of the stream, so that
-/// the limit does not depend on how the stream was cut.
+/// Memory of links, combining characters and underline colours that a model keeps, in bytes.
+const EXTRAS_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes of the stream over which REP and DECALN are limited. Spans count from the start of the
+/// stream, so that the limit does not depend on how the stream was cut.
 const REPEATS_SPAN: u64 = 4096;
 
 /// The screens at one point of the stream.
@@ -29,8 +33,15 @@ struct Canvas {
     fed: u64,
     /// Where the current report ends, within the chunk.
     at: u64,
-    /// The span of the last REP, and the characters written there.
-    repeated: (u64, usize),
+    /// The span of the last REP or DECALN, and what they have done there.
+    repeated: Repeated,
+}
+
+/// Work that few bytes caused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Repeated {
+    span: u64,
+    characters: usize,
 }
 
 impl Model {
@@ -43,7 +54,7 @@ impl Model {
                 partial: Vec::new(),
                 fed: 0,
                 at: 0,
-                repeated: (0, 0),
+                repeated: Repeated::default(),
             },
         }
     }
@@ -66,8 +77,18 @@ impl Model {
     pub(crate) fn forget_text(&mut self) {
         self.scanner = Scanner::default();
         self.canvas.partial = Vec::new();
-        self.canvas.repeated = (0, 0);
+        self.canvas.repeated = Repeated::default();
         self.canvas.screen.forget_text();
+    }
+
+    /// Drops links, combining characters and underline colours if they take too much memory.
+    /// Returns whether they did.
+    pub(crate) fn limit_memory(&mut self) -> bool {
+        let over = self.canvas.screen.extras() > EXTRAS_MAX;
+        if over {
+            self.canvas.screen.drop_extras();
+        }
+        over
     }
 
     /// Whether a new model of this size would be the same.
@@ -227,13 +248,32 @@ impl Canvas {
     }
 
     fn repeat(&mut self, count: usize) {
-        let span = (self.fed + self.at) / REPEATS_SPAN;
-        if self.repeated.0 != span {
-            self.repeated = (span, 0);
-        }
-        let count = count.min(REPEATS_MAX - self.repeated.1);
-        self.repeated.1 += count;
+        let repeated = self.repeated();
+        let count = count.min(REPEATS_MAX.saturating_sub(repeated.characters));
+        repeated.characters += count;
         self.screen.repeat(count);
+    }
+
+    fn fill_with_e(&mut self) {
+        let cells = self.screen.rows * self.screen.cols;
+        let repeated = self.repeated();
+        // The first one is done on a screen of any size.
+        if repeated.characters == 0 || repeated.characters + cells <= REPEATS_MAX {
+            repeated.characters += cells;
+            self.screen.fill_with_e();
+        }
+    }
+
+    /// The work in the span of the current report.
+    fn repeated(&mut self) -> &mut Repeated {
+        let span = (self.fed + self.at) / REPEATS_SPAN;
+        if self.repeated.span != span {
+            self.repeated = Repeated {
+                span,
+                ..Repeated::default()
+            };
+        }
+        &mut self.repeated
     }
 
     fn private_mode(&mut self, mode: u16, on: bool) {
@@ -293,7 +333,7 @@ impl Handler for Canvas {
             (b"", b'H') => screen.set_tab(true),
             (b"", b'M') => screen.reverse_line_feed(),
             (b"", b'c') => screen.reset(),
-            (b"#", b'8') => screen.fill_with_e(),
+            (b"#", b'8') => self.fill_with_e(),
             _ => {
                 let charsets: &mut Charsets = &mut screen.cursor().charsets;
                 charsets.designate(intermediates, last);

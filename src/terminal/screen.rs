@@ -127,19 +127,6 @@ impl Screens {
         same_modes && same_places && self.pages == other.pages && self.last == other.last
     }
 
-    /// Approximate memory in bytes.
-    pub(crate) fn memory(&self) -> usize {
-        let rows = self
-            .pages
-            .iter()
-            .flat_map(|page| &page.rows)
-            .chain(&self.history);
-        let rows =
-            rows.map(|row| size_of::<Row>() + row.cells.capacity() * size_of::<ScreenCell>());
-        let scrollback = self.scrollback.iter().map(|one| one.memory());
-        rows.chain(scrollback).sum()
-    }
-
     fn index(&self) -> usize {
         usize::from(self.alternate.is_some())
     }

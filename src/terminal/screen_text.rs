@@ -1,6 +1,7 @@
 //! The screen as text, for `tm peek`, and replies to a program's queries.
 
 use crate::terminal::emulator::{RetainedBytes, Terminal};
+use crate::terminal::history::lines_above;
 use crate::terminal::painter::Painter;
 use crate::terminal::query::Query;
 use crate::terminal::screen::Screens;
@@ -21,8 +22,26 @@ pub struct ScreenText {
 impl Terminal {
     /// The screen as text; `ansi` includes colours.
     pub fn peek(&self, kept: RetainedBytes<'_>, ansi: bool) -> ScreenText {
-        let model = self.model(kept, 0);
+        self.peek_with_history(kept, ansi, 0).0
+    }
+
+    /// As [`peek`](Self::peek), with the last rows above the screen, oldest first and with colours.
+    pub(crate) fn peek_with_history(
+        &self,
+        kept: RetainedBytes<'_>,
+        ansi: bool,
+        rows: usize,
+    ) -> (ScreenText, Vec<String>) {
+        let model = self.model(kept, rows);
         let screen = model.screen();
+        let history = match rows {
+            0 => Vec::new(),
+            _ => lines_above(screen),
+        };
+        (self.screen_text(screen, ansi), history)
+    }
+
+    fn screen_text(&self, screen: &Screens, ansi: bool) -> ScreenText {
         let mut lines = plain_lines(screen);
         let shown = lines.iter().rposition(|line| !line.is_empty());
         lines.truncate(shown.map_or(0, |at| at + 1));

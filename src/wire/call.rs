@@ -97,6 +97,22 @@ impl Call {
         (method, value["params"].take())
     }
 
+    /// The method's name.
+    pub fn method(&self) -> &'static str {
+        let (name, _) = self.to_parts();
+        let known = METHODS.into_iter().find(|method| *method == name);
+        known.unwrap_or_default()
+    }
+
+    /// The method and its parameters in one line. Input can be a secret, so it is left out.
+    pub(crate) fn for_the_record(&self) -> String {
+        let (method, params) = self.to_parts();
+        match self {
+            Call::Send(params) => format!("{method} {}", json!({"process": params.process})),
+            _ => format!("{method} {params}"),
+        }
+    }
+
     /// The access that the caller needs.
     pub fn access(&self) -> Access {
         match self {
@@ -109,7 +125,7 @@ impl Call {
             | Call::Clients(_)
             | Call::Peek(_)
             | Call::Doctor(_) => Access::Read,
-            Call::Attach(params) if params.read_only => Access::Read,
+            Call::Attach(params) if params.read_only && !params.slows_or_steals() => Access::Read,
             Call::Reload(params) if params.dry_run => Access::Read,
             Call::Start(_)
             | Call::Stop(_)
@@ -308,6 +324,13 @@ pub struct AttachParams {
     pub terminal: u64,
 }
 
+impl AttachParams {
+    /// Whether the process or another client would notice.
+    fn slows_or_steals(&self) -> bool {
+        self.lossless || self.steal
+    }
+}
+
 /// Parameters of `detach`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -432,6 +455,10 @@ mod tests {
             access("attach", json!({"process": "a:0", "read_only": true})),
             Ok(Access::Read)
         );
+        for more in ["lossless", "steal"] {
+            let params = json!({"process": "a:0", "read_only": true, more: true});
+            assert_eq!(access("attach", params), Ok(Access::Control), "{more}");
+        }
         assert_eq!(access("reload", json!({"dry_run": true})), Ok(Access::Read));
         assert_eq!(access("reload", json!({})), Ok(Access::Control));
     }

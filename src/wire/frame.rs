@@ -62,6 +62,9 @@ impl Kind {
     }
 }
 
+/// The capacity that a decoder keeps, in bytes.
+const CAPACITY_KEPT: usize = 4096;
+
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
@@ -151,7 +154,15 @@ impl FrameDecoder {
             self.buffer.drain(..self.start);
             self.start = 0;
         }
+        if self.buffer.is_empty() && self.buffer.capacity() > 2 * bytes.len().max(CAPACITY_KEPT) {
+            self.buffer = Vec::new();
+        }
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Memory in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.buffer.capacity()
     }
 
     /// Number of buffered bytes.

@@ -79,6 +79,16 @@ impl LineDecoder {
         Ok(Some(taken))
     }
 
+    /// Changes the limit for the next lines.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Memory in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Number of buffered bytes.
     pub fn pending(&self) -> usize {
         self.buffer.len() - self.start

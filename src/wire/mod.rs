@@ -20,6 +20,7 @@ pub use call::{
     SignalParams, TargetsParams, WaitFor, WaitParams,
 };
 pub use frame::{Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, PAYLOAD_MAX, flags};
+pub(crate) use line::LINE_MAX;
 pub use line::{LineDecoder, LineError};
 pub use process_state::ProcessState;
 pub use reply::{
@@ -28,8 +29,8 @@ pub use reply::{
     PeekReply, PlanEntryInfo, PlanReply, ProcessStatus, RoleInfo, SendReply, SourceInfo,
     StatusReply, WhyReply,
 };
-pub(crate) use rpc::code;
 pub use rpc::{Id, Message, RpcError};
+pub(crate) use rpc::{ResultJson, code};
 
 /// The protocol's version. It grows with a change that an old peer could misread.
 pub(crate) const PROTOCOL: u32 = 1;

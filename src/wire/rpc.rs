@@ -166,6 +166,32 @@ impl Message {
     }
 }
 
+/// The result of a request as JSON. Building a tree of values first would take several times the
+/// memory and the time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ResultJson(Vec<u8>);
+
+impl ResultJson {
+    /// Writes a result.
+    ///
+    /// # Errors
+    /// When it has no form in JSON.
+    pub(crate) fn of(result: &impl Serialize) -> Result<ResultJson, RpcError> {
+        let failed = |error| RpcError::new(code::INTERNAL, format!("the reply: {error}"));
+        serde_json::to_vec(result).map(ResultJson).map_err(failed)
+    }
+
+    /// The answer as one line, newline included.
+    pub(crate) fn into_line(self, id: Option<&Id>) -> Vec<u8> {
+        let start = format!("{{\"id\":{},\"jsonrpc\":\"2.0\",\"result\":", json!(id));
+        let mut line = Vec::with_capacity(start.len() + self.0.len() + 2);
+        line.extend_from_slice(start.as_bytes());
+        line.extend_from_slice(&self.0);
+        line.extend_from_slice(b"}\n");
+        line
+    }
+}
+
 fn invalid(message: &str) -> RpcError {
     RpcError::new(code::INVALID_REQUEST, message)
 }
@@ -182,6 +208,19 @@ mod tests {
             params: json!({"targets": ["all"]}),
         };
         assert_eq!(Message::parse(&request.to_line()), Ok(request));
+    }
+
+    #[test]
+    fn a_result_survives_the_wire() {
+        let result = json!({"processes": [], "timed_out": false});
+        let json = ResultJson::of(&result).expect("JSON");
+        for id in [Id::Number(7), Id::Text("a\"b".to_string())] {
+            let answer = Message::Answer {
+                id: Some(id.clone()),
+                outcome: Ok(result.clone()),
+            };
+            assert_eq!(json.clone().into_line(Some(&id)), answer.to_line());
+        }
     }
 
     #[test]

@@ -4,12 +4,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attackers;
 mod client_trust;
 mod completions;
 mod fake_daemon;
 mod files;
 mod lineage;
 mod quotas;
+mod quotas_of_work;
 mod starting;
 mod terminals;
 mod users;

@@ -6,10 +6,6 @@ use crate::reactor::console::console_requests::SIDE_MAX;
 use crate::reactor::control::connection::{ClientPace, ConnectionId, Mode, ReadState};
 use crate::supervisor::ProcessId;
 use crate::wire::{Frame, Kind};
-use std::time::Duration;
-
-/// How long a process waits for a client that reads nothing.
-const BLOCKED_MAX: Duration = Duration::from_secs(5);
 
 impl Consoles<'_> {
     /// Handles the next frame of an attached or following client. Returns `false` when there is
@@ -41,7 +37,9 @@ impl Consoles<'_> {
                 true
             }
             Err(error) => {
-                log::warn!("closing a client: {error}");
+                let (now, timers) = (self.now, &mut *self.timers);
+                let why = error.to_string();
+                self.clients.note_closed(client, &why, now, timers);
                 self.clients.close_after_flush(client);
                 false
             }
@@ -173,18 +171,15 @@ impl Consoles<'_> {
             let Some(attachment) = self.clients.attachment_mut(*client) else {
                 continue;
             };
-            let ClientPace::Block { since } = &mut attachment.pace else {
+            let ClientPace::Block(blocked) = &mut attachment.pace else {
                 continue;
             };
             let behind = io.output.head().saturating_sub(attachment.cursor);
-            if behind < io.output.capacity() as u64 / 2 {
-                *since = None;
-                continue;
-            }
-            let since = *since.get_or_insert(self.now);
-            if self.now.since(since) < BLOCKED_MAX {
+            let far = behind >= io.output.capacity() as u64 / 2;
+            let left = blocked.wait(far, attachment.cursor, self.now);
+            if far && let Some(left) = left {
                 blocks = true;
-                self.timers.add(since + BLOCKED_MAX, Timer::LogRetry(id));
+                self.timers.add(self.now + left, Timer::LogRetry(id));
             }
         }
         blocks

@@ -2,7 +2,9 @@
 
 use crate::reactor::clock::unix_ns;
 use crate::reactor::console::Consoles;
-use crate::reactor::control::connection::{Attachment, ClientPace, ConnectionId, Mode};
+use crate::reactor::control::connection::{
+    Attachment, BlockedTime, ClientPace, ConnectionId, Mode,
+};
 use crate::reactor::control::status_report::last_lines;
 use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::processes::Processes;
@@ -51,7 +53,7 @@ impl Consoles<'_> {
             until_exit: params.until_exit,
             snapshot_due: drawn.then_some(history),
             pace: match params.lossless {
-                true => ClientPace::Block { since: None },
+                true => ClientPace::Block(BlockedTime::default()),
                 false => ClientPace::Skip,
             },
             rows: params.rows.min(SIDE_MAX),
@@ -151,11 +153,7 @@ pub(crate) fn peek(io: &ProcessIo, params: &PeekParams) -> PeekReply {
         };
     };
     let read = io.output.read(io.output.tail());
-    let history = match wanted {
-        0 => Vec::new(),
-        wanted => terminal.history(read.slices, wanted),
-    };
-    let screen = terminal.peek(read.slices, params.ansi);
+    let (screen, history) = terminal.peek_with_history(read.slices, params.ansi, wanted);
     PeekReply {
         rows,
         cols,

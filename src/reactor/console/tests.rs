@@ -1,8 +1,8 @@
 //! Tests of consoles: clients over socket pairs, a process without a leader.
 
 use super::*;
-use crate::reactor::clock::Timer;
-use crate::reactor::control::connection::{ClientPace, ConnectionId, ReadState};
+use crate::reactor::clock::{Clock, Timer};
+use crate::reactor::control::connection::{ConnectionId, ReadState};
 use crate::reactor::output::Stream;
 use crate::supervisor::{
     Autostart, Event, Exit, Launch, Policy, ProcessId, Program, SizePolicy, State, Transition, Tty,
@@ -81,7 +81,7 @@ impl Fixture {
         ours.set_nonblocking(true).expect("non-blocking");
         let peer = Peer {
             pid: 1,
-            uid: 1000,
+            uid: 0,
             gid: 1000,
             groups: Vec::new(),
         };
@@ -121,7 +121,9 @@ impl Fixture {
 
     /// The frames that are sent to a client.
     fn received(&mut self, theirs: &mut UnixStream) -> Vec<Frame> {
-        let flushed = self.clients.flush(&self.processes, &mut self.poller);
+        let flushed = self
+            .clients
+            .flush(&self.processes, &mut self.poller, &Clock::start());
         drop(flushed);
         theirs.set_nonblocking(true).expect("non-blocking");
         let mut bytes = vec![0; 1 << 20];
@@ -267,12 +269,33 @@ fn a_process_waits_for_a_lossless_client_for_a_limited_time() {
     assert!(fixture.consoles().blocks_reading(id));
     fixture.now = at(5000);
     assert!(!fixture.consoles().blocks_reading(id));
-    // A client that has caught up may block again.
+    // The time of all waits together is limited.
     let attachment = fixture.clients.attachment_mut(client).expect("attached");
     attachment.cursor = half as u64;
     assert!(!fixture.consoles().blocks_reading(id));
-    let attachment = fixture.clients.attachment(client).expect("attached");
-    assert_eq!(attachment.pace, ClientPace::Block { since: None });
+    let io = fixture.processes.io_mut(id).expect("known");
+    io.output.write(Stream::Stdout, &vec![b'x'; half], 1);
+    assert!(!fixture.consoles().blocks_reading(id));
+}
+
+#[test]
+fn a_wait_for_a_client_that_reads_does_not_count() {
+    let mut fixture = fixture(SizePolicy::Fixed);
+    let lossless = AttachParams {
+        lossless: true,
+        ..AttachParams::default()
+    };
+    let (client, _theirs) = fixture.attach(&lossless);
+    let id = fixture.id;
+    let io = fixture.processes.io_mut(id).expect("known");
+    let capacity = io.output.capacity();
+    io.output.write(Stream::Stdout, &vec![b'x'; capacity], 1);
+    for second in 0..60 {
+        fixture.now = at(second * 1000);
+        let attachment = fixture.clients.attachment_mut(client).expect("attached");
+        attachment.cursor = second + 1;
+        assert!(fixture.consoles().blocks_reading(id), "{second}");
+    }
 }
 
 #[test]

@@ -3,48 +3,53 @@
 //! A method returns what happened, such as the connections it closed; the reactor acts on it.
 
 use crate::reactor::clock::{Timer, Timers};
+use crate::reactor::control::audit::Audit;
 use crate::reactor::control::connection::{
     Attachment, ClientConnection, ConnectionId, Following, Mode, ReadState, Received, Remote,
     WriteState,
 };
+use crate::reactor::control::fair_queue::FairQueue;
+use crate::reactor::control::permissions::Account;
+use crate::reactor::control::shares::{EVICT_AFTER, Shares};
 use crate::reactor::poller::Poller;
+use crate::ring::Ring;
 use crate::supervisor::Time;
 use crate::sys::socket::Peer;
-use crate::wire::{EventInfo, Id, Message, RpcError};
+use crate::wire::{EventInfo, Id, Message, ResultJson, RpcError};
 use mio::event::Event;
-use serde_json::{Value, json};
+use serde_json::json;
 use slab::Slab;
-use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// Number of clients at once.
-pub(crate) const CLIENTS_MAX: usize = 1024;
-
-/// A client connected for a shorter time cannot be evicted: its request may not be read yet.
-const EVICT_AFTER: Duration = Duration::from_secs(1);
-
 /// How long a client may be silent before its first request, or in the middle of one.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// Events that a slow follower has not read, in bytes; above this it misses events.
-const EVENTS_HIGH: usize = 1024 * 1024;
+/// The latest events in bytes. A follower that falls further behind misses some.
+const EVENTS_KEPT: usize = 1024 * 1024;
+
+/// The longest event in bytes; a longer one is not sent.
+const EVENT_MAX: usize = 64 * 1024;
 
 /// The connected clients.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    connections: Slab<ClientConnection>,
-    /// Number of clients at once.
-    limit: usize,
+    pub(super) connections: Slab<ClientConnection>,
+    /// Places and memory of each user.
+    pub(super) shares: Shares,
+    /// The record of requests.
+    pub audit: Audit,
     /// Counts the accepted connections.
     accepted: u64,
     /// When new clients began to wait for room.
     full_since: Option<Time>,
-    /// Connections with something to read, each once.
-    ready: VecDeque<usize>,
+    /// Connections with something to read or to work on.
+    pub(super) ready: FairQueue,
     /// Connections with something to write.
-    unflushed: BTreeSet<usize>,
+    unflushed: FairQueue,
+    /// The latest events, a line each, for all event followers.
+    feed: Ring,
     idle_check_armed: bool,
     scratch: Vec<u8>,
 }
@@ -56,6 +61,8 @@ pub(crate) struct Closed {
     pub id: ConnectionId,
     /// Its use.
     pub mode: Mode,
+    /// The memory that it had, in bytes.
+    pub memory: usize,
 }
 
 /// The consequence of a client having sent everything.
@@ -72,19 +79,16 @@ impl Clients {
     pub(crate) fn new(limit: usize) -> Clients {
         Clients {
             connections: Slab::new(),
-            limit,
+            shares: Shares::new(limit),
+            audit: Audit::default(),
             accepted: 0,
             full_since: None,
-            ready: VecDeque::new(),
-            unflushed: BTreeSet::new(),
+            ready: FairQueue::default(),
+            unflushed: FairQueue::default(),
+            feed: Ring::new(EVENTS_KEPT),
             idle_check_armed: false,
             scratch: Vec::new(),
         }
-    }
-
-    /// Whether there is no room for another client.
-    pub(crate) fn is_full(&self) -> bool {
-        self.connections.len() >= self.limit
     }
 
     /// A connection, unless it is closed.
@@ -97,11 +101,6 @@ impl Clients {
     pub(crate) fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut ClientConnection> {
         let found = self.connections.get_mut(id.slot);
         found.filter(|connection| connection.id == id)
-    }
-
-    /// The connection in a slot.
-    pub(crate) fn in_slot(&mut self, slot: usize) -> Option<&mut ClientConnection> {
-        self.connections.get_mut(slot)
     }
 
     /// All connections.
@@ -141,10 +140,10 @@ impl Clients {
         })
     }
 
-    /// Whether a new client has to wait: there is no room, but there may be as soon as pending
-    /// requests and closes are handled. It waits for a bounded time, then it is rejected.
+    /// Whether a new client has to wait: the owner has all places, but there may be one as soon as
+    /// pending requests and closes are handled. It waits for a bounded time, then it is rejected.
     pub(crate) fn is_full_for_now(&mut self, now: Time) -> bool {
-        if !self.is_full() || self.ready.is_empty() {
+        if !self.shares.owner_has_all() || self.ready.is_empty() {
             self.full_since = None;
             return false;
         }
@@ -169,21 +168,11 @@ impl Clients {
             slot: entry.key(),
             serial: self.accepted,
         };
-        entry.insert(ClientConnection::new(id, fd, peer, now, poller)?);
+        let connection = ClientConnection::new(id, fd, peer, now, poller)?;
+        self.shares.enter(connection.account);
+        entry.insert(connection);
+        self.settle(id.slot);
         Ok(id)
-    }
-
-    /// Closes the oldest client without a valid request, to make room. Returns `None` when there
-    /// is none.
-    pub(crate) fn evict_silent(&mut self, now: Time, poller: &mut Poller) -> Option<Closed> {
-        let silent = self.connections.iter().filter(|(_, other)| {
-            // The request of a queued connection is about to be read.
-            !other.has_valid_request
-                && !other.queued
-                && now.since(other.last_activity) >= EVICT_AFTER
-        });
-        let (slot, _) = silent.min_by_key(|(_, other)| other.id.serial)?;
-        self.close(slot, poller)
     }
 
     /// Notes what the poll reports about a connection.
@@ -193,7 +182,7 @@ impl Clients {
         };
         if event.is_writable() {
             connection.unblock();
-            self.unflushed.insert(slot);
+            self.unflushed.push(connection.account, slot);
         }
         let half_closed = event.is_read_closed() || event.is_error();
         let remote = match (event.is_write_closed(), half_closed) {
@@ -216,16 +205,14 @@ impl Clients {
             if event.is_write_closed() || event.is_error() {
                 connection.write = WriteState::Failed;
             }
-            self.unflushed.insert(slot);
+            self.unflushed.push(connection.account, slot);
         }
     }
 
     /// Puts a connection on the list of those to read.
     pub(crate) fn queue_read(&mut self, slot: usize) {
-        if let Some(connection) = self.connections.get_mut(slot)
-            && !std::mem::replace(&mut connection.queued, true)
-        {
-            self.ready.push_back(slot);
+        if let Some(connection) = self.connections.get(slot) {
+            self.ready.push(connection.account, slot);
         }
     }
 
@@ -234,17 +221,21 @@ impl Clients {
         !self.ready.is_empty()
     }
 
-    /// Number of connections that wait to be read.
-    pub(crate) fn ready_count(&self) -> usize {
-        self.ready.len()
+    /// Number of the owner's connections that wait to be read.
+    pub(crate) fn owner_ready_count(&self) -> usize {
+        self.ready.owner_len()
     }
 
-    /// Takes the next connection to read.
-    pub(crate) fn next_ready(&mut self) -> Option<&mut ClientConnection> {
-        let slot = self.ready.pop_front()?;
-        let connection = self.connections.get_mut(slot)?;
-        connection.queued = false;
-        Some(connection)
+    /// Takes the owner's next connection to read.
+    pub(crate) fn next_ready_of_owner(&mut self) -> Option<&ClientConnection> {
+        let slot = self.ready.pop_owner()?;
+        self.connections.get(slot)
+    }
+
+    /// Takes the next connection to read of the other users, each in turn.
+    pub(crate) fn next_ready_of_users(&mut self) -> Option<&ClientConnection> {
+        let slot = self.ready.pop_user()?;
+        self.connections.get(slot)
     }
 
     /// One read of a connection.
@@ -267,13 +258,16 @@ impl Clients {
 
     /// Has a connection flushed at the end of the turn.
     pub(crate) fn queue_flush(&mut self, id: ConnectionId) {
-        self.unflushed.insert(id.slot);
+        if let Some(connection) = self.connections.get(id.slot) {
+            self.unflushed.push(connection.account, id.slot);
+        }
     }
 
     /// Has all connections flushed.
     pub(crate) fn queue_flush_of_all(&mut self) {
-        let slots = self.connections.iter().map(|(slot, _)| slot);
-        self.unflushed.extend(slots);
+        for (slot, connection) in &self.connections {
+            self.unflushed.push(connection.account, slot);
+        }
     }
 
     /// Whether a connection waits to be flushed.
@@ -281,9 +275,14 @@ impl Clients {
         !self.unflushed.is_empty()
     }
 
-    /// Takes the connections to flush.
-    pub(super) fn take_unflushed(&mut self) -> BTreeSet<usize> {
-        std::mem::take(&mut self.unflushed)
+    /// The connections to flush.
+    pub(super) fn unflushed(&mut self) -> &mut FairQueue {
+        &mut self.unflushed
+    }
+
+    /// A connection, and the feed of events.
+    pub(super) fn with_feed(&mut self, slot: usize) -> Option<(&mut ClientConnection, &Ring)> {
+        Some((self.connections.get_mut(slot)?, &self.feed))
     }
 
     /// Sends bytes to a client.
@@ -291,6 +290,7 @@ impl Clients {
         if let Some(connection) = self.connection_mut(id) {
             connection.send_bytes(bytes);
             self.queue_flush(id);
+            self.settle(id.slot);
         }
     }
 
@@ -307,37 +307,65 @@ impl Clients {
     pub(crate) fn reply(
         &mut self,
         client: ConnectionId,
-        id: Option<Id>,
-        outcome: Result<Value, RpcError>,
+        id: Option<&Id>,
+        outcome: Result<ResultJson, RpcError>,
         reply_pending: bool,
     ) {
-        if let Some(connection) = self.connection_mut(client) {
-            if id.is_some() || outcome.is_err() {
-                connection.send(&Message::Answer { id, outcome });
+        let feed = &self.feed;
+        let found = self.connections.get_mut(client.slot);
+        if let Some(connection) = found.filter(|connection| connection.id == client) {
+            if matches!(connection.mode, Mode::Events) {
+                // The events before it come first.
+                connection.queue_events(feed);
+            }
+            match outcome {
+                Ok(result) if id.is_some() => connection.send_bytes(&result.into_line(id)),
+                Ok(_) => {}
+                Err(error) => connection.send(&Message::Answer {
+                    id: id.cloned(),
+                    outcome: Err(error),
+                }),
             }
             connection.close_after_flush |= connection.owes_nothing(reply_pending);
             self.queue_flush(client);
+            self.settle(client.slot);
+        }
+    }
+
+    /// Sends new events to a client from now on.
+    pub(crate) fn follow_events(&mut self, client: ConnectionId) {
+        let head = self.feed.head();
+        if let Some(connection) = self.connection_mut(client)
+            && matches!(connection.mode, Mode::Lines)
+        {
+            connection.mode = Mode::Events;
+            connection.event_cursor = head;
         }
     }
 
     /// Sends an event to all event followers; a slow one misses it.
     pub(crate) fn broadcast(&mut self, event: &EventInfo) {
-        let mut line: Option<Vec<u8>> = None;
-        for (slot, connection) in &mut self.connections {
-            if !matches!(connection.mode, Mode::Events) || connection.outgoing() > EVENTS_HIGH {
-                continue;
+        let followers = self.connections.iter();
+        let followers = followers.filter(|(_, one)| matches!(one.mode, Mode::Events));
+        let followers: Vec<(usize, Account)> =
+            followers.map(|(slot, one)| (slot, one.account)).collect();
+        if followers.is_empty() {
+            if self.feed.memory() > 0 {
+                self.feed = Ring::new(EVENTS_KEPT);
             }
-            let line = line.get_or_insert_with(|| {
-                let method = "event".to_string();
-                Message::Request {
-                    id: None,
-                    method,
-                    params: json!(event),
-                }
-                .to_line()
-            });
-            connection.send_bytes(line);
-            self.unflushed.insert(slot);
+            return;
+        }
+        let line = Message::Request {
+            id: None,
+            method: "event".to_string(),
+            params: json!(event),
+        };
+        let line = line.to_line();
+        if line.len() <= EVENT_MAX {
+            self.feed.write(&line);
+        }
+        for (slot, account) in followers {
+            self.unflushed.push(account, slot);
         }
     }
 
@@ -353,7 +381,7 @@ impl Clients {
         }
         if connection.owes_nothing(reply_pending) {
             connection.close_after_flush = true;
-            self.unflushed.insert(slot);
+            self.unflushed.push(connection.account, slot);
         }
         AfterInput::Keep
     }
@@ -362,10 +390,13 @@ impl Clients {
     pub(crate) fn close(&mut self, slot: usize, poller: &mut Poller) -> Option<Closed> {
         let connection = self.connections.try_remove(slot)?;
         connection.unwatch(poller);
-        self.unflushed.remove(&slot);
-        self.ready.retain(|ready| *ready != slot);
+        let account = connection.account;
+        self.unflushed.remove(account, slot);
+        self.ready.remove(account, slot);
+        self.shares.leave(account, connection.charged);
         Some(Closed {
             id: connection.id,
+            memory: connection.charged,
             mode: connection.mode,
         })
     }

@@ -1,7 +1,10 @@
 //! Tests of the clients' rules, over socket pairs.
 
 use super::*;
+use crate::reactor::clock::Clock;
 use crate::reactor::control::connection::{READ_SIZE, WriteState};
+use crate::reactor::control::shares::{CLIENTS_MAX, NoPlace};
+use crate::reactor::process::processes::Processes;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -25,11 +28,15 @@ fn fixture() -> Fixture {
 
 impl Fixture {
     fn connect(&mut self, now: Time) -> (ConnectionId, UnixStream) {
+        self.connect_as(1000, now)
+    }
+
+    fn connect_as(&mut self, uid: u32, now: Time) -> (ConnectionId, UnixStream) {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         ours.set_nonblocking(true).expect("non-blocking");
         let peer = Peer {
             pid: 1,
-            uid: 1000,
+            uid,
             gid: 1000,
             groups: Vec::new(),
         };
@@ -61,13 +68,11 @@ fn an_id_of_a_closed_connection_finds_no_other() {
 }
 
 #[test]
-fn new_clients_wait_for_room_for_a_limited_time() {
+fn the_owner_waits_for_room_for_a_limited_time() {
     let mut fixture = fixture();
-    fixture.clients.limit = 2;
-    let (first, _a) = fixture.connect(at(0));
-    assert!(!fixture.clients.is_full());
-    let (_, _b) = fixture.connect(at(0));
-    assert!(fixture.clients.is_full());
+    fixture.clients.shares = Shares::new(2);
+    let (first, _a) = fixture.connect_as(0, at(0));
+    let (_, _b) = fixture.connect_as(0, at(0));
     // With nothing to read, waiting would make no room.
     assert!(!fixture.clients.is_full_for_now(at(0)));
     fixture.clients.queue_read(first.slot);
@@ -79,8 +84,10 @@ fn new_clients_wait_for_room_for_a_limited_time() {
 }
 
 #[test]
-fn the_oldest_silent_client_is_evicted() {
+fn the_oldest_silent_client_of_a_user_makes_room() {
     let mut fixture = fixture();
+    // A quarter of these is four.
+    fixture.clients.shares = Shares::new(CLIENTS_MAX / 64);
     let (valid, _a) = fixture.connect(at(0));
     let (queued, _b) = fixture.connect(at(0));
     let (silent, _c) = fixture.connect(at(10));
@@ -91,12 +98,43 @@ fn the_oldest_silent_client_is_evicted() {
     let Fixture {
         clients, poller, ..
     } = &mut fixture;
-    assert!(clients.evict_silent(at(1009), poller).is_none());
-    let evicted = clients.evict_silent(at(5000), poller).expect("evicted");
-    assert_eq!(evicted.id, silent);
-    let evicted = clients.evict_silent(at(5000), poller).expect("evicted");
-    assert_eq!(evicted.id, newer);
-    assert!(clients.evict_silent(at(5000), poller).is_none());
+    let mut room = |now| {
+        let made = clients.make_room(Account::User(1000), now, poller);
+        made.map(|closed| closed.map(|closed| closed.id))
+    };
+    assert_eq!(room(at(1009)), Err(NoPlace::UserHasPart(1000)));
+    assert_eq!(room(at(5000)), Ok(Some(silent)));
+    let _ = newer;
+}
+
+#[test]
+fn the_owner_takes_the_place_of_a_user() {
+    let mut fixture = fixture();
+    fixture.clients.shares = Shares::new(65);
+    let owners: Vec<_> = (0..64).map(|_| fixture.connect_as(0, at(0))).collect();
+    for (id, _) in &owners {
+        let connection = fixture.clients.connection_mut(*id).expect("connected");
+        connection.has_valid_request = true;
+    }
+    let (user, _theirs) = fixture.connect(at(0));
+    let Fixture {
+        clients, poller, ..
+    } = &mut fixture;
+    let closed = clients.make_room(Account::Owner, at(0), poller);
+    assert_eq!(closed.expect("room").expect("closed").id, user);
+}
+
+#[test]
+fn a_client_that_holds_too_much_has_to_go() {
+    let mut fixture = fixture();
+    let (small, _a) = fixture.connect(at(0));
+    let (large, _b) = fixture.connect(at(0));
+    fixture.clients.send(small, &[b'x'; 1024]);
+    fixture.clients.send(large, &vec![b'x'; 8 * 1024 * 1024]);
+    let over = fixture.clients.over_share().map(|connection| connection.id);
+    assert_eq!(over, Some(large));
+    fixture.clients.close(large.slot, &mut fixture.poller);
+    assert!(fixture.clients.over_share().is_none());
 }
 
 #[test]
@@ -121,11 +159,12 @@ fn idle_clients_are_closed() {
 #[test]
 fn a_connection_is_queued_once() {
     let mut fixture = fixture();
-    let (id, _theirs) = fixture.connect(at(0));
+    let (id, _theirs) = fixture.connect_as(0, at(0));
     fixture.clients.queue_read(id.slot);
     fixture.clients.queue_read(id.slot);
-    assert_eq!(fixture.clients.ready_count(), 1);
-    assert_eq!(fixture.clients.next_ready().map(|one| one.id), Some(id));
+    assert_eq!(fixture.clients.owner_ready_count(), 1);
+    let next = fixture.clients.next_ready_of_owner();
+    assert_eq!(next.map(|one| one.id), Some(id));
     assert!(!fixture.clients.has_ready());
     fixture.clients.queue_read(id.slot);
     assert!(fixture.clients.has_ready());
@@ -148,7 +187,7 @@ fn only_a_paused_connection_is_resumed() {
 #[test]
 fn a_read_fills_the_decoder_until_the_end() {
     let mut fixture = fixture();
-    let (id, mut theirs) = fixture.connect(at(0));
+    let (id, mut theirs) = fixture.connect_as(0, at(0));
     assert_eq!(fixture.clients.read(id.slot), Received::Drained);
     theirs.write_all(&vec![b'x'; READ_SIZE]).expect("written");
     assert_eq!(fixture.clients.read(id.slot), Received::Bytes);
@@ -172,7 +211,8 @@ fn a_half_closed_client_still_gets_its_replies() {
         |clients: &Clients, id| clients.connection(id).expect("connected").close_after_flush;
     assert!(!closes(clients, waits));
     assert!(closes(clients, done));
-    clients.reply(waits, Some(Id::Number(1)), Ok(json!({})), false);
+    let result = ResultJson::of(&json!({}));
+    clients.reply(waits, Some(&Id::Number(1)), result, false);
     assert!(closes(clients, waits));
 }
 
@@ -183,26 +223,32 @@ fn events_go_to_event_followers_that_read() {
     let (other, _other) = fixture.connect(at(0));
     let (slow, _slow) = fixture.connect(at(0));
     for id in [follower, slow] {
-        fixture.clients.connection_mut(id).expect("connected").mode = Mode::Events;
+        fixture.clients.follow_events(id);
     }
-    let full = vec![b'x'; EVENTS_HIGH + 1];
+    let full = vec![b'x'; 1024 * 1024];
     fixture.clients.send(slow, &full);
     let event = EventInfo {
         event: "test".to_string(),
         ..EventInfo::default()
     };
     fixture.clients.broadcast(&event);
-    let outgoing = |id| {
-        fixture
-            .clients
-            .connection(id)
-            .expect("connected")
-            .outgoing()
-    };
-    assert_eq!(outgoing(other), 0);
-    assert_eq!(outgoing(slow), full.len());
-    let connection = fixture.clients.connection_mut(follower).expect("connected");
-    assert!(connection.flush());
+    let Fixture {
+        clients, poller, ..
+    } = &mut fixture;
+    while clients.has_unflushed() {
+        clients.flush(&Processes::default(), poller, &Clock::start());
+    }
+    assert_eq!(clients.connection(other).expect("connected").outgoing(), 0);
+    let memory = clients.connection(slow).expect("connected").memory();
+    for _ in 0..10_000 {
+        clients.broadcast(&event);
+        clients.flush(&Processes::default(), poller, &Clock::start());
+    }
+    assert_eq!(
+        clients.connection(slow).expect("connected").memory(),
+        memory
+    );
+    assert!(clients.feed.memory() <= EVENTS_KEPT);
     let mut bytes = [0; 1024];
     let n = theirs.read(&mut bytes).expect("read");
     let line = String::from_utf8_lossy(&bytes[..n]).into_owned();
@@ -220,4 +266,40 @@ fn a_failed_write_is_final() {
     assert_eq!(connection.write, WriteState::Failed);
     connection.unblock();
     assert_eq!(connection.write, WriteState::Failed);
+}
+
+#[test]
+fn events_that_a_client_has_missed_leave_whole_lines() {
+    let mut fixture = fixture();
+    let (id, _theirs) = fixture.connect(at(0));
+    let mut feed = Ring::new(4096);
+    for number in 0..1000 {
+        feed.write(format!("event {number}\n").as_bytes());
+    }
+    let connection = fixture.clients.connection_mut(id).expect("connected");
+    assert!(connection.queue_events(&feed).is_some());
+    assert_eq!(connection.queue_events(&feed), None);
+    assert_eq!(connection.event_cursor, feed.head());
+    feed.write(b"one\n");
+    assert_eq!(connection.queue_events(&feed), Some(4));
+}
+
+#[test]
+fn a_user_sends_short_requests_until_one_is_granted() {
+    let mut fixture = fixture();
+    let (id, mut theirs) = fixture.connect(at(0));
+    theirs.write_all(&vec![b'x'; 5000]).expect("written");
+    assert_eq!(fixture.clients.read(id.slot), Received::Bytes);
+    assert_eq!(fixture.clients.read(id.slot), Received::LastBytes);
+    let connection = fixture.clients.connection_mut(id).expect("connected");
+    assert!(connection.lines.next_line().is_err());
+    let (id, mut theirs) = fixture.connect(at(0));
+    theirs.write_all(&vec![b'x'; 5000]).expect("written");
+    let connection = fixture.clients.connection_mut(id).expect("connected");
+    connection.granted(false);
+    for _ in 0..2 {
+        fixture.clients.read(id.slot);
+    }
+    let connection = fixture.clients.connection_mut(id).expect("connected");
+    assert_eq!(connection.lines.next_line(), Ok(None));
 }

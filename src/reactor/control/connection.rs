@@ -1,13 +1,16 @@
 //! A control connection: bytes in, bytes out, both bounded. Other modules give the bytes their
 //! meaning: `requests`, `console` and `log_stream`.
 
-use crate::reactor::output::Stream;
+pub(crate) use crate::reactor::control::connection_mode::{
+    Attachment, BlockedTime, ClientPace, FollowCursor, Following, Mode,
+};
+use crate::reactor::control::permissions::Account;
 use crate::reactor::poller::{EventSource, Poller};
-use crate::supervisor::{ProcessId, Time};
+use crate::ring::Ring;
+use crate::supervisor::Time;
 use crate::sys::socket::Peer;
-use crate::wire::{Frame, FrameDecoder, LineDecoder, Message, RoleInfo};
+use crate::wire::{Frame, FrameDecoder, Kind, LINE_MAX, LineDecoder, Message, RpcError, code};
 use mio::{Interest, Token};
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -17,6 +20,19 @@ const OUTGOING_HIGH: usize = 256 * 1024;
 /// One read of a connection, in bytes.
 pub(super) const READ_SIZE: usize = 64 * 1024;
 
+/// The longest request of another user whose first request was not granted yet, and one read of
+/// such a user's requests, in bytes.
+const USER_LINE_MAX: usize = 4 * 1024;
+
+/// The longest request of a user who may only read, in bytes.
+const READER_LINE_MAX: usize = 64 * 1024;
+
+/// The memory of a connection without anything queued, in bytes, rounded up.
+const BASE_BYTES: usize = 2 * 1024;
+
+/// Events that are queued at once for a client, in bytes.
+const EVENTS_AT_ONCE: usize = 16 * 1024;
+
 /// Names a connection. The serial distinguishes connections that reuse a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ConnectionId {
@@ -24,92 +40,6 @@ pub(crate) struct ConnectionId {
     pub slot: usize,
     /// Counts all connections ever accepted.
     pub serial: u64,
-}
-
-/// The use of a connection.
-#[derive(Debug)]
-pub(crate) enum Mode {
-    /// Requests and replies, a line each.
-    Lines,
-    /// Requests and replies, and a notification for each event.
-    Events,
-    /// Frames of one process's console.
-    Attached(Attachment),
-    /// Frames of the output of any number of processes.
-    Following(Following),
-}
-
-/// One attached client.
-#[derive(Debug)]
-pub(crate) struct Attachment {
-    /// The process it is attached to.
-    pub process: ProcessId,
-    /// Ring offset of the next byte to send.
-    pub cursor: u64,
-    /// Its input and its terminal's size are ignored.
-    pub read_only: bool,
-    /// The attachment ends with the run instead of the process.
-    pub until_exit: bool,
-    /// A snapshot precedes further output; with this many lines of history.
-    pub snapshot_due: Option<u32>,
-    /// The consequence of not keeping up with the process.
-    pub pace: ClientPace,
-    /// Rows of its terminal, 0 if it has none.
-    pub rows: u16,
-    /// Columns of its terminal, 0 if it has none.
-    pub cols: u16,
-    /// Unix time of attaching, in nanoseconds.
-    pub since_ns: u64,
-    /// When it attached or last sent input. The most recent client becomes the next driver.
-    pub last_input: Time,
-    /// The role it was last sent.
-    pub last_role: Option<RoleInfo>,
-    /// Frames to send when the stream has reached an offset.
-    pub queued_frames: VecDeque<(u64, Frame)>,
-    /// The connection closes after the last queued frame.
-    pub closing: bool,
-}
-
-/// How an attached client and its process wait for each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ClientPace {
-    /// A slow client skips output.
-    Skip,
-    /// The process waits for a slow client, within a bound.
-    Block {
-        /// When the process began to wait.
-        since: Option<Time>,
-    },
-}
-
-/// One `logs` client.
-#[derive(Debug)]
-pub(crate) struct Following {
-    /// The requested targets; processes that appear later can match them too.
-    pub targets: Vec<String>,
-    /// A cursor for each process.
-    pub cursors: Vec<FollowCursor>,
-    /// Indices of cursors that have something to send, in order of arrival.
-    pub ready: VecDeque<usize>,
-    /// Only this stream.
-    pub stream: Option<Stream>,
-    /// Sends new output; otherwise each cursor has its end.
-    pub follow: bool,
-}
-
-/// The position of a `logs` client in the output of one process.
-#[derive(Debug)]
-pub(crate) struct FollowCursor {
-    /// The process.
-    pub process: ProcessId,
-    /// `PROGRAM:INDEX`.
-    pub name: String,
-    /// Ring offset of the next byte to send.
-    pub cursor: u64,
-    /// Offset of the end, without `follow`.
-    pub end: u64,
-    /// On the list of ready cursors.
-    pub ready: bool,
 }
 
 /// Whether requests and frames of a connection are read.
@@ -154,12 +84,24 @@ pub(crate) struct ClientConnection {
     token: Token,
     /// The client, as the kernel identifies it.
     pub peer: Peer,
+    /// The account whose quota it counts against.
+    pub account: Account,
+    /// The memory that is charged to the account for it.
+    pub charged: usize,
     /// Its use.
     pub mode: Mode,
     /// Decodes requests.
     pub lines: LineDecoder,
     /// Decodes frames, after a switch.
     pub frames: FrameDecoder,
+    /// The memory of its pending requests and of their answers.
+    pub pending_bytes: usize,
+    /// Answers to requests of it were put off until its turn.
+    pub answers_due: bool,
+    /// Its latest request is still being worked on; the next one has to wait.
+    pub is_busy: bool,
+    /// The next event that it is sent, as an offset in the feed.
+    pub event_cursor: u64,
     out: Vec<u8>,
     out_start: usize,
     /// Whether it is read.
@@ -171,8 +113,6 @@ pub(crate) struct ClientConnection {
     /// The poll reports when it takes bytes again. Only armed while blocked: otherwise each read
     /// of the client would wake the daemon.
     write_armed: bool,
-    /// On the list of connections to read.
-    pub queued: bool,
     /// It has sent at least one valid request.
     pub has_valid_request: bool,
     /// When it was accepted, or last sent a request.
@@ -207,21 +147,31 @@ impl ClientConnection {
         poller: &mut Poller,
     ) -> io::Result<Self> {
         let token = poller.add(&fd, EventSource::Connection(id.slot), Interest::READABLE)?;
+        let account = Account::of(&peer);
+        let lines = match account {
+            Account::Owner => LineDecoder::default(),
+            Account::User(_) => LineDecoder::with_limit(USER_LINE_MAX),
+        };
         Ok(ClientConnection {
             id,
             fd,
             token,
             peer,
+            account,
+            charged: 0,
             mode: Mode::Lines,
-            lines: LineDecoder::default(),
+            lines,
             frames: FrameDecoder::default(),
+            pending_bytes: 0,
+            answers_due: false,
+            is_busy: false,
+            event_cursor: 0,
             out: Vec::new(),
             out_start: 0,
             read: ReadState::Open,
             remote: Remote::Open,
             write: WriteState::Ready,
             write_armed: false,
-            queued: false,
             has_valid_request: false,
             last_activity: now,
             close_after_flush: false,
@@ -246,9 +196,49 @@ impl ClientConnection {
         matches!(self.mode, Mode::Lines | Mode::Events)
     }
 
+    /// Its memory, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let mode = match &self.mode {
+            Mode::Lines | Mode::Events => 0,
+            Mode::Attached(attachment) => attachment.memory(),
+            Mode::Following(following) => following.memory(),
+        };
+        let decoders = self.lines.memory() + self.frames.memory();
+        BASE_BYTES + mode + decoders + self.out.capacity() + self.pending_bytes
+    }
+
+    /// The last bytes for a client whose access was taken away.
+    pub(crate) fn notice_of_refusal(&self) -> Vec<u8> {
+        let uid = self.peer.uid;
+        let message = format!("uid {uid} may no longer do this: daemon.access has changed");
+        if !self.has_lines() {
+            return Frame::new(Kind::Detach, message).to_bytes();
+        }
+        let error = RpcError::new(code::PERMISSION, message);
+        let answer = Message::Answer {
+            id: None,
+            outcome: Err(error),
+        };
+        answer.to_line()
+    }
+
+    /// A request was granted: longer ones are accepted now, in particular of a client that
+    /// `controls`. Only its requests carry text for a process.
+    pub(crate) fn granted(&mut self, controls: bool) {
+        if self.account != Account::Owner {
+            let limit = if controls { LINE_MAX } else { READER_LINE_MAX };
+            self.lines.set_limit(limit);
+        }
+    }
+
     /// One read, into the decoder of the mode.
     pub(crate) fn read_once(&mut self, scratch: &mut Vec<u8>) -> Received {
+        let size = match (self.account, self.has_lines()) {
+            (Account::User(_), true) => USER_LINE_MAX,
+            _ => READ_SIZE,
+        };
         scratch.resize(READ_SIZE, 0);
+        let scratch = &mut scratch[..size];
         match crate::sys::io::read(self.fd.as_fd(), scratch) {
             Ok(0) => Received::Closed,
             Ok(n) => {
@@ -298,6 +288,32 @@ impl ClientConnection {
         self.out.extend_from_slice(bytes);
     }
 
+    /// Queues the next events, at whole lines. Returns their bytes, none when there are no more.
+    pub(crate) fn queue_events(&mut self, feed: &Ring) -> Option<usize> {
+        let read = feed.read(self.event_cursor);
+        let (first, second) = read.slices;
+        let mut bytes = first.iter().chain(second);
+        let mut from = read.offset;
+        if read.gap > 0 {
+            // The start of the oldest line is lost.
+            from += 1 + bytes.position(|byte| *byte == b'\n')? as u64;
+        }
+        let (first, second) = feed.read(from).slices;
+        let mut end = 0;
+        for (at, byte) in (1..).zip(first.iter().chain(second)) {
+            if *byte == b'\n' {
+                end = at;
+            }
+            if at >= EVENTS_AT_ONCE && end > 0 {
+                break;
+            }
+        }
+        self.event_cursor = from + end as u64;
+        self.send_bytes(&first[..end.min(first.len())]);
+        self.send_bytes(&second[..end.saturating_sub(first.len())]);
+        (end > 0).then_some(end)
+    }
+
     /// Number of queued bytes.
     pub(crate) fn outgoing(&self) -> usize {
         self.out.len() - self.out_start
@@ -311,7 +327,8 @@ impl ClientConnection {
     /// Whether it has sent its last request and expects no reply. `reply_pending` says whether a
     /// request still waits for its reply.
     pub(crate) fn owes_nothing(&self, reply_pending: bool) -> bool {
-        self.read == ReadState::Eof && matches!(self.mode, Mode::Lines) && !reply_pending
+        let waits = reply_pending || self.is_busy;
+        self.read == ReadState::Eof && matches!(self.mode, Mode::Lines) && !waits
     }
 
     /// The socket takes bytes again.

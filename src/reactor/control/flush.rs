@@ -1,5 +1,6 @@
 //! The end of a turn: queued bytes and new output are written, each client as far as it takes them.
 
+use crate::reactor::clock::Clock;
 use crate::reactor::control::client_table::{Clients, Closed};
 use crate::reactor::control::connection::{ClientConnection, ClientPace, Mode, WriteState};
 use crate::reactor::control::log_stream::stream_name;
@@ -7,10 +8,12 @@ use crate::reactor::output::{Output, Segment, Stream};
 use crate::reactor::poller::Poller;
 use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::processes::Processes;
+use crate::ring::Ring;
 use crate::supervisor::ProcessId;
 use crate::wire::{Frame, HEADER_LEN, Kind, PAYLOAD_MAX, SourceInfo, flags};
 use serde_json::json;
 use std::io::IoSlice;
+use std::time::Duration;
 
 /// Output sent to one client in one turn, in bytes.
 const BYTES_A_TURN: usize = 256 * 1024;
@@ -25,7 +28,12 @@ pub(crate) struct Flushed {
     pub closed: Vec<Closed>,
     /// Processes that may have waited for one of these clients.
     pub unblocked: Vec<ProcessId>,
+    /// A client took so much that the freed memory is worth giving back.
+    pub freed: bool,
 }
+
+/// Memory that is worth giving back, in bytes.
+const LARGE: usize = 128 * 1024;
 
 /// Why the flush of one client ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,41 +46,83 @@ enum FlushResult {
     BudgetSpent,
 }
 
+/// Time for the clients of other users in one turn. It ends after the client that exceeds it: a
+/// snapshot is drawn as a whole.
+const USERS_TIME: Duration = Duration::from_millis(1);
+
+/// Where the bytes for clients come from.
+#[derive(Clone, Copy)]
+struct Sources<'a> {
+    processes: &'a Processes,
+    feed: &'a Ring,
+}
+
 impl Clients {
-    /// Writes to every client that has something to write.
-    pub(crate) fn flush(&mut self, processes: &Processes, poller: &mut Poller) -> Flushed {
+    /// Writes to the owner's clients that have something to write, and then to those of the other
+    /// users by turns, as long as the time suffices.
+    pub(crate) fn flush(
+        &mut self,
+        processes: &Processes,
+        poller: &mut Poller,
+        clock: &Clock,
+    ) -> Flushed {
         let mut flushed = Flushed::default();
-        for slot in self.take_unflushed() {
-            let Some(connection) = self.in_slot(slot) else {
-                continue;
+        for _ in 0..self.unflushed().owner_len() {
+            let Some(slot) = self.unflushed().pop_owner() else {
+                break;
             };
-            let result = flush_connection(connection, processes);
-            connection.arm(poller);
-            let id = connection.id;
-            let done = connection.write == WriteState::Failed
-                || (connection.close_after_flush && result == FlushResult::UpToDate);
-            let reads_replies = connection.has_lines() && !connection.is_clogged();
-            if let Some(attachment) = connection.attachment()
-                && let ClientPace::Block { .. } = attachment.pace
-            {
-                flushed.unblocked.push(attachment.process);
-            }
-            if done {
-                flushed.closed.extend(self.close(slot, poller));
-                continue;
-            }
-            if result == FlushResult::BudgetSpent {
-                self.queue_flush(id);
-            }
-            if reads_replies {
-                self.resume_reading(id);
+            self.flush_one(slot, processes, poller, &mut flushed);
+        }
+        let began = clock.spent();
+        while let Some(slot) = self.unflushed().pop_user() {
+            self.flush_one(slot, processes, poller, &mut flushed);
+            if clock.spent().saturating_sub(began) >= USERS_TIME {
+                break;
             }
         }
         flushed
     }
+
+    fn flush_one(
+        &mut self,
+        slot: usize,
+        processes: &Processes,
+        poller: &mut Poller,
+        flushed: &mut Flushed,
+    ) {
+        let Some((connection, feed)) = self.with_feed(slot) else {
+            return;
+        };
+        let result = flush_connection(connection, Sources { processes, feed });
+        connection.arm(poller);
+        let id = connection.id;
+        let done = connection.write == WriteState::Failed
+            || (connection.close_after_flush && result == FlushResult::UpToDate);
+        let takes_replies = connection.has_lines() && !connection.is_clogged();
+        let answers_due = takes_replies && connection.answers_due;
+        if let Some(attachment) = connection.attachment()
+            && let ClientPace::Block(_) = attachment.pace
+        {
+            flushed.unblocked.push(attachment.process);
+        }
+        if done {
+            flushed.closed.extend(self.close(slot, poller));
+            return;
+        }
+        if result == FlushResult::BudgetSpent {
+            self.queue_flush(id);
+        }
+        if answers_due {
+            self.queue_read(slot);
+        }
+        if takes_replies {
+            self.resume_reading(id);
+        }
+        flushed.freed |= self.settle(slot) > LARGE;
+    }
 }
 
-fn flush_connection(connection: &mut ClientConnection, processes: &Processes) -> FlushResult {
+fn flush_connection(connection: &mut ClientConnection, sources: Sources<'_>) -> FlushResult {
     let mut budget = BYTES_A_TURN;
     loop {
         if !connection.flush() {
@@ -86,9 +136,10 @@ fn flush_connection(connection: &mut ClientConnection, processes: &Processes) ->
         }
         let sent = match connection.mode {
             _ if connection.close_after_flush => None,
-            Mode::Lines | Mode::Events => None,
-            Mode::Attached(_) => send_console(connection, processes),
-            Mode::Following(_) => send_followed(connection, processes),
+            Mode::Lines => None,
+            Mode::Events => connection.queue_events(sources.feed),
+            Mode::Attached(_) => send_console(connection, sources.processes),
+            Mode::Following(_) => send_followed(connection, sources.processes),
         };
         match sent {
             None => return FlushResult::UpToDate,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::reactor::control::connection::{
-    Attachment, ConnectionId, FollowCursor, Following, ReadState,
+    Attachment, BlockedTime, ConnectionId, FollowCursor, Following, ReadState,
 };
 use crate::supervisor::{Autostart, Launch, Policy, Process, Program, Time};
 use crate::sys::socket::Peer;
@@ -47,7 +47,7 @@ impl Fixture {
         theirs.set_nonblocking(true).expect("non-blocking");
         let peer = Peer {
             pid: 1,
-            uid: 1000,
+            uid: 0,
             gid: 1000,
             groups: Vec::new(),
         };
@@ -65,7 +65,9 @@ impl Fixture {
     }
 
     fn flush(&mut self) -> Flushed {
-        self.clients.flush(&self.processes, &mut self.poller)
+        let clock = Clock::start();
+        self.clients
+            .flush(&self.processes, &mut self.poller, &clock)
     }
 }
 
@@ -190,7 +192,7 @@ fn a_logs_client_gets_sources_data_and_the_end() {
 fn a_failed_connection_is_closed_and_its_process_unblocked() {
     let mut fixture = fixture(64 << 10);
     let lossless = Attachment {
-        pace: ClientPace::Block { since: None },
+        pace: ClientPace::Block(BlockedTime::default()),
         ..attachment()
     };
     let (id, theirs) = fixture.connect(Mode::Attached(lossless));

@@ -1,7 +1,10 @@
 //! Accepting clients.
 
+use crate::config::AccessSettings;
 use crate::reactor::clock::{Timer, Timers};
-use crate::reactor::control::client_table::{CLIENTS_MAX, Clients, Closed};
+use crate::reactor::control::audit::Deed;
+use crate::reactor::control::client_table::{Clients, Closed};
+use crate::reactor::control::permissions::{Account, let_in};
 use crate::reactor::poller::Poller;
 use crate::supervisor::Time;
 use crate::sys;
@@ -17,63 +20,89 @@ const ACCEPTS_A_TURN: usize = 64;
 /// Time until accepting is retried after running out of descriptors.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Accepts waiting clients, within the turn's budget. Returns the clients that were closed to make
-/// room.
-pub(crate) fn accept(
-    listener: &Listener,
-    clients: &mut Clients,
-    poller: &mut Poller,
-    timers: &mut Timers,
-    now: Time,
-) -> Vec<Closed> {
-    let mut evicted = Vec::new();
-    for _ in 0..ACCEPTS_A_TURN {
-        if clients.is_full_for_now(now) {
-            break;
-        }
-        match listener.accept() {
-            Ok(Some(stream)) => {
-                evicted.extend(welcome(OwnedFd::from(stream), clients, poller, now));
-                clients.arm_idle_check(now, timers);
+/// Replies that the kernel keeps for another user's client until it reads them, in bytes. The
+/// kernel doubles this, and counts it as the daemon's memory.
+const USER_SEND_BUFFER: usize = 32 * 1024;
+
+/// The parts that accepting a client joins.
+pub(crate) struct Door<'a> {
+    /// The clients inside.
+    pub clients: &'a mut Clients,
+    /// For their sockets.
+    pub poller: &'a mut Poller,
+    /// For retries.
+    pub timers: &'a mut Timers,
+    /// The users who are let in.
+    pub rules: &'a AccessSettings,
+    /// The time of this turn.
+    pub now: Time,
+}
+
+impl Door<'_> {
+    /// Accepts waiting clients, within the turn's budget. Returns the clients that were closed to
+    /// make room.
+    pub(crate) fn accept(&mut self, listener: &Listener) -> Vec<Closed> {
+        let now = self.now;
+        let mut evicted = Vec::new();
+        for _ in 0..ACCEPTS_A_TURN {
+            if self.clients.is_full_for_now(now) {
+                break;
             }
-            Ok(None) => return evicted,
-            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            match listener.accept() {
+                Ok(Some(stream)) => {
+                    evicted.extend(self.welcome(OwnedFd::from(stream)));
+                    self.clients.arm_idle_check(now, self.timers);
+                }
+                Ok(None) => return evicted,
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    log::warn!("cannot accept a client: {error}");
+                    self.timers.add(now + RETRY, Timer::AcceptRetry);
+                    return evicted;
+                }
+            }
+        }
+        self.timers.add(now, Timer::AcceptRetry);
+        evicted
+    }
+
+    /// Adds a client, or rejects it when it has no right or there is no room. Returns the client
+    /// closed in its favour.
+    fn welcome(&mut self, fd: OwnedFd) -> Option<Closed> {
+        let peer = match sys::socket::peer(fd.as_fd()) {
+            Ok(peer) => peer,
             Err(error) => {
-                log::warn!("cannot accept a client: {error}");
-                timers.add(now + RETRY, Timer::AcceptRetry);
-                return evicted;
+                log::warn!("rejecting a client without credentials: {error}");
+                return None;
             }
-        }
-    }
-    timers.add(now, Timer::AcceptRetry);
-    evicted
-}
-
-/// Adds a client, or rejects it when there is no room. Returns the client closed in its favour.
-fn welcome(fd: OwnedFd, clients: &mut Clients, poller: &mut Poller, now: Time) -> Option<Closed> {
-    let peer = match sys::socket::peer(fd.as_fd()) {
-        Ok(peer) => peer,
-        Err(error) => {
-            log::warn!("rejecting a client without credentials: {error}");
+        };
+        if let Err(error) = let_in(&peer, self.rules) {
+            let text = "connection denied: daemon.access does not list it";
+            let audit = &mut self.clients.audit;
+            audit.note(&peer, Deed::Denied, text, self.now, self.timers);
+            reject(&fd, error);
             return None;
         }
-    };
-    let mut evicted = None;
-    if clients.is_full() {
-        evicted = clients.evict_silent(now, poller);
-        if evicted.is_none() {
-            reject(&fd);
-            return None;
+        let account = Account::of(&peer);
+        let evicted = match self.clients.make_room(account, self.now, self.poller) {
+            Ok(evicted) => evicted,
+            Err(why) => {
+                reject(&fd, RpcError::new(code::INTERNAL, why.message()));
+                return None;
+            }
+        };
+        if account != Account::Owner {
+            // Without it the client's replies take more of the kernel's memory.
+            let _ = sys::socket::set_send_buffer(fd.as_fd(), USER_SEND_BUFFER);
         }
+        if let Err(error) = self.clients.add(fd, peer, self.now, self.poller) {
+            log::warn!("cannot watch a client: {error}");
+        }
+        evicted
     }
-    if let Err(error) = clients.add(fd, peer, now, poller) {
-        log::warn!("cannot watch a client: {error}");
-    }
-    evicted
 }
 
-fn reject(fd: &OwnedFd) {
-    let error = RpcError::new(code::INTERNAL, format!("{CLIENTS_MAX} clients already"));
+fn reject(fd: &OwnedFd, error: RpcError) {
     let reply = Message::Answer {
         id: None,
         outcome: Err(error),

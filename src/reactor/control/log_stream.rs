@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Text of a JSON reply, in bytes; its line stays within the protocol's limit when escaped.
 const TEXT_MAX: usize = 256 * 1024;
 
+/// Targets that a client follows: each is compared with every new process.
+pub(crate) const TARGETS_MAX: usize = 256;
+
 /// The part of a process's output that a `logs` request selects.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Selection {
@@ -102,8 +105,9 @@ pub(crate) fn follow(
 pub(crate) fn lines(
     processes: &Processes,
     selection: Selection,
-    cursors: &[FollowCursor],
+    cursors: &mut [FollowCursor],
 ) -> LogsReply {
+    let skipped = skip_oldest(processes, cursors);
     let mut lines: Vec<(u64, LogLine)> = Vec::new();
     for cursor in cursors {
         let Some(io) = processes.io(cursor.process) else {
@@ -126,12 +130,46 @@ pub(crate) fn lines(
             size <= TEXT_MAX
         })
         .count();
-    let truncated = fits < lines.len();
+    let truncated = skipped || fits < lines.len();
     let lines = lines.split_off(lines.len() - fits);
     LogsReply {
         lines: lines.into_iter().map(|(_, line)| line).collect(),
         truncated,
     }
+}
+
+/// Moves cursors to the newest output, of all processes together, that may fill a reply. Returns
+/// whether older output is left out.
+fn skip_oldest(processes: &Processes, cursors: &mut [FollowCursor]) -> bool {
+    let outputs = cursors.iter().map(|cursor| processes.io(cursor.process));
+    let outputs: Vec<Option<&Output>> = outputs.map(|io| io.map(|io| &io.output)).collect();
+    let since = |time_ns: u64| -> u64 {
+        let pairs = outputs.iter().zip(cursors.iter());
+        let bytes = pairs.map(|(output, cursor)| {
+            let output = output.as_ref()?;
+            let from = output.run_since(time_ns).max(cursor.cursor);
+            Some(output.head().saturating_sub(from))
+        });
+        bytes.flatten().sum()
+    };
+    let enough = 2 * TEXT_MAX as u64;
+    if since(0) <= enough {
+        return false;
+    }
+    // The earliest time from which on the output is not more than enough.
+    let (mut low, mut high) = (0, unix_ns());
+    while high - low > 1_000_000 {
+        let middle = low + (high - low) / 2;
+        match since(middle) > enough {
+            true => low = middle,
+            false => high = middle,
+        }
+    }
+    for (output, cursor) in outputs.iter().zip(cursors) {
+        let from = output.map_or(0, |output| output.run_since(low));
+        cursor.cursor = cursor.cursor.max(from);
+    }
+    true
 }
 
 /// Adds a new process to the clients that follow a target it matches.

@@ -5,6 +5,7 @@ use crate::reactor::output::Stream;
 use crate::supervisor::{self, ProcessId, Supervisor, UnknownTarget};
 use crate::wire::{RpcError, code};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The longest accepted duration.
@@ -12,6 +13,12 @@ const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The largest number of processes to list by name.
 const LISTED_MAX: usize = 5;
+
+/// Targets that are each compared with every process.
+const NAMES_MAX: usize = 64;
+
+/// The longest target, in bytes; no name is that long.
+const TARGET_MAX: usize = 1024;
 
 /// The processes that targets name, in the config's order.
 ///
@@ -22,12 +29,51 @@ pub(crate) fn resolve(
     supervisor: &Supervisor,
     config: &Config,
 ) -> Result<Vec<ProcessId>, RpcError> {
+    if targets.iter().any(|target| target.len() > TARGET_MAX) {
+        let message = format!("targets: a target has at most {TARGET_MAX} bytes");
+        return Err(RpcError::new(code::INVALID_PARAMS, message));
+    }
+    if targets.len() > NAMES_MAX {
+        return resolve_many(targets, supervisor, config);
+    }
     let found = supervisor::resolve(targets, supervisor.processes(), &config.groups);
     found.map_err(|unknown| {
         let message = unknown_target(&unknown, config);
         let data = json!({"target": unknown.target, "suggestion": unknown.suggestion});
         RpcError::new(code::NOT_FOUND, message).with_data(data)
     })
+}
+
+/// As [`resolve`], for more targets than can be compared with every process.
+fn resolve_many(
+    targets: &[String],
+    supervisor: &Supervisor,
+    config: &Config,
+) -> Result<Vec<ProcessId>, RpcError> {
+    let (names, patterns): (BTreeSet<&str>, BTreeSet<&str>) = targets
+        .iter()
+        .map(String::as_str)
+        .partition(|target| *target != "all" && !target.contains(['*', '?', '[', '@']));
+    if patterns.len() > NAMES_MAX {
+        let message = format!("targets: at most {NAMES_MAX} patterns and groups are allowed");
+        return Err(RpcError::new(code::INVALID_PARAMS, message));
+    }
+    let processes = supervisor.processes();
+    let known = processes.flat_map(|one| [one.name.as_str(), one.program.as_str()]);
+    let known: BTreeSet<&str> = known.collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(*name)) {
+        return resolve(&[(*unknown).to_string()], supervisor, config);
+    }
+    let patterns: Vec<String> = patterns.into_iter().map(str::to_string).collect();
+    let matched: BTreeSet<ProcessId> = resolve(&patterns, supervisor, config)?
+        .into_iter()
+        .collect();
+    let selected = supervisor.processes().filter(|one| {
+        matched.contains(&one.id)
+            || names.contains(one.name.as_str())
+            || names.contains(one.program.as_str())
+    });
+    Ok(selected.map(|one| one.id).collect())
 }
 
 /// The one process that a target names.

@@ -4,7 +4,16 @@ use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::control::event_history::exit_info;
 use crate::supervisor::{Exit, Policy, Process, ProcessId, State, Transition};
 use crate::wire::{ActReply, Id, Outcome, WaitFor};
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::{Rc, Weak};
+
+/// Requests of one connection that wait at once.
+pub(crate) const REQUESTS_MAX: usize = 256;
+
+/// The memory of a request and of each of its targets, in bytes, rounded up.
+const REQUEST_BYTES: usize = 512;
+const TARGET_BYTES: usize = 100;
 
 /// The state that a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +44,11 @@ pub(crate) struct Request {
 pub(crate) struct PendingTarget {
     /// The process.
     pub id: ProcessId,
-    /// `PROGRAM:INDEX`.
-    pub name: String,
     /// Its outcome, as soon as it has one.
     pub outcome: Option<Outcome>,
 }
 
-/// The reply to a request that was pending.
+/// The answer to a request that was pending.
 #[derive(Debug, PartialEq)]
 pub(crate) struct PendingAnswer {
     /// The caller.
@@ -49,15 +56,40 @@ pub(crate) struct PendingAnswer {
     /// The request's id.
     pub id: Option<Id>,
     /// The outcomes, in the order of the targets.
-    pub reply: ActReply,
+    outcomes: Vec<Rc<Outcome>>,
+    timed_out: bool,
+}
+
+impl PendingAnswer {
+    /// Its memory at most, in bytes.
+    fn bytes(&self) -> usize {
+        REQUEST_BYTES + self.outcomes.len() * TARGET_BYTES
+    }
+
+    /// The reply.
+    pub(crate) fn reply(&self) -> ActReply {
+        ActReply {
+            processes: self.outcomes.iter().map(|one| (**one).clone()).collect(),
+            timed_out: self.timed_out,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct PendingRequest {
     request: Request,
-    targets: Vec<PendingTarget>,
-    /// Processes that were started since the request.
-    started: Vec<ProcessId>,
+    targets: Rc<[ProcessId]>,
+    /// The outcomes so far, by the position of the target.
+    outcomes: BTreeMap<u32, Rc<Outcome>>,
+    /// Processes that a restart has started.
+    started: BTreeSet<ProcessId>,
+}
+
+/// The requests of one client, and their memory.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    requests: usize,
+    bytes: usize,
 }
 
 /// All requests without a reply.
@@ -65,6 +97,15 @@ struct PendingRequest {
 pub(crate) struct PendingRequests {
     requests: BTreeMap<u64, PendingRequest>,
     counted: u64,
+    /// The requests that wait for a process, and its position among their targets.
+    waiting: BTreeMap<(ProcessId, u64), u32>,
+    held: BTreeMap<ConnectionId, Held>,
+    /// Answers whose clients have to wait for their turn.
+    put_off: BTreeMap<ConnectionId, VecDeque<PendingAnswer>>,
+    /// The targets of the latest request. Many requests name the same.
+    latest_targets: Rc<[ProcessId]>,
+    /// The latest outcomes of each process, by their success. Many requests share one.
+    latest_outcomes: BTreeMap<(ProcessId, bool), Weak<Outcome>>,
 }
 
 impl PendingRequests {
@@ -79,28 +120,79 @@ impl PendingRequests {
     ) -> Result<u64, PendingAnswer> {
         let number = self.counted;
         self.counted += 1;
-        let pending = PendingRequest {
+        let mut pending = PendingRequest {
             request,
-            targets,
-            started: Vec::new(),
+            targets: self.shared_targets(&targets),
+            outcomes: BTreeMap::new(),
+            started: BTreeSet::new(),
         };
+        for (position, target) in (0..).zip(targets) {
+            match target.outcome {
+                Some(outcome) => {
+                    let outcome = self.shared_outcome(target.id, outcome);
+                    pending.outcomes.insert(position, outcome);
+                }
+                None => _ = self.waiting.insert((target.id, number), position),
+            }
+        }
+        let held = self.held.entry(pending.request.client).or_default();
+        held.requests += 1;
+        held.bytes += pending.bytes();
         self.requests.insert(number, pending);
         self.complete_if_done(number).map_or(Ok(number), Err)
     }
 
     /// Whether a client waits for a reply.
     pub(crate) fn has(&self, client: ConnectionId) -> bool {
-        let mut requests = self.requests.values();
-        requests.any(|pending| pending.request.client == client)
+        self.held.contains_key(&client) || self.put_off.contains_key(&client)
+    }
+
+    /// Keeps an answer until its client has its turn.
+    pub(crate) fn put_off(&mut self, answer: PendingAnswer) {
+        self.put_off
+            .entry(answer.client)
+            .or_default()
+            .push_back(answer);
+    }
+
+    /// Takes the next answer that was put off.
+    pub(crate) fn next_put_off(&mut self, client: ConnectionId) -> Option<PendingAnswer> {
+        let answers = self.put_off.get_mut(&client)?;
+        let answer = answers.pop_front();
+        if answers.is_empty() {
+            self.put_off.remove(&client);
+        }
+        answer
+    }
+
+    /// Whether a client may have one more request.
+    pub(crate) fn has_room(&self, client: ConnectionId) -> bool {
+        let held = self.held.get(&client);
+        held.is_none_or(|held| held.requests < REQUESTS_MAX)
+    }
+
+    /// The memory that the requests of a client and their answers take at most, in bytes.
+    pub(crate) fn bytes(&self, client: ConnectionId) -> usize {
+        let answers = self.put_off.get(&client).into_iter().flatten();
+        let answers: usize = answers.map(PendingAnswer::bytes).sum();
+        answers + self.held.get(&client).map_or(0, |held| held.bytes)
     }
 
     /// Drops the requests of a client that is gone.
     pub(crate) fn forget(&mut self, client: ConnectionId) {
-        self.requests
-            .retain(|_, pending| pending.request.client != client);
+        self.put_off.remove(&client);
+        if !self.has(client) {
+            return;
+        }
+        let of_client = self.requests.iter();
+        let of_client = of_client.filter(|(_, pending)| pending.request.client == client);
+        let numbers: Vec<u64> = of_client.map(|(number, _)| *number).collect();
+        for number in numbers {
+            self.remove(number);
+        }
     }
 
-    /// A process changed its state. Returns the requests that this completes.
+    /// A process changed its state. Returns the answers to the requests that this completes.
     pub(crate) fn on_transition(
         &mut self,
         transition: &Transition,
@@ -108,22 +200,24 @@ impl PendingRequests {
         last_exit: Option<Exit>,
     ) -> Vec<PendingAnswer> {
         self.update(transition.id, |pending| {
-            pending.transition(transition, policy, last_exit);
+            pending.transition(transition, policy, last_exit)
         })
     }
 
-    /// A process was removed from the config. Returns the requests that this completes.
-    pub(crate) fn on_removed(&mut self, id: ProcessId) -> Vec<PendingAnswer> {
-        self.update(id, |pending| {
-            let ok = pending.request.awaits == AwaitedState::Stopped;
-            pending.complete(id, |name| Outcome {
+    /// A process was removed from the config. Returns the answers to the requests that this
+    /// completes.
+    pub(crate) fn on_removed(&mut self, id: ProcessId, name: &str) -> Vec<PendingAnswer> {
+        let answers = self.update(id, |pending| {
+            Some(Outcome {
                 name: name.to_string(),
-                ok,
+                ok: pending.request.awaits == AwaitedState::Stopped,
                 state: State::Stopped.name().into(),
                 message: "removed from the config".to_string(),
                 ..Outcome::default()
-            });
-        })
+            })
+        });
+        self.latest_outcomes.retain(|(other, _), _| *other != id);
+        answers
     }
 
     /// A request timed out. `process` looks up its processes.
@@ -132,14 +226,13 @@ impl PendingRequests {
         number: u64,
         process: impl Fn(ProcessId) -> Option<&'a Process>,
     ) -> Option<PendingAnswer> {
-        let mut pending = self.requests.remove(&number)?;
-        for target in &mut pending.targets {
-            if target.outcome.is_none() {
-                let process = process(target.id);
-                target.outcome = process.map(|process| {
-                    let message = format!("still {}", process.state);
-                    outcome(process, false, &message)
-                });
+        let mut pending = self.remove(number)?;
+        for (position, target) in (0..).zip(pending.targets.iter()) {
+            if let Entry::Vacant(missing) = pending.outcomes.entry(position)
+                && let Some(process) = process(*target)
+            {
+                let message = format!("still {}", process.state);
+                missing.insert(Rc::new(outcome(process, false, &message)));
             }
         }
         Some(pending.into_answer(true))
@@ -149,51 +242,84 @@ impl PendingRequests {
     fn update(
         &mut self,
         id: ProcessId,
-        change: impl Fn(&mut PendingRequest),
+        change: impl Fn(&mut PendingRequest) -> Option<Outcome>,
     ) -> Vec<PendingAnswer> {
-        let mut touched = Vec::new();
-        for (number, pending) in &mut self.requests {
-            if pending.awaits(id) {
-                change(pending);
-                touched.push(*number);
+        let waiting = self.waiting.range((id, 0)..=(id, u64::MAX));
+        let waiting: Vec<(u64, u32)> = waiting.map(|(key, at)| (key.1, *at)).collect();
+        let mut answers = Vec::new();
+        for (number, position) in waiting {
+            let outcome = self.requests.get_mut(&number).and_then(&change);
+            let Some(outcome) = outcome else { continue };
+            let outcome = self.shared_outcome(id, outcome);
+            self.waiting.remove(&(id, number));
+            if let Some(pending) = self.requests.get_mut(&number) {
+                pending.outcomes.insert(position, outcome);
             }
+            answers.extend(self.complete_if_done(number));
         }
-        let answers = touched.into_iter();
         answers
-            .filter_map(|number| self.complete_if_done(number))
-            .collect()
     }
 
     fn complete_if_done(&mut self, number: u64) -> Option<PendingAnswer> {
         let pending = self.requests.get(&number)?;
-        if pending.targets.iter().any(|one| one.outcome.is_none()) {
+        if pending.outcomes.len() < pending.targets.len() {
             return None;
         }
+        Some(self.remove(number)?.into_answer(false))
+    }
+
+    fn remove(&mut self, number: u64) -> Option<PendingRequest> {
         let pending = self.requests.remove(&number)?;
-        Some(pending.into_answer(false))
+        for target in pending.targets.iter() {
+            self.waiting.remove(&(*target, number));
+        }
+        let client = pending.request.client;
+        if let Some(held) = self.held.get_mut(&client) {
+            held.requests -= 1;
+            held.bytes -= pending.bytes();
+            if held.requests == 0 {
+                self.held.remove(&client);
+            }
+        }
+        Some(pending)
+    }
+
+    fn shared_targets(&mut self, targets: &[PendingTarget]) -> Rc<[ProcessId]> {
+        let ids = targets.iter().map(|target| target.id);
+        if !self.latest_targets.iter().copied().eq(ids.clone()) {
+            self.latest_targets = ids.collect();
+        }
+        Rc::clone(&self.latest_targets)
+    }
+
+    fn shared_outcome(&mut self, id: ProcessId, outcome: Outcome) -> Rc<Outcome> {
+        let latest = self.latest_outcomes.entry((id, outcome.ok)).or_default();
+        match latest.upgrade() {
+            Some(known) if *known == outcome => known,
+            _ => {
+                let new = Rc::new(outcome);
+                *latest = Rc::downgrade(&new);
+                new
+            }
+        }
     }
 }
 
 impl PendingRequest {
-    fn awaits(&self, id: ProcessId) -> bool {
-        let mut targets = self.targets.iter();
-        targets.any(|target| target.id == id && target.outcome.is_none())
+    /// Its memory at most, once all its targets have outcomes.
+    fn bytes(&self) -> usize {
+        REQUEST_BYTES + self.targets.len() * TARGET_BYTES
     }
 
-    fn complete(&mut self, id: ProcessId, outcome: impl FnOnce(&str) -> Outcome) {
-        if let Some(target) = self.targets.iter_mut().find(|target| target.id == id) {
-            target.outcome = Some(outcome(&target.name));
-        }
-    }
-
+    /// The outcome of a target after a change of its state, if it has one then.
     fn transition(
         &mut self,
         transition: &Transition,
         policy: Option<&Policy>,
         last_exit: Option<Exit>,
-    ) {
-        if transition.to == State::Starting {
-            self.started.push(transition.id);
+    ) -> Option<Outcome> {
+        if transition.to == State::Starting && self.request.awaits == AwaitedState::Restarted {
+            self.started.insert(transition.id);
         }
         let verdict = match self.request.awaits {
             AwaitedState::Started => verdict_of_start(transition, policy),
@@ -213,32 +339,29 @@ impl PendingRequest {
                 verdict_of_wait(wanted, transition.to, transition.exit)
             }
         };
-        let Some(ok) = verdict else { return };
+        let ok = verdict?;
         let last_exit = last_exit.filter(|_| !is_up(transition.to));
         let mut message = transition.detail.clone();
         if transition.to == State::Running && policy.is_some_and(|it| it.starttime.is_zero()) {
             // A one-shot may have ended before anybody reads the reply.
             message = "started".to_string();
         }
-        self.complete(transition.id, |_| Outcome {
+        Some(Outcome {
             name: transition.name.clone(),
             ok,
             state: transition.to.name().into(),
             pid: transition.pid.filter(|_| transition.to == State::Running),
             exit: transition.exit.or(last_exit).map(exit_info),
             message,
-        });
+        })
     }
 
     fn into_answer(self, timed_out: bool) -> PendingAnswer {
-        let outcomes = self.targets.into_iter().filter_map(|one| one.outcome);
         PendingAnswer {
             client: self.request.client,
             id: self.request.id,
-            reply: ActReply {
-                processes: outcomes.collect(),
-                timed_out,
-            },
+            outcomes: self.outcomes.into_values().collect(),
+            timed_out,
         }
     }
 }

@@ -42,7 +42,6 @@ fn request(awaits: AwaitedState) -> Request {
 fn targets(numbers: &[u32]) -> Vec<PendingTarget> {
     let target = |number: &u32| PendingTarget {
         id: ProcessId(*number),
-        name: format!("web:{number}"),
         outcome: None,
     };
     numbers.iter().map(target).collect()
@@ -56,7 +55,7 @@ fn pending(awaits: AwaitedState, numbers: &[u32]) -> PendingRequests {
 }
 
 fn verdicts(answer: &PendingAnswer) -> Vec<(&str, bool)> {
-    let outcomes = answer.reply.processes.iter();
+    let outcomes = answer.outcomes.iter();
     outcomes.map(|one| (one.name.as_str(), one.ok)).collect()
 }
 
@@ -73,7 +72,7 @@ fn a_request_is_answered_when_its_last_target_is_there() {
     };
     assert_eq!(verdicts(answer), [("web:0", false), ("web:1", true)]);
     assert_eq!(answer.id, Some(Id::Number(7)));
-    assert!(!answer.reply.timed_out);
+    assert!(!answer.timed_out);
     assert!(!pending.has(CLIENT));
 }
 
@@ -85,7 +84,7 @@ fn a_request_whose_targets_are_there_is_answered_at_once() {
     targets[0].outcome = immediate_outcome(AwaitedState::Started, &running, String::new);
     let answer = pending.add(request(AwaitedState::Started), targets);
     let answer = answer.expect_err("an answer");
-    assert_eq!(answer.reply.processes[0].message, "already running");
+    assert_eq!(answer.outcomes[0].message, "already running");
 }
 
 #[test]
@@ -131,9 +130,9 @@ fn a_timeout_answers_for_the_targets_that_are_missing() {
     let late = process(1, State::Starting);
     let answer = pending.on_timeout(0, |id| (id == late.id).then_some(&late));
     let answer = answer.expect("an answer");
-    assert!(answer.reply.timed_out);
+    assert!(answer.timed_out);
     assert_eq!(verdicts(&answer), [("web:0", true), ("web:1", false)]);
-    assert_eq!(answer.reply.processes[1].message, "still STARTING");
+    assert_eq!(answer.outcomes[1].message, "still STARTING");
     assert_eq!(pending.on_timeout(0, |_| None), None);
 }
 
@@ -144,13 +143,10 @@ fn a_removed_process_is_stopped_and_nothing_else() {
         (AwaitedState::Started, false),
     ] {
         let mut pending = pending(awaits, &[0]);
-        assert_eq!(pending.on_removed(ProcessId(1)), []);
-        let answers = pending.on_removed(ProcessId(0));
+        assert_eq!(pending.on_removed(ProcessId(1), "web:1"), []);
+        let answers = pending.on_removed(ProcessId(0), "web:0");
         assert_eq!(verdicts(&answers[0]), [("web:0", ok)]);
-        assert_eq!(
-            answers[0].reply.processes[0].message,
-            "removed from the config"
-        );
+        assert_eq!(answers[0].outcomes[0].message, "removed from the config");
     }
 }
 
@@ -171,4 +167,42 @@ fn a_wait_for_an_exit_accepts_a_process_that_is_down() {
     assert!(outcome(State::Stopped).is_none(), "it has never run");
     let down = outcome(State::Fatal).expect("an outcome");
     assert_eq!((down.ok, down.message.as_str()), (true, "detail"));
+}
+
+#[test]
+fn a_client_may_have_a_limited_number_of_requests() {
+    let mut pending = PendingRequests::default();
+    for _ in 0..REQUESTS_MAX {
+        assert!(pending.has_room(CLIENT));
+        let added = pending.add(request(AwaitedState::Started), targets(&[0, 1]));
+        added.expect("it waits");
+    }
+    assert!(!pending.has_room(CLIENT));
+    let each = REQUEST_BYTES + 2 * TARGET_BYTES;
+    assert_eq!(pending.bytes(CLIENT), REQUESTS_MAX * each);
+    let other = ConnectionId { slot: 0, serial: 2 };
+    assert!(pending.has_room(other));
+    pending.forget(CLIENT);
+    assert!(pending.has_room(CLIENT));
+    assert_eq!(pending.bytes(CLIENT), 0);
+    assert!(pending.waiting.is_empty());
+}
+
+#[test]
+fn requests_for_the_same_processes_share_what_they_hold() {
+    let mut pending = PendingRequests::default();
+    for _ in 0..3 {
+        let added = pending.add(request(AwaitedState::Started), targets(&[0, 1]));
+        added.expect("it waits");
+    }
+    assert_eq!(Rc::strong_count(&pending.latest_targets), 4);
+    let change = transition(0, State::Starting, State::Running);
+    assert_eq!(pending.on_transition(&change, None, None), []);
+    let outcomes: Vec<_> = pending
+        .requests
+        .values()
+        .map(|one| &one.outcomes[&0])
+        .collect();
+    assert!(Rc::ptr_eq(outcomes[0], outcomes[2]));
+    assert_eq!(pending.waiting.len(), 3);
 }

@@ -4,13 +4,16 @@ use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
 use crate::reactor::console::console_requests::{peek, reject_own_terminal};
 use crate::reactor::control::apply_reload;
-use crate::reactor::control::connection::{ClientConnection, ConnectionId, Mode};
+use crate::reactor::control::connection::{ClientConnection, ConnectionId};
 use crate::reactor::control::event_history::daemon_event;
 use crate::reactor::control::log_stream::{self, Selection};
 use crate::reactor::control::parameters::{
     self, duration, process_gone, shutting_down_error, stream,
 };
-use crate::reactor::control::pending::{AwaitedState, PendingTarget, Request, immediate_outcome};
+use crate::reactor::control::pending::{
+    AwaitedState, PendingTarget, REQUESTS_MAX, Request, immediate_outcome,
+};
+use crate::reactor::control::permissions::Account;
 use crate::supervisor::{Event, ProcessId, SignalScope, signal_names, signal_number};
 use crate::sys;
 use crate::text::suggest::closest;
@@ -18,14 +21,14 @@ use crate::text::timestamp::rfc3339;
 use crate::wire::{
     ActParams, ActReply, AttachParams, Call, DetachParams, DetachReply, DoctorReply, EventsParams,
     EventsReply, FEATURES, HelloReply, Id, LogsParams, Outcome, PROTOCOL, PeekParams, PeekReply,
-    PlanReply, RpcError, ScaleParams, SendParams, SendReply, ShutdownParams, SignalParams,
-    WaitParams, code,
+    PlanReply, ResultJson, RpcError, ScaleParams, SendParams, SendReply, ShutdownParams,
+    SignalParams, WaitParams, code,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The result of a request: a reply now, or none because it is sent later.
-type Reply = Result<Option<Value>, RpcError>;
+type Reply = Result<Option<ResultJson>, RpcError>;
 
 impl Reactor {
     /// Carries out a call. Returns `None` if its reply is sent later.
@@ -36,11 +39,11 @@ impl Reactor {
         call: Call,
     ) -> Reply {
         let caller = (client, id);
-        let value = match call {
-            Call::Hello(_) => json!(self.hello()),
+        let result = match call {
+            Call::Hello(_) => ResultJson::of(&self.hello()),
             Call::Status(params) => {
                 let targets = self.resolve(&params.targets)?;
-                json!(self.reports().status(&targets))
+                ResultJson::of(&self.reports().status(&targets))
             }
             Call::Start(params) => {
                 return self.change_state(caller, &params, AwaitedState::Started);
@@ -52,27 +55,28 @@ impl Reactor {
                 return self.change_state(caller, &params, AwaitedState::Restarted);
             }
             Call::Wait(params) => return self.wait(caller, &params),
-            Call::Signal(params) => json!(self.send_signal(&params)?),
-            Call::Send(params) => json!(self.send_text(&params)?),
-            Call::Reload(params) => json!(self.reload(params.dry_run)?),
-            Call::Scale(params) => json!(self.scale(&params)?),
+            Call::Signal(params) => ResultJson::of(&self.send_signal(&params)?),
+            Call::Send(params) => ResultJson::of(&self.send_text(&params)?),
+            Call::Reload(params) if params.dry_run => return self.plan(caller),
+            Call::Reload(_) => ResultJson::of(&self.reload()?),
+            Call::Scale(params) => ResultJson::of(&self.scale(&params)?),
             Call::Why(params) => {
                 let target = self.resolve_one(&params.process)?;
-                json!(self.reports().why(target)?)
+                ResultJson::of(&self.reports().why(target)?)
             }
-            Call::Events(params) => json!(self.events(client, &params)),
+            Call::Events(params) => ResultJson::of(&self.events(client, &params)),
             Call::Logs(params) => return self.logs(caller, &params),
             Call::Attach(params) => return self.attach(caller, &params),
-            Call::Detach(params) => json!(self.detach(&params)?),
+            Call::Detach(params) => ResultJson::of(&self.detach(&params)?),
             Call::Clients(params) => {
                 let targets = self.resolve(&params.targets)?;
-                json!(self.reports().clients(&targets))
+                ResultJson::of(&self.reports().clients(&targets))
             }
-            Call::Peek(params) => json!(self.peek(&params)?),
-            Call::Doctor(_) => json!(doctor()),
-            Call::Shutdown(params) => json!(self.shutdown(client, &params)),
+            Call::Peek(params) => ResultJson::of(&self.peek(&params)?),
+            Call::Doctor(_) => ResultJson::of(&doctor()),
+            Call::Shutdown(params) => ResultJson::of(&self.shutdown(client, &params)),
         };
-        Ok(Some(value))
+        result.map(Some)
     }
 
     fn resolve(&self, targets: &[String]) -> Result<Vec<ProcessId>, RpcError> {
@@ -111,6 +115,7 @@ impl Reactor {
         let timeout = duration("timeout_s", params.timeout_s)?;
         // The request is pending before the supervisor acts: a start may be over at once.
         if params.wait {
+            self.check_room(client)?;
             let request = Request { client, id, awaits };
             self.add_pending(request, &targets, timeout);
         }
@@ -136,10 +141,11 @@ impl Reactor {
             exit: None,
             message: reports.detail(process),
         });
-        Ok(Some(json!(ActReply {
+        let reply = ActReply {
             processes: processes.collect(),
-            timed_out: false
-        })))
+            timed_out: false,
+        };
+        ResultJson::of(&reply).map(Some)
     }
 
     /// `wait`.
@@ -147,8 +153,18 @@ impl Reactor {
         let targets = self.resolve(&params.targets)?;
         let timeout = duration("timeout_s", params.timeout_s)?;
         let awaits = AwaitedState::Reached(params.wait_for);
+        self.check_room(client)?;
         self.add_pending(Request { client, id, awaits }, &targets, timeout);
         Ok(None)
+    }
+
+    /// Checks whether one more request of a client may wait.
+    fn check_room(&self, client: ConnectionId) -> Result<(), RpcError> {
+        if self.pending.has_room(client) {
+            return Ok(());
+        }
+        let message = format!("{REQUESTS_MAX} requests of this connection wait already");
+        Err(RpcError::new(code::WRONG_STATE, message))
     }
 
     /// Adds a pending request. It is answered as soon as every target has an outcome: its state is
@@ -164,12 +180,15 @@ impl Reactor {
             let outcome = || immediate_outcome(request.awaits, process, || reports.detail(process));
             PendingTarget {
                 id: process.id,
-                name: process.name.clone(),
                 outcome: announced.then(outcome).flatten(),
             }
         });
         let targets = targets.collect();
-        match (self.pending.add(request, targets), timeout) {
+        let client = request.client;
+        let added = self.pending.add(request, targets);
+        let bytes = self.pending.bytes(client);
+        self.clients.set_pending_bytes(client, bytes);
+        match (added, timeout) {
             (Err(answer), _) => self.answer(answer),
             (Ok(number), Some(timeout)) => {
                 let at = self.clock.now() + timeout;
@@ -250,38 +269,87 @@ impl Reactor {
         })
     }
 
-    /// `reload`: plans, and applies the plan unless it is a dry run.
-    pub(crate) fn reload(&mut self, dry_run: bool) -> Result<PlanReply, RpcError> {
+    /// `reload`: plans, and applies the plan.
+    pub(crate) fn reload(&mut self) -> Result<PlanReply, RpcError> {
         if self.supervisor.is_shutting_down() {
             return Err(shutting_down_error());
         }
         let new = match self.settings.load() {
             Ok(new) => new,
             Err(error) => {
-                if !dry_run {
-                    let detail = apply_reload::log_refusal(&error);
-                    self.publish(daemon_event("reload_failed", detail));
-                }
+                let detail = apply_reload::log_refusal(&error);
+                self.publish(daemon_event("reload_failed", detail));
                 return Err(apply_reload::invalid_config(&error));
             }
         };
         let plan = self.supervisor.plan(&new.programs);
-        let mut warnings: Vec<String> = new.warnings.iter().map(ToString::to_string).collect();
-        warnings.extend(self.settings.restart_warnings(&new.daemon));
-        let reply = apply_reload::plan_reply(&plan, warnings, !dry_run);
-        if !dry_run {
-            for warning in &reply.warnings {
-                log::warn!("{warning}");
-            }
-            let programs = new.programs.clone();
-            self.settings.replace(new);
-            self.supervisor
-                .handle_event(Event::Configure(programs), self.clock.now());
-            let detail = apply_reload::summary(&plan);
-            log::info!("reloaded: {detail}");
-            self.publish(daemon_event("reload", detail));
+        let warnings = self.settings.warnings_about(&new);
+        let reply = apply_reload::plan_reply(&plan, warnings, true);
+        for warning in &reply.warnings {
+            log::warn!("{warning}");
         }
+        let programs = new.programs.clone();
+        self.settings.replace(new);
+        self.supervisor
+            .handle_event(Event::Configure(programs), self.clock.now());
+        let detail = apply_reload::summary(&plan);
+        log::info!("reloaded: {detail}");
+        self.publish(daemon_event("reload", detail));
+        self.check_rights_again();
         Ok(reply)
+    }
+
+    /// `reload` as a dry run: another thread loads the config, since that takes time.
+    fn plan(&mut self, (client, id): (ConnectionId, Option<Id>)) -> Reply {
+        if self.supervisor.is_shutting_down() {
+            return Err(shutting_down_error());
+        }
+        if let Some(connection) = self.clients.connection_mut(client) {
+            connection.is_busy = true;
+            let first = connection.account == Account::Owner;
+            self.settings.request_plan(client, id, first);
+        }
+        Ok(None)
+    }
+
+    /// Answers the dry runs whose config is loaded.
+    pub(crate) fn answer_plans(&mut self) {
+        let Some((callers, loaded)) = self.settings.take_loaded() else {
+            return;
+        };
+        let result = match loaded {
+            Some(Ok(new)) => {
+                let plan = self.supervisor.plan(&new.programs);
+                let warnings = self.settings.warnings_about(&new);
+                ResultJson::of(&apply_reload::plan_reply(&plan, warnings, false))
+            }
+            Some(Err(error)) => Err(apply_reload::invalid_config(&error)),
+            None => Err(RpcError::new(
+                code::INTERNAL,
+                "the config could not be loaded",
+            )),
+        };
+        self.timers.give_back_soon(self.clock.now());
+        for (client, id) in callers {
+            if let Some(connection) = self.clients.connection_mut(client) {
+                connection.is_busy = false;
+                self.clients.queue_read(client.slot);
+                self.reply(client, id, result.clone());
+            }
+        }
+    }
+
+    /// After a reload: ends what clients may no longer do.
+    fn check_rights_again(&mut self) {
+        let rules = &self.settings.config().daemon.access;
+        for (id, notice) in self.clients.without_right(rules) {
+            self.clients.send(id, &notice);
+            // The client loses the bytes that it does not take at once.
+            if let Some(connection) = self.clients.connection_mut(id) {
+                connection.flush();
+            }
+            self.close_client(id);
+        }
     }
 
     /// `scale`: another number of processes, until the next reload.
@@ -296,10 +364,8 @@ impl Reactor {
 
     /// `events`.
     fn events(&mut self, client: ConnectionId, params: &EventsParams) -> EventsReply {
-        if params.follow
-            && let Some(connection) = self.clients.connection_mut(client)
-        {
-            connection.mode = Mode::Events;
+        if params.follow {
+            self.clients.follow_events(client);
         }
         EventsReply {
             events: self.history.all().cloned().collect(),
@@ -309,6 +375,13 @@ impl Reactor {
     /// `logs`: as JSON, or as frames that can follow new output.
     fn logs(&mut self, (client, id): (ConnectionId, Option<Id>), params: &LogsParams) -> Reply {
         let targets = self.resolve(&params.targets)?;
+        if params.follow && params.targets.len() > log_stream::TARGETS_MAX {
+            let message = format!(
+                "targets: at most {} can be followed",
+                log_stream::TARGETS_MAX
+            );
+            return Err(RpcError::new(code::INVALID_PARAMS, message));
+        }
         let selection = Selection::new(params, stream(params.stream.as_deref())?)?;
         let mut cursors = Vec::new();
         for target in targets {
@@ -321,10 +394,10 @@ impl Reactor {
             }
         }
         if !params.follow && !params.frames {
-            let lines = log_stream::lines(&self.processes, selection, &cursors);
-            return Ok(Some(json!(lines)));
+            let lines = log_stream::lines(&self.processes, selection, &mut cursors);
+            return ResultJson::of(&lines).map(Some);
         }
-        self.reply(client, id, Ok(json!({})));
+        self.reply(client, id, ResultJson::of(&json!({})));
         log_stream::follow(
             &mut self.clients,
             &mut self.processes,
@@ -345,7 +418,7 @@ impl Reactor {
         self.add_process(&process);
         let attached = self.consoles().attach(client, &process, params);
         if let Some((reply, attachment)) = attached {
-            self.reply(client, id, Ok(json!(reply)));
+            self.reply(client, id, ResultJson::of(&reply));
             self.consoles().switch(client, attachment);
         }
         Ok(None)

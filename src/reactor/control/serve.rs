@@ -5,14 +5,20 @@ use crate::reactor::control::client_table::AfterInput;
 use crate::reactor::control::connection::{
     ClientConnection, ConnectionId, ReadState, Received, Remote,
 };
-use crate::reactor::control::permissions::permit;
 use crate::wire::{Call, Message, RpcError, code};
+use std::time::Duration;
 
 /// Requests of one connection that are carried out in one turn.
 const REQUESTS_A_TURN: usize = 32;
 
-/// Connections that are read in one turn.
+/// Connections of the owner, and of the other users, that are served in one turn.
 const CONNECTIONS_A_TURN: usize = 64;
+
+/// Time for the requests of the owner in one turn. It ends after the request that exceeds it.
+const OWNER_TIME: Duration = Duration::from_millis(10);
+
+/// The same for the requests of all other users together.
+const USERS_TIME: Duration = Duration::from_millis(1);
 
 /// Why the handling of buffered requests ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,25 +32,74 @@ enum Buffered {
 }
 
 impl Reactor {
-    /// Reads the connections that are ready, each once.
+    /// Serves the owner's connections that are ready, each once, and then those of the other users
+    /// by turns. Each side has its time, so that none delays the other for long.
     pub(crate) fn serve_clients(&mut self) {
-        for _ in 0..self.clients.ready_count().min(CONNECTIONS_A_TURN) {
-            let Some(connection) = self.clients.next_ready() else {
-                return;
+        let until = self.clock.spent() + OWNER_TIME;
+        for _ in 0..self.clients.owner_ready_count().min(CONNECTIONS_A_TURN) {
+            let next = self.clients.next_ready_of_owner().map(|one| one.id);
+            let Some(id) = next.filter(|_| self.clock.spent() < until) else {
+                break;
+            };
+            self.serve_ready(id, until);
+        }
+        let until = self.clock.spent() + USERS_TIME;
+        for _ in 0..CONNECTIONS_A_TURN {
+            if self.clock.spent() >= until {
+                break;
+            }
+            let Some(connection) = self.clients.next_ready_of_users() else {
+                break;
             };
             let id = connection.id;
-            match (connection.read, connection.remote) {
-                (ReadState::Open, _) if connection.close_after_flush => {}
-                (ReadState::Open, _) => self.serve(id),
-                (ReadState::Paused | ReadState::Eof, Remote::Closed) => self.close_client(id),
-                (ReadState::Paused | ReadState::Eof, _) => {}
+            self.serve_ready(id, until);
+        }
+        self.enforce_shares();
+    }
+
+    /// Closes clients of users whose clients have more memory than their share.
+    pub(crate) fn enforce_shares(&mut self) {
+        while let Some(connection) = self.clients.over_share() {
+            let (id, now) = (connection.id, self.clock.now());
+            let why = "the clients of its user hold too much unread or unfinished data";
+            self.clients.note_closed(id, why, now, &mut self.timers);
+            self.close_client(id);
+        }
+    }
+
+    fn serve_ready(&mut self, id: ConnectionId, until: Duration) {
+        self.send_put_off(id, until);
+        let Some(connection) = self.clients.connection(id) else {
+            return;
+        };
+        match (connection.read, connection.remote) {
+            (ReadState::Open, _) if connection.close_after_flush || connection.is_busy => {}
+            (ReadState::Open, _) => self.serve(id, until),
+            (ReadState::Paused | ReadState::Eof, Remote::Closed) => self.close_client(id),
+            (ReadState::Paused | ReadState::Eof, _) => {}
+        }
+        self.clients.settle(id.slot);
+    }
+
+    /// Sends the answers that were put off, as far as the client takes them and the time suffices.
+    fn send_put_off(&mut self, id: ConnectionId, until: Duration) {
+        while let Some(connection) = self.clients.connection_mut(id)
+            && connection.answers_due
+            && !connection.is_clogged()
+        {
+            if self.clock.spent() >= until {
+                return self.clients.queue_read(id.slot);
+            }
+            match self.pending.next_put_off(id) {
+                Some(answer) => self.send_answer(&answer),
+                None => connection.answers_due = false,
             }
         }
     }
 
     /// Handles the buffered requests of a connection; then reads once, and handles those.
-    fn serve(&mut self, id: ConnectionId) {
-        match self.run_buffered_requests(id) {
+    fn serve(&mut self, id: ConnectionId, until: Duration) {
+        match self.run_buffered_requests(id, until) {
             Buffered::BudgetSpent => return self.clients.queue_read(id.slot),
             Buffered::Stopped => return,
             Buffered::Handled => {}
@@ -52,7 +107,7 @@ impl Reactor {
         let incoming = self.clients.read(id.slot);
         match incoming {
             Received::Bytes | Received::LastBytes => {
-                let buffered = self.run_buffered_requests(id);
+                let buffered = self.run_buffered_requests(id, until);
                 let now = self.clock.now();
                 self.clients.arm_idle_check(now, &mut self.timers);
                 if buffered == Buffered::BudgetSpent || incoming == Received::Bytes {
@@ -65,7 +120,7 @@ impl Reactor {
     }
 
     /// Handles decoded requests and frames within the turn's budget.
-    fn run_buffered_requests(&mut self, id: ConnectionId) -> Buffered {
+    fn run_buffered_requests(&mut self, id: ConnectionId, until: Duration) -> Buffered {
         for _ in 0..REQUESTS_A_TURN {
             let Some(connection) = self.clients.connection(id) else {
                 return Buffered::Stopped;
@@ -82,6 +137,9 @@ impl Reactor {
                     true => Buffered::Handled,
                     false => Buffered::Stopped,
                 };
+            }
+            if self.clock.spent() >= until {
+                break;
             }
         }
         Buffered::BudgetSpent
@@ -129,12 +187,6 @@ impl Reactor {
         }
     }
 
-    fn close_client(&mut self, id: ConnectionId) {
-        if let Some(closed) = self.clients.close(id.slot, &mut self.poller) {
-            self.client_closed(closed);
-        }
-    }
-
     fn request(&mut self, client: ConnectionId, line: &[u8]) {
         let (id, method, params) = match Message::parse(line) {
             Ok(Message::Request { id, method, params }) => (id, method, params),
@@ -143,11 +195,9 @@ impl Reactor {
             Err(error) => return self.reply(client, None, Err(error)),
         };
         let outcome = Call::parse(&method, params).and_then(|call| {
-            if let Some(connection) = self.clients.connection_mut(client) {
-                connection.has_valid_request = true;
-                let rules = &self.settings.config().daemon.access;
-                permit(&connection.peer, &call, rules)?;
-            }
+            let rules = &self.settings.config().daemon.access;
+            let record = (self.clock.now(), &mut self.timers);
+            self.clients.permit(client, &call, rules, record)?;
             self.dispatch_call(client, id.clone(), call)
         });
         match outcome {
@@ -160,5 +210,6 @@ impl Reactor {
 
 /// Whether requests of a connection are handled now.
 fn is_served(connection: &ClientConnection) -> bool {
-    connection.read == ReadState::Open && !connection.close_after_flush
+    let closing = connection.close_after_flush || connection.is_busy;
+    connection.read == ReadState::Open && !closing
 }

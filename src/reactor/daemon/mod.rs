@@ -1,6 +1,7 @@
 //! The daemon around the turn: command line, settings, identity, signals, start and end.
 
 pub(crate) mod child_environment;
+pub(crate) mod config_loader;
 pub(crate) mod instance;
 pub(crate) mod logging;
 pub(crate) mod options;

@@ -1,8 +1,11 @@
 //! The config in force, and the settings that only a restart of the daemon changes.
 
 use crate::config::{self, Config, ConfigError, DaemonSettings, Environment};
+use crate::reactor::control::connection::ConnectionId;
+use crate::reactor::daemon::config_loader::{Caller, ConfigLoader, Loaded, Wake};
 use crate::reactor::daemon::logging;
 use crate::sys::privileges::open_as;
+use crate::wire::Id;
 use log::LevelFilter;
 
 /// The daemon's settings.
@@ -13,15 +16,17 @@ pub(crate) struct Settings {
     boot: DaemonSettings,
     /// The command line's log level.
     log_level: Option<LevelFilter>,
+    loader: ConfigLoader,
 }
 
 impl Settings {
-    /// The settings at the start of the daemon.
-    pub(crate) fn new(config: Config, log_level: Option<LevelFilter>) -> Settings {
+    /// The settings at the start of the daemon. `wake` wakes the reactor from another thread.
+    pub(crate) fn new(config: Config, log_level: Option<LevelFilter>, wake: Wake) -> Settings {
         Settings {
             boot: config.daemon.clone(),
             config,
             log_level,
+            loader: ConfigLoader::new(wake),
         }
     }
 
@@ -43,8 +48,27 @@ impl Settings {
         config::load(&self.config.path, &Environment::current(open_as))
     }
 
+    /// Has another thread load the config file, without applying it.
+    pub(crate) fn request_plan(&mut self, client: ConnectionId, id: Option<Id>, first: bool) {
+        self.loader.request((client, id), first, &self.config.path);
+    }
+
+    /// A config that was loaded so, and the clients that asked for it.
+    pub(crate) fn take_loaded(&mut self) -> Option<(Vec<Caller>, Option<Loaded>)> {
+        self.loader.take_loaded(&self.config.path)
+    }
+
+    /// The client is gone.
+    pub(crate) fn forget(&mut self, client: ConnectionId) {
+        self.loader.forget(client);
+    }
+
     /// Replaces the config, and sets the log level.
-    pub(crate) fn replace(&mut self, new: Config) {
+    pub(crate) fn replace(&mut self, mut new: Config) {
+        let users = Environment::current(open_as).users;
+        let uid = |name: &str| users.user(name).ok().flatten().map(|user| user.uid);
+        let access = &self.config.daemon.access;
+        new.daemon.access.note_former_members(access, uid);
         self.config = new;
         self.set_log_level();
     }
@@ -54,8 +78,15 @@ impl Settings {
         logging::set_level(self.config.daemon.log.level, self.log_level);
     }
 
+    /// The warnings of a config, and those about settings that take a restart to apply.
+    pub(crate) fn warnings_about(&self, new: &Config) -> Vec<String> {
+        let mut warnings: Vec<String> = new.warnings.iter().map(ToString::to_string).collect();
+        warnings.extend(self.restart_warnings(&new.daemon));
+        warnings
+    }
+
     /// Warnings about settings in `new` that differ from the start and take a restart to apply.
-    pub(crate) fn restart_warnings(&self, new: &DaemonSettings) -> Vec<String> {
+    fn restart_warnings(&self, new: &DaemonSettings) -> Vec<String> {
         let boot = &self.boot;
         let fixed = [
             ("daemon.socket", boot.socket != new.socket),
@@ -78,13 +109,14 @@ impl Settings {
 mod tests {
     use super::*;
     use std::fs;
+    use std::sync::Arc;
 
     fn settings(text: &str) -> Settings {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("tm.yaml");
         fs::write(&path, text).expect("written");
         let config = config::load(&path, &Environment::current(open_as)).expect("a valid config");
-        Settings::new(config, None)
+        Settings::new(config, None, Arc::new(|| ()))
     }
 
     const PROGRAMS: &str = "programs:\n  a:\n    cmd: /bin/true\n";

@@ -31,7 +31,7 @@ impl Reactor {
                 let path = self.settings.config().path.display();
                 log::info!("SIGHUP: reloading {path}");
                 // The reload logs and publishes its own errors.
-                let _ = self.reload(false);
+                let _ = self.reload();
             }
             SIGTERM => self.shut_down_by("SIGTERM"),
             SIGINT => self.shut_down_by("SIGINT"),

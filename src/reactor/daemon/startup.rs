@@ -3,10 +3,12 @@
 use crate::config::{self, Config, Environment};
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Clock, Timers, unix_ns};
-use crate::reactor::control::client_table::{CLIENTS_MAX, Clients};
+use crate::reactor::control::client_table::Clients;
 use crate::reactor::control::event_history::History;
 use crate::reactor::control::pending::PendingRequests;
+use crate::reactor::control::shares::CLIENTS_MAX;
 use crate::reactor::daemon::child_environment::Inherited;
+use crate::reactor::daemon::config_loader::Wake;
 use crate::reactor::daemon::instance::{Instance, InstanceLock};
 use crate::reactor::daemon::logging;
 use crate::reactor::daemon::options::DaemonOptions;
@@ -207,14 +209,15 @@ fn build(
     let signals = SignalFd::new(&signals::HANDLED).map_err(failed("signalfd"))?;
     let poller = poller_for(&signals, &instance).map_err(failed("epoll"))?;
     let waker = poller.waker().map_err(failed("eventfd"))?;
-    let wake = move || {
+    let wake: Wake = Arc::new(move || {
         // The counter of an eventfd does not overflow by one wake for each completion.
         let _ = waker.wake();
-    };
-    let mut disk =
-        Disk::start(Arc::new(UserAccess), Box::new(wake)).map_err(failed("disk thread"))?;
+    });
+    let wake_by_disk = Arc::clone(&wake);
+    let mut disk = Disk::start(Arc::new(UserAccess), Box::new(move || wake_by_disk()))
+        .map_err(failed("disk thread"))?;
     start_logging(options, &config, instance.path(), &mut disk, background);
-    let settings = Settings::new(config, options.log_level);
+    let settings = Settings::new(config, options.log_level, wake);
     log_start(&settings.config().path, instance.path());
     let own = own_identity();
     let inherited = Inherited::new(std::env::vars_os(), own.as_ref(), instance.path());

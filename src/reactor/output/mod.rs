@@ -254,6 +254,14 @@ impl Output {
         }
     }
 
+    /// Returns the offset of the first kept run that arrived at `time_ns` (Unix time) or later.
+    pub(crate) fn run_since(&self, time_ns: u64) -> u64 {
+        let older = self.marks.iter().rposition(|mark| mark.time_ns() < time_ns);
+        let first = older.map_or(0, |index| index + 1);
+        let offset = self.marks.get(first).map(|mark| mark.offset);
+        offset.unwrap_or(self.head()).max(self.tail())
+    }
+
     /// Returns the index of the mark that covers `offset`, or the number of marks.
     fn mark_at(&self, offset: u64) -> usize {
         let after = self.marks.partition_point(|mark| mark.offset <= offset);

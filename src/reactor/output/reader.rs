@@ -90,6 +90,10 @@ impl OutputReader<'_> {
             return ReadOutcome::Closed;
         };
         let outcome = io.read_channel(number, max, wall_ns);
+        if io.terminal.as_mut().is_some_and(|one| one.take_freed()) {
+            let now = self.consoles.now;
+            self.consoles.timers.give_back_soon(now);
+        }
         if let ReadOutcome::More(_) | ReadOutcome::Rest(_) = outcome {
             self.consoles.answer_queries(id);
             self.consoles.processes.mark_dirty(id);

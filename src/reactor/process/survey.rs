@@ -7,18 +7,21 @@
 //! 1. List the adopted processes. If there are none, nothing is left of any process: done.
 //! 2. Attribute each adopted process, and everything below it, to a process of the config: by its
 //!    group, else by its session, else by its environment.
-//! 3. List the adopted processes again. If the list has changed, repeat step 2 with the new list,
-//!    up to [`PASSES_MAX`] passes.
-//! 4. The result is final when two lists agree and no adopted process can be in the middle of an
-//!    exec, when it has no environment to be attributed by.
+//! 3. List and attribute the adopted processes again, up to [`PASSES_MAX`] times.
+//! 4. The result is final for a process when two passes agree about what belongs to it and about
+//!    what belongs to none, and no adopted process can be in the middle of an exec, when it has no
+//!    environment to be attributed by. What another process starts meanwhile does not count.
 //!
 //! Stragglers that are found count in any case. An empty result counts only if it is final;
-//! otherwise the survey is repeated after [`REPEAT_AFTER`].
+//! otherwise the survey is repeated after [`REPEAT_AFTER`], for at most [`UNSURE_MAX`].
+//!
+//! A process can fork faster than a survey follows. So a survey does a limited amount of work in a
+//! turn, and continues in the next one.
 
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::{ProcessId, Time};
 use crate::sys::descendants::{self, Stat};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Passes in one survey.
@@ -27,6 +30,13 @@ pub(crate) const PASSES_MAX: usize = 8;
 /// Time until a survey without a final result is repeated.
 pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(5);
 
+/// How long a result that is not final keeps a process waiting. A process that forks without end
+/// must not keep another one from its restart.
+const UNSURE_MAX: Duration = Duration::from_millis(500);
+
+/// Processes below one adopted process that are looked at in one pass.
+const BELOW_MAX: usize = 4096;
+
 /// How long an adopted process without an environment can be in the middle of an exec.
 const EXEC_MAX: Duration = Duration::from_millis(50);
 
@@ -34,6 +44,10 @@ const EXEC_MAX: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
     due: BTreeSet<ProcessId>,
+    /// The survey that continues in the next turn, and the processes that it is for.
+    ongoing: Option<(Passes, BTreeSet<ProcessId>)>,
+    /// Since when a process waits for a final result.
+    unsure: BTreeMap<ProcessId, Time>,
     /// Adopted processes without an environment, by pid and start time, and when they were first
     /// seen.
     unattributed: BTreeMap<(i32, u64), Time>,
@@ -46,12 +60,19 @@ pub(crate) struct SurveyResult {
     pub by_process: BTreeMap<ProcessId, Vec<Stat>>,
     /// Nothing was missed.
     pub is_final: bool,
+    /// Something may have been missed, of these processes only.
+    unsure_of: BTreeSet<ProcessId>,
 }
 
 impl SurveyResult {
     /// The stragglers of a process.
     pub(crate) fn stragglers_of(&self, id: ProcessId) -> &[Stat] {
         self.by_process.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether nothing of a process was missed.
+    fn is_final_for(&self, id: ProcessId) -> bool {
+        self.is_final && !self.unsure_of.contains(&id)
     }
 }
 
@@ -61,8 +82,8 @@ pub(crate) trait ProcessTable {
     fn children(&self) -> Vec<i32>;
     /// One process.
     fn stat(&self, pid: i32) -> Option<Stat>;
-    /// Everything below a process, zombies included.
-    fn descendants(&self, pid: i32) -> Vec<Stat>;
+    /// The children of another process, zombies included.
+    fn children_of(&self, pid: i32) -> Vec<Stat>;
     /// Whether a process has an environment that can be read.
     fn has_environment(&self, pid: i32) -> bool;
     /// A variable of a process's environment.
@@ -82,8 +103,8 @@ impl ProcessTable for KernelTable {
         descendants::stat(pid)
     }
 
-    fn descendants(&self, pid: i32) -> Vec<Stat> {
-        descendants::descendants(&[pid])
+    fn children_of(&self, pid: i32) -> Vec<Stat> {
+        descendants::children(pid)
     }
 
     fn has_environment(&self, pid: i32) -> bool {
@@ -113,12 +134,41 @@ impl Survey {
 
     /// Whether a survey is due.
     pub(crate) fn is_due(&self) -> bool {
-        !self.due.is_empty()
+        !self.due.is_empty() || self.ongoing.is_some()
     }
 
-    /// Takes the processes whose stragglers are to be found.
-    pub(crate) fn take_due(&mut self) -> BTreeSet<ProcessId> {
-        std::mem::take(&mut self.due)
+    /// Begins or continues a survey, as long as there is `more` time. Returns its result, and the
+    /// processes that it is for. Those that were added since it began need another one.
+    pub(crate) fn advance(
+        &mut self,
+        table: &impl ProcessTable,
+        owners: &Owners<'_>,
+        now: Time,
+        more: &dyn Fn() -> bool,
+    ) -> Option<(BTreeSet<ProcessId>, SurveyResult)> {
+        let (mut passes, due) = match self.ongoing.take() {
+            Some(ongoing) => ongoing,
+            None => (Passes::begin(table, owners), std::mem::take(&mut self.due)),
+        };
+        if !passes.advance(table, owners, more) {
+            self.ongoing = Some((passes, due));
+            return None;
+        }
+        Some((due, self.conclude(table, passes, now)))
+    }
+
+    /// Whether the result about a process counts: it shows stragglers, or surely none.
+    pub(crate) fn counts(&mut self, id: ProcessId, found: &SurveyResult, now: Time) -> bool {
+        if found.is_final_for(id) || !found.stragglers_of(id).is_empty() {
+            self.unsure.remove(&id);
+            return true;
+        }
+        let since = *self.unsure.entry(id).or_insert(now);
+        let over = now.since(since) >= UNSURE_MAX;
+        if over {
+            self.unsure.remove(&id);
+        }
+        over
     }
 
     /// Finds the stragglers of every process.
@@ -128,32 +178,34 @@ impl Survey {
         owners: &Owners<'_>,
         now: Time,
     ) -> SurveyResult {
-        let mut listed = adopted(table, owners.processes);
-        let mut found = SurveyResult::default();
-        for _ in 0..PASSES_MAX {
-            if listed.is_empty() {
-                self.unattributed.clear();
-                return SurveyResult {
-                    by_process: BTreeMap::new(),
-                    is_final: true,
-                };
-            }
-            found.by_process = attribute(table, owners, &listed);
-            let again = adopted(table, owners.processes);
-            let key = |stat: &Stat| (stat.pid, stat.starttime, stat.is_dead());
-            if listed.iter().map(key).eq(again.iter().map(key)) {
-                found.is_final = !self.has_unattributed(table, &again, now);
-                return found;
-            }
-            listed = again;
+        let mut passes = Passes::begin(table, owners);
+        while !passes.advance(table, owners, &|| true) {}
+        self.conclude(table, passes, now)
+    }
+
+    fn conclude(&mut self, table: &impl ProcessTable, passes: Passes, now: Time) -> SurveyResult {
+        let Passes { seen, before, .. } = passes;
+        // With nothing adopted, nothing is left, whatever was there before.
+        let before = before.filter(|_| !seen.listed.is_empty());
+        let changed = before.map_or_else(Vec::new, |before| before.differences(&seen));
+        let agreed = changed.iter().all(Option::is_some) && !seen.cut;
+        let exec = self.has_unattributed(table, seen.without_owner(), now);
+        SurveyResult {
+            by_process: seen.live(),
+            is_final: agreed && !exec,
+            unsure_of: changed.into_iter().flatten().collect(),
         }
-        found
     }
 
     /// Whether an adopted process may be in the middle of an exec.
-    fn has_unattributed(&mut self, table: &impl ProcessTable, adopted: &[Stat], now: Time) -> bool {
+    fn has_unattributed<'a>(
+        &mut self,
+        table: &impl ProcessTable,
+        without_owner: impl Iterator<Item = &'a Stat>,
+        now: Time,
+    ) -> bool {
         let before = std::mem::take(&mut self.unattributed);
-        for stat in adopted.iter().filter(|stat| !stat.is_dead()) {
+        for stat in without_owner.filter(|stat| !stat.is_dead()) {
             if !table.has_environment(stat.pid) {
                 let key = (stat.pid, stat.starttime);
                 let since = before.get(&key).copied().unwrap_or(now);
@@ -165,45 +217,158 @@ impl Survey {
     }
 }
 
-/// The daemon's children other than leaders, zombies included.
-pub(crate) fn adopted(table: &impl ProcessTable, processes: &Processes) -> Vec<Stat> {
-    let children = table.children().into_iter();
-    children
-        .filter(|pid| !processes.is_own_child(*pid))
-        .filter_map(|pid| table.stat(pid))
-        .collect()
+/// The passes of one survey so far.
+#[derive(Debug)]
+struct Passes {
+    count: usize,
+    /// Adopted processes of this pass that are still to be looked at.
+    rest: VecDeque<i32>,
+    /// Parents whose children are still to be looked at, all below the latest adopted process.
+    below: Vec<i32>,
+    owner: Option<ProcessId>,
+    /// The groups of all leaders.
+    groups: BTreeMap<i32, ProcessId>,
+    seen: OnePass,
+    /// The pass before.
+    before: Option<OnePass>,
 }
 
-/// The live stragglers of each process: the adopted processes and everything below them.
-fn attribute(
-    table: &impl ProcessTable,
-    owners: &Owners<'_>,
-    adopted: &[Stat],
-) -> BTreeMap<ProcessId, Vec<Stat>> {
-    let mut groups: BTreeMap<i32, ProcessId> = BTreeMap::new();
-    for io in owners.processes.iter() {
-        let live = io.live_leader().map(|leader| leader.pid);
-        let leaders = io.past_leaders.iter().copied().chain(live);
-        groups.extend(leaders.map(|pid| (pid, io.id)));
+/// The processes that one pass has seen.
+#[derive(Debug, Default)]
+struct OnePass {
+    listed: Vec<Stat>,
+    /// The owner of each adopted process.
+    owners: Vec<Option<ProcessId>>,
+    /// The processes of each owner, by pid.
+    found: BTreeMap<ProcessId, BTreeMap<i32, Stat>>,
+    /// There were more processes than are looked at.
+    cut: bool,
+}
+
+impl Passes {
+    fn begin(table: &impl ProcessTable, owners: &Owners<'_>) -> Passes {
+        let mut groups = BTreeMap::new();
+        for io in owners.processes.iter() {
+            let live = io.live_leader().map(|leader| leader.pid);
+            let leaders = io.past_leaders.iter().copied().chain(live);
+            groups.extend(leaders.map(|pid| (pid, io.id)));
+        }
+        Passes {
+            count: 0,
+            rest: adopted_pids(table, owners.processes).collect(),
+            below: Vec::new(),
+            owner: None,
+            groups,
+            seen: OnePass::default(),
+            before: None,
+        }
     }
-    let mut found: BTreeMap<ProcessId, Vec<Stat>> = BTreeMap::new();
-    for stat in adopted {
-        let owner = groups
-            .get(&stat.pgid)
-            .or_else(|| groups.get(&stat.sid))
-            .copied()
-            .or_else(|| owner_by_environment(table, owners, stat.pid));
-        let Some(owner) = owner else { continue };
-        let stats = found.entry(owner).or_default();
-        stats.extend(table.descendants(stat.pid));
-        stats.push(*stat);
+
+    /// Works as long as there is `more` time. Returns whether the survey is over.
+    fn advance(
+        &mut self,
+        table: &impl ProcessTable,
+        owners: &Owners<'_>,
+        more: &dyn Fn() -> bool,
+    ) -> bool {
+        loop {
+            if let Some(parent) = self.below.pop() {
+                self.look_below(table, parent);
+            } else if let Some(pid) = self.rest.pop_front() {
+                self.look_at(table, owners, pid);
+            } else if self.is_over() {
+                return true;
+            } else {
+                self.count += 1;
+                self.before = Some(std::mem::take(&mut self.seen));
+                self.rest = adopted_pids(table, owners.processes).collect();
+            }
+            if !more() {
+                return false;
+            }
+        }
     }
-    for stats in found.values_mut() {
-        stats.retain(|stat| !stat.is_dead());
-        stats.sort_by_key(|stat| stat.pid);
-        stats.dedup_by_key(|stat| stat.pid);
+
+    fn is_over(&self) -> bool {
+        let agreed = |before: &OnePass| !self.seen.cut && before.differences(&self.seen).is_empty();
+        self.seen.listed.is_empty()
+            || self.count + 1 >= PASSES_MAX
+            || self.before.as_ref().is_some_and(agreed)
     }
-    found
+
+    fn look_at(&mut self, table: &impl ProcessTable, owners: &Owners<'_>, pid: i32) {
+        let Some(stat) = table.stat(pid) else { return };
+        let by_group = self.groups.get(&stat.pgid);
+        let by_group = by_group.or_else(|| self.groups.get(&stat.sid)).copied();
+        self.owner = by_group.or_else(|| owner_by_environment(table, owners, pid));
+        self.seen.listed.push(stat);
+        self.seen.owners.push(self.owner);
+        if let Some(owner) = self.owner {
+            let found = self.seen.found.entry(owner).or_default();
+            found.insert(pid, stat);
+            self.below.push(pid);
+        }
+    }
+
+    fn look_below(&mut self, table: &impl ProcessTable, parent: i32) {
+        let Some(owner) = self.owner else { return };
+        let found = self.seen.found.entry(owner).or_default();
+        for stat in table.children_of(parent) {
+            if found.len() >= BELOW_MAX {
+                self.seen.cut = true;
+                self.below.clear();
+                return;
+            }
+            // A pid reused during the walk must not cause an endless loop.
+            if found.insert(stat.pid, stat).is_none() {
+                self.below.push(stat.pid);
+            }
+        }
+    }
+}
+
+impl OnePass {
+    /// The owners whose adopted processes differ; none for those without an owner.
+    fn differences(&self, other: &OnePass) -> Vec<Option<ProcessId>> {
+        let mine: BTreeSet<_> = self.keys().collect();
+        let theirs: BTreeSet<_> = other.keys().collect();
+        let differing = mine.symmetric_difference(&theirs);
+        let mut owners: Vec<_> = differing.map(|(owner, ..)| *owner).collect();
+        owners.dedup();
+        owners
+    }
+
+    fn without_owner(&self) -> impl Iterator<Item = &Stat> {
+        let listed = self.owners.iter().zip(&self.listed);
+        listed.filter_map(|(owner, stat)| owner.is_none().then_some(stat))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = (Option<ProcessId>, i32, u64, bool)> {
+        let listed = self.owners.iter().zip(&self.listed);
+        listed.map(|(owner, stat)| (*owner, stat.pid, stat.starttime, stat.is_dead()))
+    }
+
+    /// The live processes of each owner, by pid.
+    fn live(self) -> BTreeMap<ProcessId, Vec<Stat>> {
+        let live = |stats: BTreeMap<i32, Stat>| -> Vec<Stat> {
+            let stats = stats.into_values();
+            stats.filter(|stat| !stat.is_dead()).collect()
+        };
+        let found = self.found.into_iter();
+        found.map(|(owner, stats)| (owner, live(stats))).collect()
+    }
+}
+
+fn adopted_pids(table: &impl ProcessTable, processes: &Processes) -> impl Iterator<Item = i32> {
+    let children = table.children().into_iter();
+    children.filter(|pid| !processes.is_own_child(*pid))
+}
+
+/// The daemon's children other than leaders, zombies included.
+pub(crate) fn adopted(table: &impl ProcessTable, processes: &Processes) -> Vec<Stat> {
+    adopted_pids(table, processes)
+        .filter_map(|pid| table.stat(pid))
+        .collect()
 }
 
 /// A process that called setsid still carries its name, unless it cleared its environment.

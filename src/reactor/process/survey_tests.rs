@@ -6,8 +6,12 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 const WEB: ProcessId = ProcessId(0);
+const CHAINED: ProcessId = ProcessId(1);
 const LEADER: i32 = 100;
 const SOCKET: &str = "/run/x.sock";
+
+/// Below this process is a chain of others without end.
+const CHAIN: i32 = 666;
 
 /// A process of the table: pid, group, and the name in its environment.
 #[derive(Debug, Clone, Copy)]
@@ -28,24 +32,30 @@ fn entry(pid: i32) -> TableEntry {
 }
 
 /// Lists of children, one for each look; the last one stays.
-struct FakeTable(RefCell<VecDeque<Vec<TableEntry>>>);
+struct FakeTable {
+    looks: RefCell<VecDeque<Vec<TableEntry>>>,
+    all: Vec<TableEntry>,
+}
 
 impl FakeTable {
     fn new(looks: &[&[TableEntry]]) -> FakeTable {
+        let all = looks.concat();
         let looks = looks.iter().map(|look| look.to_vec());
-        FakeTable(RefCell::new(looks.collect()))
+        FakeTable {
+            looks: RefCell::new(looks.collect()),
+            all,
+        }
     }
 
     fn entry(&self, pid: i32) -> Option<TableEntry> {
-        let looks = self.0.borrow();
-        let mut all = looks.iter().flatten();
+        let mut all = self.all.iter();
         all.find(|entry| entry.pid == pid).copied()
     }
 }
 
 impl ProcessTable for FakeTable {
     fn children(&self) -> Vec<i32> {
-        let mut looks = self.0.borrow_mut();
+        let mut looks = self.looks.borrow_mut();
         let pids = looks.front().into_iter().flatten().map(|entry| entry.pid);
         let pids = pids.collect();
         if looks.len() > 1 {
@@ -55,7 +65,7 @@ impl ProcessTable for FakeTable {
     }
 
     fn stat(&self, pid: i32) -> Option<Stat> {
-        // An entry of the look that was just taken may be gone from the table.
+        // A chain's processes are in no look.
         let entry = self.entry(pid).unwrap_or(entry(pid));
         Some(Stat {
             pid,
@@ -67,8 +77,11 @@ impl ProcessTable for FakeTable {
         })
     }
 
-    fn descendants(&self, _pid: i32) -> Vec<Stat> {
-        Vec::new()
+    fn children_of(&self, pid: i32) -> Vec<Stat> {
+        // Below this one is a chain without end: each has a child.
+        let chain = pid == CHAIN || pid > 1_000_000;
+        let child = chain.then(|| self.stat(pid.max(1_000_000) + 1));
+        child.flatten().into_iter().collect()
     }
 
     fn has_environment(&self, pid: i32) -> bool {
@@ -182,7 +195,7 @@ fn a_result_counts_only_when_two_looks_agree() {
     let looks: Vec<Vec<TableEntry>> = (0..20).map(|pid| vec![named(pid)]).collect();
     let looks: Vec<&[TableEntry]> = looks.iter().map(Vec::as_slice).collect();
     let found = run(&mut Survey::default(), &looks, at(0));
-    assert!(!found.is_final);
+    assert!(!found.is_final_for(WEB));
 }
 
 #[test]
@@ -195,12 +208,83 @@ fn a_process_in_the_middle_of_an_exec_is_waited_for() {
     assert!(run(&mut survey, &[&bare], at(50)).is_final);
 }
 
+fn advance(survey: &mut Survey, table: &FakeTable) -> Option<(BTreeSet<ProcessId>, SurveyResult)> {
+    let processes = processes();
+    let owners = Owners {
+        processes: &processes,
+        find: &|name| match name {
+            "web:0" => Some(WEB),
+            "chain:0" => Some(CHAINED),
+            _ => None,
+        },
+        socket: SOCKET,
+    };
+    survey.advance(table, &owners, at(0), &|| false)
+}
+
 #[test]
-fn due_processes_are_taken_once() {
+fn a_survey_continues_in_the_next_turn() {
+    let many: Vec<TableEntry> = (7..107)
+        .map(|pid| TableEntry {
+            name: Some("web:0"),
+            ..entry(pid)
+        })
+        .collect();
+    let table = FakeTable::new(&[&many]);
     let mut survey = Survey::default();
     survey.add(WEB);
-    survey.add(WEB);
+    let mut turns = 1;
+    let (due, found) = loop {
+        match advance(&mut survey, &table) {
+            Some(result) => break result,
+            None => turns += 1,
+        }
+        // It exited after the survey began: it needs another one.
+        survey.add(ProcessId(9));
+        assert!(survey.is_due());
+    };
+    assert!(turns > 200, "{turns}");
+    assert_eq!(due, [WEB].into());
+    assert_eq!(pids(&found).len(), 100);
+    assert!(found.is_final_for(WEB));
     assert!(survey.is_due());
-    assert_eq!(survey.take_due().len(), 1);
-    assert!(!survey.is_due());
+}
+
+#[test]
+fn a_chain_without_end_is_cut() {
+    let chain = TableEntry {
+        name: Some("web:0"),
+        ..entry(CHAIN)
+    };
+    let found = run(&mut Survey::default(), &[&[chain]], at(0));
+    assert!(!found.is_final);
+    assert_eq!(pids(&found).len(), BELOW_MAX);
+}
+
+#[test]
+fn a_process_that_forks_does_not_keep_another_waiting() {
+    let chain = |pid| TableEntry {
+        name: Some("chain:0"),
+        ..entry(pid)
+    };
+    let looks: Vec<Vec<TableEntry>> = (10..30).map(|pid| vec![chain(pid)]).collect();
+    let looks: Vec<&[TableEntry]> = looks.iter().map(Vec::as_slice).collect();
+    let table = FakeTable::new(&looks);
+    let mut survey = Survey::default();
+    survey.add(WEB);
+    let (_, found) = loop {
+        if let Some(result) = advance(&mut survey, &table) {
+            break result;
+        }
+    };
+    assert!(survey.counts(WEB, &found, at(0)));
+    // It has stragglers, which count. Without any it would have to wait.
+    assert!(survey.counts(CHAINED, &found, at(0)));
+    let found = SurveyResult {
+        by_process: BTreeMap::new(),
+        ..found
+    };
+    assert!(!survey.counts(CHAINED, &found, at(0)));
+    assert!(!survey.counts(CHAINED, &found, at(499)));
+    assert!(survey.counts(CHAINED, &found, at(500)));
 }
