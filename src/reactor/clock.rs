@@ -66,6 +66,8 @@ pub(crate) enum Timer {
     LogOpenDeadline(ProcessId),
     /// Accepting is retried after running out of descriptors.
     AcceptRetry,
+    /// More signals have arrived, or processes ended, than one turn handles.
+    Reap,
     /// Stragglers of a process are looked for again.
     Survey(ProcessId),
     /// A process's terminal may be resized again.

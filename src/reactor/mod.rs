@@ -160,7 +160,7 @@ impl Reactor {
             self.child_exited(id);
         }
         if signalled {
-            self.read_signals();
+            self.read_signals(false);
         }
         if arriving {
             self.accept();
@@ -176,6 +176,7 @@ impl Reactor {
         self.end_overdue_starts();
         // Timers added from here on wait for the next turn, so that this loop ends.
         let due: Vec<Timer> = std::iter::from_fn(|| self.timers.due(now)).collect();
+        let mut more_signals = false;
         for timer in due {
             match timer {
                 Timer::RequestTimeout(number) => self.request_timed_out(number),
@@ -185,10 +186,14 @@ impl Reactor {
                 Timer::AcceptRetry => self.accept(),
                 Timer::GiveBack => self.timers.give_back(),
                 Timer::Audit => self.clients.audit.expire(now, &mut self.timers),
+                Timer::Reap => more_signals = true,
                 Timer::Survey(id) => self.survey.add(id),
                 Timer::ResizeAllowed(id) => self.consoles().resize_allowed(id),
                 Timer::AnnounceDeadline(id) => self.flush_announcements(id),
             }
+        }
+        if more_signals {
+            self.read_signals(true);
         }
     }
 

@@ -37,10 +37,13 @@ impl Reactor {
     pub(crate) fn serve_clients(&mut self) {
         let until = self.clock.spent() + OWNER_TIME;
         for _ in 0..self.clients.owner_ready_count().min(CONNECTIONS_A_TURN) {
-            let next = self.clients.next_ready_of_owner().map(|one| one.id);
-            let Some(id) = next.filter(|_| self.clock.spent() < until) else {
+            if self.clock.spent() >= until {
+                break;
+            }
+            let Some(connection) = self.clients.next_ready_of_owner() else {
                 break;
             };
+            let id = connection.id;
             self.serve_ready(id, until);
         }
         let until = self.clock.spent() + USERS_TIME;

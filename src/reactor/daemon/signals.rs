@@ -1,6 +1,7 @@
 //! The daemon's signals, read from the signalfd.
 
 use crate::reactor::Reactor;
+use crate::reactor::clock::Timer;
 use crate::reactor::control::event_history::daemon_event;
 use crate::supervisor::Event;
 use crate::sys;
@@ -12,15 +13,38 @@ pub(crate) const HANDLED: [i32; 8] = [
     SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGXFSZ,
 ];
 
+/// Signals that are read in one turn.
+const SIGNALS_A_TURN: usize = 64;
+
+/// Ended processes that are reaped in one turn.
+const REAPED_A_TURN: usize = 64;
+
 impl Reactor {
-    /// Reads the signalfd until it is empty: a record that stays raises no other event.
-    pub(crate) fn read_signals(&mut self) {
-        loop {
+    /// Reads the signalfd until it is empty: a record that stays raises no other event. Processes
+    /// can fork and exit as fast as the daemon reads and reaps, so the rest waits for the next
+    /// turn. `ended` says that this is the rest.
+    pub(crate) fn read_signals(&mut self, mut ended: bool) {
+        let mut more = true;
+        for _ in 0..SIGNALS_A_TURN {
             match self.signals.read() {
+                Ok(Some(info)) if info.signal == SIGCHLD => ended = true,
                 Ok(Some(info)) => self.handle_signal(info.signal),
-                Ok(None) => return,
-                Err(error) => return log::error!("cannot read signals: {error}"),
+                Ok(None) => {
+                    more = false;
+                    break;
+                }
+                Err(error) => {
+                    log::error!("cannot read signals: {error}");
+                    more = false;
+                    break;
+                }
             }
+        }
+        if ended {
+            more |= self.reap_children();
+        }
+        if more {
+            self.timers.add(self.clock.now(), Timer::Reap);
         }
     }
 
@@ -44,7 +68,6 @@ impl Reactor {
                 self.log_files.reopen_all();
             }
             SIGUSR2 => log::warn!("SIGUSR2: an upgrade in place is not supported yet"),
-            SIGCHLD => self.reap_children(),
             other => log::warn!("signal {other} is ignored"),
         }
     }
@@ -67,16 +90,21 @@ impl Reactor {
     }
 
     /// Reaps adopted processes: the daemon is the subreaper of everything below it. A leader is
-    /// reaped through its pidfd, at once, since it would hide the zombies behind it.
-    fn reap_children(&mut self) {
-        while let Ok(Some(pid)) = sys::pidfd::peek_any_zombie() {
+    /// reaped through its pidfd, at once, since it would hide the zombies behind it. Returns
+    /// whether there may be more.
+    fn reap_children(&mut self) -> bool {
+        for _ in 0..REAPED_A_TURN {
+            let Ok(Some(pid)) = sys::pidfd::peek_any_zombie() else {
+                return false;
+            };
             let reaped = match self.processes.by_leader(pid) {
                 Some(id) => self.reap_leader(id),
                 None => self.reap_child(pid),
             };
             if !reaped {
-                return;
+                return false;
             }
         }
+        true
     }
 }
