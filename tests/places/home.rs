@@ -227,6 +227,8 @@ pub fn pid_at(socket: &Path) -> i32 {
 /// The pid of a process of the daemon at a socket.
 pub fn pid_of(socket: &Path, process: &str) -> Value {
     let mut control = Control::connect(socket).expect("a daemon listens");
+    let wait = json!({"targets": [process], "for": "running"});
+    control.call("wait", wait).expect("it runs");
     let reply = control.call("status", json!({"targets": [process]}));
     reply.expect("it is known")["processes"][0]["pid"].clone()
 }
