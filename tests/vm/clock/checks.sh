@@ -98,7 +98,7 @@ said_in_time() {
 }
 
 user_tm() {
-    command tm --socket /tmp/user/tmd.sock "$@"
+    command tm --socket /tmp/user/tmd.sock --daemon-user nobody "$@"
 }
 
 user_pid() {
