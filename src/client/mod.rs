@@ -112,8 +112,8 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
 /// Returns the effect of a verb on the daemon.
 fn impact(verb: &Verb) -> Impact {
     match verb {
-        Verb::Shutdown(_) => Impact::ShutsDown("shutdown"),
-        Verb::Down(_) => Impact::ShutsDown("down"),
+        Verb::Reload(args) if args.dry_run => Impact::ReadOnly,
+        Verb::Attach(args) if args.read_only => Impact::ReadOnly,
         Verb::Signal(_) | Verb::Attach(_) | Verb::Detach(_) | Verb::Send(_) => Impact::Modifies,
         verb if is_mutation(verb) => Impact::Modifies,
         _ => Impact::ReadOnly,

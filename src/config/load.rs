@@ -1,6 +1,7 @@
 //! Finds configs and reads their files: all file access of this layer.
 
 use super::diagnostics::{ConfigError, Diagnostic, Severity};
+use super::given_path::as_given;
 use super::host_environment::Environment;
 use super::lowering_context::{Files, FoundFile, Lowering};
 use super::trusted_path::{self, ReadError, Trail};
@@ -39,7 +40,8 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
         text,
         trail,
     } = main;
-    let parent = canonical.parent().unwrap_or(Path::new("/"));
+    let given = as_given(path).map_err(|error| whole_file(unreadable(path, &error)))?;
+    let parent = given.parent().unwrap_or(Path::new("/"));
     let Some(base) = parent.to_str() else {
         return Err(whole_file(ReadError::new(
             "its directory's name is not valid UTF-8",
@@ -47,7 +49,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
     };
     let shown_base = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let mut cx = Lowering::new(environment, &disk, base.to_string(), shown_base);
-    cx.add_main(path.to_path_buf(), canonical.clone(), text.clone());
+    cx.add_main(path.to_path_buf(), canonical, text.clone());
     let whole = lower::lower(&mut cx, &text, trail.as_ref());
     let files = std::mem::take(&mut cx.read);
     let diagnostics = cx.finish();
@@ -58,7 +60,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
         return Err(ConfigError { diagnostics });
     }
     Ok(Config {
-        path: canonical,
+        path: given,
         daemon: whole.daemon,
         programs: whole.programs,
         groups: whole.groups,

@@ -144,8 +144,10 @@ pub(super) struct Lowering<'a> {
     pub environment: &'a Environment,
     pub users: CachedUsers<'a>,
     pub files: &'a dyn Files,
-    /// Directory of the config file, canonical: relative paths start there.
+    /// Directory of the config file, as given: relative paths start there.
     pub base: String,
+    /// The same without symbolic links.
+    real_base: PathBuf,
     /// The directory as the user wrote it.
     pub shown_base: PathBuf,
     pub sources: Vec<SourceFile>,
@@ -179,6 +181,7 @@ impl<'a> Lowering<'a> {
             users: CachedUsers::new(environment.users.as_ref()),
             files,
             base,
+            real_base: PathBuf::new(),
             shown_base,
             sources: Vec::new(),
             read: Vec::new(),
@@ -245,13 +248,17 @@ impl<'a> Lowering<'a> {
 
     /// Adds the main file, as the user named it.
     pub(super) fn add_main(&mut self, name: PathBuf, canonical: PathBuf, text: String) {
+        self.real_base = canonical
+            .parent()
+            .map(Path::to_path_buf)
+            .unwrap_or_default();
         self.read.push(canonical);
         self.sources.push(SourceFile::new(name, text, true));
     }
 
     /// Adds a file, and returns its index.
     pub(super) fn add_source(&mut self, canonical: PathBuf, text: String, quotable: bool) -> usize {
-        let name = match canonical.strip_prefix(&self.base) {
+        let name = match canonical.strip_prefix(&self.real_base) {
             Ok(rest) => self.shown_base.join(rest),
             Err(_) => canonical.clone(),
         };

@@ -9,6 +9,7 @@ mod cross_checks;
 mod daemon;
 mod diagnostics;
 mod dotenv;
+mod given_path;
 mod host_environment;
 mod identity;
 mod interpolate;
@@ -29,6 +30,7 @@ mod yaml;
 mod yaml_help;
 
 pub use diagnostics::{ConfigError, Diagnostic, Severity, render};
+pub use given_path::{as_given, is_same_file, working_directory};
 pub use host_environment::{Environment, SystemUsers, UserEntry, Users};
 pub use load::{find, load};
 pub use trusted_path::OpenAs;
@@ -46,7 +48,7 @@ use std::path::PathBuf;
 /// A config without errors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The main file, canonical.
+    /// The main file, absolute, as the user gave it.
     pub path: PathBuf,
     /// The daemon's own settings.
     pub daemon: DaemonSettings,

@@ -1,10 +1,13 @@
 //! Files that make a daemon unique and findable: a lock file with the daemon's pid, and a symbolic
 //! link from the usual socket path to the real one.
 
+use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
 use rustix::process::{Pid, test_kill_process};
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -89,6 +92,22 @@ impl LockFile {
         self.file.write_all_at(text.as_bytes(), 0)
     }
 
+    /// Notes the daemon's config in an attribute of the file, so that other paths that lead to the
+    /// same config find the daemon. Does nothing on a file system without such attributes.
+    pub(crate) fn note_config(&self, config: &Path) {
+        let bytes = config.as_os_str().as_bytes();
+        let _ = fsetxattr(&self.file, CONFIG_ATTRIBUTE, bytes, XattrFlags::empty());
+    }
+
+    /// The config that [`LockFile::note_config`] left in a lock file, held or not.
+    pub(crate) fn noted_config(path: &Path) -> Option<PathBuf> {
+        let file = open_own(path).ok().flatten()?;
+        let mut text = vec![0_u8; NOTE_MAX];
+        let length = fgetxattr(&file, CONFIG_ATTRIBUTE, &mut text[..]).ok()?;
+        let config = PathBuf::from(OsStr::from_bytes(text.get(..length)?));
+        config.is_absolute().then_some(config)
+    }
+
     /// Releases the lock and leaves a note of this process in the file, by its pid and start time.
     /// The note counts as a lock while the process lives. Unlike a lock, it is not inherited and
     /// nothing that the process does later can change it.
@@ -105,18 +124,9 @@ impl LockFile {
     /// The process that has locked `path`; `None` if no process does, or if the file belongs to
     /// another user.
     pub(crate) fn holder(path: &Path) -> io::Result<Option<Holder>> {
-        let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        let file = match options.open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if foreign_owner(&file)?.is_some() {
+        let Some(file) = open_own(path)? else {
             return Ok(None);
-        }
+        };
         if let Some(holder) = recorded(&file) {
             return Ok(Some(holder));
         }
@@ -132,6 +142,20 @@ impl LockFile {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+}
+
+/// Opens a lock file of this user or root, if there is one.
+fn open_own(path: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(foreign_owner(&file)?.is_none().then_some(file))
 }
 
 fn holder_of(pid: i32) -> Option<Holder> {
@@ -178,6 +202,12 @@ impl Drop for LockFile {
         }
     }
 }
+
+/// The attribute of a lock file that names the config.
+const CONFIG_ATTRIBUTE: &str = "user.tmd.config";
+
+/// More than the longest path, in bytes.
+const NOTE_MAX: usize = 8192;
 
 /// How often root removes a lock file that another user puts in the way.
 const REMOVALS_MAX: usize = 16;

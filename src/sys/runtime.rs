@@ -49,14 +49,11 @@ fn absolute(directory: Option<&str>) -> Option<PathBuf> {
         .filter(|path| path.is_absolute())
 }
 
-/// `RUNTIME/NAME-HASH.sock` for a config file: its stem, and 8 hex digits that hash its canonical
-/// path. Every version derives the same socket from the same file.
-pub fn socket_path(runtime: &Path, config_canonical: &Path) -> PathBuf {
-    let stem = config_canonical
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy();
-    let hash = fnv1a(config_canonical.as_os_str().as_bytes());
+/// `RUNTIME/NAME-HASH.sock` for a config file: its stem, and 8 hex digits that hash its
+/// absolute path as given. Every version derives the same socket from the same file.
+pub fn socket_path(runtime: &Path, config: &Path) -> PathBuf {
+    let stem = config.file_stem().unwrap_or_default().to_string_lossy();
+    let hash = fnv1a(config.as_os_str().as_bytes());
     runtime.join(format!("{stem}-{hash:08x}.sock"))
 }
 

@@ -1,5 +1,8 @@
 //! Faults that users met in the field, one test for each kind, named after the right behaviour.
 
+#[path = "../places/home.rs"]
+#[allow(dead_code, reason = "the tests of places use all of it")]
+mod home;
 #[path = "../support/mod.rs"]
 mod support;
 

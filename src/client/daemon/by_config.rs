@@ -4,7 +4,7 @@
 //! 1. `daemon.socket` of the config, as it is written now;
 //! 2. the usual paths, which follow from the config's path alone. They lead to every daemon that
 //!    was started without `--socket`, even when the config is no longer valid;
-//! 3. for root: the usual paths of users to whom a daemon may have dropped root;
+//! 3. for root: the sockets of users to whom a daemon may have dropped root;
 //! 4. all other sockets of this user.
 //!
 //! [`Candidate::verify`] decides for each whether the daemon that listens there is the right one.
@@ -39,8 +39,8 @@ enum Origin {
     Usual,
     /// A link at the usual path. Its target may have been taken over by another daemon.
     Link,
-    /// The usual path in another user's directory. That user is trusted only if the daemon there
-    /// is the process with root's lock.
+    /// A socket in another user's directory. That user is trusted only if the daemon there is the
+    /// process with root's lock.
     Dropped { record: Holder },
     /// Any socket of this user: the daemon may have been started with `--socket`.
     Scan,
@@ -61,21 +61,21 @@ enum Verification {
 /// `NotRunning` when there is none, `NoDaemon` when it lost its socket, `Failed` when the daemon
 /// of another config listens there.
 pub(crate) fn daemon_of(config: &Path, trust: &Trust) -> Result<DaemonConnection, ClientError> {
-    let canonical = paths::canonical(config)?;
-    let loaded = config::load(&canonical, &Environment::current(open_as)).ok();
+    let given = paths::as_given(config)?;
+    let loaded = config::load(&given, &Environment::current(open_as)).ok();
     let settings = loaded.map(|config| config.daemon).unwrap_or_default();
     // Only root gets a user here, and only from a config that no stranger can change.
     let user = settings.user.as_ref().map(|user| user.uid);
     let trust = &user.map_or_else(|| trust.clone(), |uid| trust.clone().and(uid));
     let mut taken = None;
-    for candidate in candidates(&settings, &canonical) {
-        match candidate.verify(&canonical, trust)? {
+    for candidate in candidates(&settings, &given) {
+        match candidate.verify(&given, trust)? {
             Verification::Accepted(connection) => return Ok(*connection),
             Verification::Rejected => {}
             Verification::Taken(error) => taken = Some(error),
         }
     }
-    Err(taken.unwrap_or_else(|| not_running(config, &settings, &canonical)))
+    Err(taken.unwrap_or_else(|| not_running(config, &settings, &given)))
 }
 
 /// Accepts only the daemon of this config.
@@ -84,39 +84,37 @@ pub(crate) fn daemon_of(config: &Path, trust: &Trust) -> Result<DaemonConnection
 /// `Failed` when the daemon runs another config, or why it does not answer.
 pub(crate) fn verify_config(
     mut connection: DaemonConnection,
-    canonical: &Path,
+    given: &Path,
 ) -> Result<DaemonConnection, ClientError> {
     let other = connection.hello()?.config;
-    if Path::new(&other) == canonical {
+    if config::is_same_file(Path::new(&other), given) {
         return Ok(connection);
     }
-    Err(other_config(&connection, &other, canonical))
+    Err(other_config(&connection, &other, given))
 }
 
-fn other_config(connection: &DaemonConnection, other: &str, canonical: &Path) -> ClientError {
+fn other_config(connection: &DaemonConnection, other: &str, given: &Path) -> ClientError {
     ClientError::Failed(format!(
         "the daemon at '{}' belongs to '{other}', not to '{}'",
         connection.path().display(),
-        canonical.display()
+        given.display()
     ))
 }
 
 /// The sockets to try, in order. The later ones need to read directories, so the list is lazy.
-fn candidates(settings: &DaemonSettings, canonical: &Path) -> impl Iterator<Item = Candidate> {
+fn candidates(settings: &DaemonSettings, given: &Path) -> impl Iterator<Item = Candidate> {
     let setting = settings.socket.clone().map(|socket| Candidate {
         socket,
         origin: Origin::Setting,
     });
-    let usual = usual_sockets(settings, canonical)
-        .into_iter()
-        .map(|socket| {
-            let origin = match socket.is_symlink() {
-                true => Origin::Link,
-                false => Origin::Usual,
-            };
-            Candidate { socket, origin }
-        });
-    let dropped = std::iter::once_with(|| dropped(canonical)).flatten();
+    let usual = usual_sockets(settings, given).into_iter().map(|socket| {
+        let origin = match socket.is_symlink() {
+            true => Origin::Link,
+            false => Origin::Usual,
+        };
+        Candidate { socket, origin }
+    });
+    let dropped = std::iter::once_with(dropped).flatten();
     let scan = std::iter::once_with(|| paths::sockets_of(&paths::own_runtime_dirs())).flatten();
     let scan = scan.map(|socket| Candidate {
         socket,
@@ -127,7 +125,7 @@ fn candidates(settings: &DaemonSettings, canonical: &Path) -> impl Iterator<Item
 
 /// The usual paths. The daemon would listen at the first one if it was started now. A daemon that
 /// drops root to `daemon.user` listens in that user's directory.
-fn usual_sockets(settings: &DaemonSettings, canonical: &Path) -> Vec<PathBuf> {
+fn usual_sockets(settings: &DaemonSettings, given: &Path) -> Vec<PathBuf> {
     let own = paths::effective_uid();
     let user = settings.user.as_ref().map(|user| user.uid);
     let of_user = user
@@ -135,25 +133,27 @@ fn usual_sockets(settings: &DaemonSettings, canonical: &Path) -> Vec<PathBuf> {
         .map(|uid| runtime::runtime_dir(uid, None));
     let directories = of_user.into_iter().chain(paths::own_runtime_dirs());
     let mut sockets: Vec<PathBuf> = directories
-        .map(|directory| runtime::socket_path(&directory, canonical))
+        .map(|directory| runtime::socket_path(&directory, given))
         .collect();
     sockets.dedup();
     sockets
 }
 
-/// For root: a daemon that dropped root to a user whom the config no longer names. It took its
-/// lock as root, so the lock names its pid.
-fn dropped(canonical: &Path) -> Vec<Candidate> {
-    let usual = runtime::socket_path(&paths::own_runtime_dir(), canonical);
-    let Ok(Some(record)) = LockFile::holder(&runtime::lock_path(&usual)) else {
+/// For root: daemons that dropped root to a user whom the config no longer names, or that know the
+/// config by another path. Each took its lock as root, so the lock names its pid.
+fn dropped() -> Vec<Candidate> {
+    let records = paths::records_of_dropped();
+    if records.is_empty() {
         return Vec::new();
-    };
-    let directories = paths::dropped_runtime_dirs().into_iter();
-    let candidate = |directory: PathBuf| Candidate {
-        socket: runtime::socket_path(&directory, canonical),
-        origin: Origin::Dropped { record },
-    };
-    directories.map(candidate).collect()
+    }
+    let sockets = paths::sockets_of(&paths::dropped_runtime_dirs()).into_iter();
+    let candidates = sockets.flat_map(|socket| {
+        records.iter().map(move |record| Candidate {
+            socket: socket.clone(),
+            origin: Origin::Dropped { record: *record },
+        })
+    });
+    candidates.collect()
 }
 
 impl Candidate {
@@ -162,7 +162,7 @@ impl Candidate {
     /// # Errors
     /// When the socket is the config's own but cannot be used. A daemon that was only guessed is
     /// rejected instead.
-    fn verify(&self, canonical: &Path, trust: &Trust) -> Result<Verification, ClientError> {
+    fn verify(&self, given: &Path, trust: &Trust) -> Result<Verification, ClientError> {
         let guessed = matches!(self.origin, Origin::Dropped { .. } | Origin::Scan);
         let trust = match self.origin {
             // Its pid is checked below, before it gets a request.
@@ -181,18 +181,18 @@ impl Candidate {
         };
         let accepted = match self.origin {
             Origin::Usual => true,
-            Origin::Dropped { record } => connection.peer_pid() == Some(record.pid),
-            Origin::Scan => connection
+            Origin::Dropped { record } if connection.peer_pid() != Some(record.pid) => false,
+            Origin::Dropped { .. } | Origin::Scan => connection
                 .hello_within(SCAN_TIMEOUT)
-                .is_ok_and(|hello| Path::new(&hello.config) == canonical),
+                .is_ok_and(|hello| config::is_same_file(Path::new(&hello.config), given)),
             Origin::Setting | Origin::Link => {
                 let other = connection.hello()?.config;
-                let accepted = Path::new(&other) == canonical;
+                let accepted = config::is_same_file(Path::new(&other), given);
                 if !accepted && self.origin == Origin::Setting {
                     return Ok(Verification::Taken(other_config(
                         &connection,
                         &other,
-                        canonical,
+                        given,
                     )));
                 }
                 accepted
@@ -206,8 +206,8 @@ impl Candidate {
 }
 
 /// The error when no daemon was found. A daemon that runs without its socket has one of its own.
-fn not_running(config: &Path, settings: &DaemonSettings, canonical: &Path) -> ClientError {
-    let usual = usual_sockets(settings, canonical);
+fn not_running(config: &Path, settings: &DaemonSettings, given: &Path) -> ClientError {
+    let usual = usual_sockets(settings, given);
     let named = settings.socket.clone();
     // The lock beside `daemon.socket` is not looked at: it may belong to another config.
     for socket in &usual {
@@ -224,7 +224,11 @@ fn not_running(config: &Path, settings: &DaemonSettings, canonical: &Path) -> Cl
         }
     }
     if !config.exists() {
-        return ClientError::Failed(format!("{}: No such file or directory", config.display()));
+        return ClientError::Failed(format!(
+            "there is no config file '{}', and no daemon runs for it; name another one with -c, \
+             or list the daemons: tm daemons",
+            config.display()
+        ));
     }
     let first = named.or_else(|| usual.into_iter().next());
     ClientError::NotRunning(MissingDaemon {

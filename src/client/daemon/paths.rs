@@ -7,7 +7,6 @@ use crate::sys::lock::{Holder, LockFile};
 use crate::sys::privileges::open_as;
 use crate::sys::runtime;
 use std::env;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When there is none.
 pub(crate) fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientError> {
-    let here = env::current_dir().map_err(|error| {
+    let here = config::working_directory().map_err(|error| {
         ClientError::Failed(format!("cannot read the current directory: {error}"))
     })?;
     let found = config::find(explicit, &here, &Environment::current(open_as)).map_err(|error| {
@@ -34,22 +33,14 @@ pub(crate) fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientErro
 ///
 /// # Errors
 /// When the current directory is gone.
-pub(crate) fn canonical(path: &Path) -> Result<PathBuf, ClientError> {
-    let from_directory = || {
-        let absolute = std::path::absolute(path)?;
-        let directory = absolute.parent().map(Path::canonicalize).transpose();
-        Ok(match (directory, absolute.file_name()) {
-            (Ok(Some(directory)), Some(name)) => directory.join(name),
-            _ => absolute,
-        })
-    };
-    let found = path.canonicalize().or_else(|_| from_directory());
-    found.map_err(|error: io::Error| ClientError::Failed(format!("{}: {error}", path.display())))
+pub(crate) fn as_given(path: &Path) -> Result<PathBuf, ClientError> {
+    let given = config::as_given(path);
+    given.map_err(|error| ClientError::Failed(format!("{}: {error}", path.display())))
 }
 
 /// The project files of the current directory and those above it, nearest first.
 pub(crate) fn project_files() -> Vec<PathBuf> {
-    let Ok(here) = env::current_dir() else {
+    let Ok(here) = config::working_directory() else {
         return Vec::new();
     };
     let files = here.ancestors().map(|above| above.join(config::FILE_NAME));
@@ -62,11 +53,32 @@ pub(crate) fn project_files() -> Vec<PathBuf> {
 /// The project files that [`project_files`] leaves out: other users could lead the client to a
 /// daemon of theirs.
 pub(crate) fn ignored_projects() -> Vec<ForeignFile> {
-    let Ok(here) = env::current_dir() else {
+    let Ok(here) = config::working_directory() else {
         return Vec::new();
     };
     let files = here.ancestors().map(|above| above.join(config::FILE_NAME));
     files.filter_map(|file| ForeignFile::of(&file)).collect()
+}
+
+/// Whether a project file is in the current directory.
+pub(crate) fn is_here(project: &Path) -> bool {
+    config::working_directory().is_ok_and(|here| project.parent() == Some(&here))
+}
+
+/// The path of a project file relative to the current directory: `./taskmaster.yaml`, or
+/// `../taskmaster.yaml` for one above.
+pub(crate) fn relative(project: &Path) -> PathBuf {
+    let Ok(here) = config::working_directory() else {
+        return project.to_path_buf();
+    };
+    let above = here
+        .ancestors()
+        .position(|above| project.parent() == Some(above));
+    match (above, project.file_name()) {
+        (Some(0), Some(name)) => Path::new(".").join(name),
+        (Some(steps), Some(name)) => PathBuf::from("../".repeat(steps)).join(name),
+        _ => project.to_path_buf(),
+    }
 }
 
 /// The directory in which this user's daemons listen by default.

@@ -6,6 +6,7 @@ use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::paths;
 use crate::client::daemon::trust::{ForeignFile, Trust};
 use crate::client::error::ClientError;
+use crate::config;
 use crate::sys::lock::Holder;
 use crate::wire::HelloReply;
 use std::env;
@@ -27,8 +28,6 @@ pub(crate) struct RunningDaemon {
 pub(crate) enum Impact {
     ReadOnly,
     Modifies,
-    /// Ends the daemon; with the name of the verb.
-    ShutsDown(&'static str),
 }
 
 /// The daemon that was selected.
@@ -70,20 +69,53 @@ pub(crate) fn connect(global: &Global, impact: Impact) -> Result<Selected, Clien
         true => None,
         false => paths::ignored_projects().first().map(ForeignFile::text),
     };
+    let mut missing = None;
     for selector in selectors(global) {
-        match selector.select(impact, &trust) {
-            Err(ClientError::NotRunning(_)) if matches!(selector, Selector::Project(_)) => {}
-            Err(ClientError::NoDaemon(text)) => return Err(no_daemon_but(text, ignored)),
-            Ok(mut selected) => {
-                let texts = [ignored, selected.warning].into_iter().flatten();
+        let selected = selector.select(impact, &trust);
+        match (selected, selector) {
+            (Err(ClientError::NotRunning(_)), Selector::Project(config)) => {
+                if impact == Impact::Modifies {
+                    return Err(no_daemon_but(not_running(&config), ignored));
+                }
+                missing.get_or_insert(config);
+            }
+            (Err(ClientError::NoDaemon(text)), _) => {
+                let text = missing.map_or(text, |config| not_running(&config));
+                return Err(no_daemon_but(text, ignored));
+            }
+            (Ok(mut selected), _) => {
+                let instead = missing.map(|config| {
+                    let other = selected.connection.hello().map(|hello| hello.config);
+                    instead(&config, &other.unwrap_or_default())
+                });
+                let texts = [ignored, instead, selected.warning].into_iter().flatten();
                 let texts: Vec<String> = texts.collect();
                 selected.warning = (!texts.is_empty()).then(|| texts.join("\n"));
                 return Ok(selected);
             }
-            error => return error,
+            (error, _) => return error,
         }
     }
     Err(no_daemon_but(no_daemon(), ignored))
+}
+
+/// The text for a project without a daemon.
+fn not_running(project: &Path) -> String {
+    let shown = paths::relative(project);
+    let shown = shown.display();
+    match paths::is_here(project) {
+        true => format!("no daemon runs for {shown}; start it: tm up"),
+        false => format!("no daemon runs for {shown}; start it: tm up -c {shown}"),
+    }
+}
+
+/// The text about another project's daemon that a verb looks at.
+fn instead(project: &Path, other: &str) -> String {
+    let shown = paths::relative(project);
+    format!(
+        "no daemon runs for {}; using the daemon of '{other}'",
+        shown.display()
+    )
 }
 
 fn no_daemon_but(text: String, ignored: Option<String>) -> ClientError {
@@ -127,8 +159,7 @@ impl Selector {
             }
             Selector::Only => {
                 let only = only_running(trust)?;
-                let warning = check_unrelated(impact, &only.hello.config)?;
-                (DaemonConnection::open(&only.socket, trust)?, warning)
+                (DaemonConnection::open(&only.socket, trust)?, None)
             }
         };
         Ok(Selected {
@@ -214,49 +245,37 @@ fn check_variable(
     connection: &mut DaemonConnection,
     config: &Path,
 ) -> Result<Option<String>, ClientError> {
-    let canonical = paths::canonical(config)?;
+    let given = paths::as_given(config)?;
     let other = connection.hello()?.config;
-    if Path::new(&other) == canonical {
+    if config::is_same_file(Path::new(&other), &given) {
         return Ok(None);
     }
     let text = format!(
         "TM_SOCKET points to the daemon of '{other}', but -c names '{}'; unset TM_SOCKET to use -c",
-        canonical.display()
+        given.display()
     );
     match impact {
         Impact::ReadOnly => Ok(Some(text)),
-        Impact::Modifies | Impact::ShutsDown(_) => Err(ClientError::Failed(text)),
+        Impact::Modifies => Err(ClientError::Failed(text)),
     }
 }
 
-/// Checks a daemon that was not named but found as the only one. In the directory of another
-/// project the caller gets a warning, and the daemon is not shut down.
+/// Checks the daemon of a control shell, which no line names. In another project, verbs that only
+/// look get a warning.
+///
+/// # Errors
+/// In another project, for verbs that change something.
 pub(crate) fn check_unrelated(impact: Impact, config: &str) -> Result<Option<String>, ClientError> {
-    let Some(project) = unrelated_project(config) else {
-        return Ok(None);
-    };
-    let project = project.display();
-    match impact {
-        Impact::ShutsDown(verb) => Err(ClientError::NoDaemon(format!(
-            "no daemon runs for '{project}'; to act on the daemon of '{config}' instead, run: \
-             tm -c {config} {verb}"
+    let nearest = paths::project_files().into_iter().next();
+    let is_other = |project: &PathBuf| !config::is_same_file(project, Path::new(config));
+    match (nearest.filter(is_other), impact) {
+        (None, _) => Ok(None),
+        (Some(project), Impact::Modifies) => Err(ClientError::NoDaemon(format!(
+            "this shell uses the daemon of '{config}', but this folder belongs to {}; to act on \
+             that daemon, name it: -c {config}",
+            paths::relative(&project).display()
         ))),
-        Impact::ReadOnly | Impact::Modifies => Ok(Some(format!(
-            "no daemon runs for '{project}'; using the daemon of '{config}'"
-        ))),
-    }
-}
-
-/// The nearest project file, if this directory belongs to a project but not to that of `config`.
-fn unrelated_project(config: &str) -> Option<PathBuf> {
-    let files = paths::project_files();
-    let is_config = |file: &PathBuf| {
-        let canonical = file.canonicalize();
-        canonical.is_ok_and(|canonical| canonical == Path::new(config))
-    };
-    match files.iter().any(is_config) {
-        true => None,
-        false => files.into_iter().next(),
+        (Some(project), Impact::ReadOnly) => Ok(Some(instead(&project, config))),
     }
 }
 

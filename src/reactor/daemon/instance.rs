@@ -1,11 +1,11 @@
 //! The identity of the daemon: the locks that make it the only one, its socket, and the link at
 //! the default path of its config.
 //!
-//! The default path is `RUNTIME/NAME-HASH.sock`. A daemon whose config names another socket still
-//! holds the lock there and leaves a link, so that the config leads to it even after
-//! `daemon.socket` has changed. With `--socket` nothing is registered.
+//! The default path is `RUNTIME/NAME-HASH.sock`. A daemon with another socket (`daemon.socket`,
+//! `--socket`) still holds the lock there and leaves a link, so that its config leads to it. The
+//! lock notes the config: another path may lead to the same file.
 
-use crate::config::{Config, DaemonSettings};
+use crate::config::{self, Config, DaemonSettings};
 use crate::reactor::daemon::options::DaemonOptions;
 use crate::reactor::poller::{EventSource, Poller};
 use crate::sys;
@@ -116,10 +116,7 @@ impl InstanceLock {
     ///
     /// # Errors
     /// When another daemon holds it.
-    pub(crate) fn note_as_root(options: &DaemonOptions, config: &Config) -> Result<(), String> {
-        if options.socket.is_some() {
-            return Ok(());
-        }
+    pub(crate) fn note_as_root(config: &Config) -> Result<(), String> {
         let default = default_path(config, false);
         match lock_if_possible(&default, config)?.map(LockFile::into_record) {
             Some(Err(error)) => {
@@ -148,7 +145,7 @@ impl InstanceLock {
         };
         let default = default_path(config, dropped_root);
         match (&options.socket, &config.daemon.socket) {
-            (Some(path), _) => lock.acquire_option(path)?,
+            (Some(path), _) => lock.acquire_option(path, default, config)?,
             (None, Some(path)) => lock.acquire_configured(path, default, config)?,
             (None, None) => {
                 lock.locks.push(lock_default(&default, config)?);
@@ -159,10 +156,19 @@ impl InstanceLock {
         Ok(lock)
     }
 
-    fn acquire_option(&mut self, path: &Path) -> Result<(), String> {
+    fn acquire_option(
+        &mut self,
+        path: &Path,
+        default: PathBuf,
+        config: &Config,
+    ) -> Result<(), String> {
         self.named_by = Some("--socket");
         self.socket = std::path::absolute(path)
             .map_err(|error| format!("tmd: --socket {}", sys::path_error(path, &error)))?;
+        if is_same_path(&self.socket, &default) {
+            self.acquire_default(default, config)?;
+            return self.clear_link();
+        }
         let lock = LockFile::acquire(&sys::runtime::lock_path(&self.socket));
         let lock = lock.map_err(|error| match error {
             // The other daemon may have this config or another one.
@@ -170,6 +176,7 @@ impl InstanceLock {
             LockError::Io(error) => self.lock_error(&error),
         })?;
         self.locks.push(lock);
+        self.acquire_default(default, config)?;
         Ok(())
     }
 
@@ -181,10 +188,7 @@ impl InstanceLock {
     ) -> Result<(), String> {
         self.named_by = Some("daemon.socket");
         self.socket = path.to_path_buf();
-        let lock = lock_if_possible(&default, config)?;
-        let registered = lock.is_some();
-        self.locks.extend(lock);
-        if registered && is_same_path(&self.socket, &default) {
+        if self.acquire_default(default, config)? {
             return self.clear_link();
         }
         let lock = LockFile::acquire(&sys::runtime::lock_path(&self.socket));
@@ -200,8 +204,19 @@ impl InstanceLock {
             LockError::Io(error) => self.lock_error(&error),
         })?;
         self.locks.push(lock);
-        self.link_path = registered.then_some(default);
         Ok(())
+    }
+
+    /// Takes the lock at the default path, where a link shall lead to the socket. Returns whether
+    /// that path is the socket itself.
+    fn acquire_default(&mut self, default: PathBuf, config: &Config) -> Result<bool, String> {
+        let Some(lock) = lock_if_possible(&default, config)? else {
+            return Ok(false);
+        };
+        self.locks.push(lock);
+        let is_socket = is_same_path(&self.socket, &default);
+        self.link_path = (!is_socket).then_some(default);
+        Ok(is_socket)
     }
 
     /// Removes the link of a killed daemon, which would be in the way of the socket.
@@ -266,10 +281,35 @@ fn default_path(config: &Config, dropped_root: bool) -> PathBuf {
 fn lock_default(default: &Path, config: &Config) -> Result<LockFile, String> {
     prepare_folder(default)?;
     let path = sys::runtime::lock_path(default);
-    LockFile::acquire(&path).map_err(|error| match error {
+    let lock = LockFile::acquire(&path);
+    let lock = lock.and_then(|lock| exclude_same_config(lock, &path, config));
+    lock.map_err(|error| match error {
         LockError::Held { .. } => already_running(config, &error),
         LockError::Io(error) => format!("tmd: {}", sys::path_error(&path, &error)),
     })
+}
+
+/// Notes the config in its lock. Fails if a daemon runs whose config is the same file by another
+/// path.
+fn exclude_same_config(lock: LockFile, own: &Path, config: &Config) -> Result<LockFile, LockError> {
+    lock.note_config(&config.path);
+    let folder = own.parent().unwrap_or(Path::new("/"));
+    let entries = std::fs::read_dir(folder)?.flatten();
+    let locks = entries.map(|entry| entry.path()).filter(|path| {
+        let is_lock = path.extension().is_some_and(|suffix| suffix == "lock");
+        is_lock && path != own
+    });
+    for other in locks {
+        let noted = LockFile::noted_config(&other);
+        if noted.is_some_and(|noted| config::is_same_file(&noted, &config.path))
+            && let Ok(Some(holder)) = LockFile::holder(&other)
+        {
+            return Err(LockError::Held {
+                pid: Some(holder.pid),
+            });
+        }
+    }
+    Ok(lock)
 }
 
 /// Takes the lock of a config that listens elsewhere. Such a daemon also runs on a system without
@@ -280,7 +320,8 @@ fn lock_if_possible(default: &Path, config: &Config) -> Result<Option<LockFile>,
         return Ok(None);
     }
     let path = sys::runtime::lock_path(default);
-    match LockFile::acquire(&path) {
+    let lock = LockFile::acquire(&path);
+    match lock.and_then(|lock| exclude_same_config(lock, &path, config)) {
         Ok(lock) => Ok(Some(lock)),
         Err(error @ LockError::Held { .. }) => Err(already_running(config, &error)),
         Err(LockError::Io(error)) => {

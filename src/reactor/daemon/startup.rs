@@ -73,7 +73,7 @@ fn start(options: &DaemonOptions) -> Result<i32, String> {
 
 fn load(options: &DaemonOptions) -> Result<Config, String> {
     let environment = Environment::current(sys::privileges::open_as);
-    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let here = config::working_directory().unwrap_or_else(|_| PathBuf::from("/"));
     let found = config::find(options.config.as_deref(), &here, &environment);
     let path = found.map_err(|error| {
         let texts = error.diagnostics.iter().map(|one| format!("tmd: {one}"));
@@ -133,7 +133,7 @@ fn prepare(options: &DaemonOptions, config: Config, background: bool) -> Result<
         sys::privileges::leave_session_keyring();
     }
     if drops_to(&config).is_some() {
-        InstanceLock::note_as_root(options, &config)?;
+        InstanceLock::note_as_root(&config)?;
         sys::daemonize::detach_stdin().map_err(failed("standard input"))?;
     }
     let (config, dropped_root) = drop_privileges(config)?;
