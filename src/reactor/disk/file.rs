@@ -1,23 +1,28 @@
 //! One log file: opened as its owner, appended to, rotated between lines.
 
 use crate::reactor::disk::access::{FileAccess, Owner, run_as};
+use crate::reactor::disk::compression::Compressor;
+use crate::reactor::disk::rotation::shift_names;
 use crate::supervisor::FileSink;
-use flate2::{Compression, write::GzEncoder};
 use memchr::{memchr, memrchr};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The delay after a failed rotation. A rotation that waits for a compression is not delayed
-/// beyond its end.
+/// The delay after a failed rotation.
 const ROTATION_RETRY: Duration = Duration::from_secs(5);
 
 /// A reopen waits for the end of a line, for at most this many bytes.
 const REOPEN_BYTES: u64 = 64 * 1024;
+
+/// The length of a line that may be split, unless a batch says it.
+const LINE_MAX_DEFAULT: u64 = 256 * 1024;
+
+/// How often an append checks that the open file still has its name.
+const NAME_CHECK: Duration = Duration::from_secs(1);
 
 /// A failure of the disk thread. The text names the file and, where known, the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +50,19 @@ pub(crate) struct LogFile {
     access: Arc<dyn FileAccess>,
     file: Option<File>,
     size: u64,
-    at_line_start: bool,
+    /// Bytes since the last newline.
+    line_len: u64,
+    /// A line longer than this may be split between two files.
+    line_max: u64,
     /// Bytes written since a reopen was requested.
     reopen: Option<u64>,
-    compressing: Option<JoinHandle<()>>,
-    rotate_after: Option<Instant>,
+    compressor: Compressor,
+    /// The last rotation failed; when to try again, and why.
+    rotate_after: Option<(Instant, DiskError)>,
+    /// The failure is not reported yet.
     rotation_error: Option<DiskError>,
+    /// When the name is checked next.
+    name_check: Option<Instant>,
 }
 
 impl LogFile {
@@ -60,18 +72,21 @@ impl LogFile {
         owner: Option<Owner>,
         access: Arc<dyn FileAccess>,
     ) -> LogFile {
+        let path = PathBuf::from(&sink.path);
         LogFile {
-            path: PathBuf::from(&sink.path),
+            compressor: Compressor::new(&path, owner.clone(), Arc::clone(&access)),
+            path,
             sink,
             owner,
             access,
             file: None,
             size: 0,
-            at_line_start: true,
+            line_len: 0,
+            line_max: LINE_MAX_DEFAULT,
             reopen: None,
-            compressing: None,
             rotate_after: None,
             rotation_error: None,
+            name_check: None,
         }
     }
 
@@ -79,6 +94,11 @@ impl LogFile {
     pub(crate) fn configure(&mut self, sink: FileSink) {
         self.sink = sink;
         self.rotate_after = None;
+    }
+
+    /// Sets how long a line has to be until it may be split between two files.
+    pub(crate) fn set_line_max(&mut self, line_max: u64) {
+        self.line_max = line_max;
     }
 
     /// Requests that the file is reopened by its path at the end of the current line.
@@ -95,7 +115,7 @@ impl LogFile {
     pub(crate) fn open(&mut self) -> Result<(), DiskError> {
         let due = self
             .reopen
-            .is_some_and(|n| self.at_line_start || n >= REOPEN_BYTES);
+            .is_some_and(|n| self.line_len == 0 || n >= REOPEN_BYTES);
         if due {
             self.file = None;
             self.reopen = None;
@@ -107,8 +127,9 @@ impl LogFile {
         let opened = self.as_owner(|| open_log(path));
         let file = opened.map_err(|error| explain_open(path, &error))?;
         self.size = file.metadata().map_or(0, |metadata| metadata.len());
-        self.at_line_start = true;
+        self.line_len = 0;
         self.file = Some(file);
+        self.name_check = Some(Instant::now() + NAME_CHECK);
         Ok(())
     }
 
@@ -116,14 +137,30 @@ impl LogFile {
     /// there is an error.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> (usize, Result<(), DiskError>) {
         let mut done = 0;
+        let now = Instant::now();
+        let mut checked = self.name_check.is_some_and(|at| at <= now);
+        if checked {
+            self.check_name(now);
+        }
         while done < bytes.len() {
             if let Err(error) = self.open() {
                 return (done, Err(error));
             }
             let rest = &bytes[done..];
-            let n = self.fitting(rest);
+            let n = self.fitting(rest, now);
+            if n == 0 && !checked {
+                // Another program may have truncated or replaced the file: then it is not full.
+                self.check_name(now);
+                checked = true;
+                continue;
+            }
+            if n == 0
+                && let Some(error) = self.held_back(now)
+            {
+                return (done, Err(error.clone()));
+            }
             if n == 0 {
-                self.rotate();
+                self.rotate(now);
                 continue;
             }
             match self.write(&rest[..n]) {
@@ -138,14 +175,33 @@ impl LogFile {
 
     /// Leaves a running compression to finish by itself.
     pub(crate) fn detach(&mut self) {
-        self.compressing = None;
+        self.compressor.detach();
     }
 
-    /// Waits for a running compression.
+    /// Waits for the running compressions.
     pub(crate) fn settle(&mut self) {
-        if let Some(thread) = self.compressing.take() {
-            // After a panic the uncompressed file is still there.
-            let _ = thread.join();
+        self.compressor.settle();
+    }
+
+    /// Requests a reopen if the open file has lost its name: it was removed, moved or replaced.
+    /// Else notes its size, which another program may have changed.
+    fn check_name(&mut self, now: Instant) {
+        self.name_check = Some(now + NAME_CHECK);
+        let Some(open) = self.file.as_ref().and_then(|file| file.metadata().ok()) else {
+            return;
+        };
+        let path = &self.path;
+        let lost = match self.as_owner(|| path.symlink_metadata()) {
+            Ok(named) => (named.dev(), named.ino()) != (open.dev(), open.ino()),
+            Err(error) => matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ),
+        };
+        if lost {
+            self.reopen.get_or_insert(0);
+        } else {
+            self.size = open.len();
         }
     }
 
@@ -155,9 +211,10 @@ impl LogFile {
         };
         let n = self.access.write(file, bytes)?;
         self.size += n as u64;
-        if let Some(last) = bytes[..n].last() {
-            self.at_line_start = *last == b'\n';
-        }
+        self.line_len = match memrchr(b'\n', &bytes[..n]) {
+            Some(newline) => (n - newline - 1) as u64,
+            None => self.line_len + n as u64,
+        };
         if let Some(since) = &mut self.reopen {
             *since += n as u64;
         }
@@ -169,27 +226,40 @@ impl LogFile {
     }
 
     /// Returns how many of `bytes` belong in the current file; 0 if it has to be rotated first.
-    fn fitting(&self, bytes: &[u8]) -> usize {
-        let held_back = self
-            .rotate_after
-            .is_some_and(|after| Instant::now() < after);
+    fn fitting(&self, bytes: &[u8], now: Instant) -> usize {
         let max_size = self.sink.max_size;
-        if max_size == 0 || held_back || self.compresses() {
+        if max_size == 0 {
             return self.until_reopen(bytes);
         }
-        let room = max_size.saturating_sub(self.size);
+        let limit = match self.held_back(now) {
+            None => max_size,
+            // All files of the log together take no more than this.
+            Some(_) => max_size.saturating_mul(u64::from(self.sink.keep) + 2),
+        };
+        let room = limit.saturating_sub(self.size);
         if bytes.len() as u64 <= room {
             return self.until_reopen(bytes);
         }
         // `room` is less than the slice's length, so it fits a usize.
-        if let Some(newline) = memrchr(b'\n', &bytes[..room as usize]) {
+        let room = room as usize;
+        if let Some(newline) = memrchr(b'\n', &bytes[..room]) {
             return self.until_reopen(&bytes[..=newline]);
         }
-        if self.at_line_start && self.size > 0 {
+        if self.line_len == 0 && self.size > 0 {
             return 0;
         }
-        // A line that has begun, or is longer than the maximum size, is finished here.
-        memchr(b'\n', bytes).map_or(bytes.len(), |newline| newline + 1)
+        // A line that has begun, or is longer than the maximum size, is finished here, unless it
+        // is longer than a line may be.
+        let line = memchr(b'\n', bytes).map_or(bytes.len(), |newline| newline + 1);
+        let rest = self.line_max.saturating_sub(self.line_len);
+        let rest = usize::try_from(rest).unwrap_or(usize::MAX);
+        rest.max(room).min(line)
+    }
+
+    /// Why no rotation is tried now: the last one failed a short time ago.
+    fn held_back(&self, now: Instant) -> Option<&DiskError> {
+        let (after, error) = self.rotate_after.as_ref()?;
+        (now < *after).then_some(error)
     }
 
     /// Returns how many of `bytes` to write at once: up to the first newline if a reopen is due.
@@ -200,58 +270,37 @@ impl LogFile {
         }
     }
 
-    /// Whether FILE.1 is being compressed, so that its name is in use.
-    fn compresses(&self) -> bool {
-        let thread = self.compressing.as_ref();
-        thread.is_some_and(|thread| !thread.is_finished())
-    }
-
-    fn rotate(&mut self) {
-        match self.shift() {
-            Ok(()) => self.rotate_after = None,
-            Err(error) => {
-                self.rotate_after = Some(Instant::now() + ROTATION_RETRY);
-                let what = format!("rotate {}", self.path.display());
-                self.rotation_error = Some(DiskError::new(&what, &error));
-            }
+    fn rotate(&mut self, now: Instant) {
+        self.rotate_after = None;
+        if let Err(error) = self.shift() {
+            let error = DiskError::new(&format!("rotate {}", self.path.display()), &error);
+            self.rotate_after = Some((now + ROTATION_RETRY, error.clone()));
+            self.rotation_error = Some(error);
         }
     }
 
     /// FILE.1 becomes FILE.2 and so on, FILE becomes FILE.1.
     fn shift(&mut self) -> io::Result<()> {
-        self.settle();
         let keep = self.sink.keep;
         if keep == 0 {
             if let Some(file) = &self.file {
                 file.set_len(0)?;
             }
             self.size = 0;
+            self.line_len = 0;
             return Ok(());
         }
         let path = &self.path;
-        self.as_owner(|| shift_names(path, keep))?;
+        self.compressor
+            .rename_files(|| self.as_owner(|| shift_names(path, keep)))?;
         let rotated = self.file.take();
         self.reopen = None;
         if self.sink.compress
             && let Some(rotated) = rotated
         {
-            self.compress(rotated);
+            self.compressor.add(&rotated, keep);
         }
         Ok(())
-    }
-
-    /// Compresses FILE.1 on its own thread, so that no other log waits. Leaves it alone unless it
-    /// is the file that was rotated.
-    fn compress(&mut self, rotated: File) {
-        let access = Arc::clone(&self.access);
-        let owner = self.owner.clone();
-        let path = numbered(&self.path, 1, "");
-        let work = move || {
-            // On failure the uncompressed file stays, so nothing is lost.
-            let _ = run_as(&*access, owner.as_ref(), || gzip(&path, &rotated));
-        };
-        let thread = thread::Builder::new().name("tmd-gzip".to_string());
-        self.compressing = thread.spawn(work).ok();
     }
 
     fn as_owner<T>(&self, action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -303,95 +352,6 @@ fn explain_open(path: &Path, error: &io::Error) -> DiskError {
     DiskError {
         text,
         errno: error.raw_os_error().unwrap_or(0),
-    }
-}
-
-fn numbered(path: &Path, number: u32, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}{suffix}"));
-    PathBuf::from(name)
-}
-
-/// Renames FILE.N to FILE.N+1, up to the first free number. Removes files beyond `keep`.
-fn shift_names(path: &Path, keep: u32) -> io::Result<()> {
-    let names = |number| [numbered(path, number, ""), numbered(path, number, ".gz")];
-    let taken = |number| {
-        names(number)
-            .iter()
-            .any(|name| name.symlink_metadata().is_ok())
-    };
-    let mut free = 1;
-    while taken(free) {
-        if free >= keep {
-            for name in names(free) {
-                remove(&name)?;
-            }
-        }
-        free += 1;
-    }
-    for number in (1..free.min(keep)).rev() {
-        for (from, to) in names(number).iter().zip(&names(number + 1)) {
-            rename(from, to)?;
-        }
-    }
-    fs::rename(path, numbered(path, 1, ""))
-}
-
-/// Removes a file. Returns whether it existed.
-fn remove(path: &Path) -> io::Result<bool> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
-}
-
-fn gzip(path: &Path, rotated: &File) -> io::Result<()> {
-    let finished = PathBuf::from(format!("{}.gz", path.display()));
-    let partial = PathBuf::from(format!("{}.gz.tmp", path.display()));
-    let mut source = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
-    // Its directory may belong to a user who has put something else there: a FIFO, or a file
-    // that never ends.
-    let (found, expected) = (source.metadata()?, rotated.metadata()?);
-    if !found.is_file() || (found.dev(), found.ino()) != (expected.dev(), expected.ino()) {
-        return Ok(());
-    }
-    remove(&partial)?;
-    let target = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o640)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(&partial)?;
-    let mut encoder = GzEncoder::new(target, Compression::default());
-    let copied = io::copy(&mut source, &mut encoder).and_then(|_| encoder.finish());
-    if let Err(error) = copied {
-        remove(&partial)?;
-        return Err(error);
-    }
-    // Another log of this path may have rotated meanwhile and put its own file there.
-    if !is_still(path, &source) {
-        remove(&partial)?;
-        return Ok(());
-    }
-    fs::rename(&partial, &finished)?;
-    fs::remove_file(path)
-}
-
-fn is_still(path: &Path, file: &File) -> bool {
-    match (path.symlink_metadata(), file.metadata()) {
-        (Ok(named), Ok(open)) => (named.dev(), named.ino()) == (open.dev(), open.ino()),
-        _ => false,
     }
 }
 

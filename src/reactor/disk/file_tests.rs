@@ -1,9 +1,12 @@
 use super::*;
 use crate::reactor::disk::access::OwnAccess;
+use crate::reactor::disk::rotation::numbered;
 use crate::supervisor::Stall;
+use std::fs;
 use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use tempfile::TempDir;
 
 fn sink(path: &Path, max_size: u64, keep: u32) -> FileSink {
@@ -135,11 +138,9 @@ impl FileAccess for Slow {
     }
 }
 
-#[test]
-fn a_rotation_waits_for_the_running_compression() {
-    let dir = TempDir::new().expect("a directory");
-    let path = dir.path().join("a.log");
-    let mut settings = sink(&path, 8, 2);
+/// A log of three files of 8 bytes, whose compression hangs while the lock is held.
+fn slowly_compressed(path: &Path) -> (LogFile, Arc<Slow>) {
+    let mut settings = sink(path, 8, 2);
     settings.compress = true;
     let owner = Owner {
         uid: 0,
@@ -147,38 +148,73 @@ fn a_rotation_waits_for_the_running_compression() {
         groups: Vec::new(),
     };
     let access = Arc::new(Slow::default());
-    let mut log = LogFile::new(settings, Some(owner), access.clone());
+    let log = LogFile::new(settings, Some(owner), access.clone());
+    (log, access)
+}
+
+fn names(dir: &TempDir) -> Vec<String> {
+    let entries = fs::read_dir(dir.path()).expect("a directory").flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn rotation_continues_while_a_compression_hangs() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let (mut log, access) = slowly_compressed(&path);
     let held_up = access.0.lock().expect("the first");
-    append(&mut log, "111111\n222222\n333333\n");
-    append(&mut log, "444444\n");
-    assert_eq!(
-        text(&path),
-        "222222\n333333\n444444\n",
-        "it grows until then"
-    );
-    drop(held_up);
-    for line in ["555555\n", "666666\n"] {
-        log.settle();
-        append(&mut log, line);
+    for n in 0..50 {
+        append(&mut log, &format!("line {n:02}\n"));
     }
+    assert_eq!(names(&dir), ["a.log", "a.log.1", "a.log.2"]);
+    assert_eq!(text(&numbered(&path, 2, "")), "line 47\n");
+    drop(held_up);
     log.settle();
-    assert_eq!(text(&path), "666666\n");
-    assert_eq!(unzipped(&path, 1), "555555\n");
-    assert_eq!(unzipped(&path, 2), "222222\n333333\n444444\n");
-    assert!(!numbered(&path, 3, ".gz").exists(), "two are kept");
+    assert_eq!(names(&dir), ["a.log", "a.log.1.gz", "a.log.2.gz"]);
+    assert_eq!(unzipped(&path, 1), "line 48\n");
+    assert_eq!(unzipped(&path, 2), "line 47\n");
+    append(&mut log, "line 50\n");
+    log.settle();
+    assert_eq!(unzipped(&path, 2), "line 48\n");
 }
 
 #[test]
 fn compression_spares_a_file_that_took_the_name() {
     let dir = TempDir::new().expect("a directory");
-    let path = dir.path().join("a.log.1");
-    fs::write(&path, "old").expect("written");
-    let old = File::open(&path).expect("there");
-    assert!(is_still(&path, &old));
-    fs::rename(&path, dir.path().join("a.log.2")).expect("moved");
-    assert!(!is_still(&path, &old));
-    fs::write(&path, "new").expect("written");
-    assert!(!is_still(&path, &old));
+    let path = dir.path().join("a.log");
+    let (mut log, access) = slowly_compressed(&path);
+    let held_up = access.0.lock().expect("the first");
+    append(&mut log, "111111\n222222\n");
+    fs::rename(numbered(&path, 1, ""), dir.path().join("moved")).expect("moved");
+    fs::write(numbered(&path, 1, ""), "other").expect("written");
+    drop(held_up);
+    log.settle();
+    assert_eq!(names(&dir), ["a.log", "a.log.1", "moved"]);
+    assert_eq!(text(&numbered(&path, 1, "")), "other");
+}
+
+#[test]
+fn a_line_without_end_is_split_only_when_it_is_longer_than_allowed() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let mut log = log(sink(&path, 50, 100));
+    log.set_line_max(80);
+    append(&mut log, &"a".repeat(79));
+    append(&mut log, "\n");
+    let endless = "50%\r".repeat(100);
+    for piece in endless.as_bytes().chunks(7) {
+        append(&mut log, &String::from_utf8_lossy(piece));
+    }
+    assert_eq!(text(&numbered(&path, 5, "")), "a".repeat(79) + "\n");
+    let mut parts: Vec<String> = (1..5).map(|n| text(&numbered(&path, n, ""))).collect();
+    parts.reverse();
+    parts.push(text(&path));
+    assert!(parts.iter().all(|part| part.len() <= 80), "{parts:?}");
+    assert_eq!(parts.concat(), endless);
 }
 
 #[test]
@@ -216,7 +252,7 @@ fn other_than_regular_files_are_refused_with_a_remedy() {
 }
 
 #[test]
-fn a_failed_rotation_keeps_writing_and_is_reported_once() {
+fn a_failed_rotation_keeps_writing_within_bounds_and_is_reported_once() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("a.log");
     fs::create_dir_all(numbered(&path, 1, "").join("in the way")).expect("a directory");
@@ -226,6 +262,13 @@ fn a_failed_rotation_keeps_writing_and_is_reported_once() {
     let error = log.take_rotation_error().expect("reported");
     assert!(error.text.starts_with("rotate "), "{}", error.text);
     assert_eq!(log.take_rotation_error(), None);
+    append(&mut log, "44\n");
+    let (n, result) = log.append(b"555\n");
+    assert_eq!((n, result), (0, Err(error)), "it has the space of three");
+    fs::remove_dir_all(numbered(&path, 1, "")).expect("removed");
+    log.configure(sink(&path, 8, 1));
+    append(&mut log, "555\n");
+    assert_eq!(text(&path), "555\n");
 }
 
 /// A disk with this many bytes left.

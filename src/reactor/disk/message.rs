@@ -28,6 +28,8 @@ pub(crate) struct Batch {
     pub lost_before: u64,
     /// These are the last bytes of the stream.
     pub end_of_stream: bool,
+    /// A line longer than this may be split between two files; 0 is no change.
+    pub line_max: u64,
     /// The previous batch of the feed is not answered yet: if that one is refused, so is this.
     pub follows: bool,
 }

@@ -11,9 +11,11 @@
 //! before anything else of that log. So no line is split, doubled or out of order.
 
 pub(super) mod access;
+mod compression;
 pub(super) mod file;
 pub(super) mod format;
 pub(super) mod message;
+mod rotation;
 mod worker;
 mod writer;
 

@@ -92,6 +92,11 @@ impl LogWriter {
             return (AppendResult::Refused(error), batch);
         }
         self.format_batch(&mut batch);
+        if let Some(file) = self.file()
+            && batch.line_max > 0
+        {
+            file.set_line_max(batch.line_max);
+        }
         let result = match self.drain() {
             Ok(()) => AppendResult::Written,
             Err(error) => AppendResult::Held(error),

@@ -296,6 +296,7 @@ impl LogFeed {
             time_ns: span.time_ns.unwrap_or(unix_ns),
             lost_before: std::mem::take(&mut self.lost),
             end_of_stream: ends,
+            line_max: output.capacity() as u64,
             follows: false,
         })
     }
