@@ -68,6 +68,22 @@ fn a_file_name_is_used_once() {
 }
 
 #[test]
+fn the_map_names_every_file() {
+    let page = |text: &str| Source::new("ARCHITECTURE.md", text);
+    let file = |path: &str| Source::new(path, "");
+    let small = [
+        page("a yarn\n"),
+        file("src/b/a.rs"),
+        file("src/b/yar.rs"),
+        file("src/b/mod.rs"),
+        file("src/b/a_tests.rs"),
+        file("tests/c.rs"),
+    ];
+    assert_eq!(files_missing_on_the_map(&small), ["src/b/yar.rs"]);
+    assert_eq!(files_missing_on_the_map(&tree()), [""; 0]);
+}
+
+#[test]
 fn a_type_name_is_used_once() {
     let found = shared_type_names(&[
         Source::new(
@@ -247,6 +263,27 @@ fn reached(graph: &Graph, from: &str) -> BTreeSet<String> {
         }
     }
     found
+}
+
+/// The files of `src` that ARCHITECTURE.md does not name. `mod.rs` and tests need no name there.
+fn files_missing_on_the_map(sources: &[Source]) -> Vec<String> {
+    let page = sources.iter().find(|s| s.path == "ARCHITECTURE.md");
+    let named: BTreeSet<&str> = page.map_or_else(BTreeSet::new, |page| {
+        let is_part = |character: char| character.is_alphanumeric() || character == '_';
+        page.text.split(|c: char| !is_part(c)).collect()
+    });
+    let files = sources.iter().filter(|source| {
+        let name = source.path.rsplit('/').next().unwrap_or_default();
+        let name = name.trim_end_matches(".rs");
+        let is_test =
+            name == "testing" || name.ends_with("tests") || source.path.contains("/tests/");
+        source.path.starts_with("src/")
+            && source.path.ends_with(".rs")
+            && !is_test
+            && !["mod", "lib"].contains(&name)
+            && !named.contains(name)
+    });
+    files.map(|source| source.path.clone()).collect()
 }
 
 fn shared_file_names(sources: &[Source]) -> Vec<String> {
