@@ -135,6 +135,9 @@ fn many_are_followed_at_once_each_line_whole_and_in_order() {
         "programs:\n  w:\n    cmd: [sh, -c, 'read go; seq -f \"line %g\" {LINES}; exec cat']\n    \
          numprocs: {PROCESSES}\n    stdin: pipe\n    starttime: 0\n"
     ));
+    for index in 0..PROCESSES {
+        daemon.wait_state(&format!("w:{index}"), "RUNNING");
+    }
     let arguments = ["env", "NO_COLOR=1", "tm", "logs", "-f", "w"];
     let mut terminal = daemon.terminal(&arguments, 24, 80);
     let send = |index: usize, text: &str| {
@@ -190,6 +193,7 @@ fn end(mut child: Child) {
 fn in_a_file_lines_of_several_are_whole() {
     let daemon =
         Daemon::start("programs:\n  p: {cmd: cat, stdin: pipe, starttime: 0, numprocs: 2}\n");
+    daemon.wait_state("p:0", "RUNNING");
     daemon.wait_state("p:1", "RUNNING");
     let file = File::create(daemon.path("shown")).expect("a file");
     let client = follow(&daemon, &["logs", "-f"], file.into());
