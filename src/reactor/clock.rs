@@ -70,6 +70,8 @@ pub(crate) enum Timer {
     Reap,
     /// Stragglers of a process are looked for again.
     Survey(ProcessId),
+    /// The layout of a process's leader is read again.
+    Layout(ProcessId),
     /// A process's terminal may be resized again.
     ResizeAllowed(ProcessId),
     /// Lines that the audit has left out are counted in the log.

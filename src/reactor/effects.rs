@@ -9,8 +9,10 @@ use crate::reactor::control::pending::PendingAnswer;
 use crate::reactor::control::permissions::Account;
 use crate::reactor::output::log_files::{LogEvent, OpenState};
 use crate::reactor::process::failure::failure;
+use crate::reactor::process::lineage::note_layout;
 use crate::reactor::process::pidfile::write_pidfile;
 use crate::reactor::process::process_io::{Announcement, Leader};
+use crate::reactor::process::process_table::KernelTable;
 use crate::reactor::process::start;
 use crate::reactor::process::starts::{StartAnswer, cancelled};
 use crate::reactor::process::stragglers::signal_failed;
@@ -26,6 +28,13 @@ const ANNOUNCE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a start waits for the disk thread to open its log files.
 const LOG_OPEN_MAX: Duration = Duration::from_secs(1);
+
+/// When a new leader's layout is read again: `sh -c 'exec server'` execs a second time.
+const LAYOUT_READS: [Duration; 3] = [
+    Duration::from_millis(4),
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+];
 
 impl Reactor {
     /// Carries out all decisions in order, and starts within the turn's budget.
@@ -151,8 +160,26 @@ impl Reactor {
         }
         // The program runs from now on, not from the start of the turn: other starts took time.
         let now = self.clock.tick();
+        self.read_layouts(id);
         self.supervisor
             .handle_event(Event::Spawned { id, pid }, now);
+    }
+
+    /// Reads the layout of a new leader, and plans to read it again.
+    fn read_layouts(&mut self, id: ProcessId) {
+        let now = self.clock.now();
+        if self.read_layout(id) {
+            self.survey.add_without_layout(id, now);
+        }
+        for after in LAYOUT_READS {
+            self.timers.add(now + after, Timer::Layout(id));
+        }
+    }
+
+    /// Reads the layout of a leader. Returns whether it has none yet.
+    pub(crate) fn read_layout(&mut self, id: ProcessId) -> bool {
+        let io = self.processes.io_mut(id);
+        io.is_some_and(|io| note_layout(&KernelTable, io))
     }
 
     /// Reports a failed start.

@@ -8,10 +8,12 @@ use crate::reactor::control::connection::{ConnectionId, Mode};
 use crate::reactor::control::log_stream;
 use crate::reactor::output::log_files::DiskNews;
 use crate::reactor::process::leader_exit::take_exit;
+use crate::reactor::process::lineage::{Owners, note_layout};
 use crate::reactor::process::pidfile;
 use crate::reactor::process::process_io::Leader;
+use crate::reactor::process::process_table::KernelTable;
 use crate::reactor::process::stragglers::{KILL_AGAIN, kill_all, record_stragglers};
-use crate::reactor::process::survey::{KernelTable, Owners, REPEAT_AFTER, SurveyResult};
+use crate::reactor::process::survey::{REPEAT_AFTER, SurveyResult};
 use crate::supervisor::{Event, ProcessId};
 use crate::sys;
 use std::collections::BTreeSet;
@@ -22,6 +24,10 @@ const LARGE: usize = 128 * 1024;
 
 /// Time for the survey, twice in a turn.
 const SURVEY_TIME: Duration = Duration::from_micros(500);
+
+/// When stragglers are looked for again after the first was found. A server that has just gone to
+/// the background starts its workers.
+const SETTLED: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
 impl Reactor {
     /// The pidfd of a leader is readable: reads its last output, then reports its exit. Returns
@@ -90,8 +96,18 @@ impl Reactor {
         reaped
     }
 
+    /// Reads the layouts of leaders that had none when they were last looked at.
+    fn read_missing_layouts(&mut self) {
+        let processes = &mut self.processes;
+        self.survey.retry_layouts(self.clock.now(), |id| {
+            let io = processes.io_mut(id);
+            io.is_some_and(|io| note_layout(&KernelTable, io))
+        });
+    }
+
     /// Reports the stragglers of each process for which that is due.
     pub(crate) fn scan_stragglers(&mut self) {
+        self.read_missing_layouts();
         if !self.survey.is_due() {
             return;
         }
@@ -100,6 +116,7 @@ impl Reactor {
             return;
         };
         for id in due {
+            self.read_layout(id);
             let stats = found.stragglers_of(id);
             if !self.survey.counts(id, &found, now) {
                 // The supervisor relies on an empty result.
@@ -111,6 +128,11 @@ impl Reactor {
             };
             if io.killing && !stats.is_empty() {
                 self.timers.add(now + KILL_AGAIN, Timer::Survey(id));
+            }
+            if io.stragglers.is_empty() && !stats.is_empty() {
+                for after in SETTLED {
+                    self.timers.add(now + after, Timer::Survey(id));
+                }
             }
             for event in record_stragglers(io, stats, &mut self.poller) {
                 self.supervisor.handle_event(event, now);

@@ -188,6 +188,9 @@ impl Reactor {
                 Timer::Audit => self.clients.audit.expire(now, &mut self.timers),
                 Timer::Reap => more_signals = true,
                 Timer::Survey(id) => self.survey.add(id),
+                Timer::Layout(id) => {
+                    self.read_layout(id);
+                }
                 Timer::ResizeAllowed(id) => self.consoles().resize_allowed(id),
                 Timer::AnnounceDeadline(id) => self.flush_announcements(id),
             }

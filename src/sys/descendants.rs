@@ -22,7 +22,17 @@ pub(crate) struct Stat {
     pub state: char,
     /// Start time in clock ticks since boot; unique together with the pid.
     pub starttime: u64,
+    /// Its address space. None for a zombie, or a process that this one may not inspect.
+    pub layout: Option<Layout>,
 }
+
+/// Addresses that the kernel chose at the last exec of a process: those of its code, stack,
+/// arguments and environment.
+///
+/// A fork keeps them until it execs, whatever else it changes. Other processes have others, since
+/// the kernel chooses them at random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Layout(pub [u64; 4]);
 
 impl Stat {
     /// Whether the process has ended but is not reaped.
@@ -198,7 +208,7 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
     // The name may contain spaces and parentheses: the fields start after the last one.
     let end_of_name = text.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(text.get(end_of_name + 1..)?).ok()?;
-    let mut fields = rest.split_whitespace();
+    let mut fields = rest.split_ascii_whitespace();
     Some(Stat {
         pid,
         state: fields.next()?.chars().next()?,
@@ -207,7 +217,23 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
         sid: fields.next()?.parse().ok()?,
         // Field 22 of the line; the session was field 6.
         starttime: fields.nth(15)?.parse().ok()?,
+        layout: parse_layout(fields),
     })
+}
+
+/// The layout in the fields from the 23rd on. The kernel shows 0 or 1 in place of addresses that
+/// do not exist (yet), or that the reader may not know.
+fn parse_layout<'a>(mut fields: impl Iterator<Item = &'a str>) -> Option<Layout> {
+    let mut address = |skipped| {
+        let address = fields.nth(skipped)?.parse().ok()?;
+        (address > 1).then_some(address)
+    };
+    // Fields 26, 28, 48 and 50.
+    let code = address(3)?;
+    let stack = address(1)?;
+    let arguments = address(19)?;
+    let environment = address(1)?;
+    Some(Layout([code, stack, arguments, environment]))
 }
 
 fn read_bounded(path: String, bytes_max: u64) -> Option<Vec<u8>> {
@@ -238,11 +264,48 @@ mod tests {
             sid: 9,
             state: 'S',
             starttime: 777,
+            layout: None,
         };
         assert_eq!(stat, expected);
         for broken in ["", "42 (a", "42 (a) S 1", "42 (a) S x 8 9"] {
             assert_eq!(parse_stat(42, broken.as_bytes()), None);
         }
+    }
+
+    #[test]
+    fn a_fork_has_the_layout_of_its_parent_and_an_exec_another() {
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let first = stat(own).and_then(|stat| stat.layout);
+        assert!(first.is_some());
+        let cat = cat(|_| {});
+        let other = stat(cat.child.pid).and_then(|stat| stat.layout);
+        assert_ne!(first, other);
+        cat.end();
+        // The subshell is a fork without an exec.
+        let script = "cat /proc/$$/stat; (cat /proc/$(exec sh -c 'echo $PPID')/stat; :)";
+        let mut output = std::process::Command::new("sh");
+        let output = output.args(["-c", script]).output().expect("a shell");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let layouts: Vec<_> = text
+            .lines()
+            .map(|line| parse_stat(1, line.as_bytes()).and_then(|stat| stat.layout))
+            .collect();
+        assert_eq!(layouts.len(), 2, "{text}");
+        assert!(layouts[0].is_some(), "{text}");
+        assert_eq!(layouts[0], layouts[1], "{text}");
+    }
+
+    #[test]
+    fn addresses_that_are_hidden_are_no_layout() {
+        let line = |code: &str, stack: &str| {
+            let zeros = ["0"; 19].join(" ");
+            let head = "42 (x) S 7 8 9 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 777 1 1 2";
+            format!("{head} {code} 0 {stack} {zeros} 55 0 66 0 0\n")
+        };
+        let layout = |line: String| parse_stat(42, line.as_bytes()).and_then(|stat| stat.layout);
+        assert_eq!(layout(line("33", "44")), Some(Layout([33, 44, 55, 66])));
+        assert_eq!(layout(line("1", "0")), None);
+        assert_eq!(layout(line("33", "0")), None);
     }
 
     #[test]

@@ -245,6 +245,26 @@ fn fork_tree() {
 }
 
 #[test]
+fn daemonise() {
+    let run = start(&["daemonise"]);
+    run.until("ready\n");
+    run.type_in("go\n");
+    assert_eq!(run.exit(), ExitStatus::Code(0));
+    let text = run.until("worker ") + &run.until("\n");
+    let pids: Vec<i32> = text
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    assert_eq!(pids.len(), 2, "{text}");
+    for pid in pids {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        assert!(!String::from_utf8_lossy(&environ).contains("ANSWER"));
+        let pidfd = pidfd::open(pid).unwrap();
+        pidfd::signal(pidfd.as_fd(), libc::SIGKILL).unwrap();
+    }
+}
+
+#[test]
 fn fork_twice() {
     let run = start(&["fork_twice"]);
     assert_eq!(run.exit(), ExitStatus::Code(0));

@@ -20,6 +20,9 @@ const WHY_LINES: usize = 10;
 /// Changes of state that `why` lists.
 const WHY_CHANGES: usize = 5;
 
+/// Stragglers that `why` names.
+const WHY_STRAGGLERS: usize = 10;
+
 /// The parts that a report reads.
 pub(crate) struct Reports<'a> {
     /// The processes' states.
@@ -149,6 +152,7 @@ impl Reports<'_> {
         let policy = self.supervisor.policy(id).ok_or_else(process_gone)?;
         let why = supervisor::why(process, policy, self.clock.now());
         let mut causes = why.causes;
+        causes.extend(self.named_stragglers(id));
         causes.extend(self.log_files.trouble(id));
         causes.extend(self.latest_changes(&process.name));
         Ok(WhyReply {
@@ -163,6 +167,16 @@ impl Reports<'_> {
                 .map(|io| last_lines(io, WHY_LINES, None))
                 .unwrap_or_default(),
         })
+    }
+
+    /// The stragglers of a process, one each.
+    fn named_stragglers(&self, id: ProcessId) -> Vec<String> {
+        let io = self.processes.io(id);
+        let stragglers = io.map(|io| &io.stragglers[..]).unwrap_or_default();
+        let named = stragglers.iter().take(WHY_STRAGGLERS);
+        named
+            .map(|straggler| format!("straggler: pid {} {}", straggler.pid, straggler.command))
+            .collect()
     }
 
     /// The latest changes of a process's state, newest first.

@@ -205,6 +205,7 @@ fn build(
 ) -> Result<Reactor, String> {
     let nofile = sys::rlimit::raise_nofile().map_err(failed("RLIMIT_NOFILE"))?;
     sys::descendants::become_subreaper().map_err(failed("become subreaper"))?;
+    let bystanders = sys::descendants::descendants(&[sys::runtime::own_pid()]);
     // Signals are blocked before any other thread exists, so that no thread takes one.
     let signals = SignalFd::new(&signals::HANDLED).map_err(failed("signalfd"))?;
     let poller = poller_for(&signals, &instance).map_err(failed("epoll"))?;
@@ -231,7 +232,7 @@ fn build(
         signals,
         log_files: LogFiles::new(disk),
         processes: Processes::default(),
-        survey: Survey::default(),
+        survey: Survey::sparing(&bystanders),
         spawner: Spawner::new(inherited, nofile),
         clients: Clients::new(CLIENTS_MAX),
         pending: PendingRequests::default(),

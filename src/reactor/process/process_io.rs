@@ -9,6 +9,7 @@ use crate::reactor::process::channel::{Channel, ReadOutcome};
 use crate::reactor::process::input::InputQueue;
 use crate::supervisor::{Exit, Launch, ProcessId, SignalScope, Time, Transition};
 use crate::sys;
+use crate::sys::descendants::Layout;
 use crate::terminal::Terminal;
 use mio::Token;
 use std::collections::VecDeque;
@@ -45,6 +46,8 @@ pub(crate) struct ProcessIo {
     pub followers: Vec<(ConnectionId, usize)>,
     /// Exited leaders that may have left stragglers: their pids name groups and sessions.
     pub past_leaders: Vec<i32>,
+    /// The address-space layouts of its leaders, which their forks share.
+    pub layouts: Vec<Layout>,
     /// The stragglers that are watched.
     pub stragglers: Vec<WatchedStraggler>,
     /// SIGKILL goes to every straggler that is found.
@@ -134,6 +137,7 @@ impl ProcessIo {
             driver: None,
             followers: Vec::new(),
             past_leaders: Vec::new(),
+            layouts: Vec::new(),
             stragglers: Vec::new(),
             killing: false,
             announcements: VecDeque::new(),

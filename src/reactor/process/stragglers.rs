@@ -1,10 +1,10 @@
 //! Stragglers that a survey found: watched, reported to the supervisor, killed if that is decided.
 
 use crate::reactor::poller::{EventSource, Poller};
+use crate::reactor::process::lineage::Owners;
 use crate::reactor::process::process_io::{ProcessIo, WatchedStraggler};
-use crate::reactor::process::survey::{
-    KernelTable, Owners, PASSES_MAX, Survey, SurveyResult, adopted,
-};
+use crate::reactor::process::process_table::KernelTable;
+use crate::reactor::process::survey::{PASSES_MAX, Survey, SurveyResult, adopted};
 use crate::supervisor::{Event, KillMode, ProcessId, SignalFailure, Supervisor, Time};
 use crate::sys;
 use crate::sys::descendants::{self, Stat};
@@ -43,6 +43,9 @@ pub(crate) fn record_stragglers(
     events.extend(refused.map(|error| signal_failed(io.id, libc::SIGKILL, &error)));
     if stats.is_empty() {
         io.past_leaders.clear();
+        if io.live_leader().is_none() {
+            io.layouts.clear();
+        }
         io.killing &= io.live_leader().is_some();
     }
     events
@@ -125,7 +128,9 @@ pub(crate) fn kill_all(
         let found = survey.run(&KernelTable, owners, now);
         let spared = spared_pids(&found, supervisor);
         let mut left = adopted(&KernelTable, owners.processes);
-        left.retain(|stat| !stat.is_dead() && !spared.contains(&stat.pid));
+        left.retain(|stat| {
+            !stat.is_dead() && !spared.contains(&stat.pid) && !survey.may_be_bystander(stat)
+        });
         if left.is_empty() && found.is_final {
             return;
         }

@@ -5,8 +5,8 @@
 //! and exit during a pass and so hide its child from it. Therefore:
 //!
 //! 1. List the adopted processes. If there are none, nothing is left of any process: done.
-//! 2. Attribute each adopted process, and everything below it, to a process of the config: by its
-//!    group, else by its session, else by its environment.
+//! 2. Attribute each adopted process, and everything below it, to a process of the config: see
+//!    [`lineage`](crate::reactor::process::lineage).
 //! 3. List and attribute the adopted processes again, up to [`PASSES_MAX`] times.
 //! 4. The result is final for a process when two passes agree about what belongs to it and about
 //!    what belongs to none, and no adopted process can be in the middle of an exec, when it has no
@@ -18,9 +18,11 @@
 //! A process can fork faster than a survey follows. So a survey does a limited amount of work in a
 //! turn, and continues in the next one.
 
+use crate::reactor::process::lineage::{Attributed, Marks, Owners, Party};
+use crate::reactor::process::process_table::ProcessTable;
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::{ProcessId, Time};
-use crate::sys::descendants::{self, Stat};
+use crate::sys::descendants::Stat;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -51,6 +53,13 @@ pub(crate) struct Survey {
     /// Adopted processes without an environment, by pid and start time, and when they were first
     /// seen.
     unattributed: BTreeMap<(i32, u64), Time>,
+    /// The processes that the last survey attributed.
+    members: Attributed,
+    /// There were processes below the daemon before its first start.
+    has_bystanders: bool,
+    /// Processes whose leaders were in the middle of their exec, so that they had no layout, and
+    /// until when they are looked at again.
+    without_layout: Vec<(ProcessId, Time)>,
 }
 
 /// The result of a survey.
@@ -76,57 +85,40 @@ impl SurveyResult {
     }
 }
 
-/// The kernel's process table, as far as a survey reads it.
-pub(crate) trait ProcessTable {
-    /// The pids of the daemon's children, zombies included.
-    fn children(&self) -> Vec<i32>;
-    /// One process.
-    fn stat(&self, pid: i32) -> Option<Stat>;
-    /// The children of another process, zombies included.
-    fn children_of(&self, pid: i32) -> Vec<Stat>;
-    /// Whether a process has an environment that can be read.
-    fn has_environment(&self, pid: i32) -> bool;
-    /// A variable of a process's environment.
-    fn variable(&self, pid: i32, name: &str) -> Option<String>;
-}
-
-/// `/proc`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct KernelTable;
-
-impl ProcessTable for KernelTable {
-    fn children(&self) -> Vec<i32> {
-        descendants::direct_children()
-    }
-
-    fn stat(&self, pid: i32) -> Option<Stat> {
-        descendants::stat(pid)
-    }
-
-    fn children_of(&self, pid: i32) -> Vec<Stat> {
-        descendants::children(pid)
-    }
-
-    fn has_environment(&self, pid: i32) -> bool {
-        descendants::has_environ(pid)
-    }
-
-    fn variable(&self, pid: i32, name: &str) -> Option<String> {
-        descendants::environ_value(pid, name)
-    }
-}
-
-/// The marks by which adopted processes are attributed.
-pub(crate) struct Owners<'a> {
-    /// Live and past leaders.
-    pub processes: &'a Processes,
-    /// Finds a process by its name.
-    pub find: &'a dyn Fn(&str) -> Option<ProcessId>,
-    /// The daemon's socket.
-    pub socket: &'a str,
-}
-
 impl Survey {
+    /// A survey that leaves these alone: processes below the daemon that it did not start.
+    pub(crate) fn sparing(bystanders: &[Stat]) -> Survey {
+        let key = |stat: &Stat| (stat.pid, stat.starttime);
+        let bystanders = bystanders.iter();
+        let members: Attributed = bystanders
+            .map(|stat| (key(stat), (Party::Bystanders, *stat)))
+            .collect();
+        Survey {
+            has_bystanders: !members.is_empty(),
+            members,
+            ..Survey::default()
+        }
+    }
+
+    /// Notes that the layout of a leader could not be read.
+    pub(crate) fn add_without_layout(&mut self, id: ProcessId, now: Time) {
+        self.without_layout.push((id, now + EXEC_MAX));
+    }
+
+    /// Tries the leaders that had no layout again. `read` says whether one still has none.
+    pub(crate) fn retry_layouts(&mut self, now: Time, mut read: impl FnMut(ProcessId) -> bool) {
+        self.without_layout
+            .retain(|(id, until)| read(*id) && now < *until);
+    }
+
+    /// Whether a process may be one that the daemon did not start, or below such a process.
+    pub(crate) fn may_be_bystander(&self, stat: &Stat) -> bool {
+        match self.members.get(&(stat.pid, stat.starttime)) {
+            Some((owner, _)) => *owner == Party::Bystanders,
+            None => self.has_bystanders,
+        }
+    }
+
     /// Plans to look for stragglers of a process.
     pub(crate) fn add(&mut self, id: ProcessId) {
         self.due.insert(id);
@@ -148,7 +140,10 @@ impl Survey {
     ) -> Option<(BTreeSet<ProcessId>, SurveyResult)> {
         let (mut passes, due) = match self.ongoing.take() {
             Some(ongoing) => ongoing,
-            None => (Passes::begin(table, owners), std::mem::take(&mut self.due)),
+            None => {
+                let passes = Passes::begin(table, owners, &self.members);
+                (passes, std::mem::take(&mut self.due))
+            }
         };
         if !passes.advance(table, owners, more) {
             self.ongoing = Some((passes, due));
@@ -178,13 +173,14 @@ impl Survey {
         owners: &Owners<'_>,
         now: Time,
     ) -> SurveyResult {
-        let mut passes = Passes::begin(table, owners);
+        let mut passes = Passes::begin(table, owners, &self.members);
         while !passes.advance(table, owners, &|| true) {}
         self.conclude(table, passes, now)
     }
 
     fn conclude(&mut self, table: &impl ProcessTable, passes: Passes, now: Time) -> SurveyResult {
         let Passes { seen, before, .. } = passes;
+        self.members = seen.members().collect();
         // With nothing adopted, nothing is left, whatever was there before.
         let before = before.filter(|_| !seen.listed.is_empty());
         let changed = before.map_or_else(Vec::new, |before| before.differences(&seen));
@@ -225,9 +221,8 @@ struct Passes {
     rest: VecDeque<i32>,
     /// Parents whose children are still to be looked at, all below the latest adopted process.
     below: Vec<i32>,
-    owner: Option<ProcessId>,
-    /// The groups of all leaders.
-    groups: BTreeMap<i32, ProcessId>,
+    owner: Option<Party>,
+    marks: Marks,
     seen: OnePass,
     /// The pass before.
     before: Option<OnePass>,
@@ -238,27 +233,21 @@ struct Passes {
 struct OnePass {
     listed: Vec<Stat>,
     /// The owner of each adopted process.
-    owners: Vec<Option<ProcessId>>,
+    owners: Vec<Option<Party>>,
     /// The processes of each owner, by pid.
-    found: BTreeMap<ProcessId, BTreeMap<i32, Stat>>,
+    found: BTreeMap<Party, BTreeMap<i32, Stat>>,
     /// There were more processes than are looked at.
     cut: bool,
 }
 
 impl Passes {
-    fn begin(table: &impl ProcessTable, owners: &Owners<'_>) -> Passes {
-        let mut groups = BTreeMap::new();
-        for io in owners.processes.iter() {
-            let live = io.live_leader().map(|leader| leader.pid);
-            let leaders = io.past_leaders.iter().copied().chain(live);
-            groups.extend(leaders.map(|pid| (pid, io.id)));
-        }
+    fn begin(table: &impl ProcessTable, owners: &Owners<'_>, members: &Attributed) -> Passes {
         Passes {
             count: 0,
             rest: adopted_pids(table, owners.processes).collect(),
             below: Vec::new(),
             owner: None,
-            groups,
+            marks: Marks::new(table, owners.processes, members),
             seen: OnePass::default(),
             before: None,
         }
@@ -280,6 +269,9 @@ impl Passes {
                 return true;
             } else {
                 self.count += 1;
+                for (_, (owner, stat)) in self.seen.members() {
+                    self.marks.add(owner, &stat);
+                }
                 self.before = Some(std::mem::take(&mut self.seen));
                 self.rest = adopted_pids(table, owners.processes).collect();
             }
@@ -298,9 +290,7 @@ impl Passes {
 
     fn look_at(&mut self, table: &impl ProcessTable, owners: &Owners<'_>, pid: i32) {
         let Some(stat) = table.stat(pid) else { return };
-        let by_group = self.groups.get(&stat.pgid);
-        let by_group = by_group.or_else(|| self.groups.get(&stat.sid)).copied();
-        self.owner = by_group.or_else(|| owner_by_environment(table, owners, pid));
+        self.owner = self.marks.owner(table, owners, &stat);
         self.seen.listed.push(stat);
         self.seen.owners.push(self.owner);
         if let Some(owner) = self.owner {
@@ -315,7 +305,7 @@ impl Passes {
         let found = self.seen.found.entry(owner).or_default();
         for stat in table.children_of(parent) {
             if found.len() >= BELOW_MAX {
-                self.seen.cut = true;
+                self.seen.cut |= owner != Party::Bystanders;
                 self.below.clear();
                 return;
             }
@@ -333,7 +323,9 @@ impl OnePass {
         let mine: BTreeSet<_> = self.keys().collect();
         let theirs: BTreeSet<_> = other.keys().collect();
         let differing = mine.symmetric_difference(&theirs);
-        let mut owners: Vec<_> = differing.map(|(owner, ..)| *owner).collect();
+        let owners = differing.map(|(owner, ..)| *owner);
+        let ours = owners.filter(|owner| *owner != Some(Party::Bystanders));
+        let mut owners: Vec<_> = ours.map(|owner| owner.and_then(Party::process)).collect();
         owners.dedup();
         owners
     }
@@ -343,7 +335,16 @@ impl OnePass {
         listed.filter_map(|(owner, stat)| owner.is_none().then_some(stat))
     }
 
-    fn keys(&self) -> impl Iterator<Item = (Option<ProcessId>, i32, u64, bool)> {
+    /// The attributed processes.
+    fn members(&self) -> impl Iterator<Item = ((i32, u64), (Party, Stat))> {
+        let found = self.found.iter();
+        found.flat_map(|(owner, stats)| {
+            let stats = stats.values();
+            stats.map(|stat| ((stat.pid, stat.starttime), (*owner, *stat)))
+        })
+    }
+
+    fn keys(&self) -> impl Iterator<Item = (Option<Party>, i32, u64, bool)> {
         let listed = self.owners.iter().zip(&self.listed);
         listed.map(|(owner, stat)| (*owner, stat.pid, stat.starttime, stat.is_dead()))
     }
@@ -355,7 +356,9 @@ impl OnePass {
             stats.filter(|stat| !stat.is_dead()).collect()
         };
         let found = self.found.into_iter();
-        found.map(|(owner, stats)| (owner, live(stats))).collect()
+        found
+            .filter_map(|(owner, stats)| Some((owner.process()?, live(stats))))
+            .collect()
     }
 }
 
@@ -369,18 +372,6 @@ pub(crate) fn adopted(table: &impl ProcessTable, processes: &Processes) -> Vec<S
     adopted_pids(table, processes)
         .filter_map(|pid| table.stat(pid))
         .collect()
-}
-
-/// A process that called setsid still carries its name, unless it cleared its environment.
-fn owner_by_environment(
-    table: &impl ProcessTable,
-    owners: &Owners<'_>,
-    pid: i32,
-) -> Option<ProcessId> {
-    let name = table.variable(pid, "TM_PROCESS")?;
-    let id = (owners.find)(&name)?;
-    let socket = table.variable(pid, "TM_SOCKET")?;
-    (socket == owners.socket).then_some(id)
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::supervisor::{Autostart, Launch, Policy, Process, Program};
+use crate::sys::descendants::Layout;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
 const WEB: ProcessId = ProcessId(0);
 const CHAINED: ProcessId = ProcessId(1);
-const LEADER: i32 = 100;
+/// A past leader, which is reaped.
+const LEADER: i32 = 5_000;
 const SOCKET: &str = "/run/x.sock";
 
 /// Below this process is a chain of others without end.
@@ -19,6 +21,7 @@ struct TableEntry {
     pid: i32,
     pgid: i32,
     name: Option<&'static str>,
+    layout: Option<Layout>,
     dead: bool,
 }
 
@@ -27,6 +30,7 @@ fn entry(pid: i32) -> TableEntry {
         pid,
         pgid: pid,
         name: None,
+        layout: None,
         dead: false,
     }
 }
@@ -65,6 +69,9 @@ impl ProcessTable for FakeTable {
     }
 
     fn stat(&self, pid: i32) -> Option<Stat> {
+        if pid == LEADER {
+            return None;
+        }
         // A chain's processes are in no look.
         let entry = self.entry(pid).unwrap_or(entry(pid));
         Some(Stat {
@@ -74,6 +81,7 @@ impl ProcessTable for FakeTable {
             sid: entry.pgid,
             state: if entry.dead { 'Z' } else { 'S' },
             starttime: 1,
+            layout: entry.layout,
         })
     }
 
@@ -287,4 +295,105 @@ fn a_process_that_forks_does_not_keep_another_waiting() {
     assert!(!survey.counts(CHAINED, &found, at(0)));
     assert!(!survey.counts(CHAINED, &found, at(499)));
     assert!(survey.counts(CHAINED, &found, at(500)));
+}
+
+const LAYOUT: Layout = Layout([1, 2, 3, 4]);
+
+fn stat_of(entry: &TableEntry) -> Stat {
+    let table = FakeTable::new(&[&[*entry]]);
+    table.stat(entry.pid).expect("it is in the table")
+}
+
+#[test]
+fn a_fork_is_found_by_the_layout_of_its_leader() {
+    let mut processes = processes();
+    processes.io_mut(WEB).expect("added").layouts.push(LAYOUT);
+    let owners = Owners {
+        processes: &processes,
+        find: &|name| (name == "chain:0").then_some(CHAINED),
+        socket: SOCKET,
+    };
+    let fork = TableEntry {
+        layout: Some(LAYOUT),
+        // A claim decides nothing against another mark.
+        name: Some("chain:0"),
+        ..entry(7)
+    };
+    let found = Survey::default().run(&FakeTable::new(&[&[fork]]), &owners, at(0));
+    assert_eq!(pids(&found), [7]);
+    assert!(found.stragglers_of(CHAINED).is_empty());
+}
+
+#[test]
+fn a_layout_that_two_processes_have_says_nothing() {
+    let mut marks = Marks::default();
+    let fork = TableEntry {
+        layout: Some(LAYOUT),
+        ..entry(7)
+    };
+    marks.add(Party::Process(WEB), &stat_of(&fork));
+    let twin = TableEntry { pid: 8, ..fork };
+    let owner = |marks: &Marks, entry: TableEntry| {
+        let processes = Processes::default();
+        let owners = Owners {
+            processes: &processes,
+            find: &|_| None,
+            socket: SOCKET,
+        };
+        marks.owner(&FakeTable::new(&[]), &owners, &stat_of(&entry))
+    };
+    let other = TableEntry {
+        pid: 9,
+        pgid: 9,
+        ..fork
+    };
+    assert_eq!(owner(&marks, other), Some(Party::Process(WEB)));
+    marks.add(Party::Process(CHAINED), &stat_of(&twin));
+    assert_eq!(owner(&marks, other), None);
+    // An attribution stays.
+    assert_eq!(owner(&marks, fork), Some(Party::Process(WEB)));
+}
+
+#[test]
+fn what_one_survey_attributed_another_knows() {
+    let mut survey = Survey::default();
+    let member = TableEntry {
+        name: Some("web:0"),
+        ..entry(7)
+    };
+    assert_eq!(pids(&run(&mut survey, &[&[member]], at(0))), [7]);
+    // It has a new group, and its environment names another process.
+    let changed = TableEntry {
+        pgid: 70,
+        name: Some("other:0"),
+        ..member
+    };
+    assert_eq!(pids(&run(&mut survey, &[&[changed]], at(1))), [7]);
+    // So has its child, which is adopted later.
+    let child = TableEntry { pid: 8, ..changed };
+    assert_eq!(pids(&run(&mut survey, &[&[child]], at(2))), [8]);
+    assert!(pids(&run(&mut survey, &[&[]], at(3))).is_empty());
+    assert!(pids(&run(&mut survey, &[&[changed]], at(4))).is_empty());
+}
+
+#[test]
+fn what_was_there_before_is_no_straggler() {
+    let before = TableEntry {
+        name: Some("web:0"),
+        ..entry(7)
+    };
+    let mut survey = Survey::sparing(&[stat_of(&before)]);
+    let found = run(&mut survey, &[&[before]], at(0));
+    assert!(found.is_final);
+    assert!(pids(&found).is_empty());
+    assert!(survey.may_be_bystander(&stat_of(&before)));
+    // Whether this one came from it or from a process is not known.
+    assert!(survey.may_be_bystander(&stat_of(&entry(9))));
+    let ours = TableEntry {
+        name: Some("web:0"),
+        ..entry(8)
+    };
+    assert_eq!(pids(&run(&mut survey, &[&[before, ours]], at(0))), [8]);
+    assert!(!survey.may_be_bystander(&stat_of(&ours)));
+    assert!(!Survey::default().may_be_bystander(&stat_of(&entry(9))));
 }
