@@ -14,6 +14,17 @@ pub(crate) fn open() -> io::Result<OwnedFd> {
     })?)
 }
 
+/// Whether another process group has the controlling terminal at the moment.
+pub(crate) fn is_background() -> bool {
+    let foreground = open().and_then(|terminal| Ok(termios::tcgetpgrp(&terminal)?));
+    foreground.is_ok_and(|group| group != rustix::process::getpgrp())
+}
+
+/// Stops this process and its group, as reading the terminal from the background does.
+pub(crate) fn stop_in_background() {
+    let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TTIN);
+}
+
 /// Rows and columns.
 pub(crate) fn window_size(fd: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
     super::pty::size(fd)

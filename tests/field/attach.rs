@@ -1,1 +1,3 @@
 //! Attachments.
+
+mod signals;

@@ -6,6 +6,12 @@ mod home;
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../attach/consoles.rs"]
+#[expect(dead_code, reason = "tests/attach uses the rest")]
+mod consoles;
+#[path = "../attach/emulator.rs"]
+mod emulator;
+
 mod attach;
 mod client;
 mod lineage;

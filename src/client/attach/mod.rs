@@ -48,6 +48,9 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
             Some(signals) => signals,
             none => none.insert(session::signals()?),
         };
+        if let Some(signal) = session::await_foreground(signals)? {
+            return Ok(128 + signal);
+        }
         let mut session = Session::new(context, &args, &reply, keys.clone(), connection)?;
         if std::mem::take(&mut alone) {
             session.remark("no other process has a terminal");

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 mod session_loop;
 
-pub(crate) use session_loop::{asked_to_end, run, signals};
+pub(crate) use session_loop::{asked_to_end, await_foreground, run, signals};
 
 /// How long the hint stays when the process writes.
 const HINT_TIME: Duration = Duration::from_secs(3);
@@ -328,7 +328,7 @@ impl Session {
                 Action::Suspend => SessionEnd::Suspended,
             };
             // The process does not receive the keys typed after that.
-            self.end = Some(end);
+            self.end_with(end);
             return;
         }
     }
@@ -420,11 +420,11 @@ impl Session {
                 self.show_skipped_tail();
                 let info = serde_json::from_slice(&frame.payload).unwrap_or_default();
                 let noticed = self.seen.notice_last;
-                self.end = Some(SessionEnd::Exited { info, noticed });
+                self.end_with(SessionEnd::Exited { info, noticed });
             }
             Kind::Detach => {
                 let text = String::from_utf8_lossy(&frame.payload).into_owned();
-                self.end = Some(SessionEnd::Detached(text));
+                self.end_with(SessionEnd::Detached(text));
             }
             // A snapshot follows.
             Kind::Skipped => {}
@@ -455,9 +455,24 @@ impl Session {
                     self.report_size();
                 }
             }
-            SIGTSTP => self.end = Some(SessionEnd::Suspended),
-            SIGCONT => self.end = Some(SessionEnd::Resync),
-            _ => self.end = Some(SessionEnd::Signalled(signal)),
+            SIGTSTP => self.end_with(SessionEnd::Suspended),
+            SIGCONT => self.end_with(SessionEnd::Resync),
+            _ => self.end_with(SessionEnd::Signalled(signal)),
+        }
+    }
+
+    /// Ends the attachment, unless it already ends for a stronger reason: `timeout` and systemd
+    /// send SIGCONT right after SIGTERM.
+    fn end_with(&mut self, end: SessionEnd) {
+        let strength = |end: &SessionEnd| match end {
+            SessionEnd::Resync => 0,
+            SessionEnd::Suspended => 1,
+            SessionEnd::Signalled(_) => 3,
+            _ => 2,
+        };
+        let before = self.end.as_ref().map(strength);
+        if before.is_none_or(|before| before < strength(&end)) {
+            self.end = Some(end);
         }
     }
 

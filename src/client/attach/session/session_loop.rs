@@ -4,6 +4,7 @@ use super::{Redraw, Session, SessionEnd, terminal_error};
 use crate::client::error::ClientError;
 use crate::client::ui::event_loop::{FdWatch, Readiness, SignalSource, wait};
 use crate::client::ui::fatal_signals::deadly;
+use crate::sys::tty;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP, SIGWINCH};
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -43,6 +44,31 @@ pub(crate) fn signals() -> Result<SignalSource, ClientError> {
 pub(crate) fn asked_to_end(signals: &mut SignalSource) -> Option<i32> {
     let deadly = deadly();
     signals.pending().find(|signal| deadly.contains(signal))
+}
+
+/// Waits until the client is in the foreground of its terminal: stops like a program that reads the
+/// terminal from the background. Returns the signal that asks the client to end meanwhile.
+///
+/// # Errors
+/// When nothing can bring the client to the foreground.
+pub(crate) fn await_foreground(signals: &mut SignalSource) -> Result<Option<i32>, ClientError> {
+    let deadly = deadly();
+    while tty::is_background() {
+        tty::stop_in_background();
+        let mut continued = false;
+        for signal in signals.pending() {
+            if deadly.contains(&signal) {
+                return Ok(Some(signal));
+            }
+            continued |= signal == SIGCONT;
+        }
+        // A group without a parent that could continue it is never stopped.
+        if !continued {
+            let text = "tm is in the background of its terminal: run it in the foreground";
+            return Err(ClientError::Failed(text.to_string()));
+        }
+    }
+    Ok(None)
 }
 
 /// Runs an attachment to its end.
@@ -150,7 +176,7 @@ impl Session {
 
     fn lost(&mut self) {
         self.show_skipped_tail();
-        self.end = Some(SessionEnd::Lost);
+        self.end_with(SessionEnd::Lost);
     }
 
     /// One round: input before output and each once, so that a flood of output delays no key.
@@ -189,7 +215,7 @@ impl Session {
     }
 
     fn hung_up(&mut self) {
-        self.end = Some(SessionEnd::Signalled(SIGHUP));
+        self.end_with(SessionEnd::Signalled(SIGHUP));
     }
 
     /// The daemon ended the attachment. Only queued output remains to be shown.
