@@ -62,6 +62,8 @@ pub(crate) enum Timer {
     IdleClients,
     /// A process's log retries, or has stalled for long enough.
     LogRetry(ProcessId),
+    /// A process no longer waits for a client that must not skip output.
+    ClientRetry(ProcessId),
     /// A start no longer waits for its logs.
     LogOpenDeadline(ProcessId),
     /// Accepting is retried after running out of descriptors.

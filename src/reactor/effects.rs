@@ -11,7 +11,7 @@ use crate::reactor::output::log_files::{LogEvent, OpenState};
 use crate::reactor::process::failure::failure;
 use crate::reactor::process::lineage::note_layout;
 use crate::reactor::process::pidfile::write_pidfile;
-use crate::reactor::process::process_io::{Announcement, Leader};
+use crate::reactor::process::process_io::{ANNOUNCE_MAX, Announcement, Leader, UNREAD};
 use crate::reactor::process::process_table::KernelTable;
 use crate::reactor::process::start;
 use crate::reactor::process::starts::{StartAnswer, cancelled};
@@ -22,9 +22,6 @@ use crate::supervisor::{
 use crate::wire::{EventInfo, Id, ResultJson, RpcError};
 use std::io;
 use std::time::Duration;
-
-/// How long the announcement of an exit waits for the log to hold all output before it.
-const ANNOUNCE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a start waits for the disk thread to open its log files.
 const LOG_OPEN_MAX: Duration = Duration::from_secs(1);
@@ -261,6 +258,7 @@ impl Reactor {
             return self.announce(&transition);
         };
         let offset = match transition.exit {
+            Some(_) if io.unread_until.is_some() => UNREAD,
             Some(_) => io.output.head(),
             None => 0,
         };
@@ -270,7 +268,8 @@ impl Reactor {
             offset,
             deadline,
         });
-        if self.log_has_reached(id, offset) || self.log_files.is_stuck(now) {
+        let read = offset != UNREAD;
+        if read && (self.log_has_reached(id, offset) || self.log_files.is_stuck(now)) {
             self.flush_announcements(id);
         } else {
             self.processes.mark_dirty(id);
@@ -284,7 +283,10 @@ impl Reactor {
         let stuck = self.log_files.is_stuck(now);
         while let Some(io) = self.processes.io(id)
             && let Some(first) = io.announcements.front()
-            && (first.deadline <= now || stuck || self.log_has_reached(id, first.offset))
+            && match first.offset {
+                UNREAD => first.deadline <= now && !self.consoles().has_lossless_client(id),
+                offset => first.deadline <= now || stuck || self.log_has_reached(id, offset),
+            }
         {
             let io = self.processes.io_mut(id);
             let Some(first) = io.and_then(|io| io.announcements.pop_front()) else {

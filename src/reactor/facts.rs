@@ -246,6 +246,7 @@ impl Reactor {
             Mode::Lines | Mode::Events => {}
             Mode::Attached(attachment) => {
                 self.consoles().client_gone(id, attachment.process);
+                self.flush_announcements(attachment.process);
                 self.release_if_written(attachment.process);
             }
             Mode::Following(following) => {

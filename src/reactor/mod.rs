@@ -182,6 +182,7 @@ impl Reactor {
                 Timer::RequestTimeout(number) => self.request_timed_out(number),
                 Timer::IdleClients => self.close_idle_clients(),
                 Timer::LogRetry(id) => self.log_timer(id),
+                Timer::ClientRetry(id) => self.processes.resume_reading(id),
                 Timer::LogOpenDeadline(id) => self.log_open_deadline(id),
                 Timer::AcceptRetry => self.accept(),
                 Timer::GiveBack => self.timers.give_back(),

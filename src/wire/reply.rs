@@ -38,6 +38,14 @@ pub struct ExitInfo {
 }
 
 impl ExitInfo {
+    /// The exit of a process that could not be started.
+    pub(crate) fn of_failure() -> ExitInfo {
+        ExitInfo {
+            code: Some(1),
+            signal: None,
+        }
+    }
+
     /// The code that a shell reports: the exit code, or 128 + signal.
     pub(crate) fn shell_code(self) -> i32 {
         self.code.unwrap_or_else(|| 128 + self.signal.unwrap_or(0))
@@ -254,6 +262,9 @@ pub struct AttachReply {
     pub driver: bool,
     /// Whether the daemon accepts `Redraw` frames.
     pub redraws: bool,
+    /// The process has ended: its last run's output and exit follow at once.
+    #[serde(skip_serializing_if = "is_false")]
+    pub ended: bool,
 }
 
 /// Payload of a `Role` frame.
@@ -270,6 +281,11 @@ pub struct RoleInfo {
     /// Columns of the process's terminal.
     #[serde(skip_serializing_if = "is_zero")]
     pub cols: u16,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn is_zero(number: &u16) -> bool {

@@ -78,17 +78,16 @@ fn dropped_input_is_reported_with_the_reason() {
 }
 
 #[test]
-fn until_exit_of_a_process_that_does_not_run_says_that_it_waits() {
-    let daemon = Daemon::start(PIPES);
-    daemon.tm_with_input(&["attach", "--until-exit", "once:0"], "3\n");
-    daemon.wait_state("once:0", "EXITED");
+fn until_exit_of_a_process_that_has_never_run_says_that_it_waits() {
+    let once = "stdin: pipe, starttime: 0,\n    ";
+    let daemon = Daemon::start(&PIPES.replace(once, &format!("{once}  autostart: false, ")));
     let mut client = command("tm", daemon.dir());
     let told = std::fs::File::create(daemon.path("told")).expect("a file");
     client.args(["attach", "--until-exit", "once:0"]);
     client.env("TM_SOCKET", daemon.socket()).stderr(told);
     let mut client = client.spawn().expect("tm runs");
     let told = wait_for_text(&daemon.path("told"), "waiting");
-    assert!(told.contains("[once:0 is EXITED; waiting for its next run to end]"));
+    assert!(told.contains("[once:0 is STOPPED; waiting for its next run to end]"));
     daemon.tm(&["start", "once:0"]);
     daemon.tm(&["send", "once:0", "4"]);
     assert_eq!(wait_exit(&mut client, PATIENCE), Some(4));

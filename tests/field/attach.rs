@@ -1,3 +1,4 @@
 //! Attachments.
 
+mod pipes;
 mod signals;

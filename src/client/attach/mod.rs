@@ -61,22 +61,10 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
         history = Some(0);
         let mut exit_of_pager = PagerExit::Key;
         match end {
-            SessionEnd::Detached(text) => {
-                report_end(context, &hint::detached(&name, &text));
-                return Ok(exit::DONE);
-            }
-            SessionEnd::Exited { info, noticed } => {
-                let code = info.shell_code();
-                if !noticed {
-                    report_end(context, &format!("[{name} exited with code {code}]"));
-                }
-                return Ok(code);
-            }
-            SessionEnd::Lost => {
-                report_end(context, &format!("[{name}: {}]", ClientError::Disconnected));
-                return Ok(exit::LOST);
-            }
-            SessionEnd::Signalled(signal) => return Ok(128 + signal),
+            SessionEnd::Detached(_)
+            | SessionEnd::Exited { .. }
+            | SessionEnd::Lost
+            | SessionEnd::Signalled(_) => return Ok(conclude(context, &name, &end)),
             SessionEnd::Help(text) => exit_of_pager = pager::help(&text, signals),
             SessionEnd::History => exit_of_pager = pager::history(context, &name, signals)?,
             SessionEnd::Suspended => {
@@ -99,6 +87,33 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
         if let PagerExit::Signal(signal) = exit_of_pager {
             return Ok(128 + signal);
         }
+    }
+}
+
+/// Reports the end of the last attachment. Returns the exit code.
+fn conclude(context: &Context, name: &str, end: &SessionEnd) -> i32 {
+    match end {
+        SessionEnd::Exited { info, noticed } => {
+            let code = info.shell_code();
+            if !noticed {
+                report_end(context, &format!("[{name} exited with code {code}]"));
+            }
+            code
+        }
+        SessionEnd::Lost => {
+            report_end(context, &format!("[{name}: {}]", ClientError::Disconnected));
+            exit::LOST
+        }
+        SessionEnd::Signalled(signal) => 128 + signal,
+        SessionEnd::Detached(text) => {
+            report_end(context, &hint::detached(name, text));
+            exit::DONE
+        }
+        SessionEnd::Help(_)
+        | SessionEnd::History
+        | SessionEnd::Suspended
+        | SessionEnd::Resync
+        | SessionEnd::Switch(_) => exit::DONE,
     }
 }
 

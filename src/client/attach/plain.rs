@@ -51,7 +51,7 @@ pub(crate) fn run(
     let (socket, decoder) = connection.into_frames();
     socket.set_nonblocking(true).map_err(failed)?;
     let input = PlainInput::new(context, args, reply);
-    if !input.is_terminal && reply.pid.is_none() && args.until_exit {
+    if !input.is_terminal && reply.pid.is_none() && args.until_exit && !reply.ended {
         let (name, state) = (&reply.process, &reply.state);
         context.notice(&format!(
             "[{name} is {state}; waiting for its next run to end]"

@@ -292,10 +292,11 @@ pub(crate) struct AttachArgs {
     /// Do not redraw the current screen first
     #[arg(long)]
     pub(crate) no_replay: bool,
-    /// Exit when the current run ends, with its exit code
+    /// Exit when the current run ends, with its exit code; if the process has ended, show its last
+    /// run
     #[arg(long)]
     pub(crate) until_exit: bool,
-    /// Slow the process down, up to 5s at a time, instead of skipping output
+    /// Slow the process down, for at most 5s in total, instead of skipping output
     #[arg(long)]
     pub(crate) lossless: bool,
 }

@@ -160,13 +160,22 @@ impl Consoles<'_> {
         }
     }
 
-    /// Whether a process has to wait for a client that must not skip output and is far behind. The
-    /// wait is bounded, so that a client that reads nothing cannot stop the process.
-    pub(crate) fn blocks_reading(&mut self, id: ProcessId) -> bool {
+    /// Whether a client is attached that must not skip output.
+    pub(crate) fn has_lossless_client(&self, id: ProcessId) -> bool {
+        let clients = self.processes.io(id).into_iter().flat_map(|io| &io.clients);
+        let mut attachments = clients.filter_map(|client| self.clients.attachment(*client));
+        attachments.any(|attachment| attachment.pace != ClientPace::Skip)
+    }
+
+    /// How many bytes of a process may be read now, so that no client misses output that it must
+    /// not skip; 0 while the process has to wait for one that is far behind. The wait is bounded,
+    /// so that a client that reads nothing cannot stop the process.
+    pub(crate) fn room_for_clients(&mut self, id: ProcessId) -> usize {
         let Some(io) = self.processes.io(id) else {
-            return false;
+            return usize::MAX;
         };
-        let mut blocks = false;
+        let capacity = io.output.capacity() as u64;
+        let mut room = usize::MAX;
         for client in &io.clients {
             let Some(attachment) = self.clients.attachment_mut(*client) else {
                 continue;
@@ -175,13 +184,19 @@ impl Consoles<'_> {
                 continue;
             };
             let behind = io.output.head().saturating_sub(attachment.cursor);
-            let far = behind >= io.output.capacity() as u64 / 2;
+            let far = behind >= capacity / 2;
             let left = blocked.wait(far, attachment.cursor, self.now);
-            if far && let Some(left) = left {
-                blocks = true;
-                self.timers.add(self.now + left, Timer::LogRetry(id));
+            let Some(left) = left else {
+                continue;
+            };
+            if far {
+                room = 0;
+                self.timers.add(self.now + left, Timer::ClientRetry(id));
+            } else {
+                let free = capacity.saturating_sub(behind);
+                room = room.min(usize::try_from(free).unwrap_or(usize::MAX));
             }
         }
-        blocks
+        room
     }
 }

@@ -5,16 +5,17 @@ use crate::reactor::console::Consoles;
 use crate::reactor::control::connection::{
     Attachment, BlockedTime, ClientPace, ConnectionId, Mode,
 };
+use crate::reactor::control::event_history::exit_info;
 use crate::reactor::control::status_report::last_lines;
 use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::processes::Processes;
-use crate::supervisor::{Process, ProcessId};
+use crate::supervisor::{Process, ProcessId, State};
 use crate::sys;
 use crate::wire::{
-    AttachParams, AttachReply, DetachReply, Frame, Kind, PeekParams, PeekReply, RpcError, code,
+    AttachParams, AttachReply, DetachReply, ExitInfo, Frame, Kind, PeekParams, PeekReply, RpcError,
+    code,
 };
 use serde_json::json;
-use std::collections::VecDeque;
 use std::os::fd::AsFd;
 
 /// Lines of history in the first snapshot, by default and at most.
@@ -42,10 +43,12 @@ impl Consoles<'_> {
         if drawn && io.terminal.is_none() {
             io.terminal = Some(io.blank_terminal());
         }
+        let ended = ended_run(process, io).filter(|_| params.until_exit);
         let history = params.history.unwrap_or(HISTORY_LINES).min(HISTORY_LINES);
         let attachment = Attachment {
             process: process.id,
             cursor: match (tty, params.replay) {
+                _ if ended.is_some() && !drawn => io.run_start,
                 (true, _) | (false, false) => io.output.head(),
                 (false, true) => io.output.line_start_back(HISTORY_LINES as usize, None),
             },
@@ -61,8 +64,11 @@ impl Consoles<'_> {
             since_ns: unix_ns(),
             last_input: self.now,
             last_role: None,
-            queued_frames: VecDeque::new(),
-            closing: false,
+            closing: ended.is_some(),
+            queued_frames: ended
+                .map(|exit| (io.output.head(), exit))
+                .into_iter()
+                .collect(),
         };
         io.clients.push(client);
         if !params.read_only && (params.steal || io.driver.is_none()) {
@@ -76,6 +82,7 @@ impl Consoles<'_> {
             state: process.state.name().into(),
             driver: io.driver == Some(client),
             redraws: true,
+            ended: attachment.closing,
         };
         log::debug!("{}: client attached", process.name);
         Some((reply, attachment))
@@ -113,6 +120,20 @@ impl Consoles<'_> {
             process: process.unwrap_or_default(),
         }
     }
+}
+
+/// The frame about the exit of a process that has ended; none for one that has never run, whose end
+/// is not announced yet, or that is to run again.
+fn ended_run(process: &Process, io: &ProcessIo) -> Option<Frame> {
+    if !process.state.is_down() || !io.announcements.is_empty() {
+        return None;
+    }
+    let exit = match process.last_exit {
+        Some(exit) => exit_info(exit),
+        None if process.state == State::Fatal => ExitInfo::of_failure(),
+        None => return None,
+    };
+    Some(Frame::new(Kind::Exit, json!(exit).to_string()))
 }
 
 /// Rejects attaching from a terminal of this daemon's own processes, which would feed the process

@@ -39,9 +39,9 @@ impl Consoles<'_> {
         }
         if process.state.is_down() {
             let exit = transition.exit.or(process.last_exit).map(exit_info);
-            let fallback = ExitInfo {
-                code: Some(i32::from(transition.to == State::Fatal)),
-                signal: None,
+            let fallback = match transition.to {
+                State::Fatal => ExitInfo::of_failure(),
+                _ => exit_info(Exit::Code(0)),
             };
             self.end_consoles(id, exit.unwrap_or(fallback), ConsoleEnd::Process);
         }

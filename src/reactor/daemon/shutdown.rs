@@ -61,7 +61,9 @@ impl Reactor {
         for id in ids {
             if let Some(io) = self.processes.io_mut(id) {
                 let waiting = io.announcements.iter_mut();
-                waiting.for_each(|announcement| announcement.deadline = Time::default());
+                waiting.for_each(|announcement| {
+                    (announcement.offset, announcement.deadline) = (0, Time::default());
+                });
             }
             self.flush_announcements(id);
         }

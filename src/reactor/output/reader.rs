@@ -5,6 +5,7 @@ use crate::reactor::console::Consoles;
 use crate::reactor::output::log_feed::Gate;
 use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::process::channel::{ReadOutcome, Reading};
+use crate::reactor::process::process_io::{ANNOUNCE_MAX, UNREAD};
 use crate::supervisor::ProcessId;
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ impl OutputReader<'_> {
             if self.finish_read(id, number, outcome) {
                 ended.push(id);
             }
+            self.note_end_read(id);
             if budget == 0 || clock.spent().saturating_sub(started) > TIME_A_TURN {
                 break;
             }
@@ -58,7 +60,7 @@ impl OutputReader<'_> {
     pub(crate) fn drain(&mut self, id: ProcessId) -> bool {
         let wall_ns = unix_ns();
         let mut budget = DRAIN_MAX;
-        let mut ended = false;
+        let (mut ended, mut paused) = (false, false);
         let Some(io) = self.consoles.processes.io(id) else {
             return false;
         };
@@ -71,11 +73,17 @@ impl OutputReader<'_> {
                         ended = self.close(id, number);
                         break;
                     }
-                    _ => break,
+                    outcome => {
+                        paused |= outcome == ReadOutcome::Paused;
+                        break;
+                    }
                 }
             }
             // The poll is edge-triggered and does not report unread output again.
             self.consoles.processes.queue_output(id, number, false);
+        }
+        if paused && let Some(io) = self.consoles.processes.io_mut(id) {
+            io.unread_until = Some(io.output.head() + DRAIN_MAX as u64);
         }
         self.log_files.flush_now(id);
         ended
@@ -103,12 +111,13 @@ impl OutputReader<'_> {
 
     /// The number of bytes that may be read now; none while a log or a client catches up.
     fn read_budget(&mut self, id: ProcessId) -> Option<usize> {
-        if self.consoles.blocks_reading(id) {
+        let room = self.consoles.room_for_clients(id);
+        if room == 0 {
             return None;
         }
         let output = &self.consoles.processes.io(id)?.output;
         match self.log_files.gate(id, output, self.consoles.now) {
-            Gate::Read(max) => Some(max),
+            Gate::Read(max) => Some(max.min(room)),
             Gate::Pause(until) => {
                 if let Some(until) = until
                     && self.log_files.arm(id, until)
@@ -134,6 +143,27 @@ impl OutputReader<'_> {
         };
         processes.output_read(id, number, reading);
         outcome == ReadOutcome::Closed && !self.is_kept_open(id, number) && self.close(id, number)
+    }
+
+    /// An exit whose output is now read is announced as soon as the log has it.
+    fn note_end_read(&mut self, id: ProcessId) {
+        let consoles = &mut self.consoles;
+        let Some(io) = consoles.processes.io_mut(id) else {
+            return;
+        };
+        if !io.take_end_read() {
+            return;
+        }
+        let deadline = consoles.now + ANNOUNCE_MAX;
+        for announcement in &mut io.announcements {
+            if announcement.offset == UNREAD {
+                announcement.offset = io.output.head();
+                announcement.deadline = deadline;
+            }
+        }
+        let timer = Timer::AnnounceDeadline(id);
+        consoles.timers.add(deadline, timer);
+        consoles.processes.mark_dirty(id);
     }
 
     /// Whether a channel has to stay open. Closing a terminal sends SIGHUP to the leader, which

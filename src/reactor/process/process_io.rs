@@ -5,7 +5,7 @@ use crate::reactor::console::terminal_size::ResizeDebounce;
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::output::{Output, Stream};
 use crate::reactor::poller::{EventSource, Poller};
-use crate::reactor::process::channel::{Channel, ReadOutcome};
+use crate::reactor::process::channel::{Channel, ReadOutcome, Reading};
 use crate::reactor::process::input::InputQueue;
 use crate::supervisor::{Exit, Launch, ProcessId, SignalScope, Time, Transition};
 use crate::sys;
@@ -15,6 +15,7 @@ use mio::Token;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 /// One process.
 pub(crate) struct ProcessIo {
@@ -52,6 +53,11 @@ pub(crate) struct ProcessIo {
     pub stragglers: Vec<WatchedStraggler>,
     /// SIGKILL goes to every straggler that is found.
     pub killing: bool,
+    /// Ring offset at which the run began.
+    pub run_start: u64,
+    /// Output of an exited leader is still to be read, because a client or a log catches up. This
+    /// ring offset bounds it.
+    pub unread_until: Option<u64>,
     /// Changes of state that wait for the log.
     pub announcements: VecDeque<Announcement>,
     /// On the list of processes with new output.
@@ -108,14 +114,20 @@ pub(crate) struct WatchedStraggler {
     pub refused: bool,
 }
 
+/// How long the announcement of an exit waits for the log to hold all output before it.
+pub(crate) const ANNOUNCE_MAX: Duration = Duration::from_secs(1);
+
+/// The offset of an announcement while output before it is still to be read.
+pub(crate) const UNREAD: u64 = u64::MAX;
+
 /// A change of state that waits for the log.
 #[derive(Debug)]
 pub(crate) struct Announcement {
     /// The change.
     pub transition: Transition,
-    /// The log has to hold the output before this offset.
+    /// The log has to hold the output before this offset. [`UNREAD`] while that is not known.
     pub offset: u64,
-    /// When it is announced in any case.
+    /// When it is announced in any case, unless a client must not miss output before it.
     pub deadline: Time,
 }
 
@@ -140,6 +152,8 @@ impl ProcessIo {
             layouts: Vec::new(),
             stragglers: Vec::new(),
             killing: false,
+            run_start: 0,
+            unread_until: None,
             announcements: VecDeque::new(),
             dirty: false,
             pidfile: None,
@@ -216,7 +230,18 @@ impl ProcessIo {
                 self.terminal = None;
             }
         }
+        self.run_start = self.output.head();
         self.output.head() > head
+    }
+
+    /// Whether the output of an exited leader, which was still to be read, is now read.
+    pub(crate) fn take_end_read(&mut self) -> bool {
+        let open = self.channels.iter();
+        let mut open = open.filter(|channel| channel.reading != Reading::Idle);
+        let none_left = open.next().is_none();
+        let head = self.output.head();
+        let read = self.unread_until.take_if(|end| none_left || *end <= head);
+        read.is_some()
     }
 
     /// Gives a new run a new terminal.
