@@ -9,6 +9,10 @@ pub(super) struct CommandLine {
     pub words: Vec<String>,
     /// The first text that only a shell would interpret.
     pub operator: Option<String>,
+    /// The first `$NAME` between double quotes.
+    pub quoted_variable: Option<String>,
+    /// Another line begins, and not with an option.
+    pub has_lines: bool,
 }
 
 /// Splits on blanks. `'…'`, `"…"` and `\` quote as in a POSIX shell. A word that begins with `#`
@@ -25,6 +29,8 @@ pub(super) fn split(text: &str) -> Result<CommandLine, String> {
     Ok(CommandLine {
         words: splitter.words,
         operator: splitter.operator,
+        quoted_variable: splitter.quoted_variable,
+        has_lines: splitter.has_lines,
     })
 }
 
@@ -36,13 +42,21 @@ struct Splitter<'a> {
     /// The unquoted text of the current word, to search for operators.
     bare: String,
     operator: Option<String>,
+    quoted_variable: Option<String>,
+    /// The current line is not the first one with words.
+    after_newline: bool,
+    has_lines: bool,
 }
 
 impl Splitter<'_> {
     fn run(&mut self) -> Result<(), String> {
         while let Some(c) = self.next() {
             match c {
-                ' ' | '\t' | '\n' | '\r' => self.end_word(),
+                ' ' | '\t' | '\r' => self.end_word(),
+                '\n' => {
+                    self.end_word();
+                    self.after_newline = !self.words.is_empty();
+                }
                 '#' if self.word.is_none() => self.comment(),
                 '\'' => self.single_quoted()?,
                 '"' => self.double_quoted()?,
@@ -117,6 +131,14 @@ impl Splitter<'_> {
                         self.push(c);
                     }
                 },
+                '$' => {
+                    self.push('$');
+                    let is_name = |c: &char| *c == '_' || c.is_ascii_alphanumeric();
+                    let name: String = self.rest.chars().take_while(is_name).collect();
+                    if !name.is_empty() {
+                        self.quoted_variable.get_or_insert(name);
+                    }
+                }
                 c => self.push(c),
             }
         }
@@ -125,6 +147,9 @@ impl Splitter<'_> {
     fn end_word(&mut self) {
         let bare = std::mem::take(&mut self.bare);
         let Some(word) = self.word.take() else { return };
+        if std::mem::take(&mut self.after_newline) {
+            self.has_lines |= !word.starts_with('-');
+        }
         if self.operator.is_none() {
             self.operator = operator(&bare, self.words.is_empty());
         }
@@ -229,6 +254,24 @@ mod tests {
         for text in quiet {
             assert_eq!(found(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn lines_and_quoted_variables_are_noticed() {
+        let lines = |text| split(text).expect("the text splits").has_lines;
+        assert!(lines("cd x\nrun y\n"));
+        for text in [
+            "a b\n",
+            "\na b",
+            "a \\\n b",
+            "a\n  --port 1\n",
+            "sh -c 'a\nb'",
+        ] {
+            assert!(!lines(text), "{text}");
+        }
+        let quoted = |text| split(text).expect("the text splits").quoted_variable;
+        assert_eq!(quoted("curl -H \"key: $KEY\"").as_deref(), Some("KEY"));
+        assert_eq!(quoted("a '$KEY' \"${KEY}\" \"5$\""), None);
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub(super) const NOT_YET: [&str; 15] = [
 ];
 
 /// Keys of other supervisors, in lower case, and their equivalents here.
-const FOREIGN: [(&str, &str); 33] = [
+const FOREIGN: [(&str, &str); 67] = [
     ("command", "cmd"),
     ("exec", "cmd"),
     ("execstart", "cmd"),
@@ -122,25 +122,121 @@ const FOREIGN: [(&str, &str); 33] = [
     ("services", "programs"),
     ("pid_file", "pidfile"),
     ("logfile", "log"),
+    ("logfile", "stdout"),
+    ("log_file", "log"),
+    ("log_file", "stdout"),
+    ("loglevel", "log"),
+    ("log_level", "log"),
+    ("processes", "programs"),
+    ("procs", "programs"),
+    ("apps", "programs"),
+    ("process", "programs"),
+    ("watchers", "programs"),
+    ("healthcheck", "health_check"),
+    ("health", "health_check"),
+    ("entrypoint", "cmd"),
+    ("script", "cmd"),
+    ("run", "cmd"),
+    ("workdir", "workingdir"),
+    ("chdir", "workingdir"),
+    ("working_directory", "workingdir"),
+    ("environment_file", "env_file"),
+    ("env_files", "env_file"),
+    ("dotenv", "env_file"),
+    ("variables", "env"),
+    ("scale", "numprocs"),
+    ("count", "numprocs"),
+    ("out_file", "stdout"),
+    ("error_file", "stderr"),
+    ("min_uptime", "starttime"),
+    ("kill_timeout", "stoptime"),
+    ("stop_timeout", "stoptime"),
+    ("kill_signal", "stopsignal"),
+    ("max_restarts", "startretries"),
+    ("successexitstatus", "exitcodes"),
+    ("uid", "user"),
+    ("gid", "group"),
 ];
 
 /// A suggestion for an unknown key: the equivalent of another supervisor's key, or the closest
-/// known one.
+/// known one, or the equivalent of the closest one of others.
 pub(super) fn did_you_mean(key: &str, known: &[&str]) -> Option<String> {
     let lower = key.to_lowercase();
-    let foreign = FOREIGN.iter().find(|(theirs, _)| *theirs == lower);
-    match foreign.filter(|(_, ours)| known.contains(ours)) {
-        Some((_, ours)) => Some(format!("did you mean `{ours}`?")),
-        None => suggest::did_you_mean(key, known.iter().copied()),
+    let foreign = |word: &str| {
+        let mut foreign = FOREIGN.iter().filter(|(theirs, _)| *theirs == word);
+        foreign.find(|(_, ours)| known.contains(ours))
+    };
+    if let Some((_, ours)) = foreign(&lower) {
+        return Some(format!("did you mean `{ours}`?"));
     }
+    let later = |(theirs, ours): &&(&str, &str)| *theirs == lower && NOT_YET.contains(ours);
+    if let Some((_, later)) = FOREIGN.iter().find(later) {
+        return Some(format!(
+            "this version of tmd does not support `{later}`; remove it"
+        ));
+    }
+    if let Some((_, why)) = WITHOUT.iter().find(|(theirs, _)| *theirs == lower) {
+        return Some((*why).to_string());
+    }
+    let ours = suggest::closest(key, known.iter().copied());
+    let theirs = || suggest::closest(key, FOREIGN.iter().map(|(theirs, _)| *theirs));
+    let ours = ours.or_else(|| Some(foreign(theirs()?)?.1));
+    ours.map(|ours| format!("did you mean `{ours}`?"))
 }
 
 /// The suggestion for `restart: always`, as compose and systemd spell `autorestart`.
 pub(super) fn restart_policy(key: &str, value: &Node, known: &[&str]) -> Option<String> {
-    let is_text = matches!(&value.kind, NodeKind::Scalar(scalar) if !scalar.is_null());
-    let meant = key == "restart" && is_text && known.contains(&"autorestart");
-    meant.then(|| "did you mean `autorestart`?".to_string())
+    let NodeKind::Scalar(scalar) = &value.kind else {
+        return None;
+    };
+    if key != "restart" || scalar.is_null() || !known.contains(&"autorestart") {
+        return None;
+    }
+    let policy = match scalar.text.as_str() {
+        "always" | "unless-stopped" | "true" => "always",
+        "no" | "never" | "false" => "never",
+        "on-failure" | "on-abnormal" | "unexpected" => "unexpected",
+        _ => return Some("did you mean `autorestart`?".to_string()),
+    };
+    Some(format!("write `autorestart: {policy}`"))
 }
+
+/// Keys of other supervisors without an equivalent here, and why.
+const WITHOUT: [(&str, &str); 12] = [
+    ("priority", "all programs start at the same time; remove it"),
+    (
+        "process_name",
+        "processes are named PROGRAM:INDEX; remove it",
+    ),
+    ("numprocs_start", "instances are counted from 0; remove it"),
+    (
+        "image",
+        "programs run on this system, not in containers; remove it",
+    ),
+    (
+        "build",
+        "programs run on this system, not in containers; remove it",
+    ),
+    (
+        "container_name",
+        "processes are named PROGRAM:INDEX; remove it",
+    ),
+    ("ports", "programs open their ports themselves; remove it"),
+    (
+        "volumes",
+        "programs see the files of this system; remove it",
+    ),
+    (
+        "networks",
+        "programs use the network of this system; remove it",
+    ),
+    ("version", "a config has no version; remove it"),
+    (
+        "type",
+        "tmd watches the process that `cmd` starts; keep it in the foreground",
+    ),
+    ("description", "write a comment: # TEXT"),
+];
 
 /// Whether a text can be repeated in a flow map without quotes.
 fn is_simple(text: &str) -> bool {
@@ -179,6 +275,19 @@ mod tests {
         assert_eq!(meant("AutoRestart"), ours("autorestart"));
         assert_eq!(meant("numproc"), ours("numprocs"));
         assert_eq!(meant("services"), None);
+        assert_eq!(meant("comand"), ours("cmd"));
+        assert_eq!(meant("environment_file"), ours("env_file"));
+        assert_eq!(meant("logfile"), ours("stdout"));
+        assert_eq!(did_you_mean("logfile", &DAEMON), ours("log"));
+        for key in ["processes", "apps", "services"] {
+            assert_eq!(did_you_mean(key, &TOP), ours("programs"));
+        }
+        for key in ["priority", "process_name"] {
+            assert!(
+                meant(key).is_some_and(|help| help.contains("remove it")),
+                "{key}"
+            );
+        }
         assert_eq!(meant("colour"), None);
     }
 }

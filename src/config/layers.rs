@@ -53,9 +53,9 @@ pub(super) fn texts<'a>(cx: &mut Lowering, value: &Value<'a>) -> Vec<(String, Va
     };
     let mut texts = Vec::new();
     for (entry, field) in table.iter() {
-        if let Some(text) = cx.text(&field, "text") {
-            texts.push((entry.key.clone(), field, text));
-        }
+        // A faulty one has its error. Its name is known, so that no other error refers to it.
+        let text = cx.text(&field, "text").unwrap_or_default();
+        texts.push((entry.key.clone(), field, text));
     }
     texts
 }

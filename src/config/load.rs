@@ -16,6 +16,9 @@ use std::path::{Component, Path, PathBuf};
 /// The name of a config file in a directory.
 pub(crate) const FILE_NAME: &str = "taskmaster.yaml";
 
+/// The bytes of a script that are looked at. No kernel reads a longer first line.
+const HEAD: u64 = 256;
+
 /// Maximum number of files that a pattern may match.
 const MATCHES_MAX: usize = 10_000;
 
@@ -26,7 +29,10 @@ const MATCHES_MAX: usize = 10_000;
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigError> {
     let whole_file = |fault: ReadError| {
         let diagnostic = Diagnostic::of_file(path.to_path_buf(), fault.message);
+        let (line, column) = fault.at.unwrap_or_default();
         ConfigError::from(Diagnostic {
+            line,
+            column,
             help: fault.help,
             ..diagnostic
         })
@@ -135,6 +141,17 @@ impl Files for FileSystem {
         })
     }
 
+    fn head(&self, path: &Path, reader: Option<&Identity>) -> Option<Vec<u8>> {
+        let file = match reader {
+            None => trusted_path::open(path).ok()?.file,
+            Some(user) => (self.open_as)(user.uid, user.gid, &user.groups, path).ok()?,
+        };
+        let mut bytes = Vec::new();
+        let is_file = file.metadata().is_ok_and(|found| found.is_file());
+        let read = is_file.then(|| file.take(HEAD).read_to_end(&mut bytes))?;
+        read.is_ok().then_some(bytes)
+    }
+
     fn trail_of(&self, base: &Path, pattern: &str) -> Option<Trail> {
         let whole = match pattern.starts_with('/') {
             true => PathBuf::from(pattern),
@@ -160,8 +177,7 @@ impl Files for FileSystem {
             require_literal_separator: true,
             require_literal_leading_dot: true,
         };
-        let paths = glob::glob_with(&whole, options)
-            .map_err(|error| ReadError::new(format!("not a pattern: {}", error.msg)))?;
+        let paths = glob::glob_with(&whole, options).map_err(|error| unclear_pattern(&error))?;
         let mut found = Vec::new();
         for path in paths {
             let path = path.map_err(|error| {
@@ -178,6 +194,15 @@ impl Files for FileSystem {
         found.sort();
         Ok(found)
     }
+}
+
+/// The error of a pattern, which is about brackets: `**` has been refused before.
+fn unclear_pattern(error: &glob::PatternError) -> ReadError {
+    let text = match error.msg.contains("range") {
+        true => "not a pattern: a `[` needs characters and a `]`",
+        false => "not a pattern: use `*`, `?` and `[abc]`",
+    };
+    ReadError::new(text)
 }
 
 fn whole_pattern(base: &Path, pattern: &str) -> String {
@@ -204,7 +229,17 @@ fn text_of(path: &Path, file: File) -> Result<String, ReadError> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.split(|byte| *byte == b'\n').count();
-        ReadError::new(format!("not valid UTF-8 (line {line})"))
+        let last = valid
+            .rsplit(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        let column = String::from_utf8_lossy(last).chars().count() + 1;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        ReadError {
+            at: Some((number(line), number(column))),
+            help: Some("save the file as UTF-8".to_string()),
+            ..ReadError::new("a byte here is not valid UTF-8")
+        }
     })
 }
 
@@ -214,8 +249,10 @@ fn unreadable(path: &Path, error: &io::Error) -> ReadError {
         io::ErrorKind::IsADirectory => {
             let file = path.join(FILE_NAME);
             let help = Some(format!("name a file in it, such as {}", file.display()));
-            let message = "is a directory".to_string();
-            ReadError { message, help }
+            ReadError {
+                help,
+                ..ReadError::new("is a directory")
+            }
         }
         _ => ReadError::new(reason(error)),
     }

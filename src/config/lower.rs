@@ -8,7 +8,7 @@ use super::node::{Location, Node, NodeKind};
 use super::program_entry::{self, Lowered};
 use super::trusted_path::{ReadError, Trail};
 use super::yaml::{self, NODES_MAX};
-use super::{DaemonSettings, cross_checks, daemon, keys};
+use super::{DaemonSettings, cross_checks, daemon, foreign_format, keys, shell_habits};
 use crate::supervisor::Program;
 use crate::text::printable::is_control;
 use crate::text::suggest::did_you_mean;
@@ -83,6 +83,16 @@ pub(super) fn lower(cx: &mut Lowering, text: &str, trail: Option<&Trail>) -> Who
 }
 
 fn parse(cx: &mut Lowering, file: usize, text: &str) -> Option<Rc<Node>> {
+    if let Some(found) = foreign_format::recognise(text) {
+        let at = Location {
+            file,
+            line: found.line,
+            column: 1,
+        };
+        let message = format!("this looks like {}, not like a config of tmd", found.name);
+        cx.error(at, "", message, Some(found.help.to_string()));
+        return None;
+    }
     let parsed = yaml::parse(file, text);
     let sound = parsed.problems.is_empty();
     for problem in parsed.problems {
@@ -117,12 +127,19 @@ fn include(cx: &mut Lowering, top: &Table) -> Vec<(usize, String)> {
         let Some(pattern) = cx.nonempty(&item, "a path") else {
             continue;
         };
+        shell_habits::check_path(cx, &item);
         let literal = !pattern.contains(['*', '?', '[']);
         let paths = if literal {
             vec![PathBuf::from(cx.absolute(&pattern))]
         } else {
             match matches(cx, &pattern) {
-                Ok(paths) => paths,
+                Ok(paths) => {
+                    if paths.is_empty() {
+                        let help = "create one, or remove the pattern".to_string();
+                        cx.warning(item.at(), &item.key, "no file matches", Some(help));
+                    }
+                    paths
+                }
                 Err(fault) => {
                     cx.refuse::<()>(&item, fault.message, fault.help.as_deref());
                     continue;
@@ -165,7 +182,7 @@ fn include_one(
         }
         Ok((canonical, text)) => Some((cx.add_source(canonical, text.clone(), true), text)),
         Err(fault) => {
-            let message = format!("{}: {}", path.display(), fault.message);
+            let message = fault.about(path);
             cx.refuse(value, message, fault.help.as_deref())
         }
     }

@@ -24,6 +24,8 @@ const TEXT_MAX: usize = 64 * 1024 * 1024;
 pub(super) trait Files {
     /// A file and its text, read with the daemon's permissions or with those of `reader`.
     fn read(&self, path: &Path, reader: Option<&Identity>) -> Result<FoundFile, ReadError>;
+    /// The first bytes of a file, if it can be read.
+    fn head(&self, path: &Path, reader: Option<&Identity>) -> Option<Vec<u8>>;
     /// The directory in which the first wildcard of a pattern is looked up, and those above it.
     fn trail_of(&self, base: &Path, pattern: &str) -> Option<Trail>;
     /// The files that match a pattern, sorted.
@@ -167,6 +169,8 @@ pub(super) struct Lowering<'a> {
     dropped: usize,
     /// Bytes of texts, variables expanded, and of variables from files.
     text_bytes: usize,
+    /// The scripts that were looked at.
+    pub scripts: BTreeSet<PathBuf>,
 }
 
 impl<'a> Lowering<'a> {
@@ -194,6 +198,7 @@ impl<'a> Lowering<'a> {
             errors: 0,
             dropped: 0,
             text_bytes: 0,
+            scripts: BTreeSet::new(),
         }
     }
 

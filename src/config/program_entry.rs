@@ -3,11 +3,13 @@
 use super::command_line;
 use super::diagnostics::shown;
 use super::identity::{self, Wanted};
+use super::keys;
 use super::layers::{Layers, text_map};
 use super::lowering_context::{Lowering, Value};
 use super::node::{Location, NodeKind};
 use super::placeholder_checks::{Vars, placeholders};
 use super::program_environment::environment;
+use super::shell_habits;
 use super::streams::{self, SinkStream};
 use super::values::{boolean_help, boolean_of};
 use crate::supervisor::{
@@ -33,7 +35,7 @@ pub(super) fn lower(cx: &mut Lowering, name: Option<(&str, Location)>, layers: &
     let vars = text_map(cx, layers, "vars");
     let numprocs = layers
         .find("numprocs")
-        .and_then(|v| cx.integer(&v, 1, PROCESSES_MAX));
+        .and_then(|v| cx.integer(&v, 0, PROCESSES_MAX));
     let autostart = layers
         .find("autostart")
         .and_then(|value| autostart(cx, &value));
@@ -143,6 +145,9 @@ fn launch(
         supplementary: layers.find("supplementary_groups"),
     };
     launch.identity = identity::identity(cx, &wanted);
+    if let Some(value) = layers.find("cmd").filter(|_| name.is_some()) {
+        shell_habits::check_script(cx, &value, &launch);
+    }
     // The defaults alone name no user with whose permissions a file could be read.
     let reader = name.map(|_| launch.identity.as_ref());
     launch.env = environment(cx, layers, vars, reader);
@@ -262,12 +267,18 @@ fn command(
         .and_then(|value| cx.boolean(&value))
         .unwrap_or(false);
     let Some(value) = layers.find("cmd") else {
-        if let Some((_, at)) = name {
+        // A misspelt key has its own error.
+        if let Some((_, at)) = name.filter(|_| !is_misspelt(layers, "cmd")) {
             let help = "add `cmd: COMMAND`".to_string();
             cx.error(at, &layers.own.key, "`cmd` is missing", Some(help));
         }
         return Vec::new();
     };
+    if value.written().is_some_and(|scalar| scalar.is_null()) {
+        let help = "add the program to run, such as `cmd: sleep 60`";
+        cx.refuse::<()>(&value, EMPTY, Some(help));
+        return Vec::new();
+    }
     let words = match (&value.node.kind, shell) {
         (NodeKind::List(_), true) => {
             let help = Some("write one string, or remove `shell: true`");
@@ -287,24 +298,33 @@ fn command(
         .first()
         .is_some_and(|program| program.trim().is_empty())
     {
-        cx.refuse::<()>(
-            &value,
-            "the command is empty",
-            Some("add the program to run"),
-        );
+        cx.refuse::<()>(&value, EMPTY, Some(ADD_PROGRAM));
     }
     argv
+}
+
+const EMPTY: &str = "the command is empty";
+const ADD_PROGRAM: &str = "add the program to run";
+
+/// Whether the program has an unknown key that was meant to be this one.
+fn is_misspelt(layers: &Layers, key: &str) -> bool {
+    let meant = format!("`{key}`");
+    let mut entries = layers.own.iter();
+    entries.any(|(entry, _)| {
+        let unknown = !keys::PROGRAM.contains(&entry.key.as_str());
+        let help = keys::did_you_mean(&entry.key, &keys::PROGRAM);
+        unknown && help.is_some_and(|help| help.contains(&meant))
+    })
 }
 
 fn listed_words(cx: &mut Lowering, value: &Value) -> Option<Vec<String>> {
     let items = cx.list(value, "a list of words")?;
     if items.is_empty() {
-        return cx.refuse(
-            value,
-            "the command is empty",
-            Some("add the program to run"),
-        );
+        return cx.refuse(value, EMPTY, Some(ADD_PROGRAM));
     }
+    let written = |item: &Value| item.written().map(|scalar| scalar.text.clone());
+    let plain: Vec<String> = items.iter().filter_map(written).collect();
+    shell_habits::check_list(cx, value, &plain);
     let words: Vec<Option<String>> = items.iter().map(|item| cx.text(item, "a word")).collect();
     words.into_iter().collect()
 }
@@ -317,18 +337,22 @@ fn split_words(cx: &mut Lowering, value: &Value) -> Option<Vec<String>> {
         Err(reason) => return cx.refuse(value, format!("not a command line: {reason}"), None),
     };
     if split.words.is_empty() {
-        return cx.refuse(
-            value,
-            "the command is empty",
-            Some("add the program to run"),
-        );
+        return cx.refuse(value, EMPTY, Some(ADD_PROGRAM));
     }
-    if let Some(operator) = split.operator {
+    if shell_habits::check_command(cx, value, &split.words) {
+        // One warning for a command is enough.
+    } else if split.has_lines {
+        let message = "the lines become one command: it runs without a shell";
+        let help = "add `shell: true`, or begin further lines with an option".to_string();
+        cx.warning(value.at(), &value.key, message, Some(help));
+    } else if let Some(operator) = split.operator {
         let message = match operator.as_str() {
             "#" => "everything after `#` is a comment".to_string(),
             _ => format!("`{operator}` has no special meaning: the command runs without a shell"),
         };
         cx.warning(value.at(), &value.key, message, Some(shell_help(&operator)));
+    } else if let Some(name) = split.quoted_variable {
+        shell_habits::check_quoted(cx, value, &split.words, &name);
     }
     let words = split.words.iter().map(|word| cx.interpolated(value, word));
     words.collect::<Vec<_>>().into_iter().collect()

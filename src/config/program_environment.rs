@@ -6,6 +6,7 @@ use super::layers::{Layers, layer_values, texts};
 use super::lowering_context::{FoundFile, Lowering, Value};
 use super::node::Location;
 use super::placeholder_checks::{Vars, placeholders};
+use super::shell_habits;
 use super::trusted_path::ReadError;
 use crate::supervisor::Identity;
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub(super) fn environment(
         for (name, field, text) in texts(cx, &value) {
             if dotenv::is_name(&name) {
                 placeholders(cx, &field, &text, vars);
+                shell_habits::check_text(cx, &field);
                 variables.insert(name, text);
             } else {
                 let message = format!("{} is not a valid variable name", shown(&name));
@@ -60,6 +62,7 @@ fn env_file(
     reader: Option<&Identity>,
 ) -> Option<Rc<dotenv::Pairs>> {
     let text = cx.nonempty(value, "a path")?;
+    shell_habits::check_path(cx, value);
     let path = PathBuf::from(cx.absolute(&text));
     let key = (path.clone(), reader.map(|user| user.uid));
     if let Some(known) = cx.env_files.get(&key) {
@@ -88,7 +91,7 @@ fn find_env_file(
                 true => first,
                 false => ReadError {
                     message: format!("{} (read as user {})", fault.message, user.user),
-                    help: fault.help,
+                    ..fault
                 },
             })
         }
@@ -105,7 +108,7 @@ fn read_env_file(
     let (canonical, text) = match find_env_file(cx, path, reader) {
         Ok(found) => (found.canonical, found.text),
         Err(fault) => {
-            let message = format!("{}: {}", path.display(), fault.message);
+            let message = fault.about(path);
             return cx.refuse(value, message, fault.help.as_deref());
         }
     };

@@ -5,6 +5,7 @@ use super::keys;
 use super::lowering_context::{Lowering, Value};
 use super::node::NodeKind;
 use super::placeholder_checks::{Vars, placeholders};
+use super::shell_habits;
 use super::values::{boolean_help, boolean_of};
 use crate::supervisor::placeholder::{self, Values};
 use crate::supervisor::{FileSink, Sink, SizePolicy, Stall, Stdin, Tty};
@@ -154,6 +155,7 @@ pub(super) fn file_path(
 
 /// Reads an absolute path and checks its placeholders.
 pub(super) fn path(cx: &mut Lowering, value: &Value, text: &str, vars: &Vars) -> Option<String> {
+    shell_habits::check_path(cx, value);
     placeholders(cx, value, text, vars)?;
     // `{vars.dir}/log` may be absolute once expanded.
     let nameless = Values {
@@ -193,6 +195,7 @@ pub(super) fn stdin(cx: &mut Lowering, value: &Value) -> Option<Stdin> {
         }
         path => {
             wrong_case(cx, value, path, [("pipe", "pipe"), ("null", "null")]);
+            shell_habits::check_path(cx, value);
             Some(Stdin::File(cx.absolute(path)))
         }
     }

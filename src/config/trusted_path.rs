@@ -45,13 +45,23 @@ pub(super) struct Trail {
 pub(super) struct ReadError {
     pub message: String,
     pub help: Option<String>,
+    /// Line and column of the fault in the file, from 1.
+    pub at: Option<(u32, u32)>,
 }
 
 impl ReadError {
+    /// The message with the file in front, and the place in it.
+    pub(super) fn about(&self, path: &Path) -> String {
+        let place = self.at.map(|(line, column)| format!(":{line}:{column}"));
+        let place = place.unwrap_or_default();
+        format!("{}{place}: {}", path.display(), self.message)
+    }
+
     pub(super) fn new(message: impl Into<String>) -> ReadError {
         ReadError {
             message: message.into(),
             help: None,
+            at: None,
         }
     }
 }
@@ -72,7 +82,10 @@ impl Trail {
                 ),
             };
             let help = Some(format!("chmod go-w {}", path.display()));
-            return Some(ReadError { message, help });
+            return Some(ReadError {
+                help,
+                ..ReadError::new(message)
+            });
         }
         let foreign = |(_, uid): &&(PathBuf, u32)| !trusted.contains(uid);
         let (path, uid) = self.owners.iter().find(foreign)?;
@@ -87,8 +100,10 @@ impl Trail {
             "run: chown -h root {}, or start the daemon as that user",
             path.display()
         );
-        let help = Some(help);
-        Some(ReadError { message, help })
+        Some(ReadError {
+            help: Some(help),
+            ..ReadError::new(message)
+        })
     }
 
     fn note_owner(&mut self, path: &Path, uid: u32) {

@@ -2,5 +2,6 @@
 
 mod errors;
 mod files;
+mod habits;
 mod support;
 mod values;
