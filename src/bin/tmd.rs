@@ -19,6 +19,7 @@ pub fn main() -> ExitCode {
         check: cli.check,
         socket: cli.socket,
         log_level,
+        warned: cli.warned,
     }))
 }
 

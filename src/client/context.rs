@@ -8,6 +8,8 @@ use crate::client::error::ClientError;
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::style::Style;
+use crate::client::ui::table::wrap;
+use crate::sys::tty;
 use crate::text::printable::{printable_json, printable_lines};
 use crate::wire::{Call, StatusReply, TargetsParams};
 use serde::Serialize;
@@ -15,8 +17,10 @@ use serde::de::DeserializeOwned;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 /// The context of a verb.
@@ -38,6 +42,8 @@ pub(crate) struct Context {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shell {
     pub(crate) interrupts: Interrupts,
+    /// A line of the shell ends the daemon, so its end is no news.
+    pub(crate) ends_daemon: Arc<AtomicBool>,
     /// The first daemon that the shell reached. Later lines use the same one.
     pinned: Arc<OnceLock<PinnedDaemon>>,
 }
@@ -201,6 +207,30 @@ impl Context {
             text.push('\n');
         }
         write_stdout(text.as_bytes())
+    }
+
+    /// Prints lines, broken at blanks where they are wider than the terminal.
+    ///
+    /// # Errors
+    /// `OutputClosed` when the reader has closed it.
+    pub(crate) fn print_wrapped<S: AsRef<str>>(&self, lines: &[S]) -> Result<(), ClientError> {
+        self.print_lines(&self.wrapped(lines))
+    }
+
+    /// Breaks lines at blanks where they are wider than the terminal.
+    pub(crate) fn wrapped<S: AsRef<str>>(&self, lines: &[S]) -> Vec<String> {
+        let width = self.line_width().unwrap_or(usize::MAX);
+        let lines = lines.iter().flat_map(|line| wrap(line.as_ref(), width));
+        lines.collect()
+    }
+
+    /// The columns of the terminal, if standard output is one.
+    pub(crate) fn line_width(&self) -> Option<usize> {
+        let out = std::io::stdout();
+        let terminal = out.is_terminal() && !self.global.json;
+        let size = terminal.then(|| tty::window_size(out.as_fd()).ok())?;
+        size.map(|(_, cols)| usize::from(cols))
+            .filter(|cols| *cols > 0)
     }
 
     /// Prints one value as one line of JSON.

@@ -305,6 +305,11 @@ impl Reactor {
         let policy = self.supervisor.policy(id);
         let process = self.supervisor.process(id);
         let last_exit = process.and_then(|process| process.last_exit);
+        // A reload removes it: that is the outcome, and follows.
+        let removed = process.is_none_or(|process| process.removed);
+        if removed && transition.to == State::Stopped {
+            return;
+        }
         for answer in self.pending.on_transition(transition, policy, last_exit) {
             self.answer(answer);
         }

@@ -12,6 +12,8 @@ pub(crate) struct UnknownTarget {
     pub target: String,
     /// A likely correction.
     pub suggestion: Option<String>,
+    /// The processes that a program has, for an index that it has not.
+    pub range: Option<String>,
 }
 
 impl UnknownTarget {
@@ -39,9 +41,11 @@ impl UnknownTarget {
 impl fmt::Display for UnknownTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason())?;
-        match &self.suggestion {
-            Some(suggestion) => write!(f, "; did you mean {suggestion}?"),
-            None => Ok(()),
+        match (&self.range, &self.suggestion) {
+            (Some(range), _) => write!(f, "; {range}"),
+            (None, Some(suggestion)) => write!(f, "; did you mean {suggestion}?"),
+            (None, None) if self.target.is_empty() => Ok(()),
+            (None, None) => f.write_str("; tm status lists all"),
         }
     }
 }
@@ -147,7 +151,20 @@ fn unknown(
     UnknownTarget {
         target: target.to_string(),
         suggestion,
+        range: range(target, processes),
     }
+}
+
+/// `worker has worker:0 to worker:3`, if the target is another index of that program.
+fn range(target: &str, processes: &[&Process]) -> Option<String> {
+    let (program, index) = target.split_once(':')?;
+    index.parse::<u32>().ok()?;
+    let mut own = processes.iter().filter(|one| one.program == program);
+    let first = &own.next()?.name;
+    Some(match own.next_back() {
+        Some(last) => format!("{program} has {first} to {}", last.name),
+        None => format!("{program} has only {first}"),
+    })
 }
 
 #[cfg(test)]
@@ -226,7 +243,18 @@ mod tests {
         );
         assert_eq!(named(&["zzz*"]).unwrap_err().suggestion, None);
         let message = |target| named(&[target]).unwrap_err().to_string();
-        assert_eq!(message("zzz*"), "no process matches: zzz*");
+        assert_eq!(
+            message("worker:7"),
+            "no such process: worker:7; worker has worker:0 to worker:1"
+        );
+        assert_eq!(
+            message("web2:7"),
+            "no such process: web2:7; web2 has only web2:0"
+        );
+        assert_eq!(
+            message("zzz*"),
+            "no process matches: zzz*; tm status lists all"
+        );
         assert_eq!(message(""), "the target is empty; name a process, or all");
     }
 }

@@ -1,7 +1,9 @@
 //! The client's own terminal.
 
 use rustix::fs::{Mode, OFlags};
-use rustix::termios::{self, OptionalActions, QueueSelector, Termios};
+use rustix::termios::{
+    self, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios,
+};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -91,6 +93,51 @@ impl Drop for RawMode {
     }
 }
 
+/// A terminal that edits lines, and delivers one also when a certain key comes. Dropping the value
+/// restores the modes from before.
+#[derive(Debug)]
+pub(crate) struct LineMode {
+    saved: Saved,
+    lines: Termios,
+}
+
+impl LineMode {
+    /// Delivers a line also at this control character.
+    pub(crate) fn enter(fd: BorrowedFd<'_>, key: u8) -> io::Result<LineMode> {
+        let modes = termios::tcgetattr(fd)?;
+        let terminal = rustix::io::fcntl_dupfd_cloexec(fd, 3)?;
+        let mut lines = modes.clone();
+        lines.special_codes[SpecialCodeIndex::VEOL] = key;
+        let mode = LineMode {
+            saved: Saved { terminal, modes },
+            lines,
+        };
+        mode.deliver_keys(false)?;
+        Ok(mode)
+    }
+
+    /// Sets whether each key is delivered at once, without echo, or lines.
+    pub(crate) fn deliver_keys(&self, keys: bool) -> io::Result<()> {
+        let mut modes = self.lines.clone();
+        if keys {
+            modes
+                .local_modes
+                .remove(LocalModes::ICANON | LocalModes::ECHO);
+            modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+            modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+        }
+        let terminal = &self.saved.terminal;
+        Ok(termios::tcsetattr(terminal, OptionalActions::Now, &modes)?)
+    }
+}
+
+impl Drop for LineMode {
+    fn drop(&mut self) {
+        // Fails only if the terminal is gone.
+        let _ = self.saved.restore();
+    }
+}
+
 /// Restores a terminal from any thread. Takes no lock and allocates nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Restorer {
@@ -124,7 +171,6 @@ impl Saved {
 mod tests {
     use super::*;
     use crate::sys::pty;
-    use rustix::termios::LocalModes;
     use std::os::fd::AsFd;
 
     fn is_cooked(fd: &OwnedFd) -> bool {

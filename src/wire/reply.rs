@@ -76,6 +76,9 @@ pub struct ProcessStatus {
     pub started_at: Option<String>,
     /// How the last run ended.
     pub exit: Option<ExitInfo>,
+    /// Of an EXITED process: whether it ended as expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<bool>,
     /// A description, in one line.
     pub detail: String,
     /// Whether it has a terminal of its own.

@@ -18,3 +18,5 @@ mod lineage;
 mod output;
 mod restarts;
 mod supervision;
+mod up;
+mod verbs;

@@ -21,7 +21,8 @@ the first has ctrl. Keys of another form only detach.
 
 Without a terminal:
   If standard input, standard output or the process has no terminal, input is
-  sent line by line. Ctrl-c detaches, and so does the end of piped input. In a
+  sent line by line. The keys that detach work there too. Ctrl-c detaches as
+  well, and so does the end of piped input. In a
   script that the control shell reads from a pipe, the rest of the script is
   the input.
 
@@ -100,6 +101,14 @@ impl DetachKeys {
         self.has_commands()
             .then(|| self.keys.first().map(Key::to_string))
             .flatten()
+    }
+
+    /// The control character that the first key sends, unless the terminal itself acts on it.
+    pub(crate) fn first_control(&self) -> Option<u8> {
+        let first = self.keys.first()?;
+        let acted_on = [b'\x03', b'\x04', b'\n', b'\r', b'\x1a', b'\x1c'];
+        let sent = (1..b' ').find(|byte| Key::from_byte(*byte) == *first);
+        sent.filter(|byte| !acted_on.contains(byte))
     }
 
     /// Two keys, the first with ctrl: the first is a prefix for commands.
@@ -212,6 +221,11 @@ impl ChordDecoder {
         }
         let begins = self.begins.unwrap_or(ESCAPE);
         memchr::memchr2(ESCAPE, begins, bytes).unwrap_or(bytes.len())
+    }
+
+    /// Whether some of the keys have come, and the others may follow.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.matched > 0
     }
 
     /// Whether an incomplete sequence is held back.

@@ -3,6 +3,7 @@
 pub mod detach_keys;
 pub(crate) mod hint;
 pub(crate) mod key_events;
+mod line_chord;
 pub(crate) mod output_queue;
 pub(crate) mod pager;
 pub(crate) mod plain;
@@ -40,7 +41,7 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
         let mut connection = context.connect()?;
         let reply: AttachReply = connection.call(&Call::Attach(params(&args, history)))?;
         if !(interactive && reply.tty) {
-            return plain::run(context, &args, &reply, connection);
+            return plain::run(context, &args, &reply, connection, &keys);
         }
         let name = reply.process.clone();
         // Before the terminal is taken over.

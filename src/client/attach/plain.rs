@@ -4,7 +4,9 @@
 //! reads any output. Standard input and output may be shared with other programs, so they stay
 //! blocking. The loop reads and writes them only when they are ready, a few bytes at a time.
 
+use crate::client::attach::detach_keys::{Action, DetachKeys};
 use crate::client::attach::hint;
+use crate::client::attach::line_chord::LineChord;
 use crate::client::attach::plain_output::{PlainOutput, StdStream, is_temporary};
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
@@ -44,13 +46,15 @@ pub(crate) fn run(
     args: &AttachArgs,
     reply: &AttachReply,
     mut connection: DaemonConnection,
+    keys: &DetachKeys,
 ) -> Result<i32, ClientError> {
     let signals = SignalSource::new(&deadly()).map_err(failed)?;
     // In the control shell the connection has a guard. From here on the loop acts on signals.
     let interrupted = connection.take_guard().is_some_and(|guard| guard.fired());
     let (socket, decoder) = connection.into_frames();
     socket.set_nonblocking(true).map_err(failed)?;
-    let input = PlainInput::new(context, args, reply);
+    let mut input = PlainInput::new(context, args, reply);
+    input.chord = LineChord::new(keys).filter(|_| input.is_terminal);
     if !input.is_terminal && reply.pid.is_none() && args.until_exit && !reply.ended {
         let (name, state) = (&reply.process, &reply.state);
         context.notice(&format!(
@@ -283,20 +287,45 @@ impl PlainSession {
         match read {
             Ok(0) | Err(_) => self.input_ended(),
             Ok(count) => {
+                let bytes = &buffer[..count];
                 if self.input.is_terminal {
                     // The user ended the line with a key.
-                    self.output.within_line = false;
+                    self.output.within_line = !bytes.ends_with(b"\n");
                 }
-                if self.input.accepted {
-                    self.input.sent = true;
-                    for chunk in buffer[..count].chunks(PAYLOAD_MAX) {
-                        self.send(Kind::Input, chunk);
+                match &mut self.input.chord {
+                    Some(chord) => {
+                        let actions = chord.feed(bytes);
+                        self.act(actions);
                     }
-                } else if let Some(refusal) = self.input.refusal.take() {
-                    self.output
-                        .push(StdStream::Stderr, format!("{refusal}\n").as_bytes());
+                    None => self.forward(bytes),
                 }
             }
+        }
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Forward(bytes) => self.forward(&bytes),
+                Action::Detach => return self.leave(),
+                Action::Help
+                | Action::History
+                | Action::Next
+                | Action::Previous
+                | Action::Suspend => self.output.say("[only for processes with a terminal]"),
+            }
+        }
+    }
+
+    fn forward(&mut self, bytes: &[u8]) {
+        if self.input.accepted {
+            self.input.sent = true;
+            for chunk in bytes.chunks(PAYLOAD_MAX) {
+                self.send(Kind::Input, chunk);
+            }
+        } else if let Some(refusal) = self.input.refusal.take() {
+            self.output
+                .push(StdStream::Stderr, format!("{refusal}\n").as_bytes());
         }
     }
 
@@ -376,6 +405,8 @@ struct PlainInput {
     /// The process may read it.
     accepted: bool,
     until_exit: bool,
+    /// The detach keys, where the terminal allows them.
+    chord: Option<LineChord>,
     /// The notice about dropped input, until it has been printed.
     refusal: Option<String>,
     /// Some of it has been sent.
@@ -406,6 +437,7 @@ impl PlainInput {
             is_terminal,
             accepted: (reply.input || later) && !args.read_only,
             until_exit: args.until_exit,
+            chord: None,
             refusal: refusal(args, reply).filter(|_| !context.global.quiet),
             sent: false,
             state: InputState::Open,

@@ -123,9 +123,15 @@ pub(crate) enum Verb {
 /// Arguments of `up`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct UpArgs {
-    /// Return when every process is up or one has failed; keep them running
+    /// Config file; same as -c FILE
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+    /// Return when every process is up or has failed; keep them running
     #[arg(short, long)]
     pub(crate) detach: bool,
+    /// Also start processes that were stopped, and one-shots that are done
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// Arguments of `down` and `shutdown`.
@@ -329,8 +335,8 @@ pub(crate) struct SendArgs {
     /// Process to write to
     #[arg(value_name = "PROCESS", value_hint = NAMES)]
     pub(crate) process: String,
-    /// Text to write; words are joined with spaces
-    #[arg(required = true, value_name = "TEXT", allow_hyphen_values = true)]
+    /// Text to write; words are joined with spaces; -- before text that begins with a dash
+    #[arg(required = true, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
     /// Do not append a newline
     #[arg(short = 'n', long)]

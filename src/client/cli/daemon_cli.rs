@@ -25,6 +25,9 @@ pub struct DaemonCli {
     /// Minimum log level [default: daemon.log.level of the config, else info]
     #[arg(long, value_name = "LEVEL", value_parser = log_levels())]
     pub log_level: Option<String>,
+    /// The caller has printed the warnings of the config
+    #[arg(long, hide = true)]
+    pub warned: bool,
 }
 
 fn log_levels() -> PossibleValuesParser {

@@ -45,7 +45,7 @@ Exit codes:
   0    Success
   1    Failure, such as a process that did not start or does not exist
   2    Usage error; also a reload --dry-run that found changes
-  3    status: a requested process is not RUNNING
+  3    status: a process is not as it should be
   4    No daemon reached
   5    Permission denied
   124  Timeout
@@ -63,9 +63,10 @@ A usage error exits with 2 as well. It prints an error and no plan.";
 /// Sections of `tm status --help`.
 pub(crate) const STATUS: &str = "\
 Exit codes:
-  0  Every requested process is RUNNING
+  0  Every process that is wanted up is RUNNING or has ended as expected;
+     with TARGETs: each of them is RUNNING
   1  No such process
-  3  A requested process is not RUNNING";
+  3  Otherwise";
 
 /// Sections of `tm wait --help`.
 pub(crate) const WAIT: &str = "\

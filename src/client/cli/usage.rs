@@ -60,25 +60,76 @@ fn text(error: &clap::Error, typed_in: TypedIn) -> String {
     let misleading = |line: &&str| line.trim_start().starts_with("tip: to pass '-");
     let kept: Vec<&str> = rendered.lines().filter(|line| !misleading(line)).collect();
     let mut text = kept.join("\n").replace("subcommand", "verb");
+    if let Some(first) = first_line(error) {
+        let rest = text.split_once('\n').map_or("", |(_, rest)| rest);
+        text = format!("{first}\n{rest}");
+    }
     while text.contains("\n\n\n") {
         text = text.replace("\n\n\n", "\n\n");
     }
-    if let Some(instead) = foreign(error) {
+    let foreign = foreign(error).map(|instead| format!("use {instead}"));
+    if let Some(tip) = foreign.or_else(|| tip(error, rendered)) {
         text = match text.split_once("\n\n") {
             Some((first, rest)) => {
-                format!("{first}\n\n  tip: use {instead}\n\n{}", without_tips(rest))
+                format!("{first}\n\n  tip: {tip}\n\n{}", without_tips(rest))
             }
-            None => format!("{text}\n\n  tip: use {instead}"),
+            None => format!("{text}\n\n  tip: {tip}"),
         };
     }
     if typed_in == TypedIn::ControlShell {
         text = text
+            .replace(
+                "Usage: tm [OPTIONS] [VERB]",
+                "Usage: VERB [OPTIONS] [ARGUMENTS]",
+            )
             .replace("Usage: tm ", "Usage: ")
             .replace("try '--help'", "type 'help' or 'help VERB'")
             .replace("tip: use tm ", "tip: use ")
             .replace(", or tm ", ", or ");
     }
     text.trim_end().to_string()
+}
+
+/// A clearer first line than clap's.
+fn first_line(error: &clap::Error) -> Option<String> {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let value = context(ContextKind::InvalidValue).unwrap_or_default();
+    match (error.kind(), context(ContextKind::InvalidArg)?) {
+        (ErrorKind::InvalidValue, "[VERB]") => Some(format!("there is no verb '{value}'")),
+        (ErrorKind::InvalidValue, "<SHELL>") if !value.is_empty() => {
+            Some(format!("there are no completions for '{value}'"))
+        }
+        _ => None,
+    }
+}
+
+/// Advice about an argument that the verb does not take.
+fn tip(error: &clap::Error, rendered: &str) -> Option<String> {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let usage = rendered
+        .lines()
+        .find_map(|line| line.strip_prefix("Usage: tm "))?;
+    let verb = usage.split(' ').next().unwrap_or_default();
+    let lines = argument.strip_prefix('-').unwrap_or_default();
+    let is_number = !lines.is_empty() && lines.chars().all(|c| c.is_ascii_digit());
+    match verb {
+        "logs" if is_number => Some("for the last N lines write -n N".to_string()),
+        "send" => Some(format!(
+            "to send it as text, put -- before it: -- {argument}"
+        )),
+        "why" | "attach" | "detach" | "peek" if !argument.starts_with('-') => {
+            Some(format!("{verb} takes one process"))
+        }
+        _ => None,
+    }
 }
 
 fn without_tips(text: &str) -> String {
@@ -124,7 +175,22 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("type 'help' or 'help VERB'."), "{text}");
-        assert!(text.contains("\nUsage: [OPTIONS]"), "{text}");
+        assert!(text.contains("\nUsage: VERB [OPTIONS]"), "{text}");
+    }
+
+    #[test]
+    fn likely_mistakes_have_a_tip() {
+        for (line, wanted) in [
+            ("tm logs web -5", "for the last N lines write -n N"),
+            ("tm tail -20", "for the last N lines write -n N"),
+            ("tm send a -x", "put -- before it: -- -x"),
+            ("tm why web console", "why takes one process"),
+            ("tm help foo", "there is no verb 'foo'"),
+            ("tm completions ksh", "there are no completions for 'ksh'"),
+        ] {
+            let text = typed(line, TypedIn::CommandLine);
+            assert!(text.contains(wanted), "{line}: {text}");
+        }
     }
 
     #[test]

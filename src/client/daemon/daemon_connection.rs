@@ -136,6 +136,28 @@ impl DaemonConnection {
         }
     }
 
+    /// Waits for the next notification until this time. `None` when the time is up.
+    ///
+    /// # Errors
+    /// `Disconnected` at the end, `Protocol` when the peer sends an invalid message.
+    pub(crate) fn notification_before(
+        &mut self,
+        until: Option<Instant>,
+    ) -> Result<Option<(String, Value)>, ClientError> {
+        loop {
+            if let Some(notification) = self.buffered_notification()? {
+                return Ok(Some(notification));
+            }
+            let ready = wait([FdWatch::readable(&self.stream)], until);
+            let ready = ready.map_err(|error| ClientError::Failed(format!("poll: {error}")))?;
+            match (ready[0].is_readable(), until) {
+                (true, _) => self.receive()?,
+                (false, Some(until)) if Instant::now() >= until => return Ok(None),
+                (false, _) => {}
+            }
+        }
+    }
+
     /// Makes these signals close the connection instead of ending the client. Only the first
     /// call has an effect.
     pub(crate) fn guard(&mut self, signals: &[i32]) {

@@ -21,7 +21,7 @@ pub(crate) fn start_daemon(config: &Path, socket: Option<&Path>) -> Result<(), C
     let mut command = Command::new(own);
     command
         .arg0("tmd")
-        .arg("-d")
+        .args(["-d", "--warned"])
         .arg("-c")
         .arg(config)
         .stdin(Stdio::null());

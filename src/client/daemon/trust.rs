@@ -69,8 +69,7 @@ impl Trust {
             ErrorKind::PermissionDenied => {
                 let reason = match is_socket(path) {
                     Some(true) => " (the daemon belongs to another user)",
-                    Some(false) => " (it is not a socket)",
-                    None => "",
+                    Some(false) | None => "",
                 };
                 let path = path.display();
                 ClientError::Denied(format!("{path}: permission denied{reason}"))
@@ -81,6 +80,12 @@ impl Trust {
             )),
             _ => ClientError::NoDaemon(format!("{}: {error}", path.display())),
         };
+        if is_socket(path) == Some(false) {
+            let path = path.display();
+            return Err(ClientError::NoDaemon(format!(
+                "{path}: not a socket; to name the config of a daemon: -c {path}"
+            )));
+        }
         self.check_path(path).map_err(failed)??;
         let stream = socket::connect(path).map_err(failed)?;
         let peer = socket::peer(stream.as_fd()).map_err(failed)?;

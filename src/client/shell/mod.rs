@@ -1,15 +1,16 @@
 //! The control shell: the same verbs with editing, history, completion and events.
 
+mod editor;
 pub(crate) mod interrupts;
 
-use crate::client::cli::command::{Cli, Verb, visible_verbs};
-use crate::client::cli::complete::live_names;
+use crate::client::cli::command::{Cli, Verb};
 use crate::client::cli::help::shell_help;
 use crate::client::cli::usage::{self, TypedIn};
 use crate::client::context::{Context, Shell};
 use crate::client::daemon::daemon_connection::parse;
 use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
+use crate::client::shell::editor::{ShellEditor, new_editor};
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::verbs::events::event_line;
@@ -18,13 +19,8 @@ use crate::sys::io as sys_io;
 use crate::sys::runtime;
 use crate::wire::{Call, EventsParams};
 use clap::{CommandFactory, Parser};
-use rustyline::completion::Completer;
+use rustyline::ExternalPrinter;
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
-use rustyline::history::DefaultHistory;
-use rustyline::validate::Validator;
-use rustyline::{Config, Editor, ExternalPrinter, Helper};
 use serde_json::Value;
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -34,9 +30,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-
-/// How many lines the history keeps.
-const HISTORY_LINES: usize = 2_000;
 
 /// Runs the shell: with an editor on a terminal, line by line from a pipe.
 ///
@@ -112,10 +105,16 @@ fn interactive(context: &Context, interrupts: &Interrupts) -> Result<i32, Client
             Some(Err(ReadlineError::Eof)) | None => break,
             Some(Err(error)) => return Err(ClientError::Failed(format!("terminal: {error}"))),
         };
-        if !line.trim().is_empty() {
-            let _ = editor.add_history_entry(line.as_str());
+        let mut ended = false;
+        // A paste may have several lines.
+        for line in line.lines().filter(|line| !line.trim().is_empty()) {
+            let _ = editor.add_history_entry(line);
+            ended = run_line(context, line).is_break();
+            if ended || interrupts.last().is_some() {
+                break;
+            }
         }
-        if run_line(context, &line).is_break() {
+        if ended {
             break;
         }
         if let Some(history) = &history {
@@ -133,17 +132,26 @@ fn run_line(context: &Context, line: &str) -> ControlFlow<(), i32> {
     if line.is_empty() || line.starts_with('#') {
         return ControlFlow::Continue(exit::DONE);
     }
-    let Some(words) = shlex::split(line) else {
+    if let Some(operator) = shell_operator(line) {
+        let text = format!("'{operator}' is not supported here; type one verb on each line");
+        context.report(&ClientError::Usage(text));
+        return ControlFlow::Continue(exit::USAGE);
+    }
+    let Some(mut words) = shlex::split(line) else {
         context.report(&ClientError::Usage("missing closing quote".to_string()));
         return ControlFlow::Continue(exit::USAGE);
     };
+    if words.first().is_some_and(|word| word == "tm") {
+        words.remove(0);
+    }
     match words
         .iter()
         .map(String::as_str)
         .collect::<Vec<_>>()
         .as_slice()
     {
-        ["quit" | "exit"] => return ControlFlow::Break(()),
+        [] => return ControlFlow::Continue(exit::DONE),
+        ["quit" | "exit", ..] => return ControlFlow::Break(()),
         ["help" | "?"] => {
             let printed = context.print_lines(&[shell_help(&Cli::command()).trim_end()]);
             return ControlFlow::Continue(
@@ -176,12 +184,40 @@ fn run_line(context: &Context, line: &str) -> ControlFlow<(), i32> {
     if line_context.global.json {
         line_context.style = Style::plain();
     }
+    let ends = matches!(verb, Verb::Shutdown(_) | Verb::Down(_));
+    let says_end = context.shell.as_ref().map(|shell| &shell.ends_daemon);
+    let note = |ends| says_end.map(|flag| flag.store(ends, Ordering::SeqCst));
+    note(ends);
     let code = run_verb(&line_context, &verb);
-    match verb {
+    if ends && code == exit::DONE {
         // A shell without a daemon has nothing to control.
-        Verb::Shutdown(_) | Verb::Down(_) if code == exit::DONE => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(code),
+        return ControlFlow::Break(());
     }
+    note(false);
+    ControlFlow::Continue(code)
+}
+
+/// An operator of shells, outside of quotes. `send` takes any text.
+fn shell_operator(line: &str) -> Option<char> {
+    let words = line.strip_prefix("tm ").unwrap_or(line).trim_start();
+    if words.starts_with("send ") {
+        return None;
+    }
+    let mut quote = None;
+    let mut escaped = false;
+    for c in line.chars() {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (Some('\''), '\'') => quote = None,
+            (Some('\''), _) => {}
+            (_, '\\') => escaped = true,
+            (Some(open), _) if c == open => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, ';' | '|' | '>' | '<' | '&') => return Some(c),
+            _ => {}
+        }
+    }
+    None
 }
 
 fn print_banner(context: &Context) {
@@ -194,6 +230,10 @@ fn print_banner(context: &Context) {
             context.notice(&format!(
                 "tmd {version}, pid {pid}, {config}; type 'help' for a list of verbs"
             ));
+        }
+        // Each verb gives the reason.
+        Err(ClientError::NoDaemon(_) | ClientError::NotRunning(_)) => {
+            context.notice("not connected to a daemon; type 'help' for a list of verbs");
         }
         Err(error) => context.report(&error),
     }
@@ -213,25 +253,6 @@ fn history_file() -> Option<PathBuf> {
         .open(&file);
     let is_file = open.ok()?.metadata().ok()?.is_file();
     is_file.then_some(file)
-}
-
-type ShellEditor = Editor<ShellHelper, DefaultHistory>;
-
-fn new_editor(context: &Context) -> Result<ShellEditor, ClientError> {
-    let failed = |error: ReadlineError| ClientError::Failed(format!("terminal: {error}"));
-    let config = Config::builder()
-        .max_history_size(HISTORY_LINES)
-        .and_then(|builder| builder.history_ignore_dups(true))
-        .map_err(failed)?
-        .history_ignore_space(true)
-        .completion_type(rustyline::CompletionType::List)
-        .build();
-    let mut editor = ShellEditor::with_config(config).map_err(failed)?;
-    editor.set_helper(Some(ShellHelper {
-        context: context.clone(),
-        prompt: String::new(),
-    }));
-    Ok(editor)
 }
 
 /// Prints events above the prompt while a line is edited. This needs a thread: the editor blocks
@@ -254,6 +275,7 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
     shown.store(true, Ordering::SeqCst);
     let shown = Arc::clone(shown);
     let style = context.style;
+    let ends_daemon = context.shell.clone().unwrap_or_default().ends_daemon;
     thread::spawn(move || {
         while let Ok(Some((_, params))) = events.next_notification() {
             if let Ok(event) = parse(params)
@@ -263,6 +285,9 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
             {
                 return;
             }
+        }
+        if ends_daemon.load(Ordering::SeqCst) {
+            return;
         }
         let text = style.paint(
             Paint::Yellow,
@@ -274,178 +299,22 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
     });
 }
 
-/// Completion, hints and colours.
-struct ShellHelper {
-    context: Context,
-    prompt: String,
-}
-
-impl Helper for ShellHelper {}
-
-impl Validator for ShellHelper {}
-
-impl Highlighter for ShellHelper {
-    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
-        &'s self,
-        prompt: &'p str,
-        default: bool,
-    ) -> std::borrow::Cow<'b, str> {
-        match default && !self.prompt.is_empty() {
-            true => self.prompt.as_str().into(),
-            false => prompt.into(),
-        }
-    }
-
-    fn highlight_hint<'h>(&self, hint: &'h str) -> std::borrow::Cow<'h, str> {
-        Style::stdout().paint(Paint::Dim, hint).into()
-    }
-}
-
-impl Completer for ShellHelper {
-    type Candidate = String;
-
-    fn complete(
-        &self,
-        line: &str,
-        position: usize,
-        _: &rustyline::Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<String>)> {
-        let typed = line.get(..position).unwrap_or(line);
-        let names = |verb: &str| live_names(&self.context, verb).unwrap_or_default();
-        Ok(candidates(typed, names))
-    }
-}
-
-impl Hinter for ShellHelper {
-    type Hint = String;
-
-    fn hint(&self, line: &str, position: usize, _: &rustyline::Context<'_>) -> Option<String> {
-        if position < line.len() {
-            return None;
-        }
-        hint(line)
-    }
-}
-
-/// Where the last word starts, and its completions.
-fn candidates(typed: &str, names: impl FnOnce(&str) -> Vec<String>) -> (usize, Vec<String>) {
-    let start = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-    let (before, word) = typed.split_at(start);
-    let words: Vec<&str> = before.split_whitespace().collect();
-    let all: Vec<String> = match words.as_slice() {
-        [] => shell_verbs(),
-        [verb, more @ ..] => arguments_of(verb, more.last(), word, names),
-    };
-    let fitting = all
-        .into_iter()
-        .filter(|candidate| candidate.starts_with(word));
-    let whole = fitting.map(|candidate| match candidate.ends_with('=') {
-        true => candidate,
-        false => format!("{candidate} "),
-    });
-    (start, whole.collect())
-}
-
-fn arguments_of(
-    verb: &str,
-    previous: Option<&&str>,
-    word: &str,
-    names: impl FnOnce(&str) -> Vec<String>,
-) -> Vec<String> {
-    if verb == "help" {
-        return visible_verbs();
-    }
-    let command = Cli::command();
-    let Some(verb) = command.find_subcommand(verb) else {
-        return Vec::new();
-    };
-    let long = previous.and_then(|previous| previous.strip_prefix("--"));
-    let option = long.and_then(|long| verb.get_opts().find(|o| o.get_long() == Some(long)));
-    if let Some(option) = option.filter(|option| option.get_action().takes_values()) {
-        let values = option.get_possible_values();
-        return values.iter().map(|v| v.get_name().to_string()).collect();
-    }
-    if word.starts_with('-') {
-        let flags = verb
-            .get_arguments()
-            .filter_map(|argument| argument.get_long());
-        return flags
-            .chain(["json", "quiet"])
-            .map(|flag| format!("--{flag}"))
-            .collect();
-    }
-    let takes =
-        |argument: &clap::Arg| argument.get_value_hint() == crate::client::cli::command::NAMES;
-    if verb.get_positionals().any(takes) {
-        names(verb.get_name())
-    } else {
-        Vec::new()
-    }
-}
-
-fn shell_verbs() -> Vec<String> {
-    let mut verbs = visible_verbs();
-    verbs.extend(["quit".to_string(), "exit".to_string()]);
-    verbs
-}
-
-/// The rest of the only verb that matches, or the arguments of the verb.
-fn hint(line: &str) -> Option<String> {
-    if line.is_empty() {
-        return None;
-    }
-    if let Some(verb) = line.strip_suffix(' ').filter(|verb| !verb.contains(' ')) {
-        let command = Cli::command();
-        let positionals = command.find_subcommand(verb)?.get_positionals();
-        let names: Vec<&str> = positionals
-            .filter_map(|p| p.get_value_names()?.first().map(|s| s.as_str()))
-            .collect();
-        return (!names.is_empty()).then(|| names.join(" "));
-    }
-    let mut fitting = shell_verbs()
-        .into_iter()
-        .filter(|verb| verb.starts_with(line));
-    match (fitting.next(), fitting.next()) {
-        (Some(verb), None) => verb.strip_prefix(line).map(str::to_string),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(verb: &str) -> Vec<String> {
-        let names: &[&str] = match verb {
-            "scale" => &["worker=", "web="],
-            _ => &["worker", "worker:0", "web:0", "all", "@edge"],
-        };
-        names.iter().map(|name| (*name).to_string()).collect()
-    }
-
     #[test]
-    fn verbs_names_and_flags_are_completed() {
-        assert_eq!(candidates("att", names), (0, vec!["attach ".to_string()]));
-        let found = candidates("start worker:0 w", names);
-        assert_eq!(found.0, 15);
-        assert_eq!(found.1, ["worker ", "worker:0 ", "web:0 "]);
-        assert_eq!(candidates("reload --d", names).1, ["--dry-run "]);
-        assert_eq!(candidates("nothing w", names).1, Vec::<String>::new());
-        assert_eq!(candidates("help relo", names).1, ["reload "]);
-        assert_eq!(candidates("status @", names).1, ["@edge "]);
-        assert_eq!(candidates("scale wo", names).1, ["worker="]);
-        assert_eq!(
-            candidates("wait web:0 --for s", names).1,
-            ["stopped "],
-            "no name"
-        );
-    }
-
-    #[test]
-    fn hints_finish_the_only_verb_and_name_what_it_takes() {
-        assert_eq!(hint("att").as_deref(), Some("ach"));
-        assert_eq!(hint("s"), None);
-        assert_eq!(hint("attach ").as_deref(), Some("PROCESS"));
-        assert_eq!(hint(""), None);
+    fn operators_of_shells_are_found_outside_of_quotes() {
+        let cases = [
+            ("status; stop a", Some(';')),
+            ("logs a | grep x", Some('|')),
+            ("status > file", Some('>')),
+            ("stop 'a;b' \"c|d\" e\\;f", None),
+            ("send a select 1;", None),
+            ("status", None),
+        ];
+        for (line, operator) in cases {
+            assert_eq!(shell_operator(line), operator, "{line}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::client::context::{Context, or_all};
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::local_time::date_time;
 use crate::client::ui::style::Style;
-use crate::client::ui::table::{self, Cell};
+use crate::client::ui::table::{self, Cell, Columns};
 use crate::wire::{Call, ClientInfo, ClientsReply, TargetsParams};
 
 /// Runs the verb.
@@ -47,5 +47,10 @@ fn render(style: Style, reply: &ClientsReply) -> Vec<String> {
     };
     let rows: Vec<Vec<Cell>> = reply.clients.iter().map(row).collect();
     let header = ["PROCESS", "PID", "UID", "ROLE", "SIZE", "SINCE"];
-    table::render(style, &header, &rows, &[1, 2], None)
+    let columns = Columns {
+        header: &header,
+        right: &[1, 2],
+        ..Columns::default()
+    };
+    table::render(style, columns, &rows)
 }

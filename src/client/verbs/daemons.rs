@@ -4,7 +4,7 @@ use crate::client::context::Context;
 use crate::client::daemon::select::{self, RunningDaemon};
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::local_time::date_time;
-use crate::client::ui::table::{self, Cell};
+use crate::client::ui::table::{self, Cell, Columns};
 use serde_json::json;
 
 /// Runs the verb.
@@ -33,7 +33,25 @@ pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
         };
         let rows: Vec<Vec<Cell>> = running.iter().map(row).collect();
         let header = ["PID", "CONFIG", "SINCE", "SOCKET"];
-        context.print_lines(&table::render(context.style, &header, &rows, &[0], None))?;
+        let columns = Columns {
+            header: &header,
+            right: &[0],
+            ..Columns::default()
+        };
+        // A path is not cut: a narrow terminal gets fewer columns, then longer lines.
+        let fits = |lines: &[String]| {
+            let width = context.line_width().unwrap_or(usize::MAX);
+            lines.iter().all(|line| table::visible_width(line) <= width)
+        };
+        let mut lines = table::render(context.style, columns, &rows);
+        for (kept, header) in [(3, &header[..3]), (2, &header[..2])] {
+            if fits(&lines) {
+                break;
+            }
+            let rows: Vec<Vec<Cell>> = rows.iter().map(|row| row[..kept].to_vec()).collect();
+            lines = table::render(context.style, Columns { header, ..columns }, &rows);
+        }
+        context.print_lines(&lines)?;
     }
     if running.is_empty() {
         context.notice("tm: no daemon of this user runs");

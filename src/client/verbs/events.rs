@@ -48,7 +48,7 @@ fn print_event(context: &Context, event: &EventInfo) -> Result<(), ClientError> 
     if context.global.json {
         return context.print_json(event);
     }
-    context.print_lines(&[event_line(context.style, event)])
+    context.print_wrapped(&[event_line(context.style, event)])
 }
 
 /// One event for people: `12:00:01.123  worker:0  STARTING → RUNNING  pid 12`.

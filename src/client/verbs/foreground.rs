@@ -228,7 +228,7 @@ impl Follower<'_> {
     /// Shows output as soon as every start has succeeded or failed. From a fresh daemon, output
     /// is shown from the start.
     fn start_following(&mut self, fresh: bool) -> Result<(), ClientError> {
-        if self.phase != Phase::Starting || !self.progress.pending(false).is_empty() {
+        if self.phase != Phase::Starting || !self.progress.is_settled() {
             return Ok(());
         }
         self.phase = Phase::Following;
@@ -360,7 +360,7 @@ impl Follower<'_> {
             return Ok(());
         }
         self.clear_live_line()?;
-        self.context.print_lines(lines)
+        self.context.print_wrapped(lines)
     }
 
     fn print(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
@@ -383,8 +383,8 @@ impl Follower<'_> {
         let line = match self.phase {
             Phase::Starting => self.progress.live_line(usize::from(width)),
             Phase::Following | Phase::Stopping | Phase::Killing => {
-                let names = self.progress.still_up();
-                let line = format!("stopping {}: {}", names.len(), names.join(" "));
+                let (count, names) = (self.progress.alive(), self.progress.still_up());
+                let line = format!("stopping {count}: {}", names.join(" "));
                 let line = cut(&line, usize::from(width).saturating_sub(1));
                 self.context.style.paint(Paint::Dim, &line)
             }

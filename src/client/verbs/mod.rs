@@ -1,5 +1,6 @@
 //! One file for each verb, or for verbs that share their work.
 
+pub(crate) mod act_live;
 pub(crate) mod check;
 pub(crate) mod clients;
 pub(crate) mod daemons;

@@ -6,21 +6,32 @@ use crate::config::Config;
 use crate::text::printable::printable;
 use crate::wire::ProcessState;
 use crate::wire::{EventInfo, ExitInfo, ProcessStatus};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Follows the states of all processes.
+/// The event of a process that a reload removed.
+const REMOVED: &str = "process_removed";
+
+/// Follows the states of all processes. An event costs the same however many there are.
 #[derive(Debug)]
 pub(crate) struct Progress {
     style: Style,
     /// Expected exit codes by program.
     expected: BTreeMap<String, Vec<i32>>,
+    /// The place of each process in `starts`.
+    places: BTreeMap<String, usize>,
     /// In the order of the config.
-    names: Vec<String>,
-    states: BTreeMap<String, StartStatus>,
+    starts: Vec<StartStatus>,
+    /// The wanted processes by verdict.
+    wanted: [BTreeSet<usize>; VERDICTS],
+    /// The processes that are not down.
+    alive: BTreeSet<usize>,
+    /// The width of the longest name.
+    width: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct StartStatus {
+    name: String,
     state: ProcessState,
     wanted: bool,
     verdict: Verdict,
@@ -31,13 +42,20 @@ struct StartStatus {
 pub(crate) enum Verdict {
     /// Not known yet.
     Pending,
-    /// Running, or exited as expected.
+    /// Running.
     Up,
+    /// Exited as expected, not to be restarted.
+    Done,
     /// Failed; another attempt follows.
     Retrying,
     /// Failed for good.
     Failed,
 }
+
+const VERDICTS: usize = 5;
+
+/// The most names that a live line can show.
+const NAMES_MAX: usize = 100;
 
 impl Progress {
     /// Starts with the states of all processes.
@@ -47,114 +65,126 @@ impl Progress {
         let mut progress = Progress {
             style,
             expected: codes.collect(),
-            names: processes
-                .iter()
-                .map(|process| process.name.clone())
-                .collect(),
-            states: BTreeMap::new(),
+            places: BTreeMap::new(),
+            starts: Vec::new(),
+            wanted: Default::default(),
+            alive: BTreeSet::new(),
+            width: 0,
         };
         for process in processes {
             let wanted = process.desired == "up" || process.state == ProcessState::Exited;
-            let seen = StartStatus {
-                state: process.state.clone(),
-                wanted,
-                verdict: Verdict::Pending,
-            };
-            progress.states.insert(process.name.clone(), seen);
+            progress.add(&process.name, process.state.clone(), wanted);
         }
         progress
+    }
+
+    fn add(&mut self, name: &str, state: ProcessState, wanted: bool) -> usize {
+        let place = self.starts.len();
+        self.width = self.width.max(display_width(name));
+        self.places.insert(name.to_string(), place);
+        self.starts.push(StartStatus {
+            name: name.to_string(),
+            state: ProcessState::Stopped,
+            wanted: false,
+            verdict: Verdict::Pending,
+        });
+        self.set(place, state, wanted, Verdict::Pending);
+        place
+    }
+
+    /// Changes a process, and the sets that it is in.
+    fn set(&mut self, place: usize, state: ProcessState, wanted: bool, verdict: Verdict) {
+        let Some(start) = self.starts.get_mut(place) else {
+            return;
+        };
+        if let Some(set) = self.wanted.get_mut(start.verdict as usize) {
+            set.remove(&place);
+        }
+        match state.is_down() {
+            true => self.alive.remove(&place),
+            false => self.alive.insert(place),
+        };
+        (start.state, start.wanted, start.verdict) = (state, wanted, verdict);
+        if let Some(set) = self.wanted.get_mut(verdict as usize).filter(|_| wanted) {
+            set.insert(place);
+        }
     }
 
     /// The lines for starts whose outcome is already known.
     pub(crate) fn first_lines(&mut self, processes: &[ProcessStatus]) -> Vec<String> {
         let lines = processes.iter().filter_map(|process| {
             let verdict = self.verdict(&process.program, &process.state, process.exit);
-            self.record(&process.name, verdict, process.pid, &process.detail)
+            let place = self.places.get(&process.name).copied()?;
+            self.record(place, verdict, process.pid, &process.detail)
         });
         lines.collect()
     }
 
     /// Handles an event. Returns a line when a start has a new outcome.
     pub(crate) fn take(&mut self, event: &EventInfo) -> Option<String> {
-        let (Some(process), Some(to)) = (&event.process, &event.to) else {
+        let process = event.process.as_ref()?;
+        let known = self.places.get(process).copied();
+        let Some(to) = &event.to else {
+            if let Some(place) = known.filter(|_| event.event == REMOVED) {
+                self.set(place, ProcessState::Stopped, false, Verdict::Pending);
+            }
             return None;
         };
         let program = process.split(':').next().unwrap_or_default();
         let verdict = self.verdict(program, to, event.exit);
-        match self.states.get_mut(process) {
-            Some(seen) => {
-                seen.state = to.clone();
-                seen.wanted |= *to == ProcessState::Starting;
-            }
-            None => {
-                let wanted = *to == ProcessState::Starting;
-                let seen = StartStatus {
-                    state: to.clone(),
-                    wanted,
-                    verdict: Verdict::Pending,
-                };
-                self.names.push(process.clone());
-                self.states.insert(process.clone(), seen);
-            }
-        }
-        self.record(process, verdict, event.pid, &event.detail)
+        let place = known.unwrap_or_else(|| self.add(process, to.clone(), false));
+        let start = self.starts.get(place)?;
+        let wanted = match to {
+            ProcessState::Starting => true,
+            // A client stopped it.
+            ProcessState::Stopped => false,
+            _ => start.wanted,
+        };
+        self.set(place, to.clone(), wanted, start.verdict);
+        self.record(place, verdict, event.pid, &event.detail)
     }
 
-    /// The names of the processes that are wanted up and have no outcome.
-    pub(crate) fn pending(&self, or_retrying: bool) -> Vec<&str> {
-        let pending = |name: &&String| {
-            self.states.get(*name).is_some_and(|seen| {
-                let retrying = or_retrying && seen.verdict == Verdict::Retrying;
-                seen.wanted && (seen.verdict == Verdict::Pending || retrying)
-            })
-        };
-        self.names
-            .iter()
-            .filter(pending)
-            .map(String::as_str)
-            .collect()
+    /// Whether every wanted process has an outcome, perhaps not the last one.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.count(Verdict::Pending) == 0
     }
 
     /// How many wanted processes have this outcome.
     pub(crate) fn count(&self, verdict: Verdict) -> usize {
-        self.states
-            .values()
-            .filter(|seen| seen.wanted && seen.verdict == verdict)
-            .count()
+        self.wanted.get(verdict as usize).map_or(0, BTreeSet::len)
     }
 
-    /// The first process whose start failed.
+    fn first_names<'a>(&'a self, places: &'a BTreeSet<usize>) -> Vec<&'a str> {
+        let starts = places.iter().filter_map(|place| self.starts.get(*place));
+        let names = starts.map(|start| start.name.as_str());
+        names.take(NAMES_MAX).collect()
+    }
+
+    /// The first process whose start failed, at least so far.
     pub(crate) fn first_failed(&self) -> Option<&str> {
-        let failed = |name: &&String| {
-            let seen = self.states.get(*name);
-            seen.is_some_and(|seen| seen.wanted && seen.verdict == Verdict::Failed)
-        };
-        self.names.iter().find(failed).map(String::as_str)
+        let sets = [Verdict::Failed, Verdict::Retrying].map(|verdict| verdict as usize);
+        let sets = sets.iter().filter_map(|set| self.wanted.get(*set));
+        let first = sets.filter_map(BTreeSet::first).next()?;
+        self.starts.get(*first).map(|start| start.name.as_str())
     }
 
-    /// The names of the processes that are not down.
+    /// The names of the first processes that are not down.
     pub(crate) fn still_up(&self) -> Vec<&str> {
-        let up = |name: &&String| {
-            let seen = self.states.get(*name);
-            seen.is_some_and(|seen| !seen.state.is_down())
-        };
-        self.names.iter().filter(up).map(String::as_str).collect()
+        self.first_names(&self.alive)
     }
 
     /// How many processes are not down.
     pub(crate) fn alive(&self) -> usize {
-        self.states
-            .values()
-            .filter(|seen| !seen.state.is_down())
-            .count()
+        self.alive.len()
     }
 
     /// The line of the live display.
     pub(crate) fn live_line(&self, width: usize) -> String {
-        let pending = self.pending(false);
-        let wanted = self.states.values().filter(|seen| seen.wanted).count();
-        let done = wanted - pending.len();
-        let line = format!("starting {done}/{wanted}: {}", pending.join(" "));
+        let pending = self.count(Verdict::Pending);
+        let wanted: usize = self.wanted.iter().map(BTreeSet::len).sum();
+        let done = wanted - pending;
+        let names = self.first_names(&self.wanted[Verdict::Pending as usize]);
+        let line = format!("starting {done}/{wanted}: {}", names.join(" "));
         self.style
             .paint(Paint::Dim, &cut(&line, width.saturating_sub(1)))
     }
@@ -163,6 +193,7 @@ impl Progress {
     pub(crate) fn summary(&self) -> String {
         let mut parts = vec![format!("{} up", self.count(Verdict::Up))];
         for (verdict, word) in [
+            (Verdict::Done, "done"),
             (Verdict::Pending, "starting"),
             (Verdict::Retrying, "retrying"),
             (Verdict::Failed, "failed"),
@@ -185,7 +216,7 @@ impl Progress {
                 let codes = self.expected.get(program);
                 let expected = |code| codes.map_or(code == 0, |codes| codes.contains(&code));
                 if code.is_some_and(expected) {
-                    Verdict::Up
+                    Verdict::Done
                 } else {
                     Verdict::Failed
                 }
@@ -201,29 +232,23 @@ impl Progress {
     /// Returns a line when the outcome is new.
     fn record(
         &mut self,
-        name: &str,
+        place: usize,
         verdict: Verdict,
         pid: Option<i32>,
         detail: &str,
     ) -> Option<String> {
-        let seen = self.states.get_mut(name)?;
-        let news = verdict != Verdict::Pending && seen.verdict != verdict && seen.wanted;
+        let start = self.starts.get(place)?.clone();
+        let news = verdict != Verdict::Pending && start.verdict != verdict && start.wanted;
         if !news {
             return None;
         }
-        seen.verdict = verdict;
+        self.set(place, start.state.clone(), start.wanted, verdict);
         let (mark, paint) = match verdict {
-            Verdict::Up => ("✓", Paint::Green),
+            Verdict::Up | Verdict::Done => ("✓", Paint::Green),
             Verdict::Retrying => ("!", Paint::Yellow),
             Verdict::Failed | Verdict::Pending => ("✗", Paint::Red),
         };
-        let width = self
-            .names
-            .iter()
-            .map(|name| display_width(name))
-            .max()
-            .unwrap_or(0);
-        let state = self.style.state(&seen.state);
+        let state = self.style.state(&start.state);
         let up = pid.filter(|_| verdict == Verdict::Up);
         let pid = up.map_or(String::new(), |pid| format!("  pid {pid}"));
         let detail = if verdict == Verdict::Up {
@@ -232,8 +257,9 @@ impl Progress {
             printable(detail)
         };
         let mark = self.style.paint(paint, mark);
+        let name = pad(&start.name, self.width);
         Some(
-            format!("{mark} {}  {state}{pid}  {detail}", pad(name, width))
+            format!("{mark} {name}  {state}{pid}  {detail}")
                 .trim_end()
                 .to_string(),
         )
@@ -292,19 +318,55 @@ mod tests {
         let mut progress = Progress::new(Style::plain(), &config(), &processes);
         assert!(progress.first_lines(&processes).is_empty());
         assert_eq!(progress.summary(), "0 up, 3 starting");
-        assert_eq!(progress.pending(false), ["a:0", "bad:0", "once:0"]);
+        assert_eq!(progress.live_line(80), "starting 0/3: a:0 bad:0 once:0");
         let line = progress.take(&event("a:0", "RUNNING", None));
         assert_eq!(line.as_deref(), Some("✓ a:0     RUNNING"));
         let line = progress.take(&event("bad:0", "BACKOFF", Some(1)));
         assert_eq!(line.as_deref(), Some("! bad:0   BACKOFF  why"));
         assert!(progress.take(&event("once:0", "EXITED", Some(0))).is_some());
-        assert!(progress.pending(false).is_empty());
-        assert_eq!(progress.pending(true), ["bad:0"]);
+        assert!(progress.is_settled());
+        assert_eq!(progress.count(Verdict::Retrying), 1);
+        assert_eq!(progress.first_failed(), Some("bad:0"));
         assert!(progress.take(&event("bad:0", "FATAL", Some(1))).is_some());
         assert_eq!(progress.count(Verdict::Failed), 1);
-        assert_eq!(progress.summary(), "2 up, 1 failed");
+        assert_eq!(progress.summary(), "1 up, 1 done, 1 failed");
         assert_eq!(progress.alive(), 1);
         assert_eq!(progress.still_up(), ["a:0"]);
         assert_eq!(progress.first_failed(), Some("bad:0"));
+    }
+
+    /// Were the cost of an event to grow with the number of processes, this would take minutes.
+    #[test]
+    fn very_many_starts_are_followed() {
+        let names: Vec<String> = (0..50_000).map(|n| format!("p{n}:0")).collect();
+        let processes: Vec<ProcessStatus> = names
+            .iter()
+            .map(|name| process(name, "STARTING", "up"))
+            .collect();
+        let began = std::time::Instant::now();
+        let mut progress = Progress::new(Style::plain(), &config(), &processes);
+        for name in &names {
+            assert!(progress.take(&event(name, "RUNNING", None)).is_some());
+            progress.live_line(80);
+        }
+        assert_eq!(progress.summary(), "50000 up");
+        assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn a_process_that_is_stopped_or_removed_is_waited_for_no_longer() {
+        let processes = ["a:0", "b:0", "c:0"].map(|name| process(name, "STARTING", "up"));
+        let mut progress = Progress::new(Style::plain(), &config(), &processes);
+        assert!(progress.take(&event("a:0", "STOPPED", None)).is_none());
+        let removed = EventInfo {
+            event: REMOVED.to_string(),
+            to: None,
+            ..event("b:0", "STOPPED", None)
+        };
+        assert!(progress.take(&removed).is_none());
+        assert!(!progress.is_settled());
+        assert!(progress.take(&event("c:0", "RUNNING", None)).is_some());
+        assert!(progress.is_settled());
+        assert_eq!(progress.summary(), "1 up");
     }
 }

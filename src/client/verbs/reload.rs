@@ -28,6 +28,21 @@ pub(crate) fn reload(context: &Context, args: &ReloadArgs) -> Result<i32, Client
     }
 }
 
+/// Prints a notice if the running processes differ from the config file. A daemon that cannot
+/// tell is no reason for one.
+pub(crate) fn notice_unapplied(context: &Context) {
+    if context.global.quiet || context.global.json {
+        return;
+    }
+    let call = Call::Reload(ReloadParams { dry_run: true });
+    let connection = context.connect();
+    let plan = connection.and_then(|mut connection| connection.call::<PlanReply>(&call));
+    let changed = |plan: &PlanReply| plan.entries.iter().any(|one| one.action != "unchanged");
+    if plan.as_ref().is_ok_and(changed) {
+        context.notice("the running processes differ from the config; apply it with tm reload");
+    }
+}
+
 /// Runs `scale`.
 ///
 /// # Errors
@@ -46,7 +61,12 @@ pub(crate) fn scale(context: &Context, args: &ScaleArgs) -> Result<i32, ClientEr
 
 fn rendered(context: &Context, reply: &PlanReply) -> Vec<String> {
     for warning in &reply.warnings {
-        context.notice(&format!("warning: {warning}"));
+        // One about a line of the config says so itself.
+        let prefix = match warning.contains(": warning: ") {
+            true => "",
+            false => "warning: ",
+        };
+        context.notice(&format!("{prefix}{warning}"));
     }
     if context.global.quiet {
         return Vec::new();

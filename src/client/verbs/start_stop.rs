@@ -2,8 +2,12 @@
 
 use crate::client::cli::command::{ActArgs, DetachArgs, Goal, SendArgs, SignalArgs, WaitArgs};
 use crate::client::context::Context;
+use crate::client::daemon::daemon_connection::parse;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};
+use crate::client::verbs::act_live::call_live;
+use crate::client::verbs::reload::notice_unapplied;
+use crate::config::signal_names;
 use crate::text::printable::printable;
 use crate::wire::{
     ActParams, ActReply, Call, DetachParams, DetachReply, Outcome, ProcessState, SendParams,
@@ -24,8 +28,29 @@ pub(crate) fn act(
         wait: !args.no_wait,
         timeout_s: args.timeout.map(|timeout| timeout.as_secs_f64()),
     };
-    let reply = context.ask(&call(params), |reply| rendered(context, reply))?;
+    if params.wait && context.is_terminal() && !context.global.quiet {
+        let call = call(params.clone());
+        let reply: ActReply = parse(call_live(context, &params, &call)?)?;
+        context.print_wrapped(&rendered(context, &reply))?;
+        return Ok(exit_code(&reply));
+    }
+    let render = |reply: &ActReply| context.wrapped(&rendered(context, reply));
+    let reply = context.ask(&call(params), render)?;
     Ok(exit_code(&reply))
+}
+
+/// Runs `start` or `restart`. Prints a notice if the processes still have an older config.
+///
+/// # Errors
+/// Of the connection, the request or the output.
+pub(crate) fn start(
+    context: &Context,
+    args: &ActArgs,
+    call: impl FnOnce(ActParams) -> Call,
+) -> Result<i32, ClientError> {
+    let code = act(context, args, call)?;
+    notice_unapplied(context);
+    Ok(code)
 }
 
 /// Runs `signal`.
@@ -38,12 +63,27 @@ pub(crate) fn signal(context: &Context, args: &SignalArgs) -> Result<i32, Client
         .strip_prefix('-')
         .unwrap_or(&args.signal)
         .to_string();
+    if let Some(meant) = args.targets.iter().find(|target| is_signal(target))
+        && !is_signal(&signal)
+    {
+        return Err(ClientError::Usage(format!(
+            "the signal comes first: tm signal {meant} {signal}"
+        )));
+    }
     let call = Call::Signal(SignalParams {
         signal,
         targets: args.targets.clone(),
     });
-    let reply = context.ask(&call, |reply| rendered(context, reply))?;
+    let render = |reply: &ActReply| context.wrapped(&rendered(context, reply));
+    let reply = context.ask(&call, render)?;
     Ok(exit_code(&reply))
+}
+
+/// Whether a word is a signal: its name, with or without SIG, or its number.
+fn is_signal(word: &str) -> bool {
+    let upper = word.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    word.parse::<u8>().is_ok() || signal_names().any(|known| known == name)
 }
 
 /// Runs `wait`. With `--for exited` the exit code is that of the process.
@@ -71,7 +111,7 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<i32, ClientErro
             let over = context.style.paint(Paint::Yellow, "timed out");
             lines.into_iter().chain([over]).collect()
         }
-        false => rendered(context, reply),
+        false => context.wrapped(&rendered(context, reply)),
     };
     let reply: ActReply = context.ask(&call, render)?;
     if args.goal == Goal::Exited && !reply.timed_out {

@@ -6,7 +6,7 @@ use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::live_view::LiveView;
 use crate::client::ui::style::{Paint, Style, state_paint};
-use crate::client::ui::table::{self, Cell};
+use crate::client::ui::table::{self, Cell, Columns};
 use crate::text::duration::approximate;
 use crate::text::plural::plural;
 use crate::wire::ProcessState;
@@ -17,6 +17,9 @@ use std::time::Duration;
 const HEADER: [&str; 6] = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "DETAIL"];
 const RIGHT: [usize; 3] = [2, 3, 4];
 
+/// RESTARTS, UPTIME and PID give way on a narrow terminal, in this order.
+const OPTIONAL: [usize; 3] = [4, 3, 2];
+
 /// Runs the verb.
 ///
 /// # Errors
@@ -26,7 +29,7 @@ pub(crate) fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientErr
         targets: or_all(&args.targets),
     });
     if args.watch {
-        return watch(context, &call);
+        return watch(context, &call, !args.targets.is_empty());
     }
     let value = context.connect()?.call_value(&call)?;
     if context.global.json {
@@ -37,29 +40,39 @@ pub(crate) fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientErr
         if reply.processes.is_empty() {
             context.notice("no processes: the config has no programs");
         } else {
-            context.print_lines(&render(context.style, &reply, None))?;
+            let width = context.line_width();
+            context.print_lines(&render(context.style, &reply, width, true))?;
         }
     }
-    Ok(exit_code(&reply))
+    Ok(exit_code(&reply, !args.targets.is_empty()))
 }
 
-/// 0 when all targets are RUNNING.
-pub(crate) fn exit_code(reply: &StatusReply) -> i32 {
-    let running = reply
-        .processes
-        .iter()
-        .all(|process| process.state == ProcessState::Running);
-    if running {
-        exit::DONE
-    } else {
-        exit::NOT_RUNNING
+/// 0 when everything that is wanted up is RUNNING, or has ended as expected. Processes that were
+/// `named` must be RUNNING.
+fn exit_code(reply: &StatusReply, named: bool) -> i32 {
+    let good = |process: &ProcessStatus| match process.state {
+        ProcessState::Running => true,
+        _ if named => false,
+        ProcessState::Exited => process.expected == Some(true),
+        _ => process.desired == "down",
+    };
+    match reply.processes.iter().all(good) {
+        true => exit::DONE,
+        false => exit::NOT_RUNNING,
     }
 }
 
-/// The table. `width` cuts lines that would wrap.
-pub(crate) fn render(style: Style, reply: &StatusReply, width: Option<usize>) -> Vec<String> {
+/// The table. It fits the width: a long DETAIL `wraps` or is cut.
+fn render(style: Style, reply: &StatusReply, width: Option<usize>, wraps: bool) -> Vec<String> {
     let rows: Vec<Vec<Cell>> = reply.processes.iter().map(row).collect();
-    table::render(style, &HEADER, &rows, &RIGHT, width)
+    let columns = Columns {
+        header: &HEADER,
+        right: &RIGHT,
+        optional: &OPTIONAL,
+        width,
+        wraps,
+    };
+    table::render(style, columns, &rows)
 }
 
 fn row(process: &ProcessStatus) -> Vec<Cell> {
@@ -109,7 +122,7 @@ fn detail(process: &ProcessStatus) -> String {
 }
 
 /// Redraws the table at every event, and once a second for the uptimes.
-fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
+fn watch(context: &Context, call: &Call, named: bool) -> Result<i32, ClientError> {
     let mut connection = context.connect()?;
     if !context.is_terminal() {
         return watch_lines(context, &mut connection, call);
@@ -121,7 +134,7 @@ fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
     loop {
         let reply: StatusReply = connection.call(call)?;
         let (rows, cols) = view.size();
-        let mut lines = render(context.style, &reply, Some(cols));
+        let mut lines = render(context.style, &reply, Some(cols), false);
         let help = context.style.paint(Paint::Dim, "q quits");
         if lines.len() + 1 >= rows {
             let hidden = lines.len() + 2 - rows.max(3);
@@ -132,7 +145,7 @@ fn watch(context: &Context, call: &Call) -> Result<i32, ClientError> {
         }
         view.draw(&lines)?;
         if !view.wait()? {
-            return Ok(exit_code(&reply));
+            return Ok(exit_code(&reply, named));
         }
     }
 }
@@ -145,12 +158,13 @@ fn watch_lines(
 ) -> Result<i32, ClientError> {
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
+    events.watch_output();
     loop {
         let value = connection.call_value(call)?;
         if context.global.json {
             context.print_json(&value)?;
         } else {
-            context.print_lines(&render(context.style, &parse(value)?, None))?;
+            context.print_lines(&render(context.style, &parse(value)?, None, true))?;
             write_stdout(b"\n")?;
         }
         if events.next_notification()?.is_none() {
@@ -183,7 +197,7 @@ mod tests {
         let reply = StatusReply {
             processes: vec![up, down],
         };
-        let lines = render(Style::plain(), &reply, None);
+        let lines = render(Style::plain(), &reply, None, true);
         assert_eq!(
             lines,
             [
@@ -195,7 +209,7 @@ mod tests {
                 ),
             ]
         );
-        assert_eq!(exit_code(&reply), 3);
+        assert_eq!(exit_code(&reply, true), 3);
     }
 
     #[test]
@@ -210,11 +224,27 @@ mod tests {
             detail(&shell),
             "1 attached: pid 7; 1 straggler: 4121 node server.js"
         );
-        assert_eq!(
-            exit_code(&StatusReply {
-                processes: vec![shell]
-            }),
-            0
-        );
+        let reply = StatusReply {
+            processes: vec![shell],
+        };
+        assert_eq!(exit_code(&reply, true), 0);
+    }
+
+    #[test]
+    fn only_what_is_wanted_up_counts_unless_it_is_named() {
+        let code = |state: &str, desired: &str, expected, named| {
+            let mut process = process("a:0", state);
+            process.desired = desired.to_string();
+            process.expected = expected;
+            let processes = vec![process];
+            exit_code(&StatusReply { processes }, named)
+        };
+        assert_eq!(code("EXITED", "up", Some(true), false), 0);
+        assert_eq!(code("EXITED", "up", Some(false), false), 3);
+        assert_eq!(code("EXITED", "up", Some(true), true), 3);
+        assert_eq!(code("STOPPED", "down", None, false), 0);
+        assert_eq!(code("STOPPED", "down", None, true), 3);
+        assert_eq!(code("FATAL", "up", None, false), 3);
+        assert_eq!(code("STARTING", "up", None, false), 3);
     }
 }

@@ -9,25 +9,31 @@ use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
 use crate::client::verbs::foreground;
 use crate::client::verbs::progress::{Progress, Verdict};
+use crate::client::verbs::reload::notice_unapplied;
 use crate::config::{self, Autostart, Config, Environment};
 use crate::sys::pidfd;
 use crate::sys::privileges::open_as;
 use crate::text::plural::plural;
 use crate::text::printable::printable_lines;
 use crate::wire::{
-    ActParams, ActReply, Call, EventsParams, ProcessStatus, ReloadParams, ShutdownParams,
+    ActParams, ActReply, Call, EventsParams, ProcessState, ProcessStatus, ShutdownParams,
 };
 use serde_json::Value;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Runs `up`.
 ///
 /// # Errors
 /// Of the config, the daemon's start or the connection.
 pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
-    let path = paths::find_config(context.global.config.as_deref())?;
-    let config = load(context, &path)?;
     let mut context = context.clone();
+    if let Some(file) = named_file(&context, args)? {
+        context.global.config = Some(file);
+    }
+    let path = paths::find_config(context.global.config.as_deref())?;
+    let config = load(&context, &path)?;
     let found = match find_daemon(&context, &config) {
         Ok(mut connection) => {
             let pid = connection.hello()?.pid;
@@ -56,7 +62,7 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
     if !fresh {
-        start_what_is_down(&context, &config)?;
+        start_what_is_down(&context, &config, args)?;
     }
     let processes = context.status_of_all()?.processes;
     let mut progress = Progress::new(context.style, &config, &processes);
@@ -64,6 +70,25 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
         return wait_for_all(&context, &mut progress, &processes, events);
     }
     foreground::run(&context, progress, &processes, events, fresh)
+}
+
+/// The config of `tm up FILE`.
+fn named_file(context: &Context, args: &UpArgs) -> Result<Option<PathBuf>, ClientError> {
+    let Some(file) = &args.file else {
+        return Ok(None);
+    };
+    let shown = file.display();
+    if context.global.config.is_some() {
+        let text = "up takes one config: FILE or -c FILE, not both";
+        return Err(ClientError::Usage(text.to_string()));
+    }
+    match file.exists() {
+        true => Ok(Some(file.clone())),
+        false => Err(ClientError::Failed(format!(
+            "there is no config file '{shown}'; to start a program of a daemon that runs: \
+             tm start {shown}"
+        ))),
+    }
 }
 
 /// Connects to the daemon of this config, at `--socket` if that is given.
@@ -142,27 +167,24 @@ fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
     }
 }
 
-/// Starts the processes that the config wants up and that are down. Prints a notice when the
-/// running processes differ from the config.
-fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientError> {
+/// Starts the processes that the config wants up and that are down, except those that are down on
+/// purpose. Prints a notice about these, and when the running processes differ from the config.
+fn start_what_is_down(
+    context: &Context,
+    config: &Config,
+    args: &UpArgs,
+) -> Result<(), ClientError> {
     let mut connection = context.connect()?;
-    let call = Call::Reload(ReloadParams { dry_run: true });
-    let plan: Result<crate::wire::PlanReply, _> = connection.call(&call);
-    let changed = |plan: &crate::wire::PlanReply| {
-        plan.entries.iter().any(|entry| entry.action != "unchanged")
-    };
-    if plan.as_ref().is_ok_and(changed) {
-        context.notice("the running processes differ from the config; apply it with tm reload");
+    notice_unapplied(context);
+    let processes = context.status_of_all()?.processes;
+    let (targets, left) = what_is_down(config, &processes, args.all);
+    if !left.is_empty() {
+        let again = if args.detach { "tm up -d" } else { "tm up" };
+        context.notice(&format!(
+            "not started, since they were stopped or are done: {}; to start them: {again} --all",
+            left.join(", ")
+        ));
     }
-    let wanted = |program: &str| {
-        let mut programs = config.programs.iter();
-        programs.any(|p| p.name == program && p.autostart != Autostart::No)
-    };
-    let processes = context.status_of_all()?.processes.into_iter();
-    let targets: Vec<String> = processes
-        .filter(|process| process.state.is_down() && wanted(&process.program))
-        .map(|process| process.name)
-        .collect();
     if targets.is_empty() {
         return Ok(());
     }
@@ -175,7 +197,43 @@ fn start_what_is_down(context: &Context, config: &Config) -> Result<(), ClientEr
     Ok(())
 }
 
-/// Waits until all processes are up or one has failed.
+/// The processes that are down and wanted up: those to start, and those that are down on purpose,
+/// because they were stopped or have done their work.
+fn what_is_down(
+    config: &Config,
+    processes: &[ProcessStatus],
+    all: bool,
+) -> (Vec<String>, Vec<String>) {
+    let programs = config.programs.iter();
+    let programs = programs.filter(|program| program.autostart != Autostart::No);
+    let programs: BTreeSet<&str> = programs.map(|program| program.name.as_str()).collect();
+    let wanted = processes
+        .iter()
+        .filter(|process| process.state.is_down() && programs.contains(process.program.as_str()));
+    let (left, start): (Vec<_>, Vec<_>) = wanted.partition(|process| {
+        !all && match process.state {
+            ProcessState::Stopped => !never_started(process),
+            ProcessState::Exited => process.expected == Some(true),
+            _ => false,
+        }
+    });
+    let names = |found: Vec<&ProcessStatus>| {
+        let names = found.into_iter().map(|process| process.name.clone());
+        names.collect()
+    };
+    (names(start), names(left))
+}
+
+/// Whether a STOPPED process was not started since it is known, so that no request stopped it.
+fn never_started(process: &ProcessStatus) -> bool {
+    process.exit.is_none() && process.detail.starts_with("not started")
+}
+
+/// How long `up -d` watches starts that fail and are retried.
+const RETRIES_WATCHED: Duration = Duration::from_secs(10);
+
+/// Waits until every process is up or has failed. One that is still retried after some time counts
+/// as failed.
 fn wait_for_all(
     context: &Context,
     progress: &mut Progress,
@@ -184,16 +242,20 @@ fn wait_for_all(
 ) -> Result<i32, ClientError> {
     let say = |line: &str| match context.global.quiet || context.global.json {
         true => Ok(()),
-        false => context.print_lines(&[line]),
+        false => context.print_wrapped(&[line]),
     };
     for line in progress.first_lines(processes) {
         say(&line)?;
     }
-    while !progress.pending(true).is_empty() && progress.count(Verdict::Failed) == 0 {
-        let Some((_, params)) = events.next_notification()? else {
-            return Err(ClientError::Disconnected);
-        };
-        if let Some(line) = progress.take(&parse(params)?) {
+    let until = Instant::now() + RETRIES_WATCHED;
+    loop {
+        let settled = progress.is_settled();
+        if settled && (progress.count(Verdict::Retrying) == 0 || Instant::now() >= until) {
+            break;
+        }
+        if let Some((_, params)) = events.notification_before(settled.then_some(until))?
+            && let Some(line) = progress.take(&parse(params)?)
+        {
             say(&line)?;
         }
     }
@@ -205,6 +267,8 @@ fn wait_for_all(
             context.notice(&format!("to see why: tm why {name}"));
         }
     }
-    let failed = progress.count(Verdict::Failed) > 0;
-    Ok(if failed { exit::FAILED } else { exit::DONE })
+    Ok(match progress.first_failed() {
+        Some(_) => exit::FAILED,
+        None => exit::DONE,
+    })
 }

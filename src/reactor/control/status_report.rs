@@ -8,7 +8,7 @@ use crate::reactor::output::Stream;
 use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::processes::Processes;
-use crate::supervisor::{self, Desired, Process, ProcessId, Supervisor};
+use crate::supervisor::{self, Desired, Process, ProcessId, State, Supervisor};
 use crate::text::plural::plural;
 use crate::text::strip::Strip;
 use crate::text::timestamp::rfc3339;
@@ -70,6 +70,7 @@ impl Reports<'_> {
                 .last_exit
                 .filter(|_| process.pid().is_none())
                 .map(exit_info),
+            expected: self.ended_as_expected(process),
             detail: self.detail_of_row(process),
             tty: process.launch.tty.is_some(),
             clients: io.map(|io| self.clients_of(io)).unwrap_or_default(),
@@ -78,6 +79,14 @@ impl Reports<'_> {
                 .map(|straggler| format!("{} {}", straggler.pid, straggler.command))
                 .collect(),
         }
+    }
+
+    /// Whether an EXITED process ended with an expected code.
+    fn ended_as_expected(&self, process: &Process) -> Option<bool> {
+        let policy = self.supervisor.policy(process.id)?;
+        let exited = process.state == State::Exited;
+        let expects = |exit| policy.expects(exit);
+        exited.then(|| process.last_exit.is_some_and(expects))
     }
 
     /// The DETAIL column: the detail of the state, and of a log that cannot be written.

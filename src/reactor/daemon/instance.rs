@@ -350,7 +350,8 @@ fn make_folder(folder: &Path) -> Result<(), String> {
 }
 
 fn already_running(config: &Config, error: &LockError) -> String {
-    format!("tmd: {}: {error}", config.path.display())
+    let path = config.path.display();
+    format!("tmd: {path}: {error}; see it: tm -c {path} status")
 }
 
 fn warn_unregistered(text: &str) {

@@ -16,4 +16,6 @@ pub struct DaemonOptions {
     pub socket: Option<PathBuf>,
     /// Log level; overrides the config.
     pub log_level: Option<LevelFilter>,
+    /// The warnings of the config are printed already.
+    pub warned: bool,
 }

@@ -53,8 +53,10 @@ pub fn daemon_main(options: &DaemonOptions) -> i32 {
 
 fn start(options: &DaemonOptions) -> Result<i32, String> {
     let config = load(options)?;
-    for warning in &config.warnings {
-        eprintln!("{warning}");
+    if !options.warned {
+        for warning in &config.warnings {
+            eprintln!("{warning}");
+        }
     }
     if options.check {
         println!("{}", printable(&config.verdict()));

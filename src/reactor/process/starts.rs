@@ -6,7 +6,7 @@ use crate::reactor::process::process_io::LiveLeader;
 use crate::supervisor::{ProcessId, SpawnFailure, Time};
 use crate::sys;
 use crate::sys::spawn::{
-    Command, Launcher, SpawnError, SpawnStep, StartProgress, Starting, step_text,
+    Command, Launcher, SpawnError, SpawnStep, StartProgress, Starting, step_text, unsearchable,
 };
 use mio::{Interest, Token};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -269,7 +269,15 @@ pub(crate) fn cancelled() -> io::Error {
 }
 
 fn step_failure(error: SpawnError, command: Option<&Command>) -> SpawnFailure {
-    failure(name_of(error.step, command), &io::Error::from(error))
+    let mut failure = failure(name_of(error.step, command), &io::Error::from(error));
+    if error.step == SpawnStep::Exec
+        && error.errno == libc::EACCES
+        && let Some(folder) = command.and_then(unsearchable)
+    {
+        let folder = folder.display();
+        failure.error = format!("{}: {folder}, which is in PATH", failure.error);
+    }
+    failure
 }
 
 fn name_of(step: SpawnStep, command: Option<&Command>) -> String {

@@ -2,8 +2,18 @@
 
 use crate::supervisor::{Autorestart, Exit, Policy, Process, SpawnFailure, State, signal_name};
 
-/// The most likely fix for a process that is not as the user wants it.
+/// The most likely fix for a process that is not as the user wants it. One that gave up or ended
+/// needs a start afterwards.
 pub(super) fn remedy(process: &Process, policy: &Policy) -> Option<String> {
+    let fix = fix(process, policy)?;
+    let down = matches!(process.state, State::Fatal | State::Exited);
+    Some(match down && !fix.contains("tm start") {
+        true => format!("{fix}, then: tm start {}", process.name),
+        false => fix,
+    })
+}
+
+fn fix(process: &Process, policy: &Policy) -> Option<String> {
     match process.state {
         State::Stopped if process.last_killed => Some(ignored_signal(policy)),
         State::Stopped => Some(format!("tm start {}", process.name)),
@@ -111,6 +121,9 @@ fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {
             } else {
                 format!("check cmd: {object} was not found in PATH")
             }
+        }
+        ("exec", EACCES) if failure.error.ends_with("in PATH") => {
+            "let the user search that directory, or take it out of PATH".to_string()
         }
         ("exec", EACCES) => {
             format!("check cmd: {object} is not executable for this user (chmod +x?)")

@@ -31,6 +31,7 @@ pub use blocking::{Spawned, spawn};
 use descriptors::CloseMethod;
 pub(crate) use descriptors::{close_all_above_stdio, close_range_available};
 pub use launcher::{Launcher, StartProgress, Starting};
+pub(crate) use step::unsearchable;
 pub use step::{SpawnError, SpawnStep, step_text};
 
 /// All parameters of a start. Names are already resolved.

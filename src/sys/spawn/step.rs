@@ -1,10 +1,16 @@
 //! The steps of a start, and the messages of their failures.
 
-use super::Command;
 use super::child::WRONG_KIND;
-use std::ffi::CString;
+use super::{Command, Credentials};
+use rustix::fs::Access;
+use rustix::io::Errno;
+use std::ffi::{CString, OsStr};
 use std::fmt;
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// Why a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +174,34 @@ pub fn step_text(step: SpawnStep, command: &Command) -> String {
         Some(detail) if !detail.is_empty() => format!("{name} {detail}"),
         _ => name.to_string(),
     }
+}
+
+/// The first directory of PATH that the user of a command cannot search. An exec reports only that
+/// some program could not be executed.
+pub(crate) fn unsearchable(command: &Command) -> Option<PathBuf> {
+    if command.candidates.len() < 2 {
+        return None;
+    }
+    let paths = command.candidates.iter();
+    let mut folders = paths.filter_map(|path| {
+        let path = Path::new(OsStr::from_bytes(path.as_bytes()));
+        path.parent()
+    });
+    let folder = folders.find(|folder| match &command.credentials {
+        None => rustix::fs::access(*folder, Access::EXEC_OK) == Err(Errno::ACCESS),
+        Some(user) => std::fs::metadata(folder).is_ok_and(|found| !may_search(user, &found)),
+    });
+    folder.map(Path::to_path_buf)
+}
+
+fn may_search(user: &Credentials, folder: &Metadata) -> bool {
+    let is_member = user.gid == folder.gid() || user.groups.contains(&folder.gid());
+    let class = match (user.uid == folder.uid(), is_member) {
+        (true, _) => 0o100,
+        (false, true) => 0o010,
+        (false, false) => 0o001,
+    };
+    user.uid == 0 || folder.mode() & class != 0
 }
 
 fn path_text(path: &Option<CString>) -> Option<String> {

@@ -1,0 +1,218 @@
+//! The line editor of the control shell: completion, hints and colours.
+
+use crate::client::cli::command::{Cli, visible_verbs};
+use crate::client::cli::complete::live_names;
+use crate::client::context::Context;
+use crate::client::error::ClientError;
+use crate::client::ui::style::{Paint, Style};
+use clap::CommandFactory;
+use rustyline::completion::Completer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::DefaultHistory;
+use rustyline::validate::Validator;
+use rustyline::{Config, Editor, Helper};
+
+/// How many lines the history keeps.
+const HISTORY_LINES: usize = 2_000;
+
+pub(super) type ShellEditor = Editor<ShellHelper, DefaultHistory>;
+
+/// Creates the editor.
+///
+/// # Errors
+/// When the terminal cannot be used.
+pub(super) fn new_editor(context: &Context) -> Result<ShellEditor, ClientError> {
+    let failed = |error: ReadlineError| ClientError::Failed(format!("terminal: {error}"));
+    let config = Config::builder()
+        .max_history_size(HISTORY_LINES)
+        .and_then(|builder| builder.history_ignore_dups(true))
+        .map_err(failed)?
+        .history_ignore_space(true)
+        .completion_type(rustyline::CompletionType::List)
+        .build();
+    let mut editor = ShellEditor::with_config(config).map_err(failed)?;
+    editor.set_helper(Some(ShellHelper {
+        context: context.clone(),
+        prompt: String::new(),
+    }));
+    Ok(editor)
+}
+
+/// Completion, hints and colours.
+pub(super) struct ShellHelper {
+    context: Context,
+    /// The prompt with its colours.
+    pub(super) prompt: String,
+}
+
+impl Helper for ShellHelper {}
+
+impl Validator for ShellHelper {}
+
+impl Highlighter for ShellHelper {
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
+        &'s self,
+        prompt: &'p str,
+        default: bool,
+    ) -> std::borrow::Cow<'b, str> {
+        match default && !self.prompt.is_empty() {
+            true => self.prompt.as_str().into(),
+            false => prompt.into(),
+        }
+    }
+
+    fn highlight_hint<'h>(&self, hint: &'h str) -> std::borrow::Cow<'h, str> {
+        Style::stdout().paint(Paint::Dim, hint).into()
+    }
+}
+
+impl Completer for ShellHelper {
+    type Candidate = String;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &rustyline::Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
+        let typed = line.get(..position).unwrap_or(line);
+        let names = |verb: &str| live_names(&self.context, verb).unwrap_or_default();
+        Ok(candidates(typed, names))
+    }
+}
+
+impl Hinter for ShellHelper {
+    type Hint = String;
+
+    fn hint(&self, line: &str, position: usize, _: &rustyline::Context<'_>) -> Option<String> {
+        if position < line.len() {
+            return None;
+        }
+        hint(line)
+    }
+}
+
+/// Where the last word starts, and its completions.
+fn candidates(typed: &str, names: impl FnOnce(&str) -> Vec<String>) -> (usize, Vec<String>) {
+    let start = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+    let (before, word) = typed.split_at(start);
+    let words: Vec<&str> = before.split_whitespace().collect();
+    let all: Vec<String> = match words.as_slice() {
+        [] => shell_verbs(),
+        [verb, more @ ..] => arguments_of(verb, more.last(), word, names),
+    };
+    let fitting = all
+        .into_iter()
+        .filter(|candidate| candidate.starts_with(word));
+    let whole = fitting.map(|candidate| match candidate.ends_with('=') {
+        true => candidate,
+        false => format!("{candidate} "),
+    });
+    (start, whole.collect())
+}
+
+fn arguments_of(
+    verb: &str,
+    previous: Option<&&str>,
+    word: &str,
+    names: impl FnOnce(&str) -> Vec<String>,
+) -> Vec<String> {
+    if verb == "help" {
+        return visible_verbs();
+    }
+    let command = Cli::command();
+    let Some(verb) = command.find_subcommand(verb) else {
+        return Vec::new();
+    };
+    let long = previous.and_then(|previous| previous.strip_prefix("--"));
+    let option = long.and_then(|long| verb.get_opts().find(|o| o.get_long() == Some(long)));
+    if let Some(option) = option.filter(|option| option.get_action().takes_values()) {
+        let values = option.get_possible_values();
+        return values.iter().map(|v| v.get_name().to_string()).collect();
+    }
+    if word.starts_with('-') {
+        let flags = verb
+            .get_arguments()
+            .filter_map(|argument| argument.get_long());
+        return flags
+            .chain(["json", "quiet"])
+            .map(|flag| format!("--{flag}"))
+            .collect();
+    }
+    let takes =
+        |argument: &clap::Arg| argument.get_value_hint() == crate::client::cli::command::NAMES;
+    if verb.get_positionals().any(takes) {
+        names(verb.get_name())
+    } else {
+        Vec::new()
+    }
+}
+
+fn shell_verbs() -> Vec<String> {
+    let mut verbs = visible_verbs();
+    verbs.extend(["quit".to_string(), "exit".to_string()]);
+    verbs
+}
+
+/// The rest of the only verb that matches, or the arguments of the verb.
+fn hint(line: &str) -> Option<String> {
+    if line.is_empty() {
+        return None;
+    }
+    if let Some(verb) = line.strip_suffix(' ').filter(|verb| !verb.contains(' ')) {
+        let command = Cli::command();
+        let positionals = command.find_subcommand(verb)?.get_positionals();
+        let names: Vec<&str> = positionals
+            .filter_map(|p| p.get_value_names()?.first().map(|s| s.as_str()))
+            .collect();
+        return (!names.is_empty()).then(|| names.join(" "));
+    }
+    let mut fitting = shell_verbs()
+        .into_iter()
+        .filter(|verb| verb.starts_with(line));
+    match (fitting.next(), fitting.next()) {
+        (Some(verb), None) => verb.strip_prefix(line).map(str::to_string),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(verb: &str) -> Vec<String> {
+        let names: &[&str] = match verb {
+            "scale" => &["worker=", "web="],
+            _ => &["worker", "worker:0", "web:0", "all", "@edge"],
+        };
+        names.iter().map(|name| (*name).to_string()).collect()
+    }
+
+    #[test]
+    fn verbs_names_and_flags_are_completed() {
+        assert_eq!(candidates("att", names), (0, vec!["attach ".to_string()]));
+        let found = candidates("start worker:0 w", names);
+        assert_eq!(found.0, 15);
+        assert_eq!(found.1, ["worker ", "worker:0 ", "web:0 "]);
+        assert_eq!(candidates("reload --d", names).1, ["--dry-run "]);
+        assert_eq!(candidates("nothing w", names).1, Vec::<String>::new());
+        assert_eq!(candidates("help relo", names).1, ["reload "]);
+        assert_eq!(candidates("status @", names).1, ["@edge "]);
+        assert_eq!(candidates("scale wo", names).1, ["worker="]);
+        assert_eq!(
+            candidates("wait web:0 --for s", names).1,
+            ["stopped "],
+            "no name"
+        );
+    }
+
+    #[test]
+    fn hints_finish_the_only_verb_and_name_what_it_takes() {
+        assert_eq!(hint("att").as_deref(), Some("ach"));
+        assert_eq!(hint("s"), None);
+        assert_eq!(hint("attach ").as_deref(), Some("PROCESS"));
+        assert_eq!(hint(""), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! `up` waits for every process, and starts again only what failed.
+
+use super::home::Home;
+use std::fs;
+
+/// Ends the daemon of a project.
+fn down(home: &Home) {
+    let output = home.tm("p", &["down"]);
+    assert_eq!(output.code, 0, "{output:?}");
+}
+
+#[test]
+fn up_d_returns_when_every_process_has_its_outcome() {
+    let home = Home::new();
+    home.write(
+        "p",
+        "programs:
+  bad: {cmd: 'false', startretries: 0}
+  slow: {cmd: sleep 1000, starttime: 1500ms}
+  job: {cmd: 'true', starttime: 0, autorestart: never}
+",
+    );
+    let output = home.tm("p", &["up", "-d"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stdout.contains("✓ slow:0  RUNNING"), "{output:?}");
+    assert!(output.stdout.contains("✗ bad:0   FATAL"), "{output:?}");
+    assert!(output.stdout.contains("1 failed"), "{output:?}");
+    down(&home);
+}
+
+#[test]
+fn up_d_watches_failing_starts_for_ten_seconds() {
+    let home = Home::new();
+    home.write(
+        "p",
+        "programs: {flaky: {cmd: 'false', startretries: 100}}\n",
+    );
+    let output = home.tm("p", &["up", "-d"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stdout.ends_with("0 up, 1 retrying\n"), "{output:?}");
+    assert!(output.stderr.contains("tm why flaky:0"), "{output:?}");
+    down(&home);
+}
+
+#[test]
+fn up_d_starts_what_failed_but_nothing_that_was_stopped_or_is_done() {
+    let home = Home::new();
+    home.write(
+        "p",
+        "programs:
+  web: {cmd: sleep 1000, starttime: 0}
+  job: {cmd: \"sh -c 'echo x >>job.runs'\", starttime: 0, autorestart: never}
+  bad: {cmd: \"sh -c 'echo x >>bad.runs; exit 1'\", startretries: 0}
+  off: {cmd: sleep 1000, autostart: false}
+",
+    );
+    let runs = |name: &str| {
+        let text = fs::read_to_string(home.path("p").join(name)).unwrap_or_default();
+        text.lines().count()
+    };
+    assert_eq!(home.tm("p", &["up", "-d"]).code, 1);
+    assert_eq!(home.tm("p", &["wait", "job", "--for", "exited"]).code, 0);
+    assert_eq!(home.tm("p", &["stop", "web"]).code, 0);
+    let output = home.tm("p", &["up", "-d"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    let said = "not started, since they were stopped or are done: web:0, job:0; to start them: \
+                tm up -d --all";
+    assert!(output.stderr.contains(said), "{output:?}");
+    assert_eq!((runs("job.runs"), runs("bad.runs")), (1, 2));
+    assert!(
+        output.stdout.ends_with("0 up, 1 done, 1 failed\n"),
+        "{output:?}"
+    );
+    let output = home.tm("p", &["up", "-d", "--all"]);
+    assert!(output.stdout.contains("✓ web:0  RUNNING"), "{output:?}");
+    home.tm("p", &["wait", "job", "--for", "exited"]);
+    assert_eq!((runs("job.runs"), runs("bad.runs")), (2, 3));
+    let status = home.tm("p", &["status", "off"]);
+    assert!(status.stdout.contains("STOPPED"), "{status:?}");
+    down(&home);
+}
+
+#[test]
+fn up_takes_its_config_as_an_argument() {
+    let home = Home::new();
+    home.project("p", "");
+    let output = home.tm("", &["up", "-d", "p/taskmaster.yaml"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let output = home.tm("p", &["up", "-d", "web"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    let said =
+        "there is no config file 'web'; to start a program of a daemon that runs: tm start web";
+    assert!(output.stderr.contains(said), "{output:?}");
+    let output = home.tm("", &["up", "-c", "x.yaml", "p/taskmaster.yaml"]);
+    assert_eq!(output.code, 2, "{output:?}");
+    down(&home);
+}
+
+#[test]
+fn a_warning_of_the_config_is_printed_once() {
+    let home = Home::new();
+    home.write(
+        "p",
+        "programs: {a: {cmd: echo a | cat, starttime: 0, autorestart: never}}\n",
+    );
+    let failing = ["up", "-d", "--socket", "/nope/x.sock"];
+    for arguments in [&failing[..], &["up", "-d"]] {
+        let output = home.tm("p", arguments);
+        assert_eq!(output.stderr.matches("warning:").count(), 1, "{output:?}");
+    }
+    down(&home);
+}
