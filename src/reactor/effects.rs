@@ -3,7 +3,7 @@
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Timer, unix_ns};
 use crate::reactor::control::connection::ConnectionId;
-use crate::reactor::control::event_history::{self, process_event};
+use crate::reactor::control::event_history::{self, Recorded, process_event};
 use crate::reactor::control::log_stream;
 use crate::reactor::control::pending::PendingAnswer;
 use crate::reactor::control::permissions::Account;
@@ -317,6 +317,14 @@ impl Reactor {
 
     /// Records an event and sends it to event followers.
     pub(crate) fn publish(&mut self, event: EventInfo) {
+        self.publish_recorded(Recorded {
+            event,
+            public: None,
+        });
+    }
+
+    /// Sends an event to all event followers and keeps it, with the detail that each may see.
+    pub(crate) fn publish_recorded(&mut self, event: Recorded) {
         self.clients.broadcast(&event);
         self.history.push(event);
     }

@@ -93,7 +93,7 @@ impl Reactor {
         self.log_files.note_idle(self.clock.now());
         self.dispatch(events);
         self.expire();
-        self.answer_plans();
+        self.finish_load();
         // Starts wait for the survey, so it precedes them.
         self.scan_stragglers();
         self.apply();

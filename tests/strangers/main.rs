@@ -7,6 +7,7 @@ mod support;
 mod attackers;
 mod client_trust;
 mod completions;
+mod config_secrets;
 mod fake_daemon;
 mod files;
 mod lineage;

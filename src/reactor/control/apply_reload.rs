@@ -2,11 +2,13 @@
 
 use crate::config::ConfigError;
 use crate::reactor::control::parameters::{did_you_mean, shutting_down_error};
+use crate::reactor::control::permissions::Account;
 use crate::supervisor::{Change, Plan, PlanAction, PlanEntry, Supervisor};
 use crate::text::plural::plural;
 use crate::text::suggest::closest;
 use crate::wire::{ChangeInfo, PlanEntryInfo, PlanReply, RpcError, ScaleParams, code};
 use serde_json::json;
+use std::path::Path;
 
 /// The largest number of processes that `scale` accepts; a larger one is taken for a typing error.
 const NUMPROCS_MAX: u32 = 10_000;
@@ -53,10 +55,43 @@ pub(crate) fn log_refusal(error: &ConfigError) -> String {
     format!("{message}: {}", first.unwrap_or_default())
 }
 
-/// The error that answers a request with an invalid config.
-pub(crate) fn invalid_config(error: &ConfigError) -> RpcError {
-    let data = json!({"diagnostics": error.diagnostics, "text": error.to_string()});
-    RpcError::new(code::INVALID_CONFIG, refusal(error)).with_data(data)
+/// The error that answers a request with an invalid config. Diagnostics quote the config and the
+/// daemon's environment, so only the owner gets them. Another user who can read the file can check
+/// it.
+pub(crate) fn invalid_config(error: &ConfigError, asks: Account, path: &Path) -> RpcError {
+    match asks {
+        Account::Owner => {
+            let data = json!({"diagnostics": error.diagnostics, "text": error.to_string()});
+            RpcError::new(code::INVALID_CONFIG, refusal(error)).with_data(data)
+        }
+        Account::User(_) => {
+            let (refusal, path) = (refusal_for_others(error), path.display());
+            let message = format!("{refusal}; ask its owner, or run: tm check {path}");
+            RpcError::new(code::INVALID_CONFIG, message)
+        }
+    }
+}
+
+/// The summary of an invalid config without a word of it.
+pub(crate) fn refusal_for_others(error: &ConfigError) -> String {
+    match error.diagnostics.iter().all(|found| found.line == 0) {
+        true => "the config cannot be read; nothing was changed".to_string(),
+        false => refusal(error),
+    }
+}
+
+/// A plan without values of the config.
+pub(crate) fn plan_for_others(plan: &PlanReply) -> PlanReply {
+    let mut plan = plan.clone();
+    for change in plan.entries.iter_mut().flat_map(|entry| &mut entry.changes) {
+        change.from.clear();
+        change.to.clear();
+    }
+    if !plan.warnings.is_empty() {
+        let warnings = plural(plan.warnings.len(), "warning", "warnings");
+        plan.warnings = vec![format!("the config has {warnings}; ask its owner")];
+    }
+    plan
 }
 
 /// The number of processes that each action of a plan affects.

@@ -8,6 +8,8 @@ use crate::reactor::control::connection::{
     Attachment, ClientConnection, ConnectionId, Following, Mode, ReadState, Received, Remote,
     WriteState,
 };
+use crate::reactor::control::event_feeds::Feeds;
+use crate::reactor::control::event_history::Recorded;
 use crate::reactor::control::fair_queue::FairQueue;
 use crate::reactor::control::permissions::Account;
 use crate::reactor::control::shares::{EVICT_AFTER, Shares};
@@ -15,9 +17,8 @@ use crate::reactor::poller::Poller;
 use crate::ring::Ring;
 use crate::supervisor::Time;
 use crate::sys::socket::Peer;
-use crate::wire::{EventInfo, Id, Message, ResultJson, RpcError};
+use crate::wire::{Id, Message, ResultJson, RpcError};
 use mio::event::Event;
-use serde_json::json;
 use slab::Slab;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -25,12 +26,6 @@ use std::time::Duration;
 
 /// How long a client may be silent before its first request, or in the middle of one.
 const IDLE_MAX: Duration = Duration::from_secs(30);
-
-/// The latest events in bytes. A follower that falls further behind misses some.
-const EVENTS_KEPT: usize = 1024 * 1024;
-
-/// The longest event in bytes; a longer one is not sent.
-const EVENT_MAX: usize = 64 * 1024;
 
 /// The connected clients.
 #[derive(Debug)]
@@ -48,8 +43,8 @@ pub(crate) struct Clients {
     pub(super) ready: FairQueue,
     /// Connections with something to write.
     unflushed: FairQueue,
-    /// The latest events, a line each, for all event followers.
-    feed: Ring,
+    /// The latest events, a line each, for the event followers.
+    feeds: Feeds,
     idle_check_armed: bool,
     scratch: Vec<u8>,
 }
@@ -85,7 +80,7 @@ impl Clients {
             full_since: None,
             ready: FairQueue::default(),
             unflushed: FairQueue::default(),
-            feed: Ring::new(EVENTS_KEPT),
+            feeds: Feeds::default(),
             idle_check_armed: false,
             scratch: Vec::new(),
         }
@@ -280,9 +275,17 @@ impl Clients {
         &mut self.unflushed
     }
 
-    /// A connection, and the feed of events.
+    /// A connection, and its feed of events.
     pub(super) fn with_feed(&mut self, slot: usize) -> Option<(&mut ClientConnection, &Ring)> {
-        Some((self.connections.get_mut(slot)?, &self.feed))
+        let connection = self.connections.get_mut(slot)?;
+        let feed = self.feeds.of(connection.account);
+        Some((connection, feed))
+    }
+
+    /// The account of a client; that of a client who is gone has no right.
+    pub(crate) fn account(&self, client: ConnectionId) -> Account {
+        let connection = self.connection(client);
+        connection.map_or(Account::User(u32::MAX), |found| found.account)
     }
 
     /// Sends bytes to a client.
@@ -311,12 +314,12 @@ impl Clients {
         outcome: Result<ResultJson, RpcError>,
         reply_pending: bool,
     ) {
-        let feed = &self.feed;
+        let feeds = &self.feeds;
         let found = self.connections.get_mut(client.slot);
         if let Some(connection) = found.filter(|connection| connection.id == client) {
             if matches!(connection.mode, Mode::Events) {
                 // The events before it come first.
-                connection.queue_events(feed);
+                connection.queue_events(feeds.of(connection.account));
             }
             match outcome {
                 Ok(result) if id.is_some() => connection.send_bytes(&result.into_line(id)),
@@ -334,7 +337,7 @@ impl Clients {
 
     /// Sends new events to a client from now on.
     pub(crate) fn follow_events(&mut self, client: ConnectionId) {
-        let head = self.feed.head();
+        let head = self.feeds.of(self.account(client)).head();
         if let Some(connection) = self.connection_mut(client)
             && matches!(connection.mode, Mode::Lines)
         {
@@ -344,25 +347,19 @@ impl Clients {
     }
 
     /// Sends an event to all event followers; a slow one misses it.
-    pub(crate) fn broadcast(&mut self, event: &EventInfo) {
+    pub(crate) fn broadcast(&mut self, event: &Recorded) {
         let followers = self.connections.iter();
         let followers = followers.filter(|(_, one)| matches!(one.mode, Mode::Events));
         let followers: Vec<(usize, Account)> =
             followers.map(|(slot, one)| (slot, one.account)).collect();
-        if followers.is_empty() {
-            if self.feed.memory() > 0 {
-                self.feed = Ring::new(EVENTS_KEPT);
+        for reader in [Account::Owner, Account::User(0)] {
+            let is_owner = reader == Account::Owner;
+            let followed =
+                |(_, account): &(usize, Account)| (*account == Account::Owner) == is_owner;
+            match followers.iter().any(followed) {
+                true => self.feeds.write(reader, &event.shown_to(reader)),
+                false => self.feeds.clear(reader),
             }
-            return;
-        }
-        let line = Message::Request {
-            id: None,
-            method: "event".to_string(),
-            params: json!(event),
-        };
-        let line = line.to_line();
-        if line.len() <= EVENT_MAX {
-            self.feed.write(&line);
         }
         for (slot, account) in followers {
             self.unflushed.push(account, slot);

@@ -3,8 +3,11 @@
 use super::*;
 use crate::reactor::clock::Clock;
 use crate::reactor::control::connection::{READ_SIZE, WriteState};
+use crate::reactor::control::event_feeds::EVENTS_KEPT;
 use crate::reactor::control::shares::{CLIENTS_MAX, NoPlace};
 use crate::reactor::process::processes::Processes;
+use crate::wire::EventInfo;
+use serde_json::json;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -231,6 +234,10 @@ fn events_go_to_event_followers_that_read() {
         event: "test".to_string(),
         ..EventInfo::default()
     };
+    let event = Recorded {
+        event,
+        public: None,
+    };
     fixture.clients.broadcast(&event);
     let Fixture {
         clients, poller, ..
@@ -248,7 +255,7 @@ fn events_go_to_event_followers_that_read() {
         clients.connection(slow).expect("connected").memory(),
         memory
     );
-    assert!(clients.feed.memory() <= EVENTS_KEPT);
+    assert!(clients.feeds.of(Account::Owner).memory() <= EVENTS_KEPT);
     let mut bytes = [0; 1024];
     let n = theirs.read(&mut bytes).expect("read");
     let line = String::from_utf8_lossy(&bytes[..n]).into_owned();

@@ -1,6 +1,7 @@
 //! The latest events, kept for `tm events` and `why`.
 
 use crate::reactor::clock::unix_ns;
+use crate::reactor::control::permissions::Account;
 use crate::supervisor::{Exit, Transition};
 use crate::text::timestamp::rfc3339;
 use crate::wire::{EventInfo, ExitInfo};
@@ -12,21 +13,46 @@ const KEPT: usize = 1000;
 /// The latest events, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    events: VecDeque<EventInfo>,
+    events: VecDeque<Recorded>,
+}
+
+/// An event, and its detail for users other than the owner where that differs.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    /// The event as the owner sees it.
+    pub event: EventInfo,
+    /// The detail for others, if they may not see the owner's.
+    pub public: Option<String>,
+}
+
+impl Recorded {
+    /// The event as this account sees it.
+    pub(crate) fn shown_to(&self, account: Account) -> EventInfo {
+        let mut event = self.event.clone();
+        if let (Account::User(_), Some(public)) = (account, &self.public) {
+            event.detail.clone_from(public);
+        }
+        event
+    }
 }
 
 impl History {
     /// Adds an event and drops the oldest when there are too many.
-    pub(crate) fn push(&mut self, event: EventInfo) {
+    pub(crate) fn push(&mut self, event: Recorded) {
         if self.events.len() == KEPT {
             self.events.pop_front();
         }
         self.events.push_back(event);
     }
 
-    /// All kept events.
+    /// All kept events, as the owner sees them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &EventInfo> {
-        self.events.iter()
+        self.events.iter().map(|recorded| &recorded.event)
+    }
+
+    /// All kept events, as this account sees them.
+    pub(crate) fn shown_to(&self, account: Account) -> impl Iterator<Item = EventInfo> {
+        self.events.iter().map(move |one| one.shown_to(account))
     }
 }
 
@@ -62,6 +88,14 @@ pub(crate) fn daemon_event(event: &str, detail: String) -> EventInfo {
     }
 }
 
+/// An event of the daemon whose detail only the owner may see.
+pub(crate) fn secret_event(event: &str, detail: String, public: String) -> Recorded {
+    Recorded {
+        event: daemon_event(event, detail),
+        public: Some(public),
+    }
+}
+
 /// The end of a run in the form of the protocol.
 pub(crate) fn exit_info(exit: Exit) -> ExitInfo {
     match exit {
@@ -84,7 +118,10 @@ mod tests {
     fn the_oldest_event_is_dropped() {
         let mut history = History::default();
         for number in 0..=KEPT {
-            history.push(daemon_event("test", number.to_string()));
+            history.push(Recorded {
+                event: daemon_event("test", number.to_string()),
+                public: None,
+            });
         }
         assert_eq!(history.all().count(), KEPT);
         assert_eq!(history.all().next().expect("an event").detail, "1");

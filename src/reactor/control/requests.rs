@@ -13,7 +13,6 @@ use crate::reactor::control::parameters::{
 use crate::reactor::control::pending::{
     AwaitedState, PendingTarget, REQUESTS_MAX, Request, immediate_outcome,
 };
-use crate::reactor::control::permissions::Account;
 use crate::supervisor::{Event, ProcessId, SignalScope, signal_names, signal_number};
 use crate::sys;
 use crate::text::suggest::closest;
@@ -57,8 +56,7 @@ impl Reactor {
             Call::Wait(params) => return self.wait(caller, &params),
             Call::Signal(params) => ResultJson::of(&self.send_signal(&params)?),
             Call::Send(params) => ResultJson::of(&self.send_text(&params)?),
-            Call::Reload(params) if params.dry_run => return self.plan(caller),
-            Call::Reload(_) => ResultJson::of(&self.reload()?),
+            Call::Reload(params) => return self.reload(caller, params.dry_run).map(|()| None),
             Call::Scale(params) => ResultJson::of(&self.scale(&params)?),
             Call::Why(params) => {
                 let target = self.resolve_one(&params.process)?;
@@ -269,89 +267,6 @@ impl Reactor {
         })
     }
 
-    /// `reload`: plans, and applies the plan.
-    pub(crate) fn reload(&mut self) -> Result<PlanReply, RpcError> {
-        if self.supervisor.is_shutting_down() {
-            return Err(shutting_down_error());
-        }
-        let new = match self.settings.load() {
-            Ok(new) => new,
-            Err(error) => {
-                let detail = apply_reload::log_refusal(&error);
-                self.publish(daemon_event("reload_failed", detail));
-                return Err(apply_reload::invalid_config(&error));
-            }
-        };
-        let plan = self.supervisor.plan(&new.programs);
-        let warnings = self.settings.warnings_about(&new);
-        let reply = apply_reload::plan_reply(&plan, warnings, true);
-        for warning in &reply.warnings {
-            log::warn!("{warning}");
-        }
-        let programs = new.programs.clone();
-        self.settings.replace(new);
-        self.supervisor
-            .handle_event(Event::Configure(programs), self.clock.now());
-        let detail = apply_reload::summary(&plan);
-        log::info!("reloaded: {detail}");
-        self.publish(daemon_event("reload", detail));
-        self.check_rights_again();
-        Ok(reply)
-    }
-
-    /// `reload` as a dry run: another thread loads the config, since that takes time.
-    fn plan(&mut self, (client, id): (ConnectionId, Option<Id>)) -> Reply {
-        if self.supervisor.is_shutting_down() {
-            return Err(shutting_down_error());
-        }
-        if let Some(connection) = self.clients.connection_mut(client) {
-            connection.is_busy = true;
-            let first = connection.account == Account::Owner;
-            self.settings.request_plan(client, id, first);
-        }
-        Ok(None)
-    }
-
-    /// Answers the dry runs whose config is loaded.
-    pub(crate) fn answer_plans(&mut self) {
-        let Some((callers, loaded)) = self.settings.take_loaded() else {
-            return;
-        };
-        let result = match loaded {
-            Some(Ok(new)) => {
-                let plan = self.supervisor.plan(&new.programs);
-                let warnings = self.settings.warnings_about(&new);
-                ResultJson::of(&apply_reload::plan_reply(&plan, warnings, false))
-            }
-            Some(Err(error)) => Err(apply_reload::invalid_config(&error)),
-            None => Err(RpcError::new(
-                code::INTERNAL,
-                "the config could not be loaded",
-            )),
-        };
-        self.timers.give_back_soon(self.clock.now());
-        for (client, id) in callers {
-            if let Some(connection) = self.clients.connection_mut(client) {
-                connection.is_busy = false;
-                self.clients.queue_read(client.slot);
-                self.reply(client, id, result.clone());
-            }
-        }
-    }
-
-    /// After a reload: ends what clients may no longer do.
-    fn check_rights_again(&mut self) {
-        let rules = &self.settings.config().daemon.access;
-        for (id, notice) in self.clients.without_right(rules) {
-            self.clients.send(id, &notice);
-            // The client loses the bytes that it does not take at once.
-            if let Some(connection) = self.clients.connection_mut(id) {
-                connection.flush();
-            }
-            self.close_client(id);
-        }
-    }
-
     /// `scale`: another number of processes, until the next reload.
     fn scale(&mut self, params: &ScaleParams) -> Result<PlanReply, RpcError> {
         apply_reload::check_scale(params, &self.supervisor)?;
@@ -364,11 +279,12 @@ impl Reactor {
 
     /// `events`.
     fn events(&mut self, client: ConnectionId, params: &EventsParams) -> EventsReply {
+        let account = self.clients.account(client);
         if params.follow {
             self.clients.follow_events(client);
         }
         EventsReply {
-            events: self.history.all().cloned().collect(),
+            events: self.history.shown_to(account).collect(),
         }
     }
 

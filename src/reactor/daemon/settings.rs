@@ -1,11 +1,9 @@
 //! The config in force, and the settings that only a restart of the daemon changes.
 
-use crate::config::{self, Config, ConfigError, DaemonSettings, Environment};
+use crate::config::{Config, DaemonSettings};
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::daemon::config_loader::{Caller, ConfigLoader, Loaded, Wake};
 use crate::reactor::daemon::logging;
-use crate::sys::privileges::open_as;
-use crate::wire::Id;
 use log::LevelFilter;
 
 /// The daemon's settings.
@@ -40,22 +38,22 @@ impl Settings {
         &self.boot
     }
 
-    /// Loads the config file again, without applying it.
-    ///
-    /// # Errors
-    /// When it is invalid.
-    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
-        config::load(&self.config.path, &Environment::current(open_as))
-    }
-
     /// Has another thread load the config file, without applying it.
-    pub(crate) fn request_plan(&mut self, client: ConnectionId, id: Option<Id>, first: bool) {
-        self.loader.request((client, id), first, &self.config.path);
+    pub(crate) fn request_load(&mut self, caller: Caller) {
+        self.loader.request(caller);
+        self.load_next();
     }
 
-    /// A config that was loaded so, and the clients that asked for it.
+    /// A config that was loaded so, and those who asked for it.
     pub(crate) fn take_loaded(&mut self) -> Option<(Vec<Caller>, Option<Loaded>)> {
-        self.loader.take_loaded(&self.config.path)
+        self.loader.take_loaded()
+    }
+
+    /// Starts the next load, if it is needed. The one before must have been applied: the next one
+    /// compares the members of groups with those in force.
+    pub(crate) fn load_next(&mut self) {
+        let config = &self.config;
+        self.loader.start(&config.path, &config.daemon.access);
     }
 
     /// The client is gone.
@@ -64,11 +62,7 @@ impl Settings {
     }
 
     /// Replaces the config, and sets the log level.
-    pub(crate) fn replace(&mut self, mut new: Config) {
-        let users = Environment::current(open_as).users;
-        let uid = |name: &str| users.user(name).ok().flatten().map(|user| user.uid);
-        let access = &self.config.daemon.access;
-        new.daemon.access.note_former_members(access, uid);
+    pub(crate) fn replace(&mut self, new: Config) {
         self.config = new;
         self.set_log_level();
     }
@@ -108,6 +102,8 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{self, Environment};
+    use crate::sys::privileges::open_as;
     use std::fs;
     use std::sync::Arc;
 

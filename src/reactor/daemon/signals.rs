@@ -54,8 +54,7 @@ impl Reactor {
                 self.restore_instance();
                 let path = self.settings.config().path.display();
                 log::info!("SIGHUP: reloading {path}");
-                // The reload logs and publishes its own errors.
-                let _ = self.reload();
+                self.reload_on_signal();
             }
             SIGTERM => self.shut_down_by("SIGTERM"),
             SIGINT => self.shut_down_by("SIGINT"),
