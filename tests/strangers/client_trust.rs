@@ -1,7 +1,7 @@
 //! The client and daemons, sockets and files that it should not trust.
 
 use super::fake_daemon::{FakeDaemon, Reply};
-use super::support::system::{Bystander, wait_for_line};
+use super::support::system::{Bystander, FolderWatch, wait_for_line, wait_for_text};
 use super::support::{self, Daemon, Output, is_root, skip};
 use super::users::{ALICE, BOB, command_as, owned, shared, write_as};
 use serde_json::json;
@@ -11,6 +11,8 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a client may take that must not wait.
@@ -107,6 +109,61 @@ fn a_socket_in_a_strangers_directory_gets_no_request() {
     let arguments = ["--daemon-user", "54001", "--socket", &name, "status"];
     let output = support::run(command_as(0, "tm", folder.path(), &arguments));
     assert!(output.code != 5, "{output:?}");
+}
+
+#[test]
+fn a_swapped_socket_changes_the_mode_of_no_other_file() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let folder = shared();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "x").expect("a new file");
+    mode(&secret, 0o600);
+    let theirs = folder.path().join("theirs");
+    fs::create_dir(&theirs).expect("a new folder");
+    owned(&theirs, ALICE);
+    let socket = theirs.join("x.sock");
+    let config = format!(
+        "daemon: {{socket: {}, socket_mode: 0666, log: {{file: own.log}}}}\nprograms: {{}}\n",
+        socket.display()
+    );
+    let path = support::write_config(folder.path(), &config);
+    let mut tmd = support::command("tmd", folder.path());
+    tmd.arg("-c").arg(&path);
+    let daemon = Bystander::start(&mut tmd);
+    let log = folder.path().join("own.log");
+    wait_for_text(&log, "socket");
+    // Alice puts a link in place of each new socket, and takes it away again.
+    let over = Arc::new(AtomicBool::new(false));
+    let swapping = std::thread::spawn({
+        let (over, secret) = (Arc::clone(&over), secret.clone());
+        move || {
+            while !over.load(Ordering::Relaxed) {
+                if fs::remove_file(&socket).is_ok() {
+                    let _ = std::os::unix::fs::symlink(&secret, &socket);
+                    let _ = fs::remove_file(&socket);
+                }
+            }
+        }
+    });
+    let mut watch = FolderWatch::new(folder.path());
+    let deadline = Instant::now() + 3 * support::PATIENCE;
+    for round in 1..=300 {
+        support::kill(daemon.pid(), rustix::process::Signal::USR1);
+        let text = || fs::read_to_string(&log).unwrap_or_default();
+        while text().matches("reopening log files").count() < round {
+            assert!(Instant::now() < deadline, "round {round}: {}", text());
+            watch.wait(Duration::from_millis(20));
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+    swapping.join().expect("it does not panic");
+    let mode = fs::metadata(&secret)
+        .expect("it is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]
