@@ -209,6 +209,11 @@ fn a_daemon_that_was_stopped_catches_up_with_everything() {
     }
     daemon.wait_state("once:0", "RUNNING");
     daemon.wait_state("late:0", "BACKOFF");
+    // A pid is known before the process runs its program.
+    daemon.wait_state("once:0", "RUNNING");
+    for index in 0..10 {
+        daemon.wait_state(&format!("victim:{index}"), "RUNNING");
+    }
     let victims = pids_of(&daemon, "victim");
     let once = daemon.pid_of("once:0");
     daemon.signal(Signal::STOP);
