@@ -44,8 +44,8 @@ impl fmt::Display for UnknownTarget {
         match (&self.range, &self.suggestion) {
             (Some(range), _) => write!(f, "; {range}"),
             (None, Some(suggestion)) => write!(f, "; did you mean {suggestion}?"),
-            (None, None) if self.target.is_empty() => Ok(()),
-            (None, None) => f.write_str("; tm status lists all"),
+            (None, None) if self.target.is_empty() || self.target.starts_with('@') => Ok(()),
+            (None, None) => f.write_str("; tm status lists them"),
         }
     }
 }
@@ -253,7 +253,7 @@ mod tests {
         );
         assert_eq!(
             message("zzz*"),
-            "no process matches: zzz*; tm status lists all"
+            "no process matches: zzz*; tm status lists them"
         );
         assert_eq!(message(""), "the target is empty; name a process, or all");
     }

@@ -77,7 +77,7 @@ fn mistakes_get_a_clear_answer() {
         (
             &["stop", "nope"][..],
             1,
-            "no such process: nope; tm status lists all",
+            "no such process: nope; tm status lists them",
         ),
         (
             &["stop", "web:7"],
