@@ -80,8 +80,8 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
     let context = &context.clone().with_impact(impact(verb));
     match verb {
         Verb::Up(args) => verbs::up::up(context, args),
-        Verb::Down(args) => verbs::up::down(context, args, true),
-        Verb::Shutdown(args) => verbs::up::down(context, args, false),
+        Verb::Down(args) => verbs::down::down(context, args, true),
+        Verb::Shutdown(args) => verbs::down::down(context, args, false),
         Verb::Reload(args) => verbs::reload::reload(context, args),
         Verb::Scale(args) => verbs::reload::scale(context, args),
         Verb::Status(args) => verbs::status::run(context, args),

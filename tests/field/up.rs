@@ -1,6 +1,7 @@
 //! `up` waits for every process, and starts again only what failed.
 
 use super::home::Home;
+use super::support::Daemon;
 use std::fs;
 
 /// Ends the daemon of a project.
@@ -109,4 +110,19 @@ fn a_warning_of_the_config_is_printed_once() {
         assert_eq!(output.stderr.matches("warning:").count(), 1, "{output:?}");
     }
     down(&home);
+}
+
+#[test]
+fn down_names_what_it_waits_for() {
+    let mut daemon = Daemon::start(
+        "programs:\n  slow: {cmd: [sh, -c, 'trap \"\" TERM; echo up >@DIR@/up; while :; do sleep 1000; done'], \
+         starttime: 0, stoptime: 1h}\n",
+    );
+    super::support::wait_for_line(&daemon.path("up"));
+    let mut terminal = daemon.terminal(&["tm", "down"], 24, 80);
+    terminal.expect("waiting for 1: slow:0");
+    daemon.tm(&["down", "--now"]);
+    terminal.expect("the daemon has ended");
+    assert_eq!(terminal.wait_end(), 0);
+    daemon.wait_end();
 }

@@ -1,14 +1,15 @@
 //! The daemon's process: its start and its end.
 
 use crate::client::error::{ClientError, exit};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::client::ui::event_loop::{FdWatch, wait};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-/// How long the daemon may take to exit after its last process, in seconds.
-const EXIT_TIMEOUT_S: i64 = 30;
+/// How long the daemon may take to exit after its last process.
+pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Starts `tmd` in the background, from the client's own executable. The daemon answers requests
 /// when this returns.
@@ -45,14 +46,13 @@ pub(crate) fn wait_for_end(daemon: Option<OwnedFd>) -> Result<(), ClientError> {
     let Some(daemon) = daemon else {
         return Ok(());
     };
-    let timeout = Timespec {
-        tv_sec: EXIT_TIMEOUT_S,
-        tv_nsec: 0,
-    };
-    let mut fds = [PollFd::new(&daemon, PollFlags::IN)];
-    match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout))) {
-        Ok(0) => Err(ClientError::Failed(format!(
-            "the daemon did not exit within {EXIT_TIMEOUT_S} s"
+    match wait(
+        [FdWatch::readable(&daemon)],
+        Some(Instant::now() + EXIT_TIMEOUT),
+    ) {
+        Ok([ended]) if !ended.is_readable() => Err(ClientError::Failed(format!(
+            "the daemon did not exit within {} s after its last process",
+            EXIT_TIMEOUT.as_secs()
         ))),
         _ => Ok(()),
     }

@@ -34,19 +34,15 @@ pub(crate) fn call_live(
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
     connection.send(call)?;
-    let mut names = status.processes.into_iter().map(|process| process.name);
-    let mut line = WaitingLine {
-        context,
-        open: names.by_ref().collect(),
-        shown: false,
-        due: Instant::now() + QUICK,
-    };
+    let names = status.processes.into_iter().map(|process| process.name);
+    let mut line = WaitingLine::new(context, names);
     let answer = line.wait(&mut connection, &mut events, matches!(call, Call::Stop(_)));
     line.clear()?;
     answer
 }
 
-struct WaitingLine<'a> {
+/// The line, and the processes in it.
+pub(crate) struct WaitingLine<'a> {
     context: &'a Context,
     /// The processes without an outcome.
     open: BTreeSet<String>,
@@ -56,6 +52,27 @@ struct WaitingLine<'a> {
 }
 
 impl WaitingLine<'_> {
+    /// Creates the line, to be drawn a moment later.
+    pub(crate) fn new(context: &Context, names: impl Iterator<Item = String>) -> WaitingLine<'_> {
+        WaitingLine {
+            context,
+            open: names.collect(),
+            shown: false,
+            due: Instant::now() + QUICK,
+        }
+    }
+
+    /// Whether every process has its outcome.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// When the line is to be drawn, if it is not yet there.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let live = self.context.is_terminal() && !self.context.global.quiet;
+        (live && !self.shown).then_some(self.due)
+    }
+
     fn wait(
         &mut self,
         connection: &mut DaemonConnection,
@@ -67,12 +84,11 @@ impl WaitingLine<'_> {
             if let Some(answer) = connection.buffered_answer()? {
                 return Ok(answer);
             }
-            let until = (!self.shown).then_some(self.due);
             let watches = [
                 FdWatch::readable(connection),
                 FdWatch::new(events, following, false),
             ];
-            let ready = wait(watches, until);
+            let ready = wait(watches, self.due());
             let [answer, event] =
                 ready.map_err(|error| ClientError::Failed(format!("poll: {error}")))?;
             if event.is_readable() && following {
@@ -83,13 +99,14 @@ impl WaitingLine<'_> {
             }
             if answer.is_readable() {
                 connection.receive()?;
-            } else if Instant::now() >= self.due {
-                self.draw()?;
+            } else {
+                self.draw_if_due()?;
             }
         }
     }
 
-    fn take(&mut self, event: &EventInfo, stops: bool) {
+    /// Handles an event. A verb that `stops` processes waits until they are down.
+    pub(crate) fn take(&mut self, event: &EventInfo, stops: bool) {
         let (Some(process), Some(to)) = (&event.process, &event.to) else {
             return;
         };
@@ -102,7 +119,16 @@ impl WaitingLine<'_> {
         }
     }
 
-    fn draw(&mut self) -> Result<(), ClientError> {
+    /// Draws the line, unless the verb is quick or the output is no terminal.
+    ///
+    /// # Errors
+    /// `OutputClosed` when the reader has closed it.
+    pub(crate) fn draw_if_due(&mut self) -> Result<(), ClientError> {
+        let due = self.due().is_none_or(|due| Instant::now() >= due);
+        let live = self.context.is_terminal() && !self.context.global.quiet;
+        if !live || !due || self.open.is_empty() {
+            return Ok(());
+        }
         self.shown = true;
         let names: Vec<&str> = self
             .open
@@ -118,7 +144,11 @@ impl WaitingLine<'_> {
         write_stdout(format!("\r\x1b[K{line}").as_bytes())
     }
 
-    fn clear(&mut self) -> Result<(), ClientError> {
+    /// Removes the line.
+    ///
+    /// # Errors
+    /// `OutputClosed` when the reader has closed it.
+    pub(crate) fn clear(&mut self) -> Result<(), ClientError> {
         match std::mem::take(&mut self.shown) {
             true => write_stdout(b"\r\x1b[K"),
             false => Ok(()),

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod clients;
 pub(crate) mod daemons;
 pub(crate) mod doctor;
+pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod foreground;
 pub(crate) mod logs;

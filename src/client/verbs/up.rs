@@ -1,23 +1,19 @@
-//! `up`, `down` and `shutdown`.
+//! `up`.
 
-use crate::client::cli::command::{DownArgs, UpArgs};
+use crate::client::cli::command::UpArgs;
 use crate::client::context::{Context, Shell};
 use crate::client::daemon::by_config;
 use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
-use crate::client::daemon::lifecycle::{start_daemon, wait_for_end};
+use crate::client::daemon::lifecycle::start_daemon;
 use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
 use crate::client::verbs::foreground;
 use crate::client::verbs::progress::{Progress, Verdict};
 use crate::client::verbs::reload::notice_unapplied;
 use crate::config::{self, Autostart, Config, Environment};
-use crate::sys::pidfd;
 use crate::sys::privileges::open_as;
-use crate::text::plural::plural;
 use crate::text::printable::printable_lines;
-use crate::wire::{
-    ActParams, ActReply, Call, EventsParams, ProcessState, ProcessStatus, ShutdownParams,
-};
+use crate::wire::{ActParams, ActReply, Call, EventsParams, ProcessState, ProcessStatus};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -101,53 +97,6 @@ fn find_daemon(context: &Context, config: &Config) -> Result<DaemonConnection, C
         }
         None => by_config::daemon_of(&config.path, &trust),
     }
-}
-
-/// Runs `down` (with `until_end`) and `shutdown`.
-///
-/// # Errors
-/// Of the connection or the request.
-pub(crate) fn down(
-    context: &Context,
-    args: &DownArgs,
-    until_end: bool,
-) -> Result<i32, ClientError> {
-    let mut connection = match context.connect() {
-        Err(ClientError::NotRunning(missing)) if !context.global.json => {
-            context.notice(&format!("tm: {missing}"));
-            return Ok(exit::NO_DAEMON);
-        }
-        connection => connection?,
-    };
-    let hello = connection.hello()?;
-    let daemon = pidfd::open(hello.pid).ok();
-    let alive = context
-        .status_of_all()?
-        .processes
-        .iter()
-        .filter(|process| process.pid.is_some())
-        .count();
-    match connection.call_value(&Call::Shutdown(ShutdownParams { now: args.now })) {
-        // The daemon may exit before it answers.
-        Ok(_) | Err(ClientError::Disconnected) => {}
-        Err(error) => return Err(error),
-    }
-    let processes = match alive {
-        0 => String::new(),
-        _ => format!("{} and ", plural(alive, "process", "processes")),
-    };
-    context.notice(&format!(
-        "stopping {processes}the daemon (pid {})…",
-        hello.pid
-    ));
-    if until_end {
-        wait_for_end(daemon)?;
-        context.notice("the daemon has ended");
-    }
-    if context.global.json {
-        context.print_json(&serde_json::json!({ "stopped": alive, "pid": hello.pid }))?;
-    }
-    Ok(exit::DONE)
 }
 
 /// Loads the config and prints its errors or warnings.
