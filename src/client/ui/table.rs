@@ -48,7 +48,7 @@ pub(crate) struct Columns<'a> {
 const LAST_MIN: usize = 16;
 
 /// The least room for the first column.
-const FIRST_MIN: usize = 8;
+const FIRST_MIN: usize = 1;
 
 /// Renders aligned columns, two spaces apart, without trailing spaces. Where the width does not
 /// suffice, optional columns are left out, then the last column continues below or is cut, then the
@@ -113,9 +113,6 @@ fn fitting(widths: &mut [usize], columns: Columns<'_>, width: usize) -> Vec<usiz
         });
         wanted.sum::<usize>() + 2 * kept.len().saturating_sub(1)
     };
-    if let Some(first) = widths.first_mut() {
-        *first = (*first).min((width / 2).max(FIRST_MIN));
-    }
     for index in columns.optional {
         if needed(&kept, widths) > width {
             kept.retain(|one| one != index);
