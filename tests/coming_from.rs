@@ -128,7 +128,8 @@ fn stop_and_start_one() {
     let stopped = daemon.tm(&["stop", "jupyter"]);
     assert_eq!(stopped.code, 0, "{stopped:?}");
     assert_eq!(daemon.status("jupyter:0")["state"], "STOPPED");
-    assert_eq!(daemon.tm(&["status"]).code, 3, "not all of them run");
+    assert_eq!(daemon.tm(&["status"]).code, 0, "it is stopped on purpose");
+    assert_eq!(daemon.tm(&["status", "jupyter"]).code, 3, "it does not run");
     let started = daemon.tm(&["start", "jupyter"]);
     assert_eq!(started.code, 0, "{started:?}");
     assert_eq!(daemon.status("jupyter:0")["state"], "RUNNING");

@@ -115,8 +115,8 @@ fn a_warning_of_the_config_is_printed_once() {
 #[test]
 fn down_names_what_it_waits_for() {
     let mut daemon = Daemon::start(
-        "programs:\n  slow: {cmd: [sh, -c, 'trap \"\" TERM; echo up >@DIR@/up; while :; do sleep 1000; done'], \
-         starttime: 0, stoptime: 1h}\n",
+        "programs:\n  slow: {cmd: [sh, -c, 'trap \"\" TERM; echo up >@DIR@/up; \
+         while :; do sleep 1000; done'], starttime: 0, stoptime: 1h}\n",
     );
     super::support::wait_for_line(&daemon.path("up"));
     let mut terminal = daemon.terminal(&["tm", "down"], 24, 80);

@@ -34,7 +34,7 @@ fn errors_of_a_config_are_shown_to_its_owner_only() {
     let faulty = [
         "programs:\n  quiet: {cmd: sleep 1000, stoptime: hunter2}\n",
         "programs:\n  quiet: {cmd: sleep 1000, hunter2: 1}\n",
-        "programs:\n  hunter2: {cmd: sleep 1000, numprocs: 0}\n",
+        "programs:\n  hunter2: {cmd: sleep 1000, numprocs: -1}\n",
         "programs:\n  quiet: {cmd: sleep 1000, env: {A: '${hunter2}'}}\n",
         "include: [hunter2.yaml]\n",
         "programs:\n  quiet: {cmd: sleep 1000, env_file: hunter2.env}\n",

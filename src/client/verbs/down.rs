@@ -41,12 +41,12 @@ pub(crate) fn down(
         Ok(_) | Err(ClientError::Disconnected) => {}
         Err(error) => return Err(error),
     }
-    let processes = match alive {
+    let counted = match alive {
         0 => String::new(),
         _ => format!("{} and ", plural(alive, "process", "processes")),
     };
     context.notice(&format!(
-        "stopping {processes}the daemon (pid {})…",
+        "stopping {counted}the daemon (pid {})…",
         hello.pid
     ));
     if until_end {
