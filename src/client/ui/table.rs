@@ -118,7 +118,8 @@ fn fitting(widths: &mut [usize], columns: Columns<'_>, width: usize) -> Vec<usiz
             kept.retain(|one| one != index);
         }
     }
-    let fixed = needed(&kept, widths) - widths[last].min(LAST_MIN);
+    // Without the last column and the blanks before it.
+    let fixed = needed(&kept, widths).saturating_sub(widths[last].min(LAST_MIN) + 2);
     if fixed > width && kept.len() > 1 {
         let first = widths[0];
         widths[0] = first
