@@ -16,6 +16,19 @@ use std::path::{Component, Path, PathBuf};
 /// The name of a config file in a directory.
 pub(crate) const FILE_NAME: &str = "taskmaster.yaml";
 
+/// The usual names of other tools' configs.
+const OTHERS: [&str; 9] = [
+    "Procfile",
+    "supervisord.conf",
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+    "process-compose.yaml",
+    "mprocs.yaml",
+    "ecosystem.config.js",
+];
+
 /// The bytes of a script that are looked at. No kernel reads a longer first line.
 const HEAD: u64 = 256;
 
@@ -111,9 +124,13 @@ pub fn find(
         .collect();
     let message = format!("no config file found; searched {}", list.join(", "));
     let diagnostic = Diagnostic::of_file(PathBuf::new(), message);
-    Err(diagnostic
-        .with_help("create one, or name it with -c FILE")
-        .into())
+    let mut help = "create one, or name it with -c FILE".to_string();
+    if let Some(other) = OTHERS.iter().find(|name| cwd.join(name).is_file()) {
+        help.push_str(&format!(
+            "; {other} is the config of another tool, and tm check {other} says how to write it"
+        ));
+    }
+    Err(diagnostic.with_help(help).into())
 }
 
 /// The real file system.

@@ -1,6 +1,6 @@
 //! Configs of other tools, and habits of shells and other supervisors.
 
-use crate::support::{Project, bad, findings, good};
+use crate::support::{Project, bad, environment, findings, good};
 
 fn warned(program: &str) -> Vec<String> {
     let text = format!("programs:\n  a:\n    {program}\n");
@@ -135,7 +135,7 @@ fn one_fault_is_one_error() {
 fn invalid_utf_8_has_a_place() {
     let project = Project::new();
     let path = project.file("bad.yaml", b"programs:\n  a: {cmd: \"\xff\"}\n");
-    let result = taskmaster::config::load(&path, &crate::support::environment(1000));
+    let result = taskmaster::config::load(&path, &environment(1000));
     let found = findings(result);
     assert!(found[0].starts_with(":2:13: error: "), "{found:?}");
     let text = "include: bad.yaml\nprograms: {a: {cmd: x}}\n";
@@ -148,5 +148,21 @@ fn a_program_may_have_no_process() {
     assert_eq!(
         good("programs: {a: {cmd: x, numprocs: 0}}\n").programs[0].numprocs,
         0
+    );
+}
+
+#[test]
+fn without_a_config_that_of_another_tool_is_named() {
+    let project = Project::new();
+    let find = || {
+        let found = taskmaster::config::find(None, project.0.path(), &environment(1000));
+        found.expect_err("there is none").to_string()
+    };
+    assert!(!find().contains("another tool"));
+    project.file("Procfile", "web: python app.py\n");
+    let text = find();
+    assert!(
+        text.contains("tm check Procfile says how to write it"),
+        "{text}"
     );
 }
