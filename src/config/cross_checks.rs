@@ -4,11 +4,8 @@ use super::lowering_context::Lowering;
 use super::node::Location;
 use super::program_entry::Lowered;
 use crate::supervisor::placeholder;
-use crate::supervisor::{FileSink, Launch, Program, Sink};
+use crate::supervisor::{FileSink, Launch, PROCESSES_OF_ALL_MAX, Program, Sink};
 use std::collections::BTreeMap;
-
-/// Maximum number of processes of all programs in total.
-const PROCESSES_MAX: u64 = 100_000;
 
 /// Checks the programs, and unifies the settings of those that share a log file.
 pub(super) fn check(cx: &mut Lowering, lowered: &mut [Lowered], top: Location) {
@@ -16,16 +13,20 @@ pub(super) fn check(cx: &mut Lowering, lowered: &mut [Lowered], top: Location) {
         let help = "add an entry with a `cmd` under `programs`".to_string();
         cx.warning(top, "programs", "there are no programs", Some(help));
     }
-    let processes: u64 = lowered.iter().map(|l| u64::from(l.program.numprocs)).sum();
-    if processes > PROCESSES_MAX {
+    let counts = lowered.iter().map(|one| one.program.numprocs as usize);
+    let processes: usize = counts.sum();
+    if processes > PROCESSES_OF_ALL_MAX {
         let message =
-            format!("{processes} processes in total; at most {PROCESSES_MAX} are allowed");
+            format!("{processes} processes in total; at most {PROCESSES_OF_ALL_MAX} are allowed");
         cx.error(
             top,
             "programs",
             message,
             Some("lower `numprocs`".to_string()),
         );
+        return;
+    }
+    if cx.are_processes_too_large() {
         return;
     }
     check_pidfiles(cx, lowered);

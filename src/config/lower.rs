@@ -180,7 +180,9 @@ fn include_one(
             }
             None
         }
-        Ok((canonical, text)) => Some((cx.add_source(canonical, text.clone(), true), text)),
+        Ok((canonical, text)) => cx
+            .has_room_for_file(value, &canonical, text.len())
+            .then(|| (cx.add_source(canonical, text.clone(), true), text)),
         Err(fault) => {
             let message = fault.about(path);
             cx.refuse(value, message, fault.help.as_deref())

@@ -1,24 +1,30 @@
 //! The context of lowering: the findings so far, the texts of the files, and the environment.
 
-use super::diagnostics::{Diagnostic, Severity, SourceLine, shown};
+use super::diagnostics::{Diagnostic, Severity, shown};
 use super::host_environment::{CachedUsers, Environment};
+use super::keys;
 use super::node::{Entry, Location, Node, NodeKind, Scalar};
+use super::source_file::SourceFile;
 use super::trusted_path::{ReadError, Trail};
-use super::{dotenv, keys};
-use crate::supervisor::Identity;
+use crate::supervisor::{Identity, PROCESS_TEXTS_MAX, Program};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Maximum number of findings to report.
 const DIAGNOSTICS_MAX: usize = 1000;
 /// Maximum number of findings to keep until they are sorted.
 const KEPT_MAX: usize = 10 * DIAGNOSTICS_MAX;
-/// Longest line to quote, in bytes: finding a column in a longer one takes too long.
-const QUOTED_LENGTH_MAX: usize = 256 * 1024;
+
+/// Bytes of all files of a config together.
+const FILES_MAX: usize = 32 * 1024 * 1024;
 
 /// Bytes of all texts of a config together, variables expanded and those from files included.
 const TEXT_MAX: usize = 64 * 1024 * 1024;
+
+/// The variables of a file, whose values all programs share.
+pub(super) type EnvFile = Rc<Vec<(String, Arc<str>)>>;
 
 /// Reads the files a config refers to.
 pub(super) trait Files {
@@ -38,43 +44,6 @@ pub(super) struct FoundFile {
     pub text: String,
     /// The owners on the way to it; `None` for one that was read with a program's permissions.
     pub trail: Option<Trail>,
-}
-
-/// A file that findings refer to.
-pub(super) struct SourceFile {
-    /// The name shown to the user.
-    pub name: PathBuf,
-    pub text: String,
-    /// Whether its lines may be shown; false for files with secrets.
-    pub quotable: bool,
-    /// The offset of each line.
-    starts: Vec<usize>,
-}
-
-impl SourceFile {
-    pub(super) fn new(name: PathBuf, text: String, quotable: bool) -> SourceFile {
-        let ends = text.match_indices('\n').map(|(index, _)| index + 1);
-        let starts = std::iter::once(0).chain(ends).collect();
-        SourceFile {
-            name,
-            text,
-            quotable,
-            starts,
-        }
-    }
-
-    fn line(&self, at: Location) -> Option<SourceLine> {
-        let index = usize::try_from(at.line).ok()?.checked_sub(1)?;
-        let start = *self.starts.get(index)?;
-        let end = self
-            .starts
-            .get(index + 1)
-            .copied()
-            .unwrap_or(self.text.len());
-        let line = self.text.get(start..end)?;
-        let quoted = self.quotable && !line.trim().is_empty() && line.len() <= QUOTED_LENGTH_MAX;
-        quoted.then(|| SourceLine::around(line, at.column))
-    }
 }
 
 /// A value of the config and the path of its key.
@@ -161,7 +130,7 @@ pub(super) struct Lowering<'a> {
     /// `daemon.user` is set, even if the daemon dropped root before this load.
     pub drops_root: bool,
     /// Keyed by the path and the user who reads it.
-    pub env_files: BTreeMap<(PathBuf, Option<u32>), Option<Rc<dotenv::Pairs>>>,
+    pub env_files: BTreeMap<(PathBuf, Option<u32>), Option<EnvFile>>,
     diagnostics: Vec<(Location, Diagnostic)>,
     reported: BTreeSet<(Location, String)>,
     errors: usize,
@@ -171,6 +140,8 @@ pub(super) struct Lowering<'a> {
     text_bytes: usize,
     /// The scripts that were looked at.
     pub scripts: BTreeSet<PathBuf>,
+    /// Bytes of the texts that processes do not share.
+    process_bytes: usize,
 }
 
 impl<'a> Lowering<'a> {
@@ -199,6 +170,7 @@ impl<'a> Lowering<'a> {
             dropped: 0,
             text_bytes: 0,
             scripts: BTreeSet::new(),
+            process_bytes: 0,
         }
     }
 
@@ -248,6 +220,41 @@ impl<'a> Lowering<'a> {
             );
             self.refuse::<()>(value, message, None);
         }
+        false
+    }
+
+    /// Counts the texts of a program's processes. Reports an error at the program that makes them
+    /// too large.
+    pub(super) fn count_processes(&mut self, at: Location, key: &str, program: &Program) {
+        let before = self.process_bytes;
+        let bytes = program.bytes_of_processes(program.numprocs);
+        self.process_bytes = before.saturating_add(bytes);
+        if before <= PROCESS_TEXTS_MAX && self.are_processes_too_large() {
+            let size = PROCESS_TEXTS_MAX >> 20;
+            let message = format!(
+                "the commands, paths and variables of all processes have more than {size} MiB \
+                 with this program"
+            );
+            let help = "lower numprocs, or use shorter texts with placeholders".to_string();
+            self.error(at, key, message, Some(help));
+        }
+    }
+
+    /// Whether the texts of all processes are too large to be expanded.
+    pub(super) fn are_processes_too_large(&self) -> bool {
+        self.process_bytes > PROCESS_TEXTS_MAX
+    }
+
+    /// Checks whether one more file may be read. Reports an error at the value that names it.
+    pub(super) fn has_room_for_file(&mut self, value: &Value, path: &Path, bytes: usize) -> bool {
+        let before: usize = self.sources.iter().map(|source| source.text.len()).sum();
+        if before.saturating_add(bytes) <= FILES_MAX {
+            return true;
+        }
+        let size = FILES_MAX >> 20;
+        let path = path.display();
+        let message = format!("{path}: the files of the config together have more than {size} MiB");
+        self.refuse::<()>(value, message, None);
         false
     }
 

@@ -25,6 +25,7 @@ mod program_entry;
 mod program_environment;
 mod quantity;
 mod shell_habits;
+mod source_file;
 mod streams;
 mod trusted_path;
 mod values;

@@ -2,12 +2,15 @@
 //! them.
 
 use super::lowering_context::{Lowering, Value};
-use crate::supervisor::placeholder::{Placeholder, braces};
+use crate::supervisor::placeholder::{Placeholder, Values, braces, expanded_length};
 use crate::text::suggest;
 use std::collections::BTreeMap;
 
 /// Free strings of a program.
 pub(super) type Vars = BTreeMap<String, String>;
+
+/// The longest text after expansion, in bytes, as for variables.
+const EXPANDED_MAX: usize = 1024 * 1024;
 
 /// A suspicious placeholder.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +42,16 @@ pub(super) fn placeholders(
     vars: &Vars,
 ) -> Option<()> {
     let mut sound = Some(());
+    let longest = Values {
+        program: "",
+        instance: u32::MAX,
+        numprocs: u32::MAX,
+        vars,
+    };
+    if expanded_length(text, &longest).is_some_and(|length| length > EXPANDED_MAX) {
+        let message = format!("expands to more than {} MiB", EXPANDED_MAX >> 20);
+        return cx.refuse(value, message, Some("use fewer or shorter placeholders"));
+    }
     for finding in check(text, vars) {
         match finding {
             PlaceholderProblem::UnknownVariable { message, help } => {

@@ -13,12 +13,10 @@ use super::shell_habits;
 use super::streams::{self, SinkStream};
 use super::values::{boolean_help, boolean_of};
 use crate::supervisor::{
-    Autorestart, Autostart, KillMode, Launch, Policy, Program, Sink, signal_names, signal_number,
+    Autorestart, Autostart, KillMode, Launch, PROCESSES_MAX, Policy, Program, Sink, signal_names,
+    signal_number,
 };
 use crate::text::suggest::did_you_mean;
-
-/// Maximum number of processes of one program.
-const PROCESSES_MAX: u32 = 10_000;
 
 /// A program and the locations that later checks need.
 pub(super) struct Lowered {
@@ -48,6 +46,9 @@ pub(super) fn lower(cx: &mut Lowering, name: Option<(&str, Location)>, layers: &
         launch: launch(cx, name, layers, &vars),
         vars,
     };
+    if let Some((_, at)) = name {
+        cx.count_processes(at, &layers.own.key, &program);
+    }
     Lowered {
         program,
         pidfile_at: place_of("pidfile"),

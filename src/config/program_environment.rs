@@ -3,15 +3,16 @@
 use super::diagnostics::shown;
 use super::dotenv;
 use super::layers::{Layers, layer_values, texts};
-use super::lowering_context::{FoundFile, Lowering, Value};
+use super::lowering_context::{EnvFile, FoundFile, Lowering, Value};
 use super::node::Location;
 use super::placeholder_checks::{Vars, placeholders};
 use super::shell_habits;
 use super::trusted_path::ReadError;
-use crate::supervisor::Identity;
+use crate::supervisor::{Identity, Variables};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The largest file of variables, in bytes. A process could not be started with more.
 const ENV_FILE_MAX: usize = 1024 * 1024;
@@ -23,15 +24,15 @@ pub(super) fn environment(
     layers: &Layers,
     vars: &Vars,
     reader: Option<Option<&Identity>>,
-) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::new();
+) -> Variables {
+    let mut variables: BTreeMap<String, Arc<str>> = BTreeMap::new();
     if let (Some(value), Some(reader)) = (layers.find("env_file"), reader) {
         let files = cx
             .one_or_list(&value, "a path or a list of paths")
             .unwrap_or_default();
         for file in files {
             if let Some(pairs) = env_file(cx, &file, reader)
-                && cx.has_room(&file, pairs.iter().map(variable_bytes).sum())
+                && cx.has_room(&file, pairs.iter().map(entry_bytes).sum())
             {
                 variables.extend(pairs.iter().cloned());
             }
@@ -42,7 +43,7 @@ pub(super) fn environment(
             if dotenv::is_name(&name) {
                 placeholders(cx, &field, &text, vars);
                 shell_habits::check_text(cx, &field);
-                variables.insert(name, text);
+                variables.insert(name, text.into());
             } else {
                 let message = format!("{} is not a valid variable name", shown(&name));
                 cx.refuse::<()>(
@@ -53,14 +54,10 @@ pub(super) fn environment(
             }
         }
     }
-    variables
+    Arc::new(variables)
 }
 
-fn env_file(
-    cx: &mut Lowering,
-    value: &Value,
-    reader: Option<&Identity>,
-) -> Option<Rc<dotenv::Pairs>> {
+fn env_file(cx: &mut Lowering, value: &Value, reader: Option<&Identity>) -> Option<EnvFile> {
     let text = cx.nonempty(value, "a path")?;
     shell_habits::check_path(cx, value);
     let path = PathBuf::from(cx.absolute(&text));
@@ -68,9 +65,17 @@ fn env_file(
     if let Some(known) = cx.env_files.get(&key) {
         return known.clone();
     }
-    let pairs = read_env_file(cx, value, &path, reader).map(Rc::new);
-    cx.env_files.insert(key, pairs.clone());
-    pairs
+    let pairs = read_env_file(cx, value, &path, reader);
+    let room = pairs.filter(|pairs| {
+        let bytes = pairs.iter().map(|(_, value)| value.len()).sum();
+        cx.has_room(value, bytes)
+    });
+    let shared = room.map(|pairs| {
+        let pairs = pairs.into_iter();
+        Rc::new(pairs.map(|(name, value)| (name, value.into())).collect())
+    });
+    cx.env_files.insert(key, shared.clone());
+    shared
 }
 
 /// Reads a file with the daemon's permissions if only root and the daemon's user could have named
@@ -116,6 +121,9 @@ fn read_env_file(
         let message = format!("{}: larger than {} MiB", path.display(), ENV_FILE_MAX >> 20);
         return cx.refuse(value, message, None);
     }
+    if !cx.has_room_for_file(value, &canonical, text.len()) {
+        return None;
+    }
     let parsed = dotenv::parse(&text);
     let file = cx.add_source(canonical, text, false);
     match parsed {
@@ -129,7 +137,7 @@ fn read_env_file(
     }
 }
 
-/// The memory of a variable in bytes, rounded up.
-fn variable_bytes((name, value): &(String, String)) -> usize {
-    name.len() + value.len() + 100
+/// The memory of a variable whose value is shared, in bytes, rounded up.
+fn entry_bytes((name, _): &(String, Arc<str>)) -> usize {
+    name.len() + 100
 }

@@ -24,8 +24,9 @@ pub use process::{Desired, LeaderState, Process, ProcessId, State};
 pub(crate) use program::placeholder;
 pub use program::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Program, RestartDelays,
-    Sink, SizePolicy, Stall, Stdin, Tty,
+    Sink, SizePolicy, Stall, Stdin, Tty, Variables,
 };
+pub(crate) use program::{PROCESS_TEXTS_MAX, PROCESSES_MAX, PROCESSES_OF_ALL_MAX};
 pub(crate) use target::{UnknownTarget, resolve};
 pub use time::Time;
 

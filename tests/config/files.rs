@@ -23,7 +23,7 @@ fn the_subjects_own_example_loads_as_it_is() {
     assert_eq!(nginx.launch.umask, 0o022);
     assert_eq!(nginx.policy.exitcodes, [0, 2]);
     assert_eq!(nginx.policy.starttime, Duration::from_secs(5));
-    assert_eq!(nginx.launch.env["ANSWER"], "42");
+    assert_eq!(&*nginx.launch.env["ANSWER"], "42");
     assert_eq!(nginx.launch.workingdir, "/tmp");
     assert_eq!(vogsphere.numprocs, 8);
     assert_eq!(vogsphere.launch.umask, 0o077);

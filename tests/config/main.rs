@@ -1,5 +1,6 @@
 //! The library's config API on real files: the examples, and every kind of error.
 
+mod bounds;
 mod errors;
 mod files;
 mod habits;

@@ -2,6 +2,7 @@
 
 use super::random::Random;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use taskmaster::supervisor::*;
 
@@ -93,7 +94,7 @@ fn edit_launch(launch: &mut Launch, random: &mut Random) {
         .pick(&["/one", "/two/{instance}", "/{vars.color}"])
         .to_string();
     match random.below(KEYS) {
-        0 => launch.env = BTreeMap::from([("A".to_string(), word)]),
+        0 => launch.env = Arc::new(BTreeMap::from([("A".to_string(), word.into())])),
         1 => launch.inherit_env = random.percent(50),
         2 => launch.workingdir = word,
         3 => launch.umask = random.pick(&[0o022, 0o077]),

@@ -3,15 +3,15 @@
 use crate::config::ConfigError;
 use crate::reactor::control::parameters::{did_you_mean, shutting_down_error};
 use crate::reactor::control::permissions::Account;
-use crate::supervisor::{Change, Plan, PlanAction, PlanEntry, Supervisor};
+use crate::supervisor::{
+    Change, PROCESS_TEXTS_MAX, PROCESSES_MAX, PROCESSES_OF_ALL_MAX, Plan, PlanAction, PlanEntry,
+    Supervisor,
+};
 use crate::text::plural::plural;
 use crate::text::suggest::closest;
 use crate::wire::{ChangeInfo, PlanEntryInfo, PlanReply, RpcError, ScaleParams, code};
 use serde_json::json;
 use std::path::Path;
-
-/// The largest number of processes that `scale` accepts; a larger one is taken for a typing error.
-const NUMPROCS_MAX: u32 = 10_000;
 
 /// Checks a `scale` request.
 ///
@@ -27,9 +27,24 @@ pub(crate) fn check_scale(params: &ScaleParams, supervisor: &Supervisor) -> Resu
         let data = json!({"target": program, "suggestion": suggestion});
         return Err(RpcError::new(code::NOT_FOUND, message).with_data(data));
     }
-    if *numprocs > NUMPROCS_MAX {
-        let message = format!("{program}={numprocs}: at most {NUMPROCS_MAX} processes are allowed");
-        return Err(RpcError::new(code::INVALID_PARAMS, message));
+    let refused = |limit: String| {
+        let message = format!("{program}={numprocs}: {limit}");
+        Err(RpcError::new(code::INVALID_PARAMS, message))
+    };
+    if *numprocs > PROCESSES_MAX {
+        return refused(format!("at most {PROCESSES_MAX} processes are allowed"));
+    }
+    let (processes, bytes) = supervisor.size_when_scaled(program, *numprocs);
+    if processes > PROCESSES_OF_ALL_MAX {
+        return refused(format!(
+            "at most {PROCESSES_OF_ALL_MAX} processes of all programs are allowed"
+        ));
+    }
+    if bytes > PROCESS_TEXTS_MAX {
+        let size = PROCESS_TEXTS_MAX >> 20;
+        return refused(format!(
+            "the commands, paths and variables of all processes may have at most {size} MiB"
+        ));
     }
     if supervisor.is_shutting_down() {
         return Err(shutting_down_error());

@@ -38,7 +38,7 @@ pub(crate) fn resolve(
     }
     let found = supervisor::resolve(targets, supervisor.processes(), &config.groups);
     found.map_err(|unknown| {
-        let message = unknown_target(&unknown, config);
+        let message = unknown_target(&unknown, supervisor);
         let data = json!({"target": unknown.target, "suggestion": unknown.suggestion});
         RpcError::new(code::NOT_FOUND, message).with_data(data)
     })
@@ -96,10 +96,9 @@ pub(crate) fn resolve_one(
     Err(RpcError::new(code::NOT_FOUND, message).with_data(data))
 }
 
-fn unknown_target(unknown: &UnknownTarget, config: &Config) -> String {
+fn unknown_target(unknown: &UnknownTarget, supervisor: &Supervisor) -> String {
     let target = &unknown.target;
-    let mut programs = config.programs.iter();
-    if programs.any(|program| program.name == *target) {
+    if supervisor.program(target).is_some() {
         return format!("{target} has no processes; tm scale {target}=1 gives it one");
     }
     unknown.to_string()

@@ -99,8 +99,8 @@ impl Reactor {
         for warning in &reply.warnings {
             log::warn!("{warning}");
         }
-        let programs = new.programs.clone();
         self.settings.replace(new);
+        let programs = self.settings.take_programs();
         self.supervisor
             .handle_event(Event::Configure(programs), self.clock.now());
         let detail = apply_reload::summary(&plan);

@@ -77,7 +77,7 @@ impl Inherited {
             set("TERM", b"xterm-256color");
             set("COLORTERM", b"truecolor");
         }
-        for (name, value) in &launch.env {
+        for (name, value) in launch.env.iter() {
             set(name, value.as_bytes());
         }
         set("TM_PROGRAM", process.program.as_bytes());
@@ -179,7 +179,7 @@ mod tests {
     fn a_clean_environment_still_finds_programs() {
         let launch = Launch {
             inherit_env: false,
-            env: BTreeMap::from([("A".to_string(), "1".to_string())]),
+            env: std::sync::Arc::new(BTreeMap::from([("A".to_string(), "1".into())])),
             ..Launch::default()
         };
         let (pairs, _) = inherited().environment_of(&process(launch));

@@ -4,6 +4,7 @@ use crate::config::{Config, DaemonSettings};
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::daemon::config_loader::{Caller, ConfigLoader, Loaded, Wake};
 use crate::reactor::daemon::logging;
+use crate::supervisor::Program;
 use log::LevelFilter;
 
 /// The daemon's settings.
@@ -28,9 +29,14 @@ impl Settings {
         }
     }
 
-    /// The config in force.
+    /// The config in force, without its programs.
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The programs, which belong to the supervisor from then on.
+    pub(crate) fn take_programs(&mut self) -> Vec<Program> {
+        std::mem::take(&mut self.config.programs)
     }
 
     /// The settings at the start of the daemon.

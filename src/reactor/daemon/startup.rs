@@ -106,7 +106,7 @@ fn serve(options: &DaemonOptions, config: Config, ready: Option<ReadyPipe>) -> R
     if let Err(error) = rustix::thread::set_name(c"tmd") {
         log::warn!("cannot set the name of the process: {error}");
     }
-    let programs = reactor.settings.config().programs.clone();
+    let programs = reactor.settings.take_programs();
     reactor.clock.tick();
     reactor
         .supervisor

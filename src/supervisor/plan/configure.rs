@@ -39,6 +39,25 @@ impl Supervisor {
         Plan { entries }
     }
 
+    /// Number of processes, and bytes of the texts that they do not share, if a program had this
+    /// number of them.
+    pub(crate) fn size_when_scaled(&self, name: &str, numprocs: u32) -> (usize, usize) {
+        let sizes = self.programs().map(|program| {
+            let count = match program.name == name {
+                true => numprocs,
+                false => program.numprocs,
+            };
+            let processes = usize::try_from(count).unwrap_or(usize::MAX);
+            (processes, program.bytes_of_processes(count))
+        });
+        sizes.fold((0, 0), |(processes, bytes), (more, texts)| {
+            (
+                usize::saturating_add(processes, more),
+                usize::saturating_add(bytes, texts),
+            )
+        })
+    }
+
     pub(crate) fn configure(&mut self, programs: Vec<Program>, now: Time) {
         self.rank(&programs);
         let kept: BTreeSet<&str> = self.names.iter().map(String::as_str).collect();
@@ -124,6 +143,15 @@ impl Supervisor {
             return;
         };
         let rank = entry.rank;
+        let all_there = usize::try_from(program.numprocs).is_ok_and(|count| {
+            let slots = self.order.range((rank, 0)..=(rank, u32::MAX));
+            let kept =
+                slots.filter(|(_, id)| self.processes.get(id).is_some_and(|one| !one.removed));
+            kept.count() == count && entry.processes == program.numprocs
+        });
+        if all_there && entry.program == program {
+            return;
+        }
         let old = std::mem::replace(&mut entry.program, program.clone());
         let retuned = old.policy != program.policy;
         let retune = ProcessInput::PolicyChanged {
@@ -212,8 +240,11 @@ impl Supervisor {
             let id = self.order.get(&(entry?.rank, instance))?;
             self.processes.get(id)
         };
+        // Its processes have the launch that their program gives them.
+        let same = entry.is_some_and(|entry| entry.program == *program);
         for instance in 0..program.numprocs {
             let action = match (entry, slot(instance)) {
+                (Some(_), Some(process)) if same && !process.removed => PlanAction::Unchanged,
                 (Some(entry), Some(process)) if !process.removed => {
                     diff::action(process, &entry.program, program)
                 }

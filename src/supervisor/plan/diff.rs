@@ -2,10 +2,11 @@
 
 use crate::supervisor::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Process, Program,
-    RestartDelays, Sink, SizePolicy, Stall, Stdin, Tty, signal_name,
+    RestartDelays, Sink, SizePolicy, Stall, Stdin, Tty, Variables, signal_name,
 };
 use crate::text::duration::exact;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The effect of a reload or of scaling on each process, in display order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -179,7 +180,10 @@ fn launch_changes(old: &Launch, new: &Launch) -> LaunchChanges {
 }
 
 /// Lists only the names: values may be secrets.
-fn env_changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Change> {
+fn env_changes(old: &Variables, new: &Variables) -> Vec<Change> {
+    if Arc::ptr_eq(old, new) {
+        return Vec::new();
+    }
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let differing = names
         .into_iter()

@@ -3,7 +3,20 @@
 pub(crate) mod placeholder;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// Maximum number of processes of one program; a larger one is taken for a typing error.
+pub(crate) const PROCESSES_MAX: u32 = 10_000;
+
+/// Maximum number of processes of all programs in total.
+pub(crate) const PROCESSES_OF_ALL_MAX: usize = 100_000;
+
+/// Maximum bytes of the texts that processes do not share.
+pub(crate) const PROCESS_TEXTS_MAX: usize = 64 * 1024 * 1024;
+
+/// Environment variables. Processes share them, and programs share values of the same file.
+pub type Variables = Arc<BTreeMap<String, Arc<str>>>;
 
 /// An entry of the config's `programs`.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,7 +133,7 @@ pub struct Launch {
     /// The command and its arguments; `shell: true` is already `/bin/sh -c TEXT`.
     pub argv: Vec<String>,
     /// Variables set on top of the inherited ones, `env_file`s merged in.
-    pub env: BTreeMap<String, String>,
+    pub env: Variables,
     /// Whether the daemon's environment is inherited, except variables that never are.
     pub inherit_env: bool,
     /// Absolute working directory.
@@ -147,7 +160,7 @@ impl Default for Launch {
     fn default() -> Self {
         Launch {
             argv: Vec::new(),
-            env: BTreeMap::new(),
+            env: Variables::default(),
             inherit_env: true,
             workingdir: "/".to_string(),
             umask: 0o022,

@@ -1,7 +1,8 @@
 //! Placeholders: the values that differ between processes of a program.
 
-use crate::supervisor::{Launch, Program, Sink, Stdin};
+use crate::supervisor::{Identity, Launch, Program, Sink, Stdin};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl Launch {
     /// The launch of process `instance`: `{program}`, `{instance}`, `{instance:02}`,
@@ -18,8 +19,14 @@ impl Launch {
         let expand = |text: &str| expand(text, &values);
         let mut launch = self.clone();
         launch.argv = self.argv.iter().map(|word| expand(word)).collect();
-        for value in launch.env.values_mut() {
-            *value = expand(value);
+        if self.has_own_env(&values) {
+            let expanded = |value: &Arc<str>| match expanded_length(value, &values) {
+                Some(_) => expand(value).into(),
+                None => Arc::clone(value),
+            };
+            let env = self.env.iter();
+            let env = env.map(|(name, value)| (name.clone(), expanded(value)));
+            launch.env = Arc::new(env.collect());
         }
         launch.workingdir = expand(&self.workingdir);
         launch.pidfile = self.pidfile.as_deref().map(expand);
@@ -40,9 +47,65 @@ impl Launch {
         }
         launch
     }
+
+    /// Bytes that a process takes for the texts that it does not share with others, about.
+    pub(crate) fn own_bytes(&self, values: &Values) -> usize {
+        let length = |text: &str| {
+            let length = expanded_length(text, values);
+            length.unwrap_or(text.len()).saturating_add(24)
+        };
+        let path = |sink: &Sink| match sink {
+            Sink::File(file) => length(&file.path),
+            Sink::Ring | Sink::Discard | Sink::Stdout => 0,
+        };
+        let variable = |(name, value): (&String, &Arc<str>)| {
+            let own = expanded_length(value, values).unwrap_or(0);
+            own.saturating_add(name.len() + 64)
+        };
+        let mut parts: Vec<usize> = self.argv.iter().map(|word| length(word)).collect();
+        if self.has_own_env(values) {
+            parts.extend(self.env.iter().map(variable));
+        }
+        parts.extend([
+            length(&self.workingdir),
+            path(&self.stdout),
+            path(&self.stderr),
+        ]);
+        parts.extend(self.pidfile.as_deref().map(length));
+        if let Stdin::File(path) = &self.stdin {
+            parts.push(length(path));
+        }
+        if let Some(identity) = &self.identity {
+            let Identity {
+                user,
+                home,
+                shell,
+                groups,
+                ..
+            } = identity;
+            parts.extend([user.len(), home.len(), shell.len(), 4 * groups.len()]);
+        }
+        parts.into_iter().fold(0, usize::saturating_add)
+    }
+
+    /// Whether the values of variables differ between the processes.
+    fn has_own_env(&self, values: &Values) -> bool {
+        let mut texts = self.env.values();
+        texts.any(|value| expanded_length(value, values).is_some())
+    }
 }
 
 impl Program {
+    /// Bytes of the texts that this number of its processes do not share, about.
+    pub(crate) fn bytes_of_processes(&self, numprocs: u32) -> usize {
+        let values = Values {
+            numprocs,
+            ..self.values(numprocs)
+        };
+        let count = usize::try_from(numprocs).unwrap_or(usize::MAX);
+        self.launch.own_bytes(&values).saturating_mul(count)
+    }
+
     /// The values of the placeholders for process `instance`.
     pub(crate) fn values(&self, instance: u32) -> Values<'_> {
         Values {
@@ -78,7 +141,29 @@ pub(crate) fn expand(text: &str, values: &Values) -> String {
     out
 }
 
+/// The length of a text with every placeholder replaced; `None` if it has none.
+pub(crate) fn expanded_length(text: &str, values: &Values) -> Option<usize> {
+    let mut found = None;
+    for (_, inner) in braces(text) {
+        if let Some(length) = values.length_of(inner) {
+            let so_far = found.unwrap_or(text.len()) - (inner.len() + 2);
+            found = Some(so_far.saturating_add(length));
+        }
+    }
+    found
+}
+
 impl Values<'_> {
+    fn length_of(&self, inner: &str) -> Option<usize> {
+        match Placeholder::parse(inner)? {
+            Placeholder::Variable(name) => self.vars.get(name).map(String::len),
+            Placeholder::Program => Some(self.program.len()),
+            Placeholder::Instance { .. } | Placeholder::Numprocs => {
+                self.of(inner).map(|text| text.len())
+            }
+        }
+    }
+
     fn of(&self, inner: &str) -> Option<String> {
         match Placeholder::parse(inner)? {
             Placeholder::Program => Some(self.program.to_string()),
@@ -206,16 +291,63 @@ mod tests {
     fn every_text_of_a_launch_is_expanded() {
         let mut program = program();
         program.launch.argv = vec!["{program}".to_string()];
-        program.launch.env = BTreeMap::from([("{program}".to_string(), "{instance}".to_string())]);
+        let env = BTreeMap::from([("{program}".to_string(), "{instance}".into())]);
+        program.launch.env = Arc::new(env);
         program.launch.workingdir = "/{program}".to_string();
         program.launch.pidfile = Some("/{instance}".to_string());
         program.launch.stdin = Stdin::File("/in{instance}".to_string());
         let launch = program.launch.expand(&program, 1);
         assert_eq!(launch.argv, ["web"]);
-        assert_eq!(launch.env.get("{program}").map(String::as_str), Some("1"));
+        assert_eq!(launch.env.get("{program}").map(|value| &**value), Some("1"));
         assert_eq!(launch.workingdir, "/web");
         assert_eq!(launch.pidfile.as_deref(), Some("/1"));
         assert_eq!(launch.stdin, Stdin::File("/in1".to_string()));
+    }
+
+    #[test]
+    fn the_length_of_an_expanded_text_is_known_before() {
+        let Program { name, vars, .. } = program();
+        let values = Values {
+            program: &name,
+            instance: 7,
+            numprocs: 300,
+            vars: &vars,
+        };
+        for text in [
+            "{program}-{instance}/{numprocs}",
+            "x{instance:05}{vars.port}{vars.unknown}y",
+            "{{program}}ö",
+        ] {
+            let length = expand(text, &values).len();
+            assert_eq!(expanded_length(text, &values), Some(length), "{text}");
+        }
+        assert_eq!(expanded_length("{x} ${program}", &values), None);
+    }
+
+    #[test]
+    fn processes_share_the_variables_that_do_not_differ() {
+        let mut program = program();
+        let set = |program: &mut Program, name: &str, value: &str| {
+            Arc::make_mut(&mut program.launch.env).insert(name.to_string(), value.into());
+        };
+        set(&mut program, "A", &"x".repeat(100_000));
+        let (one, two) = (
+            program.launch.expand(&program, 0),
+            program.launch.expand(&program, 1),
+        );
+        assert!(Arc::ptr_eq(&one.env, &two.env));
+        assert!(program.bytes_of_processes(10) < 1000);
+        set(&mut program, "B", "{instance}");
+        let (one, two) = (
+            program.launch.expand(&program, 0),
+            program.launch.expand(&program, 1),
+        );
+        assert!(Arc::ptr_eq(&one.env["A"], &two.env["A"]));
+        assert_eq!(&*two.env["B"], "1");
+        assert!(program.bytes_of_processes(10) < 3000);
+        set(&mut program, "B", &"{vars.port}".repeat(1000));
+        assert!(program.bytes_of_processes(10) > 100_000);
+        assert_eq!(program.bytes_of_processes(0), 0);
     }
 
     #[test]

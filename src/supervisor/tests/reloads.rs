@@ -260,9 +260,7 @@ fn display_order_is_the_configs_with_the_removed_last() {
 fn environment_values_are_not_shown() {
     let (bench, _) = Bench::running(same);
     let secret = program("a", |p| {
-        p.launch
-            .env
-            .insert("TOKEN".to_string(), "secret".to_string());
+        std::sync::Arc::make_mut(&mut p.launch.env).insert("TOKEN".to_string(), "secret".into());
     });
     let text = format!("{:?}", bench.supervisor.plan(&[secret]));
     assert!(text.contains("env.TOKEN") && !text.contains("secret"));
