@@ -56,8 +56,6 @@ pub(super) fn unix_ns() -> u64 {
 /// A deadline of the reactor's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    /// A pending request times out; its number.
-    RequestTimeout(u64),
     /// Connections without a valid request are checked.
     IdleClients,
     /// A process's log retries, or has stalled for long enough.

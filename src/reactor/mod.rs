@@ -117,9 +117,11 @@ impl Reactor {
             return Some(Duration::ZERO);
         }
         let own = self.timers.next();
+        let requests = self.pending.next_deadline();
         let supervisor = self.supervisor.poll_timeout();
         let starts = self.spawner.next_wake(self.clock.now());
-        let nearest = own.into_iter().chain(supervisor).chain(starts).min()?;
+        let nearest = own.into_iter().chain(requests).chain(supervisor);
+        let nearest = nearest.chain(starts).min()?;
         Some(
             nearest
                 .since(self.clock.now())
@@ -174,12 +176,14 @@ impl Reactor {
             self.supervisor.handle_timeout(now);
         }
         self.end_overdue_starts();
+        while let Some(number) = self.pending.overdue(now) {
+            self.request_timed_out(number);
+        }
         // Timers added from here on wait for the next turn, so that this loop ends.
         let due: Vec<Timer> = std::iter::from_fn(|| self.timers.due(now)).collect();
         let mut more_signals = false;
         for timer in due {
             match timer {
-                Timer::RequestTimeout(number) => self.request_timed_out(number),
                 Timer::IdleClients => self.close_idle_clients(),
                 Timer::LogRetry(id) => self.log_timer(id),
                 Timer::ClientRetry(id) => self.processes.resume_reading(id),

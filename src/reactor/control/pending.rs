@@ -2,7 +2,7 @@
 
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::control::event_history::exit_info;
-use crate::supervisor::{Exit, Policy, Process, ProcessId, State, Transition};
+use crate::supervisor::{Exit, Policy, Process, ProcessId, State, Time, Transition};
 use crate::wire::{ActReply, Id, Outcome, WaitFor};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -83,6 +83,7 @@ struct PendingRequest {
     outcomes: BTreeMap<u32, Rc<Outcome>>,
     /// Processes that a restart has started.
     started: BTreeSet<ProcessId>,
+    deadline: Option<Time>,
 }
 
 /// The requests of one client, and their memory.
@@ -100,6 +101,8 @@ pub(crate) struct PendingRequests {
     /// The requests that wait for a process, and its position among their targets.
     waiting: BTreeMap<(ProcessId, u64), u32>,
     held: BTreeMap<ConnectionId, Held>,
+    /// The nearest first. A deadline goes with its request.
+    deadlines: BTreeSet<(Time, u64)>,
     /// Answers whose clients have to wait for their turn.
     put_off: BTreeMap<ConnectionId, VecDeque<PendingAnswer>>,
     /// The targets of the latest request. Many requests name the same.
@@ -125,6 +128,7 @@ impl PendingRequests {
             targets: self.shared_targets(&targets),
             outcomes: BTreeMap::new(),
             started: BTreeSet::new(),
+            deadline: None,
         };
         for (position, target) in (0..).zip(targets) {
             match target.outcome {
@@ -140,6 +144,25 @@ impl PendingRequests {
         held.bytes += pending.bytes();
         self.requests.insert(number, pending);
         self.complete_if_done(number).map_or(Ok(number), Err)
+    }
+
+    /// Sets the time at which a request is answered at the latest.
+    pub(crate) fn set_deadline(&mut self, number: u64, at: Time) {
+        if let Some(pending) = self.requests.get_mut(&number) {
+            pending.deadline = Some(at);
+            self.deadlines.insert((at, number));
+        }
+    }
+
+    /// The nearest deadline.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// A request whose deadline is over.
+    pub(crate) fn overdue(&self, now: Time) -> Option<u64> {
+        let (at, number) = *self.deadlines.first()?;
+        (at <= now).then_some(number)
     }
 
     /// Whether a client waits for a reply.
@@ -270,6 +293,9 @@ impl PendingRequests {
 
     fn remove(&mut self, number: u64) -> Option<PendingRequest> {
         let pending = self.requests.remove(&number)?;
+        if let Some(at) = pending.deadline {
+            self.deadlines.remove(&(at, number));
+        }
         for target in pending.targets.iter() {
             self.waiting.remove(&(*target, number));
         }

@@ -206,3 +206,20 @@ fn requests_for_the_same_processes_share_what_they_hold() {
     assert!(Rc::ptr_eq(outcomes[0], outcomes[2]));
     assert_eq!(pending.waiting.len(), 3);
 }
+
+#[test]
+fn the_deadline_of_a_request_goes_with_it() {
+    let at = |seconds| Time(std::time::Duration::from_secs(seconds));
+    let mut pending = PendingRequests::default();
+    for seconds in 1..=100 {
+        let added = pending.add(request(AwaitedState::Started), targets(&[0]));
+        pending.set_deadline(added.expect("it waits"), at(seconds));
+    }
+    assert_eq!(pending.next_deadline(), Some(at(1)));
+    assert_eq!(pending.overdue(at(0)), None);
+    let number = pending.overdue(at(1)).expect("the first");
+    pending.on_timeout(number, |_| None).expect("an answer");
+    assert_eq!(pending.next_deadline(), Some(at(2)));
+    pending.forget(CLIENT);
+    assert_eq!(pending.next_deadline(), None);
+}

@@ -1,7 +1,6 @@
 //! Requests, carried out: one method for each call of the protocol.
 
 use crate::reactor::Reactor;
-use crate::reactor::clock::Timer;
 use crate::reactor::console::console_requests::{peek, reject_own_terminal};
 use crate::reactor::control::apply_reload;
 use crate::reactor::control::connection::{ClientConnection, ConnectionId};
@@ -190,7 +189,7 @@ impl Reactor {
             (Err(answer), _) => self.answer(answer),
             (Ok(number), Some(timeout)) => {
                 let at = self.clock.now() + timeout;
-                self.timers.add(at, Timer::RequestTimeout(number));
+                self.pending.set_deadline(number, at);
             }
             (Ok(_), None) => {}
         }
