@@ -11,6 +11,7 @@ const SOUND: &str = "programs:\n  quiet: {cmd: sleep 1000, starttime: 0}\n";
 /// A daemon whose config only root can read.
 fn guarded() -> Daemon {
     let daemon = start(SOUND);
+    daemon.wait_state("quiet:0", "RUNNING");
     write(&daemon, SOUND);
     daemon
 }

@@ -2,8 +2,8 @@
 //! the daemon's memory stays as it is.
 
 use super::attackers::{
-    READER, Siege, answer, assert_undisturbed, connect_as, crowd, delays, memory, request, send,
-    start,
+    OPERATOR, READER, Siege, answer, assert_undisturbed, connect_as, crowd, delays, memory,
+    request, send, start,
 };
 use super::support::{self, Control, Daemon, is_root, skip};
 use serde_json::{Value, json};
@@ -49,12 +49,16 @@ echo; touch drawn; exec sleep 1000
 /// Lays a siege with one request and measures the owner's delays before and meanwhile. The owner
 /// waits for one request of the others, not for all of them.
 fn besiege(daemon: &Daemon, method: &str, params: &Value) {
+    besiege_as(READER, daemon, method, params);
+}
+
+fn besiege_as(uid: u32, daemon: &Daemon, method: &str, params: &Value) {
     let request = &request(1, method, params);
     let mut owner = daemon.control();
     let one = median_of(&mut owner, method, params);
     let before = delays(&mut owner, "status", 51);
     let size = memory(daemon, "VmHWM:");
-    let siege = Siege::lay(daemon, READER, 32, request);
+    let siege = Siege::lay(daemon, uid, 32, request);
     let during = delays(&mut owner, "status", 51);
     drop(siege);
     assert_undisturbed(&before, &during, 15 + 3 * one.as_millis() as u64);
@@ -76,15 +80,119 @@ fn median_of(owner: &mut Control, method: &str, params: &Value) -> Duration {
 }
 
 #[test]
-fn dry_runs_delay_nobody() {
+fn dry_runs_delay_no_client() {
     if !is_root() {
         skip!("needs root");
     }
     besiege(&thousand(), "reload", &json!({"dry_run": true}));
 }
 
+/// The processor time of the daemon's own thread, in which it serves clients.
+fn own_time(daemon: &Daemon) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{}/schedstat", daemon.pid())).expect("it lives");
+    let nanoseconds = text
+        .split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("a number"))
+}
+
 #[test]
-fn the_status_of_all_delays_nobody_for_long() {
+fn no_request_about_a_thousand_processes_holds_the_daemon_for_long() {
+    let folder = support::folder();
+    let lines = (0..400).map(|number| format!("line {number} of the output of a process\n"));
+    fs::write(folder.path().join("lines"), lines.collect::<String>()).expect("a new file");
+    let config = "programs:\n  p: {cmd: cat lines, numprocs: 1000, starttime: 0, \
+                  autorestart: never, autostart: false}\n  quiet: {cmd: sleep 1000}\n";
+    support::write_config(folder.path(), config);
+    let daemon = Daemon::start_in(folder, &[]);
+    daemon.rpc("start", json!({"targets": ["p"]}));
+    let mut owner = daemon.control();
+    let mut requests = vec![
+        ("status", json!({})),
+        ("logs", json!({"targets": ["all"]})),
+        ("logs", json!({"targets": ["all"], "lines": 10})),
+        (
+            "logs",
+            json!({"targets": ["all"], "since_s": 1000, "stream": "stderr"}),
+        ),
+        ("events", json!({})),
+        ("clients", json!({})),
+        ("why", json!({"process": "p:999"})),
+        ("peek", json!({"process": "p:999", "history": 5000})),
+        ("scale", json!({"program": "quiet", "numprocs": 1})),
+    ];
+    // As many targets as a request can name.
+    let targets: Vec<String> = (0..1000).map(|number| format!("p:{number}")).collect();
+    requests.push(("status", json!({"targets": targets})));
+    for (method, params) in requests {
+        let mut times: Vec<Duration> = (0..5)
+            .map(|_| {
+                let before = own_time(&daemon);
+                owner.call(method, params.clone()).expect("an answer");
+                // The reply to the next request is the end of the turn.
+                owner.call("hello", json!({})).expect("an answer");
+                own_time(&daemon) - before
+            })
+            .collect();
+        times.sort_unstable();
+        let text = params.to_string();
+        let text: String = text.chars().take(60).collect();
+        eprintln!("{method} {text}: {:?}", times[2]);
+        assert!(
+            times[2] < Duration::from_millis(10),
+            "{method} {text}: {times:?}"
+        );
+    }
+}
+
+#[test]
+fn reloads_delay_no_client() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    besiege_as(OPERATOR, &thousand(), "reload", &json!({}));
+}
+
+#[test]
+fn a_large_environment_is_kept_once() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let folder = support::folder();
+    let lines = (0..9).map(|number| format!("V{number}={}\n", "x".repeat(100_000)));
+    fs::write(folder.path().join("big.env"), lines.collect::<String>()).expect("a new file");
+    support::write_config(
+        folder.path(),
+        "programs:\n  big: {cmd: sleep 1000, env_file: big.env, autostart: false, \
+         numprocs: 400, env: {N: '{instance}'}}\n",
+    );
+    let daemon = Daemon::start_in(folder, &[]);
+    assert_eq!(daemon.all().len(), 400);
+    let most = memory(&daemon, "VmHWM:");
+    assert!(most < 40 * 1024, "{most} KiB");
+    for _ in 0..5 {
+        daemon.rpc("reload", json!({"dry_run": true}));
+        daemon.rpc("reload", json!({}));
+    }
+    let most = memory(&daemon, "VmHWM:");
+    assert!(most < 60 * 1024, "{most} KiB");
+    // Memory of the loads is given back.
+    let deadline = Instant::now() + support::PATIENCE;
+    while memory(&daemon, "VmRSS:") > 30 * 1024 {
+        assert!(
+            Instant::now() < deadline,
+            "{} KiB",
+            memory(&daemon, "VmRSS:")
+        );
+        daemon.rpc("status", json!({"targets": ["big:0"]}));
+    }
+    let error = daemon.rpc_error("scale", json!({"program": "big", "numprocs": 10_001}));
+    assert!(error.to_string().contains("at most 10000"), "{error}");
+}
+
+#[test]
+fn the_status_of_all_delays_no_client_for_long() {
     if !is_root() {
         skip!("needs root");
     }
@@ -93,7 +201,7 @@ fn the_status_of_all_delays_nobody_for_long() {
 }
 
 #[test]
-fn pictures_of_a_screen_delay_nobody_for_long() {
+fn pictures_of_a_screen_delay_no_client_for_long() {
     if !is_root() {
         skip!("needs root");
     }
@@ -103,7 +211,7 @@ fn pictures_of_a_screen_delay_nobody_for_long() {
 }
 
 #[test]
-fn what_nobody_reads_takes_a_limited_amount_of_memory() {
+fn what_no_client_reads_takes_a_limited_amount_of_memory() {
     if !is_root() {
         skip!("needs root");
     }

@@ -9,10 +9,16 @@ use crate::reactor::process::processes::Processes;
 use crate::supervisor::{self, Process, ProcessId};
 use crate::text::timestamp::{nanoseconds, rfc3339};
 use crate::wire::{LogLine, LogsParams, LogsReply, RpcError};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 /// Text of a JSON reply, in bytes; its line stays within the protocol's limit when escaped.
 const TEXT_MAX: usize = 256 * 1024;
+
+/// Bytes of a line of a reply besides its text and the name of the process.
+const LINE_COST: u64 = 100;
+
+/// Counted for each run that is looked at, in bytes.
+const RUN_COST: u64 = 16;
 
 /// Targets that a client follows: each is compared with every new process.
 pub(crate) const TARGETS_MAX: usize = 256;
@@ -107,7 +113,7 @@ pub(crate) fn lines(
     selection: Selection,
     cursors: &mut [FollowCursor],
 ) -> LogsReply {
-    let skipped = skip_oldest(processes, cursors);
+    let skipped = skip_oldest(processes, cursors, selection.stream);
     let mut lines: Vec<(u64, LogLine)> = Vec::new();
     for cursor in cursors {
         let Some(io) = processes.io(cursor.process) else {
@@ -126,7 +132,7 @@ pub(crate) fn lines(
         .iter()
         .rev()
         .take_while(|(_, line)| {
-            size += line.text.len() + line.process.len() + 100;
+            size += line.text.len() + line.process.len() + LINE_COST as usize;
             size <= TEXT_MAX
         })
         .count();
@@ -139,37 +145,51 @@ pub(crate) fn lines(
 }
 
 /// Moves cursors to the newest output, of all processes together, that may fill a reply. Returns
-/// whether older output is left out.
-fn skip_oldest(processes: &Processes, cursors: &mut [FollowCursor]) -> bool {
+/// whether older output is left out. The work depends on the size of a reply, not on the amount of
+/// output.
+fn skip_oldest(
+    processes: &Processes,
+    cursors: &mut [FollowCursor],
+    filter: Option<Stream>,
+) -> bool {
     let outputs = cursors.iter().map(|cursor| processes.io(cursor.process));
     let outputs: Vec<Option<&Output>> = outputs.map(|io| io.map(|io| &io.output)).collect();
-    let since = |time_ns: u64| -> u64 {
-        let pairs = outputs.iter().zip(cursors.iter());
-        let bytes = pairs.map(|(output, cursor)| {
-            let output = output.as_ref()?;
-            let from = output.run_since(time_ns).max(cursor.cursor);
-            Some(output.head().saturating_sub(from))
-        });
-        bytes.flatten().sum()
-    };
-    let enough = 2 * TEXT_MAX as u64;
-    if since(0) <= enough {
-        return false;
-    }
-    // The earliest time from which on the output is not more than enough.
-    let (mut low, mut high) = (0, unix_ns());
-    while high - low > 1_000_000 {
-        let middle = low + (high - low) / 2;
-        match since(middle) > enough {
-            true => low = middle,
-            false => high = middle,
+    let runs = outputs.iter().zip(cursors.iter()).map(|(output, cursor)| {
+        let runs = output
+            .iter()
+            .flat_map(|output| output.runs_back(cursor.cursor));
+        runs.peekable()
+    });
+    let mut runs: Vec<_> = runs.collect();
+    let newest = runs.iter_mut().enumerate();
+    let newest = newest.filter_map(|(index, runs)| Some((runs.peek()?.time_ns, index)));
+    let mut newest: BinaryHeap<(u64, usize)> = newest.collect();
+    let mut starts: Vec<Option<u64>> = vec![None; cursors.len()];
+    let mut room = (TEXT_MAX + TEXT_MAX / 4) as u64;
+    while let Some((_, index)) = newest.pop()
+        && room > 0
+    {
+        let (Some(output), Some(run)) = (outputs[index], runs[index].next()) else {
+            continue;
+        };
+        let is_wanted = filter.is_none_or(|stream| stream == run.stream);
+        let lines = if is_wanted { output.lines_in(&run) } else { 0 };
+        let cost = RUN_COST + lines * LINE_COST + if is_wanted { run.end - run.offset } else { 0 };
+        let taken = (run.end - run.offset).min(room);
+        starts[index] = Some(run.end - taken);
+        room = room.saturating_sub(cost);
+        if let Some(next) = runs[index].peek() {
+            newest.push((next.time_ns, index));
         }
     }
-    for (output, cursor) in outputs.iter().zip(cursors) {
-        let from = output.map_or(0, |output| output.run_since(low));
-        cursor.cursor = cursor.cursor.max(from);
+    let mut skipped = false;
+    for ((cursor, output), start) in cursors.iter_mut().zip(&outputs).zip(starts) {
+        let head = output.map_or(0, Output::head);
+        let start = start.unwrap_or(head).max(cursor.cursor);
+        skipped |= start > cursor.cursor;
+        cursor.cursor = start;
     }
-    true
+    skipped
 }
 
 /// Adds a new process to the clients that follow a target it matches.

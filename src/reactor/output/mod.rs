@@ -39,6 +39,19 @@ pub(crate) struct Segment<'a> {
     pub bytes: &'a [u8],
 }
 
+/// The place of bytes of one stream that arrived together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    /// Ring offset of the first byte.
+    pub offset: u64,
+    /// Ring offset behind the last byte.
+    pub end: u64,
+    /// Their stream.
+    pub stream: Stream,
+    /// When they arrived, in nanoseconds of Unix time.
+    pub time_ns: u64,
+}
+
 /// The output of a process, as far as it is kept.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -194,23 +207,57 @@ impl Output {
         if lines == 0 {
             return self.head();
         }
-        let segments: Vec<Segment<'_>> = self.segments(self.tail(), filter).collect();
         let mut newlines = 0;
-        let mut after = None;
-        for segment in segments.iter().rev() {
-            for at in memchr::memrchr_iter(b'\n', segment.bytes) {
-                let next = segment.offset + at as u64 + 1;
-                let ends_all = after.is_none() && at + 1 == segment.bytes.len();
-                if !ends_all {
-                    newlines += 1;
-                }
-                if newlines == lines {
-                    return next;
-                }
+        let mut is_last = true;
+        for run in self.runs_back(self.tail()) {
+            if filter.is_some_and(|stream| stream != run.stream) {
+                continue;
             }
-            after = Some(segment.offset);
+            let [first, second] = self.parts(&run);
+            let behind = run.offset + first.len() as u64;
+            for (offset, bytes) in [(behind, second), (run.offset, first)] {
+                for at in memchr::memrchr_iter(b'\n', bytes) {
+                    let ends_all = is_last && at + 1 == bytes.len();
+                    newlines += usize::from(!ends_all);
+                    if newlines == lines {
+                        return offset + at as u64 + 1;
+                    }
+                }
+                is_last &= bytes.is_empty();
+            }
         }
         self.first_line(filter)
+    }
+
+    /// The runs of both streams that are kept behind `from`, the newest first.
+    pub(crate) fn runs_back(&self, from: u64) -> impl Iterator<Item = Run> + '_ {
+        let from = from.max(self.tail());
+        let runs = (0..self.marks.len()).rev().map(move |index| {
+            let mark = self.marks[index];
+            Run {
+                offset: mark.offset.max(from),
+                end: self.run_end(index),
+                stream: mark.stream(),
+                time_ns: mark.time_ns(),
+            }
+        });
+        runs.take_while(|run| run.offset < run.end)
+    }
+
+    /// Number of lines that end in a run.
+    pub(crate) fn lines_in(&self, run: &Run) -> u64 {
+        let parts = self.parts(run).into_iter();
+        parts
+            .map(|part| memchr::memchr_iter(b'\n', part).count() as u64)
+            .sum()
+    }
+
+    /// The bytes of a run, which may lie in two places.
+    fn parts(&self, run: &Run) -> [&[u8]; 2] {
+        let (first, second) = self.ring.read(run.offset).slices;
+        let len = (run.end - run.offset) as usize;
+        let first = &first[..first.len().min(len)];
+        [first, &second[..second.len().min(len - first.len())]]
     }
 
     /// Returns the offset of the first whole line of a stream (or of both). The oldest kept line
@@ -252,14 +299,6 @@ impl Output {
             Some(_) => self.first_line(None),
             None => self.head(),
         }
-    }
-
-    /// Returns the offset of the first kept run that arrived at `time_ns` (Unix time) or later.
-    pub(crate) fn run_since(&self, time_ns: u64) -> u64 {
-        let older = self.marks.iter().rposition(|mark| mark.time_ns() < time_ns);
-        let first = older.map_or(0, |index| index + 1);
-        let offset = self.marks.get(first).map(|mark| mark.offset);
-        offset.unwrap_or(self.head()).max(self.tail())
     }
 
     /// Returns the index of the mark that covers `offset`, or the number of marks.
