@@ -27,11 +27,7 @@ use std::time::Duration;
 const LOG_OPEN_MAX: Duration = Duration::from_secs(1);
 
 /// When a new leader's layout is read again: `sh -c 'exec server'` execs a second time.
-const LAYOUT_READS: [Duration; 3] = [
-    Duration::from_millis(4),
-    Duration::from_millis(20),
-    Duration::from_millis(100),
-];
+const LAYOUT_READS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(100)];
 
 impl Reactor {
     /// Carries out all decisions in order, and starts within the turn's budget.
@@ -162,8 +158,12 @@ impl Reactor {
             .handle_event(Event::Spawned { id, pid }, now);
     }
 
-    /// Reads the layout of a new leader, and plans to read it again.
+    /// Reads the layout of a new leader, and plans to read it again. No layout is needed where each
+    /// process has a cgroup.
     fn read_layouts(&mut self, id: ProcessId) {
+        if self.spawner.cgroups.is_complete() {
+            return;
+        }
         let now = self.clock.now();
         if self.read_layout(id) {
             self.survey.add_without_layout(id, now);
@@ -350,7 +350,11 @@ impl Reactor {
         let client = answer.client;
         let bytes = self.pending.bytes(client);
         self.clients.set_pending_bytes(client, bytes);
-        let result = ResultJson::of(&answer.reply());
+        let mut reply = answer.reply();
+        for outcome in &mut reply.processes {
+            self.reports().name_stragglers(outcome);
+        }
+        let result = ResultJson::of(&reply);
         self.reply(client, answer.id.clone(), result);
     }
 
@@ -430,6 +434,7 @@ impl Reactor {
         if !io.released || attached || !self.log_has_reached(id, io.output.head()) {
             return;
         }
+        self.spawner.cgroups.remove(id, &io.name);
         self.log_files.close(id);
         self.processes.remove(id, &mut self.poller);
     }

@@ -146,6 +146,7 @@ impl Reactor {
         let owners = Owners {
             processes: &self.processes,
             find: &|name| self.supervisor.find(name),
+            leaf: &|pid| self.spawner.cgroups.owner(pid),
             socket: &socket,
         };
         let until = self.clock.spent() + SURVEY_TIME;
@@ -160,6 +161,7 @@ impl Reactor {
         let owners = Owners {
             processes: &self.processes,
             find: &|name| self.supervisor.find(name),
+            leaf: &|pid| self.spawner.cgroups.owner(pid),
             socket: &socket,
         };
         let now = self.clock.now();

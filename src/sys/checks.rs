@@ -2,6 +2,7 @@
 //!
 //! A check is here only if the daemon behaves differently when it fails.
 
+use super::cgroup::OwnCgroup;
 use super::{pidfd, pty, rlimit, spawn};
 use std::fs;
 use std::os::fd::AsFd;
@@ -23,6 +24,7 @@ pub(crate) fn run() -> Vec<Check> {
         close_range(),
         terminals(),
         children_lists(),
+        cgroups(),
         open_files(),
         privileges(),
     ]
@@ -96,6 +98,25 @@ fn children_lists() -> Check {
         false => "missing in /proc; stragglers are found by scanning all processes",
     };
     ("children lists", ok, detail.to_string())
+}
+
+fn cgroups() -> Check {
+    match OwnCgroup::find() {
+        Ok(own) => {
+            let directory = own.directory.display();
+            (
+                "cgroup",
+                true,
+                format!("each process has its own below {directory}"),
+            )
+        }
+        Err(error) => {
+            let error = super::error_text(&error);
+            let detail =
+                format!("{error}; sessions, groups and address spaces tell processes apart");
+            ("cgroup", false, detail)
+        }
+    }
 }
 
 fn open_files() -> Check {

@@ -4,11 +4,13 @@
 //! `unsafe`. All file descriptors are close-on-exec; interrupted calls are retried.
 #![allow(unsafe_code)]
 
+pub(crate) mod cgroup;
 pub(crate) mod checks;
 pub(crate) mod daemonize;
 pub(crate) mod descendants;
 pub(crate) mod heap;
 pub mod io;
+pub(crate) mod listening;
 pub(crate) mod lock;
 pub mod pidfd;
 pub(crate) mod privileges;

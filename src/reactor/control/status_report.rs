@@ -6,13 +6,16 @@ use crate::reactor::control::event_history::{History, exit_info};
 use crate::reactor::control::parameters::process_gone;
 use crate::reactor::output::Stream;
 use crate::reactor::output::log_files::LogFiles;
-use crate::reactor::process::process_io::ProcessIo;
+use crate::reactor::process::process_io::{ProcessIo, WatchedStraggler};
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::{self, Desired, Process, ProcessId, State, Supervisor};
+use crate::sys;
 use crate::text::plural::plural;
 use crate::text::strip::Strip;
 use crate::text::timestamp::rfc3339;
-use crate::wire::{ClientInfo, ClientsReply, ProcessStatus, RpcError, StatusReply, WhyReply};
+use crate::wire::{
+    ClientInfo, ClientsReply, Outcome, ProcessState, ProcessStatus, RpcError, StatusReply, WhyReply,
+};
 
 /// Lines of output that `why` shows.
 const WHY_LINES: usize = 10;
@@ -22,6 +25,9 @@ const WHY_CHANGES: usize = 5;
 
 /// Stragglers that `why` names.
 const WHY_STRAGGLERS: usize = 10;
+
+/// Stragglers whose ports `why` looks for.
+const WHY_LISTENERS: usize = 4;
 
 /// The parts that a report reads.
 pub(crate) struct Reports<'a> {
@@ -105,8 +111,7 @@ impl Reports<'_> {
             return String::new();
         };
         let now = self.clock.now();
-        let io = self.processes.io(process.id);
-        let Some((io, first)) = io.and_then(|io| Some((io, io.stragglers.first()?))) else {
+        let Some(named) = self.straggler_text(process) else {
             return supervisor::detail(process, policy, now);
         };
         // This function names the stragglers; the supervisor only counts them.
@@ -115,13 +120,40 @@ impl Reports<'_> {
             ..process.clone()
         };
         let text = supervisor::detail(&without, policy, now);
-        let count = process.stragglers.max(io.stragglers.len() as u32);
-        let counted = plural(count as usize, "straggler", "stragglers");
-        let more = if count > 1 { " …" } else { "" };
-        let named = format!("{counted}: pid {} {}{more}", first.pid, first.command);
         match text.is_empty() {
             true => named,
             false => format!("{text}; {named}"),
+        }
+    }
+
+    /// The number of stragglers, with one of them named.
+    fn straggler_text(&self, process: &Process) -> Option<String> {
+        let io = self.processes.io(process.id)?;
+        let first = io.stragglers.first()?;
+        let count = process.stragglers.max(io.stragglers.len() as u32);
+        let counted = plural(count as usize, "straggler", "stragglers");
+        let more = if count > 1 { " …" } else { "" };
+        Some(format!(
+            "{counted}: pid {} {}{more}",
+            first.pid, first.command
+        ))
+    }
+
+    /// Names the leader and a straggler in the outcome of a process that runs beside stragglers of
+    /// an earlier run.
+    pub(crate) fn name_stragglers(&self, outcome: &mut Outcome) {
+        let id = self.supervisor.find(&outcome.name);
+        let process = id.and_then(|id| self.supervisor.process(id));
+        if let Some(process) = process.filter(|_| outcome.state == ProcessState::Running)
+            && let Some(pid) = outcome.pid
+            && let Some(named) = self.straggler_text(process)
+        {
+            let said = match outcome.message.as_str() {
+                "" => ProcessState::Running.to_string(),
+                counted if counted.contains("straggler") => ProcessState::Running.to_string(),
+                said => said.to_string(),
+            };
+            outcome.message = format!("{said} (pid {pid}); {named}");
         }
     }
 
@@ -182,9 +214,19 @@ impl Reports<'_> {
     fn named_stragglers(&self, id: ProcessId) -> Vec<String> {
         let io = self.processes.io(id);
         let stragglers = io.map(|io| &io.stragglers[..]).unwrap_or_default();
-        let named = stragglers.iter().take(WHY_STRAGGLERS);
+        let named = stragglers.iter().take(WHY_STRAGGLERS).enumerate();
         named
-            .map(|straggler| format!("straggler: pid {} {}", straggler.pid, straggler.command))
+            .map(|(number, WatchedStraggler { pid, command, .. })| {
+                // This reads tables of the kernel, so there is a bound.
+                let held = match number < WHY_LISTENERS {
+                    true => sys::listening::listening(*pid).join(", "),
+                    false => String::new(),
+                };
+                match held.is_empty() {
+                    true => format!("straggler: pid {pid} {command}"),
+                    false => format!("straggler: pid {pid} {command}, listens on {held}"),
+                }
+            })
             .collect()
     }
 

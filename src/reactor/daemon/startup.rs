@@ -18,6 +18,7 @@ use crate::reactor::disk::Disk;
 use crate::reactor::disk::access::UserAccess;
 use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::poller::{EventSource, Poller};
+use crate::reactor::process::cgroups::Cgroups;
 use crate::reactor::process::pidfile::write_atomically;
 use crate::reactor::process::processes::Processes;
 use crate::reactor::process::spawner::Spawner;
@@ -235,7 +236,7 @@ fn build(
         log_files: LogFiles::new(disk),
         processes: Processes::default(),
         survey: Survey::sparing(&bystanders),
-        spawner: Spawner::new(inherited, nofile),
+        spawner: Spawner::new(inherited, nofile, Cgroups::create()),
         clients: Clients::new(CLIENTS_MAX),
         pending: PendingRequests::default(),
         history: History::default(),
@@ -346,6 +347,7 @@ fn exit(mut reactor: Reactor) {
     reactor.kill_all_stragglers();
     reactor.flush_before_exit();
     log::info!("tmd pid {} ended", sys::runtime::own_pid());
+    reactor.spawner.cgroups.remove_all();
     reactor.stop_disk();
     if let Some(path) = &reactor.settings.boot().pidfile {
         // Another program may have removed it already.

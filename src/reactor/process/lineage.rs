@@ -2,10 +2,11 @@
 //!
 //! A process that left its parent is recognised by the first of these that says anything:
 //!
-//! 1. an earlier survey, which saw it below a process that was attributed then;
-//! 2. its group, or else its session: those of a leader, or of another member;
-//! 3. its address-space layout, which a fork without an exec shares with its parent;
-//! 4. its environment, which a process can write as it likes. It decides only if nothing else does.
+//! 1. its cgroup: at or below the leaf that the daemon has made for a process;
+//! 2. an earlier survey, which saw it below a process that was attributed then;
+//! 3. its group, or else its session: those of a leader, or of another member;
+//! 4. its address-space layout, which a fork without an exec shares with its parent;
+//! 5. its environment, which a process can write as it likes. It decides only if nothing else does.
 //!
 //! Processes that were below the daemon before its first start are bystanders, by the same marks.
 
@@ -48,6 +49,8 @@ pub(crate) struct Owners<'a> {
     pub processes: &'a Processes,
     /// Finds a process by its name.
     pub find: &'a dyn Fn(&str) -> Option<ProcessId>,
+    /// Finds the process whose cgroup a pid is in.
+    pub leaf: &'a dyn Fn(i32) -> Option<ProcessId>,
     /// The daemon's socket.
     pub socket: &'a str,
 }
@@ -106,6 +109,11 @@ impl Marks {
         owners: &Owners<'_>,
         stat: &Stat,
     ) -> Option<Party> {
+        // A straggler of a process that was removed may still be in its leaf.
+        let by_leaf = (owners.leaf)(stat.pid).filter(|id| owners.processes.io(*id).is_some());
+        if let Some(id) = by_leaf {
+            return Some(Party::Process(id));
+        }
         if let Some(owner) = self.members.get(&(stat.pid, stat.starttime)) {
             return Some(*owner);
         }

@@ -1,6 +1,7 @@
 //! Starts that are due, their budget, and what every leader of the daemon gets.
 
 use crate::reactor::daemon::child_environment::Inherited;
+use crate::reactor::process::cgroups::Cgroups;
 use crate::reactor::process::starts::Starts;
 use crate::supervisor::{Process, ProcessId, SpawnFailure, Time};
 use crate::sys;
@@ -25,13 +26,15 @@ pub(crate) struct Spawner {
     queued: u64,
     /// Children that have not exec'd.
     pub starts: Starts,
+    /// The cgroups that leaders start in.
+    pub cgroups: Cgroups,
     /// Time spent on starts in this turn.
     spent: Duration,
 }
 
 impl Spawner {
     /// A spawner whose leaders inherit this environment and limit.
-    pub(crate) fn new(inherited: Inherited, nofile: (u64, u64)) -> Spawner {
+    pub(crate) fn new(inherited: Inherited, nofile: (u64, u64), cgroups: Cgroups) -> Spawner {
         Spawner {
             inherited,
             nofile,
@@ -40,6 +43,7 @@ impl Spawner {
             numbers: HashMap::new(),
             queued: 0,
             starts: Starts::default(),
+            cgroups,
             spent: Duration::ZERO,
         }
     }
@@ -94,7 +98,7 @@ impl Spawner {
     /// # Errors
     /// When a word contains a NUL character.
     pub(crate) fn command(
-        &self,
+        &mut self,
         process: &Process,
         (stdio, files): (Stdio, [Option<CString>; 3]),
     ) -> Result<Command, SpawnFailure> {
@@ -125,7 +129,7 @@ impl Spawner {
                 .is_some_and(|identity| identity.uid != sys::runtime::effective_uid()),
             oom_score_adj: self.oom_score_adj,
             nice: None,
-            cgroup: None,
+            cgroup: self.cgroups.enter(process.id, &process.name),
         })
     }
 }
@@ -147,7 +151,7 @@ mod tests {
 
     fn spawner() -> Spawner {
         let inherited = Inherited::new(std::iter::empty(), None, Path::new("/run/x.sock"));
-        Spawner::new(inherited, (1024, 4096))
+        Spawner::new(inherited, (1024, 4096), Cgroups::default())
     }
 
     #[test]

@@ -130,6 +130,7 @@ fn run(survey: &mut Survey, looks: &[&[TableEntry]], now: Time) -> SurveyResult 
     let owners = Owners {
         processes: &processes,
         find: &|name| (name == "web:0").then_some(WEB),
+        leaf: &|_| None,
         socket: SOCKET,
     };
     survey.run(&FakeTable::new(looks), &owners, now)
@@ -225,6 +226,7 @@ fn advance(survey: &mut Survey, table: &FakeTable) -> Option<(BTreeSet<ProcessId
             "chain:0" => Some(CHAINED),
             _ => None,
         },
+        leaf: &|_| None,
         socket: SOCKET,
     };
     survey.advance(table, &owners, at(0), &|| false)
@@ -311,6 +313,7 @@ fn a_fork_is_found_by_the_layout_of_its_leader() {
     let owners = Owners {
         processes: &processes,
         find: &|name| (name == "chain:0").then_some(CHAINED),
+        leaf: &|_| None,
         socket: SOCKET,
     };
     let fork = TableEntry {
@@ -338,6 +341,7 @@ fn a_layout_that_two_processes_have_says_nothing() {
         let owners = Owners {
             processes: &processes,
             find: &|_| None,
+            leaf: &|_| None,
             socket: SOCKET,
         };
         marks.owner(&FakeTable::new(&[]), &owners, &stat_of(&entry))
@@ -396,4 +400,45 @@ fn what_was_there_before_is_no_straggler() {
     assert_eq!(pids(&run(&mut survey, &[&[before, ours]], at(0))), [8]);
     assert!(!survey.may_be_bystander(&stat_of(&ours)));
     assert!(!Survey::default().may_be_bystander(&stat_of(&entry(9))));
+}
+
+#[test]
+fn a_cgroup_decides_first() {
+    let processes = processes();
+    let owners = |leaf| Owners {
+        processes: &processes,
+        find: &|name| (name == "chain:0").then_some(CHAINED),
+        leaf,
+        socket: SOCKET,
+    };
+    // Its group is that of a leader, and its environment names another process.
+    let hidden = TableEntry {
+        pgid: LEADER,
+        name: Some("chain:0"),
+        ..entry(7)
+    };
+    let marks = Marks::new(&FakeTable::new(&[]), &processes, &Attributed::new());
+    let owner = |leaf| {
+        marks.owner(
+            &FakeTable::new(&[&[hidden]]),
+            &owners(leaf),
+            &stat_of(&hidden),
+        )
+    };
+    assert_eq!(owner(&|_| None), Some(Party::Process(WEB)));
+    let outside = TableEntry { pgid: 7, ..hidden };
+    let owner = |leaf| {
+        marks.owner(
+            &FakeTable::new(&[&[outside]]),
+            &owners(leaf),
+            &stat_of(&outside),
+        )
+    };
+    assert_eq!(owner(&|_| None), Some(Party::Process(CHAINED)));
+    assert_eq!(owner(&|_| Some(WEB)), Some(Party::Process(WEB)));
+    // The process of that cgroup is gone: the other marks decide.
+    assert_eq!(
+        owner(&|_| Some(ProcessId(99))),
+        Some(Party::Process(CHAINED))
+    );
 }

@@ -1,14 +1,18 @@
 //! Starts children and reads their reports.
 
 use super::child;
+use super::clone3::{CloneIntoCgroup, clone_into_cgroup};
 use super::descriptors::{self, FilledSlots, SLOTS, Slots};
 use super::exec_plan::{ExecPlan, OWN_DESCRIPTORS, Report};
 use super::memory::{ChildStack, StackPool, StepBoard};
 use super::raw_calls::WITHOUT_LIBC;
 use super::{CloseMethod, Command, SignalsBlocked, SpawnError, SpawnStep, Stdio};
 use super::{changed_dispositions, last_errno};
-use std::ffi::{CString, c_char, c_int, c_void};
+use rustix::fs::{Mode, OFlags};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
@@ -219,39 +223,22 @@ impl Launcher {
         parts.plan.shares_table = slots;
         parts.in_use.store(u32::from(shared), Ordering::Release);
         let signals = SignalsBlocked::new();
-        let mut raw_pidfd: c_int = -1;
-        // SAFETY: `child::run` is an `extern "C"` function that never returns and touches only
-        // `plan` and its own stack by raw system calls. With CLONE_VM, the plan with all that it
-        // points to, the stack and `in_use` stay in `parts`, which is freed only when the kernel
-        // has cleared `in_use`; without it, the child has copies. The stack is a private mapping
-        // with a guard page below that nothing else uses. CLONE_PIDFD stores one descriptor
-        // through the pointer to `raw_pidfd` before the call returns. All signals are blocked, and
-        // the child has its own dispositions, so no handler runs on the shared memory.
-        let pid = unsafe {
-            libc::clone(
-                child::run,
-                stack.top(),
-                flags,
-                ptr::from_ref(&parts.plan).cast_mut().cast::<c_void>(),
-                ptr::from_mut(&mut raw_pidfd),
-                ptr::null_mut::<c_void>(),
-                parts.in_use.as_ptr(),
-            )
-        };
-        let errno = last_errno();
+        let cloned = clone_raw(parts, &stack, flags);
         drop(signals);
-        if pid < 0 {
-            parts.in_use.store(0, Ordering::Release);
-            self.stacks.give_back(stack);
-            let step = SpawnStep::Clone;
-            return Err(SpawnError { step, errno });
-        }
+        let (pid, pidfd) = match cloned {
+            Ok(child) => child,
+            Err(errno) => {
+                parts.in_use.store(0, Ordering::Release);
+                self.stacks.give_back(stack);
+                let step = SpawnStep::Clone;
+                return Err(SpawnError { step, errno });
+            }
+        };
         match shared {
             true => parts.stack = Some(stack),
             false => self.stacks.give_back(stack),
         }
-        // SAFETY: clone succeeded, so the kernel stored a fresh descriptor that nothing else owns.
-        Ok((pid, unsafe { OwnedFd::from_raw_fd(raw_pidfd) }))
+        Ok((pid, pidfd))
     }
 
     /// Reads a child's report. Never waits.
@@ -380,15 +367,95 @@ impl SharedParts {
 
     /// Whether the child may share the daemon's memory until it execs.
     fn may_share_memory(&self) -> bool {
-        // While a process shares memory, its `oom_score_adj` is that of everybody who shares it,
-        // and a kill for lack of memory in its cgroup ends them all.
-        let alone = self.command.oom_score_adj.is_none() && self.command.cgroup.is_none();
-        WITHOUT_LIBC && self.command.credentials.is_none() && alone
+        // While a process shares memory, its `oom_score_adj` is that of everybody who shares it.
+        // Its cgroup has no memory limit, so no kill in there ends the daemon too.
+        let keeps_score = self.command.oom_score_adj.is_none();
+        WITHOUT_LIBC && self.command.credentials.is_none() && keeps_score
     }
 
     fn is_in_use(&self) -> bool {
         self.in_use.load(Ordering::Acquire) != 0
     }
+}
+
+/// Clones a child: into its cgroup if there is one and the kernel can do that, else as
+/// [`clone_anywhere`]. All signals are blocked meanwhile. Returns an errno.
+fn clone_raw(
+    parts: &mut SharedParts,
+    stack: &ChildStack,
+    flags: c_int,
+) -> Result<(i32, OwnedFd), i32> {
+    let procs = std::mem::replace(&mut parts.plan.cgroup, ptr::null());
+    if let Some(directory) = parts.command.cgroup.as_deref().and_then(directory_of)
+        && let Ok(child) = clone_inside(parts, stack, flags, directory.as_fd())
+    {
+        return Ok(child);
+    }
+    // The child writes itself to the group.
+    parts.plan.cgroup = procs;
+    clone_anywhere(parts, stack, flags)
+}
+
+/// The directory of a `cgroup.procs`.
+fn directory_of(procs: &CStr) -> Option<OwnedFd> {
+    let path = Path::new(OsStr::from_bytes(procs.to_bytes())).parent()?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok()
+}
+
+/// Clones a child into a cgroup. It starts there, which costs less than a move: that waits until
+/// no process forks or ends.
+fn clone_inside(
+    parts: &SharedParts,
+    stack: &ChildStack,
+    flags: c_int,
+    cgroup: BorrowedFd<'_>,
+) -> Result<(i32, OwnedFd), i32> {
+    let mut raw_pidfd: c_int = -1;
+    let call = CloneIntoCgroup {
+        flags: flags & !libc::SIGCHLD,
+        cgroup: cgroup.as_raw_fd(),
+        stack: stack.range(),
+        pidfd: &raw mut raw_pidfd,
+        child_tid: parts.in_use.as_ptr(),
+    };
+    let plan = ptr::from_ref(&parts.plan).cast_mut().cast::<c_void>();
+    // SAFETY: as in `clone_anywhere`.
+    let pid = unsafe { clone_into_cgroup(&call, child::run, plan)? };
+    // SAFETY: the call succeeded, so the kernel stored a fresh descriptor that nothing else owns.
+    Ok((pid, unsafe { OwnedFd::from_raw_fd(raw_pidfd) }))
+}
+
+/// Clones a child.
+fn clone_anywhere(
+    parts: &SharedParts,
+    stack: &ChildStack,
+    flags: c_int,
+) -> Result<(i32, OwnedFd), i32> {
+    let mut raw_pidfd: c_int = -1;
+    // SAFETY: `child::run` is an `extern "C"` function that never returns and touches only
+    // `plan` and its own stack by raw system calls. With CLONE_VM, the plan with all that it
+    // points to, the stack and `in_use` stay in `parts`, which is freed only when the kernel
+    // has cleared `in_use`; without it, the child has copies. The stack is a private mapping
+    // with a guard page below that nothing else uses. CLONE_PIDFD stores one descriptor
+    // through the pointer to `raw_pidfd` before the call returns. All signals are blocked, and
+    // the child has its own dispositions, so no handler runs on the shared memory.
+    let pid = unsafe {
+        libc::clone(
+            child::run,
+            stack.top(),
+            flags,
+            ptr::from_ref(&parts.plan).cast_mut().cast::<c_void>(),
+            ptr::from_mut(&mut raw_pidfd),
+            ptr::null_mut::<c_void>(),
+            parts.in_use.as_ptr(),
+        )
+    };
+    if pid < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: clone succeeded, so the kernel stored a fresh descriptor that nothing else owns.
+    Ok((pid, unsafe { OwnedFd::from_raw_fd(raw_pidfd) }))
 }
 
 fn terminated(strings: &[CString]) -> Vec<*const c_char> {

@@ -29,6 +29,11 @@ impl ChildStack {
         // SAFETY: one past the end of the mapping, which is page- and so 16-byte-aligned.
         unsafe { self.0.start.as_ptr().byte_add(self.0.length) }
     }
+
+    /// The lowest address and the size, guard page included.
+    pub(crate) fn range(&self) -> (*mut c_void, usize) {
+        (self.0.start.as_ptr(), self.0.length)
+    }
 }
 
 /// Stacks that no child uses.

@@ -9,6 +9,7 @@
 
 mod blocking;
 mod child;
+mod clone3;
 mod descriptors;
 mod exec_plan;
 mod launcher;
@@ -64,7 +65,8 @@ pub struct Command {
     pub oom_score_adj: Option<i32>,
     /// Nice value, absolute.
     pub nice: Option<i32>,
-    /// The `cgroup.procs` of the cgroup to enter, opened with the daemon's rights.
+    /// The `cgroup.procs` of the cgroup to start in, entered with the daemon's rights. No
+    /// controller limits its memory.
     pub cgroup: Option<CString>,
 }
 
