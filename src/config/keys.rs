@@ -37,10 +37,11 @@ pub(super) const PROGRAM: [&str; 26] = [
 ];
 
 /// Keys of a map under `stdout` or `stderr`.
-pub(super) const SINK: [&str; 8] = [
+pub(super) const SINK: [&str; 9] = [
     "file",
     "max_size",
     "keep",
+    "mode",
     "compress",
     "timestamps",
     "strip_ansi",
@@ -88,7 +89,7 @@ pub(super) const NOT_YET: [&str; 15] = [
 ];
 
 /// Keys of other supervisors, in lower case, and their equivalents here.
-const FOREIGN: [(&str, &str); 67] = [
+const FOREIGN: [(&str, &str); 78] = [
     ("command", "cmd"),
     ("exec", "cmd"),
     ("execstart", "cmd"),
@@ -156,6 +157,17 @@ const FOREIGN: [(&str, &str); 67] = [
     ("successexitstatus", "exitcodes"),
     ("uid", "user"),
     ("gid", "group"),
+    ("path", "file"),
+    ("logfile", "file"),
+    ("filename", "file"),
+    ("backups", "keep"),
+    ("maxfiles", "keep"),
+    ("max_files", "keep"),
+    ("rotate", "keep"),
+    ("count", "keep"),
+    ("maxbytes", "max_size"),
+    ("maxsize", "max_size"),
+    ("size", "max_size"),
 ];
 
 /// A suggestion for an unknown key: the equivalent of another supervisor's key, or the closest
@@ -288,6 +300,9 @@ mod tests {
                 "{key}"
             );
         }
+        assert_eq!(did_you_mean("backups", &SINK), ours("keep"));
+        assert_eq!(did_you_mean("maxbytes", &SINK), ours("max_size"));
+        assert_eq!(did_you_mean("logfile", &SINK), ours("file"));
         assert_eq!(meant("colour"), None);
     }
 }

@@ -53,7 +53,11 @@ pub(super) fn sink(
             let message = format!("{} is not a destination for output", shown(&text));
             cx.refuse(value, message, Some("only `stderr: stdout` merges the two"))
         }
-        "none" | "None" | "NONE" | "null" | "false" | "off" | "no" | "inherit" | "AUTO" => {
+        "inherit" => {
+            let message = format!("expected {EXPECTED}, found {}", shown(&text));
+            cx.refuse(value, message, Some(OWN_STREAMS_HELP))
+        }
+        "none" | "None" | "NONE" | "null" | "false" | "off" | "no" | "AUTO" => {
             let message = format!("expected {EXPECTED}, found {}", shown(&text));
             cx.refuse(value, message, nothing)
         }
@@ -65,10 +69,32 @@ pub(super) fn sink(
             ];
             let merged = (stream == SinkStream::Stderr).then_some(("stdout", "stdout"));
             wrong_case(cx, value, path, words.into_iter().chain(merged));
-            let path = file_path(cx, value, path, vars)?;
+            let path = log_path(cx, value, path, vars)?;
             Some(Sink::File(file_sink(path)))
         }
     }
+}
+
+/// The remedy for output that should go to the daemon's own streams.
+const OWN_STREAMS_HELP: &str =
+    "write `ring`, and run `tm up`: it prints the output of all programs";
+
+/// Reads the path of a log file.
+fn log_path(cx: &mut Lowering, value: &Value, text: &str, vars: &Vars) -> Option<String> {
+    if is_own_stream(text) {
+        let message = format!("{} is a stream of the daemon, not a log file", shown(text));
+        return cx.refuse(value, message, Some(OWN_STREAMS_HELP));
+    }
+    file_path(cx, value, text, vars)
+}
+
+/// Whether a path names an open descriptor, such as `/dev/stdout`.
+fn is_own_stream(path: &str) -> bool {
+    let directories = ["/dev/fd/", "/proc/self/fd/", "/proc/1/fd/"];
+    ["/dev/stdout", "/dev/stderr"].contains(&path)
+        || directories
+            .iter()
+            .any(|directory| path.starts_with(directory))
 }
 
 fn file_sink(path: String) -> FileSink {
@@ -77,6 +103,7 @@ fn file_sink(path: String) -> FileSink {
         direct: false,
         max_size: ROTATION_SIZE,
         keep: KEEP,
+        mode: None,
         compress: false,
         timestamps: false,
         strip_ansi: false,
@@ -102,6 +129,9 @@ fn file_map(cx: &mut Lowering, value: &Value, vars: &Vars) -> Option<Sink> {
     if let Some(keep) = table.find("keep").and_then(|v| cx.integer(&v, 0, 1000)) {
         sink.keep = keep;
     }
+    if let Some(mode) = table.find("mode").and_then(|v| cx.octal(&v)) {
+        sink.mode = Some(mode);
+    }
     if let Some(stall) = table.find("stall").and_then(|value| stall(cx, &value)) {
         sink.stall = stall;
     }
@@ -109,6 +139,7 @@ fn file_map(cx: &mut Lowering, value: &Value, vars: &Vars) -> Option<Sink> {
         for name in [
             "max_size",
             "keep",
+            "mode",
             "compress",
             "timestamps",
             "strip_ansi",
@@ -128,7 +159,7 @@ fn file_map(cx: &mut Lowering, value: &Value, vars: &Vars) -> Option<Sink> {
     if text == "/dev/null" {
         return Some(Sink::Discard);
     }
-    sink.path = file_path(cx, &file, &text, vars)?;
+    sink.path = log_path(cx, &file, &text, vars)?;
     Some(Sink::File(sink))
 }
 

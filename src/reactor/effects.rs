@@ -89,7 +89,7 @@ impl Reactor {
         };
         match self.log_files.open(id, &process.launch, &io.output) {
             Err(failure) => self.spawn_failed(id, failure),
-            Ok(OpenState::Opening) if !self.log_files.is_stuck(now) => {
+            Ok(OpenState::Opening) if !self.log_files.is_stuck(id, now) => {
                 let until = now + LOG_OPEN_MAX;
                 io.leader = Leader::OpeningLogs { until };
                 self.timers.add(until, Timer::LogOpenDeadline(id));
@@ -149,7 +149,7 @@ impl Reactor {
         if let Some(process) = self.supervisor.process(id)
             && let Some(io) = self.processes.io_mut(id)
         {
-            write_pidfile(io, process, pid, &self.log_files);
+            write_pidfile(io, process, pid, &mut self.log_files);
         }
         // The program runs from now on, not from the start of the turn: other starts took time.
         let now = self.clock.tick();
@@ -269,7 +269,7 @@ impl Reactor {
             deadline,
         });
         let read = offset != UNREAD;
-        if read && (self.log_has_reached(id, offset) || self.log_files.is_stuck(now)) {
+        if read && (self.log_has_reached(id, offset) || self.log_files.is_stuck(id, now)) {
             self.flush_announcements(id);
         } else {
             self.processes.mark_dirty(id);
@@ -280,7 +280,7 @@ impl Reactor {
     /// Announces the changes of state that no longer wait for the log.
     pub(crate) fn flush_announcements(&mut self, id: ProcessId) {
         let now = self.clock.now();
-        let stuck = self.log_files.is_stuck(now);
+        let stuck = self.log_files.is_stuck(id, now);
         while let Some(io) = self.processes.io(id)
             && let Some(first) = io.announcements.front()
             && match first.offset {

@@ -44,7 +44,7 @@ impl Reactor {
         if let Some(process) = self.supervisor.process(id)
             && let Some(io) = self.processes.io_mut(id)
         {
-            pidfile::remove_pidfile(io, process, &self.log_files);
+            pidfile::remove_pidfile(io, process, &mut self.log_files);
         }
         self.survey.add(id);
         let event = Event::Exited { id, exit };

@@ -74,6 +74,7 @@ fn every_key_reaches_the_program() {
         direct: false,
         max_size: 0,
         keep: 0,
+        mode: None,
         compress: true,
         timestamps: true,
         strip_ansi: true,

@@ -163,6 +163,7 @@ fn log(random: &mut Random) -> FileSink {
         direct: random.percent(10),
         max_size: random.pick(&[0, 4096]),
         keep: random.below(3) as u32,
+        mode: None,
         compress: random.percent(30),
         timestamps: random.percent(30),
         strip_ansi: random.percent(30),

@@ -26,8 +26,8 @@ impl Reactor {
         self.flush_clients_before_exit();
     }
 
-    /// Has the disk thread write everything and end.
-    pub(crate) fn stop_disk(&self) {
+    /// Has the disk threads write everything and end.
+    pub(crate) fn stop_disk(&mut self) {
         if !self.log_files.flush_and_stop(LAST_FLUSH) {
             eprintln!("tmd: the disk did not take the last output within {LAST_FLUSH:?}");
         }

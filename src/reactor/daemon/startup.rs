@@ -218,8 +218,8 @@ fn build(
         let _ = waker.wake();
     });
     let wake_by_disk = Arc::clone(&wake);
-    let mut disk = Disk::start(Arc::new(UserAccess), Box::new(move || wake_by_disk()))
-        .map_err(failed("disk thread"))?;
+    let mut disk =
+        Disk::start(Arc::new(UserAccess), move || wake_by_disk()).map_err(failed("disk thread"))?;
     start_logging(options, &config, instance.path(), &mut disk, background);
     let settings = Settings::new(config, options.log_level, wake);
     log_start(&settings.config().path, instance.path());
@@ -288,6 +288,7 @@ fn start_logging(
             direct: false,
             max_size: 10 * 1024 * 1024,
             keep: 5,
+            mode: None,
             compress: false,
             timestamps: false,
             strip_ansi: false,

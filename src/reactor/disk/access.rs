@@ -5,6 +5,8 @@ use crate::supervisor::Identity;
 use crate::sys;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// The user that files belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,13 @@ impl From<&Identity> for Owner {
 pub(crate) trait FileAccess: Send + Sync {
     /// Runs `action` on this thread with the file permissions of `owner`.
     fn run_as(&self, owner: &Owner, action: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
+
+    /// Returns the device that a directory is on, or will be on when it is created.
+    fn device(&self, directory: &Path) -> io::Result<u64> {
+        let existing = directory.ancestors().find_map(|path| path.metadata().ok());
+        let existing = existing.ok_or(io::ErrorKind::NotFound)?;
+        Ok(existing.dev())
+    }
 
     /// Appends to an open file. May write less than all of it.
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize> {

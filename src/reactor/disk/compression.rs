@@ -5,7 +5,7 @@
 //! again when its compressed copy takes its place.
 
 use crate::reactor::disk::access::{FileAccess, Owner, run_as};
-use crate::reactor::disk::rotation::{numbered, remove};
+use crate::reactor::disk::rotation::{FileRights, numbered, remove};
 use flate2::{Compression, write::GzEncoder};
 use std::collections::VecDeque;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -158,6 +158,7 @@ impl GzipWork {
             .mode(0o640)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(&partial)?;
+        FileRights::from(&source.metadata()?).apply(&target);
         let done = gzip(&source, &target).and_then(|whole| match whole {
             true => self.replace(file, &partial, &target),
             false => Ok(false),

@@ -2,7 +2,7 @@
 
 use crate::reactor::disk::access::{FileAccess, Owner, run_as};
 use crate::reactor::disk::compression::Compressor;
-use crate::reactor::disk::rotation::shift_names;
+use crate::reactor::disk::rotation::{FileRights, shift_names};
 use crate::supervisor::FileSink;
 use memchr::{memchr, memrchr};
 use std::fs::{File, OpenOptions};
@@ -61,6 +61,8 @@ pub(crate) struct LogFile {
     rotate_after: Option<(Instant, DiskError)>,
     /// The failure is not reported yet.
     rotation_error: Option<DiskError>,
+    /// The permissions and the owner of the file before the next one.
+    inherited: Option<FileRights>,
     /// When the name is checked next.
     name_check: Option<Instant>,
 }
@@ -86,6 +88,7 @@ impl LogFile {
             reopen: None,
             rotate_after: None,
             rotation_error: None,
+            inherited: None,
             name_check: None,
         }
     }
@@ -117,14 +120,15 @@ impl LogFile {
             .reopen
             .is_some_and(|n| self.line_len == 0 || n >= REOPEN_BYTES);
         if due {
-            self.file = None;
+            self.close_file();
             self.reopen = None;
         }
         if self.file.is_some() {
             return Ok(());
         }
         let path = &self.path;
-        let opened = self.as_owner(|| open_log(path));
+        let rights = self.rights();
+        let opened = self.as_owner(|| open_log(path, rights));
         let file = opened.map_err(|error| explain_open(path, &error))?;
         self.size = file.metadata().map_or(0, |metadata| metadata.len());
         self.line_len = 0;
@@ -293,7 +297,7 @@ impl LogFile {
         let path = &self.path;
         self.compressor
             .rename_files(|| self.as_owner(|| shift_names(path, keep)))?;
-        let rotated = self.file.take();
+        let rotated = self.close_file();
         self.reopen = None;
         if self.sink.compress
             && let Some(rotated) = rotated
@@ -303,18 +307,46 @@ impl LogFile {
         Ok(())
     }
 
+    /// Forgets the open file, and notes its rights for the next one.
+    fn close_file(&mut self) -> Option<File> {
+        let file = self.file.take()?;
+        self.inherited = file.metadata().ok().as_ref().map(FileRights::from);
+        Some(file)
+    }
+
+    /// The rights of a file that is created now.
+    fn rights(&self) -> FileRights {
+        FileRights {
+            mode: self
+                .sink
+                .mode
+                .or(self.inherited.and_then(|rights| rights.mode)),
+            owner: self.inherited.and_then(|rights| rights.owner),
+        }
+    }
+
     fn as_owner<T>(&self, action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         run_as(&*self.access, self.owner.as_ref(), action)
     }
 }
 
-fn open_log(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
+fn open_log(path: &Path, rights: FileRights) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
         .append(true)
-        .create(true)
         .mode(0o640)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            // Only a new file: another one may belong to anyone.
+            rights.apply(&file);
+            file
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.create(true).open(path)?
+        }
+        Err(error) => return Err(error),
+    };
     let kind = file.metadata()?.file_type();
     if kind.is_file() {
         return Ok(file);
@@ -342,7 +374,13 @@ fn explain_open(path: &Path, error: &io::Error) -> DiskError {
             format!("log directory {} does not exist", directory.display())
         }
         Some(libc::ELOOP) => format!("log file {shown} is a symbolic link"),
-        Some(libc::ENXIO) => format!("log file {shown} is a FIFO"),
+        Some(libc::ENXIO) => {
+            let fifo = path
+                .metadata()
+                .is_ok_and(|found| found.file_type().is_fifo());
+            let kind = if fifo { "a FIFO" } else { "a device" };
+            format!("log file {shown} is {kind}")
+        }
         Some(libc::EISDIR) => format!("log file {shown} is a directory"),
         Some(libc::EACCES) => {
             format!("log file {shown} cannot be opened as the program's user: Permission denied")

@@ -4,6 +4,7 @@ use crate::reactor::disk::rotation::numbered;
 use crate::supervisor::Stall;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -15,6 +16,7 @@ fn sink(path: &Path, max_size: u64, keep: u32) -> FileSink {
         direct: false,
         max_size,
         keep,
+        mode: None,
         compress: false,
         timestamps: false,
         strip_ansi: false,
@@ -195,6 +197,59 @@ fn compression_spares_a_file_that_took_the_name() {
     log.settle();
     assert_eq!(names(&dir), ["a.log", "a.log.1", "moved"]);
     assert_eq!(text(&numbered(&path, 1, "")), "other");
+}
+
+#[test]
+fn a_fifo_in_place_of_a_rotated_file_delays_nothing() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let (mut log, access) = slowly_compressed(&path);
+    let held_up = access.0.lock().expect("the first");
+    append(&mut log, "111111\n222222\n");
+    let rotated = numbered(&path, 1, "");
+    fs::remove_file(&rotated).expect("removed");
+    for name in [&rotated, &dir.path().join("a.log.gz.tmp")] {
+        nix::unistd::mkfifo(name, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    }
+    drop(held_up);
+    append(&mut log, "333333\n444444\n");
+    log.settle();
+    assert_eq!(text(&path), "444444\n");
+    assert_eq!(unzipped(&path, 1), "333333\n");
+    assert_eq!(unzipped(&path, 2), "222222\n");
+}
+
+#[test]
+fn a_new_file_gets_the_rights_of_the_one_before_or_the_mode_of_the_config() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    let rights = |path: &Path| {
+        let found = path.metadata().expect("a file");
+        (found.mode() & 0o777, found.uid(), found.gid())
+    };
+    let mut settings = sink(&path, 8, 3);
+    settings.compress = true;
+    let mut log = log(settings.clone());
+    append(&mut log, "111111\n");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).expect("changed");
+    let root = nix::unistd::geteuid().is_root();
+    if root {
+        std::os::unix::fs::chown(&path, Some(65534), Some(65533)).expect("changed");
+    }
+    let expected = rights(&path);
+    append(&mut log, "222222\n");
+    log.settle();
+    assert_eq!(rights(&path), expected);
+    assert_eq!(rights(&numbered(&path, 1, ".gz")), expected);
+    fs::rename(&path, dir.path().join("moved")).expect("moved");
+    log.reopen();
+    append(&mut log, "333333\n");
+    assert_eq!(rights(&path), expected);
+    settings.mode = Some(0o666);
+    log.configure(settings);
+    append(&mut log, "444444\n");
+    assert_eq!(rights(&path), (0o666, expected.1, expected.2));
+    log.settle();
 }
 
 #[test]

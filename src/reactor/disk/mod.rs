@@ -1,12 +1,13 @@
-//! The disk thread: the only place that waits for a disk.
+//! The disk threads: the only place that waits for a disk. There is one for each device, so that a
+//! stalled disk delays the logs on it and no others.
 //!
 //! ```text
-//!   reactor ──open, append, reopen, close──▶ tmd-disk ──▶ files
+//!   reactor ──open, append, reopen, close──▶ tmd-disk ──▶ files of one device
 //!      ▲                                        │
 //!      └────────── waker, completions ──────────┘
 //! ```
 //!
-//! Each append is answered by exactly one [`Completion::Appended`], even when it fails. The thread
+//! Each append is answered by exactly one [`Completion::Appended`], even when it fails. A thread
 //! never drops bytes that it took: those that an append could not write are kept and written
 //! before anything else of that log. So no line is split, doubled or out of order.
 
@@ -15,38 +16,35 @@ mod compression;
 pub(super) mod file;
 pub(super) mod format;
 pub(super) mod message;
+mod places;
 mod rotation;
+mod route;
 mod worker;
+mod workers;
 mod writer;
 
 use crate::reactor::disk::access::{FileAccess, Owner};
-use crate::reactor::disk::file::DiskError;
-use crate::reactor::disk::message::{
-    AppendResult, Batch, Completion, DiskMessage, LineQueue, LogId, Operation, Shared,
-};
-use crate::reactor::disk::worker::Worker;
-use crate::supervisor::FileSink;
-use std::cell::Cell;
+use crate::reactor::disk::message::{Batch, Completion, DiskMessage, LineQueue, LogId, Operation};
+use crate::reactor::disk::places::{Place, Places};
+use crate::reactor::disk::route::Route;
+use crate::reactor::disk::workers::{DiskWaker, MAIN, STUCK_AFTER, Workers};
+use crate::supervisor::{FileSink, Time};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// The reactor's end of the disk thread.
+/// The reactor's end of the disk threads.
 pub(crate) struct Disk {
-    queue: WorkerQueue,
+    workers: Workers,
+    places: Places,
     logs: BTreeMap<LogId, OpenLog>,
+    /// The last operation of each tag that is not done.
+    operations: BTreeMap<u32, (Arc<Route>, Time)>,
     next_id: u32,
-}
-
-/// The messages to one worker and the way back.
-struct WorkerQueue {
-    sender: Sender<DiskMessage>,
-    shared: Arc<Shared>,
-    /// Messages that are not answered yet.
-    outstanding: Cell<usize>,
+    /// The time of the last [`note_progress`](Self::note_progress).
+    now: Time,
 }
 
 /// A log that has users.
@@ -55,13 +53,15 @@ struct OpenLog {
     path: Option<String>,
     users: usize,
     lines: Arc<LineQueue>,
+    route: Arc<Route>,
+    opened_at: Time,
 }
 
 /// Appends lines to one log, from any thread.
 pub(crate) struct LineSender {
     id: LogId,
     lines: Arc<LineQueue>,
-    sender: Sender<DiskMessage>,
+    route: Arc<Route>,
 }
 
 impl LineSender {
@@ -69,34 +69,28 @@ impl LineSender {
     /// [`LINES_MAX`](message::LINES_MAX) bytes wait already; the log says so when it can.
     pub(crate) fn send(&self, line: String) {
         if self.lines.reserve(line.len()) {
-            // This fails only when the thread has ended.
-            let _ = self.sender.send(DiskMessage::Line(self.id, line));
+            self.route.send_line(DiskMessage::Line(self.id, line));
         }
     }
 }
 
 impl Disk {
-    /// Starts the thread. It calls `waker` when there are completions to take.
+    /// Starts the first thread. The threads call `waker` when there are completions to take.
     ///
     /// # Errors
     /// When no thread can be created.
     pub(crate) fn start(
         access: Arc<dyn FileAccess>,
-        waker: Box<dyn Fn() + Send>,
+        waker: impl Fn() + Send + Sync + 'static,
     ) -> std::io::Result<Disk> {
-        let (sender, receiver) = mpsc::channel();
-        let shared = Arc::new(Shared::new(waker));
-        let worker = Worker::new(receiver, access, Arc::clone(&shared));
-        let builder = thread::Builder::new().name("tmd-disk".to_string());
-        builder.spawn(move || worker.run())?;
+        let waker: DiskWaker = Arc::new(waker);
         Ok(Disk {
-            queue: WorkerQueue {
-                sender,
-                shared,
-                outstanding: Cell::new(0),
-            },
+            workers: Workers::start(Arc::clone(&access), Arc::clone(&waker))?,
+            places: Places::new(access, waker),
             logs: BTreeMap::new(),
+            operations: BTreeMap::new(),
             next_id: 0,
+            now: Time::default(),
         })
     }
 
@@ -108,17 +102,19 @@ impl Disk {
             log.users += 1;
             return *id;
         }
-        let (id, lines) = self.add(Some(sink.path.clone()));
-        self.queue
-            .send(DiskMessage::Open(id, sink.clone(), owner.cloned(), lines));
+        let (id, lines, route) = self.add(Some(sink.path.clone()));
+        self.place(Path::new(&sink.path), owner, &route);
+        let message = DiskMessage::Open(id, sink.clone(), owner.cloned(), lines);
+        self.send_on(&route, message);
         id
     }
 
     /// Opens a file descriptor as a log for lines. The thread never waits for it: lines that it
     /// does not take are kept up to a limit, then dropped.
     pub(crate) fn open_fd(&mut self, fd: OwnedFd) -> LogId {
-        let (id, lines) = self.add(None);
-        self.queue.send(DiskMessage::OpenFd(id, fd, lines));
+        let (id, lines, route) = self.add(None);
+        route.connect(MAIN, self.workers.queue(MAIN));
+        self.send_on(&route, DiskMessage::OpenFd(id, fd, lines));
         id
     }
 
@@ -129,12 +125,12 @@ impl Disk {
 
     /// Applies changed settings of a log file, other than its path.
     pub(crate) fn configure(&self, id: LogId, sink: &FileSink) {
-        self.queue.send(DiskMessage::Configure(id, sink.clone()));
+        self.send(id, DiskMessage::Configure(id, sink.clone()));
     }
 
     /// Appends to a log. Answered by exactly one [`Completion::Appended`].
     pub(crate) fn append(&self, id: LogId, batch: Batch) {
-        self.queue.send(DiskMessage::Append(id, batch));
+        self.send(id, DiskMessage::Append(id, batch));
     }
 
     /// Returns a handle that appends lines to an open log.
@@ -143,19 +139,24 @@ impl Disk {
         Some(LineSender {
             id,
             lines: Arc::clone(&log.lines),
-            sender: self.queue.sender.clone(),
+            route: Arc::clone(&log.route),
         })
     }
 
-    /// Runs an operation, in order with the other messages. Answered by exactly one
-    /// [`Completion::Ran`].
-    pub(crate) fn run(&self, tag: u32, operation: Operation) {
-        self.queue.send(DiskMessage::Run(tag, operation));
+    /// Runs an operation on a file, in order with the others on files of its directory. Answered
+    /// by exactly one [`Completion::Ran`].
+    pub(crate) fn run(&mut self, tag: u32, path: &Path, owner: Option<&Owner>, run: Operation) {
+        let route = Arc::new(Route::default());
+        self.place(path, owner, &route);
+        self.send_on(&route, DiskMessage::Run(tag, run));
+        self.operations.insert(tag, (route, self.now));
     }
 
     /// Reopens every log file by its path, each at the end of its current line.
     pub(crate) fn reopen_all(&self) {
-        self.queue.send(DiskMessage::ReopenAll);
+        for queue in self.workers.queues() {
+            queue.send(DiskMessage::ReopenAll);
+        }
     }
 
     /// Gives up one use of a log. The last one closes the file.
@@ -164,63 +165,129 @@ impl Disk {
             return;
         };
         log.users -= 1;
-        if log.users == 0 {
-            self.logs.remove(&id);
-            self.queue.send(DiskMessage::Close(id));
+        if log.users > 0 {
+            return;
+        }
+        if let Some(log) = self.logs.remove(&id) {
+            self.send_on(&log.route, DiskMessage::Close(id));
         }
     }
 
-    /// Takes the thread's reports since the last call, in order.
-    pub(crate) fn completions(&self) -> Vec<Completion> {
-        self.queue.completions()
+    /// Takes the reports of the threads since the last call, those of each thread in order.
+    pub(crate) fn completions(&mut self) -> Vec<Completion> {
+        self.connect_found();
+        let mut all = Vec::new();
+        for queue in self.workers.queues() {
+            all.extend(queue.completions());
+        }
+        for completion in &all {
+            if let Completion::Ran { tag, .. } = completion {
+                self.operations.remove(tag);
+            }
+        }
+        all
     }
 
-    /// Returns how many messages are not answered, counting only the completions that were taken.
-    pub(crate) fn outstanding(&self) -> usize {
-        self.queue.outstanding.get()
+    /// Notes the time of the answers that were taken, and the time while a thread is idle.
+    pub(crate) fn note_progress(&mut self, now: Time) {
+        self.now = now;
+        for queue in self.workers.queues() {
+            queue.note_progress(now);
+        }
     }
 
-    /// Writes everything that was sent, and ends the thread. Returns whether that was done within
-    /// `limit`; if not, the thread is abandoned.
-    pub(crate) fn flush_and_stop(&self, limit: Duration) -> bool {
-        self.queue.send(DiskMessage::Stop);
-        self.queue.shared.wait_stopped(limit)
+    /// Whether the disk of a log has work and has not answered for a second.
+    pub(crate) fn is_stuck(&self, id: LogId, now: Time) -> bool {
+        let log = self.logs.get(&id);
+        log.is_some_and(|log| self.is_route_stuck(&log.route, log.opened_at, now))
     }
 
-    fn add(&mut self, path: Option<String>) -> (LogId, Arc<LineQueue>) {
+    /// Whether the disk of an operation has not answered for a second.
+    pub(crate) fn is_operation_stuck(&self, tag: u32, now: Time) -> bool {
+        let operation = self.operations.get(&tag);
+        operation.is_some_and(|(route, sent_at)| self.is_route_stuck(route, *sent_at, now))
+    }
+
+    /// Writes everything that was sent, and ends the threads. Returns whether that was done within
+    /// `limit`; if not, the threads that hang are abandoned.
+    pub(crate) fn flush_and_stop(&mut self, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        let left = || until.saturating_duration_since(Instant::now());
+        let mut lost = false;
+        while !lost && self.places.wait(left()) {
+            self.connect_found();
+            lost = left().is_zero();
+        }
+        self.workers.stop(left()) && !lost
+    }
+
+    fn is_route_stuck(&self, route: &Route, since: Time, now: Time) -> bool {
+        match route.worker() {
+            Some(worker) => self.workers.queue(worker).is_stuck(now),
+            None => now >= since + STUCK_AFTER,
+        }
+    }
+
+    /// Connects a route to the worker for a file, at once if the device of its directory is known.
+    fn place(&mut self, path: &Path, owner: Option<&Owner>, route: &Arc<Route>) {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let known = self.places.worker(directory);
+        // Another file system may be mounted there since.
+        let known = known.filter(|worker| !self.workers.queue(*worker).is_stuck(self.now));
+        if known.is_none() && self.places.search(directory, owner, route) {
+            return;
+        }
+        let worker = known.unwrap_or(MAIN);
+        route.connect(worker, self.workers.queue(worker));
+    }
+
+    /// Connects the routes whose search is done.
+    fn connect_found(&mut self) {
+        for place in self.places.take_found() {
+            let Place {
+                directory,
+                device,
+                routes,
+            } = place;
+            let worker = match device {
+                Some(device) => self.workers.of_device(device, self.now),
+                None => MAIN,
+            };
+            for route in routes {
+                route.connect(worker, self.workers.queue(worker));
+            }
+            self.places.remember(directory, worker);
+        }
+    }
+
+    fn send(&self, id: LogId, message: DiskMessage) {
+        match self.logs.get(&id) {
+            Some(log) => self.send_on(&log.route, message),
+            // It answers that the log is closed.
+            None => self.workers.queue(MAIN).send(message),
+        }
+    }
+
+    fn send_on(&self, route: &Route, message: DiskMessage) {
+        if let Some((worker, message)) = route.hold(message) {
+            self.workers.queue(worker).send(message);
+        }
+    }
+
+    fn add(&mut self, path: Option<String>) -> (LogId, Arc<LineQueue>, Arc<Route>) {
         let id = LogId(self.next_id);
         self.next_id += 1;
         let lines = Arc::new(LineQueue::default());
+        let route = Arc::new(Route::default());
         let log = OpenLog {
             path,
             users: 1,
             lines: Arc::clone(&lines),
+            route: Arc::clone(&route),
+            opened_at: self.now,
         };
         self.logs.insert(id, log);
-        (id, lines)
-    }
-}
-
-impl WorkerQueue {
-    fn send(&self, message: DiskMessage) {
-        let answers = usize::from(message.is_answered());
-        self.outstanding.set(self.outstanding.get() + answers);
-        // It fails only after the thread has ended. An append is still answered.
-        if let Err(mpsc::SendError(DiskMessage::Append(_, batch))) = self.sender.send(message) {
-            let error = std::io::Error::from_raw_os_error(libc::ESHUTDOWN);
-            self.shared.complete(Completion::Appended {
-                result: AppendResult::Refused(DiskError::new("append", &error)),
-                batch,
-            });
-        }
-    }
-
-    fn completions(&self) -> Vec<Completion> {
-        let completions = self.shared.take_completions();
-        let answers = completions.iter().filter(|one| one.is_answer()).count();
-        let left = self.outstanding.get().saturating_sub(answers);
-        self.outstanding.set(left);
-        completions
+        (id, lines, route)
     }
 }
 

@@ -1,8 +1,44 @@
 //! The names of rotated files: FILE.1 is the newest, FILE.2 is older, and so on.
 
-use std::fs;
+use std::fs::{self, File, Metadata, Permissions};
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+/// The permissions and the owner of a log file, which the next one gets too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct FileRights {
+    /// Permissions; `None` for the default.
+    pub(super) mode: Option<u32>,
+    /// User and group; `None` for the ones that create it.
+    pub(super) owner: Option<(u32, u32)>,
+}
+
+impl From<&Metadata> for FileRights {
+    fn from(metadata: &Metadata) -> FileRights {
+        FileRights {
+            mode: Some(metadata.mode() & 0o777),
+            owner: Some((metadata.uid(), metadata.gid())),
+        }
+    }
+}
+
+impl FileRights {
+    /// Gives a new file these rights, as far as the daemon or the process's user may.
+    pub(super) fn apply(self, file: &File) {
+        if let Some((uid, gid)) = self.owner
+            && file
+                .metadata()
+                .is_ok_and(|found| (found.uid(), found.gid()) != (uid, gid))
+            && fchown(file, Some(uid), Some(gid)).is_err()
+        {
+            let _ = fchown(file, None, Some(gid));
+        }
+        if let Some(mode) = self.mode {
+            let _ = file.set_permissions(Permissions::from_mode(mode));
+        }
+    }
+}
 
 /// The name of a rotated file.
 pub(super) fn numbered(path: &Path, number: u32, suffix: &str) -> PathBuf {

@@ -11,10 +11,8 @@ use crate::reactor::output::log_feed::{FeedEvent, Gate, LogFeed};
 use crate::reactor::output::{Output, Stream};
 use crate::supervisor::{FileSink, Launch, ProcessId, Sink, SpawnFailure, Time};
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::time::Duration;
-
-/// The disk thread is stuck after this time without an answer.
-const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// The log files, and the disk thread that writes them.
 pub(crate) struct LogFiles {
@@ -26,8 +24,6 @@ pub(crate) struct LogFiles {
     feeds_opened: u64,
     /// The result of opening each log; `None` until the disk thread answers.
     open_results: HashMap<LogId, Option<Result<(), DiskError>>>,
-    /// When the disk thread last answered, or had nothing to do.
-    progress_at: Time,
 }
 
 /// The logs of one process.
@@ -91,7 +87,6 @@ impl LogFiles {
             feed_owner: HashMap::new(),
             feeds_opened: 0,
             open_results: HashMap::new(),
-            progress_at: Time::default(),
         }
     }
 
@@ -310,10 +305,16 @@ impl LogFiles {
         })
     }
 
-    /// Runs an operation on the disk thread, in order with what was sent before. It is answered by
-    /// [`DiskNews::OperationDone`].
-    pub(crate) fn run(&self, id: ProcessId, operation: Operation) {
-        self.disk.run(id.0, operation);
+    /// Runs an operation on a file on its disk's thread, in order with the others on files of its
+    /// directory. It is answered by [`DiskNews::OperationDone`].
+    pub(crate) fn run(
+        &mut self,
+        id: ProcessId,
+        path: &Path,
+        owner: Option<&Owner>,
+        operation: Operation,
+    ) {
+        self.disk.run(id.0, path, owner, operation);
     }
 
     /// Reopens every log file by its path.
@@ -321,18 +322,16 @@ impl LogFiles {
         self.disk.reopen_all();
     }
 
-    /// Writes what was sent, and ends the disk thread. Returns whether that was done within
+    /// Writes what was sent, and ends the disk threads. Returns whether that was done within
     /// `limit`.
-    pub(crate) fn flush_and_stop(&self, limit: Duration) -> bool {
+    pub(crate) fn flush_and_stop(&mut self, limit: Duration) -> bool {
         self.disk.flush_and_stop(limit)
     }
 
     /// Takes the reports of the disk thread, in order.
     pub(crate) fn collect(&mut self, now: Time) -> Vec<DiskNews> {
         let completions = self.disk.completions();
-        if !completions.is_empty() {
-            self.progress_at = now;
-        }
+        self.disk.note_progress(now);
         let mut news = Vec::new();
         for completion in completions {
             match completion {
@@ -382,17 +381,17 @@ impl LogFiles {
         }
     }
 
-    /// Notes the time while the disk thread has nothing to do.
+    /// Notes the time while a disk thread has nothing to do.
     pub(crate) fn note_idle(&mut self, now: Time) {
-        if self.disk.outstanding() == 0 {
-            self.progress_at = now;
-        }
+        self.disk.note_progress(now);
     }
 
-    /// Whether the disk thread has work and has not answered for a second. Nothing should wait
+    /// Whether a disk that a process writes to has not answered for a second. Nothing should wait
     /// for it then.
-    pub(crate) fn is_stuck(&self, now: Time) -> bool {
-        self.disk.outstanding() > 0 && now >= self.progress_at + STUCK_AFTER
+    pub(crate) fn is_stuck(&self, id: ProcessId, now: Time) -> bool {
+        let mut targets = self.targets(id).iter();
+        targets.any(|target| self.disk.is_stuck(target.log, now))
+            || self.disk.is_operation_stuck(id.0, now)
     }
 
     fn targets(&self, id: ProcessId) -> &[LogTarget] {

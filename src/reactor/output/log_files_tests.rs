@@ -26,7 +26,7 @@ struct World {
 impl World {
     fn new(access: impl FileAccess + 'static) -> World {
         let (sender, woken) = mpsc::channel();
-        let waker = Box::new(move || sender.send(()).unwrap_or(()));
+        let waker = move || sender.send(()).unwrap_or(());
         World {
             dir: TempDir::new().expect("a directory"),
             files: LogFiles::new(Disk::start(Arc::new(access), waker).expect("a thread")),
@@ -87,6 +87,7 @@ fn sink(path: &Path) -> FileSink {
         direct: false,
         max_size: 0,
         keep: 1,
+        mode: None,
         compress: false,
         timestamps: false,
         strip_ansi: false,
@@ -262,20 +263,21 @@ fn the_disk_is_stuck_after_a_second_without_an_answer() {
     assert_eq!(world.open(A, &launch), Ok(OpenState::Opening));
     world.news();
     world.files.note_idle(at(5000));
-    assert!(!world.files.is_stuck(at(9000)), "nothing to do");
+    assert!(!world.files.is_stuck(A, at(9000)), "nothing to do");
     world.print("one\n");
     world.pump(A);
     world.files.note_idle(at(9000));
-    assert!(!world.files.is_stuck(at(5999)));
-    assert!(world.files.is_stuck(at(6000)));
+    assert!(!world.files.is_stuck(A, at(5999)));
+    assert!(world.files.is_stuck(A, at(6000)));
     drop(go_on);
     assert_eq!(world.news(), [DiskNews::Appended(A)]);
-    assert!(!world.files.is_stuck(at(99_000)));
+    assert!(!world.files.is_stuck(A, at(99_000)));
 }
 
 #[test]
 fn an_operation_is_answered_once() {
     let mut world = World::new(OwnAccess);
-    world.files.run(B, Box::new(|| Ok(())));
+    let path = world.path("b.pid");
+    world.files.run(B, &path, None, Box::new(|| Ok(())));
     assert_eq!(world.news(), [DiskNews::OperationDone(B, None)]);
 }

@@ -12,36 +12,43 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Has the disk thread write the pidfile of a new leader, as the process's user.
-pub(crate) fn write_pidfile(io: &mut ProcessIo, process: &Process, pid: i32, log_files: &LogFiles) {
+pub(crate) fn write_pidfile(
+    io: &mut ProcessIo,
+    process: &Process,
+    pid: i32,
+    log_files: &mut LogFiles,
+) {
     let Some(path) = process.launch.pidfile.clone() else {
         return;
     };
     io.pidfile = Some(path.clone());
     io.operations_pending += 1;
     let owner = process.launch.identity.as_ref().map(Owner::from);
+    let (file, user) = (PathBuf::from(&path), owner.clone());
     let operation = move || {
         run_as(&UserAccess, owner.as_ref(), || {
             write_atomically(Path::new(&path), pid)
         })
         .map_err(|error| DiskError::new(&format!("pidfile {path}"), &error))
     };
-    log_files.run(process.id, Box::new(operation));
+    log_files.run(process.id, &file, user.as_ref(), Box::new(operation));
 }
 
 /// Has the disk thread remove the pidfile of an exited leader.
-pub(crate) fn remove_pidfile(io: &mut ProcessIo, process: &Process, log_files: &LogFiles) {
+pub(crate) fn remove_pidfile(io: &mut ProcessIo, process: &Process, log_files: &mut LogFiles) {
     let Some(path) = io.pidfile.take() else {
         return;
     };
     io.operations_pending += 1;
     let owner = process.launch.identity.as_ref().map(Owner::from);
+    let (file, user) = (PathBuf::from(&path), owner.clone());
     let operation = move || match run_as(&UserAccess, owner.as_ref(), || fs::remove_file(&path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(DiskError::new(&format!("pidfile {path}"), &error))
         }
         _ => Ok(()),
     };
-    log_files.run(process.id, Box::new(operation));
+    log_files.run(process.id, &file, user.as_ref(), Box::new(operation));
 }
 
 /// The disk thread has finished an operation of a process.

@@ -209,6 +209,7 @@ fn sink_changes(
         direct,
         max_size,
         keep,
+        mode,
         compress,
         timestamps,
         strip_ansi,
@@ -223,6 +224,7 @@ fn sink_changes(
         new.max_size.to_string(),
     ));
     live.extend(named("keep", keep.to_string(), new.keep.to_string()));
+    live.extend(named("mode", mode_text(*mode), mode_text(new.mode)));
     live.extend(named(
         "compress",
         compress.to_string(),
@@ -239,6 +241,10 @@ fn sink_changes(
         new.strip_ansi.to_string(),
     ));
     live.extend(named("stall", stall_text(*stall), stall_text(new.stall)));
+}
+
+fn mode_text(mode: Option<u32>) -> String {
+    mode.map_or("default".to_string(), |mode| format!("{mode:04o}"))
 }
 
 fn policy_changes(old: &Policy, new: &Policy) -> Vec<Change> {

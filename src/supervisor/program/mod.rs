@@ -234,6 +234,8 @@ pub struct FileSink {
     pub max_size: u64,
     /// Number of rotated files to keep. Live.
     pub keep: u32,
+    /// The permissions of a new file; `None` for those of the file before it, else 0640. Live.
+    pub mode: Option<u32>,
     /// Whether rotated files are compressed with gzip. Live.
     pub compress: bool,
     /// Whether each line begins with an RFC 3339 time. Live.

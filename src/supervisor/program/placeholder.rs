@@ -358,6 +358,7 @@ mod tests {
                 direct,
                 max_size: 0,
                 keep: 0,
+                mode: None,
                 compress: false,
                 timestamps: false,
                 strip_ansi: false,

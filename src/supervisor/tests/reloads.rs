@@ -16,6 +16,7 @@ fn file(keep: u32) -> Sink {
         direct: false,
         max_size: 0,
         keep,
+        mode: None,
         compress: false,
         timestamps: false,
         strip_ansi: false,
