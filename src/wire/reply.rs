@@ -83,6 +83,9 @@ pub struct ProcessStatus {
     pub detail: String,
     /// Whether it has a terminal of its own.
     pub tty: bool,
+    /// Whether it draws on the alternate screen of its terminal.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub full_screen: bool,
     /// Attached clients.
     pub clients: Vec<ClientInfo>,
     /// Survivors of ended leaders: `pid command`.
@@ -194,7 +197,7 @@ pub struct EventInfo {
     /// Time of the event, RFC 3339.
     pub ts: String,
     /// `process_state`, `process_removed`, `signal_failed`, `reload`, `reload_failed`,
-    /// `shutdown`, `output_stalled`, `output_lost`, `log_failing`, `log_working`.
+    /// `shutdown`, `output_stalled`, `output_lost`, `log_failing`, `log_working`, `events_lost`.
     pub event: String,
     /// The process concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -211,6 +214,9 @@ pub struct EventInfo {
     /// How the leader ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<ExitInfo>,
+    /// With `events_lost`: how many events the client has missed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
     /// A description, in one line.
     pub detail: String,
 }

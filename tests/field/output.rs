@@ -1,9 +1,10 @@
 //! Logs, rotation and merged output.
 
-use super::support::{Daemon, PATIENCE, folder, system::FolderWatch, write_config};
+use super::support::{Daemon, PATIENCE, folder, is_root, skip, system::FolderWatch, write_config};
 use serde_json::json;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 /// Waits until the text of a file meets a condition. Returns the text.
@@ -147,4 +148,134 @@ fn output_without_newlines_is_split_between_files() {
     let sizes: Vec<usize> = parts.iter().map(String::len).collect();
     assert!(sizes.iter().all(|size| *size <= 100 * 1024), "{sizes:?}");
     assert_eq!(parts.concat(), "50%\r".repeat(1_000_000));
+}
+
+#[test]
+fn why_shows_the_tabs_of_the_last_output() {
+    let daemon = Daemon::start(
+        "programs:\n  a: {cmd: 'printf \"\\tat com.example.Main\\n\"; exit 3', shell: true,\n\
+         \x20   starttime: 0, autorestart: never}\n",
+    );
+    daemon.wait_state("a:0", "EXITED");
+    let why = daemon.tm(&["why", "a"]);
+    assert!(
+        why.stdout.contains("\tat com.example.Main"),
+        "{}",
+        why.stdout
+    );
+}
+
+#[test]
+fn events_that_a_slow_reader_misses_are_counted() {
+    let daemon = Daemon::start("programs:\n  a: {cmd: sleep 1000, starttime: 0}\n");
+    daemon.wait_state("a:0", "RUNNING");
+    let mut slow = daemon.control();
+    slow.call("events", json!({"follow": true}))
+        .expect("it follows");
+    let mut control = daemon.control();
+    // Each failure is an event with the error, which names the long key.
+    let mut sent = 0;
+    while sent < 3000 {
+        let key = "x".repeat(900);
+        let yaml = format!("programs: {{a: {{cmd: sleep 1000, {key}: {sent}}}}}");
+        write_config(daemon.dir(), &yaml);
+        control
+            .call("reload", json!({}))
+            .expect_err("a wrong config");
+        sent += 1;
+    }
+    let (mut found, mut gaps) = (0, 0);
+    while found < sent {
+        let line = slow.read_line().expect("an event");
+        let event = &line["params"];
+        match event["event"].as_str() {
+            Some("events_lost") => {
+                found += event["count"].as_u64().expect("a count");
+                gaps += 1;
+            }
+            _ => found += 1,
+        }
+    }
+    assert_eq!(found, sent);
+    assert!(gaps > 0, "the reader was fast enough");
+}
+
+/// A disk that can be frozen: then each write to it hangs.
+struct FreezableDisk(PathBuf);
+
+impl FreezableDisk {
+    /// Makes one at `at`; `None` where the system cannot.
+    fn mount(at: &Path) -> Option<FreezableDisk> {
+        fs::create_dir(at).expect("a new folder");
+        let image = at.with_extension("img");
+        let file = fs::File::create(&image).expect("a file");
+        file.set_len(16 << 20).expect("a size");
+        let done = |command: &mut Command| command.output().is_ok_and(|out| out.status.success());
+        let made = done(Command::new("mkfs.ext4").arg("-q").arg(&image));
+        let mounted = made
+            && done(
+                Command::new("mount")
+                    .args(["-o", "loop"])
+                    .arg(&image)
+                    .arg(at),
+            );
+        mounted.then(|| FreezableDisk(at.to_path_buf()))
+    }
+
+    fn freeze(&self, on: bool) -> bool {
+        let flag = if on { "--freeze" } else { "--unfreeze" };
+        let status = Command::new("fsfreeze").arg(flag).arg(&self.0).output();
+        status.is_ok_and(|out| out.status.success())
+    }
+}
+
+impl Drop for FreezableDisk {
+    fn drop(&mut self) {
+        self.freeze(false);
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_stalled_disk_delays_the_logs_on_it_and_no_others() {
+    if !is_root() {
+        skip!("needs root to freeze a file system");
+    }
+    let folder = folder();
+    let Some(disk) = FreezableDisk::mount(&folder.path().join("disk")) else {
+        skip!("needs loop devices and mkfs.ext4");
+    };
+    write_config(
+        folder.path(),
+        "defaults: {cmd: cat, stdin: pipe, starttime: 0}\n\
+         programs:\n\
+         \x20 stalled: {stdout: '@DIR@/disk/log', pidfile: '@DIR@/disk/pid'}\n\
+         \x20 healthy: {stdout: '@DIR@/log', pidfile: '@DIR@/pid'}\n",
+    );
+    let daemon = Daemon::start_in(folder, &[]);
+    let say = |name: &str, text: &str| {
+        daemon.rpc("send", json!({"process": name, "text": text}));
+    };
+    for (name, log) in [("stalled:0", "disk/log"), ("healthy:0", "log")] {
+        daemon.wait_state(name, "RUNNING");
+        say(name, "before\n");
+        wait_for_text(&daemon, &daemon.path(log), |text| text == "before\n");
+    }
+    assert!(disk.freeze(true), "it is frozen");
+    say("stalled:0", "during\n");
+    let mut expected = "before\n".to_string();
+    for turn in 0..20 {
+        let line = format!("line {turn}\n");
+        say("healthy:0", &line);
+        expected += &line;
+        wait_for_text(&daemon, &daemon.path("log"), |text| text == expected);
+    }
+    // A stop and a start write to the healthy disk, too.
+    let answer = daemon.rpc("restart", json!({"targets": ["healthy"]}));
+    assert_eq!(daemon.status("healthy:0")["state"], "RUNNING", "{answer}");
+    assert!(disk.freeze(false), "it is thawed");
+    let log = daemon.path("disk/log");
+    wait_for_text(&daemon, &log, |text| text == "before\nduring\n");
+    drop(daemon);
+    drop(disk);
 }

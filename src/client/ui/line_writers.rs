@@ -3,6 +3,7 @@
 //!
 //! Pure.
 
+use crate::client::ui::full_screen::FullScreenFilter;
 use crate::client::ui::gap_filter::LINE_MAX;
 use crate::client::ui::style::{Paint, Style, with_colours};
 use crate::client::ui::table::{display_width, pad};
@@ -18,6 +19,8 @@ pub(crate) struct MergeOptions {
     pub(crate) style: Style,
     /// The processes. Lines have a prefix if there are several, or with `always_prefix`.
     pub(crate) names: Vec<String>,
+    /// Those of them that draw on the alternate screen at the start.
+    pub(crate) full_screen: Vec<String>,
     pub(crate) always_prefix: bool,
     /// Put the time before each line.
     pub(crate) timestamps: bool,
@@ -76,11 +79,13 @@ impl Writer {
                 names: options.names,
                 style: options.style,
             },
+            full_screen: options.full_screen,
             timestamps: options.timestamps,
             strip: options.strip,
             unchanged,
             lines: Vec::new(),
             open: None,
+            last: None,
         })
     }
 
@@ -196,6 +201,9 @@ impl HeldLine {
     }
 }
 
+/// Erases the rest of a line on a terminal.
+const ERASE_LINE: &[u8] = b"\x1b[K";
+
 fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split_inclusive(|byte| *byte == b'\n')
 }
@@ -262,6 +270,7 @@ impl Labels {
 #[derive(Debug)]
 pub(crate) struct LineWriter {
     labels: Labels,
+    full_screen: Vec<String>,
     timestamps: bool,
     strip: bool,
     /// Lines are only held back, not changed.
@@ -269,13 +278,18 @@ pub(crate) struct LineWriter {
     lines: Vec<PrefixedLine>,
     /// The source whose unfinished line is on the screen.
     open: Option<usize>,
+    /// The source that was printed last.
+    last: Option<usize>,
 }
 
 #[derive(Debug)]
 struct PrefixedLine {
     label: String,
     held: HeldLine,
-    strip: Option<Strip>,
+    /// The part of the line that was printed ended with a carriage return: the next text
+    /// replaces it.
+    returned: bool,
+    strip: Option<(FullScreenFilter, Strip)>,
 }
 
 impl LineWriter {
@@ -284,24 +298,30 @@ impl LineWriter {
             true => Keep::Colours,
             false => Keep::Text,
         };
+        let full_screen = self.full_screen.iter().any(|name| name == process);
+        let filter = || (FullScreenFilter::new(full_screen), Strip::new(keep));
         self.lines.push(PrefixedLine {
             label: self.labels.label(process),
             held: HeldLine::default(),
-            strip: self.strip.then(|| Strip::new(keep)),
+            returned: false,
+            strip: self.strip.then(filter),
         });
     }
 
     fn reset_sequences(&mut self, index: usize) {
-        if let Some(strip) = &mut self.lines[index].strip {
+        if let Some((_, strip)) = &mut self.lines[index].strip {
             strip.finish();
         }
     }
 
     fn data(&mut self, index: usize, source: &OutputSource, bytes: &[u8], out: &mut Vec<u8>) {
         let mut clean = Vec::new();
+        let mut hidden = false;
         let bytes = match &mut self.lines[index].strip {
-            Some(strip) => {
-                strip.feed(bytes, &mut clean);
+            Some((filter, strip)) => {
+                let mut kept = Vec::new();
+                hidden = filter.feed(bytes, &mut kept);
+                strip.feed(&kept, &mut clean);
                 &clean
             }
             None => bytes,
@@ -311,6 +331,17 @@ impl LineWriter {
                 self.print_held(index, out);
             }
         }
+        if hidden {
+            self.print_held(index, out);
+            let process = &source.process;
+            let text = format!("[full-screen output is left out; see it: tm peek {process}]");
+            self.notice(process, &text, out);
+        }
+        // A line that renews itself may never pause. It is not shown between lines of others.
+        let alone = self.last.is_none_or(|last| last == index);
+        if self.strip && alone && self.lines[index].held.bytes.contains(&b'\r') {
+            self.print_held(index, out);
+        }
     }
 
     /// Prints the held line of a source, finished or not; false when there is none.
@@ -319,17 +350,18 @@ impl LineWriter {
         if held.bytes.is_empty() {
             return false;
         }
-        if self.open != Some(index) {
-            self.close(out);
-            if self.timestamps {
-                let time = rfc3339(held.time_ns);
-                let time = self.labels.style.paint(Paint::Dim, &time);
-                out.extend_from_slice(format!("{time} ").as_bytes());
-            }
-            out.extend_from_slice(self.lines[index].label.as_bytes());
-        }
         let finished = held.bytes.ends_with(b"\n");
         let text = held.bytes.strip_suffix(b"\n").unwrap_or(&held.bytes);
+        let continues = self.open == Some(index);
+        let renews = continues && self.strip && self.renews(index, text);
+        if renews {
+            out.push(b'\r');
+        } else if !continues {
+            self.close(out);
+        }
+        if renews || !continues {
+            self.begin_line(index, held.time_ns, out);
+        }
         if self.strip {
             let text = with_colours(&String::from_utf8_lossy(last_version(text)));
             out.extend_from_slice(text.as_bytes());
@@ -339,11 +371,33 @@ impl LineWriter {
         } else {
             out.extend_from_slice(text);
         }
+        if renews {
+            out.extend_from_slice(ERASE_LINE);
+        }
+        self.lines[index].returned = !finished && text.ends_with(b"\r");
+        self.last = Some(index);
         self.open = (!finished).then_some(index);
         if finished {
             out.push(b'\n');
         }
         true
+    }
+
+    /// Whether a text replaces the part of its line that is on the screen.
+    fn renews(&self, index: usize, text: &[u8]) -> bool {
+        let shown = last_version(text);
+        let returns = text.iter().position(|byte| *byte == b'\r');
+        let behind_return = returns.is_some_and(|at| text[at..].iter().any(|byte| *byte != b'\r'));
+        !shown.is_empty() && (behind_return || self.lines[index].returned)
+    }
+
+    /// Prints the time and the label of a line.
+    fn begin_line(&self, index: usize, time_ns: u64, out: &mut Vec<u8>) {
+        if self.timestamps {
+            let time = self.labels.style.paint(Paint::Dim, &rfc3339(time_ns));
+            out.extend_from_slice(format!("{time} ").as_bytes());
+        }
+        out.extend_from_slice(self.lines[index].label.as_bytes());
     }
 
     fn close_line(&mut self, index: usize, out: &mut Vec<u8>) -> bool {

@@ -9,6 +9,7 @@ fn options(names: &[&str]) -> MergeOptions {
     MergeOptions {
         style: Style::plain(),
         names: names.iter().map(ToString::to_string).collect(),
+        full_screen: Vec::new(),
         always_prefix: false,
         timestamps: false,
         strip: true,
@@ -71,6 +72,84 @@ fn one_process_has_no_prefix_and_progress_bars_their_last_version() {
     merger.finish(&mut out);
     let text = String::from_utf8(out).expect("text");
     assert_eq!(text, "20%\nx\n[12345 bytes skipped]\nlast\n");
+}
+
+/// The lines of a terminal that was sent these bytes.
+fn on_screen(bytes: &[u8]) -> String {
+    let size = |cells| std::num::NonZero::new(cells).expect("not zero");
+    let mut screen = vt100::Parser::new(size(24), size(80), 0);
+    screen.process(
+        &String::from_utf8_lossy(bytes)
+            .replace('\n', "\r\n")
+            .into_bytes(),
+    );
+    screen.screen().contents()
+}
+
+#[test]
+fn a_line_that_is_renewed_by_carriage_returns_shows_its_latest_state() {
+    for (pieces, last) in [
+        (&["\r 5%", "\r100%", "\r 7%", "\r"][..], " 7%"),
+        (&["10%\r", "9%\r", "8%\r"], "8%"),
+        (&["left ", "10%", "\r9%", " x", "\r8%", "\n"], "8%"),
+        (&["text\r", "\n"], "text"),
+    ] {
+        for pauses in [true, false] {
+            let mut merger = merger(&["a:0", "b:0"]);
+            let mut out = Vec::new();
+            merger.source(&source("a:0"));
+            for piece in pieces {
+                merger.data(piece.as_bytes(), &mut out);
+                if pauses {
+                    merger.flush(&mut out);
+                }
+            }
+            merger.flush(&mut out);
+            assert_eq!(on_screen(&out), format!("a:0 | {last}"), "{pieces:?}");
+        }
+    }
+}
+
+#[test]
+fn a_line_that_never_pauses_is_shown_unless_others_print() {
+    let mut merger = merger(&["a:0", "b:0"]);
+    let mut out = Vec::new();
+    merger.source(&source("a:0"));
+    merger.data(b"\r1%", &mut out);
+    merger.data(b"\r2%", &mut out);
+    assert_eq!(on_screen(&out), "a:0 | 2%");
+    for n in 3..9 {
+        merger.source(&source("b:0"));
+        merger.data(b"line\n", &mut out);
+        merger.source(&source("a:0"));
+        merger.data(format!("\r{n}%").as_bytes(), &mut out);
+    }
+    merger.finish(&mut out);
+    let expected = format!("a:0 | 2%\n{}a:0 | 8%", "b:0 | line\n".repeat(6));
+    assert_eq!(on_screen(&out), expected);
+}
+
+#[test]
+fn full_screen_output_is_left_out_with_a_notice() {
+    let mut merger = Merger::new(MergeOptions {
+        full_screen: vec!["b:0".to_string()],
+        ..options(&["a:0", "b:0"])
+    });
+    let mut out = Vec::new();
+    merger.source(&source("a:0"));
+    merger.data(b"one\n\x1b[?1049h\x1b[3;4Hgarbage\n", &mut out);
+    merger.data(b"more\n\x1b[?1049ltwo\n", &mut out);
+    merger.source(&source("b:0"));
+    merger.data(b"drawn\n", &mut out);
+    let text = String::from_utf8(out).expect("text");
+    let notice =
+        |name| format!("{name} | [full-screen output is left out; see it: tm peek {name}]");
+    let expected = format!(
+        "a:0 | one\n{}\na:0 | two\n{}\n",
+        notice("a:0"),
+        notice("b:0")
+    );
+    assert_eq!(text, expected);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod event_loop;
 pub(crate) mod fatal_signals;
+mod full_screen;
 pub(crate) mod gap_filter;
 pub(crate) mod line_writers;
 pub(crate) mod live_view;

@@ -47,6 +47,7 @@ pub(crate) fn run(
             .iter()
             .map(|process| process.name.clone())
             .collect(),
+        full_screen: Vec::new(),
         always_prefix: true,
         timestamps: false,
         strip: std::io::stdout().is_terminal() && !context.global.json,

@@ -42,8 +42,10 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
     let is_terminal = std::io::stdout().is_terminal();
     // No other output can interrupt a line of a single stream.
     let alone = matches!(&status.processes[..], [one] if one.tty || stream.is_some());
+    let drawing = status.processes.iter().filter(|one| one.full_screen);
     let mut merger = Merger::new(MergeOptions {
         style: context.style,
+        full_screen: drawing.map(|one| one.name.clone()).collect(),
         names: status
             .processes
             .into_iter()

@@ -8,13 +8,13 @@ use crate::reactor::control::connection::{
     Attachment, ClientConnection, ConnectionId, Following, Mode, ReadState, Received, Remote,
     WriteState,
 };
+use crate::reactor::control::event_feed::EventFeed;
 use crate::reactor::control::event_feeds::Feeds;
 use crate::reactor::control::event_history::Recorded;
 use crate::reactor::control::fair_queue::FairQueue;
 use crate::reactor::control::permissions::Account;
 use crate::reactor::control::shares::{EVICT_AFTER, Shares};
 use crate::reactor::poller::Poller;
-use crate::ring::Ring;
 use crate::supervisor::Time;
 use crate::sys::socket::Peer;
 use crate::wire::{Id, Message, ResultJson, RpcError};
@@ -276,7 +276,7 @@ impl Clients {
     }
 
     /// A connection, and its feed of events.
-    pub(super) fn with_feed(&mut self, slot: usize) -> Option<(&mut ClientConnection, &Ring)> {
+    pub(super) fn with_feed(&mut self, slot: usize) -> Option<(&mut ClientConnection, &EventFeed)> {
         let connection = self.connections.get_mut(slot)?;
         let feed = self.feeds.of(connection.account);
         Some((connection, feed))
@@ -346,7 +346,7 @@ impl Clients {
         }
     }
 
-    /// Sends an event to all event followers; a slow one misses it.
+    /// Sends an event to all event followers; a slow one misses it, and is sent their number.
     pub(crate) fn broadcast(&mut self, event: &Recorded) {
         let followers = self.connections.iter();
         let followers = followers.filter(|(_, one)| matches!(one.mode, Mode::Events));

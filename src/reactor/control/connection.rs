@@ -4,9 +4,9 @@
 pub(crate) use crate::reactor::control::connection_mode::{
     Attachment, BlockedTime, ClientPace, FollowCursor, Following, Mode,
 };
+use crate::reactor::control::event_feed::{EventCursor, EventFeed};
 use crate::reactor::control::permissions::Account;
 use crate::reactor::poller::{EventSource, Poller};
-use crate::ring::Ring;
 use crate::supervisor::Time;
 use crate::sys::socket::Peer;
 use crate::wire::{Frame, FrameDecoder, Kind, LINE_MAX, LineDecoder, Message, RpcError, code};
@@ -29,9 +29,6 @@ const READER_LINE_MAX: usize = 64 * 1024;
 
 /// The memory of a connection without anything queued, in bytes, rounded up.
 const BASE_BYTES: usize = 2 * 1024;
-
-/// Events that are queued at once for a client, in bytes.
-const EVENTS_AT_ONCE: usize = 16 * 1024;
 
 /// Names a connection. The serial distinguishes connections that reuse a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,8 +97,8 @@ pub(crate) struct ClientConnection {
     pub answers_due: bool,
     /// Its latest request is still being worked on; the next one has to wait.
     pub is_busy: bool,
-    /// The next event that it is sent, as an offset in the feed.
-    pub event_cursor: u64,
+    /// The next event that it is sent.
+    pub event_cursor: EventCursor,
     out: Vec<u8>,
     out_start: usize,
     /// Whether it is read.
@@ -165,7 +162,7 @@ impl ClientConnection {
             pending_bytes: 0,
             answers_due: false,
             is_busy: false,
-            event_cursor: 0,
+            event_cursor: EventCursor::default(),
             out: Vec::new(),
             out_start: 0,
             read: ReadState::Open,
@@ -289,29 +286,10 @@ impl ClientConnection {
     }
 
     /// Queues the next events, at whole lines. Returns their bytes, none when there are no more.
-    pub(crate) fn queue_events(&mut self, feed: &Ring) -> Option<usize> {
-        let read = feed.read(self.event_cursor);
-        let (first, second) = read.slices;
-        let mut bytes = first.iter().chain(second);
-        let mut from = read.offset;
-        if read.gap > 0 {
-            // The start of the oldest line is lost.
-            from += 1 + bytes.position(|byte| *byte == b'\n')? as u64;
-        }
-        let (first, second) = feed.read(from).slices;
-        let mut end = 0;
-        for (at, byte) in (1..).zip(first.iter().chain(second)) {
-            if *byte == b'\n' {
-                end = at;
-            }
-            if at >= EVENTS_AT_ONCE && end > 0 {
-                break;
-            }
-        }
-        self.event_cursor = from + end as u64;
-        self.send_bytes(&first[..end.min(first.len())]);
-        self.send_bytes(&second[..end.saturating_sub(first.len())]);
-        (end > 0).then_some(end)
+    pub(crate) fn queue_events(&mut self, feed: &EventFeed) -> Option<usize> {
+        let lines = feed.next_lines(&mut self.event_cursor);
+        self.send_bytes(&lines);
+        (!lines.is_empty()).then_some(lines.len())
     }
 
     /// Number of queued bytes.

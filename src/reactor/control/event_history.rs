@@ -3,6 +3,7 @@
 use crate::reactor::clock::unix_ns;
 use crate::reactor::control::permissions::Account;
 use crate::supervisor::{Exit, Transition};
+use crate::text::plural::plural;
 use crate::text::timestamp::rfc3339;
 use crate::wire::{EventInfo, ExitInfo};
 use std::collections::VecDeque;
@@ -66,6 +67,7 @@ pub(crate) fn of_transition(transition: &Transition) -> EventInfo {
         to: Some(transition.to.name().into()),
         pid: transition.pid,
         exit: transition.exit.map(exit_info),
+        count: None,
         detail: transition.detail.clone(),
     }
 }
@@ -93,6 +95,19 @@ pub(crate) fn secret_event(event: &str, detail: String, public: String) -> Recor
     Recorded {
         event: daemon_event(event, detail),
         public: Some(public),
+    }
+}
+
+/// The event that takes the place of events that a client has missed.
+pub(crate) fn lost_events(count: u64, reason: &str) -> EventInfo {
+    let missed = plural(
+        usize::try_from(count).unwrap_or(usize::MAX),
+        "event",
+        "events",
+    );
+    EventInfo {
+        count: Some(count),
+        ..daemon_event("events_lost", format!("{missed} missed: {reason}"))
     }
 }
 

@@ -3,12 +3,12 @@
 use crate::reactor::clock::Clock;
 use crate::reactor::control::client_table::{Clients, Closed};
 use crate::reactor::control::connection::{ClientConnection, ClientPace, Mode, WriteState};
+use crate::reactor::control::event_feed::EventFeed;
 use crate::reactor::control::log_stream::stream_name;
 use crate::reactor::output::{Output, Segment, Stream};
 use crate::reactor::poller::Poller;
 use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::processes::Processes;
-use crate::ring::Ring;
 use crate::supervisor::ProcessId;
 use crate::wire::{Frame, HEADER_LEN, Kind, PAYLOAD_MAX, SourceInfo, flags};
 use serde_json::json;
@@ -54,7 +54,7 @@ const USERS_TIME: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy)]
 struct Sources<'a> {
     processes: &'a Processes,
-    feed: &'a Ring,
+    feed: &'a EventFeed,
 }
 
 impl Clients {

@@ -6,6 +6,7 @@ pub(crate) mod client_quotas;
 pub(crate) mod client_table;
 pub(crate) mod connection;
 pub(crate) mod connection_mode;
+pub(crate) mod event_feed;
 pub(crate) mod event_feeds;
 pub(crate) mod event_history;
 pub(crate) mod fair_queue;

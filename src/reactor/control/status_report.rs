@@ -79,6 +79,9 @@ impl Reports<'_> {
             expected: self.ended_as_expected(process),
             detail: self.detail_of_row(process),
             tty: process.launch.tty.is_some(),
+            full_screen: io
+                .and_then(|io| io.terminal.as_ref())
+                .is_some_and(|terminal| terminal.tracker().alternate()),
             clients: io.map(|io| self.clients_of(io)).unwrap_or_default(),
             stragglers: stragglers
                 .iter()
