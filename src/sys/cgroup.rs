@@ -4,6 +4,7 @@
 //! so does what it starts. The leaves limit nothing: no controller is enabled for them.
 
 use crate::sys::runtime;
+use rustix::event::Timespec;
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation};
 use std::ffi::CString;
 use std::fs::{self, DirBuilder, File};
@@ -11,6 +12,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The names of the groups of daemons begin with it.
 const PREFIX: &str = "tmd-";
@@ -23,6 +25,15 @@ const NAMES_MAX: u32 = 16;
 
 /// Levels of groups that are removed below a leaf: a daemon in it makes some of its own.
 const DEPTH_MAX: u32 = 16;
+
+/// How long the end of a daemon waits for processes that were killed to leave their groups.
+const END_MAX: Duration = Duration::from_millis(200);
+
+/// Time between two attempts to remove a group.
+const PAUSE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 2_000_000,
+};
 
 /// The group of this daemon. Its lock tells other daemons that it is in use.
 #[derive(Debug)]
@@ -131,9 +142,18 @@ impl CgroupBase {
         remove_tree(&self.directory.join(leaf), DEPTH_MAX);
     }
 
-    /// Removes all leaves without processes, and the group if none is left.
+    /// Removes all leaves without processes, and the group if none is left. Waits at most
+    /// [`END_MAX`]: a process that was just killed still has to exit.
     pub(crate) fn remove(&self) {
-        remove_tree(&self.directory, DEPTH_MAX);
+        let began = Instant::now();
+        loop {
+            remove_tree(&self.directory, DEPTH_MAX);
+            if !self.directory.exists() || began.elapsed() >= END_MAX {
+                return;
+            }
+            // Nothing to poll, only the time.
+            let _ = rustix::event::poll(&mut [], Some(&PAUSE));
+        }
     }
 }
 

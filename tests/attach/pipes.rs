@@ -34,6 +34,7 @@ fn input_reaches_the_process_and_its_end_only_detaches() {
 #[test]
 fn until_exit_hands_the_end_of_input_on_and_brings_the_code_back() {
     let daemon = Daemon::start(PIPES);
+    daemon.wait_state("shell:0", "RUNNING");
     let script = "echo going\nexit 7\n";
     let output = daemon.tm_with_input(&["attach", "--until-exit", "shell:0"], script);
     assert_eq!(
