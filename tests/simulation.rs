@@ -6,6 +6,8 @@
 
 #[path = "simulation/clock.rs"]
 mod clock;
+#[path = "simulation/compare.rs"]
+mod compare;
 #[path = "simulation/config.rs"]
 mod config;
 #[path = "simulation/plans.rs"]
@@ -23,7 +25,6 @@ mod world;
 
 use random::Random;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 use story::tell;
 use taskmaster::supervisor::*;
 
@@ -96,14 +97,16 @@ fn delays_never_exceed_their_bound() {
     for _ in 0..10_000 {
         let bits = random.next();
         let delays = RestartDelays {
-            first: random.millis(100_000),
+            initial: random.millis(100_000),
+            burst: 3,
             factor: f64::from_bits(bits),
             max: random.millis(100_000),
-            after_exit: Duration::ZERO,
+            jitter: f64::from_bits(random.next()),
         };
         let retry = random.next() as u32;
+        let chance = jitter_chance(ProcessId(retry), Time(delays.max));
         assert!(
-            delays.delay(retry) <= delays.max,
+            delays.delay(retry, chance) <= delays.max,
             "{delays:?} retry {retry}"
         );
     }
@@ -119,6 +122,10 @@ fn the_default_delays_double_up_to_a_minute() {
         autostart: Autostart::Yes,
         policy: Policy {
             startretries: retries.len() as u32,
+            restart: RestartDelays {
+                jitter: 0.0,
+                ..RestartDelays::default()
+            },
             ..Policy::default()
         },
         launch: Launch::default(),

@@ -123,11 +123,11 @@ programs: {once: {autorestart: never}, again: {autorestart: always}}
 
 
 def crash_loop(folder, minutes):
-    """Programs that exit at once restart at full speed; status stays fast."""
+    """Programs that exit at once restart as fast as the brake allows; status stays fast."""
     daemon = Daemon(folder, """
-defaults: {starttime: 0, autorestart: always}
+defaults: {starttime: 0, autorestart: always, startretries: 1000, restart: {burst: 100}}
 programs:
-  crash: {cmd: 'false', numprocs: 4}
+  crash: {cmd: 'true', numprocs: 300}
   segfault: {cmd: '@BIN@/crash'}
   steady: {cmd: sleep 100000}
 """)

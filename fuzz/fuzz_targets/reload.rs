@@ -75,7 +75,8 @@ impl Daemon {
                 Effect::CancelSpawn(id) => assert!(self.asked.contains(id)),
                 Effect::Signal { id, .. } | Effect::Kill { id, .. } => self.dying.push(*id),
                 Effect::Release { id, .. } => assert!(!self.alive.contains_key(id)),
-                Effect::Notify(_) | Effect::Reconfigured(_) | Effect::Finished => {}
+                Effect::Started(_) | Effect::Notify(_) => {}
+                Effect::Reconfigured(_) | Effect::Finished => {}
             }
         }
         effects
@@ -149,11 +150,7 @@ impl Daemon {
     fn end(&mut self, id: ProcessId, exit: Exit, stragglers: u32) {
         if self.alive.remove(&id).is_some() {
             self.tell(Event::Exited { id, exit });
-            let remains = |stragglers| Event::Remains {
-                id,
-                stragglers,
-                in_group: 0,
-            };
+            let remains = |stragglers| Event::Remains { id, stragglers };
             self.tell(remains(stragglers));
             if stragglers > 0 {
                 self.tell(remains(0));

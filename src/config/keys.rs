@@ -7,7 +7,7 @@ use crate::text::suggest;
 pub(super) const TOP: [&str; 5] = ["daemon", "defaults", "programs", "groups", "include"];
 
 /// Keys of an entry of `programs`, and of `defaults`.
-pub(super) const PROGRAM: [&str; 26] = [
+pub(super) const PROGRAM: [&str; 27] = [
     "cmd",
     "shell",
     "numprocs",
@@ -34,6 +34,16 @@ pub(super) const PROGRAM: [&str; 26] = [
     "buffer",
     "pidfile",
     "vars",
+    "restart",
+];
+
+/// Keys of a map under `restart`.
+pub(super) const RESTART: [&str; 5] = [
+    "initial_delay",
+    "burst",
+    "max_delay",
+    "backoff_factor",
+    "jitter",
 ];
 
 /// Keys of a map under `stdout` or `stderr`.
@@ -70,11 +80,12 @@ pub(super) const LOG: [&str; 4] = ["file", "level", "format", "syslog"];
 pub(super) const ACCESS: [&str; 2] = ["read", "control"];
 
 /// Keys reserved for later versions: rejected with a message of their own.
-pub(super) const NOT_YET: [&str; 15] = [
+pub(super) const NOT_YET: [&str; 16] = [
     "depends_on",
     "ready",
     "health_check",
-    "restart",
+    "max_restarts",
+    "restart_window",
     "resources",
     "rlimits",
     "nice",
@@ -197,20 +208,13 @@ pub(super) fn did_you_mean(key: &str, known: &[&str]) -> Option<String> {
 }
 
 /// The suggestion for `restart: always`, as compose and systemd spell `autorestart`.
-pub(super) fn restart_policy(key: &str, value: &Node, known: &[&str]) -> Option<String> {
-    let NodeKind::Scalar(scalar) = &value.kind else {
-        return None;
-    };
-    if key != "restart" || scalar.is_null() || !known.contains(&"autorestart") {
-        return None;
+pub(super) fn restart_policy(text: &str) -> &'static str {
+    match text {
+        "always" | "unless-stopped" | "true" => "write `autorestart: always`",
+        "no" | "never" | "false" => "write `autorestart: never`",
+        "on-failure" | "on-abnormal" | "unexpected" => "write `autorestart: unexpected`",
+        _ => "did you mean `autorestart`?",
     }
-    let policy = match scalar.text.as_str() {
-        "always" | "unless-stopped" | "true" => "always",
-        "no" | "never" | "false" => "never",
-        "on-failure" | "on-abnormal" | "unexpected" => "unexpected",
-        _ => return Some("did you mean `autorestart`?".to_string()),
-    };
-    Some(format!("write `autorestart: {policy}`"))
 }
 
 /// Keys of other supervisors without an equivalent here, and why.

@@ -382,9 +382,7 @@ impl<'a> Lowering<'a> {
             if known.contains(&entry.key.as_str()) {
                 continue;
             }
-            if let Some(help) = keys::restart_policy(&entry.key, field.node, known) {
-                self.error(entry.key_at, &field.key, "unknown key", Some(help));
-            } else if keys::NOT_YET.contains(&entry.key.as_str()) {
+            if keys::NOT_YET.contains(&entry.key.as_str()) {
                 let message = format!("this version of tmd does not support `{}`", entry.key);
                 self.error(
                     entry.key_at,

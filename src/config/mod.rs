@@ -24,6 +24,7 @@ mod placeholder_checks;
 mod program_entry;
 mod program_environment;
 mod quantity;
+mod restart_keys;
 mod shell_habits;
 mod source_file;
 mod streams;

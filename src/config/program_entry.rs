@@ -9,6 +9,7 @@ use super::lowering_context::{Lowering, Value};
 use super::node::{Location, NodeKind};
 use super::placeholder_checks::{Vars, placeholders};
 use super::program_environment::environment;
+use super::restart_keys;
 use super::shell_habits;
 use super::streams::{self, SinkStream};
 use super::values::{boolean_help, boolean_of};
@@ -38,12 +39,15 @@ pub(super) fn lower(cx: &mut Lowering, name: Option<(&str, Location)>, layers: &
         .find("autostart")
         .and_then(|value| autostart(cx, &value));
     let place_of = |key| layers.find(key).map(|value| (value.at(), value.key));
+    let mut policy = policy(cx, layers);
+    let launch = launch(cx, name, layers, &vars);
+    policy.hangup = launch.tty.is_some() && layers.find("stopsignal").is_none();
     let program = Program {
         name: name.map_or("", |(name, _)| name).to_string(),
         numprocs: numprocs.unwrap_or(1),
         autostart: autostart.unwrap_or(Autostart::Yes),
-        policy: policy(cx, layers),
-        launch: launch(cx, name, layers, &vars),
+        policy,
+        launch,
         vars,
     };
     if let Some((_, at)) = name {
@@ -94,12 +98,22 @@ fn policy(cx: &mut Lowering, layers: &Layers) -> Policy {
     {
         policy.stoptime = found;
     }
-    let modes = [("group", KillMode::Group), ("process", KillMode::Process)];
+    let modes = [
+        ("group", KillMode::Group),
+        ("mixed", KillMode::Mixed),
+        ("process", KillMode::Process),
+    ];
     if let Some(found) = layers
         .find("killmode")
         .and_then(|value| cx.choice(&value, &modes))
     {
         policy.killmode = found;
+    }
+    if let Some(found) = layers
+        .find("restart")
+        .and_then(|value| restart_keys::delays(cx, &value))
+    {
+        policy.restart = found;
     }
     policy
 }

@@ -15,7 +15,7 @@ use crate::reactor::process::process_io::{ANNOUNCE_MAX, Announcement, Leader, UN
 use crate::reactor::process::process_table::KernelTable;
 use crate::reactor::process::start;
 use crate::reactor::process::starts::{StartAnswer, cancelled};
-use crate::reactor::process::stragglers::signal_failed;
+use crate::reactor::process::stragglers::{ask_all, below_leader, signal_failed};
 use crate::supervisor::{
     Effect, Event, Process, ProcessId, SignalScope, SpawnFailure, State, Transition,
 };
@@ -48,13 +48,9 @@ impl Reactor {
             match effect {
                 Effect::Spawn(id) => self.spawner.queue(id),
                 Effect::CancelSpawn(id) => self.cancel_start(id),
-                Effect::Signal { id, signal, scope } => {
-                    if self.signal_by_decision(id, signal, scope) {
-                        // A stopped process would not handle the signal before SIGKILL.
-                        self.signal_by_decision(id, libc::SIGCONT, scope);
-                    }
-                }
+                Effect::Signal { id, signal, scope } => self.ask(id, signal, scope),
                 Effect::Kill { id, scope } => self.kill(id, scope),
+                Effect::Started(id) => self.start_succeeded(id),
                 Effect::Notify(transition) => self.queue_announcement(transition),
                 Effect::Reconfigured(id) => {
                     if let Some(process) = self.supervisor.process(id) {
@@ -240,8 +236,28 @@ impl Reactor {
         }
     }
 
+    /// Asks a process to end.
+    fn ask(&mut self, id: ProcessId, signal: i32, scope: SignalScope) {
+        if self.signal_by_decision(id, signal, scope) {
+            // A stopped process would not handle the signal before SIGKILL.
+            self.signal_by_decision(id, libc::SIGCONT, scope);
+        }
+        if scope == SignalScope::Group
+            && let Some(io) = self.processes.io_mut(id)
+        {
+            ask_all(io, signal);
+            self.survey.add(id);
+        }
+    }
+
     fn kill(&mut self, id: ProcessId, scope: SignalScope) {
+        let io = self.processes.io(id);
+        let victims = io.filter(|_| scope == SignalScope::Group).map(below_leader);
         self.signal_by_decision(id, libc::SIGKILL, scope);
+        if let Some(victims) = victims.filter(|victims| !victims.is_empty()) {
+            let event = Event::Killed { id, victims };
+            self.supervisor.handle_event(event, self.clock.now());
+        }
         if scope == SignalScope::Group
             && let Some(io) = self.processes.io_mut(id)
         {
@@ -294,15 +310,29 @@ impl Reactor {
             };
             self.announce(&first.transition);
         }
+        let io = self.processes.io_mut(id);
+        if let Some(io) = io.filter(|io| io.released && io.announcements.is_empty())
+            && !std::mem::replace(&mut io.removal_published, true)
+        {
+            let name = io.name.clone();
+            self.publish_removal(id, &name);
+        }
+    }
+
+    /// Reports that a process was removed, after its last change of state.
+    fn publish_removal(&mut self, id: ProcessId, name: &str) {
+        for answer in self.pending.on_removed(id, name) {
+            self.answer(answer);
+        }
+        self.publish(process_event("process_removed", name, String::new()));
     }
 
     /// Reports a change of state to the log, event followers, consoles and pending requests.
     fn announce(&mut self, transition: &Transition) {
-        log_transition(transition);
+        event_history::log_transition(transition);
         self.publish(event_history::of_transition(transition));
         self.consoles().on_transition(transition);
         let id = transition.id;
-        let policy = self.supervisor.policy(id);
         let process = self.supervisor.process(id);
         let last_exit = process.and_then(|process| process.last_exit);
         // A reload removes it: that is the outcome, and follows.
@@ -310,7 +340,23 @@ impl Reactor {
         if removed && transition.to == State::Stopped {
             return;
         }
-        for answer in self.pending.on_transition(transition, policy, last_exit) {
+        for answer in self.pending.on_transition(transition, last_exit) {
+            self.answer(answer);
+        }
+    }
+
+    /// Reports that a process, which is RUNNING, counts as started.
+    fn start_succeeded(&mut self, id: ProcessId) {
+        self.flush_announcements(id);
+        let Some(process) = self.supervisor.process(id).cloned() else {
+            return;
+        };
+        self.publish(EventInfo {
+            pid: process.pid(),
+            started: Some(true),
+            ..process_event("process_started", &process.name, String::new())
+        });
+        for answer in self.pending.on_started(&process) {
             self.answer(answer);
         }
     }
@@ -408,21 +454,18 @@ impl Reactor {
     /// A process was removed from the config and is down.
     fn release(&mut self, id: ProcessId, name: &str) {
         log::info!("{name}: removed");
-        if let Some(io) = self.processes.io_mut(id) {
+        let known = self.processes.io_mut(id).map(|io| {
             let waiting = io.announcements.iter_mut();
             waiting.for_each(|announcement| announcement.offset = 0);
-        }
+            io.released = true;
+        });
         self.flush_announcements(id);
         self.consoles().on_removed(id);
         self.finish_logs(id);
-        if let Some(io) = self.processes.io_mut(id) {
-            io.released = true;
-        }
         self.release_if_written(id);
-        for answer in self.pending.on_removed(id, name) {
-            self.answer(answer);
+        if known.is_none() {
+            self.publish_removal(id, name);
         }
-        self.publish(process_event("process_removed", name, String::new()));
     }
 
     /// Frees a removed process once its logs are written and its consoles are closed.
@@ -431,34 +474,11 @@ impl Reactor {
             return;
         };
         let attached = !io.clients.is_empty();
-        if !io.released || attached || !self.log_has_reached(id, io.output.head()) {
+        if !io.removal_published || attached || !self.log_has_reached(id, io.output.head()) {
             return;
         }
         self.spawner.cgroups.remove(id, &io.name);
         self.log_files.close(id);
         self.processes.remove(id, &mut self.poller);
     }
-}
-
-fn log_transition(transition: &Transition) {
-    let Transition { name, from, to, .. } = transition;
-    let pid = match transition.pid {
-        Some(pid) => format!(" pid {pid}"),
-        None => String::new(),
-    };
-    let detail = match transition.detail.as_str() {
-        "" => String::new(),
-        detail => format!(": {detail}"),
-    };
-    let level = match to {
-        State::Fatal => log::Level::Error,
-        State::Backoff => log::Level::Warn,
-        State::Stopped
-        | State::Waiting
-        | State::Starting
-        | State::Running
-        | State::Stopping
-        | State::Exited => log::Level::Info,
-    };
-    log::log!(level, "{name}: {from} -> {to}{pid}{detail}");
 }

@@ -40,11 +40,14 @@ impl Reactor {
         if reader.drain(id) {
             self.finish_logs(id);
         }
+        let leader = self.processes.io(id).and_then(|io| io.live_leader());
+        let pid = leader.map(|leader| leader.pid);
         self.processes.leader_exited(id, &mut self.poller);
-        if let Some(process) = self.supervisor.process(id)
+        if let Some(pid) = pid
+            && let Some(process) = self.supervisor.process(id)
             && let Some(io) = self.processes.io_mut(id)
         {
-            pidfile::remove_pidfile(io, process, &mut self.log_files);
+            pidfile::remove_pidfile(io, process, pid, &mut self.log_files);
         }
         self.survey.add(id);
         let event = Event::Exited { id, exit };

@@ -10,7 +10,7 @@ pub enum Effect {
     /// A start that is not answered is no longer wanted: answer it at once, without waiting for its
     /// child. `Spawned` if it has succeeded already; otherwise `SpawnFailed`, and no program runs.
     CancelSpawn(ProcessId),
-    /// Send a signal.
+    /// Send a signal. With `Group`, also to stragglers that are found until the process is down.
     Signal {
         /// The process that gets the signal.
         id: ProcessId,
@@ -27,6 +27,8 @@ pub enum Effect {
         /// Which part of the process to kill.
         scope: SignalScope,
     },
+    /// A process with `starttime` 0 has stayed up for a second: its start has succeeded.
+    Started(ProcessId),
     /// A process changed its state: log it, notify followers, resolve waiting requests.
     Notify(Transition),
     /// A reload changed live keys of the process (log rotation): read its `launch` again.
@@ -48,7 +50,7 @@ pub enum Effect {
 pub enum SignalScope {
     /// The leader.
     Leader,
-    /// The leader's process group.
+    /// Everything of the process: the leader's process group, and what has left it.
     Group,
 }
 
@@ -67,6 +69,8 @@ pub struct Transition {
     pub pid: Option<i32>,
     /// How the leader ended, if that caused the transition.
     pub exit: Option<Exit>,
+    /// Whether the start succeeded or failed; `None` while that is open.
+    pub started: Option<bool>,
     /// One line for people, as in the DETAIL column of the status table.
     pub detail: String,
 }

@@ -50,8 +50,13 @@ pub enum Event {
         id: ProcessId,
         /// Number of survivors.
         stragglers: u32,
-        /// Number of survivors in the leader's process group, which received the stop signal.
-        in_group: u32,
+    },
+    /// `Effect::Kill` reaches these processes: pids and commands.
+    Killed {
+        /// The process.
+        id: ProcessId,
+        /// Some of them, for people.
+        victims: Vec<String>,
     },
     /// A signal of `Effect::Signal` or `Effect::Kill` could not be sent to the leader, or to one of
     /// its stragglers.

@@ -18,9 +18,11 @@ pub use event::{Event, SignalFailure, SpawnFailure};
 pub use exit::Exit;
 pub(crate) use exit::{signal_name, signal_names, signal_number};
 pub(crate) use explain::detail;
+pub(crate) use explain::sig;
 pub use explain::{Why, why};
 pub use plan::{Change, Plan, PlanAction, PlanEntry};
 pub use process::{Desired, LeaderState, Process, ProcessId, State};
+pub use process::{PROBATION, SHORT_RUN, jitter_chance};
 pub(crate) use program::placeholder;
 pub use program::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Program, RestartDelays,
@@ -30,6 +32,7 @@ pub(crate) use program::{PROCESS_TEXTS_MAX, PROCESSES_MAX, PROCESSES_OF_ALL_MAX}
 pub(crate) use target::{UnknownTarget, resolve};
 pub use time::Time;
 
+use plan::succession::Succession;
 use process::process_input::ProcessInput;
 use process::transition::ProcessStep;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -58,6 +61,10 @@ pub struct Supervisor {
     unkillable: usize,
     next_id: u32,
     shutdown: Shutdown,
+    /// Reloads whose removed processes are not down.
+    successions: Vec<Succession>,
+    /// Processes that no longer wait for others.
+    successors: VecDeque<ProcessId>,
 }
 
 /// A program of the config, or a removed one whose processes are still stopping.
@@ -109,23 +116,17 @@ impl Supervisor {
                 self.step(id, ProcessInput::SpawnFailed(failure), now)
             }
             Event::Exited { id, exit } => self.step(id, ProcessInput::Exited(exit), now),
-            Event::Remains {
-                id,
-                stragglers,
-                in_group,
-            } => {
-                let input = ProcessInput::Remains {
-                    stragglers,
-                    in_group,
-                };
-                self.step(id, input, now);
+            Event::Remains { id, stragglers } => {
+                self.step(id, ProcessInput::Remains { stragglers }, now);
             }
+            Event::Killed { id, victims } => self.step(id, ProcessInput::Killed(victims), now),
             Event::SignalFailed { id, failure } => {
                 self.step(id, ProcessInput::SignalFailed(failure), now);
             }
             Event::Shutdown => self.shut_down(ProcessInput::Stop, now),
             Event::ShutdownNow => self.shut_down(ProcessInput::Kill, now),
         }
+        self.start_successors(now);
         self.finish_shutdown();
     }
 
@@ -142,6 +143,7 @@ impl Supervisor {
                 self.timers.remove(&(due, id));
             }
         }
+        self.start_successors(now);
         self.finish_shutdown();
     }
 
@@ -253,6 +255,7 @@ impl Supervisor {
                 self.entries.remove(&process.program);
             }
         }
+        self.has_left(id);
         let name = process.name;
         self.effects.push_back(Effect::Release { id, name });
     }

@@ -91,18 +91,14 @@ impl Bench {
         self.event(Event::Exited { id, exit });
     }
 
-    fn remains(&mut self, id: ProcessId, stragglers: u32, in_group: u32) {
-        self.event(Event::Remains {
-            id,
-            stragglers,
-            in_group,
-        });
+    fn remains(&mut self, id: ProcessId, stragglers: u32) {
+        self.event(Event::Remains { id, stragglers });
     }
 
     /// The leader exits and leaves no stragglers.
     fn ended(&mut self, id: ProcessId, code: i32) {
         self.exited(id, code);
-        self.remains(id, 0, 0);
+        self.remains(id, 0);
     }
 
     fn gone(&mut self, id: ProcessId) {
@@ -119,7 +115,13 @@ fn program(name: &str, edit: impl FnOnce(&mut Program)) -> Program {
         name: name.to_string(),
         numprocs: 1,
         autostart: Autostart::Yes,
-        policy: Policy::default(),
+        policy: Policy {
+            restart: RestartDelays {
+                jitter: 0.0,
+                ..RestartDelays::default()
+            },
+            ..Policy::default()
+        },
         launch: Launch::default(),
         vars: BTreeMap::new(),
     };

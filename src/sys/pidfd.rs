@@ -74,6 +74,31 @@ pub(crate) fn peek_any_zombie() -> io::Result<Option<i32>> {
     }
 }
 
+/// A child was stopped by a signal, or continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pause {
+    /// Its process id.
+    pub pid: i32,
+    /// The signal that stopped it; `None` if it runs again.
+    pub signal: Option<i32>,
+}
+
+/// Takes the next report of a child that was stopped or continued.
+pub(crate) fn next_pause() -> io::Result<Option<Pause>> {
+    let options = libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG;
+    // SAFETY: siginfo_t is plain data for which all zeroes are valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one siginfo_t to a live variable.
+    match retry(|| unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) }) {
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(None),
+        other => other?,
+    };
+    // SAFETY: waitid fills the SIGCHLD fields, or leaves all zeroes when nothing was found.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    let signal = (info.si_code != libc::CLD_CONTINUED).then_some(status);
+    Ok((pid != 0).then_some(Pause { pid, signal }))
+}
+
 /// Reaps the child with this pid; `None` while it lives.
 pub(crate) fn reap(pid: i32) -> io::Result<Option<ExitStatus>> {
     let id = match libc::id_t::try_from(pid) {

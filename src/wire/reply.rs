@@ -196,8 +196,9 @@ pub struct WhyReply {
 pub struct EventInfo {
     /// Time of the event, RFC 3339.
     pub ts: String,
-    /// `process_state`, `process_removed`, `signal_failed`, `reload`, `reload_failed`,
-    /// `shutdown`, `output_stalled`, `output_lost`, `log_failing`, `log_working`, `events_lost`.
+    /// `process_state`, `process_started`, `process_paused`, `process_continued`,
+    /// `process_removed`, `signal_failed`, `reload`, `reload_failed`, `shutdown`,
+    /// `output_stalled`, `output_lost`, `log_failing`, `log_working`, `events_lost`.
     pub event: String,
     /// The process concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -217,6 +218,9 @@ pub struct EventInfo {
     /// With `events_lost`: how many events the client has missed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// Whether the start has succeeded; missing while that is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<bool>,
     /// A description, in one line.
     pub detail: String,
 }

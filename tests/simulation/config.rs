@@ -41,6 +41,7 @@ fn edit_one(program: &mut Program, kind: usize, random: &mut Random) {
         3 => program.numprocs = random.below(4) as u32,
         4 => edit_launch(&mut program.launch, random),
         5 => edit_log(&mut program.launch, random),
+        6 if random.percent(50) => program.policy.restart = policy(random).restart,
         6 => program.autostart = random.pick(&[Autostart::Yes, Autostart::No]),
         7 => program.policy.stoptime = random.pick(&[0, 200, 2000].map(Duration::from_millis)),
         8 => program.vars = vars(random),
@@ -175,10 +176,9 @@ fn policy(random: &mut Random) -> Policy {
     use Autorestart::{Always, Never, Unexpected};
     let mut millis = |choices: &[u64]| Duration::from_millis(random.pick(choices));
     let restart = RestartDelays {
-        first: millis(&[0, 100, 1000]),
+        initial: millis(&[0, 0, 300, 3000]),
         max: millis(&[250, 60_000]),
-        after_exit: millis(&[0, 0, 300]),
-        factor: 0.0,
+        ..RestartDelays::default()
     };
     let starttime = millis(&[0, 100, 1000, 1000, 30_000]);
     let stoptime = millis(&[0, 200, 2000]);
@@ -188,10 +188,18 @@ fn policy(random: &mut Random) -> Policy {
         startretries: random.pick(&[0, 1, 2, 3, 8]),
         starttime,
         stopsignal: random.pick(&[15, 10]),
+        hangup: random.percent(20),
         stoptime,
-        killmode: random.pick(&[KillMode::Group, KillMode::Group, KillMode::Process]),
+        killmode: random.pick(&[
+            KillMode::Group,
+            KillMode::Group,
+            KillMode::Mixed,
+            KillMode::Process,
+        ]),
         restart: RestartDelays {
+            burst: random.pick(&[0, 1, 3, 3]),
             factor: random.pick(&[1.0, 2.0, 2.0, 3.0, f64::NAN]),
+            jitter: random.pick(&[0.0, 0.1, 1.0, f64::NAN]),
             ..restart
         },
     }

@@ -62,6 +62,10 @@ pub fn check_untouched(
         if *policy != program.policy || process.launch != launch {
             continue;
         }
+        // It starts when the removed processes that it waits for come back.
+        if process.state == State::Waiting {
+            continue;
+        }
         let name = &process.name;
         let touched = caused
             .iter()
@@ -105,7 +109,8 @@ pub fn check_order(before: &Supervisor, after: &Supervisor, caused: &[Effect]) {
 
 fn concerns(effect: &Effect) -> Option<ProcessId> {
     match effect {
-        Effect::Spawn(id) | Effect::CancelSpawn(id) | Effect::Reconfigured(id) => Some(*id),
+        Effect::Spawn(id) | Effect::CancelSpawn(id) => Some(*id),
+        Effect::Reconfigured(id) | Effect::Started(id) => Some(*id),
         Effect::Signal { id, .. } | Effect::Kill { id, .. } => Some(*id),
         Effect::Release { id, .. } => Some(*id),
         Effect::Notify(transition) => Some(transition.id),

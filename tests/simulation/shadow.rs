@@ -3,17 +3,19 @@
 use super::clock::Clock;
 use super::rules::*;
 use super::world::World;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use taskmaster::supervisor::*;
 
 #[derive(Default)]
 pub struct Shadow {
-    slots: BTreeMap<ProcessId, Slot>,
-    programs: BTreeMap<String, Program>,
+    pub slots: BTreeMap<ProcessId, Slot>,
+    pub programs: BTreeMap<String, Program>,
     shutdown: bool,
     /// The shutdown kills everything, and leaves what cannot be killed.
     at_once: bool,
+    /// Processes that the present event removes and that are not gone at once.
+    pub leaving: BTreeSet<ProcessId>,
     pub finished: u32,
     pub clock: Clock,
 }
@@ -22,11 +24,38 @@ pub struct Shadow {
 const STOP_MAX: Duration = Duration::from_secs(6);
 
 /// The expected state of each process; none means that it is forgotten.
-type Expected = BTreeMap<ProcessId, Option<State>>;
+pub type Expected = BTreeMap<ProcessId, Option<State>>;
 
 impl Shadow {
     /// Takes in an event that the supervisor is about to get. Returns the expected states.
     pub fn expect(&mut self, event: &Event, now: Time) -> Expected {
+        let removed = |slots: &BTreeMap<ProcessId, Slot>| -> BTreeSet<ProcessId> {
+            let removed = slots.iter().filter(|(_, slot)| slot.removed);
+            removed.map(|(id, _)| *id).collect()
+        };
+        let before = removed(&self.slots);
+        let mut all = self.expect_states(event, now);
+        let after = removed(&self.slots);
+        let here = |id: &ProcessId| all.get(id).is_none_or(Option::is_some);
+        self.leaving = after.difference(&before).copied().filter(here).collect();
+        let gone: Vec<ProcessId> = before
+            .into_iter()
+            .filter(|id| !after.contains(id))
+            .collect();
+        let gone = gone
+            .into_iter()
+            .chain(after.into_iter().filter(|id| !here(id)));
+        let gone: BTreeSet<ProcessId> = gone.collect();
+        for (id, slot) in &mut self.slots {
+            slot.awaits.retain(|other| !gone.contains(other));
+            if all.get(id) == Some(&Some(State::Waiting)) && slot.awaits.is_empty() {
+                all.insert(*id, Some(State::Starting));
+            }
+        }
+        all
+    }
+
+    fn expect_states(&mut self, event: &Event, now: Time) -> Expected {
         let mut all = Expected::new();
         let (id, expected) = match event {
             Event::Shutdown | Event::ShutdownNow => {
@@ -56,7 +85,8 @@ impl Shadow {
             Event::SpawnFailed { id, .. } => (*id, self.spawn_failed(*id)),
             Event::SignalFailed { id, failure } => (*id, self.signal_failed(*id, failure.signal)),
             Event::Exited { id, exit } => (*id, self.exited(*id, *exit, now)),
-            Event::Remains { id, stragglers, .. } => (*id, self.remains(*id, *stragglers)),
+            Event::Remains { id, stragglers } => (*id, self.remains(*id, *stragglers)),
+            Event::Killed { id, .. } => (*id, None),
         };
         if let Some(expected) = expected {
             all.insert(id, expected);
@@ -70,6 +100,7 @@ impl Shadow {
             return Some(Some(slot.state));
         }
         slot.wanted = true;
+        slot.awaits.clear();
         Some(Some(match slot.state {
             State::Starting | State::Running if restart => State::Stopping,
             State::Starting | State::Running | State::Stopping => slot.state,
@@ -121,9 +152,14 @@ impl Shadow {
         slot.count_due = true;
         let lived = now - slot.spawned_at.take().expect("an exit before a start");
         let lived_long = lived >= policy.starttime;
+        let fails = policy.autorestart != Autorestart::Never && !is_expected(policy, exit);
         Some(match slot.state {
             State::Starting if !lived_long => Some(after_failure(slot, &self.programs)),
-            State::Starting | State::Running => Some(after_exit(policy, exit)),
+            State::Running if slot.probation.is_some_and(|due| due > now) && fails => {
+                slot.start_failed = true;
+                Some(after_failure(slot, &self.programs))
+            }
+            State::Starting | State::Running => Some(after_exit(slot, policy, exit, lived)),
             State::Stopping => after_stopping(slot, &self.programs),
             state => panic!("{}: a leader lived in {state}", slot.name),
         })
@@ -155,7 +191,7 @@ impl Shadow {
 
     fn expect_program(&mut self, program: &Program, all: &mut Expected, now: Time) {
         let old = self.programs.insert(program.name.clone(), program.clone());
-        let retuned = old.is_some_and(|old| old.policy != program.policy);
+        let retuned = old.as_ref().is_some_and(|old| old.policy != program.policy);
         for (id, slot) in &mut self.slots {
             if slot.program != program.name {
                 continue;
@@ -165,7 +201,8 @@ impl Shadow {
                 (slot.wanted, slot.removed) = (false, true);
                 after_stop(slot, &self.programs)
             } else {
-                Some(after_renewal(slot, program, &self.programs))
+                let old = old.as_ref().map(|old| &old.policy);
+                Some(after_renewal(slot, program, old, &self.programs))
             };
             if retuned && slot.state == State::Stopping && expected == Some(State::Stopping) {
                 expected = after_stopping(slot, &self.programs);
@@ -177,6 +214,18 @@ impl Shadow {
                 // The new starttime counts only for a living leader.
                 if slot.state == State::Starting {
                     expected = Some(State::Running);
+                }
+            }
+            let timed = !program.policy.starttime.is_zero();
+            if retuned && expected == Some(State::Running) && timed {
+                slot.started_due |= slot.probation.is_some();
+            }
+            if retuned && expected == Some(State::Backoff) {
+                let due = backoff_end(*id, slot, &program.policy);
+                slot.backoff_until = Some(due);
+                if due <= now {
+                    expected = Some(State::Starting);
+                    slot.delay_over = true;
                 }
             }
             all.insert(*id, expected);
@@ -193,6 +242,13 @@ impl Shadow {
         by_timer: bool,
     ) {
         match effect {
+            Effect::Started(id) => {
+                let slot = self.slots.get_mut(id).expect("a known process");
+                let on_time = self.clock.is_due(slot.probation, now) || slot.started_due;
+                assert!(on_time, "{}: started", slot.name);
+                slot.end_probation();
+                slot.started_due = false;
+            }
             Effect::Notify(transition) => {
                 self.adopt(transition.id, supervisor, transition.from);
                 self.transition(transition, now, by_timer);
@@ -211,11 +267,11 @@ impl Shadow {
             Effect::Spawn(id) => self.spawn_decided(*id, world, now),
             Effect::CancelSpawn(id) => self.start_cancelled(*id),
             Effect::Signal { id, signal, scope } => {
-                self.expect_scope(*id, *scope);
+                self.expect_scope(*id, *scope, &[KillMode::Group]);
                 self.asked(*id, *signal, now, by_timer);
             }
             Effect::Kill { id, scope } => {
-                self.expect_scope(*id, *scope);
+                self.expect_scope(*id, *scope, &[KillMode::Group, KillMode::Mixed]);
                 self.killed(*id, now, by_timer);
             }
             Effect::Release { id, name } => {
@@ -225,6 +281,9 @@ impl Shadow {
                     "{name}: forgotten, yet wanted"
                 );
                 assert!(slot.state.is_down(), "{name}: forgotten in {}", slot.state);
+                for slot in self.slots.values_mut() {
+                    slot.awaits.remove(id);
+                }
             }
             Effect::Reconfigured(id) => {
                 let slot = self.slots.get_mut(id).expect("news for a known process");
@@ -269,9 +328,10 @@ impl Shadow {
         slot.cancelled = true;
     }
 
-    fn expect_scope(&self, id: ProcessId, scope: SignalScope) {
+    /// Fails unless the scope is the group under exactly these kill modes.
+    fn expect_scope(&self, id: ProcessId, scope: SignalScope, modes: &[KillMode]) {
         let slot = self.slots.get(&id).expect("a signal to a known process");
-        let whole = policy(slot, &self.programs).killmode == KillMode::Group;
+        let whole = modes.contains(&policy(slot, &self.programs).killmode);
         assert_eq!(scope == SignalScope::Group, whole, "{}: whom", slot.name);
     }
 
@@ -281,17 +341,15 @@ impl Shadow {
             .get_mut(&id)
             .expect("a signal to a known process");
         assert_eq!(slot.state, State::Stopping, "{}: signalled", slot.name);
-        assert_eq!(
-            signal,
-            policy(slot, &self.programs).stopsignal,
-            "{}",
-            slot.name
-        );
-        assert!(
-            !by_timer && slot.asked_at.is_none(),
-            "{}: asked twice",
-            slot.name
-        );
+        let policy = policy(slot, &self.programs);
+        assert!(!by_timer, "{}: asked by a timer", slot.name);
+        if slot.asked_at.is_some() {
+            let hangup = std::mem::take(&mut slot.hangup_due) && signal == 1;
+            assert!(hangup, "{}: asked twice", slot.name);
+            return;
+        }
+        assert_eq!(signal, policy.stopsignal, "{}", slot.name);
+        slot.hangup_due = policy.hangup;
         (slot.asked_at, slot.refused) = (Some(now), None);
     }
 
@@ -316,45 +374,6 @@ impl Shadow {
     /// The policy a program has or had last.
     pub fn policy(&self, program: &str) -> &Policy {
         &self.programs[program].policy
-    }
-
-    /// A process seen for the first time.
-    fn adopt(&mut self, id: ProcessId, supervisor: &Supervisor, state: State) {
-        let Some(process) = supervisor
-            .process(id)
-            .filter(|_| !self.slots.contains_key(&id))
-        else {
-            return;
-        };
-        assert_eq!(state, State::Stopped, "{}: new", process.name);
-        let twin = self.slots.values().find(|slot| slot.name == process.name);
-        assert!(twin.is_none(), "{}: two in one slot", process.name);
-        let program = &self.programs[&process.program];
-        let slot = Slot {
-            name: process.name.clone(),
-            program: process.program.clone(),
-            instance: process.instance,
-            launch: program.launch.expand(program, process.instance),
-            state,
-            wanted: program.autostart == Autostart::Yes,
-            removed: false,
-            spawn_out: false,
-            cancelled: false,
-            refused: None,
-            killed: false,
-            failures: 0,
-            restarts: 0,
-            attempts: 0,
-            steady: true,
-            stragglers: 0,
-            count_due: false,
-            spawned_at: None,
-            asked_at: None,
-            backoff_until: None,
-            reconfigured: 0,
-            since: Time::default(),
-        };
-        self.slots.insert(id, slot);
     }
 
     fn transition(&mut self, transition: &Transition, now: Time, by_timer: bool) {
@@ -382,119 +401,24 @@ impl Shadow {
                 let on_time = clock.is_due(slot.backoff_until, now);
                 assert!(on_time, "{name}: not after its delay");
             }
+            (State::Waiting, State::Starting) => {
+                assert!(slot.awaits.is_empty(), "{name}: did not wait");
+            }
             (State::Starting, State::Backoff | State::Fatal) => slot.failures += 1,
+            (State::Running, State::Backoff | State::Fatal) => {
+                slot.failures += u32::from(std::mem::take(&mut slot.start_failed));
+            }
             _ => assert!(!by_timer, "{name}: {from} to {to} by a timer"),
         }
-        match to {
-            State::Starting if by_timer || from == State::Running => slot.restarts += 1,
-            State::Starting => {
-                (slot.failures, slot.restarts, slot.attempts) = (0, 0, 0);
-                slot.steady = true;
-            }
-            State::Running => {
-                (slot.failures, slot.attempts) = (0, 0);
-                slot.steady = true;
-            }
-            State::Backoff => slot.backoff_until = Some(now + delay(slot.failures, policy)),
-            State::Fatal => {
-                assert_eq!(
-                    slot.attempts, slot.failures,
-                    "{name}: attempts before FATAL"
-                );
-                let allowed = 1 + policy.startretries;
-                let exact = slot.attempts == allowed;
-                assert!(
-                    exact || !slot.steady,
-                    "{name}: FATAL after {}",
-                    slot.attempts
-                );
-            }
-            State::Stopped | State::Stopping | State::Exited | State::Waiting => {}
-        }
+        enter(slot, transition, policy, now, by_timer);
         (slot.state, slot.refused) = (to, None);
-        (slot.killed, slot.asked_at) = (false, None);
+        (slot.killed, slot.asked_at, slot.delay_over) = (false, None, false);
+        slot.probation = slot.probation.filter(|_| to == State::Running);
+        if to != State::Waiting {
+            slot.awaits.clear();
+        }
         if to != State::Backoff {
             slot.backoff_until = None;
-        }
-    }
-
-    /// Compares both implementations after an event.
-    pub fn compare(&mut self, supervisor: &Supervisor, expected: &Expected) {
-        let ids: Vec<ProcessId> = supervisor.processes().map(|process| process.id).collect();
-        for id in ids {
-            self.adopt(id, supervisor, State::Stopped);
-        }
-        for (id, state) in expected {
-            let found = supervisor.process(*id).map(|process| process.state);
-            let name = self.slots.get(id).map_or("nothing", |slot| &slot.name);
-            assert_eq!(found, *state, "{name} came to another state");
-        }
-        assert_eq!(
-            self.slots.len(),
-            supervisor.processes().count(),
-            "a process too many"
-        );
-        for (id, slot) in &self.slots {
-            let process = supervisor.process(*id).expect("a known process");
-            let seen = (
-                process.state,
-                process.desired == Desired::Up,
-                process.removed,
-            );
-            assert_eq!(
-                seen,
-                (slot.state, slot.wanted, slot.removed),
-                "{}",
-                slot.name
-            );
-            assert_eq!(
-                slot.reconfigured, 0,
-                "{}: its log is not reconfigured",
-                slot.name
-            );
-            let seen = (
-                process.failures,
-                process.restarts,
-                process.leader == LeaderState::Spawning,
-            );
-            assert_eq!(
-                seen,
-                (slot.failures, slot.restarts, slot.spawn_out),
-                "{}",
-                slot.name
-            );
-            assert_eq!(process.launch, slot.launch, "{}", slot.name);
-            let waits = slot.state == State::Stopping && slot.spawn_out;
-            assert!(!waits || slot.cancelled, "{}: waits for a start", slot.name);
-            if slot.state == State::Stopping {
-                let failure = process.signal_failure.as_ref();
-                let signal = failure.map(|failure| failure.signal);
-                assert_eq!(signal, slot.refused, "{}: refused", slot.name);
-            }
-        }
-        let due = self
-            .slots
-            .values()
-            .filter_map(|slot| due(slot, &self.programs))
-            .min();
-        assert_eq!(supervisor.poll_timeout(), due, "the next timeout");
-    }
-
-    /// Fails unless every process is in its wanted state when no event is left.
-    pub fn expect_settled(&self, supervisor: &Supervisor) {
-        for process in supervisor.processes() {
-            let settled = match process.desired {
-                Desired::Up => {
-                    [State::Running, State::Exited, State::Fatal].contains(&process.state)
-                }
-                Desired::Down => process.state == State::Stopped,
-            };
-            let wanted = process.desired;
-            assert!(
-                settled,
-                "{}: wanted {wanted:?}, yet {}",
-                process.name, process.state
-            );
         }
     }
 }

@@ -304,7 +304,8 @@ impl Story {
                     let policy = self.shadow.policy(program);
                     self.world.release(*id, policy);
                 }
-                Effect::Notify(_) | Effect::Reconfigured(_) | Effect::Finished => {}
+                Effect::Started(_) | Effect::Notify(_) => {}
+                Effect::Reconfigured(_) | Effect::Finished => {}
             }
             self.shadow
                 .effect(&effect, &self.supervisor, &self.world, now, by_timer);

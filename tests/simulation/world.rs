@@ -34,8 +34,6 @@ enum Due {
 struct Body {
     spawning: bool,
     leader: Option<Leader>,
-    /// The pid, and so the process group, of the latest leader.
-    group: i32,
     stragglers: Vec<Straggler>,
     count_due: bool,
     /// The daemon kills its leader and stragglers until none is left.
@@ -56,7 +54,6 @@ struct Leader {
 #[derive(Debug, Clone)]
 struct Straggler {
     number: u64,
-    group: i32,
     ignores: bool,
 }
 
@@ -142,19 +139,25 @@ impl World {
         random: &mut Random,
     ) {
         let body = self.bodies.get(&id).expect("a signal to what never ran");
-        let leader = body.leader.as_ref().expect("a signal without a leader");
+        let leader = body.leader.as_ref();
         let mut deaths = Vec::new();
-        let refused = leader.unkillable.then_some(leader.pid);
-        if !leader.ignores && refused.is_none() {
-            deaths.push(match random.percent(50) {
-                true => Due::Death(id, leader.pid, 15, true),
-                false => Due::Death(id, leader.pid, random.below(3) as i32, false),
-            });
+        let mut refused = None;
+        if let Some(leader) = leader {
+            refused = leader.unkillable.then_some(leader.pid);
+            if !leader.ignores && refused.is_none() {
+                deaths.push(match random.percent(50) {
+                    true => Due::Death(id, leader.pid, 15, true),
+                    false => Due::Death(id, leader.pid, random.below(3) as i32, false),
+                });
+            }
         }
         if scope == SignalScope::Group {
-            let reached = body.stragglers.iter().chain(&leader.children);
-            let reached = reached.filter(|s| s.group == leader.pid && !s.ignores);
+            let children = leader.map_or(&[][..], |leader| &leader.children);
+            let reached = body.stragglers.iter().chain(children);
+            let reached = reached.filter(|s| !s.ignores);
             deaths.extend(reached.map(|s| Due::StragglerDeath(id, s.number)));
+        } else {
+            assert!(leader.is_some(), "{id:?}: a signal without a leader");
         }
         if let Some(pid) = refused {
             self.later(now, Due::Refused(id, pid, signal));
@@ -257,7 +260,7 @@ impl World {
             .bodies
             .get(&id)
             .map_or(&[][..], |body| &body.stragglers);
-        let swept = policy.killmode == KillMode::Group;
+        let swept = policy.killmode != KillMode::Process;
         assert!(!swept || left.is_empty(), "{id:?} left {left:?}");
     }
 
@@ -293,7 +296,6 @@ impl World {
             self.count += 1;
             children.push(Straggler {
                 number: self.count,
-                group: if random.percent(50) { pid } else { 0 },
                 ignores: random.percent(40),
             });
         }
@@ -311,7 +313,6 @@ impl World {
         let body = self.body(id);
         body.spawning = false;
         body.leader = Some(leader);
-        body.group = pid;
         if !calm && random.percent(85) {
             let longest = random.pick(&[0, 90, 150, 1500, 20_000]);
             let lifetime = random.millis(longest);
@@ -403,15 +404,9 @@ impl World {
 
 impl Body {
     fn remains(&self, id: ProcessId) -> Event {
-        let in_group = self
-            .stragglers
-            .iter()
-            .filter(|s| s.group == self.group)
-            .count();
         Event::Remains {
             id,
             stragglers: self.stragglers.len() as u32,
-            in_group: in_group as u32,
         }
     }
 }

@@ -13,15 +13,19 @@ use crate::client::ui::table::cut;
 use crate::client::verbs::events::{SHUTDOWN, in_words};
 use crate::client::verbs::logs::{PARTIAL_LINE_DELAY, take_frame};
 use crate::client::verbs::progress::Progress;
+use crate::client::verbs::reload;
 use crate::sys::{pidfd, tty};
 use crate::text::plural::plural;
 use crate::wire::ProcessState;
-use crate::wire::{Call, EventInfo, LogsParams, ProcessStatus, ShutdownParams};
+use crate::wire::{
+    Call, EventInfo, LogsParams, PlanReply, ProcessStatus, ReloadParams, ShutdownParams,
+};
+use rustix::io::Errno;
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::collections::VecDeque;
 use std::io::IsTerminal;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long a notice waits for output that belongs before it.
@@ -152,8 +156,12 @@ impl Follower<'_> {
             self.read_answers()?;
         }
         if signals {
-            for _ in 0..self.signals.pending().count() {
-                self.stop()?;
+            let signals: Vec<i32> = self.signals.pending().collect();
+            for signal in signals {
+                match signal {
+                    SIGHUP if !is_hung_up() => self.reload()?,
+                    _ => self.stop()?,
+                }
             }
         }
         Ok(())
@@ -305,6 +313,30 @@ impl Follower<'_> {
         }
     }
 
+    /// Reloads the config. Errors are printed: nothing has changed then.
+    fn reload(&mut self) -> Result<(), ClientError> {
+        if matches!(self.phase, Phase::Stopping | Phase::Killing) {
+            return Ok(());
+        }
+        let mut out = Vec::new();
+        self.merger.finish(&mut out);
+        self.print(&out)?;
+        let call = Call::Reload(ReloadParams { dry_run: false });
+        let reply = self
+            .context
+            .connect()
+            .and_then(|mut connection| connection.call(&call));
+        match reply {
+            Ok(reply) => {
+                let reply: PlanReply = reply;
+                self.say(&[reload::summary(&reply)])
+            }
+            // Its events give the reason.
+            Err(ClientError::Disconnected | ClientError::NotRunning(_)) => Ok(()),
+            Err(error) => self.say(&[format!("tm: {error}")]),
+        }
+    }
+
     /// Shuts the daemon down: in order at the first signal, by SIGKILL at the second.
     fn stop(&mut self) -> Result<(), ClientError> {
         self.shutdown_announced = true;
@@ -419,4 +451,13 @@ fn notice_text(event: &EventInfo) -> String {
         parts.push(crate::text::printable::printable(&event.detail));
     }
     format!("[{}]", parts.join(", "))
+}
+
+/// Whether a terminal of the client is gone: its user has left. SIGHUP then does not ask for a
+/// reload.
+fn is_hung_up() -> bool {
+    let is_gone = |fd: BorrowedFd<'_>| rustix::termios::tcgetattr(fd).err() == Some(Errno::IO);
+    is_gone(std::io::stdin().as_fd())
+        || is_gone(std::io::stdout().as_fd())
+        || is_gone(std::io::stderr().as_fd())
 }

@@ -11,12 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The event of a process that a reload removed.
 const REMOVED: &str = "process_removed";
 
+/// The event of a process with `starttime` 0 whose start has succeeded.
+const STARTED: &str = "process_started";
+
 /// Follows the states of all processes. An event costs the same however many there are.
 #[derive(Debug)]
 pub(crate) struct Progress {
     style: Style,
     /// Expected exit codes by program.
     expected: BTreeMap<String, Vec<i32>>,
+    /// Programs with `starttime` 0: RUNNING alone does not mean that their start has succeeded.
+    at_once: BTreeSet<String>,
     /// The place of each process in `starts`.
     places: BTreeMap<String, usize>,
     /// In the order of the config.
@@ -62,9 +67,12 @@ impl Progress {
     pub(crate) fn new(style: Style, config: &Config, processes: &[ProcessStatus]) -> Progress {
         let programs = config.programs.iter();
         let codes = programs.map(|p| (p.name.clone(), p.policy.exitcodes.clone()));
+        let at_once = config.programs.iter();
+        let at_once = at_once.filter(|p| p.policy.starttime.is_zero());
         let mut progress = Progress {
             style,
             expected: codes.collect(),
+            at_once: at_once.map(|p| p.name.clone()).collect(),
             places: BTreeMap::new(),
             starts: Vec::new(),
             wanted: Default::default(),
@@ -113,7 +121,11 @@ impl Progress {
     /// The lines for starts whose outcome is already known.
     pub(crate) fn first_lines(&mut self, processes: &[ProcessStatus]) -> Vec<String> {
         let lines = processes.iter().filter_map(|process| {
-            let verdict = self.verdict(&process.program, &process.state, process.exit);
+            let mut verdict = self.verdict(&process.program, &process.state, process.exit);
+            let young = process.uptime_s.is_some_and(|uptime| uptime < 1.0);
+            if verdict == Verdict::Up && young && self.at_once.contains(&process.program) {
+                verdict = Verdict::Pending;
+            }
             let place = self.places.get(&process.name).copied()?;
             self.record(place, verdict, process.pid, &process.detail)
         });
@@ -124,14 +136,19 @@ impl Progress {
     pub(crate) fn take(&mut self, event: &EventInfo) -> Option<String> {
         let process = event.process.as_ref()?;
         let known = self.places.get(process).copied();
-        let Some(to) = &event.to else {
+        let started = (event.event == STARTED).then_some(&ProcessState::Running);
+        let Some(to) = event.to.as_ref().or(started) else {
             if let Some(place) = known.filter(|_| event.event == REMOVED) {
                 self.set(place, ProcessState::Stopped, false, Verdict::Pending);
             }
             return None;
         };
         let program = process.split(':').next().unwrap_or_default();
-        let verdict = self.verdict(program, to, event.exit);
+        let verdict = match (event.started, self.verdict(program, to, event.exit)) {
+            (None, Verdict::Up) if self.at_once.contains(program) => Verdict::Pending,
+            (Some(false), Verdict::Retrying) => Verdict::Failed,
+            (_, verdict) => verdict,
+        };
         let place = known.unwrap_or_else(|| self.add(process, to.clone(), false));
         let start = self.starts.get(place)?;
         let wanted = match to {
@@ -305,6 +322,21 @@ mod tests {
             detail: "why".to_string(),
             ..EventInfo::default()
         }
+    }
+
+    #[test]
+    fn a_start_with_starttime_0_succeeds_when_the_daemon_says_so() {
+        let processes = [process("a:0", "STARTING", "up")];
+        let mut progress = Progress::new(Style::plain(), &config(), &processes);
+        progress.at_once.insert("a".to_string());
+        assert_eq!(progress.take(&event("a:0", "RUNNING", None)), None);
+        assert!(!progress.is_settled());
+        let mut news = event("a:0", "RUNNING", None);
+        (news.event, news.to) = ("process_started".to_string(), None);
+        news.started = Some(true);
+        let line = progress.take(&news);
+        assert_eq!(line.as_deref(), Some("✓ a:0  RUNNING"));
+        assert!(progress.is_settled());
     }
 
     #[test]

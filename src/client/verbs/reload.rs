@@ -122,7 +122,7 @@ fn change(change: &ChangeInfo) -> String {
     }
 }
 
-fn summary(reply: &PlanReply) -> String {
+pub(super) fn summary(reply: &PlanReply) -> String {
     let count = |action: &str| {
         reply
             .entries

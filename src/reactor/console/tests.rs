@@ -314,6 +314,7 @@ fn a_notice_follows_the_output_before_it() {
         to: State::Exited,
         pid: Some(42),
         exit: Some(Exit::Code(3)),
+        started: None,
         detail: String::new(),
     };
     fixture.consoles().on_transition(&change);

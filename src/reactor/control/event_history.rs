@@ -2,7 +2,7 @@
 
 use crate::reactor::clock::unix_ns;
 use crate::reactor::control::permissions::Account;
-use crate::supervisor::{Exit, Transition};
+use crate::supervisor::{Exit, State, Transition};
 use crate::text::plural::plural;
 use crate::text::timestamp::rfc3339;
 use crate::wire::{EventInfo, ExitInfo};
@@ -68,8 +68,33 @@ pub(crate) fn of_transition(transition: &Transition) -> EventInfo {
         pid: transition.pid,
         exit: transition.exit.map(exit_info),
         count: None,
+        started: transition.started,
         detail: transition.detail.clone(),
     }
+}
+
+/// Logs a change of state.
+pub(crate) fn log_transition(transition: &Transition) {
+    let Transition { name, from, to, .. } = transition;
+    let pid = match transition.pid {
+        Some(pid) => format!(" pid {pid}"),
+        None => String::new(),
+    };
+    let detail = match transition.detail.as_str() {
+        "" => String::new(),
+        detail => format!(": {detail}"),
+    };
+    let level = match to {
+        State::Fatal => log::Level::Error,
+        State::Backoff => log::Level::Warn,
+        State::Stopped
+        | State::Waiting
+        | State::Starting
+        | State::Running
+        | State::Stopping
+        | State::Exited => log::Level::Info,
+    };
+    log::log!(level, "{name}: {from} -> {to}{pid}{detail}");
 }
 
 /// Any other event of a process, at the present time.

@@ -219,11 +219,23 @@ impl PendingRequests {
     pub(crate) fn on_transition(
         &mut self,
         transition: &Transition,
-        policy: Option<&Policy>,
         last_exit: Option<Exit>,
     ) -> Vec<PendingAnswer> {
         self.update(transition.id, |pending| {
-            pending.transition(transition, policy, last_exit)
+            pending.transition(transition, last_exit)
+        })
+    }
+
+    /// The start of a process, which is RUNNING, has succeeded. Returns the answers to the requests
+    /// that this completes.
+    pub(crate) fn on_started(&mut self, process: &Process) -> Vec<PendingAnswer> {
+        self.update(process.id, |pending| {
+            let complete = match pending.request.awaits {
+                AwaitedState::Started => true,
+                AwaitedState::Restarted => pending.started.contains(&process.id),
+                AwaitedState::Stopped | AwaitedState::Reached(_) => false,
+            };
+            complete.then(|| outcome(process, true, "started"))
         })
     }
 
@@ -338,17 +350,12 @@ impl PendingRequest {
     }
 
     /// The outcome of a target after a change of its state, if it has one then.
-    fn transition(
-        &mut self,
-        transition: &Transition,
-        policy: Option<&Policy>,
-        last_exit: Option<Exit>,
-    ) -> Option<Outcome> {
+    fn transition(&mut self, transition: &Transition, last_exit: Option<Exit>) -> Option<Outcome> {
         if transition.to == State::Starting && self.request.awaits == AwaitedState::Restarted {
             self.started.insert(transition.id);
         }
         let verdict = match self.request.awaits {
-            AwaitedState::Started => verdict_of_start(transition, policy),
+            AwaitedState::Started => transition.started,
             AwaitedState::Stopped => match transition.to {
                 State::Stopped => Some(true),
                 // Another client started it in the meantime.
@@ -360,25 +367,20 @@ impl PendingRequest {
                 | State::Fatal => None,
             },
             AwaitedState::Restarted if !self.started.contains(&transition.id) => None,
-            AwaitedState::Restarted => verdict_of_start(transition, policy),
+            AwaitedState::Restarted => transition.started,
             AwaitedState::Reached(wanted) => {
                 verdict_of_wait(wanted, transition.to, transition.exit)
             }
         };
         let ok = verdict?;
         let last_exit = last_exit.filter(|_| !is_up(transition.to));
-        let mut message = transition.detail.clone();
-        if transition.to == State::Running && policy.is_some_and(|it| it.starttime.is_zero()) {
-            // A one-shot may have ended before anybody reads the reply.
-            message = "started".to_string();
-        }
         Some(Outcome {
             name: transition.name.clone(),
             ok,
             state: transition.to.name().into(),
             pid: transition.pid.filter(|_| transition.to == State::Running),
             exit: transition.exit.or(last_exit).map(exit_info),
-            message,
+            message: transition.detail.clone(),
         })
     }
 
@@ -416,18 +418,6 @@ pub(crate) fn immediate_outcome(
 /// Whether a process of this state has a run whose end is still to come.
 fn is_up(state: State) -> bool {
     matches!(state, State::Starting | State::Running)
-}
-
-fn verdict_of_start(transition: &Transition, policy: Option<&Policy>) -> Option<bool> {
-    match transition.to {
-        State::Running => Some(true),
-        State::Exited => Some(match (transition.exit, policy) {
-            (Some(Exit::Code(code)), Some(policy)) => policy.exitcodes.contains(&code),
-            _ => false,
-        }),
-        State::Fatal | State::Stopped => Some(false),
-        State::Waiting | State::Starting | State::Backoff | State::Stopping => None,
-    }
 }
 
 /// Whether `wait` is over: the state is reached, or cannot be reached without another request.

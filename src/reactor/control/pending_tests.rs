@@ -1,7 +1,7 @@
 //! Tests of pending requests.
 
 use super::*;
-use crate::supervisor::{Autostart, Launch, Program, Time};
+use crate::supervisor::{Autostart, Launch, Policy, Program, Time};
 
 const CLIENT: ConnectionId = ConnectionId { slot: 0, serial: 1 };
 
@@ -27,6 +27,11 @@ fn transition(number: u32, from: State, to: State) -> Transition {
         to,
         pid: Some(42),
         exit: None,
+        started: match to {
+            State::Running => Some(true),
+            State::Fatal | State::Stopped => Some(false),
+            _ => None,
+        },
         detail: String::new(),
     }
 }
@@ -63,10 +68,10 @@ fn verdicts(answer: &PendingAnswer) -> Vec<(&str, bool)> {
 fn a_request_is_answered_when_its_last_target_is_there() {
     let mut pending = pending(AwaitedState::Started, &[0, 1]);
     let change = transition(1, State::Starting, State::Running);
-    assert_eq!(pending.on_transition(&change, None, None), []);
+    assert_eq!(pending.on_transition(&change, None), []);
     assert!(pending.has(CLIENT));
     let change = transition(0, State::Starting, State::Fatal);
-    let answers = pending.on_transition(&change, None, None);
+    let answers = pending.on_transition(&change, None);
     let [answer] = &answers[..] else {
         panic!("{answers:?}")
     };
@@ -91,42 +96,49 @@ fn a_request_whose_targets_are_there_is_answered_at_once() {
 fn a_restart_needs_a_new_start() {
     let mut pending = pending(AwaitedState::Restarted, &[0]);
     let running = transition(0, State::Starting, State::Running);
-    assert_eq!(pending.on_transition(&running, None, None), []);
+    assert_eq!(pending.on_transition(&running, None), []);
     let starting = transition(0, State::Stopping, State::Starting);
-    assert_eq!(pending.on_transition(&starting, None, None), []);
-    assert_eq!(pending.on_transition(&running, None, None).len(), 1);
+    assert_eq!(pending.on_transition(&starting, None), []);
+    assert_eq!(pending.on_transition(&running, None).len(), 1);
 }
 
 #[test]
 fn a_stop_fails_when_the_process_is_started_again() {
     let mut pending = pending(AwaitedState::Stopped, &[0]);
     let change = transition(0, State::Running, State::Stopping);
-    assert_eq!(pending.on_transition(&change, None, None), []);
+    assert_eq!(pending.on_transition(&change, None), []);
     let change = transition(0, State::Stopped, State::Starting);
-    let answers = pending.on_transition(&change, None, None);
+    let answers = pending.on_transition(&change, None);
     assert_eq!(verdicts(&answers[0]), [("web:0", false)]);
 }
 
 #[test]
-fn an_exit_counts_as_started_if_its_code_is_expected() {
-    let policy = Policy {
-        exitcodes: [0, 3].into_iter().collect(),
-        ..Policy::default()
-    };
-    for (code, ok) in [(3, true), (1, false)] {
+fn an_exit_completes_a_start_as_the_supervisor_says() {
+    for ok in [true, false] {
         let mut pending = pending(AwaitedState::Started, &[0]);
-        let mut change = transition(0, State::Starting, State::Exited);
-        change.exit = Some(Exit::Code(code));
-        let answers = pending.on_transition(&change, Some(&policy), None);
+        let mut change = transition(0, State::Running, State::Exited);
+        change.exit = Some(Exit::Code(3));
+        change.started = Some(ok);
+        let answers = pending.on_transition(&change, None);
         assert_eq!(verdicts(&answers[0]), [("web:0", ok)]);
     }
+}
+
+#[test]
+fn a_start_on_probation_is_answered_when_that_is_over() {
+    let mut pending = pending(AwaitedState::Started, &[0]);
+    let mut change = transition(0, State::Starting, State::Running);
+    change.started = None;
+    assert_eq!(pending.on_transition(&change, None), []);
+    let answers = pending.on_started(&process(0, State::Running));
+    assert_eq!(verdicts(&answers[0]), [("web:0", true)]);
 }
 
 #[test]
 fn a_timeout_answers_for_the_targets_that_are_missing() {
     let mut pending = pending(AwaitedState::Started, &[0, 1]);
     let change = transition(0, State::Starting, State::Running);
-    pending.on_transition(&change, None, None);
+    pending.on_transition(&change, None);
     let late = process(1, State::Starting);
     let answer = pending.on_timeout(0, |id| (id == late.id).then_some(&late));
     let answer = answer.expect("an answer");
@@ -156,7 +168,7 @@ fn requests_of_a_client_that_is_gone_are_dropped() {
     pending.forget(CLIENT);
     assert!(!pending.has(CLIENT));
     let change = transition(0, State::Starting, State::Running);
-    assert_eq!(pending.on_transition(&change, None, None), []);
+    assert_eq!(pending.on_transition(&change, None), []);
 }
 
 #[test]
@@ -197,7 +209,7 @@ fn requests_for_the_same_processes_share_what_they_hold() {
     }
     assert_eq!(Rc::strong_count(&pending.latest_targets), 4);
     let change = transition(0, State::Starting, State::Running);
-    assert_eq!(pending.on_transition(&change, None, None), []);
+    assert_eq!(pending.on_transition(&change, None), []);
     let outcomes: Vec<_> = pending
         .requests
         .values()

@@ -4,8 +4,10 @@ use crate::reactor::clock::Clock;
 use crate::reactor::control::client_table::Clients;
 use crate::reactor::control::event_history::{History, exit_info};
 use crate::reactor::control::parameters::process_gone;
+use crate::reactor::disk::file::DiskError;
 use crate::reactor::output::Stream;
 use crate::reactor::output::log_files::LogFiles;
+use crate::reactor::process::pidfile;
 use crate::reactor::process::process_io::{ProcessIo, WatchedStraggler};
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::{self, Desired, Process, ProcessId, State, Supervisor};
@@ -98,14 +100,30 @@ impl Reports<'_> {
         exited.then(|| process.last_exit.is_some_and(expects))
     }
 
-    /// The DETAIL column: the detail of the state, and of a log that cannot be written.
+    /// The DETAIL column: the detail of the state, and of files that cannot be written.
     fn detail_of_row(&self, process: &Process) -> String {
-        let detail = self.detail(process);
-        match self.log_files.trouble(process.id) {
-            Some(trouble) if detail.is_empty() => trouble,
-            Some(trouble) => format!("{detail}; {trouble}"),
-            None => detail,
-        }
+        let paused = self.paused(process.id);
+        let paused = paused.map(|signal| format!("paused ({signal})"));
+        let detail = Some(self.detail(process)).filter(|detail| !detail.is_empty());
+        let parts = paused.into_iter().chain(detail);
+        let parts: Vec<String> = parts.chain(self.troubles(process.id)).collect();
+        parts.join("; ")
+    }
+
+    /// The signal that stopped the leader of a process, until that continues.
+    fn paused(&self, id: ProcessId) -> Option<String> {
+        self.processes.io(id)?.paused.map(supervisor::sig)
+    }
+
+    /// The log and the pidfile of a process, if they cannot be written.
+    fn troubles(&self, id: ProcessId) -> impl Iterator<Item = String> {
+        let pidfile = self.pidfile_trouble(id);
+        let pidfile = pidfile.map(|trouble| trouble.text.clone());
+        self.log_files.trouble(id).into_iter().chain(pidfile)
+    }
+
+    fn pidfile_trouble(&self, id: ProcessId) -> Option<&DiskError> {
+        self.processes.io(id)?.pidfile_trouble.as_ref()
     }
 
     /// The detail of a state, with stragglers named.
@@ -196,15 +214,25 @@ impl Reports<'_> {
         let policy = self.supervisor.policy(id).ok_or_else(process_gone)?;
         let why = supervisor::why(process, policy, self.clock.now());
         let mut causes = why.causes;
+        let paused = self.paused(id);
+        if let Some(signal) = &paused {
+            let cause = format!("it is paused by {signal}, and does nothing until SIGCONT");
+            causes.insert(0, cause);
+        }
+        let name = &process.name;
+        let go_on = paused.map(|_| format!("continue it: tm signal CONT {name}"));
         causes.extend(self.named_stragglers(id));
-        causes.extend(self.log_files.trouble(id));
+        causes.extend(self.troubles(id));
         causes.extend(self.latest_changes(&process.name));
         Ok(WhyReply {
             process: self.row(process),
             summary: why.summary,
             causes,
             next: why.next,
-            remedy: why.remedy,
+            remedy: go_on.or(why.remedy).or_else(|| {
+                let trouble = self.pidfile_trouble(id)?;
+                Some(pidfile::remedy(trouble).to_string())
+            }),
             output: self
                 .processes
                 .io(id)

@@ -24,6 +24,15 @@ const PRIVATE: [&str; 14] = [
     "LINES",
 ];
 
+/// The user that the daemon runs as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DaemonUser {
+    /// The one that started it.
+    Caller,
+    /// That of `daemon.user`.
+    Dropped,
+}
+
 /// The variables that processes inherit, worked out once.
 #[derive(Debug, Clone)]
 pub(crate) struct Inherited {
@@ -33,10 +42,11 @@ pub(crate) struct Inherited {
 }
 
 impl Inherited {
-    /// The daemon's variables, with its own user and its socket.
+    /// The daemon's variables, with its own user and its socket. The variables that describe a user
+    /// are only filled in where they are unset, unless the daemon has become another user.
     pub(crate) fn new(
         variables: impl Iterator<Item = (OsString, OsString)>,
-        own: Option<&Identity>,
+        own: Option<(&Identity, DaemonUser)>,
         socket: &Path,
     ) -> Self {
         let mut kept = BTreeMap::new();
@@ -47,8 +57,16 @@ impl Inherited {
             }
         }
         let path = kept.get(b"PATH".as_slice()).cloned();
-        if let Some(own) = own {
-            describe_user(&mut kept, own);
+        if let Some((identity, user)) = own {
+            let mut described = BTreeMap::new();
+            describe_user(&mut described, identity);
+            match user {
+                DaemonUser::Dropped => kept.extend(described),
+                DaemonUser::Caller => {
+                    described.append(&mut kept);
+                    kept = described;
+                }
+            }
         }
         let socket = socket.as_os_str().as_bytes().to_vec();
         Inherited {
@@ -173,6 +191,30 @@ mod tests {
         ];
         assert_eq!(text(&pairs), expected);
         assert_eq!(path.as_deref(), Some("/bin"));
+    }
+
+    #[test]
+    fn the_home_of_the_caller_is_inherited_and_that_of_daemon_user_is_not() {
+        let identity = Identity {
+            user: "ann".to_string(),
+            uid: 7,
+            gid: 7,
+            groups: Vec::new(),
+            home: "/home/ann".to_string(),
+            shell: "/bin/sh".to_string(),
+        };
+        for (user, home) in [
+            (DaemonUser::Caller, "/x"),
+            (DaemonUser::Dropped, "/home/ann"),
+        ] {
+            let variables = [("HOME".into(), "/x".into())];
+            let own = Some((&identity, user));
+            let inherited = Inherited::new(variables.into_iter(), own, Path::new("/run/x.sock"));
+            let (pairs, _) = inherited.environment_of(&process(Launch::default()));
+            let pairs = text(&pairs);
+            assert!(pairs.contains(&format!("HOME={home}")), "{pairs:?}");
+            assert!(pairs.contains(&"USER=ann".to_string()), "{pairs:?}");
+        }
     }
 
     #[test]

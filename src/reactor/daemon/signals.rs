@@ -2,9 +2,10 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::Timer;
-use crate::reactor::control::event_history::daemon_event;
-use crate::supervisor::Event;
+use crate::reactor::control::event_history::{daemon_event, process_event};
+use crate::supervisor::{Event, sig};
 use crate::sys;
+use crate::sys::pidfd::Pause;
 use libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 
 /// The blocked signals. SIGXFSZ is blocked so that exceeding RLIMIT_FSIZE returns EFBIG instead of
@@ -41,6 +42,7 @@ impl Reactor {
             }
         }
         if ended {
+            more |= self.note_pauses();
             more |= self.reap_children();
         }
         if more {
@@ -86,6 +88,31 @@ impl Reactor {
         log::info!("{signal}: shutting down{how}");
         self.supervisor.handle_event(event, self.clock.now());
         self.publish(daemon_event("shutdown", format!("by {signal}")));
+    }
+
+    /// Notes which leaders were stopped by a signal, and which run again. Returns whether there may
+    /// be more.
+    fn note_pauses(&mut self) -> bool {
+        for _ in 0..REAPED_A_TURN {
+            let Ok(Some(Pause { pid, signal })) = sys::pidfd::next_pause() else {
+                return false;
+            };
+            let Some(id) = self.processes.by_leader(pid) else {
+                continue;
+            };
+            let Some(io) = self.processes.io_mut(id) else {
+                continue;
+            };
+            io.paused = signal;
+            let name = io.name.clone();
+            let (event, detail) = match signal {
+                Some(signal) => ("process_paused", sig(signal)),
+                None => ("process_continued", String::new()),
+            };
+            log::info!("{name}: {} {detail}", event.replace("process_", ""));
+            self.publish(process_event(event, &name, detail));
+        }
+        true
     }
 
     /// Reaps adopted processes: the daemon is the subreaper of everything below it. A leader is

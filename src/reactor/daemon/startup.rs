@@ -7,7 +7,7 @@ use crate::reactor::control::client_table::Clients;
 use crate::reactor::control::event_history::History;
 use crate::reactor::control::pending::PendingRequests;
 use crate::reactor::control::shares::CLIENTS_MAX;
-use crate::reactor::daemon::child_environment::Inherited;
+use crate::reactor::daemon::child_environment::{DaemonUser, Inherited};
 use crate::reactor::daemon::config_loader::Wake;
 use crate::reactor::daemon::instance::{Instance, InstanceLock};
 use crate::reactor::daemon::logging;
@@ -19,7 +19,7 @@ use crate::reactor::disk::access::UserAccess;
 use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::poller::{EventSource, Poller};
 use crate::reactor::process::cgroups::Cgroups;
-use crate::reactor::process::pidfile::write_atomically;
+use crate::reactor::process::pidfile::{remove_own, write_atomically};
 use crate::reactor::process::processes::Processes;
 use crate::reactor::process::spawner::Spawner;
 use crate::reactor::process::survey::Survey;
@@ -30,7 +30,6 @@ use crate::sys::signalfd::SignalFd;
 use crate::sys::socket::SocketFile;
 use crate::text::printable::{printable, printable_lines};
 use mio::Interest;
-use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -165,8 +164,9 @@ struct CreatedFiles {
 
 impl CreatedFiles {
     fn remove(&self) {
-        // Another program may have removed them already.
-        let _ = self.pidfile.as_ref().map(fs::remove_file);
+        // Another program may have removed them already, or written its own pid.
+        let own = sys::runtime::own_pid();
+        let _ = self.pidfile.as_ref().map(|path| remove_own(path, own));
         let _ = self.socket.remove();
     }
 }
@@ -224,7 +224,12 @@ fn build(
     let settings = Settings::new(config, options.log_level, wake);
     log_start(&settings.config().path, instance.path());
     let own = own_identity();
-    let inherited = Inherited::new(std::env::vars_os(), own.as_ref(), instance.path());
+    let user = match settings.boot().user {
+        Some(_) => DaemonUser::Dropped,
+        None => DaemonUser::Caller,
+    };
+    let own = own.as_ref().map(|own| (own, user));
+    let inherited = Inherited::new(std::env::vars_os(), own, instance.path());
     Ok(Reactor {
         poller,
         clock: Clock::start(),
@@ -351,8 +356,8 @@ fn exit(mut reactor: Reactor) {
     reactor.spawner.cgroups.remove_all();
     reactor.stop_disk();
     if let Some(path) = &reactor.settings.boot().pidfile {
-        // Another program may have removed it already.
-        let _ = fs::remove_file(path);
+        // Another program may have removed it already, or written its own pid.
+        let _ = remove_own(path, sys::runtime::own_pid());
     }
     if let Err(error) = reactor.instance.unlink() {
         eprintln!("tmd: {}: {error}", reactor.instance.path().display());

@@ -3,6 +3,7 @@
 
 use crate::reactor::console::terminal_size::ResizeDebounce;
 use crate::reactor::control::connection::ConnectionId;
+use crate::reactor::disk::file::DiskError;
 use crate::reactor::output::{Output, Stream};
 use crate::reactor::poller::{EventSource, Poller};
 use crate::reactor::process::channel::{Channel, ReadOutcome, Reading};
@@ -12,7 +13,7 @@ use crate::sys;
 use crate::sys::descendants::Layout;
 use crate::terminal::Terminal;
 use mio::Token;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -51,6 +52,10 @@ pub(crate) struct ProcessIo {
     pub layouts: Vec<Layout>,
     /// The stragglers that are watched.
     pub stragglers: Vec<WatchedStraggler>,
+    /// The stop signals that every straggler gets.
+    pub asking: Option<Asking>,
+    /// The signal that stopped its leader, until that continues.
+    pub paused: Option<i32>,
     /// SIGKILL goes to every straggler that is found.
     pub killing: bool,
     /// Ring offset at which the run began.
@@ -64,12 +69,16 @@ pub(crate) struct ProcessIo {
     pub dirty: bool,
     /// The pidfile of this run.
     pub pidfile: Option<String>,
+    /// Why the pidfile of this run cannot be written.
+    pub pidfile_trouble: Option<DiskError>,
     /// Operations of the disk thread on its pidfile.
     pub operations_pending: u32,
     /// The end of its last run, for its consoles after its removal.
     pub last_exit: Option<Exit>,
     /// Removed from the config; freed as soon as its logs are written.
     pub released: bool,
+    /// Its removal is published.
+    pub removal_published: bool,
 }
 
 /// The leader of a process.
@@ -99,6 +108,17 @@ pub(crate) struct LiveLeader {
     pub token: Token,
 }
 
+/// A stop under way, which concerns all of a process.
+#[derive(Debug, Default)]
+pub(crate) struct Asking {
+    /// The signals so far.
+    pub signals: Vec<i32>,
+    /// The group that got them at once.
+    pub group: Option<i32>,
+    /// The processes that got them one by one: pids and start times.
+    pub asked: BTreeSet<(i32, u64)>,
+}
+
 /// A process that outlives its leader.
 #[derive(Debug)]
 pub(crate) struct WatchedStraggler {
@@ -110,6 +130,8 @@ pub(crate) struct WatchedStraggler {
     pub token: Token,
     /// Its command line, shortened.
     pub command: String,
+    /// It got SIGKILL.
+    pub killed: bool,
     /// It could not be killed.
     pub refused: bool,
 }
@@ -151,15 +173,19 @@ impl ProcessIo {
             past_leaders: Vec::new(),
             layouts: Vec::new(),
             stragglers: Vec::new(),
+            asking: None,
+            paused: None,
             killing: false,
             run_start: 0,
             unread_until: None,
             announcements: VecDeque::new(),
             dirty: false,
             pidfile: None,
+            pidfile_trouble: None,
             operations_pending: 0,
             last_exit: None,
             released: false,
+            removal_published: false,
         }
     }
 
@@ -204,6 +230,7 @@ impl ProcessIo {
         let Leader::Alive(leader) = std::mem::replace(&mut self.leader, Leader::None) else {
             return None;
         };
+        self.paused = None;
         poller.remove(&leader.pidfd, leader.token);
         if !self.past_leaders.contains(&leader.pid) {
             self.past_leaders.push(leader.pid);
@@ -216,6 +243,7 @@ impl ProcessIo {
         if self.output.capacity() != launch.buffer {
             self.resize_output(launch.buffer);
         }
+        self.asking = None;
         let head = self.output.head();
         match launch.tty {
             Some(tty) => {

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// Stragglers of one process that are watched; the exit of any of them causes another survey.
 const WATCHED_MAX: usize = 256;
 
+/// Killed processes that are named at once.
+const NAMED_MAX: usize = 8;
+
 /// Time until another survey while stragglers are being killed. Not all of them may be watched.
 pub(crate) const KILL_AGAIN: Duration = Duration::from_millis(100);
 
@@ -28,27 +31,96 @@ pub(crate) fn record_stragglers(
     poller: &mut Poller,
 ) -> Vec<Event> {
     watch_stragglers(io, stats, poller);
-    let refused = match io.killing {
-        true => kill_stragglers(io),
-        false => None,
-    };
-    let grouped = stats
-        .iter()
-        .filter(|stat| io.past_leaders.contains(&stat.pgid));
-    let mut events = vec![Event::Remains {
+    let mut events = Vec::new();
+    let mut refused = None;
+    if io.killing {
+        let victims;
+        (victims, refused) = kill_stragglers(io);
+        if !victims.is_empty() {
+            events.push(Event::Killed { id: io.id, victims });
+        }
+    } else {
+        ask_new(io, stats);
+    }
+    events.push(Event::Remains {
         id: io.id,
         stragglers: stats.len() as u32,
-        in_group: grouped.count() as u32,
-    }];
+    });
     events.extend(refused.map(|error| signal_failed(io.id, libc::SIGKILL, &error)));
     if stats.is_empty() {
         io.past_leaders.clear();
-        if io.live_leader().is_none() {
+        let alive = io.live_leader().is_some();
+        if !alive {
             io.layouts.clear();
         }
-        io.killing &= io.live_leader().is_some();
+        io.killing &= alive;
+        io.asking.take_if(|_| !alive);
     }
     events
+}
+
+/// Asks everything of a process to end, except the group of its leader, which has the signal.
+/// What is found later gets it, too.
+pub(crate) fn ask_all(io: &mut ProcessIo, signal: i32) {
+    let leader = io.live_leader().map(|leader| leader.pid);
+    let mut asking = io.asking.take().unwrap_or_default();
+    asking.group = leader.or(asking.group);
+    let below = leader.map_or_else(Vec::new, |pid| descendants::descendants(&[pid]));
+    let watched = io.stragglers.iter();
+    let watched = watched.filter_map(|straggler| descendants::stat(straggler.pid));
+    for stat in below.into_iter().chain(watched) {
+        if asking.group != Some(stat.pgid) && !stat.is_dead() {
+            asking.asked.insert((stat.pid, stat.starttime));
+            signal_one(&stat, &[signal]);
+        }
+    }
+    asking.signals.push(signal);
+    io.asking = Some(asking);
+}
+
+/// Asks stragglers to end that were not found before.
+fn ask_new(io: &mut ProcessIo, stats: &[Stat]) {
+    let Some(asking) = &mut io.asking else {
+        return;
+    };
+    for stat in stats {
+        let new = asking.group != Some(stat.pgid);
+        if new && asking.asked.insert((stat.pid, stat.starttime)) {
+            signal_one(stat, &asking.signals);
+        }
+    }
+}
+
+/// Sends a process signals, and continues it. One that has exited needs none; one that may not be
+/// signalled is left to SIGKILL, which reports it.
+fn signal_one(stat: &Stat, signals: &[i32]) {
+    let Ok(pidfd) = sys::pidfd::open(stat.pid) else {
+        return;
+    };
+    // The pid may have been reused.
+    if descendants::stat(stat.pid).is_none_or(|now| now.starttime != stat.starttime) {
+        return;
+    }
+    for signal in signals.iter().copied().chain([libc::SIGCONT]) {
+        let _ = sys::pidfd::signal(pidfd.as_fd(), signal);
+    }
+}
+
+/// The processes below a live leader, which SIGKILL is about to end.
+pub(crate) fn below_leader(io: &ProcessIo) -> Vec<String> {
+    let Some(leader) = io.live_leader() else {
+        return Vec::new();
+    };
+    let below = descendants::descendants(&[leader.pid]).into_iter();
+    let below = below.filter(|stat| !stat.is_dead()).take(NAMED_MAX);
+    below.map(|stat| named(&io.name, stat.pid)).collect()
+}
+
+/// Names a process that gets SIGKILL, also in the log.
+fn named(process: &str, pid: i32) -> String {
+    let command = descendants::command(pid);
+    log::warn!("{process}: killing pid {pid} ({command})");
+    format!("{pid} {command}")
 }
 
 /// The event of a signal that could not be sent.
@@ -91,16 +163,22 @@ fn watch_stragglers(io: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) {
                 pidfd,
                 token,
                 command: descendants::command(stat.pid),
+                killed: false,
                 refused: false,
             });
         }
     }
 }
 
-/// Kills the watched stragglers. Returns the error of one that cannot be killed.
-fn kill_stragglers(io: &mut ProcessIo) -> Option<io::Error> {
+/// Kills the watched stragglers. Returns those that get the signal for the first time, and the
+/// error of one that cannot be killed.
+fn kill_stragglers(io: &mut ProcessIo) -> (Vec<String>, Option<io::Error>) {
+    let mut victims = Vec::new();
     let mut refused = None;
     for straggler in &mut io.stragglers {
+        if !std::mem::replace(&mut straggler.killed, true) {
+            victims.push(named(&io.name, straggler.pid));
+        }
         let sent = sys::pidfd::signal(straggler.pidfd.as_fd(), libc::SIGKILL);
         if let Err(error) = sent
             && error.raw_os_error() != Some(libc::ESRCH)
@@ -113,7 +191,7 @@ fn kill_stragglers(io: &mut ProcessIo) -> Option<io::Error> {
             refused = Some(error);
         }
     }
-    refused
+    (victims, refused)
 }
 
 /// Kills every straggler below the daemon before it exits, except those of programs with

@@ -1,9 +1,10 @@
 //! `tm why`: the chain of causes, what happens next, and what would help.
 
 use super::remedy::{remedy, sig};
-use super::status_line::left;
+use super::status_line::{awaited, left, victims};
 use crate::supervisor::{
-    Autorestart, Desired, Exit, KillMode, LeaderState, Policy, Process, State, Time, signal_name,
+    Autorestart, Desired, Exit, KillMode, LeaderState, Policy, Process, SHORT_RUN, State, Time,
+    signal_name,
 };
 use crate::text::duration::{approximate, exact};
 use crate::text::plural::plural;
@@ -47,9 +48,17 @@ fn summary(process: &Process, now: Time) -> String {
 fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
     let mut causes = Vec::new();
     match process.state {
-        State::Stopped if process.ran() => causes.push("it was stopped by request".to_string()),
+        State::Stopped if process.ran() => {
+            causes.push("it was stopped by request".to_string());
+            if process.stopped_from == Some(State::Fatal) {
+                causes.push(failures(process, policy));
+            }
+        }
         State::Stopped => causes.push("it was never started".to_string()),
-        State::Waiting => {}
+        State::Waiting => causes.push(format!(
+            "the reload that added it removed {}, which may hold its port",
+            process.awaited
+        )),
         State::Starting if process.leader == LeaderState::Spawning => {
             causes.push("it is being started".to_string())
         }
@@ -69,6 +78,9 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
                 ),
             });
         }
+        State::Running if process.is_on_probation() => causes.push(
+            "it has just started; an unexpected exit within 1s is a failed start".to_string(),
+        ),
         State::Running => causes.push(match policy.starttime {
             Duration::ZERO => "its start succeeded at once (starttime: 0)".to_string(),
             starttime => format!(
@@ -90,7 +102,19 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
             "it was restarted automatically {times}; tm start resets this count"
         ));
     }
+    if process.is_flapping(policy, now) {
+        causes.push(format!(
+            "it is flapping: the last {} runs were shorter than {}; after {} of them each restart \
+             waits",
+            process.short_runs,
+            exact(SHORT_RUN),
+            policy.restart.burst
+        ));
+    }
     causes.extend(last_end(process, policy));
+    if let Some(victims) = victims(process) {
+        causes.push(format!("the last stop killed {victims}"));
+    }
     if process.stragglers > 0 {
         causes.push(match process.stragglers {
             1 => "1 process of an earlier run is still alive".to_string(),
@@ -135,8 +159,8 @@ fn stopping(process: &Process, policy: &Policy) -> String {
         return format!("{why}; SIGKILL was sent");
     }
     let whom = match policy.killmode {
-        KillMode::Group => "its process group",
-        KillMode::Process => "its leader",
+        KillMode::Group => "all of its processes",
+        KillMode::Mixed | KillMode::Process => "its leader",
     };
     format!("{why}; {} was sent to {whom}", sig(policy.stopsignal))
 }
@@ -223,7 +247,7 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
     let left = approximate(left(process, now));
     match process.state {
         State::Stopped => "nothing until it is started".to_string(),
-        State::Waiting => "it starts once its conditions are met".to_string(),
+        State::Waiting => format!("it starts when {} ended", awaited(process)),
         State::Starting if process.leader == LeaderState::Spawning => {
             "the start completes or fails".to_string()
         }
@@ -255,7 +279,7 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
 }
 
 fn after_exit(policy: &Policy) -> String {
-    let delay = match policy.restart.after_exit {
+    let delay = match policy.restart.initial {
         delay if delay.is_zero() => "immediately".to_string(),
         delay => format!("after {}", exact(delay)),
     };

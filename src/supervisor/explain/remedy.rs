@@ -162,7 +162,7 @@ fn folder_of(path: &str) -> &str {
 }
 
 /// The name of a signal, such as `SIGTERM`.
-pub(super) fn sig(number: i32) -> String {
+pub(crate) fn sig(number: i32) -> String {
     match signal_name(number) {
         Some(name) => format!("SIG{name}"),
         None => format!("signal {number}"),

@@ -1,29 +1,26 @@
 //! Describes a process in one line, for the status table.
 
-use crate::supervisor::{Desired, LeaderState, Policy, Process, State, Time};
+use crate::supervisor::{Desired, KillMode, LeaderState, Policy, Process, State, Time};
 use crate::text::duration::{approximate, exact};
 use crate::text::plural::plural;
 use std::time::Duration;
 
+/// Killed processes that a line names.
+const NAMED_MAX: usize = 3;
+
 /// The DETAIL column: the last event and the next. Empty for a process without problems.
 pub(crate) fn detail(process: &Process, policy: &Policy, now: Time) -> String {
     let text = match process.state {
-        State::Stopped if process.last_killed => {
-            let stoptime = exact(policy.stoptime);
-            format!("stopped by request; killed after stoptime ({stoptime})")
-        }
-        State::Stopped if process.ran() => "stopped by request".to_string(),
+        State::Stopped if process.ran() => stopped(process, policy),
         State::Stopped => "not started".to_string(),
-        State::Waiting | State::Running => String::new(),
-        State::Starting => starting(process, policy),
+        State::Running if process.is_flapping(policy, now) => flapping(process),
+        State::Waiting => format!("starts when {} ended", awaited(process)),
+        State::Running => String::new(),
+        State::Starting => starting(process, policy, now),
         State::Backoff => backoff(process, policy, now),
         State::Stopping => stopping(process, now),
         State::Exited => exited(process, policy),
-        State::Fatal => format!(
-            "{}, gave up after {}",
-            end(process),
-            plural(process.failures as usize, "attempt", "attempts")
-        ),
+        State::Fatal => gave_up(process),
     };
     if process.stragglers == 0 {
         return text;
@@ -33,6 +30,46 @@ pub(crate) fn detail(process: &Process, policy: &Policy, now: Time) -> String {
         "" => stragglers,
         _ => format!("{text}, {stragglers}"),
     }
+}
+
+/// The processes that SIGKILL ended, such as `pid 4121 node server.js`.
+pub(crate) fn victims(process: &Process) -> Option<String> {
+    let named = process.victims.get(..NAMED_MAX).unwrap_or(&process.victims);
+    let more = if process.victims.len() > NAMED_MAX {
+        " …"
+    } else {
+        ""
+    };
+    (!named.is_empty()).then(|| format!("pid {}{more}", named.join(", pid ")))
+}
+
+/// The request, what it killed, and the end before the request.
+fn stopped(process: &Process, policy: &Policy) -> String {
+    let mut parts = vec!["stopped by request".to_string()];
+    let victims = victims(process);
+    if process.last_killed || victims.is_some() {
+        let of_leader = policy.killmode == KillMode::Mixed && !process.last_killed;
+        let when = match of_leader || policy.stoptime.is_zero() {
+            true => "killed".to_string(),
+            false => format!("killed after stoptime ({})", exact(policy.stoptime)),
+        };
+        parts.push(match victims {
+            Some(victims) => format!("{when}: {victims}"),
+            None => when,
+        });
+    }
+    match process.stopped_from {
+        Some(State::Fatal) => parts.push(gave_up(process)),
+        Some(State::Exited) => parts.push(exited(process, policy)),
+        Some(_) => parts.push(end(process)),
+        None => {}
+    }
+    parts.join("; ")
+}
+
+fn gave_up(process: &Process) -> String {
+    let attempts = plural(process.failures as usize, "attempt", "attempts");
+    format!("{}, gave up after {attempts}", end(process))
 }
 
 /// How the last run or the last attempt ended, `exit 1 after 0.2s`.
@@ -61,12 +98,15 @@ impl Process {
     }
 }
 
-fn starting(process: &Process, policy: &Policy) -> String {
+fn starting(process: &Process, policy: &Policy, now: Time) -> String {
     if process.is_clearing() && process.stragglers > 0 {
         return format!("{}, killing its stragglers first", end(process));
     }
     if process.failures > 0 {
         return format!("retry {} of {}", process.failures, policy.startretries);
+    }
+    if process.is_flapping(policy, now) {
+        return format!("{}, {}", end(process), flapping(process));
     }
     if process.restarts > 0 && process.ran() {
         return format!("{}, restarted", end(process));
@@ -74,9 +114,24 @@ fn starting(process: &Process, policy: &Policy) -> String {
     String::new()
 }
 
+/// The processes that have to end first, with their verb.
+pub(crate) fn awaited(process: &Process) -> String {
+    let verb = match process.awaited.contains(' ') {
+        true => "have",
+        false => "has",
+    };
+    format!("{} {verb}", process.awaited)
+}
+
+/// The word for a row of short runs.
+fn flapping(process: &Process) -> String {
+    format!("flapping: {} short runs in a row", process.short_runs)
+}
+
 fn backoff(process: &Process, policy: &Policy, now: Time) -> String {
     let (end, left) = (end(process), approximate(left(process, now)));
     match process.failures {
+        0 if process.is_flapping(policy, now) => format!("{end}, flapping, restart in {left}"),
         0 => format!("{end}, restart in {left}"),
         n => format!("{end}, retry {n} of {} in {left}", policy.startretries),
     }
@@ -148,6 +203,9 @@ mod tests {
         assert_eq!(text(&process), "exit 1 after 0.2s, retry 3 of 3 in 1.8s");
         process.failures = 0;
         assert_eq!(text(&process), "exit 1 after 0.2s, restart in 1.8s");
+        process.short_runs = 4;
+        let expected = "exit 1 after 0.2s, flapping, restart in 1.8s";
+        assert_eq!(text(&process), expected);
         process.failures = 1;
         process.last_failure = Some(SpawnFailure {
             step: "chdir /nope".to_string(),
@@ -185,7 +243,21 @@ mod tests {
             text(&stopped),
             "stopped by request; killed after stoptime (10s)"
         );
+        stopped.victims = vec!["7 node server.js".to_string(), "8 cat".to_string()];
+        assert_eq!(
+            text(&stopped),
+            "stopped by request; killed after stoptime (10s): pid 7 node server.js, pid 8 cat"
+        );
+        stopped.victims.clear();
         stopped.last_killed = false;
+        stopped.stopped_from = Some(State::Exited);
+        let expected = "stopped by request; exit 1 after 0.2s";
+        assert_eq!(text(&stopped), expected);
+        stopped.stopped_from = Some(State::Fatal);
+        stopped.failures = 4;
+        let expected = "stopped by request; exit 1 after 0.2s, gave up after 4 attempts";
+        assert_eq!(text(&stopped), expected);
+        stopped.stopped_from = None;
         stopped.last_exit = None;
         assert_eq!(text(&stopped), "not started");
     }

@@ -3,10 +3,17 @@
 use super::diff::{self, Plan, PlanAction, PlanEntry};
 use crate::supervisor::process::process_input::ProcessInput;
 use crate::supervisor::{
-    Autostart, Desired, Effect, KillMode, Process, ProcessId, Program, ProgramEntry, State,
+    Autostart, Desired, Effect, KillMode, Process, ProcessId, Program, ProgramEntry,
 };
 use crate::supervisor::{Supervisor, Time};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The processes that a reload removes, and those that it adds and starts.
+#[derive(Debug, Default)]
+struct Changes {
+    removed: Vec<ProcessId>,
+    added: Vec<ProcessId>,
+}
 
 impl Supervisor {
     /// The plan that `Event::Configure` with these programs would carry out now.
@@ -66,22 +73,26 @@ impl Supervisor {
             .filter(|process| !kept.contains(process.program.as_str()))
             .map(|process| process.id)
             .collect();
+        let mut changes = Changes::default();
         for id in gone.into_iter().rev() {
-            self.remove(id, now);
+            self.remove(id, &mut changes, now);
         }
         let mut seen = BTreeSet::new();
         for program in programs {
             if seen.insert(program.name.clone()) {
-                self.reconcile(program, now);
+                self.reconcile(program, &mut changes, now);
             }
         }
+        self.succeed(changes.removed, changes.added, now);
     }
 
     pub(crate) fn scale(&mut self, program: &str, numprocs: u32, now: Time) {
         if let Some(program) = self.program(program) {
             let mut scaled = program.clone();
             scaled.numprocs = numprocs;
-            self.reconcile(scaled, now);
+            let mut changes = Changes::default();
+            self.reconcile(scaled, &mut changes, now);
+            self.succeed(changes.removed, changes.added, now);
         }
     }
 
@@ -137,7 +148,7 @@ impl Supervisor {
     }
 
     /// Adapts the processes of a known program to its new entry.
-    fn reconcile(&mut self, program: Program, now: Time) {
+    fn reconcile(&mut self, program: Program, changes: &mut Changes, now: Time) {
         let name = program.name.clone();
         let Some(entry) = self.entries.get_mut(&name) else {
             return;
@@ -157,23 +168,23 @@ impl Supervisor {
         let retune = ProcessInput::PolicyChanged {
             stoptime: old.policy.stoptime,
             widened: old.policy.killmode == KillMode::Process
-                && program.policy.killmode == KillMode::Group,
+                && program.policy.killmode != KillMode::Process,
         };
 
         let slots = self.order.range((rank, 0)..=(rank, u32::MAX));
         let known: BTreeMap<u32, ProcessId> = slots.map(|((_, i), id)| (*i, *id)).collect();
         for (_, id) in known.range(program.numprocs..).rev() {
-            self.remove(*id, now);
+            self.remove(*id, changes, now);
         }
         for instance in 0..program.numprocs {
             match known.get(&instance) {
                 Some(id) => {
-                    self.renew(*id, &program, now);
+                    self.renew(*id, &old, &program, now);
                     if retuned {
                         self.step(*id, retune.clone(), now);
                     }
                 }
-                None => self.add(&program, instance, now),
+                None => changes.added.extend(self.add(&program, instance, now)),
             }
         }
         if retuned {
@@ -183,30 +194,30 @@ impl Supervisor {
         }
     }
 
-    fn add(&mut self, program: &Program, instance: u32, now: Time) {
-        let Some(entry) = self.entries.get_mut(&program.name) else {
-            return;
-        };
+    /// Adds a process. Returns it if it is to be started.
+    fn add(&mut self, program: &Program, instance: u32, now: Time) -> Option<ProcessId> {
+        let entry = self.entries.get_mut(&program.name)?;
         let id = ProcessId(self.next_id);
         self.next_id += 1;
         entry.processes += 1;
         self.order.insert((entry.rank, instance), id);
         let process = Process::new(id, program, instance, now);
         self.processes.insert(id, process);
-        if program.autostart == Autostart::Yes {
-            self.step(id, ProcessInput::Start, now);
-        }
+        (program.autostart == Autostart::Yes).then_some(id)
     }
 
-    fn remove(&mut self, id: ProcessId, now: Time) {
+    fn remove(&mut self, id: ProcessId, changes: &mut Changes, now: Time) {
         if let Some(process) = self.processes.get_mut(&id) {
+            if !process.removed {
+                changes.removed.push(id);
+            }
             process.removed = true;
             self.step(id, ProcessInput::Stop, now);
         }
     }
 
     /// Applies the new launch to a process that stays.
-    fn renew(&mut self, id: ProcessId, program: &Program, now: Time) {
+    fn renew(&mut self, id: ProcessId, old: &Program, program: &Program, now: Time) {
         let Some(process) = self.processes.get_mut(&id) else {
             return;
         };
@@ -220,16 +231,20 @@ impl Supervisor {
                 Autostart::Yes => Desired::Up,
                 Autostart::No => Desired::Down,
             };
+            self.has_left(id);
             return;
         }
-        if process.launch == launch {
+        let changed = process.launch != launch;
+        let ended = process.has_ended();
+        if !changed && (!ended || old.policy == program.policy) {
             return;
         }
+        let revived = ended && diff::action(process, old, program).is_restart();
         let restart = diff::needs_restart(&process.launch, &launch);
         process.launch = launch;
-        if !restart {
+        if changed && !restart && !revived {
             self.effects.push_back(Effect::Reconfigured(id));
-        } else if process.restarts_when_changed() && process.state != State::Stopping {
+        } else if revived || restart && process.restarts_when_changed() && !process.is_stopping() {
             self.step(id, ProcessInput::Restart, now);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::supervisor::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Process, Program,
-    RestartDelays, Sink, SizePolicy, Stall, Stdin, Tty, Variables, signal_name,
+    RestartDelays, Sink, SizePolicy, Stall, State, Stdin, Tty, Variables, signal_name,
 };
 use crate::text::duration::exact;
 use std::collections::BTreeSet;
@@ -66,6 +66,12 @@ pub(crate) struct PlanCounts {
     pub(crate) unchanged: usize,
 }
 
+impl PlanAction {
+    pub(crate) fn is_restart(&self) -> bool {
+        matches!(self, PlanAction::Restart(_))
+    }
+}
+
 impl Plan {
     /// Whether any process changes.
     pub fn changes(&self) -> bool {
@@ -99,10 +105,18 @@ pub(crate) fn needs_restart(old: &Launch, new: &Launch) -> bool {
 pub(crate) fn action(process: &Process, old: &Program, new: &Program) -> PlanAction {
     let launch = new.launch.expand(new, process.instance);
     let mut changes = launch_changes(&process.launch, &launch);
-    let restart = !changes.restart.is_empty() && process.restarts_when_changed();
+    let restart = !changes.restart.is_empty();
+    let policy = policy_changes(&old.policy, &new.policy);
+    let concerns_runs = policy.iter().any(|change| !is_about_stops(&change.key));
     let mut all = changes.restart;
     all.append(&mut changes.live);
-    all.extend(policy_changes(&old.policy, &new.policy));
+    all.extend(policy);
+    let restart = match process.state {
+        // It gave up under the old config.
+        State::Fatal => !all.is_empty(),
+        State::Exited => restart || concerns_runs,
+        _ => restart && process.restarts_when_changed(),
+    };
     all.extend(change(
         "autostart",
         autostart(old.autostart),
@@ -115,6 +129,11 @@ pub(crate) fn action(process: &Process, old: &Program, new: &Program) -> PlanAct
     } else {
         PlanAction::Live(all)
     }
+}
+
+/// Whether a key of the policy matters only while a process stops.
+fn is_about_stops(key: &str) -> bool {
+    matches!(key, "stopsignal" | "stoptime" | "killmode")
 }
 
 struct LaunchChanges {
@@ -254,15 +273,17 @@ fn policy_changes(old: &Policy, new: &Policy) -> Vec<Change> {
         startretries,
         starttime,
         stopsignal,
+        hangup,
         stoptime,
         killmode,
         restart,
     } = old;
     let RestartDelays {
-        first,
+        initial,
+        burst,
         factor,
         max,
-        after_exit,
+        jitter,
     } = restart;
     let delays = &new.restart;
     let all = [
@@ -278,20 +299,29 @@ fn policy_changes(old: &Policy, new: &Policy) -> Vec<Change> {
             new.startretries.to_string(),
         ),
         change("starttime", exact(*starttime), exact(new.starttime)),
-        change("stopsignal", signal(*stopsignal), signal(new.stopsignal)),
+        change(
+            "stopsignal",
+            stop_signals(*stopsignal, *hangup),
+            stop_signals(new.stopsignal, new.hangup),
+        ),
         change("stoptime", exact(*stoptime), exact(new.stoptime)),
         change("killmode", scope(*killmode), scope(new.killmode)),
-        change("restart.initial_delay", exact(*first), exact(delays.first)),
+        change(
+            "restart.initial_delay",
+            exact(*initial),
+            exact(delays.initial),
+        ),
+        change("restart.burst", burst.to_string(), delays.burst.to_string()),
+        change("restart.max_delay", exact(*max), exact(delays.max)),
         change(
             "restart.backoff_factor",
             factor.to_string(),
             delays.factor.to_string(),
         ),
-        change("restart.max_delay", exact(*max), exact(delays.max)),
         change(
-            "restart.after_exit",
-            exact(*after_exit),
-            exact(delays.after_exit),
+            "restart.jitter",
+            jitter.to_string(),
+            delays.jitter.to_string(),
         ),
     ];
     all.into_iter().flatten().collect()
@@ -329,13 +359,16 @@ fn codes(codes: &[i32]) -> String {
     format!("[{}]", codes.join(", "))
 }
 
-fn signal(number: i32) -> String {
-    signal_name(number).unwrap_or_else(|| number.to_string())
+fn stop_signals(number: i32, hangup: bool) -> String {
+    let name = signal_name(number).unwrap_or_else(|| number.to_string());
+    let more = if hangup { ", HUP" } else { "" };
+    format!("{name}{more}")
 }
 
 fn scope(killmode: KillMode) -> String {
     match killmode {
         KillMode::Group => "group".to_string(),
+        KillMode::Mixed => "mixed".to_string(),
         KillMode::Process => "process".to_string(),
     }
 }

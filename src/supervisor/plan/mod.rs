@@ -2,5 +2,6 @@
 
 mod configure;
 mod diff;
+pub(crate) mod succession;
 
 pub use diff::{Change, Plan, PlanAction, PlanEntry};

@@ -1,13 +1,20 @@
 //! One instance of a program: the state that decisions need.
 
 mod invariant;
+mod policy_change;
 pub(crate) mod process_input;
+mod restart;
 pub(crate) mod transition;
 
 use crate::supervisor::{Exit, Launch, Program, SignalFailure, SpawnFailure, Time};
 use std::fmt;
 
+pub use restart::{PROBATION, SHORT_RUN, jitter_chance};
+
 const SIGKILL: i32 = 9;
+
+/// Killed processes that are named.
+const VICTIMS_MAX: usize = 8;
 
 /// Identifies a process during the life of the daemon; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,9 +123,11 @@ pub struct Process {
     pub failures: u32,
     /// Automatic starts since the last explicit one.
     pub restarts: u32,
+    /// Runs shorter than ten seconds in a row, of those that ended on their own.
+    pub short_runs: u32,
     /// When the state was entered.
     pub since: Time,
-    /// Time at which the state ends on its own: RUNNING reached, delay over, or SIGKILL due.
+    /// Time of the next change: RUNNING reached, delay over, SIGKILL due, or probation over.
     pub deadline: Option<Time>,
     /// How the last run ended.
     pub last_exit: Option<Exit>,
@@ -132,8 +141,14 @@ pub struct Process {
     pub signal_failure: Option<SignalFailure>,
     /// The number of surviving processes of ended leaders.
     pub stragglers: u32,
+    /// The processes that have to end before it starts, in words.
+    pub awaited: String,
     /// Removed from the config: forgotten once it is down.
     pub removed: bool,
+    /// The state that the last stop ended, if the process had no leader then.
+    pub stopped_from: Option<State>,
+    /// Some of the processes that SIGKILL ended in the last stop: pids and commands.
+    pub victims: Vec<String>,
     /// SIGKILL was sent during this STOPPING, or while clearing.
     pub killed: bool,
     /// A leader ended and its stragglers are not reported yet.
@@ -156,6 +171,7 @@ impl Process {
             launch: program.launch.expand(program, instance),
             failures: 0,
             restarts: 0,
+            short_runs: 0,
             since: now,
             deadline: None,
             last_exit: None,
@@ -164,7 +180,10 @@ impl Process {
             last_failure: None,
             signal_failure: None,
             stragglers: 0,
+            awaited: String::new(),
             removed: false,
+            stopped_from: None,
+            victims: Vec::new(),
             killed: false,
             remains_due: false,
             ended_pid: None,
@@ -187,6 +206,34 @@ impl Process {
         }
     }
 
+    /// A stop begins: forgets the one before.
+    pub(crate) fn begin_stop(&mut self) {
+        if self.state == State::Stopped {
+            return;
+        }
+        self.victims.clear();
+        self.stopped_from = match self.state {
+            State::Backoff | State::Exited | State::Fatal => Some(self.state),
+            State::Stopped
+            | State::Waiting
+            | State::Starting
+            | State::Running
+            | State::Stopping => None,
+        };
+    }
+
+    /// Notes processes that SIGKILL has ended.
+    pub(crate) fn add_victims(&mut self, victims: Vec<String>) {
+        let pid = |victim: &str| victim.split(' ').next().map(str::to_string);
+        for victim in victims {
+            let known = self.victims.iter().any(|known| pid(known) == pid(&victim));
+            if !known {
+                self.victims.push(victim);
+            }
+        }
+        self.victims.truncate(VICTIMS_MAX);
+    }
+
     /// Whether the start waits until stragglers of an earlier leader are killed: one may hold the
     /// port or the lock that the next leader needs.
     pub(crate) fn is_clearing(&self) -> bool {
@@ -199,15 +246,25 @@ impl Process {
         self.killed && failure.is_some_and(|failure| failure.signal == SIGKILL)
     }
 
+    /// Whether it is wanted up, but has ended on its own. A change of its config may start it again.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Exited | State::Fatal)
+    }
+
     /// Whether a reload that changes its launch restarts it, rather than keeping the new launch for
     /// the next start.
     pub(crate) fn restarts_when_changed(&self) -> bool {
         match self.state {
-            State::Waiting | State::Starting | State::Running | State::Backoff | State::Fatal => {
+            State::Starting | State::Running | State::Backoff | State::Fatal | State::Exited => {
                 true
             }
             State::Stopping => self.desired == Desired::Up,
-            State::Stopped | State::Exited => false,
+            // The next start comes anyway, or only on request.
+            State::Waiting | State::Stopped => false,
         }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.state == State::Stopping
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(crate) enum ProcessInput {
     Start,
+    /// Start once the named processes have ended.
+    Await(String),
     Restart,
     Stop,
     Kill,
@@ -15,12 +17,12 @@ pub(crate) enum ProcessInput {
     Exited(Exit),
     Remains {
         stragglers: u32,
-        in_group: u32,
     },
+    Killed(Vec<String>),
     SignalFailed(SignalFailure),
     Deadline,
-    /// The policy changed; the old one had this `stoptime`. `widened` if the kill mode went from
-    /// leader to group.
+    /// The policy changed; the old one had this `stoptime`. `widened` if SIGKILL reaches more than
+    /// the leader now.
     PolicyChanged {
         stoptime: Duration,
         widened: bool,

@@ -2,12 +2,14 @@
 
 use crate::supervisor::explain::status_line;
 use crate::supervisor::process::process_input::ProcessInput;
+use crate::supervisor::process::restart::PROBATION;
 use crate::supervisor::{
-    Autorestart, Desired, Effect, Exit, KillMode, LeaderState, Policy, Process, RestartDelays,
-    SignalScope, SpawnFailure, State, Time, Transition,
+    Desired, Effect, Exit, KillMode, LeaderState, Policy, Process, SignalScope, SpawnFailure,
+    State, Time, Transition,
 };
 use std::collections::VecDeque;
-use std::time::Duration;
+
+const SIGHUP: i32 = 1;
 
 /// One process about to take one input.
 ///
@@ -16,19 +18,19 @@ use std::time::Duration;
 ///   STOPPED ─────────► STARTING ───────────────────────────► RUNNING
 ///      ▲                 ▲  │                                  │ │
 ///      │      delay over │  │ exits, or spawn fails    expected│ │ otherwise: STARTING again
-///      │                 │  ▼                                  ▼ │ (or BACKOFF for after_exit)
+///      │                 │  ▼                                  ▼ │ (or BACKOFF for its delay)
 ///      │               BACKOFF ───────► FATAL               EXITED
 ///      │                     no retry left
 ///      │                                      stop
 ///   STOPPING ◄──────────────────────────────────────────── STARTING, RUNNING
-///      │  stopsignal; after stoptime SIGKILL, until the leader
-///      │  has ended and (killmode group) nothing is left of it
+///      │  stopsignal; after stoptime SIGKILL, until the leader has
+///      │  ended and (killmode group or mixed) nothing is left of it
 ///      ▼
 ///   STOPPED, or STARTING when it is wanted up again by then
 /// ```
 ///
 /// `stop` takes BACKOFF, EXITED and FATAL to STOPPED at once, unless stragglers are to be
-/// swept: those are killed and the process is STOPPING until they are gone. `start` takes
+/// swept: the process is STOPPING until they are gone. `start` takes
 /// BACKOFF, EXITED and FATAL to STARTING.
 ///
 /// `Process::desired` is what the user wants, `Process::state` what is: a start or stop that
@@ -38,7 +40,7 @@ use std::time::Duration;
 /// STARTING is entered when `Effect::Spawn` goes out, and the leader is `Spawning` until its
 /// answer. Inputs in between change the state, but act on the leader only once it is known; a stop
 /// cancels the start, which hastens the answer.
-/// With killmode group, stragglers of an earlier leader are killed first: until they are gone
+/// Unless killmode is process, stragglers of an earlier leader are killed first: until they are gone
 /// the process is STARTING without a leader ([`Process::is_clearing`]).
 pub(crate) struct ProcessStep<'a> {
     pub process: &'a mut Process,
@@ -57,15 +59,21 @@ impl ProcessStep<'_> {
                 self.start_requested()
             }
             (S::Starting | S::Running, I::Start) => {}
+            (S::Stopped, I::Await(awaited)) => self.await_others(awaited),
+            (S::Waiting | S::Starting | S::Running | S::Backoff, I::Await(_)) => {}
+            (S::Stopping | S::Exited | S::Fatal, I::Await(_)) => {}
             (S::Stopping, I::Start | I::Restart) => self.process.desired = Desired::Up,
 
             (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Restart) => {
-                self.sweep(Desired::Up);
+                self.sweep(Desired::Up, false);
             }
             (S::Starting | S::Running, I::Restart) => self.stop_leader(Desired::Up, false),
 
-            (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Stop | I::Kill) => {
-                self.sweep(Desired::Down);
+            (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Stop) => {
+                self.sweep(Desired::Down, false);
+            }
+            (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Kill) => {
+                self.sweep(Desired::Down, true);
             }
             (S::Starting | S::Running, I::Stop) => self.stop_leader(Desired::Down, false),
             (S::Starting | S::Running, I::Kill) => self.stop_leader(Desired::Down, true),
@@ -89,13 +97,8 @@ impl ProcessStep<'_> {
             (S::Stopping, I::Exited(exit)) => self.exited_stopping(exit),
             (S::Stopped | S::Waiting | S::Backoff | S::Exited | S::Fatal, I::Exited(_)) => {}
 
-            (
-                state,
-                I::Remains {
-                    stragglers,
-                    in_group,
-                },
-            ) => self.remains(state, stragglers, in_group),
+            (state, I::Remains { stragglers }) => self.remains(state, stragglers),
+            (_, I::Killed(victims)) => self.process.add_victims(victims),
 
             // A start or a stop kills; the other states ask for no signal.
             (S::Starting | S::Stopping, I::SignalFailed(failure)) => {
@@ -105,16 +108,16 @@ impl ProcessStep<'_> {
             (S::Starting, I::Deadline) => self.started(),
             (S::Backoff, I::Deadline) => self.auto_restart(),
             (S::Stopping, I::Deadline) => self.kill(),
-            (S::Stopped | S::Waiting | S::Running | S::Exited | S::Fatal, I::Deadline) => {}
+            (S::Running, I::Deadline) => self.probation_over(),
+            (S::Stopped | S::Waiting | S::Exited | S::Fatal, I::Deadline) => {}
 
             (S::Starting, I::PolicyChanged { .. }) => self.policy_changed_starting(),
+            (S::Running, I::PolicyChanged { .. }) => self.policy_changed_running(),
+            (S::Backoff, I::PolicyChanged { .. }) => self.policy_changed_backoff(),
             (S::Stopping, I::PolicyChanged { stoptime, widened }) => {
                 self.policy_changed_stopping(stoptime, widened);
             }
-            (
-                S::Stopped | S::Waiting | S::Running | S::Backoff | S::Exited | S::Fatal,
-                I::PolicyChanged { .. },
-            ) => {}
+            (S::Stopped | S::Waiting | S::Exited | S::Fatal, I::PolicyChanged { .. }) => {}
         }
     }
 
@@ -123,11 +126,20 @@ impl ProcessStep<'_> {
         self.process.desired = Desired::Up;
         self.process.failures = 0;
         self.process.restarts = 0;
+        self.process.short_runs = 0;
+        self.process.awaited.clear();
         self.spawn();
     }
 
+    /// Starts once others have ended.
+    fn await_others(&mut self, awaited: String) {
+        self.process.desired = Desired::Up;
+        self.process.awaited = awaited;
+        self.enter(State::Waiting, None);
+    }
+
     /// Starts because the policy requires it.
-    fn auto_restart(&mut self) {
+    pub(super) fn auto_restart(&mut self) {
         self.process.restarts = self.process.restarts.saturating_add(1);
         self.spawn();
     }
@@ -146,7 +158,7 @@ impl ProcessStep<'_> {
     }
 
     /// Continues a start that waited for stragglers, once they are gone.
-    fn resume_start(&mut self) {
+    pub(super) fn resume_start(&mut self) {
         if !self.must_sweep() {
             self.process.killed = false;
             self.process.leader = LeaderState::Spawning;
@@ -176,9 +188,23 @@ impl ProcessStep<'_> {
         self.process.last_failure = None;
     }
 
-    fn started(&mut self) {
-        self.process.failures = 0;
-        self.enter(State::Running, None);
+    /// It counts as started. With `starttime` 0 it is on probation for a second.
+    pub(super) fn started(&mut self) {
+        let probation = match (self.policy.starttime.is_zero(), self.process.started_at()) {
+            (true, Some(at)) => Some(at + PROBATION).filter(|due| *due > self.now),
+            _ => None,
+        };
+        if probation.is_none() {
+            self.process.failures = 0;
+        }
+        self.enter(State::Running, probation);
+    }
+
+    pub(super) fn probation_over(&mut self) {
+        if self.process.deadline.take().is_some() {
+            self.process.failures = 0;
+            self.effects.push_back(Effect::Started(self.process.id));
+        }
     }
 
     fn spawn_failed(&mut self, failure: SpawnFailure) {
@@ -194,7 +220,7 @@ impl ProcessStep<'_> {
         if self.process.failures > self.policy.startretries {
             self.enter(State::Fatal, None);
         } else {
-            let delay = self.policy.restart.delay(self.process.failures);
+            let delay = self.process.restart_delay(self.policy, self.now);
             self.enter(State::Backoff, Some(self.now + delay));
         }
     }
@@ -211,10 +237,17 @@ impl ProcessStep<'_> {
     }
 
     fn exited_running(&mut self, exit: Exit) {
+        let on_probation = self.process.deadline.is_some_and(|due| due > self.now);
         if !self.leader_ended(exit) {
             return;
         }
-        let delay = self.policy.restart.after_exit;
+        if on_probation && self.policy.fails_start(exit) {
+            return self.start_failed();
+        }
+        self.process.failures = 0;
+        self.process
+            .count_run(self.process.last_lifetime.unwrap_or_default());
+        let delay = self.process.restart_delay(self.policy, self.now);
         if !self.policy.restarts_after(exit) {
             self.enter(State::Exited, None);
         } else if delay.is_zero() {
@@ -244,7 +277,7 @@ impl ProcessStep<'_> {
         true
     }
 
-    fn remains(&mut self, state: State, stragglers: u32, in_group: u32) {
+    fn remains(&mut self, state: State, stragglers: u32) {
         self.process.stragglers = stragglers;
         self.process.remains_due = false;
         if self.process.is_clearing() {
@@ -253,34 +286,33 @@ impl ProcessStep<'_> {
         if state != State::Stopping || !self.leader_gone() {
             return;
         }
-        // Stragglers outside the group never received the stop signal: waiting for them is
-        // pointless.
-        let pointless = in_group == 0 || self.process.deadline.is_none();
-        if stragglers > 0 && pointless && self.policy.killmode == KillMode::Group {
+        // With killmode mixed nothing asks them to end: waiting for them is pointless.
+        let asked = self.process.deadline.is_some() && self.policy.killmode == KillMode::Group;
+        if stragglers > 0 && !asked && self.must_sweep() {
             self.kill();
         }
         self.finish_stop();
     }
 
-    fn is_spawning(&self) -> bool {
+    pub(super) fn is_spawning(&self) -> bool {
         self.process.leader == LeaderState::Spawning
     }
 
-    fn leader_gone(&self) -> bool {
+    pub(super) fn leader_gone(&self) -> bool {
         self.process.leader == LeaderState::None
     }
 
     /// Ends STOPPING once the leader and, with killmode group, all stragglers are gone.
-    fn finish_stop(&mut self) {
+    pub(super) fn finish_stop(&mut self) {
         if self.leader_gone() && !self.must_sweep() {
             self.down();
         }
     }
 
     /// Whether a stop has to kill stragglers, known or possible.
-    fn must_sweep(&self) -> bool {
+    pub(super) fn must_sweep(&self) -> bool {
         let left = self.process.stragglers > 0 || self.process.remains_due;
-        left && self.policy.killmode == KillMode::Group
+        left && self.policy.killmode != KillMode::Process
     }
 
     /// The process is gone: enters STOPPED, or starts again if it is wanted up.
@@ -292,14 +324,18 @@ impl ProcessStep<'_> {
         }
     }
 
-    /// Stops a process without a leader: kills its stragglers first.
-    fn sweep(&mut self, desired: Desired) {
+    /// Stops a process without a leader: its stragglers end first. They get the stop signal and its
+    /// time, unless that is for leaders only.
+    fn sweep(&mut self, desired: Desired, at_once: bool) {
         self.process.desired = desired;
+        self.process.begin_stop();
         if !self.must_sweep() {
             return self.down();
         }
         self.enter(State::Stopping, None);
-        if self.process.stragglers > 0 {
+        if !at_once && self.policy.killmode == KillMode::Group {
+            self.ask_to_end();
+        } else if self.process.stragglers > 0 {
             self.kill();
         }
     }
@@ -309,10 +345,11 @@ impl ProcessStep<'_> {
             // One reload may both restart the process and end the sweep.
             return match desired {
                 Desired::Up if !self.must_sweep() => self.resume_start(),
-                _ => self.sweep(desired),
+                _ => self.sweep(desired, at_once),
             };
         }
         self.process.desired = desired;
+        self.process.begin_stop();
         let asked = !at_once && !self.is_spawning() && !self.policy.stoptime.is_zero();
         self.enter(
             State::Stopping,
@@ -360,16 +397,23 @@ impl ProcessStep<'_> {
         }
         self.process.deadline = Some(self.now + self.policy.stoptime);
         self.process.signal_failure = None;
-        self.effects.push_back(Effect::Signal {
-            id: self.process.id,
-            signal: self.policy.stopsignal,
-            scope: self.scope(),
-        });
+        let scope = match self.policy.killmode {
+            KillMode::Group => SignalScope::Group,
+            KillMode::Mixed | KillMode::Process => SignalScope::Leader,
+        };
+        let hangup = self.policy.hangup.then_some(SIGHUP);
+        for signal in [self.policy.stopsignal].into_iter().chain(hangup) {
+            self.effects.push_back(Effect::Signal {
+                id: self.process.id,
+                signal,
+                scope,
+            });
+        }
     }
 
     /// Kills the process until it is gone. While a spawn is unanswered, only records the kill: the
     /// answer carries it out.
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.process.deadline = None;
         if !self.process.killed {
             self.process.killed = true;
@@ -379,55 +423,15 @@ impl ProcessStep<'_> {
         }
     }
 
-    fn push_kill(&mut self) {
+    pub(super) fn push_kill(&mut self) {
         self.process.signal_failure = None;
         self.effects.push_back(Effect::Kill {
             id: self.process.id,
-            scope: self.scope(),
+            scope: match self.policy.killmode {
+                KillMode::Group | KillMode::Mixed => SignalScope::Group,
+                KillMode::Process => SignalScope::Leader,
+            },
         });
-    }
-
-    fn scope(&self) -> SignalScope {
-        match self.policy.killmode {
-            KillMode::Group => SignalScope::Group,
-            KillMode::Process => SignalScope::Leader,
-        }
-    }
-
-    fn policy_changed_starting(&mut self) {
-        if self.process.is_clearing() {
-            return self.resume_start();
-        }
-        let Some(started) = self.process.started_at() else {
-            return;
-        };
-        let due = started + self.policy.starttime;
-        if due <= self.now {
-            self.started();
-        } else {
-            self.process.deadline = Some(due);
-        }
-    }
-
-    fn policy_changed_stopping(&mut self, stoptime: Duration, widened: bool) {
-        if let Some(due) = self.process.deadline {
-            // The time of the stop request: later than the state's start if the spawn was answered
-            // late, and now if this reload stopped it, under the new policy.
-            let asked = Time(due.0.saturating_sub(stoptime))
-                .max(self.process.since)
-                .min(self.now);
-            let due = asked + self.policy.stoptime;
-            if due <= self.now {
-                self.kill();
-            } else {
-                self.process.deadline = Some(due);
-            }
-        } else if widened && self.process.killed && !self.is_spawning() {
-            self.push_kill();
-        } else if self.leader_gone() && self.process.stragglers > 0 && self.must_sweep() {
-            self.kill();
-        }
-        self.finish_stop();
     }
 
     /// The only place where a state changes.
@@ -447,42 +451,8 @@ impl ProcessStep<'_> {
             to,
             pid: process.pid().or(ended),
             exit: ended.and(process.last_exit),
+            started: process.start_outcome(self.policy, self.now),
             detail: status_line::detail(process, self.policy, self.now),
         }));
-    }
-}
-
-impl Policy {
-    /// Whether a process that was RUNNING is started again after this exit.
-    pub(crate) fn restarts_after(&self, exit: Exit) -> bool {
-        match self.autorestart {
-            Autorestart::Always => true,
-            Autorestart::Never => false,
-            Autorestart::Unexpected => !self.expects(exit),
-        }
-    }
-
-    /// Whether the exit is one of `exitcodes`; a death by signal never is.
-    pub(crate) fn expects(&self, exit: Exit) -> bool {
-        match exit {
-            Exit::Code(code) => self.exitcodes.contains(&code),
-            Exit::Signal { .. } => false,
-        }
-    }
-}
-
-impl RestartDelays {
-    /// The delay before retry `n` of a failed start, from 1: at most `max`, whatever the factor.
-    pub fn delay(&self, n: u32) -> Duration {
-        let exponent = i32::try_from(n.saturating_sub(1)).unwrap_or(i32::MAX);
-        let seconds = self.first.as_secs_f64() * self.factor.powi(exponent);
-        if self.first.is_zero() {
-            return Duration::ZERO;
-        }
-        match Duration::try_from_secs_f64(seconds) {
-            Ok(delay) => delay.min(self.max),
-            // NaN, negative or too large for a duration: the bound is safe.
-            Err(_) => self.max,
-        }
     }
 }

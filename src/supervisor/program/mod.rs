@@ -58,8 +58,11 @@ pub enum Autorestart {
 /// The processes that stop signals reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillMode {
-    /// The leader's process group. SIGKILL then reaches all survivors of the process.
+    /// Everything of the process gets the stop signal, and what is left SIGKILL.
     Group,
+    /// The leader gets the stop signal. When it has ended, or after `stoptime`, what is left gets
+    /// SIGKILL.
+    Mixed,
     /// The leader only.
     Process,
 }
@@ -77,6 +80,8 @@ pub struct Policy {
     pub starttime: Duration,
     /// Number of the signal that requests termination.
     pub stopsignal: i32,
+    /// SIGHUP follows the stop signal: an interactive shell ignores SIGTERM.
+    pub hangup: bool,
     /// Time from the stop signal to SIGKILL.
     pub stoptime: Duration,
     /// See [`KillMode`].
@@ -85,27 +90,33 @@ pub struct Policy {
     pub restart: RestartDelays,
 }
 
-/// Delays before an automatic start. The delay of retry `n` (from 1) is
-/// `min(first * factor^(n-1), max)`: exponential back-off.
+/// Delays before an automatic start: the key `restart`.
+///
+/// A failed start is retried after `max(1 s, initial)`, then after `factor` times as long, up to
+/// `max`. A restart after an exit from RUNNING comes after `initial`. After `burst` restarts in a
+/// row of runs shorter than ten seconds, the next ones wait as a failed start does.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RestartDelays {
-    /// Before the first retry of a failed start.
-    pub first: Duration,
+    /// Before a restart after an exit from RUNNING.
+    pub initial: Duration,
+    /// Restarts in a row of short runs that are not slowed down.
+    pub burst: u32,
     /// Factor by which each further retry multiplies the delay.
     pub factor: f64,
     /// Upper bound of the delay.
     pub max: Duration,
-    /// Before a restart after an exit from RUNNING.
-    pub after_exit: Duration,
+    /// Part of a growing delay, from 0 to 1, that is added at random.
+    pub jitter: f64,
 }
 
 impl Default for RestartDelays {
     fn default() -> Self {
         RestartDelays {
-            first: Duration::from_secs(1),
+            initial: Duration::ZERO,
+            burst: 3,
             factor: 2.0,
             max: Duration::from_secs(60),
-            after_exit: Duration::ZERO,
+            jitter: 0.1,
         }
     }
 }
@@ -118,6 +129,7 @@ impl Default for Policy {
             startretries: 3,
             starttime: Duration::from_secs(1),
             stopsignal: 15,
+            hangup: false,
             stoptime: Duration::from_secs(10),
             killmode: KillMode::Group,
             restart: RestartDelays::default(),

@@ -30,12 +30,99 @@ fn starting_becomes_running_after_starttime_and_not_before() {
 }
 
 #[test]
-fn starttime_zero_is_running_at_once_and_its_exit_is_no_failed_start() {
+fn starttime_zero_is_running_at_once_and_an_expected_exit_is_no_failed_start() {
     let (mut bench, id) = Bench::starting(|p| p.policy.starttime = Duration::ZERO);
     bench.spawned(id, 100);
     bench.expect(id, State::Running);
     bench.ended(id, 0);
     bench.expect(id, State::Exited);
+}
+
+#[test]
+fn with_starttime_zero_an_unexpected_exit_within_a_second_is_a_failed_start() {
+    let (mut bench, id) = Bench::starting(|p| {
+        p.policy.starttime = Duration::ZERO;
+        p.policy.autorestart = Autorestart::Always;
+    });
+    for delay in [1000, 2000, 4000] {
+        bench.spawned(id, 100);
+        bench.expect(id, State::Running);
+        bench.pass(999);
+        bench.ended(id, 1);
+        bench.expect(id, State::Backoff);
+        bench.pass(delay);
+        bench.expect(id, State::Starting);
+    }
+    bench.spawned(id, 100);
+    bench.ended(id, 1);
+    bench.expect(id, State::Fatal);
+    assert_eq!(bench.process(id).failures, 4);
+}
+
+#[test]
+fn with_starttime_zero_a_second_of_life_ends_the_failures() {
+    let (mut bench, id) = Bench::starting(|p| p.policy.starttime = Duration::ZERO);
+    bench.spawned(id, 100);
+    bench.ended(id, 1);
+    bench.pass(1000);
+    bench.spawned(id, 101);
+    bench.effects();
+    bench.pass(1000);
+    assert_eq!(bench.effects(), [Effect::Started(id)]);
+    assert_eq!(bench.process(id).failures, 0);
+    bench.ended(id, 1);
+    bench.expect(id, State::Starting);
+}
+
+#[test]
+fn with_autorestart_never_no_exit_is_a_failed_start_at_starttime_zero() {
+    let (mut bench, id) = Bench::starting(|p| {
+        p.policy.starttime = Duration::ZERO;
+        p.policy.autorestart = Autorestart::Never;
+    });
+    bench.spawned(id, 100);
+    bench.ended(id, 1);
+    bench.expect(id, State::Exited);
+}
+
+#[test]
+fn the_fourth_short_run_in_a_row_is_followed_by_a_delay() {
+    let (mut bench, id) = Bench::running(|p| p.policy.autorestart = Autorestart::Always);
+    for _ in 0..3 {
+        bench.ended(id, 0);
+        bench.expect(id, State::Starting);
+        bench.spawned(id, 100);
+        bench.pass(1000);
+    }
+    for delay in [1000, 2000, 4000] {
+        bench.ended(id, 0);
+        bench.expect(id, State::Backoff);
+        bench.pass(delay - 1);
+        bench.expect(id, State::Backoff);
+        bench.pass(1);
+        bench.spawned(id, 100);
+        bench.pass(1000);
+    }
+    // A run of ten seconds ends the row.
+    bench.pass(9000);
+    bench.ended(id, 0);
+    bench.expect(id, State::Starting);
+}
+
+#[test]
+fn new_delays_reach_a_process_that_waits() {
+    let slow = |p: &mut Program| p.policy.restart.initial = Duration::from_secs(50);
+    let (mut bench, id) = Bench::running(slow);
+    bench.ended(id, 1);
+    bench.pass(5000);
+    bench.expect(id, State::Backoff);
+    bench.reload(vec![program("a", |p| {
+        p.policy.restart.initial = Duration::from_secs(6);
+    })]);
+    bench.pass(999);
+    bench.expect(id, State::Backoff);
+    bench.pass(1);
+    bench.expect(id, State::Starting);
 }
 
 #[test]
@@ -160,10 +247,10 @@ fn exits_from_running_follow_autorestart() {
 }
 
 #[test]
-fn a_delay_after_exit_is_spent_in_backoff() {
+fn an_initial_delay_is_spent_in_backoff() {
     let (mut bench, id) = Bench::running(|p| {
         p.policy.autorestart = Autorestart::Always;
-        p.policy.restart.after_exit = Duration::from_secs(5);
+        p.policy.restart.initial = Duration::from_secs(5);
     });
     bench.ended(id, 0);
     bench.expect(id, State::Backoff);
@@ -196,22 +283,41 @@ fn failures_are_forgotten_once_running() {
 #[test]
 fn delays_double_up_to_a_bound_and_survive_any_factor() {
     let delays = RestartDelays::default();
-    let seconds: Vec<u64> = (1..=8).map(|n| delays.delay(n).as_secs()).collect();
-    assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
-    assert_eq!(delays.delay(u32::MAX), Duration::from_secs(60));
+    let seconds: Vec<u64> = (1..=8).map(|n| delays.delay(n, 0.0).as_secs()).collect();
+    assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 54, 54]);
+    let seconds: Vec<u64> = (1..=8).map(|n| delays.delay(n, 0.999).as_secs()).collect();
+    assert_eq!(seconds, [1, 2, 4, 8, 17, 35, 59, 59]);
     for factor in [f64::NAN, f64::INFINITY, -2.0, 1e300] {
-        let odd = RestartDelays { factor, ..delays };
-        assert!(
-            odd.delay(2) <= odd.max && odd.delay(u32::MAX) <= odd.max,
-            "{factor}"
-        );
+        for jitter in [0.0, 0.1, f64::NAN, -1.0, 9.0] {
+            let odd = RestartDelays {
+                factor,
+                jitter,
+                ..delays
+            };
+            for retry in [1, 2, u32::MAX] {
+                assert!(odd.delay(retry, 0.999) <= odd.max, "{factor} {jitter}");
+            }
+        }
     }
-    let zero = RestartDelays {
-        first: Duration::ZERO,
-        factor: f64::INFINITY,
+    let slow = RestartDelays {
+        initial: Duration::from_secs(5),
+        jitter: 0.0,
         ..delays
     };
-    assert_eq!(zero.delay(9), Duration::ZERO);
+    assert_eq!(slow.delay(2, 0.5), Duration::from_secs(10));
+}
+
+#[test]
+fn the_jitter_differs_between_processes_and_times() {
+    let chance = |id, millis| jitter_chance(ProcessId(id), Time(Duration::from_millis(millis)));
+    let mut all: Vec<f64> = (0..100).map(|id| chance(id, 5)).collect();
+    all.extend((100..200).map(|millis| chance(7, millis)));
+    assert!(all.iter().all(|chance| (0.0..1.0).contains(chance)));
+    let mean = all.iter().sum::<f64>() / 200.0;
+    assert!((0.4..0.6).contains(&mean), "{mean}");
+    all.sort_by(f64::total_cmp);
+    all.dedup();
+    assert_eq!(all.len(), 200);
 }
 
 #[test]
@@ -257,12 +363,8 @@ fn five_thousand_programs_are_no_burden() {
     for id in ids {
         let exit = Exit::Code(0);
         supervisor.handle_event(Event::Exited { id, exit }, now);
-        let (stragglers, in_group) = (0, 0);
-        let remains = Event::Remains {
-            id,
-            stragglers,
-            in_group,
-        };
+        let stragglers = 0;
+        let remains = Event::Remains { id, stragglers };
         supervisor.handle_event(remains, now);
     }
     supervisor.check_invariants();

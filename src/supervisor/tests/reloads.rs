@@ -117,7 +117,7 @@ fn a_wider_killmode_kills_the_rest_as_well() {
     bench.reload(vec![program("a", same)]);
     assert_eq!(bench.deeds(), [kill(id, GROUP)]);
     bench.exited(id, 0);
-    bench.remains(id, 1, 0);
+    bench.remains(id, 1);
     bench.expect(id, State::Stopping);
     bench.reload(vec![program("a", leader_only)]);
     bench.expect(id, State::Stopped);
@@ -225,7 +225,7 @@ fn a_corrected_launch_starts_what_gave_up() {
     let (mut bench, id) = Bench::starting(|p| p.policy.startretries = 0);
     bench.spawned(id, 1);
     bench.exited(id, 1);
-    bench.remains(id, 0, 0);
+    bench.remains(id, 0);
     bench.expect(id, State::Fatal);
     bench.effects();
     bench.reload(vec![program("a", command("b"))]);
@@ -265,4 +265,75 @@ fn environment_values_are_not_shown() {
     });
     let text = format!("{:?}", bench.supervisor.plan(&[secret]));
     assert!(text.contains("env.TOKEN") && !text.contains("secret"));
+}
+
+#[test]
+fn a_renamed_program_starts_when_the_old_one_has_ended() {
+    let (mut bench, web) = Bench::running(same);
+    bench.reload(vec![
+        program("api", same),
+        program("off", |p| p.autostart = Autostart::No),
+    ]);
+    let api = bench.id("api:0");
+    bench.expect(web, State::Stopping);
+    bench.expect(api, State::Waiting);
+    bench.expect(bench.id("off:0"), State::Stopped);
+    assert_eq!(bench.deeds(), [signal(web, 15, GROUP)]);
+    bench.exited(web, 0);
+    bench.expect(api, State::Waiting);
+    bench.remains(web, 0);
+    bench.expect(api, State::Starting);
+    let name = "a:0".to_string();
+    assert_eq!(
+        bench.deeds(),
+        [Effect::Release { id: web, name }, Effect::Spawn(api)]
+    );
+}
+
+#[test]
+fn a_process_that_waits_for_others_can_be_started_and_stopped() {
+    let (mut bench, _) = Bench::running(same);
+    bench.reload(vec![program("b", |p| p.numprocs = 2)]);
+    let (first, second) = (bench.id("b:0"), bench.id("b:1"));
+    bench.event(Event::Start(first));
+    bench.expect(first, State::Starting);
+    bench.event(Event::Stop(second));
+    bench.expect(second, State::Stopped);
+}
+
+#[test]
+fn a_program_that_comes_back_keeps_no_other_waiting() {
+    let (mut bench, a) = Bench::running(same);
+    bench.reload(vec![program("b", same)]);
+    bench.expect(bench.id("b:0"), State::Waiting);
+    bench.reload(vec![program("a", same), program("b", same)]);
+    bench.expect(a, State::Stopping);
+    bench.expect(bench.id("b:0"), State::Starting);
+}
+
+#[test]
+fn any_change_starts_what_gave_up() {
+    let (mut bench, id) = Bench::starting(|p| p.policy.startretries = 0);
+    bench.spawned(id, 100);
+    bench.ended(id, 1);
+    bench.expect(id, State::Fatal);
+    let programs = vec![program("a", |p| p.policy.starttime = Duration::ZERO)];
+    let plan = bench.supervisor.plan(&programs);
+    assert!(plan.entries[0].action.is_restart(), "{plan:?}");
+    bench.reload(programs);
+    bench.expect(id, State::Starting);
+}
+
+#[test]
+fn a_change_starts_what_has_exited_unless_it_is_about_stops() {
+    let (mut bench, id) = Bench::running(same);
+    bench.ended(id, 0);
+    bench.expect(id, State::Exited);
+    bench.reload(vec![program("a", stoptime(3))]);
+    bench.expect(id, State::Exited);
+    bench.reload(vec![program("a", |p| {
+        stoptime(3)(p);
+        command("new")(p);
+    })]);
+    bench.expect(id, State::Starting);
 }

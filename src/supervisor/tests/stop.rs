@@ -40,38 +40,37 @@ fn killmode_process_touches_the_leader_only_and_ends_with_it() {
     assert_eq!(bench.deeds(), [signal(id, 15, LEADER)]);
     bench.exited(id, 0);
     bench.expect(id, State::Stopped);
-    bench.remains(id, 3, 3);
+    bench.remains(id, 3);
     bench.expect(id, State::Stopped);
     assert_eq!(bench.process(id).stragglers, 3);
     assert_eq!(bench.deeds(), []);
 }
 
 #[test]
-fn stragglers_in_the_group_have_until_stoptime() {
+fn stragglers_have_until_stoptime() {
     let (mut bench, id) = Bench::running(same);
     bench.event(Event::Stop(id));
     bench.effects();
     bench.exited(id, 0);
-    bench.remains(id, 2, 1);
+    bench.remains(id, 2);
     bench.expect(id, State::Stopping);
     bench.pass(9_999);
     assert_eq!(bench.effects(), []);
     bench.pass(1);
     assert_eq!(bench.deeds(), [kill(id, GROUP)]);
-    bench.remains(id, 0, 0);
+    bench.remains(id, 0);
     bench.expect(id, State::Stopped);
 }
 
 #[test]
-fn stragglers_out_of_the_group_are_killed_at_once() {
-    let (mut bench, id) = Bench::running(same);
+fn killmode_mixed_asks_the_leader_then_kills_the_rest() {
+    let (mut bench, id) = Bench::running(|p| p.policy.killmode = KillMode::Mixed);
     bench.event(Event::Stop(id));
-    bench.effects();
+    assert_eq!(bench.deeds(), [signal(id, 15, LEADER)]);
     bench.exited(id, 0);
-    bench.remains(id, 2, 1);
-    bench.remains(id, 1, 0);
+    bench.remains(id, 2);
     assert_eq!(bench.deeds(), [kill(id, GROUP)]);
-    bench.remains(id, 0, 0);
+    bench.remains(id, 0);
     bench.expect(id, State::Stopped);
 }
 
@@ -79,16 +78,36 @@ fn stragglers_out_of_the_group_are_killed_at_once() {
 fn stragglers_of_a_crash_are_counted_then_swept_by_a_stop() {
     let (mut bench, id) = Bench::running(same);
     bench.exited(id, 0);
-    bench.remains(id, 2, 2);
+    bench.remains(id, 2);
     bench.expect(id, State::Exited);
     assert_eq!(bench.deeds(), []);
     bench.event(Event::Stop(id));
     bench.expect(id, State::Stopping);
+    assert_eq!(bench.deeds(), [signal(id, 15, GROUP)]);
+    bench.remains(id, 1);
+    bench.pass(10_000);
     assert_eq!(bench.deeds(), [kill(id, GROUP)]);
-    bench.remains(id, 1, 0);
-    assert_eq!(bench.deeds(), []);
-    bench.remains(id, 0, 0);
+    let victims = vec!["7 cat".to_string()];
+    bench.event(Event::Killed { id, victims });
+    bench.remains(id, 0);
     bench.expect(id, State::Stopped);
+    let last = bench.effects().pop();
+    let Some(Effect::Notify(transition)) = last else {
+        panic!("{last:?}")
+    };
+    let killed = "stopped by request; killed after stoptime (10s): pid 7 cat";
+    assert!(
+        transition.detail.starts_with(killed),
+        "{}",
+        transition.detail
+    );
+}
+
+#[test]
+fn a_terminal_is_hung_up_after_the_stop_signal() {
+    let (mut bench, id) = Bench::running(|p| p.policy.hangup = true);
+    bench.event(Event::Stop(id));
+    assert_eq!(bench.deeds(), [signal(id, 15, GROUP), signal(id, 1, GROUP)]);
 }
 
 #[test]
@@ -97,10 +116,10 @@ fn a_stop_between_exit_and_remains_waits_for_them() {
     bench.exited(id, 0);
     bench.event(Event::Stop(id));
     bench.expect(id, State::Stopping);
-    bench.effects();
-    bench.remains(id, 1, 1);
-    assert_eq!(bench.deeds(), [kill(id, GROUP)]);
-    bench.remains(id, 0, 0);
+    assert_eq!(bench.deeds(), [signal(id, 15, GROUP)]);
+    bench.remains(id, 1);
+    assert_eq!(bench.deeds(), []);
+    bench.remains(id, 0);
     bench.expect(id, State::Stopped);
 }
 
@@ -109,7 +128,7 @@ fn backoff_exited_and_fatal_stop_at_once() {
     let (mut bench, id) = Bench::starting(|p| p.policy.startretries = 1);
     bench.spawned(id, 1);
     bench.exited(id, 1);
-    bench.remains(id, 0, 0);
+    bench.remains(id, 0);
     bench.expect(id, State::Backoff);
     bench.event(Event::Stop(id));
     bench.expect(id, State::Stopped);
@@ -265,11 +284,13 @@ fn shutdown_with_nothing_up_finishes_at_once() {
 fn shutdown_sweeps_stragglers_before_it_finishes() {
     let (mut bench, id) = Bench::running(same);
     bench.exited(id, 0);
-    bench.remains(id, 1, 1);
+    bench.remains(id, 1);
     bench.effects();
     bench.event(Event::Shutdown);
+    assert_eq!(bench.deeds(), [signal(id, 15, GROUP)]);
+    bench.event(Event::ShutdownNow);
     assert_eq!(bench.deeds(), [kill(id, GROUP)]);
-    bench.remains(id, 0, 0);
+    bench.remains(id, 0);
     assert_eq!(bench.deeds(), [Effect::Finished]);
 }
 
@@ -279,11 +300,11 @@ fn what_a_dead_leader_left_is_killed_before_the_next_start() {
     bench.exited(id, 1);
     bench.expect(id, State::Starting);
     assert_eq!(bench.deeds(), [], "the stragglers are not known yet");
-    bench.remains(id, 2, 1);
+    bench.remains(id, 2);
     assert_eq!(bench.deeds(), [kill(id, GROUP)]);
-    bench.remains(id, 1, 0);
+    bench.remains(id, 1);
     assert_eq!(bench.deeds(), []);
-    bench.remains(id, 0, 0);
+    bench.remains(id, 0);
     assert_eq!(bench.deeds(), [Effect::Spawn(id)]);
     bench.spawned(id, 101);
     bench.pass(1000);
@@ -295,11 +316,11 @@ fn what_a_dead_leader_left_is_killed_before_the_next_start() {
 fn a_stop_while_stragglers_are_cleared_waits_for_them() {
     let (mut bench, id) = Bench::running(|p| p.policy.autorestart = Autorestart::Always);
     bench.exited(id, 1);
-    bench.remains(id, 1, 0);
+    bench.remains(id, 1);
     bench.deeds();
     bench.event(Event::Stop(id));
     bench.expect(id, State::Stopping);
-    bench.remains(id, 0, 0);
+    bench.remains(id, 0);
     bench.expect(id, State::Stopped);
     assert_eq!(bench.process(id).restarts, 1);
 }
@@ -319,7 +340,7 @@ fn a_kill_mode_that_no_longer_sweeps_lets_a_start_go_on() {
     let always = |p: &mut Program| p.policy.autorestart = Autorestart::Always;
     let (mut bench, id) = Bench::running(always);
     bench.exited(id, 1);
-    bench.remains(id, 1, 0);
+    bench.remains(id, 1);
     bench.deeds();
     bench.reload(vec![program("a", |p| {
         always(p);
