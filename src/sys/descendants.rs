@@ -1,9 +1,11 @@
 //! Processes as `/proc` shows them: their parents, groups, sessions and environments. The daemon
 //! finds stragglers by these.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// Makes this process the new parent of descendants whose own parent ends.
 pub(crate) fn become_subreaper() -> io::Result<()> {
@@ -107,6 +109,24 @@ pub(crate) fn environ_value(pid: i32, name: &str) -> Option<String> {
         let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         Some(String::from_utf8_lossy(value).into_owned())
     })
+}
+
+/// The processes of these users that claim, in their environment, to belong to a daemon with one of
+/// these sockets; with the name that each claims.
+pub(crate) fn claimants(sockets: &[PathBuf], users: &BTreeSet<u32>) -> Vec<(Stat, String)> {
+    let claim = |stat: Stat| {
+        let owner = fs::metadata(format!("/proc/{}", stat.pid)).ok()?.uid();
+        if stat.is_dead() || !users.contains(&owner) {
+            return None;
+        }
+        let socket = environ_value(stat.pid, "TM_SOCKET")?;
+        let ours = sockets
+            .iter()
+            .any(|path| path.as_os_str() == socket.as_str());
+        let name = environ_value(stat.pid, "TM_PROCESS").filter(|_| ours)?;
+        Some((stat, name))
+    };
+    all().into_iter().filter_map(claim).collect()
 }
 
 /// Whether a process has a readable environment. During an exec it has none.

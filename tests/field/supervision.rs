@@ -272,3 +272,30 @@ fn hup_of_a_foreground_up_reloads() {
     up.expect("expected a map");
     assert_eq!(daemon.status("b:0")["state"], "RUNNING");
 }
+
+#[test]
+fn survivors_of_a_killed_daemon_are_named_and_replaced() {
+    let yaml = "programs:\n  a: {cmd: sleep 1000, starttime: 100ms}\n";
+    let mut daemon = Daemon::start(yaml);
+    daemon.wait_state("a:0", "RUNNING");
+    let pid = daemon.pid_of("a:0");
+    daemon.signal(Signal::KILL);
+    daemon.wait_end_leaving(&[pid]);
+    let config = daemon.path("taskmaster.yaml");
+    let config = config.to_str().expect("UTF-8");
+    let up = |more: &[&str]| daemon.tm(&[&["up", "-d", "-c", config], more].concat());
+    let refused = up(&[]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let named = format!("1 process of an earlier daemon still runs: {pid} (a:0, sleep 1000)");
+    assert!(refused.stderr.contains(&named), "{refused:?}");
+    assert!(refused.stderr.contains("--replace"), "{refused:?}");
+    let beside = up(&["--ignore-survivors"]);
+    assert_eq!(beside.code, 0, "{beside:?}");
+    wait_until_alive(pid);
+    assert_eq!(daemon.tm(&["down"]).code, 0);
+    wait_until_alive(pid);
+    let replaced = up(&["--replace"]);
+    assert_eq!(replaced.code, 0, "{replaced:?}");
+    wait_gone(pid);
+    assert_eq!(daemon.tm(&["down"]).code, 0);
+}

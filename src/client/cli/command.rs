@@ -132,6 +132,12 @@ pub(crate) struct UpArgs {
     /// Also start processes that were stopped, and one-shots that are done
     #[arg(long)]
     pub(crate) all: bool,
+    /// First stop the processes of a daemon that was killed
+    #[arg(long, conflicts_with = "ignore_survivors")]
+    pub(crate) replace: bool,
+    /// Leave the processes of a daemon that was killed running
+    #[arg(long)]
+    pub(crate) ignore_survivors: bool,
 }
 
 /// Arguments of `down` and `shutdown`.

@@ -13,7 +13,7 @@ use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::paths;
 use crate::client::daemon::trust::Trust;
 use crate::client::error::{ClientError, MissingDaemon};
-use crate::config::{self, DaemonSettings, Environment};
+use crate::config::{self, Config, DaemonSettings, Environment};
 use crate::sys::lock::{Holder, LockFile};
 use crate::sys::privileges::open_as;
 use crate::sys::runtime;
@@ -121,6 +121,14 @@ fn candidates(settings: &DaemonSettings, given: &Path) -> impl Iterator<Item = C
         origin: Origin::Scan,
     });
     setting.into_iter().chain(usual).chain(dropped).chain(scan)
+}
+
+/// The paths at which the daemon of a config listens when it is started now.
+pub(crate) fn sockets_of(config: &Config, socket: Option<&Path>) -> Vec<PathBuf> {
+    match socket.or(config.daemon.socket.as_deref()) {
+        Some(socket) => vec![socket.to_path_buf()],
+        None => usual_sockets(&config.daemon, &config.path),
+    }
 }
 
 /// The usual paths. The daemon would listen at the first one if it was started now. A daemon that

@@ -7,4 +7,5 @@ pub(crate) mod lifecycle;
 pub(crate) mod paths;
 pub(crate) mod select;
 pub(crate) mod signal_guard;
+pub(crate) mod survivors;
 pub(crate) mod trust;

@@ -6,6 +6,7 @@ use crate::client::daemon::by_config;
 use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
 use crate::client::daemon::lifecycle::start_daemon;
 use crate::client::daemon::paths;
+use crate::client::daemon::survivors::{self, OnSurvivors};
 use crate::client::error::{ClientError, exit};
 use crate::client::verbs::foreground;
 use crate::client::verbs::progress::{Progress, Verdict};
@@ -43,6 +44,13 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     let connection = match found {
         Some(connection) => connection,
         None => {
+            let sockets = by_config::sockets_of(&config, context.global.socket.as_deref());
+            let action = match (args.replace, args.ignore_survivors) {
+                (true, _) => OnSurvivors::Replace,
+                (false, true) => OnSurvivors::Ignore,
+                (false, false) => OnSurvivors::Ask,
+            };
+            survivors::settle(&config, &sockets, action)?;
             start_daemon(&config.path, context.global.socket.as_deref())?;
             find_daemon(&context, &config)?
         }

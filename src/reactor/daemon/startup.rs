@@ -30,6 +30,7 @@ use crate::sys::signalfd::SignalFd;
 use crate::sys::socket::SocketFile;
 use crate::text::printable::{printable, printable_lines};
 use mio::Interest;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -223,6 +224,7 @@ fn build(
     start_logging(options, &config, instance.path(), &mut disk, background);
     let settings = Settings::new(config, options.log_level, wake);
     log_start(&settings.config().path, instance.path());
+    name_survivors(&settings, instance.path());
     let own = own_identity();
     let user = match settings.boot().user {
         Some(_) => DaemonUser::Dropped,
@@ -248,6 +250,22 @@ fn build(
         started_ns: unix_ns(),
         finished: false,
     })
+}
+
+/// Logs the processes of an earlier daemon, which was killed. They may hold the ports of those that
+/// this one starts.
+fn name_survivors(settings: &Settings, socket: &Path) {
+    let identities = settings.config().programs.iter();
+    let identities = identities.filter_map(|program| program.launch.identity.as_ref());
+    let mut users: BTreeSet<u32> = identities.map(|identity| identity.uid).collect();
+    users.insert(sys::runtime::effective_uid());
+    for (stat, name) in sys::descendants::claimants(&[socket.to_path_buf()], &users) {
+        let command = sys::descendants::command(stat.pid);
+        log::warn!(
+            "{name} of an earlier daemon still runs: pid {} {command}",
+            stat.pid
+        );
+    }
 }
 
 fn log_start(config: &Path, socket: &Path) {
