@@ -193,7 +193,7 @@ fn children_of(pid: i32) -> Option<Vec<i32>> {
 
 fn descendants_by_children(roots: &[i32]) -> Option<Vec<Stat>> {
     let mut found = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut parents = roots.to_vec();
     while let Some(parent) = parents.pop() {
         if found.len() >= WALK_MAX {
@@ -211,7 +211,7 @@ fn descendants_by_children(roots: &[i32]) -> Option<Vec<Stat>> {
 }
 
 fn descendants_by_scan(roots: &[i32], all: &[Stat]) -> Vec<Stat> {
-    let mut family = std::collections::BTreeSet::from_iter(roots.iter().copied());
+    let mut family = BTreeSet::from_iter(roots.iter().copied());
     let mut found = Vec::new();
     loop {
         let is_new = |stat: &&Stat| family.contains(&stat.ppid) && !family.contains(&stat.pid);

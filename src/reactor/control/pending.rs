@@ -2,7 +2,7 @@
 
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::control::event_history::exit_info;
-use crate::supervisor::{Exit, Policy, Process, ProcessId, State, Time, Transition};
+use crate::supervisor::{Exit, Process, ProcessId, State, Time, Transition};
 use crate::wire::{ActReply, Id, Outcome, WaitFor};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
