@@ -200,3 +200,34 @@ fn an_env_file_is_read_with_the_rights_of_its_program() {
     with("user: 1,", "hers/env");
     refused(folder.path(), &["not a regular file"]);
 }
+
+#[test]
+fn a_users_fifo_in_place_of_a_rotated_log_delays_nothing() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let folder = shared();
+    let hers = folder.path().join("hers");
+    fs::create_dir(&hers).expect("a new folder");
+    owned(&hers, 1);
+    let attack = "for n in $(seq 100); do rm -f log.1 log.1.gz log.gz.tmp; \
+                  mkfifo log.1 log.gz.tmp 2>/dev/null; seq 2000; done";
+    fs::write(folder.path().join("attack"), attack).expect("a script");
+    support_mode(&folder.path().join("attack"), 0o644);
+    support::write_config(
+        folder.path(),
+        "programs:\n\
+         \x20 hers: {cmd: 'sh @DIR@/attack', user: 1, workingdir: '@DIR@/hers', starttime: 0,\n\
+         \x20   autorestart: never,\n\
+         \x20   stdout: {file: '@DIR@/hers/log', max_size: 4096, keep: 2, compress: true}}\n\
+         \x20 roots: {cmd: cat, stdin: pipe, starttime: 0, stdout: '@DIR@/log'}\n",
+    );
+    let mut daemon = Daemon::start_in(folder, &[]);
+    daemon.wait_ended("hers:0");
+    daemon.rpc("send", json!({"process": "roots:0", "text": "written\n"}));
+    support::system::wait_for_text(&daemon.path("log"), "written\n");
+    let size = fs::metadata(daemon.path("hers/log")).expect("a log").len();
+    assert!(size <= 4 * 4096, "rotation is off: {size} bytes");
+    assert_eq!(daemon.tm(&["shutdown"]).code, 0);
+    assert_eq!(daemon.wait_end(), 0);
+}
