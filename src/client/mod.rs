@@ -27,7 +27,10 @@ pub fn main() -> i32 {
     };
     let context = Context::new(cli.global);
     match cli.verb {
-        Some(verb) => run_verb(&context, &verb),
+        Some(verb) => {
+            ui::fatal_signals::end_at_quit();
+            run_verb(&context, &verb)
+        }
         None => finish(&context, shell::run(&context)),
     }
 }

@@ -72,6 +72,8 @@ pub(crate) enum Timer {
     Survey(ProcessId),
     /// The layout of a process's leader is read again.
     Layout(ProcessId),
+    /// A program may have been stopped by ctrl-z; after this many looks.
+    StopCheck(ProcessId, usize),
     /// A process's terminal may be resized again.
     ResizeAllowed(ProcessId),
     /// Lines that the audit has left out are counted in the log.

@@ -80,6 +80,7 @@ impl Reactor {
             &mut self.log_files,
             &mut self.poller,
         );
+        self.consoles().end_other_kind(id);
         let Some(io) = self.processes.io_mut(id) else {
             return;
         };

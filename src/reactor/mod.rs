@@ -196,6 +196,7 @@ impl Reactor {
                 Timer::Layout(id) => {
                     self.read_layout(id);
                 }
+                Timer::StopCheck(id, looks) => self.consoles().check_stop(id, looks),
                 Timer::ResizeAllowed(id) => self.consoles().resize_allowed(id),
                 Timer::AnnounceDeadline(id) => self.flush_announcements(id),
             }

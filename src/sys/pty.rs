@@ -8,7 +8,7 @@
 
 use rustix::fs::OFlags;
 use rustix::pty::OpenptFlags;
-use rustix::termios::{self, InputModes, OptionalActions, Winsize};
+use rustix::termios::{self, InputModes, OptionalActions, SpecialCodeIndex, Winsize};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -47,6 +47,34 @@ pub fn resize(master: BorrowedFd<'_>, rows: u16, cols: u16) -> io::Result<()> {
         ws_ypixel: 0,
     };
     Ok(termios::tcsetwinsize(master, size)?)
+}
+
+/// The keys with which the terminal itself holds output back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ControlKeys {
+    /// Stops the output; none while the program reads this key itself.
+    pub stop: Option<u8>,
+    /// Continues it.
+    pub start: u8,
+    /// Any key continues it.
+    pub any_starts: bool,
+}
+
+/// The control keys; takes either end.
+pub(crate) fn control_keys(fd: BorrowedFd<'_>) -> io::Result<ControlKeys> {
+    let modes = termios::tcgetattr(fd)?;
+    let stops = modes.input_modes.contains(InputModes::IXON);
+    let stop = modes.special_codes[SpecialCodeIndex::VSTOP];
+    Ok(ControlKeys {
+        stop: stops.then_some(stop),
+        start: modes.special_codes[SpecialCodeIndex::VSTART],
+        any_starts: modes.input_modes.contains(InputModes::IXANY),
+    })
+}
+
+/// The process group in the foreground of the terminal.
+pub(crate) fn foreground_group(master: BorrowedFd<'_>) -> io::Result<i32> {
+    Ok(termios::tcgetpgrp(master)?.as_raw_pid())
 }
 
 /// Rows and columns; takes either end.

@@ -8,17 +8,31 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// Opens the controlling terminal, to read and write; ENXIO when there is none.
+/// Opens the user's terminal, to read and write: the controlling terminal, or else the one on
+/// standard input, as below `su -c` or `setsid`. A terminal of another user cannot be opened by
+/// name: its description is then shared with other programs.
+///
+/// # Errors
+/// When there is neither.
 pub(crate) fn open() -> io::Result<OwnedFd> {
+    let stdin = io::stdin();
+    open_file("/dev/tty").or_else(|error| match termios::isatty(&stdin) {
+        true => open_file("/proc/self/fd/0")
+            .or_else(|_| Ok(rustix::io::fcntl_dupfd_cloexec(&stdin, 3)?)),
+        false => Err(error),
+    })
+}
+
+fn open_file(path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY;
     Ok(rustix::io::retry_on_intr(|| {
-        rustix::fs::open("/dev/tty", flags, Mode::empty())
+        rustix::fs::open(path, flags, Mode::empty())
     })?)
 }
 
 /// Whether another process group has the controlling terminal at the moment.
 pub(crate) fn is_background() -> bool {
-    let foreground = open().and_then(|terminal| Ok(termios::tcgetpgrp(&terminal)?));
+    let foreground = open_file("/dev/tty").and_then(|terminal| Ok(termios::tcgetpgrp(&terminal)?));
     foreground.is_ok_and(|group| group != rustix::process::getpgrp())
 }
 

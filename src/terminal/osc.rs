@@ -48,15 +48,20 @@ impl OscSettings {
                 write_string(&[code, value], out);
             }
         }
+        // The title from before the process stays until one is set. An unset title after others
+        // is written too, or the last of those would show.
+        let mut set = false;
+        let mut write_title = |title: &Option<Vec<u8>>, out: &mut Vec<u8>| {
+            set |= title.is_some();
+            if set {
+                write_string(&[b"2;", title.as_deref().unwrap_or_default()], out);
+            }
+        };
         for title in &self.titles {
-            write_string(&[b"2;", title.as_deref().unwrap_or_default()], out);
+            write_title(title, out);
             out.extend_from_slice(b"\x1b[22;2t");
         }
-        let title = self.title.as_deref();
-        // An unset title after saved ones is written too, or the last saved one would show.
-        if title.is_some() || !self.titles.is_empty() {
-            write_string(&[b"2;", title.unwrap_or_default()], out);
-        }
+        write_title(&self.title, out);
     }
 
     pub(crate) fn write_link(&self, out: &mut Vec<u8>) {

@@ -22,14 +22,12 @@ const PREAMBLE: &str = "\x1b\\\x1b]8;;\x07\x1b[?2026l\x1b[?1049l\x1b[m\x1b[r\x1b
     \x1b[4l\x1b[20l\x1b[?7h\x1b(B\x1b)B\x0f\x1b[?5W\x1b[?25h\x1b[?1l\x1b>\
     \x1b[?9;1000;1002;1003;1005;1006;1015;1016l\x1b[?1004;2004;2031;2048l\x1b[>4m\x1b[0 q\x1b[H";
 
-/// Pops all keyboard flags that the program may have pushed.
-const POP_KEYBOARD: &str = "\x1b[<16u\x1b[=0;1u";
-
 /// Renders the screens of `model`, to be followed by the stream from [`Tracker::offset`] on.
 /// `kept` is the retained output up to there.
 ///
 /// With `history`, the lines above the screen come first, and the receiving terminal's content
-/// scrolls into its history. Without, the terminal already shows this process and catches up.
+/// scrolls into its history. Without, the terminal already shows this process and catches up. Its
+/// keyboard flags are the client's to undo: only the client knows which of them are the user's.
 pub(crate) fn snapshot(
     model: &Model,
     kept: (&[u8], &[u8]),
@@ -45,17 +43,10 @@ pub(crate) fn snapshot(
 
 fn preamble(rows: usize, history: bool) -> Vec<u8> {
     let mut out = Vec::new();
-    if !history {
-        // Keyboard flags belong to a screen: pop those of the current one, later the main one's.
-        out.extend_from_slice(b"\x1b\\");
-        out.extend_from_slice(POP_KEYBOARD.as_bytes());
-    }
     out.extend_from_slice(PREAMBLE.as_bytes());
     if history {
         out.extend_from_slice(b"\x1b[999;1H");
         out.extend(std::iter::repeat_n(b'\n', rows));
-    } else {
-        out.extend_from_slice(POP_KEYBOARD.as_bytes());
     }
     out.extend_from_slice(b"\x1b[H");
     out

@@ -297,11 +297,11 @@ fn a_terminal_in_between_or_a_stale_variable_is_not_the_processs_own() {
         "programs:\n  shell: {cmd: sh, tty: true, starttime: 0, stopsignal: HUP}\n  \
          other: {cmd: '@BIN@/echo_tty line', tty: true, starttime: 0}\n",
     );
-    // Another process's terminal is refused by its own name.
+    // The process's own terminal is refused.
     let mut console = Console::attach(&daemon, "shell:0");
     console
         .terminal
-        .send("tm attach other:0; echo \"code $?\"\r");
+        .send("tm attach shell:0; echo \"code $?\"\r");
     console.terminal.expect("shell:0's own");
     console.terminal.expect("code 1");
     // script creates its own terminal, whose output reaches this one like any other output.

@@ -95,11 +95,11 @@ fn help_is_shown_and_the_screen_comes_back() {
     let daemon = Daemon::start(ECHO);
     let mut console = attached(&daemon, "line:0");
     console.terminal.send("\x01?");
-    console.terminal.expect("press any key to continue");
+    console.terminal.expect("press space to continue");
     assert!(console.terminal.contents().contains("next or previous"));
     console.terminal.send(" ");
     console.terminal.expect_screen("the console", |screen| {
-        screen.contains("ready") && !screen.contains("press any key")
+        screen.contains("ready") && !screen.contains("press space")
     });
     console.terminal.send("\x01d");
     assert_eq!(console.wait_over(), 0);

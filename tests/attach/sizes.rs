@@ -112,7 +112,7 @@ fn a_smaller_terminal_shows_the_end_of_what_does_not_fit() {
     // A watcher's picture follows the size of its terminal; the size of the process stays.
     small.terminal.resize(12, 40);
     small.terminal.send("\x01?");
-    small.terminal.expect("press any key");
+    small.terminal.expect("press space");
     small.terminal.send(" ");
     small.terminal.expect_screen("the last lines", |screen| {
         let text = screen.replace('\n', "");
@@ -138,7 +138,7 @@ fn a_client_that_sees_only_a_part_is_notified_once() {
     small.terminal.expect("yours is 100x20: enlarge yours");
     small.terminal.send(" ");
     small.terminal.expect_screen("the console", |screen| {
-        screen.contains("ready") && !screen.contains("press any key")
+        screen.contains("ready") && !screen.contains("press space")
     });
     // Only a client without the notice gets it.
     let mut equal = Console::sized(&daemon, "line:0", 40, 120);

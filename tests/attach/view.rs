@@ -79,7 +79,7 @@ fn returning_does_not_write_the_history_again() {
     console.terminal.expect("old 100");
     let mark = console.terminal.raw().len();
     console.terminal.send("\x01?");
-    console.terminal.expect("press any key to continue");
+    console.terminal.expect("press space to continue");
     assert!(
         console
             .terminal
@@ -88,7 +88,7 @@ fn returning_does_not_write_the_history_again() {
     );
     console.terminal.send(" ");
     console.terminal.expect_screen("the console", |screen| {
-        screen.ends_with("old 99\nold 100") && !screen.contains("press any key")
+        screen.ends_with("old 99\nold 100") && !screen.contains("press space")
     });
     assert!(!since(&console, mark).contains("old 50"));
     console.terminal.send("\x01d");

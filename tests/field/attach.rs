@@ -1,4 +1,8 @@
 //! Attachments.
 
+mod foreground;
+mod keys;
+mod pictures;
 mod pipes;
 mod signals;
+mod terminals;

@@ -35,6 +35,9 @@ that of the process: 128 plus the signal number if a signal killed it.";
 
 const ESCAPE: u8 = 0x1b;
 
+/// A paste is over after this time without input, whether its end came or not.
+const PASTE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// An action; several are in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -58,11 +61,13 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DetachKeys {
     keys: Vec<Key>,
+    /// GNU screen takes ctrl-a for itself, and passes it on for ctrl-a a.
+    in_screen: bool,
 }
 
 impl DetachKeys {
     /// Reads docker's syntax: `ctrl-a,d`, each a character, `ctrl-` with one of `a-z@[\]^_`, or
-    /// `DEL`; `none` for no keys, nothing for the usual ones.
+    /// `DEL`; `none` for no keys, nothing for the usual ones. Other spellings of ctrl are known.
     ///
     /// # Errors
     /// In words for the user.
@@ -72,18 +77,35 @@ impl DetachKeys {
             return Ok(DetachKeys::standard());
         }
         if text == "none" {
-            return Ok(DetachKeys { keys: Vec::new() });
+            return Ok(DetachKeys::new(Vec::new()));
         }
         let keys = text.split(',').map(|item| parse_key(item.trim()));
-        Ok(DetachKeys {
-            keys: keys.collect::<Result<_, _>>()?,
-        })
+        Ok(DetachKeys::new(keys.collect::<Result<_, _>>()?))
     }
 
     /// `ctrl-a d`.
     pub fn standard() -> DetachKeys {
+        DetachKeys::new(vec![Key::ctrl('a'), Key::plain('d')])
+    }
+
+    fn new(keys: Vec<Key>) -> DetachKeys {
         DetachKeys {
-            keys: vec![Key::ctrl('a'), Key::plain('d')],
+            keys,
+            in_screen: false,
+        }
+    }
+
+    /// Names the keys as they are typed inside GNU screen.
+    #[must_use]
+    pub fn inside_screen(mut self) -> DetachKeys {
+        self.in_screen = true;
+        self
+    }
+
+    fn spell(&self, key: Key) -> String {
+        match self.in_screen && key == Key::ctrl('a') {
+            true => format!("{key} a"),
+            false => key.to_string(),
         }
     }
 
@@ -91,7 +113,7 @@ impl DetachKeys {
     pub fn shown(&self) -> String {
         self.keys
             .iter()
-            .map(|key| key.to_string())
+            .map(|key| self.spell(*key))
             .collect::<Vec<_>>()
             .join(" ")
     }
@@ -99,7 +121,7 @@ impl DetachKeys {
     /// The first key, if it is a prefix for commands as well.
     pub fn prefix(&self) -> Option<String> {
         self.has_commands()
-            .then(|| self.keys.first().map(Key::to_string))
+            .then(|| self.keys.first().map(|key| self.spell(*key)))
             .flatten()
     }
 
@@ -120,10 +142,10 @@ impl DetachKeys {
 fn parse_key(item: &str) -> Result<Key, String> {
     let refused =
         || format!("{item:?} is not a key: use a character, ctrl- with one of a-z@[\\]^_, or DEL");
-    if item == "DEL" {
+    if item.eq_ignore_ascii_case("del") {
         return Ok(Key::plain('\u{7f}'));
     }
-    let (ctrl, rest) = match item.strip_prefix("ctrl-") {
+    let (ctrl, rest) = match without_ctrl(item) {
         Some(rest) => (true, rest),
         None => (false, item),
     };
@@ -131,11 +153,23 @@ fn parse_key(item: &str) -> Result<Key, String> {
     let (Some(key), None) = (chars.next(), chars.next()) else {
         return Err(refused());
     };
+    let key = if ctrl { key.to_ascii_lowercase() } else { key };
     match (ctrl, key) {
         (true, 'a'..='z' | '@' | '[' | '\\' | ']' | '^' | '_') => Ok(Key::ctrl(key)),
         (false, ' '..='~') => Ok(Key::plain(key)),
         _ => Err(refused()),
     }
+}
+
+/// The rest after ctrl in its usual spellings: `ctrl-a`, `Ctrl+A`, `control-a`, `C-a`, `^a`.
+fn without_ctrl(item: &str) -> Option<&str> {
+    if let Some(rest) = item.strip_prefix('^').filter(|rest| !rest.is_empty()) {
+        return Some(rest);
+    }
+    let (name, rest) = item.split_at_checked(item.find(['-', '+'])?)?;
+    let names = ["ctrl", "control", "c"];
+    let known = names.iter().any(|known| name.eq_ignore_ascii_case(known));
+    known.then_some(&rest[1..])
 }
 
 /// Finds the detach keys in input.
@@ -236,6 +270,24 @@ impl ChordDecoder {
     /// How long to hold it before [`ChordDecoder::flush`].
     pub fn patience(&self) -> Duration {
         self.tokens.patience()
+    }
+
+    /// How long to wait for more input before [`ChordDecoder::no_more`].
+    pub fn waits(&self) -> Option<Duration> {
+        match self.is_waiting() {
+            true => Some(self.patience()),
+            false => self.pasting.then_some(PASTE_TIMEOUT),
+        }
+    }
+
+    /// No more input came in time: the incomplete sequence counts as single keys, and a paste is
+    /// over.
+    pub fn no_more(&mut self) -> Vec<Action> {
+        if self.is_waiting() {
+            return self.flush();
+        }
+        self.pasting = false;
+        Vec::new()
     }
 
     /// No more input came: treats the incomplete sequence as single keys.

@@ -135,6 +135,29 @@ fn a_paste_that_never_ends_does_not_lock_in() {
 }
 
 #[test]
+fn a_paste_ends_when_nothing_comes_for_a_while() {
+    let mut decoder = decoder("ctrl-a,d");
+    let begun = b"\x1b[200~\x01dx\x1b[20";
+    let mut typed = decoder.feed(begun, true);
+    assert_eq!(decoder.waits(), Some(Duration::from_millis(500)));
+    typed.extend(decoder.no_more());
+    assert_eq!(typed, [forward(b"\x1b[200~\x01dx"), forward(b"\x1b[20")]);
+    assert_eq!(decoder.waits(), Some(Duration::from_secs(1)));
+    assert_eq!(decoder.feed(b"\x01d", true), [forward(b"\x01d")]);
+    assert_eq!(decoder.no_more(), []);
+    assert_eq!(decoder.waits(), None);
+    assert_eq!(decoder.feed(b"\x01d", true), [Action::Detach]);
+}
+
+#[test]
+fn inside_screen_its_escape_is_typed_before() {
+    let keys = |text| DetachKeys::parse(text).expect("keys").inside_screen();
+    assert_eq!(keys("ctrl-a,d").shown(), "ctrl-a a d");
+    assert_eq!(keys("ctrl-a,d").prefix().as_deref(), Some("ctrl-a a"));
+    assert_eq!(keys("ctrl-p,ctrl-q").shown(), "ctrl-p ctrl-q");
+}
+
+#[test]
 fn docker_keys_and_none() {
     let found = at_every_split("ctrl-p,ctrl-q", b"a\x10\x11", false);
     assert_eq!(found, [forward(b"a"), Action::Detach]);
@@ -164,6 +187,33 @@ fn keys_that_are_none_are_refused() {
         DetachKeys::parse("none").map(|keys| keys.shown()),
         Ok(String::new())
     );
+}
+
+#[test]
+fn keys_may_be_spelled_as_elsewhere() {
+    for spelled in [
+        "C-a",
+        "c-A",
+        "^a",
+        "^A",
+        "Ctrl-a",
+        "CTRL-A",
+        "Ctrl+A",
+        "Control-a",
+    ] {
+        let keys = DetachKeys::parse(&format!("{spelled}, d"));
+        assert_eq!(keys, Ok(DetachKeys::standard()), "{spelled}");
+    }
+    for (text, shown) in [
+        ("^", "^"),
+        ("^^", "ctrl-^"),
+        ("^[,C-\\", "ctrl-[ ctrl-\\"),
+        ("C,-", "C -"),
+        ("D,del", "D DEL"),
+    ] {
+        let keys = DetachKeys::parse(text).map(|keys| keys.shown());
+        assert_eq!(keys.as_deref(), Ok(shown));
+    }
 }
 
 #[test]

@@ -5,27 +5,94 @@
 
 use crate::client::attach::detach_keys::DetachKeys;
 use crate::client::ui::style::{Paint, Style};
-use crate::client::ui::table::cut;
+use crate::client::ui::table::{cut, display_width};
 use crate::terminal::Overlay;
+use std::fmt;
 
 /// After this much output the line does not return, in bytes.
 const WRITTEN_MAX: usize = 64 * 1024;
 
+/// The least width of the part about the attachment, if the line is too long.
+const ABOUT_MIN: usize = 8;
+
 /// The largest side of a terminal whose screen is modelled.
 const SIDE_MAX: u16 = 1000;
 
+/// The words of the line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct HintText {
+    /// About the attachment.
+    pub(crate) about: String,
+    /// How to leave.
+    pub(crate) leave: String,
+    /// How to get help.
+    pub(crate) help: String,
+}
+
+impl HintText {
+    /// The text within this width. How to leave is what is left at last.
+    fn fit(&self, width: usize) -> String {
+        let all = self.to_string();
+        if display_width(&all) <= width {
+            return all;
+        }
+        let keys = match self.leave.is_empty() {
+            true => self.keys(),
+            false => self.leave.clone(),
+        };
+        let room = width.saturating_sub(display_width(&keys) + display_width("[ — ]"));
+        match room >= ABOUT_MIN && !keys.is_empty() {
+            true => format!("[{} — {keys}]", cut_start(&self.about, room)),
+            false => cut(&format!("[{keys}]"), width),
+        }
+    }
+
+    fn keys(&self) -> String {
+        let keys = [self.leave.as_str(), &self.help];
+        let given: Vec<&str> = keys.into_iter().filter(|key| !key.is_empty()).collect();
+        given.join(", ")
+    }
+}
+
+impl fmt::Display for HintText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.about.as_str(), self.keys().as_str()) {
+            (about, "") => write!(f, "[{about}]"),
+            ("", keys) => write!(f, "[{keys}]"),
+            (about, keys) => write!(f, "[{about} — {keys}]"),
+        }
+    }
+}
+
+/// Cuts the start of a text, so that it fits into `room` columns.
+fn cut_start(text: &str, room: usize) -> String {
+    if display_width(text) <= room {
+        return text.to_string();
+    }
+    let mut rest = text.chars();
+    while display_width(rest.as_str()) + 1 > room && rest.next().is_some() {}
+    format!("…{}", rest.as_str())
+}
+
 /// The keys for detaching from a process and for help, in words.
-pub(crate) fn ways_out(keys: &DetachKeys, process: &str) -> String {
+pub(crate) fn ways_out(keys: &DetachKeys, process: &str) -> HintText {
     let leave = match keys.shown() {
         shown if shown.is_empty() => {
             format!("to detach, run in another terminal: tm detach {process}")
         }
         shown => format!("{shown} detaches"),
     };
-    let help = keys
-        .prefix()
-        .map(|prefix| format!(", {prefix} ? shows help"));
-    leave + &help.unwrap_or_default()
+    HintText {
+        about: String::new(),
+        leave,
+        help: help_key(keys),
+    }
+}
+
+/// The key for help, in words.
+pub(crate) fn help_key(keys: &DetachKeys) -> String {
+    let help = keys.prefix().map(|prefix| format!("{prefix} ? shows help"));
+    help.unwrap_or_default()
 }
 
 /// The line about a detach, with the daemon's reason if it has one.
@@ -45,7 +112,7 @@ pub(crate) fn line(text: &str, style: Style) -> Vec<u8> {
 /// The line, and the screen below it.
 #[derive(Debug)]
 pub(crate) struct Hint {
-    text: String,
+    text: HintText,
     style: Style,
     screen: Overlay,
     /// Output that has not been fed to `screen`. That takes time, so it is done after the output
@@ -60,7 +127,7 @@ pub(crate) struct Hint {
 
 impl Hint {
     /// For a terminal of this size.
-    pub(crate) fn new(text: String, style: Style, (rows, cols): (u16, u16)) -> Hint {
+    pub(crate) fn new(text: HintText, style: Style, (rows, cols): (u16, u16)) -> Hint {
         Hint {
             text,
             style,
@@ -78,7 +145,7 @@ impl Hint {
     }
 
     /// Changes the text while it is hidden.
-    pub(crate) fn say(&mut self, text: String) {
+    pub(crate) fn say(&mut self, text: HintText) {
         self.text = text;
     }
 
@@ -111,7 +178,7 @@ impl Hint {
         }
         self.screen.feed(&std::mem::take(&mut self.unseen));
         let (_, cols) = self.screen.size();
-        let text = cut(&self.text, cols - 1);
+        let text = self.text.fit(cols - 1);
         let text = self.style.paint(Paint::Dim, &text);
         let Some((row, out)) = self.screen.cover(&text) else {
             return Vec::new();
@@ -147,10 +214,40 @@ mod tests {
         (screen.rows(0, 40).collect(), screen.cursor_position())
     }
 
+    fn says(leave: &str) -> HintText {
+        HintText {
+            leave: leave.to_string(),
+            ..HintText::default()
+        }
+    }
+
+    #[test]
+    fn the_way_out_is_what_a_narrow_terminal_shows() {
+        let text = HintText {
+            about: "attached read-only to web:0 (STOPPED)".to_string(),
+            ..ways_out(&DetachKeys::standard(), "web:0")
+        };
+        for (width, shown) in [
+            (
+                99,
+                "[attached read-only to web:0 (STOPPED) — ctrl-a d detaches, ctrl-a ? shows help]",
+            ),
+            (
+                60,
+                "[attached read-only to web:0 (STOPPED) — ctrl-a d detaches]",
+            ),
+            (40, "[…o web:0 (STOPPED) — ctrl-a d detaches]"),
+            (20, "[ctrl-a d detaches]"),
+            (10, "[ctrl-a d…"),
+        ] {
+            assert_eq!(text.fit(width), shown);
+        }
+    }
+
     #[test]
     fn the_row_and_the_cursor_are_as_before() {
         let drawn = b"\x1b[H\x1b[Jone\r\n$ \x1b[5;1H\x1b[31mlast\x1b[2;3H";
-        let mut hint = Hint::new("[ctrl-a d leaves]".to_string(), Style::plain(), (5, 40));
+        let mut hint = Hint::new(says("ctrl-a d leaves"), Style::plain(), (5, 40));
         assert!(hint.show().is_empty(), "nothing has been drawn");
         hint.drawn(drawn);
         let with = [drawn.to_vec(), hint.show()].concat();
@@ -165,27 +262,27 @@ mod tests {
     #[test]
     fn the_row_of_the_cursor_is_left_alone() {
         let drawn = b"top\x1b[5;1H$ ";
-        let mut hint = Hint::new("x".to_string(), Style::plain(), (5, 40));
+        let mut hint = Hint::new(says("x"), Style::plain(), (5, 40));
         hint.drawn(drawn);
         let with = [drawn.to_vec(), hint.show()].concat();
         let (rows, cursor) = shown(&with);
         assert_eq!(
             (rows[0].as_str(), rows[4].as_str(), cursor),
-            ("x", "$ ", (4, 2))
+            ("[x]", "$ ", (4, 2))
         );
         assert_eq!(shown(&[with, hint.hide()].concat()), shown(drawn));
     }
 
     #[test]
     fn it_comes_back_over_what_is_drawn_meanwhile_if_that_is_safe() {
-        let mut hint = Hint::new("x".to_string(), Style::plain(), (5, 40));
+        let mut hint = Hint::new(says("x"), Style::plain(), (5, 40));
         let mut all = Vec::new();
         hint.drawn(b"");
         for drawn in [&b"one\r\n"[..], b"\x1b[5;1Hlast\x1b[2;1H", b"two"] {
             assert!(hint.written(drawn));
             all.extend(drawn);
             all.extend(hint.show());
-            assert_eq!(shown(&all).0[4], "x");
+            assert_eq!(shown(&all).0[4], "[x]");
             all.extend(hint.hide());
         }
         assert_eq!(shown(&all).0[4], "last");

@@ -37,6 +37,7 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
     let mut alone = false;
     let mut history = None;
     let mut signals = None;
+    let mut typed = Vec::new();
     loop {
         let mut connection = context.connect()?;
         let reply: AttachReply = connection.call(&Call::Attach(params(&args, history)))?;
@@ -56,11 +57,12 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
         if std::mem::take(&mut alone) {
             session.remark("no other process has a terminal");
         }
+        session.take_typed(&std::mem::take(&mut typed));
         let end = session::run(session, banner, signals)?;
         banner = false;
         // From the second time on, the terminal's scrollback has the history.
         history = Some(0);
-        let mut exit_of_pager = PagerExit::Key;
+        let mut exit_of_pager = PagerExit::Key(Vec::new());
         match end {
             SessionEnd::Detached(_)
             | SessionEnd::Exited { .. }
@@ -85,8 +87,9 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
                 history = None;
             }
         }
-        if let PagerExit::Signal(signal) = exit_of_pager {
-            return Ok(128 + signal);
+        match exit_of_pager {
+            PagerExit::Signal(signal) => return Ok(128 + signal),
+            PagerExit::Key(bytes) => typed = bytes,
         }
     }
 }
@@ -94,12 +97,11 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
 /// Reports the end of the last attachment. Returns the exit code.
 fn conclude(context: &Context, name: &str, end: &SessionEnd) -> i32 {
     match end {
-        SessionEnd::Exited { info, noticed } => {
-            let code = info.shell_code();
-            if !noticed {
-                report_end(context, &format!("[{name} exited with code {code}]"));
+        SessionEnd::Exited { info, report } => {
+            if let Some(text) = report {
+                report_end(context, text);
             }
-            code
+            info.shell_code()
         }
         SessionEnd::Lost => {
             report_end(context, &format!("[{name}: {}]", ClientError::Disconnected));
@@ -140,11 +142,22 @@ fn detach_keys(args: &AttachArgs) -> Result<DetachKeys, ClientError> {
     let variable = std::env::var("TM_DETACH_KEYS").ok();
     let mut given = [args.detach_keys.clone(), variable].into_iter().flatten();
     // An empty text counts as not given, as in docker.
-    match given.find(|keys| !keys.is_empty()) {
+    let keys = match given.find(|keys| !keys.is_empty()) {
         Some(text) => DetachKeys::parse(&text)
-            .map_err(|error| ClientError::Usage(format!("invalid detach keys: {error}"))),
-        None => Ok(DetachKeys::standard()),
-    }
+            .map_err(|error| ClientError::Usage(format!("invalid detach keys: {error}")))?,
+        None => DetachKeys::standard(),
+    };
+    Ok(match is_in_screen() {
+        true => keys.inside_screen(),
+        false => keys,
+    })
+}
+
+/// Whether GNU screen reads the keys first. Its variable alone may be inherited from elsewhere.
+fn is_in_screen() -> bool {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let term = variable("TERM");
+    !variable("STY").is_empty() && variable("TMUX").is_empty() && term.starts_with("screen")
 }
 
 /// Rows and columns of the user's terminal. They are 0 unless it is at both ends: otherwise it

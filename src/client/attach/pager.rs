@@ -15,17 +15,22 @@ use std::os::fd::AsFd;
 const HISTORY_LINES: u32 = 5000;
 
 /// The reason why the pager ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PagerExit {
-    Key,
+    /// A key. These bytes were typed for the process, or begin the detach keys.
+    Key(Vec<u8>),
     /// A signal that asks the client to end.
     Signal(i32),
 }
 
 /// Shows the help. Attaching again repaints the screen.
 pub(crate) fn help(text: &str, signals: &mut SignalSource) -> PagerExit {
-    show(&format!("{text}\npress any key to continue "));
-    let exit = await_key(signals);
+    show(&format!("{text}\n"));
+    let exit = await_key(
+        signals,
+        "press space to continue; other keys go to the process ",
+        after_dismissal,
+    );
     show("\n");
     exit
 }
@@ -63,9 +68,9 @@ pub(crate) fn history(
         0 => format!("[nothing has scrolled off the screen of {process} yet; press any key]"),
         _ => format!("[history of {process}, {count} lines: scroll up to read; press any key]"),
     };
-    text.push_str(&format!("{} ", context.style.paint(Paint::Dim, &words)));
     show(&text);
-    let exit = await_key(signals);
+    let prompt = format!("{} ", context.style.paint(Paint::Dim, &words));
+    let exit = await_key(signals, &prompt, after_any_key);
     // The last page of the history moves to the scrollback; the screen itself is redrawn.
     let rows = tty::window_size(io::stdout().as_fd()).map_or(24, |(rows, _)| rows.into());
     let shown = match reply.alternate_screen {
@@ -80,6 +85,27 @@ pub(crate) fn history(
     Ok(exit)
 }
 
+/// The bytes after the key that only ends the help: space, enter, escape or ctrl-c.
+fn after_dismissal(bytes: &[u8]) -> &[u8] {
+    match bytes {
+        [b' ' | b'\r' | b'\n' | 0x03, rest @ ..] => rest,
+        [0x1b] => &[],
+        bytes => bytes,
+    }
+}
+
+/// The bytes after the key that only ends the history. Keys with ctrl may begin the detach keys.
+fn after_any_key(bytes: &[u8]) -> &[u8] {
+    match bytes {
+        [0x1b, ..] => &[],
+        [0x20..=0xff, ..] => {
+            let next = bytes.iter().skip(1).position(|byte| byte & 0xc0 != 0x80);
+            next.map_or(&[], |at| &bytes[at + 1..])
+        }
+        bytes => after_dismissal(bytes),
+    }
+}
+
 fn show(text: &str) {
     let mut out = io::stdout();
     // A failure here ends the next attachment.
@@ -87,15 +113,24 @@ fn show(text: &str) {
     let _ = out.flush();
 }
 
-/// Waits for one key, which may send several bytes.
-fn await_key(signals: &mut SignalSource) -> PagerExit {
+/// Takes the bytes of a key, and returns those that are for the process.
+type Dismissal = fn(&[u8]) -> &[u8];
+
+/// Shows the prompt and waits for one key, which may send several bytes.
+fn await_key(signals: &mut SignalSource, prompt: &str, rest: Dismissal) -> PagerExit {
     // Without a terminal no key will come.
-    key_or_signal(signals).unwrap_or(PagerExit::Key)
+    key_or_signal(signals, prompt, rest).unwrap_or(PagerExit::Key(Vec::new()))
 }
 
-fn key_or_signal(signals: &mut SignalSource) -> io::Result<PagerExit> {
+fn key_or_signal(
+    signals: &mut SignalSource,
+    prompt: &str,
+    rest: Dismissal,
+) -> io::Result<PagerExit> {
     let terminal = tty::open()?;
+    // Before the prompt: keys that are typed at it are not echoed.
     let _raw = tty::RawMode::enter(terminal.as_fd())?;
+    show(prompt);
     loop {
         let watches = [FdWatch::readable(&terminal), FdWatch::readable(signals)];
         let [key, signal] = wait(watches, None)?;
@@ -105,8 +140,9 @@ fn key_or_signal(signals: &mut SignalSource) -> io::Result<PagerExit> {
             return Ok(PagerExit::Signal(signal));
         }
         if key.is_readable() {
-            let _ = crate::sys::io::read(terminal.as_fd(), &mut [0; 64])?;
-            return Ok(PagerExit::Key);
+            let mut bytes = [0; 4096];
+            let count = crate::sys::io::read(terminal.as_fd(), &mut bytes)?;
+            return Ok(PagerExit::Key(rest(&bytes[..count]).to_vec()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One attachment with a terminal at both ends. Bytes pass through unchanged in both directions.
 
 use crate::client::attach::detach_keys::{Action, ChordDecoder, DetachKeys};
-use crate::client::attach::hint::{self, Hint};
+use crate::client::attach::hint::{self, Hint, HintText};
 use crate::client::attach::terminal_guard::TerminalGuard;
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
@@ -9,7 +9,6 @@ use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::error::ClientError;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::bracketed;
-use crate::text::plural::plural;
 use crate::text::printable::printable;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, PAYLOAD_MAX, RoleInfo};
 use signal_hook::consts::{SIGCONT, SIGTSTP, SIGWINCH};
@@ -18,6 +17,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 mod session_loop;
+mod session_words;
 
 pub(crate) use session_loop::{asked_to_end, await_foreground, run, signals};
 
@@ -35,8 +35,8 @@ pub(crate) enum SessionEnd {
     /// The process ended for good.
     Exited {
         info: ExitInfo,
-        /// The last line on the screen is a notice of it.
-        noticed: bool,
+        /// The notice of it, unless the screen still shows it.
+        report: Option<String>,
     },
     /// The connection broke off.
     Lost,
@@ -80,8 +80,14 @@ enum Redraw {
 struct Seen {
     /// That the process's terminal is larger than this one.
     size: bool,
-    /// The last output was a notice.
-    notice_last: bool,
+    /// Something of the process.
+    output: bool,
+    /// While the terminal is too slow: how many bytes are missing before the next snapshot.
+    skipped: Option<u64>,
+    /// The ring offset of the snapshot that came last, if no output followed it.
+    snapshot_at: Option<u64>,
+    /// The last output, if it was a notice.
+    last_notice: Option<String>,
 }
 
 /// An attachment with a terminal at both ends.
@@ -100,7 +106,7 @@ pub(crate) struct Session {
     hint_since: Instant,
     screen: TerminalGuard,
     chord: ChordDecoder,
-    /// When keys that may begin a sequence are forwarded.
+    /// When keys that may begin a sequence are forwarded, or a paste is over.
     key_deadline: Option<Instant>,
     socket: UnixStream,
     decoder: FrameDecoder,
@@ -169,43 +175,16 @@ impl Session {
         }
     }
 
-    fn greeting(&self) -> String {
-        let watching = if self.settings.read_only {
-            " read-only"
-        } else {
-            ""
-        };
-        let (name, state) = (&self.process, &self.state);
-        let larger = match self.is_too_small() {
-            true => format!(
-                " (its terminal is {}, larger than yours)",
-                self.process_size()
-            ),
-            false => String::new(),
-        };
-        let keys = hint::ways_out(&self.keys, &self.process);
-        format!("[attached{watching} to {name}{state}{larger} — {keys}]")
-    }
-
     /// Shows a line over the next snapshot.
-    fn show_hint_over(&mut self, text: String) {
+    fn show_hint_over(&mut self, text: HintText) {
         let size = self.screen.size();
         if self.settings.replay && Hint::fits(size) {
             self.hint = Some(Hint::new(text, self.style, size));
             self.hint_since = Instant::now();
         } else {
+            let text = text.to_string();
             self.screen.queue(&hint::line(&text, self.style));
         }
-    }
-
-    /// Whether the process draws for a terminal larger than this one.
-    fn is_too_small(&self) -> bool {
-        let (rows, cols) = self.screen.size();
-        (0 < rows && rows < self.role.rows) || (0 < cols && cols < self.role.cols)
-    }
-
-    fn process_size(&self) -> String {
-        format!("{}x{}", self.role.cols, self.role.rows)
     }
 
     fn take_role(&mut self, role: RoleInfo) {
@@ -221,27 +200,13 @@ impl Session {
         }
     }
 
-    /// Reports once that this terminal is too small to show everything.
-    fn report_size(&mut self) {
-        if self.seen.size || self.settings.quiet || !self.is_too_small() {
-            return;
-        }
-        self.seen.size = true;
-        let (name, size) = (&self.process, self.process_size());
-        let more = self.keys.prefix();
-        let more = more.map_or(String::new(), |prefix| format!(": {prefix} ? shows help"));
-        let text = format!("[{name}'s terminal is {size}, larger than yours{more}]");
-        if self.settings.redraws && self.settings.replay {
-            self.ask_redraw();
-            self.show_hint_over(text);
-        } else {
-            self.notice(&text);
-        }
-    }
-
     /// Asks for a snapshot that replaces all output before it.
     fn ask_redraw(&mut self) {
-        self.screen.discard();
+        let dropped = self.screen.discard() as u64;
+        if let Some(skipped) = &mut self.seen.skipped {
+            *skipped += dropped;
+        }
+        self.seen.snapshot_at = None;
         self.hint = None;
         self.redraw = Redraw::Waiting { tail: Vec::new() };
         self.outgoing
@@ -267,8 +232,13 @@ impl Session {
 
     /// Shows live output. The hint is hidden meanwhile.
     fn show_output(&mut self, bytes: &[u8]) {
-        self.seen.notice_last = false;
+        self.seen.last_notice = None;
+        self.seen.snapshot_at = None;
+        self.seen.output = true;
         if let Redraw::Waiting { tail } = &mut self.redraw {
+            if let Some(skipped) = &mut self.seen.skipped {
+                *skipped += bytes.len() as u64;
+            }
             tail.extend_from_slice(bytes);
             let surplus = tail.len().saturating_sub(SKIPPED_TAIL_MAX);
             tail.drain(..surplus);
@@ -282,6 +252,33 @@ impl Session {
             }
         }
         self.screen.queue(bytes);
+    }
+
+    /// Prepares the terminal for a snapshot after other output, and marks what is missing where it
+    /// is missing, so that the terminal's scrollback shows it.
+    fn prepare_snapshot(&mut self) {
+        if !std::mem::replace(&mut self.seen.output, true) {
+            return;
+        }
+        if let Some(hint) = &mut self.hint {
+            self.screen.queue(&hint.hide());
+        }
+        let alternate = self.screen.queue_reset();
+        if let Some(mark) = self.take_mark().filter(|_| !alternate) {
+            let (rows, _) = self.screen.size();
+            self.screen.queue(mark.as_bytes());
+            // The snapshot clears the screen.
+            self.screen.queue(&b"\n".repeat(rows.into()));
+        }
+    }
+
+    /// The line about skipped output.
+    fn take_mark(&mut self) -> Option<String> {
+        let skipped = self.seen.skipped.take().filter(|skipped| *skipped > 0)?;
+        let text = format!("[{skipped} bytes skipped]");
+        let start = self.screen.new_line();
+        let line = self.style.paint(Paint::Dim, &text);
+        Some(format!("{start}{line}\r\n"))
     }
 
     /// Shows a snapshot, which contains all output before it.
@@ -301,6 +298,9 @@ impl Session {
     fn show_skipped_tail(&mut self) {
         if let Redraw::Waiting { tail } = std::mem::replace(&mut self.redraw, Redraw::Live) {
             let line = tail.iter().position(|byte| *byte == b'\n');
+            if let Some(mark) = self.take_mark() {
+                self.screen.queue(mark.as_bytes());
+            }
             self.screen.queue(&tail[line.map_or(0, |at| at + 1)..]);
         }
     }
@@ -342,53 +342,6 @@ impl Session {
         }
     }
 
-    fn help(&self) -> String {
-        let prefix = self.keys.prefix().unwrap_or_default();
-        let letter = prefix.strip_prefix("ctrl-").unwrap_or_default();
-        let role = match (self.role.driver, self.settings.read_only) {
-            (true, _) => "driving",
-            (false, true) => "watching, read-only",
-            (false, false) => "watching",
-        };
-        let clients = self.role.clients.max(1);
-        let clients = plural(clients, "client", "clients");
-        let mut text = format!("{}: {role}, {clients} attached", self.process);
-        if self.is_too_small() {
-            let (rows, cols) = self.screen.size();
-            let size = self.process_size();
-            text.push_str(&format!(
-                "\nits terminal is {size}, yours is {cols}x{rows}: enlarge yours"
-            ));
-            if !self.settings.read_only && !self.role.driver {
-                text.push_str(
-                    ",\nor type: the last client that typed sets the size, unless tty.size is set",
-                );
-            }
-        }
-        for (keys, does) in [
-            (
-                self.keys.shown(),
-                "Detach; the process continues to run".to_string(),
-            ),
-            (
-                format!("{prefix} {prefix}"),
-                format!("Send {prefix} to the process, as does {prefix} {letter}"),
-            ),
-            (
-                format!("{prefix} ["),
-                "Show the output that has scrolled off the screen".to_string(),
-            ),
-            (
-                format!("{prefix} n, p"),
-                "Switch to the next or previous process".to_string(),
-            ),
-            (format!("{prefix} ctrl-z"), "Suspend tm".to_string()),
-        ] {
-            text.push_str(&format!("\n  {keys:<16} {does}"));
-        }
-        text
-    }
-
     fn take_frames(&mut self) -> Result<(), ClientError> {
         let broken =
             |error| ClientError::Protocol(format!("malformed data from the daemon: {error}"));
@@ -406,7 +359,11 @@ impl Session {
                 }
             }
             Kind::Snapshot => {
-                if let Some((_, bytes)) = frame.offset_and_bytes() {
+                if let Some((offset, bytes)) = frame.offset_and_bytes() {
+                    // A snapshot may come in several pieces.
+                    if self.seen.snapshot_at.replace(offset) != Some(offset) {
+                        self.prepare_snapshot();
+                    }
                     self.show_snapshot(bytes);
                 }
             }
@@ -419,15 +376,20 @@ impl Session {
             Kind::Exit => {
                 self.show_skipped_tail();
                 let info = serde_json::from_slice(&frame.payload).unwrap_or_default();
-                let noticed = self.seen.notice_last;
-                self.end_with(SessionEnd::Exited { info, noticed });
+                let report = self.seen.last_notice.take();
+                self.end_with(SessionEnd::Exited { info, report });
             }
             Kind::Detach => {
                 let text = String::from_utf8_lossy(&frame.payload).into_owned();
                 self.end_with(SessionEnd::Detached(text));
             }
             // A snapshot follows.
-            Kind::Skipped => {}
+            Kind::Skipped => {
+                let bytes = frame.payload.first_chunk::<8>();
+                let bytes = bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes));
+                *self.seen.skipped.get_or_insert(0) += bytes;
+                self.seen.snapshot_at = None;
+            }
             Kind::Source
             | Kind::End
             | Kind::Input
@@ -443,7 +405,7 @@ impl Session {
         let line = self.style.paint(Paint::Dim, &printable(text));
         let start = self.screen.new_line();
         self.screen.queue(format!("{start}{line}\r\n").as_bytes());
-        self.seen.notice_last = true;
+        self.seen.last_notice = Some(text.to_string());
     }
 
     fn take_signal(&mut self, signal: i32) {

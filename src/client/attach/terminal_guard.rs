@@ -54,11 +54,13 @@ pub(crate) struct TerminalGuard {
     alternate_seen: bool,
     /// The cursor is within a line once the queue is written.
     within_line: bool,
+    /// The user's title is saved.
+    titled: bool,
     restored: bool,
 }
 
 impl TerminalGuard {
-    /// Opens the controlling terminal and makes it raw. The descriptor is a new one, because its
+    /// Opens the user's terminal and makes it raw. The descriptor is a new one, because its
     /// flags would otherwise be shared with other programs.
     ///
     /// # Errors
@@ -69,7 +71,9 @@ impl TerminalGuard {
         let raw = tty::RawMode::enter(terminal.as_fd())?;
         restore_on_panic(raw.restorer());
         let mut queue = OutputQueue::default();
-        if std::env::var_os("TERM").is_some_and(|term| term != "dumb" && term != "linux") {
+        let term = std::env::var_os("TERM");
+        let titled = term.is_some_and(|term| term != "dumb" && term != "linux");
+        if titled {
             queue.push(PUSH_TITLE, Instant::now());
             queue.fix();
         }
@@ -82,6 +86,7 @@ impl TerminalGuard {
             queried: None,
             alternate_seen: false,
             within_line: false,
+            titled,
             restored: false,
         })
     }
@@ -122,9 +127,24 @@ impl TerminalGuard {
         self.queue.be_patient();
     }
 
-    /// Drops the queued output. A snapshot will replace it.
-    pub(crate) fn discard(&mut self) {
+    /// Drops the queued output. A snapshot will replace it. Returns its bytes.
+    pub(crate) fn discard(&mut self) -> usize {
+        let before = self.queue.len();
         self.queue.discard();
+        before - self.queue.len()
+    }
+
+    /// Queues the end of all modes that are on once the queue is written, so that a new snapshot
+    /// finds the terminal as the first one did: the user's own keyboard flags and title stay.
+    /// Returns whether the alternate screen is on until then.
+    pub(crate) fn queue_reset(&mut self) -> bool {
+        let mut tracker = self.tracker.clone();
+        tracker.feed(self.queue.pending());
+        self.queue(&tracker.reset_sequence());
+        if self.titled {
+            self.queue(PUSH_TITLE);
+        }
+        tracker.alternate()
     }
 
     /// Writes once. False when the terminal takes nothing at the moment.
@@ -166,9 +186,11 @@ impl TerminalGuard {
 
     /// Restores the terminal: drops output that waits, undoes modes. Takes at most
     /// [`LAST_WRITE`], plus [`FENCE_FAR`] if input may be on its way, whatever the terminal does.
-    pub(crate) fn leave(&mut self) {
+    /// Returns whether the alternate screen was shown.
+    pub(crate) fn leave(&mut self) -> bool {
+        let alternate = self.tracker.alternate();
         if std::mem::replace(&mut self.restored, true) {
-            return;
+            return alternate;
         }
         let mut last = Vec::new();
         if self.queued() > 0 {
@@ -200,9 +222,12 @@ impl TerminalGuard {
         }
         // Fails only when the terminal is gone.
         let _ = self.raw.restore();
+        // Other programs share the description if it could not be opened afresh.
+        let _ = sys_io::set_nonblocking(self.terminal.as_fd(), false);
         *ON_PANIC
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        alternate
     }
 
     /// Whether input may be on its way that was not typed: a report, or the answer to a query.

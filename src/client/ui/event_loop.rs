@@ -4,8 +4,10 @@
 //! be a regular file, which epoll refuses. poll(2) is level-triggered, so a driver may leave
 //! input unread and finds it reported again.
 
+use crate::client::ui::fatal_signals::handle_quit;
 use mio::{Events, Interest, Poll, Token};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::SIGQUIT;
 use signal_hook_mio::v1_0::Signals;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -101,6 +103,9 @@ impl SignalSource {
     /// When they cannot be caught.
     pub(crate) fn new(signals: &[i32]) -> io::Result<SignalSource> {
         let poll = Poll::new()?;
+        if signals.contains(&SIGQUIT) {
+            handle_quit();
+        }
         let mut signals = Signals::new(signals)?;
         poll.registry()
             .register(&mut signals, Token(0), Interest::READABLE)?;

@@ -3,7 +3,7 @@
 
 use crate::client::ui::event_loop::{FdWatch, wait};
 use rustix::fs::{FileType, fstat};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,13 @@ pub(crate) enum Waited {
     Closed,
 }
 
-/// Whether poll reports the end of the reader. It does for pipes and sockets; a terminal sends a
-/// signal instead.
+/// Whether poll reports the end of the reader. It does for pipes, sockets and terminals; a terminal
+/// also sends SIGHUP, which the client may ignore.
 pub(crate) fn can_be_watched() -> bool {
     let stat = fstat(std::io::stdout());
     stat.is_ok_and(|stat| {
         let kind = FileType::from_raw_mode(stat.st_mode);
-        matches!(kind, FileType::Fifo | FileType::Socket)
+        matches!(kind, FileType::Fifo | FileType::Socket) || std::io::stdout().is_terminal()
     })
 }
 

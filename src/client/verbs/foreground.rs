@@ -22,7 +22,7 @@ use crate::wire::{
 };
 use rustix::io::Errno;
 use serde_json::Value;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -43,7 +43,7 @@ pub(crate) fn run(
     fresh: bool,
 ) -> Result<i32, ClientError> {
     let hello = events.hello()?;
-    let signals = SignalSource::new(&[SIGINT, SIGTERM, SIGHUP])
+    let signals = SignalSource::new(&[SIGINT, SIGTERM, SIGHUP, SIGQUIT])
         .map_err(|error| ClientError::Failed(format!("signals: {error}")))?;
     let merger = Merger::new(MergeOptions {
         style: context.style,
@@ -68,6 +68,7 @@ pub(crate) fn run(
         frames: None,
         shutdowns: Vec::new(),
         phase: Phase::Starting,
+        on_terminal: std::io::stdout().is_terminal(),
         live_line: false,
         delayed: VecDeque::new(),
         shutdown_announced: false,
@@ -111,6 +112,8 @@ struct Follower<'a> {
     /// The requests to shut down. Only their failure matters.
     shutdowns: Vec<DaemonConnection>,
     phase: Phase,
+    /// Standard output was a terminal at the start. One that is gone no longer looks like one.
+    on_terminal: bool,
     /// Whether a live line is on the screen.
     live_line: bool,
     delayed: VecDeque<DelayedNotice>,
@@ -120,11 +123,29 @@ struct Follower<'a> {
 
 impl Follower<'_> {
     fn run(mut self, fresh: bool) -> Result<i32, ClientError> {
+        let followed = self.follow(fresh);
+        match followed {
+            // The terminal is gone, and with it the way to stop everything.
+            Err(error) if self.on_terminal => {
+                if !self.shutdown_announced {
+                    self.shutdown_announced = true;
+                    self.request_shutdown(false)?;
+                }
+                wait_for_end(self.daemon.take())?;
+                Err(error)
+            }
+            Ok(()) => self.finish(),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Shows everything until the daemon closes both connections.
+    fn follow(&mut self, fresh: bool) -> Result<(), ClientError> {
         loop {
             self.start_following(fresh)?;
             self.draw_live_line()?;
             if self.events.is_none() && self.frames.is_none() {
-                return self.finish();
+                return Ok(());
             }
             self.turn()?;
         }
@@ -350,11 +371,16 @@ impl Follower<'_> {
             Phase::Stopping => (Phase::Killing, true, format!("killing {alive}…")),
             Phase::Killing => return Ok(()),
         };
+        self.phase = next;
+        // The words come second: the terminal may be gone.
+        self.request_shutdown(now)?;
         let mut out = Vec::new();
         self.merger.finish(&mut out);
         self.print(&out)?;
-        self.say(&[text])?;
-        self.phase = next;
+        self.say(&[text])
+    }
+
+    fn request_shutdown(&mut self, now: bool) -> Result<(), ClientError> {
         // A failure to connect means that the daemon is gone already.
         let Ok(mut connection) = self.context.connect() else {
             return Ok(());

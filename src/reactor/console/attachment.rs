@@ -98,6 +98,7 @@ impl Consoles<'_> {
         let took_over = io.driver != Some(client);
         io.driver = Some(client);
         io.write_input(bytes, self.poller);
+        self.note_keys(id, bytes);
         if let Some(attachment) = self.clients.attachment_mut(client) {
             attachment.last_input = self.now;
         }
@@ -135,6 +136,7 @@ impl Consoles<'_> {
             let latest = candidates.max_by_key(|(last_input, _)| *last_input);
             io.driver = latest.map(|(_, client)| client);
         }
+        self.free_output(id);
         self.resize(id);
         self.send_roles(id);
         self.processes.resume_reading(id);

@@ -28,6 +28,41 @@ const PEEK_HISTORY_MAX: u32 = 5000;
 pub(super) const SIDE_MAX: u16 = 4096;
 
 impl Consoles<'_> {
+    /// Rejects attaching from the process's own terminal, or from one that shows its output
+    /// already: that would feed the process its own output forever.
+    ///
+    /// # Errors
+    /// When `terminal` is the device number of such a terminal.
+    pub(crate) fn reject_own_terminal(
+        &self,
+        process: &Process,
+        terminal: u64,
+    ) -> Result<(), RpcError> {
+        let mut shown_in = Vec::new();
+        let mut next = owner(self.processes, terminal)
+            .into_iter()
+            .collect::<Vec<_>>();
+        while let Some(io) = next.pop() {
+            if io.id == process.id {
+                let name = &process.name;
+                let message = match shown_in.is_empty() {
+                    true => format!("this terminal is {name}'s own: attach from another"),
+                    false => format!("{name} shows this terminal: attach from another"),
+                };
+                let data = json!({"process": name});
+                return Err(RpcError::new(code::WRONG_STATE, message).with_data(data));
+            }
+            if shown_in.contains(&io.id) {
+                continue;
+            }
+            shown_in.push(io.id);
+            let attachments = io.clients.iter();
+            let attachments = attachments.filter_map(|client| self.clients.attachment(*client));
+            next.extend(attachments.filter_map(|one| owner(self.processes, one.terminal)));
+        }
+        Ok(())
+    }
+
     /// Attaches a client to a process. Returns the reply, and the attachment to
     /// [`switch`](Self::switch) to after it.
     pub(crate) fn attach(
@@ -61,6 +96,8 @@ impl Consoles<'_> {
             },
             rows: params.rows.min(SIDE_MAX),
             cols: params.cols.min(SIDE_MAX),
+            terminal: params.terminal,
+            tty,
             since_ns: unix_ns(),
             last_input: self.now,
             last_role: None,
@@ -91,12 +128,28 @@ impl Consoles<'_> {
     /// Switches a client to frames, after its reply.
     pub(crate) fn switch(&mut self, client: ConnectionId, attachment: Attachment) {
         let id = attachment.process;
+        let modes = self.modes_alone(&attachment);
         if let Some(connection) = self.clients.connection_mut(client) {
             connection.switch(Mode::Attached(attachment));
+            connection.send_bytes(&modes);
         }
         self.resize(id);
         self.send_roles(id);
         self.clients.queue_flush(client);
+    }
+
+    /// The frame that sets the modes of a terminal, for a client that has one but wants no picture.
+    fn modes_alone(&self, attachment: &Attachment) -> Vec<u8> {
+        let io = self.processes.io(attachment.process);
+        let wanted = attachment.rows > 0 && attachment.snapshot_due.is_none();
+        match io.and_then(|io| io.terminal.as_ref()).filter(|_| wanted) {
+            Some(terminal) => {
+                let offset = attachment.cursor.to_be_bytes();
+                let modes = terminal.tracker().restore_sequence();
+                Frame::new(Kind::Snapshot, [&offset[..], &modes].concat()).to_bytes()
+            }
+            None => Vec::new(),
+        }
     }
 
     /// `detach`: the driver, or all clients.
@@ -136,26 +189,15 @@ fn ended_run(process: &Process, io: &ProcessIo) -> Option<Frame> {
     Some(Frame::new(Kind::Exit, json!(exit).to_string()))
 }
 
-/// Rejects attaching from a terminal of this daemon's own processes, which would feed the process
-/// its own output forever.
-///
-/// # Errors
-/// When `terminal` is the device number of such a terminal.
-pub(crate) fn reject_own_terminal(processes: &Processes, terminal: u64) -> Result<(), RpcError> {
-    if terminal == 0 {
-        return Ok(());
-    }
-    for io in processes.iter() {
-        for channel in io.channels.iter().filter(|channel| channel.tty) {
-            if sys::pty::device(channel.fd.as_fd()).is_ok_and(|device| device == terminal) {
-                let name = &io.name;
-                let message = format!("this terminal is {name}'s own: attach from another");
-                let data = json!({"process": name});
-                return Err(RpcError::new(code::WRONG_STATE, message).with_data(data));
-            }
-        }
-    }
-    Ok(())
+/// The process whose terminal this is.
+fn owner(processes: &Processes, terminal: u64) -> Option<&ProcessIo> {
+    let owns = |io: &&ProcessIo| {
+        let mut terminals = io.channels.iter().filter(|channel| channel.tty);
+        terminals.any(|channel| {
+            sys::pty::device(channel.fd.as_fd()).is_ok_and(|device| device == terminal)
+        })
+    };
+    processes.iter().find(owns).filter(|_| terminal != 0)
 }
 
 /// `peek`: the screen as text.

@@ -2,6 +2,7 @@
 
 pub(crate) mod attachment;
 pub(crate) mod console_requests;
+pub(crate) mod control_keys;
 pub(crate) mod notices;
 pub(crate) mod terminal_size;
 

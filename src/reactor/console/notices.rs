@@ -58,6 +58,32 @@ impl Consoles<'_> {
         self.end_consoles(id, exit_info(exit), ConsoleEnd::Process);
     }
 
+    /// A new run has a terminal where the last one had none, or the other way round: ends the
+    /// consoles of clients with a terminal, which would show it wrongly.
+    pub(crate) fn end_other_kind(&mut self, id: ProcessId) {
+        let tty = self.size_policy(id).is_some();
+        let Some(io) = self.processes.io(id) else {
+            return;
+        };
+        let reason = match tty {
+            true => "it has a terminal since the reload: attach again",
+            false => "it has no terminal since the reload: attach again",
+        };
+        let offset = io.output.head();
+        for client in &io.clients {
+            let Some(attachment) = self.clients.attachment_mut(*client) else {
+                continue;
+            };
+            if attachment.closing || attachment.tty == tty || attachment.rows == 0 {
+                continue;
+            }
+            let frame = Frame::new(Kind::Detach, reason.as_bytes());
+            attachment.queued_frames.push_back((offset, frame));
+            attachment.closing = true;
+            self.clients.queue_flush(*client);
+        }
+    }
+
     /// Sends a line to every attached client, after the output before it.
     fn send_notice(&mut self, id: ProcessId, text: &str) {
         let Some(io) = self.processes.io(id) else {

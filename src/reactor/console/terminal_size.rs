@@ -53,9 +53,8 @@ impl Consoles<'_> {
         }
         io.resize.not_before = self.now + RESIZE_PAUSE;
         io.resize_terminal(size);
-        let terminals = io.channels.iter().filter(|channel| channel.tty);
-        if let Some(newest) = terminals.max_by_key(|channel| channel.number)
-            && let Err(error) = sys::pty::resize(newest.fd.as_fd(), size.0, size.1)
+        if let Some(newest) = io.newest_terminal()
+            && let Err(error) = sys::pty::resize(newest.as_fd(), size.0, size.1)
         {
             log::warn!("{}: cannot resize its terminal: {error}", io.name);
         }
@@ -97,7 +96,8 @@ impl Consoles<'_> {
         }
     }
 
-    fn size_policy(&self, id: ProcessId) -> Option<SizePolicy> {
+    /// How the size of a terminal is chosen; none for a process without one.
+    pub(super) fn size_policy(&self, id: ProcessId) -> Option<SizePolicy> {
         let process = self.supervisor.process(id)?;
         process.launch.tty.map(|tty| tty.size)
     }

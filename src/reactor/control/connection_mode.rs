@@ -44,6 +44,10 @@ pub(crate) struct Attachment {
     pub rows: u16,
     /// Columns of its terminal, 0 if it has none.
     pub cols: u16,
+    /// The device number of its terminal, 0 if it has none.
+    pub terminal: u64,
+    /// The process had a terminal when the client attached.
+    pub tty: bool,
     /// Unix time of attaching, in nanoseconds.
     pub since_ns: u64,
     /// When it attached or last sent input. The most recent client becomes the next driver.

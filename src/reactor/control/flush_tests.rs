@@ -81,6 +81,8 @@ fn attachment() -> Attachment {
         pace: ClientPace::Skip,
         rows: 0,
         cols: 0,
+        terminal: 0,
+        tty: false,
         since_ns: 0,
         last_input: Time::default(),
         last_role: None,

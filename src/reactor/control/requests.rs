@@ -1,7 +1,7 @@
 //! Requests, carried out: one method for each call of the protocol.
 
 use crate::reactor::Reactor;
-use crate::reactor::console::console_requests::{peek, reject_own_terminal};
+use crate::reactor::console::console_requests::peek;
 use crate::reactor::control::apply_reload;
 use crate::reactor::control::connection::{ClientConnection, ConnectionId};
 use crate::reactor::control::event_history::daemon_event;
@@ -261,6 +261,7 @@ impl Reactor {
             return refused(format!("{name} does not read its input: try again later"));
         }
         io.write_input(params.text.as_bytes(), &mut self.poller);
+        self.consoles().note_keys(id, params.text.as_bytes());
         Ok(SendReply {
             bytes: params.text.len(),
         })
@@ -329,7 +330,8 @@ impl Reactor {
         let target = self.resolve_one(&params.process)?;
         let process = self.supervisor.process(target).cloned();
         let process = process.ok_or_else(process_gone)?;
-        reject_own_terminal(&self.processes, params.terminal)?;
+        self.consoles()
+            .reject_own_terminal(&process, params.terminal)?;
         self.add_process(&process);
         let attached = self.consoles().attach(client, &process, params);
         if let Some((reply, attachment)) = attached {

@@ -1,6 +1,7 @@
 //! The state of processes as clients see it.
 
 use crate::reactor::clock::Clock;
+use crate::reactor::console::control_keys::is_output_stopped;
 use crate::reactor::control::client_table::Clients;
 use crate::reactor::control::event_history::{History, exit_info};
 use crate::reactor::control::parameters::process_gone;
@@ -222,6 +223,11 @@ impl Reports<'_> {
         let name = &process.name;
         let go_on = paused.map(|_| format!("continue it: tm signal CONT {name}"));
         causes.extend(self.named_stragglers(id));
+        if self.processes.io(id).is_some_and(is_output_stopped) {
+            let text = "its output is stopped by ctrl-s: ctrl-q continues it, \
+                and so does the detach of the last client";
+            causes.push(text.to_string());
+        }
         causes.extend(self.troubles(id));
         causes.extend(self.latest_changes(&process.name));
         Ok(WhyReply {

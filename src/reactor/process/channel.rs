@@ -8,8 +8,11 @@ use mio::{Interest, Token};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// One read of a terminal or pipe, in bytes.
+/// One read of a pipe, in bytes.
 const READ_SIZE: usize = 64 * 1024;
+
+/// One read of a terminal, in bytes: the kernel returns no more.
+const TERMINAL_READ_SIZE: usize = 4096;
 
 /// A read shorter than this drained the source; another one would only return EAGAIN. A flood
 /// comes in longer reads.
@@ -98,28 +101,51 @@ impl Channel {
     pub(crate) fn read(
         &mut self,
         output: &mut Output,
-        mut terminal: Option<&mut Terminal>,
+        terminal: Option<&mut Terminal>,
         max: usize,
         wall_ns: u64,
     ) -> ReadOutcome {
-        let max = READ_SIZE.min(max);
-        if let Some(terminal) = &mut terminal {
-            terminal.before_evict(output.read(0).slices, output.capacity(), max);
+        if let Some(terminal) = terminal {
+            return self.read_terminal(output, terminal, max, wall_ns);
         }
-        let spare = output.spare(max);
+        let spare = output.spare(READ_SIZE.min(max));
         let short = SHORT_READ.min(spare.len());
         match sys::io::read(self.fd.as_fd(), spare) {
             Ok(0) => ReadOutcome::Closed,
             Ok(n) => {
-                // The terminal is fed everything that goes to the ring: attached clients see both.
-                if let Some(terminal) = &mut terminal {
-                    terminal.feed(&spare[..n]);
-                }
                 output.commit(self.stream, n, wall_ns);
                 if n == READ_SIZE && !std::mem::replace(&mut self.enlarged, true) {
                     sys::io::enlarge_pipe(self.fd.as_fd(), PIPE_SIZE);
                 }
                 match n < short && !self.hung_up {
+                    true => ReadOutcome::Rest(n),
+                    false => ReadOutcome::More(n),
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => ReadOutcome::Drained,
+            Err(_) => ReadOutcome::Closed,
+        }
+    }
+
+    /// One read of a process with a terminal. The ring evicts as many bytes as were read, not as
+    /// many as might have been: how much history remains does not depend on the size of reads.
+    fn read_terminal(
+        &mut self,
+        output: &mut Output,
+        terminal: &mut Terminal,
+        max: usize,
+        wall_ns: u64,
+    ) -> ReadOutcome {
+        let mut buffer = [0; TERMINAL_READ_SIZE];
+        let max = max.min(buffer.len());
+        match sys::io::read(self.fd.as_fd(), &mut buffer[..max]) {
+            Ok(0) => ReadOutcome::Closed,
+            Ok(n) => {
+                terminal.before_evict(output.read(0).slices, output.capacity(), n);
+                // The terminal is fed everything that goes to the ring: attached clients see both.
+                terminal.feed(&buffer[..n]);
+                output.write(self.stream, &buffer[..n], wall_ns);
+                match n < SHORT_READ.min(max) && !self.hung_up {
                     true => ReadOutcome::Rest(n),
                     false => ReadOutcome::More(n),
                 }

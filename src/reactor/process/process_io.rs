@@ -58,6 +58,8 @@ pub(crate) struct ProcessIo {
     pub paused: Option<i32>,
     /// SIGKILL goes to every straggler that is found.
     pub killing: bool,
+    /// Ctrl-s was typed, and no ctrl-q since.
+    pub output_stopped: bool,
     /// Ring offset at which the run began.
     pub run_start: u64,
     /// Output of an exited leader is still to be read, because a client or a log catches up. This
@@ -176,6 +178,7 @@ impl ProcessIo {
             asking: None,
             paused: None,
             killing: false,
+            output_stopped: false,
             run_start: 0,
             unread_until: None,
             announcements: VecDeque::new(),
@@ -244,6 +247,7 @@ impl ProcessIo {
             self.resize_output(launch.buffer);
         }
         self.asking = None;
+        self.output_stopped = false;
         let head = self.output.head();
         match launch.tty {
             Some(tty) => {
@@ -355,6 +359,13 @@ impl ProcessIo {
         let channel = Channel::open(source, number, fd, (stream, tty), poller)?;
         self.channels.push(channel);
         Ok(number)
+    }
+
+    /// The terminal of the current run.
+    pub(crate) fn newest_terminal(&self) -> Option<&OwnedFd> {
+        let terminals = self.channels.iter().filter(|channel| channel.tty);
+        let newest = terminals.max_by_key(|channel| channel.number);
+        newest.map(|channel| &channel.fd)
     }
 
     /// The channel of this number, unless it is closed.

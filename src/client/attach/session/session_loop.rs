@@ -101,8 +101,17 @@ pub(crate) fn run(
         session.turn(terminal, socket, &mut blocked)?;
     }
     session.remove_hint();
-    session.screen.leave();
-    Ok(session.end.take().unwrap_or(SessionEnd::Lost))
+    let alternate = session.screen.leave();
+    let mut end = session.end.take().unwrap_or(SessionEnd::Lost);
+    if let SessionEnd::Exited { info, report } = &mut end {
+        let (name, code) = (&session.process, info.shell_code());
+        *report = match report.take() {
+            None => Some(format!("[{name} exited with code {code}]")),
+            // The notice went away with the alternate screen.
+            notice => notice.filter(|_| alternate),
+        };
+    }
+    Ok(end)
 }
 
 impl Session {
@@ -140,14 +149,23 @@ impl Session {
             Some(0) => self.hung_up(),
             Some(count) => {
                 self.hide_hint();
-                let paste = self.screen.bracketed_paste();
-                let actions = self.chord.feed(&buffer[..count], paste);
-                self.act(actions);
-                let waiting = self.chord.is_waiting();
-                self.key_deadline = waiting.then(|| Instant::now() + self.chord.patience());
+                self.take_typed(&buffer[..count]);
             }
         }
         Ok(())
+    }
+
+    /// Takes bytes that were typed.
+    pub(crate) fn take_typed(&mut self, bytes: &[u8]) {
+        let paste = self.screen.bracketed_paste();
+        let actions = self.chord.feed(bytes, paste);
+        self.act(actions);
+        self.await_more_input();
+    }
+
+    fn await_more_input(&mut self) {
+        let waits = self.chord.waits();
+        self.key_deadline = waits.map(|waits| Instant::now() + waits);
     }
 
     /// Writes once to the daemon. False when it takes nothing at the moment.
@@ -191,11 +209,12 @@ impl Session {
             self.hung_up();
         }
         if self.key_deadline.is_some_and(|deadline| deadline <= now) {
-            self.key_deadline = None;
-            let actions = self.chord.flush();
+            let actions = self.chord.no_more();
             self.act(actions);
+            self.await_more_input();
         }
         if self.stale_at().is_some_and(|at| at <= now) {
+            self.seen.skipped.get_or_insert(0);
             self.ask_redraw();
         }
         if !blocked.socket && !self.outgoing.is_empty() {
