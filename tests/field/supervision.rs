@@ -110,9 +110,9 @@ fn the_events_of_a_removal_come_in_order() {
 /// Starts a child in a session of its own, which notes the stop signal and ends, or ignores it.
 fn escaped(trap: &str, more: &str) -> String {
     format!(
-        "programs:\n  db:\n    starttime: 100ms\n{more}    cmd:\n    - sh\n    - -c\n    - |\n      \
-         setsid sh -c 'trap \"{trap}\" TERM; echo $$ > @DIR@/child; while :; do sleep 0.1; done' &\n      \
-         wait\n"
+        "programs:\n  db:\n    starttime: 100ms\n{more}    cmd:\n    - sh\n    - -c\n    \
+         - |\n      setsid sh -c 'trap \"{trap}\" TERM; echo $$ > @DIR@/child; \
+         while :; do sleep 0.1; done' &\n      wait\n"
     )
 }
 
@@ -174,8 +174,8 @@ fn stragglers_of_an_ended_leader_get_the_stop_signal_first() {
 
 #[test]
 fn killmode_mixed_lets_the_leader_end_its_workers() {
-    let yaml = "programs:\n  web:\n    killmode: mixed\n    starttime: 100ms\n    cmd:\n    - sh\n    \
-                - -c\n    - |\n      \
+    let yaml = "programs:\n  web:\n    killmode: mixed\n    starttime: 100ms\n    cmd:\n    \
+                - sh\n    - -c\n    - |\n      \
                 sh -c 'trap \"echo asked > @DIR@/asked\" TERM; echo $$ > @DIR@/worker; \
                 until test -e @DIR@/end; do sleep 0.05; done; echo done > @DIR@/done' &\n      \
                 trap ': > @DIR@/end; wait; wait; exit 0' TERM\n      wait\n";
@@ -283,7 +283,10 @@ fn survivors_of_a_killed_daemon_are_named_and_replaced() {
     daemon.wait_end_leaving(&[pid]);
     let config = daemon.path("taskmaster.yaml");
     let config = config.to_str().expect("UTF-8");
-    let up = |more: &[&str]| daemon.tm(&[&["up", "-d", "-c", config], more].concat());
+    let socket = daemon.socket();
+    let socket = socket.to_str().expect("UTF-8");
+    let options = ["up", "-d", "-c", config, "--socket", socket];
+    let up = |more: &[&str]| daemon.tm(&[&options, more].concat());
     let refused = up(&[]);
     assert_eq!(refused.code, 1, "{refused:?}");
     let named = format!("1 process of an earlier daemon still runs: {pid} (a:0, sleep 1000)");

@@ -242,13 +242,7 @@ impl Shadow {
         by_timer: bool,
     ) {
         match effect {
-            Effect::Started(id) => {
-                let slot = self.slots.get_mut(id).expect("a known process");
-                let on_time = self.clock.is_due(slot.probation, now) || slot.started_due;
-                assert!(on_time, "{}: started", slot.name);
-                slot.end_probation();
-                slot.started_due = false;
-            }
+            Effect::Started(id) => self.started(*id, now),
             Effect::Notify(transition) => {
                 self.adopt(transition.id, supervisor, transition.from);
                 self.transition(transition, now, by_timer);
@@ -305,6 +299,14 @@ impl Shadow {
                 );
             }
         }
+    }
+
+    fn started(&mut self, id: ProcessId, now: Time) {
+        let slot = self.slots.get_mut(&id).expect("a known process");
+        let on_time = self.clock.is_due(slot.probation, now) || slot.started_due;
+        assert!(on_time, "{}: started", slot.name);
+        slot.end_probation();
+        slot.started_due = false;
     }
 
     fn spawn_decided(&mut self, id: ProcessId, world: &World, now: Time) {

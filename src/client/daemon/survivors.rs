@@ -24,7 +24,7 @@ const STOP_TIME: Duration = Duration::from_secs(10);
 /// Survivors that a message names.
 const NAMED_MAX: usize = 10;
 
-/// What to do with survivors.
+/// The treatment of survivors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnSurvivors {
     /// Ask on a terminal, refuse otherwise.

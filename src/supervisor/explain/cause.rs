@@ -46,6 +46,36 @@ fn summary(process: &Process, now: Time) -> String {
 }
 
 fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
+    let mut causes = causes_of_state(process, policy, now);
+    if process.restarts > 0 {
+        let times = plural(process.restarts as usize, "time", "times");
+        causes.push(format!(
+            "it was restarted automatically {times}; tm start resets this count"
+        ));
+    }
+    if process.is_flapping(policy, now) {
+        causes.push(format!(
+            "it is flapping: the last {} runs were shorter than {}; after {} of them each restart \
+             waits",
+            process.short_runs,
+            exact(SHORT_RUN),
+            policy.restart.burst
+        ));
+    }
+    causes.extend(last_end(process, policy));
+    if let Some(victims) = victims(process) {
+        causes.push(format!("the last stop killed {victims}"));
+    }
+    if process.stragglers > 0 {
+        causes.push(match process.stragglers {
+            1 => "1 process of an earlier run is still alive".to_string(),
+            count => format!("{count} processes of an earlier run are still alive"),
+        });
+    }
+    causes
+}
+
+fn causes_of_state(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
     let mut causes = Vec::new();
     match process.state {
         State::Stopped if process.ran() => {
@@ -95,31 +125,6 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
         State::Fatal => causes.push(failures(process, policy)),
         State::Stopping => causes.push(stopping(process, policy)),
         State::Exited => causes.push(not_restarted(process, policy)),
-    }
-    if process.restarts > 0 {
-        let times = plural(process.restarts as usize, "time", "times");
-        causes.push(format!(
-            "it was restarted automatically {times}; tm start resets this count"
-        ));
-    }
-    if process.is_flapping(policy, now) {
-        causes.push(format!(
-            "it is flapping: the last {} runs were shorter than {}; after {} of them each restart \
-             waits",
-            process.short_runs,
-            exact(SHORT_RUN),
-            policy.restart.burst
-        ));
-    }
-    causes.extend(last_end(process, policy));
-    if let Some(victims) = victims(process) {
-        causes.push(format!("the last stop killed {victims}"));
-    }
-    if process.stragglers > 0 {
-        causes.push(match process.stragglers {
-            1 => "1 process of an earlier run is still alive".to_string(),
-            count => format!("{count} processes of an earlier run are still alive"),
-        });
     }
     causes
 }

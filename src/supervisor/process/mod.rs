@@ -246,7 +246,7 @@ impl Process {
         self.killed && failure.is_some_and(|failure| failure.signal == SIGKILL)
     }
 
-    /// Whether it is wanted up, but has ended on its own. A change of its config may start it again.
+    /// Whether it is wanted up, but has ended on its own. A change of its config may start it.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.state, State::Exited | State::Fatal)
     }

@@ -40,8 +40,8 @@ const SIGHUP: i32 = 1;
 /// STARTING is entered when `Effect::Spawn` goes out, and the leader is `Spawning` until its
 /// answer. Inputs in between change the state, but act on the leader only once it is known; a stop
 /// cancels the start, which hastens the answer.
-/// Unless killmode is process, stragglers of an earlier leader are killed first: until they are gone
-/// the process is STARTING without a leader ([`Process::is_clearing`]).
+/// Unless killmode is process, stragglers of an earlier leader are killed first. Until they are
+/// gone the process is STARTING without a leader ([`Process::is_clearing`]).
 pub(crate) struct ProcessStep<'a> {
     pub process: &'a mut Process,
     pub policy: &'a Policy,
