@@ -9,7 +9,7 @@ use crate::reactor::disk::file::DiskError;
 use crate::reactor::output::Stream;
 use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::process::pidfile;
-use crate::reactor::process::process_io::{ProcessIo, WatchedStraggler};
+use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::{self, Desired, Process, ProcessId, State, Supervisor};
 use crate::sys;
@@ -25,9 +25,6 @@ const WHY_LINES: usize = 10;
 
 /// Changes of state that `why` lists.
 const WHY_CHANGES: usize = 5;
-
-/// Stragglers that `why` names.
-const WHY_STRAGGLERS: usize = 10;
 
 /// Stragglers whose ports `why` looks for.
 const WHY_LISTENERS: usize = 4;
@@ -222,7 +219,7 @@ impl Reports<'_> {
         }
         let name = &process.name;
         let go_on = paused.map(|_| format!("continue it: tm signal CONT {name}"));
-        causes.extend(self.named_stragglers(id));
+        causes.extend(self.listening_stragglers(id));
         if self.processes.io(id).is_some_and(is_output_stopped) {
             let text = "its output is stopped by ctrl-s: ctrl-q continues it, \
                 and so does the detach of the last client";
@@ -247,22 +244,17 @@ impl Reports<'_> {
         })
     }
 
-    /// The stragglers of a process, one each.
-    fn named_stragglers(&self, id: ProcessId) -> Vec<String> {
+    /// The stragglers that listen: they keep their ports from the next start. This reads tables of
+    /// the kernel, so there is a bound.
+    fn listening_stragglers(&self, id: ProcessId) -> Vec<String> {
         let io = self.processes.io(id);
         let stragglers = io.map(|io| &io.stragglers[..]).unwrap_or_default();
-        let named = stragglers.iter().take(WHY_STRAGGLERS).enumerate();
-        named
-            .map(|(number, WatchedStraggler { pid, command, .. })| {
-                // This reads tables of the kernel, so there is a bound.
-                let held = match number < WHY_LISTENERS {
-                    true => sys::listening::listening(*pid).join(", "),
-                    false => String::new(),
-                };
-                match held.is_empty() {
-                    true => format!("straggler: pid {pid} {command}"),
-                    false => format!("straggler: pid {pid} {command}, listens on {held}"),
-                }
+        let looked_at = stragglers.iter().take(WHY_LISTENERS);
+        looked_at
+            .filter_map(|straggler| {
+                let held = sys::listening::listening(straggler.pid).join(", ");
+                let pid = straggler.pid;
+                (!held.is_empty()).then(|| format!("straggler pid {pid} listens on {held}"))
             })
             .collect()
     }
