@@ -3,6 +3,8 @@
 //! Run by `.ci/run services`, as root, and not by `cargo test`. Installs missing packages through
 //! apt-get, without starting any of them as a service of the system.
 
+#[path = "services/background.rs"]
+mod background;
 mod support;
 
 use rustix::process::Signal;
@@ -17,11 +19,13 @@ use std::time::{Duration, Instant};
 use support::{Daemon, PATIENCE, is_root, kill, skip, system, wait_gone};
 
 /// Required commands, and the packages that provide them.
-const NEEDED: [(&str, &str); 4] = [
+const NEEDED: [(&str, &str); 6] = [
     ("nginx", "nginx-light"),
     ("redis-server", "redis-server"),
     ("initdb", "postgresql"),
     ("python3", "python3"),
+    ("apache2", "apache2"),
+    ("sshd", "openssh-server"),
 ];
 
 /// Packages run it before they start their own daemons; exit code 101 forbids that.
@@ -278,9 +282,9 @@ fn is_tmd(process: &Path) -> bool {
     name.trim_end() == "tmd"
 }
 
-/// Returns four ports that no process listens on.
-fn free_ports() -> [u16; 4] {
-    let listeners = [0; 4].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+/// Returns ports that no process listens on.
+fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let listeners = [0; COUNT].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
     listeners.map(|listener| {
         let address = listener.and_then(|listener| listener.local_addr());
         address.expect("a free port").port()
@@ -292,6 +296,11 @@ fn prepare(folder: &Path) {
     let shipped = system::repository().join("configs/services.yaml");
     let text = fs::read_to_string(shipped).expect("configs/services.yaml is shipped");
     support::write_config(folder, &text);
+    prepare_folders(folder);
+}
+
+/// Makes the folders of the services, and the database.
+fn prepare_folders(folder: &Path) {
     // The services' own users need access.
     fs::set_permissions(folder, Permissions::from_mode(0o711)).expect("it is ours");
     for name in ["www", "logs", "redis", "nginx", "run", "postgres"] {

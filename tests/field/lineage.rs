@@ -124,10 +124,16 @@ fn cgroups_of(daemon: &Daemon) -> Vec<PathBuf> {
     let points = mounts.lines().filter(|line| line.contains(" - cgroup2 "));
     let points = points.filter_map(|line| line.split(' ').nth(4));
     let below = points.map(|point| Path::new(point).join(path.unwrap_or_default()));
-    let name = format!("tmd-{}", daemon.pid());
-    below
-        .map(|folder| folder.join(&name))
-        .filter(|group| group.is_dir())
+    let entries = below.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let groups = entries.map(|entry| entry.path());
+    let pid = daemon.pid();
+    // The second form is used when the first name is taken.
+    let [name, other] = [format!("tmd-{pid}"), format!("tmd-{pid}-")];
+    groups
+        .filter(|group| {
+            let file_name = group.file_name().unwrap_or_default().to_string_lossy();
+            file_name == name || file_name.starts_with(&other)
+        })
         .collect()
 }
 
