@@ -5,6 +5,7 @@ use super::support::{self, Daemon, is_root, skip};
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::time::Instant;
 
 const SOUND: &str = "programs:\n  quiet: {cmd: sleep 1000, starttime: 0}\n";
 
@@ -73,6 +74,34 @@ fn errors_of_a_config_are_shown_to_its_owner_only() {
         assert!(kept.to_string().contains("hunter2"), "{kept}");
     }
     support::system::wait_for_text(&daemon.path("tmd.log"), "hunter2");
+}
+
+#[test]
+fn reloads_of_a_faulty_config_do_not_flood_the_log() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let daemon = guarded();
+    let mut text = SOUND.to_string();
+    for number in 0..300 {
+        text.push_str(&format!(
+            "  p{number}: {{cmd: sleep 1000, stoptime: never}}\n"
+        ));
+    }
+    write(&daemon, &text);
+    let stream = connect_as(OPERATOR, &daemon.socket()).expect("it connects");
+    let began = Instant::now();
+    for _ in 0..50 {
+        let refused = call(&stream, "reload", &json!({})).expect("an answer");
+        assert_eq!(refused["error"]["code"], -32004, "{refused}");
+    }
+    let seconds = usize::try_from(began.elapsed().as_secs()).expect("few");
+    // The log keeps the order, so it has all errors then.
+    daemon.rpc("restart", json!({"targets": ["quiet"]}));
+    let log = support::system::wait_for_text(&daemon.path("tmd.log"), "restart {");
+    let named = log.matches("p299.stoptime").count();
+    assert!(named >= 1, "{log}");
+    assert!(named <= seconds + 2, "{named} times in {seconds} s");
 }
 
 #[test]

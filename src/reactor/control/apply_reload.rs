@@ -59,10 +59,11 @@ pub(crate) fn refusal(error: &ConfigError) -> String {
     format!("the config has {errors}; nothing was changed")
 }
 
-/// Logs the errors of a config that a reload refused. Returns the detail of the event.
-pub(crate) fn log_refusal(error: &ConfigError) -> String {
+/// Logs that a reload refused a config, with all of its errors or without. Returns the detail of
+/// the event.
+pub(crate) fn log_refusal(error: &ConfigError, all: bool) -> String {
     let message = refusal(error);
-    for diagnostic in &error.diagnostics {
+    for diagnostic in error.diagnostics.iter().filter(|_| all) {
         log::error!("reload: {diagnostic}");
     }
     log::error!("reload: {message}");

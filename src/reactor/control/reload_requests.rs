@@ -59,7 +59,8 @@ impl Reactor {
             Some(Ok(new)) => self.use_config(new, apply, show),
             Some(Err(error)) => {
                 if !apply.is_empty() {
-                    let detail = apply_reload::log_refusal(&error);
+                    let all = self.logs_findings(&apply);
+                    let detail = apply_reload::log_refusal(&error, all);
                     let public = apply_reload::refusal_for_others(&error);
                     self.publish_recorded(secret_event("reload_failed", detail, public));
                 }
@@ -96,8 +97,10 @@ impl Reactor {
             }
             return;
         }
-        for warning in &reply.warnings {
-            log::warn!("{warning}");
+        if self.logs_findings(&apply) {
+            for warning in &reply.warnings {
+                log::warn!("{warning}");
+            }
         }
         self.settings.replace(new);
         let programs = self.settings.take_programs();
@@ -109,6 +112,14 @@ impl Reactor {
         reply.applied = true;
         self.answer_all(apply, &reply);
         self.check_rights_again();
+    }
+
+    /// Whether the log gets every finding of a config: of each load for the owner, and once a second
+    /// for other users, who could flood it.
+    fn logs_findings(&mut self, callers: &[Caller]) -> bool {
+        let is_owner = |caller: &Caller| caller.account == Account::Owner;
+        let now = self.clock.now();
+        callers.iter().any(is_owner) || self.settings.may_log_findings(now)
     }
 
     /// Sends a plan to each caller: the owner sees the values, too.

@@ -4,8 +4,9 @@ use crate::config::{Config, DaemonSettings};
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::daemon::config_loader::{Caller, ConfigLoader, Loaded, Wake};
 use crate::reactor::daemon::logging;
-use crate::supervisor::Program;
+use crate::supervisor::{Program, Time};
 use log::LevelFilter;
+use std::time::Duration;
 
 /// The daemon's settings.
 #[derive(Debug)]
@@ -16,7 +17,12 @@ pub(crate) struct Settings {
     /// The command line's log level.
     log_level: Option<LevelFilter>,
     loader: ConfigLoader,
+    /// When the findings of a config were last logged for a user other than the owner.
+    findings_logged: Option<Time>,
 }
+
+/// The time between two such logs.
+const FINDINGS_EVERY: Duration = Duration::from_secs(1);
 
 impl Settings {
     /// The settings at the start of the daemon. `wake` wakes the reactor from another thread.
@@ -26,6 +32,7 @@ impl Settings {
             config,
             log_level,
             loader: ConfigLoader::new(wake),
+            findings_logged: None,
         }
     }
 
@@ -60,6 +67,16 @@ impl Settings {
     pub(crate) fn load_next(&mut self) {
         let config = &self.config;
         self.loader.start(&config.path, &config.daemon.access);
+    }
+
+    /// Whether a user other than the owner may have the findings of a config logged now.
+    pub(crate) fn may_log_findings(&mut self, now: Time) -> bool {
+        let recent = |at: Time| now.since(at) < FINDINGS_EVERY;
+        if self.findings_logged.is_some_and(recent) {
+            return false;
+        }
+        self.findings_logged = Some(now);
+        true
     }
 
     /// The client is gone.
