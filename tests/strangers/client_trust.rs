@@ -5,6 +5,7 @@ use super::support::system::{Bystander, FolderWatch, wait_for_line, wait_for_tex
 use super::support::{self, Daemon, Output, is_root, skip};
 use super::users::{ALICE, BOB, command_as, owned, shared, write_as};
 use serde_json::json;
+use std::ffi::CString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -138,18 +139,21 @@ fn a_swapped_socket_changes_the_mode_of_no_other_file() {
     let over = Arc::new(AtomicBool::new(false));
     let swapping = std::thread::spawn({
         let (over, secret) = (Arc::clone(&over), secret.clone());
+        let link = socket.with_extension("link");
+        let socket = CString::new(socket.as_os_str().as_encoded_bytes()).expect("a path");
         move || {
             while !over.load(Ordering::Relaxed) {
-                if fs::remove_file(&socket).is_ok() {
-                    let _ = std::os::unix::fs::symlink(&secret, &socket);
-                    let _ = fs::remove_file(&socket);
-                }
+                let _ = std::os::unix::fs::symlink(&secret, &link);
+                // Nothing else between the two system calls.
+                while rustix::fs::lstat(&socket).is_err() && !over.load(Ordering::Relaxed) {}
+                let _ = rustix::fs::rename(&link, &socket);
+                let _ = rustix::fs::unlink(&socket);
             }
         }
     });
     let mut watch = FolderWatch::new(folder.path());
     let deadline = Instant::now() + 3 * support::PATIENCE;
-    for round in 1..=300 {
+    for round in 1..=1000 {
         support::kill(daemon.pid(), rustix::process::Signal::USR1);
         let text = || fs::read_to_string(&log).unwrap_or_default();
         while text().matches("reopening log files").count() < round {
@@ -299,12 +303,17 @@ fn silent_daemons_are_asked_at_the_same_time() {
 
 #[test]
 fn a_daemon_that_goes_silent_is_given_up() {
-    let daemon = FakeDaemon::start(|_, _| Reply::Bytes(Vec::new()));
-    let began = Instant::now();
-    let output = daemon.tm(&["stop", "a", "--timeout", "1"]);
-    assert_eq!(output.code, 4, "{output:?}");
-    assert!(output.stderr.contains("does not respond"), "{output:?}");
-    assert!(began.elapsed() < 3 * SOON, "{:?}", began.elapsed());
+    for drips in [false, true] {
+        let daemon = FakeDaemon::start(move |_, _| match drips {
+            false => Reply::Bytes(Vec::new()),
+            true => Reply::Dripping(b'{'),
+        });
+        let began = Instant::now();
+        let output = daemon.tm(&["stop", "a", "--timeout", "1"]);
+        assert_eq!(output.code, 4, "{output:?}");
+        assert!(output.stderr.contains("does not respond"), "{output:?}");
+        assert!(began.elapsed() < 3 * SOON, "{:?}", began.elapsed());
+    }
 }
 
 #[test]

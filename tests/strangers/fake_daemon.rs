@@ -2,12 +2,13 @@
 
 use crate::support::{self, Output, PATIENCE};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A reply to one request.
 pub enum Reply {
@@ -21,6 +22,8 @@ pub enum Reply {
     Bytes(Vec<u8>),
     /// These bytes again and again, until the client leaves.
     Endless(Vec<u8>),
+    /// This byte again and again, slowly.
+    Dripping(u8),
 }
 
 type Script = dyn Fn(&str, &Value) -> Reply + Send + Sync;
@@ -120,8 +123,24 @@ fn serve(mut stream: UnixStream, script: &Script, sender: &Sender<(String, Value
             Reply::Then(value, more) => ([line("result", value), more].concat(), false),
             Reply::Bytes(bytes) => (bytes, false),
             Reply::Endless(bytes) => (bytes, true),
+            Reply::Dripping(byte) => return drip(&stream, byte),
         };
         while stream.write_all(&bytes).is_ok() && endless {}
+    }
+}
+
+/// Sends a byte whenever the client has sent nothing for a moment, until it leaves.
+fn drip(mut stream: &UnixStream, byte: u8) {
+    let _ = stream.set_read_timeout(Some(Duration::from_millis(100)));
+    let mut input = [0; 1024];
+    loop {
+        let left = match stream.read(&mut input) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        };
+        if left || stream.write_all(&[byte]).is_err() {
+            return;
+        }
     }
 }
 
