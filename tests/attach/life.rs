@@ -12,9 +12,9 @@ fn a_restart_is_announced_and_the_new_run_is_shown() {
     kill(daemon.pid_of("line:0"), Signal::KILL);
     console
         .terminal
-        .expect("[line:0 killed by SIGKILL; restarting]");
+        .expect("[line:0 killed by SIGKILL; restart");
     console.terminal.expect_screen("the new run", |screen| {
-        let after = screen.split("restarting]").nth(1).unwrap_or_default();
+        let after = screen.split("[line:0 ").last().unwrap_or_default();
         after.contains("ready")
     });
     console.terminal.send("new\r");
@@ -46,6 +46,7 @@ fn modes_left_on_by_a_crash_do_not_hide_the_notice() {
     cmd: [sh, -c, 'printf "\033[?1049h\033[?25lfull"; read x; exit 3']
     tty: true
     starttime: 60
+    restart: {jitter: 0}
 "#,
     );
     let mut console = Console::attach(&daemon, "full:0");
@@ -77,7 +78,8 @@ fn the_console_ends_with_the_process_and_its_code() {
 #[test]
 fn until_exit_ends_with_the_run() {
     let daemon = Daemon::start(
-        "programs:\n  again: {cmd: [sh, -c, 'read x; exit $x'], tty: true, starttime: 0}\n",
+        "programs:\n  again: {cmd: [sh, -c, 'read x; exit $x'], tty: true, starttime: 0,\n\
+         \x20   autorestart: always, exitcodes: [9]}\n",
     );
     let mut console = Console::attach(&daemon, "--until-exit again:0");
     console.terminal.send("9\r");
@@ -88,7 +90,7 @@ fn until_exit_ends_with_the_run() {
     assert_eq!(console.wait_over(), 128 + 15);
     let screen = console.terminal.contents();
     assert!(
-        screen.contains("[again:0 killed by SIGTERM; restarting]"),
+        screen.contains("[again:0 killed by SIGTERM; restart"),
         "{screen}"
     );
 }

@@ -164,9 +164,10 @@ defaults: {starttime: 0, autorestart: unexpected, startretries: 0}
 programs:
   expected: {cmd: [sh, -c, exit 2], exitcodes: [0, 2]}
   unexpected:
-    cmd: [sh, -c, 'test -e @DIR@/second && exec sleep 1000; : > @DIR@/second; exit 3']
+    cmd: [sh, -c, 'test -e @DIR@/second && exec sleep 1000; : > @DIR@/second; sleep 1.1; exit 3']
     exitcodes: [0, 2]
-  signalled: {cmd: sleep 1000, exitcodes: [0, 9, 137]}
+  # A death within a second counts as a failed start.
+  signalled: {cmd: sleep 1000, exitcodes: [0, 9, 137], startretries: 3}
 ",
     );
     let row = daemon.wait_state("expected:0", "EXITED");

@@ -38,7 +38,7 @@ fn a_stalled_log_sink_freezes_nothing() {
     support::write_config(
         folder.path(),
         "programs:\n\
-         \x20 loud: {cmd: 'false', starttime: 0, autorestart: always}\n\
+         \x20 loud: {cmd: 'true', starttime: 0, autorestart: always, restart: {burst: 100}}\n\
          \x20 worker: {cmd: sleep 1000, starttime: 0, autorestart: always}\n",
     );
     let daemon = start_after(folder, "exec 2>sink;");
