@@ -145,6 +145,10 @@ fn a_slow_terminal_sees_the_end_and_not_everything_before_it() {
     daemon.send(&data("live"));
     console.terminal.expect("picture\nlive");
     let raw = console.terminal.raw();
+    // The mark is in the scrollback, between the last line that was shown and the picture.
+    let at = |part: &[u8]| raw.windows(part.len()).rposition(|window| window == part);
+    let (shown, mark) = (at(b"flood"), at(b" bytes skipped]"));
+    assert!(mark > shown && mark < at(b"picture"), "{shown:?} {mark:?}");
     assert!(!contains(raw, b"dropped"));
     assert!(raw.len() < 150_000, "{} bytes", raw.len());
     console.terminal.send("\x01d");
@@ -163,6 +167,7 @@ fn the_last_lines_are_shown_when_no_picture_arrives() {
         console.terminal.raw(),
         b"dropped\r\nthe last line\r\n"
     ));
+    assert!(contains(console.terminal.raw(), b" bytes skipped]"));
     assert!(console.terminal.raw().len() < 150_000);
 }
 

@@ -104,6 +104,9 @@ fn sigterm_ends_the_shell_at_its_prompt_and_in_an_attachment() {
 #[test]
 fn in_a_script_attach_takes_the_rest_of_the_input() {
     let daemon = Daemon::start(CONFIG);
+    for process in ["echo:0", "shell:0"] {
+        daemon.wait_state(process, "RUNNING");
+    }
     let output = daemon.tm_with_input(&[], "status echo\nattach echo\nhello\nstatus web\n");
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.stdout.contains("echo:0"), "{output:?}");
