@@ -114,8 +114,8 @@ impl Reactor {
         self.check_rights_again();
     }
 
-    /// Whether the log gets every finding of a config: of each load for the owner, and once a second
-    /// for other users, who could flood it.
+    /// Whether the log gets every finding of a config: of each load for the owner, and once a
+    /// second for other users, who could flood it.
     fn logs_findings(&mut self, callers: &[Caller]) -> bool {
         let is_owner = |caller: &Caller| caller.account == Account::Owner;
         let now = self.clock.now();
