@@ -1,5 +1,4 @@
-//! The reactor's side of one process: descriptors, output, terminal, clients. It outlives the
-//! runs of the process, so the console and the output do too.
+//! The reactor's side of one process, which outlives its runs: so do the console and the output.
 
 use crate::reactor::console::terminal_size::ResizeDebounce;
 use crate::reactor::control::connection::ConnectionId;
@@ -9,8 +8,7 @@ use crate::reactor::poller::{EventSource, Poller};
 use crate::reactor::process::channel::{Channel, ReadOutcome, Reading};
 use crate::reactor::process::input::InputQueue;
 use crate::supervisor::{Exit, Launch, ProcessId, SignalScope, Time, Transition};
-use crate::sys;
-use crate::sys::descendants::Layout;
+use crate::sys::{self, descendants::Layout};
 use crate::terminal::Terminal;
 use mio::Token;
 use std::collections::{BTreeSet, VecDeque};
