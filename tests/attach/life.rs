@@ -26,7 +26,8 @@ fn a_restart_is_announced_and_the_new_run_is_shown() {
 #[test]
 fn the_delay_before_a_restart_is_announced() {
     let daemon = Daemon::start(
-        "programs:\n  late: {cmd: [sh, -c, 'read x; exit 3'], tty: true, starttime: 60}\n",
+        "programs:\n  late: {cmd: [sh, -c, 'read x; exit 3'], tty: true, starttime: 60,\n\
+         \x20   restart: {jitter: 0}}\n",
     );
     let mut console = Console::attach(&daemon, "late:0");
     console.terminal.send("\r");
@@ -140,7 +141,7 @@ fn a_process_that_is_removed_ends_its_console() {
 fn a_process_that_is_scaled_away_ends_its_console_with_its_code() {
     let daemon = Daemon::start(
         "programs:\n  num: {cmd: [sh, -c, 'trap \"exit 5\" TERM; echo ready; while :; do read x; \
-         done'], tty: true, starttime: 0, numprocs: 2}\n",
+         done'], tty: true, stopsignal: TERM, starttime: 0, numprocs: 2}\n",
     );
     let mut console = Console::attach(&daemon, "--until-exit num:1");
     console.terminal.expect("ready");

@@ -84,10 +84,10 @@ fn a_frozen_disk_slows_no_client_and_losses_are_counted() {
         folder.path(),
         &format!(
             // Lines of one byte, so that a mark never cuts a line.
-            // With autorestart, a restart waits a second for an early end.
-            "defaults: {{starttime: 0, autorestart: never}}\n\
+            // With starttime 0, a restart waits a second for an early end.
+            "defaults: {{starttime: 10ms}}\n\
              programs:\n\
-             \x20 flood: {{cmd: '@BIN@/flood {TOTAL} 1', autostart: false,\n\
+             \x20 flood: {{cmd: '@BIN@/flood {TOTAL} 1', autorestart: never, autostart: false,\n\
              \x20   buffer: 64KiB,\n\
              \x20   stdout: {{file: '@DIR@/disk/log', stall: 300ms, max_size: 0}}}}\n\
              \x20 shell: {{cmd: cat, tty: true, stdout: '@DIR@/disk/shell'}}\n\
