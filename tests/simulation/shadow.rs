@@ -403,7 +403,7 @@ impl Shadow {
                 let on_time = clock.is_due(slot.backoff_until, now);
                 assert!(on_time, "{name}: not after its delay");
             }
-            (State::Waiting, State::Starting) => {
+            (State::Stopped | State::Waiting, State::Starting) => {
                 assert!(slot.awaits.is_empty(), "{name}: did not wait");
             }
             (State::Starting, State::Backoff | State::Fatal) => slot.failures += 1,
