@@ -170,11 +170,17 @@ fn is_literal(control: u8, byte: u8) -> bool {
     byte == control || byte == key
 }
 
+/// The byte of a key in one of its spellings: `DEL`, `^a`, `ctrl-a`, `C-a`, `Control+A`, `a`.
 fn byte_of(item: &str) -> u8 {
-    match (item, item.strip_prefix("ctrl-")) {
-        ("DEL", _) => 0x7f,
-        (_, Some(key)) => key.as_bytes()[0] & 0x1f,
-        (_, None) => item.as_bytes()[0],
+    let lower = item.to_ascii_lowercase();
+    if lower == "del" {
+        return 0x7f;
+    }
+    let name = ["^", "ctrl-", "ctrl+", "control-", "control+", "c-", "c+"];
+    let key = name.iter().find_map(|name| lower.strip_prefix(name));
+    match key.and_then(|key| key.bytes().next()) {
+        Some(key) => key & 0x1f,
+        None => item.as_bytes()[0],
     }
 }
 
