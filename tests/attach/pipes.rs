@@ -132,6 +132,7 @@ fn the_end_of_the_process_ends_a_pipe_with_its_code() {
         "programs:\n  once: {cmd: [sh, -c, 'read x; echo bye; exit 5'], stdin: pipe, \
          starttime: 0, autorestart: never}\n",
     );
+    daemon.wait_state("once:0", "RUNNING");
     let mut child = command("tm", daemon.dir());
     child
         .args(["attach", "--until-exit", "once:0"])
