@@ -20,9 +20,9 @@ impl ProcessStep<'_> {
         }
     }
 
-    /// A `starttime` that is no longer 0 ends the probation.
+    /// A policy without a probation ends it.
     pub(super) fn policy_changed_running(&mut self) {
-        if !self.policy.starttime.is_zero() {
+        if !self.policy.has_probation() {
             self.probation_over();
         }
     }
