@@ -51,7 +51,10 @@ impl Reactor {
                 Effect::Signal { id, signal, scope } => self.ask(id, signal, scope),
                 Effect::Kill { id, scope } => self.kill(id, scope),
                 Effect::Started(id) => self.start_succeeded(id),
-                Effect::Notify(transition) => self.queue_announcement(transition),
+                Effect::Notify(transition) => {
+                    self.switch_input(&transition);
+                    self.queue_announcement(transition);
+                }
                 Effect::Reconfigured(id) => {
                     if let Some(process) = self.supervisor.process(id) {
                         self.log_files.configure(id, &process.launch);
@@ -74,12 +77,7 @@ impl Reactor {
         };
         let now = self.clock.now();
         self.add_process(&process);
-        start::prepare_run(
-            &process,
-            &mut self.processes,
-            &mut self.log_files,
-            &mut self.poller,
-        );
+        start::prepare_run(&process, &mut self.processes, &mut self.log_files);
         self.consoles().end_other_kind(id);
         let Some(io) = self.processes.io_mut(id) else {
             return;
@@ -143,6 +141,7 @@ impl Reactor {
         };
         let pid = leader.pid;
         start::complete(id, leader, ends, &mut self.processes, &mut self.poller);
+        self.consoles().resume_senders(id);
         if let Some(process) = self.supervisor.process(id)
             && let Some(io) = self.processes.io_mut(id)
         {
@@ -264,6 +263,17 @@ impl Reactor {
         {
             io.killing = true;
             self.survey.add(id);
+        }
+    }
+
+    fn switch_input(&mut self, transition: &Transition) {
+        let id = transition.id;
+        if let Some(process) = self.supervisor.process(id).cloned() {
+            self.add_process(&process);
+            if let Some(io) = self.processes.io_mut(id) {
+                io.switch_input(transition.to, &process.launch, &mut self.poller);
+            }
+            self.consoles().resume_senders(id);
         }
     }
 

@@ -1,8 +1,14 @@
 //! Without a terminal at one of the ends.
 
 use crate::consoles::{Console, clients};
-use crate::support::system::wait_for_text;
-use crate::support::{Daemon, PATIENCE, command, wait_exit, wait_for_line};
+use crate::support::system::{Bystander, wait_for_text};
+use crate::support::{self, Daemon, PATIENCE, command, wait_exit, wait_for_line};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 const PIPES: &str = "programs:\n  \
     shell: {cmd: sh, stdin: pipe, starttime: 0, autorestart: always}\n  \
@@ -83,7 +89,7 @@ fn until_exit_of_a_process_that_has_never_run_says_that_it_waits() {
     let once = "stdin: pipe, starttime: 0,\n    ";
     let daemon = Daemon::start(&PIPES.replace(once, &format!("{once}  autostart: false, ")));
     let mut client = command("tm", daemon.dir());
-    let told = std::fs::File::create(daemon.path("told")).expect("a file");
+    let told = File::create(daemon.path("told")).expect("a file");
     client.args(["attach", "--until-exit", "once:0"]);
     client.env("TM_SOCKET", daemon.socket()).stderr(told);
     let mut client = client.spawn().expect("tm runs");
@@ -137,7 +143,7 @@ fn the_end_of_the_process_ends_a_pipe_with_its_code() {
     child
         .args(["attach", "--until-exit", "once:0"])
         .env("TM_SOCKET", daemon.socket());
-    let output = crate::support::run_with_input(child, "go\n");
+    let output = support::run_with_input(child, "go\n");
     assert_eq!(
         (output.code, output.stdout.as_str()),
         (5, "bye\n"),
@@ -148,14 +154,14 @@ fn the_end_of_the_process_ends_a_pipe_with_its_code() {
 #[test]
 fn a_terminal_whose_output_goes_elsewhere_exchanges_lines() {
     let daemon = Daemon::start(PIPES);
-    let before = daemon.rpc("peek", serde_json::json!({"process": "tty:0"}));
+    let before = daemon.rpc("peek", json!({"process": "tty:0"}));
     let script = "tm attach tty:0 > out; echo \"over: $?.\"";
     let mut terminal = daemon.terminal(&["sh", "-c", script], 30, 90);
     terminal.expect("lines go to its input, ctrl-c detaches");
     terminal.send("typed\n");
     wait_for_text(&daemon.path("out"), "echo: typed");
     // The client shows no screen of the process, so it does not send its size.
-    let after = daemon.rpc("peek", serde_json::json!({"process": "tty:0"}));
+    let after = daemon.rpc("peek", json!({"process": "tty:0"}));
     assert_eq!(
         (&after["rows"], &after["cols"]),
         (&before["rows"], &before["cols"])
@@ -189,4 +195,78 @@ fn the_hint_has_a_line_of_its_own() {
     console.terminal.expect("me\nme");
     console.terminal.send("\x04");
     assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn input_to_a_process_that_is_being_started_waits_for_it() {
+    let folder = support::folder();
+    let program = folder.path().join("program");
+    let script = "#!/bin/sh\nread -r line; echo \"got $line\" >> $1; exec sleep 1000\n";
+    fs::write(&program, script).expect("a new file");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("it is ours");
+    let yaml = "programs:\n  pipe: {cmd: '@DIR@/program @DIR@/pipe', stdin: pipe, starttime: 0}\n  \
+        tty: {cmd: '@DIR@/program @DIR@/tty', tty: true, starttime: 0}\n";
+    support::write_config(folder.path(), yaml);
+    // The exec of the program blocks while the lease is held.
+    let mut holder = command("hold_lease", folder.path());
+    holder.arg(&program).stdin(Stdio::piped());
+    let held = File::create(folder.path().join("held")).expect("a new file");
+    let mut holder = Bystander(holder.stdout(held).spawn().expect("it starts"));
+    let wait_for = |text: &str| wait_for_text(&folder.path().join("held"), text);
+    wait_for("ready");
+    let daemon = Daemon::start_in(folder, &[]);
+    wait_for_text(&daemon.path("held"), "held");
+    for name in ["pipe:0", "tty:0"] {
+        assert_eq!(daemon.status(name)["pid"], Value::Null, "it is held up");
+    }
+    let output = daemon.tm_with_input(&["attach", "pipe:0"], "by pipe\n");
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{output:?}");
+    let output = daemon.tm(&["send", "tty:0", "by hand\\n"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    drop(holder.0.stdin.take());
+    wait_for_text(&daemon.path("pipe"), "got by pipe");
+    wait_for_text(&daemon.path("tty"), "got by hand");
+}
+
+#[test]
+fn a_sender_goes_on_when_the_process_that_reads_nothing_is_gone() {
+    let run = "test -e $0 && exec cat; echo > $0; exec sleep 1000";
+    let yaml = format!(
+        "defaults: {{workingdir: '@DIR@', starttime: 10ms, autorestart: always}}\n\
+         programs:\n\
+         \x20 pipe: {{cmd: [sh, -c, '{run}', b], stdin: pipe}}\n\
+         \x20 tty: {{cmd: [sh, -c, 'stty raw -echo; {run}', c], tty: true}}\n"
+    );
+    let daemon = Daemon::start(&yaml);
+    for (name, made) in [("pipe:0", "b"), ("tty:0", "c")] {
+        wait_for_line(&daemon.path(made));
+        a_sender_goes_on(&daemon, name);
+    }
+}
+
+/// Kills a process that reads nothing while its input is full, and sends to its next run.
+fn a_sender_goes_on(daemon: &Daemon, name: &str) {
+    let pid = daemon.wait_state(name, "RUNNING")["pid"].as_i64();
+    let text = "x".repeat(32 * 1024);
+    let send = || {
+        let params = json!({"process": name, "text": &text});
+        daemon.control().call("send", params)
+    };
+    while send().is_ok() {}
+    let mut writer = command("tm", daemon.dir());
+    writer.arg("attach").arg(name).stdin(Stdio::piped());
+    writer.env("TM_SOCKET", daemon.socket());
+    let out = File::create(daemon.path("out")).expect("a new file");
+    let mut writer = Bystander(writer.stdout(out).spawn().expect("it starts"));
+    let mut stdin = writer.0.stdin.take().expect("a pipe");
+    let sender = std::thread::spawn(move || {
+        // More than all pipes and queues hold.
+        let written = stdin.write_all(&[b'x'; 2 << 20]);
+        written.map(|()| stdin).expect("it is read at last")
+    });
+    support::kill(pid.expect("it runs") as i32, Signal::KILL);
+    let mut stdin = sender.join().expect("all is read");
+    daemon.wait_state(name, "RUNNING");
+    stdin.write_all(b"\nthe last line\n").expect("it is read");
+    wait_for_text(&daemon.path("out"), "the last line");
 }

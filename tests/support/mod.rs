@@ -307,6 +307,9 @@ pub fn folder() -> tempfile::TempDir {
 
 /// Writes a folder's `taskmaster.yaml`, `@DIR@` and `@BIN@` replaced.
 pub fn write_config(folder: &Path, yaml: &str) -> PathBuf {
+    if yaml.contains("@BIN@") {
+        program("echo_tty");
+    }
     let text = yaml
         .replace("@DIR@", &folder.display().to_string())
         .replace("@BIN@", &bin_dir().display().to_string());

@@ -122,8 +122,8 @@ fn greeting(args: &AttachArgs, reply: &AttachReply) -> String {
     let (name, state) = (&reply.process, &reply.state);
     let input = match (args.read_only, reply.pid, reply.input) {
         (true, _, _) => "read-only".to_string(),
-        (false, None, _) => format!("{state}, takes no input now"),
-        (false, Some(_), true) => "lines go to its input".to_string(),
+        (false, _, true) => "lines go to its input".to_string(),
+        (false, None, false) => format!("{state}, takes no input now"),
         (false, Some(_), false) => "it takes no input (set stdin: pipe)".to_string(),
     };
     format!("[attached to {name} — {input}, ctrl-c detaches]")
@@ -134,12 +134,12 @@ fn refusal(args: &AttachArgs, reply: &AttachReply) -> Option<String> {
     let (name, state) = (&reply.process, &reply.state);
     let reason = if args.read_only {
         format!("attached read-only to {name}")
+    } else if reply.input {
+        return None;
     } else if reply.pid.is_none() {
         format!("{name} is {state} and takes no input")
-    } else if !reply.input {
-        format!("{name} takes no input (set stdin: pipe)")
     } else {
-        return None;
+        format!("{name} takes no input (set stdin: pipe)")
     };
     Some(format!("[{reason}; input is dropped]"))
 }

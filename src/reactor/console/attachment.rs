@@ -109,16 +109,23 @@ impl Consoles<'_> {
         }
     }
 
-    /// The process reads its input again: its paused clients are read again.
+    /// The process reads its input again.
     pub(crate) fn input_writable(&mut self, id: ProcessId) {
-        let Some(io) = self.processes.io_mut(id) else {
-            return;
-        };
-        io.input_writable(self.poller);
-        if !io.is_input_full() {
-            for client in &io.clients {
-                self.clients.resume_reading(*client);
-            }
+        if let Some(io) = self.processes.io_mut(id) {
+            io.input_writable(self.poller);
+        }
+        self.resume_senders(id);
+    }
+
+    /// Reads the paused clients again, unless the input is still full.
+    pub(crate) fn resume_senders(&mut self, id: ProcessId) {
+        let io = self.processes.io(id);
+        for client in io
+            .filter(|io| !io.is_input_full())
+            .into_iter()
+            .flat_map(|io| &io.clients)
+        {
+            self.clients.resume_reading(*client);
         }
     }
 

@@ -5,7 +5,8 @@ use crate::reactor::clock::{Clock, Timer};
 use crate::reactor::control::connection::{ConnectionId, ReadState};
 use crate::reactor::output::Stream;
 use crate::supervisor::{
-    Autostart, Event, Exit, Launch, Policy, ProcessId, Program, SizePolicy, State, Transition, Tty,
+    Autostart, Event, Exit, Launch, Policy, ProcessId, Program, SizePolicy, State, Stdin,
+    Transition, Tty,
 };
 use crate::sys;
 use crate::sys::socket::Peer;
@@ -232,7 +233,12 @@ fn a_client_waits_while_the_process_reads_no_input() {
     let (reader, ours) = sys::io::pipe_to_child().expect("a pipe");
     let id = fixture.id;
     let io = fixture.processes.io_mut(id).expect("known");
-    io.open_pipe_input(ours, &mut fixture.poller)
+    let launch = Launch {
+        stdin: Stdin::Pipe,
+        ..Launch::default()
+    };
+    io.open_input(&launch, &mut fixture.poller);
+    io.connect_pipe_input(ours, &mut fixture.poller)
         .expect("watched");
     while io.takes_input() {
         io.write_input(&[b'x'; 4096], &mut fixture.poller);

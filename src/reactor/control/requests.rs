@@ -248,14 +248,12 @@ impl Reactor {
             let data = json!({"process": name, "state": process.state.name()});
             Err(RpcError::new(code::WRONG_STATE, message).with_data(data))
         };
-        if process.pid().is_none() {
-            return refused(format!("{name} is not running"));
-        }
         let io = self.processes.io_mut(id);
         let Some(io) = io.filter(|io| io.input.is_some()) else {
-            return refused(format!(
-                "{name} takes no input: set tty: true or stdin: pipe"
-            ));
+            return refused(match process.pid() {
+                None => format!("{name} is not running"),
+                Some(_) => format!("{name} takes no input: set tty: true or stdin: pipe"),
+            });
         };
         if !io.takes_input() {
             return refused(format!("{name} does not read its input: try again later"));

@@ -182,6 +182,8 @@ impl OutputReader<'_> {
             return false;
         };
         io.close_channel(number, self.consoles.poller);
-        io.channels.is_empty()
+        let last = io.channels.is_empty();
+        self.consoles.resume_senders(id);
+        last
     }
 }

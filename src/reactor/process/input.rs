@@ -1,4 +1,5 @@
-//! The input of a process: a queue in front of its terminal or of a pipe.
+//! The input of a process: a queue in front of its terminal or of a pipe. It exists from the
+//! beginning of a start, so that input does not depend on how long the start takes.
 
 use crate::reactor::poller::{EventSource, Poller};
 use crate::reactor::process::channel::Channel;
@@ -24,6 +25,8 @@ pub(crate) struct InputQueue {
 
 #[derive(Debug)]
 enum InputTarget {
+    /// The process is being started. It will have a pipe, or a terminal.
+    Starting { pipe: bool },
     /// The write end of a pipe.
     Pipe(OwnedFd, Token),
     /// The terminal of this channel.
@@ -31,31 +34,39 @@ enum InputTarget {
 }
 
 impl InputQueue {
-    /// Input to the terminal of a channel.
-    pub(crate) fn to_terminal(channel: u32) -> InputQueue {
-        InputQueue::new(InputTarget::Terminal(channel))
-    }
-
-    /// Input to a pipe.
-    ///
-    /// # Errors
-    /// When the poll refuses it.
-    pub(crate) fn to_pipe(
-        source: EventSource,
-        fd: OwnedFd,
-        poller: &mut Poller,
-    ) -> io::Result<Self> {
-        let token = poller.add(&fd, source, Interest::WRITABLE)?;
-        Ok(InputQueue::new(InputTarget::Pipe(fd, token)))
-    }
-
-    fn new(target: InputTarget) -> InputQueue {
+    /// Input to a process that is being started. It is kept until the queue is connected.
+    pub(crate) fn of_start(pipe: bool) -> InputQueue {
         InputQueue {
-            target,
+            target: InputTarget::Starting { pipe },
             queue: VecDeque::new(),
             writable: true,
             ending: false,
         }
+    }
+
+    /// Connects the queue to the terminal of a channel.
+    pub(crate) fn connect_terminal(&mut self, channel: u32) {
+        self.target = InputTarget::Terminal(channel);
+    }
+
+    /// Connects the queue to a pipe.
+    ///
+    /// # Errors
+    /// When the poll refuses it.
+    pub(crate) fn connect_pipe(
+        &mut self,
+        source: EventSource,
+        fd: OwnedFd,
+        poller: &mut Poller,
+    ) -> io::Result<()> {
+        let token = poller.add(&fd, source, Interest::WRITABLE)?;
+        self.target = InputTarget::Pipe(fd, token);
+        Ok(())
+    }
+
+    /// Whether its process has not exec'd yet.
+    pub(crate) fn is_of_start(&self) -> bool {
+        matches!(self.target, InputTarget::Starting { .. })
     }
 
     /// Whether more may be queued.
@@ -67,7 +78,7 @@ impl InputQueue {
     pub(crate) fn goes_to(&self, channel: u32) -> bool {
         match self.target {
             InputTarget::Terminal(number) => number == channel,
-            InputTarget::Pipe(..) => false,
+            InputTarget::Pipe(..) | InputTarget::Starting { .. } => false,
         }
     }
 
@@ -85,13 +96,18 @@ impl InputQueue {
 
     /// Ends the input. A pipe is closed when everything is written; a terminal stays open.
     pub(crate) fn end(&mut self) {
-        self.ending |= matches!(self.target, InputTarget::Pipe(..));
+        self.ending |= match self.target {
+            InputTarget::Starting { pipe } => pipe,
+            InputTarget::Pipe(..) => true,
+            InputTarget::Terminal(_) => false,
+        };
     }
 
     /// Writes queued bytes as far as the process takes them. Returns `false` when the input has to
     /// be closed: everything is written, or writing has failed.
     pub(crate) fn flush(&mut self, channels: &mut [Channel], poller: &Poller) -> bool {
         let (pipe, mut terminal) = match &self.target {
+            InputTarget::Starting { .. } => return true,
             InputTarget::Pipe(fd, _) => (Some(fd), None),
             InputTarget::Terminal(number) => {
                 let mut channels = channels.iter_mut();
@@ -137,7 +153,10 @@ mod tests {
         let mut poller = Poller::new().expect("an epoll instance");
         let (theirs, ours) = sys::io::pipe_to_child().expect("a pipe");
         let source = EventSource::Input(ProcessId(1));
-        let mut input = InputQueue::to_pipe(source, ours, &mut poller).expect("watched");
+        let mut input = InputQueue::of_start(true);
+        input
+            .connect_pipe(source, ours, &mut poller)
+            .expect("watched");
         let bytes = vec![b'x'; INPUT_HIGH];
         let mut written = 0;
         while input.has_room() {
@@ -163,5 +182,32 @@ mod tests {
             }
         }
         assert_eq!(read, written);
+    }
+
+    #[test]
+    fn input_and_its_end_wait_for_the_start() {
+        let mut poller = Poller::new().expect("an epoll instance");
+        let (theirs, ours) = sys::io::pipe_to_child().expect("a pipe");
+        let mut input = InputQueue::of_start(true);
+        input.push(b"typed early");
+        input.end();
+        assert!(input.flush(&mut [], &poller), "kept");
+        let source = EventSource::Input(ProcessId(1));
+        input
+            .connect_pipe(source, ours, &mut poller)
+            .expect("watched");
+        assert!(!input.flush(&mut [], &poller), "complete");
+        input.close(&mut poller);
+        let mut buffer = [0; 64];
+        let read = sys::io::read(theirs.as_fd(), &mut buffer).expect("read");
+        assert_eq!(&buffer[..read], b"typed early");
+        assert_eq!(sys::io::read(theirs.as_fd(), &mut buffer).expect("end"), 0);
+    }
+
+    #[test]
+    fn senders_wait_while_a_start_takes_long() {
+        let mut input = InputQueue::of_start(false);
+        input.push(&vec![b'x'; INPUT_HIGH]);
+        assert!(!input.has_room());
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod cgroups;
 pub(crate) mod channel;
 pub(crate) mod failure;
 pub(crate) mod input;
+pub(crate) mod input_switch;
 pub(crate) mod leader_exit;
 pub(crate) mod lineage;
 pub(crate) mod pidfile;

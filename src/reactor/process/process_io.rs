@@ -394,57 +394,6 @@ impl ProcessIo {
         }
     }
 
-    /// Sends input to a pipe.
-    ///
-    /// # Errors
-    /// When the poll refuses it.
-    pub(crate) fn open_pipe_input(&mut self, fd: OwnedFd, poller: &mut Poller) -> io::Result<()> {
-        let source = EventSource::Input(self.id);
-        self.input = Some(InputQueue::to_pipe(source, fd, poller)?);
-        Ok(())
-    }
-
-    /// Whether more input may be queued.
-    pub(crate) fn takes_input(&self) -> bool {
-        self.input.as_ref().is_some_and(InputQueue::has_room)
-    }
-
-    /// Whether senders have to wait: there is input, but no more may be queued.
-    pub(crate) fn is_input_full(&self) -> bool {
-        self.input.is_some() && !self.takes_input()
-    }
-
-    /// Queues input, and writes as much as the process takes. Without an input it is dropped.
-    pub(crate) fn write_input(&mut self, bytes: &[u8], poller: &mut Poller) {
-        self.change_input(poller, |input| input.push(bytes));
-    }
-
-    /// The process reads its input again.
-    pub(crate) fn input_writable(&mut self, poller: &mut Poller) {
-        self.change_input(poller, InputQueue::unblock);
-    }
-
-    /// Ends the input. A pipe is closed when everything is written; a terminal stays open.
-    pub(crate) fn end_input(&mut self, poller: &mut Poller) {
-        self.change_input(poller, InputQueue::end);
-    }
-
-    fn change_input(&mut self, poller: &mut Poller, change: impl FnOnce(&mut InputQueue)) {
-        if let Some(input) = &mut self.input {
-            change(input);
-            if !input.flush(&mut self.channels, poller) {
-                self.close_input(poller);
-            }
-        }
-    }
-
-    /// Drops the input, and closes its pipe.
-    pub(crate) fn close_input(&mut self, poller: &mut Poller) {
-        if let Some(input) = self.input.take() {
-            input.close(poller);
-        }
-    }
-
     /// Frees every descriptor.
     pub(crate) fn close(&mut self, poller: &mut Poller) {
         for channel in self.channels.drain(..) {

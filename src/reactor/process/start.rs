@@ -7,7 +7,6 @@ use crate::reactor::output::Stream;
 use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::poller::Poller;
 use crate::reactor::process::failure::failure;
-use crate::reactor::process::input::InputQueue;
 use crate::reactor::process::process_io::LiveLeader;
 use crate::reactor::process::processes::Processes;
 use crate::reactor::process::spawner::{Spawner, c_string};
@@ -20,17 +19,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Prepares ring and terminal for a new run.
-pub(crate) fn prepare_run(
-    process: &Process,
-    processes: &mut Processes,
-    log_files: &mut LogFiles,
-    poller: &mut Poller,
-) {
+pub(crate) fn prepare_run(process: &Process, processes: &mut Processes, log_files: &mut LogFiles) {
     let id = process.id;
     let Some(io) = processes.io_mut(id) else {
         return;
     };
-    io.close_input(poller);
     // Once the last line of the last run is ended in a shared log, other processes may have
     // written after it: this log does not get the separator.
     let ended = match io.channels.is_empty() {
@@ -106,7 +99,7 @@ fn watch_ends(
         match io.open_channel(fd, stream, tty, poller) {
             Ok(number) => {
                 if tty {
-                    io.input = Some(InputQueue::to_terminal(number));
+                    io.connect_terminal_input(number, poller);
                 }
                 channels.push(number);
             }
@@ -114,7 +107,7 @@ fn watch_ends(
         }
     }
     if let Some(fd) = ends.stdin
-        && let Err(error) = io.open_pipe_input(fd, poller)
+        && let Err(error) = io.connect_pipe_input(fd, poller)
     {
         log::error!("{}: cannot watch its input: {error}", io.name);
     }
