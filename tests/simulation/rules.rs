@@ -123,11 +123,6 @@ pub fn after_exit(slot: &mut Slot, policy: &Policy, exit: Exit, lived: Duration)
     }
 }
 
-/// Whether an exit within a second of the start is a failed start.
-pub fn has_probation(policy: &Policy) -> bool {
-    policy.starttime.is_zero() && policy.autorestart != Autorestart::Never
-}
-
 /// Keeps the books of a state that is entered.
 pub fn enter(slot: &mut Slot, transition: &Transition, policy: &Policy, now: Time, by_timer: bool) {
     match transition.to {
@@ -140,7 +135,7 @@ pub fn enter(slot: &mut Slot, transition: &Transition, policy: &Policy, now: Tim
         }
         State::Running => {
             let due = slot.spawned_at.map(|at| at + PROBATION);
-            match due.filter(|due| has_probation(policy) && *due > now) {
+            match due.filter(|due| policy.starttime.is_zero() && *due > now) {
                 Some(due) => slot.probation = Some(due),
                 None => slot.end_probation(),
             }

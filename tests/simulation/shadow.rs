@@ -216,8 +216,8 @@ impl Shadow {
                     expected = Some(State::Running);
                 }
             }
-            let over = !has_probation(&program.policy);
-            if retuned && expected == Some(State::Running) && over {
+            let timed = !program.policy.starttime.is_zero();
+            if retuned && expected == Some(State::Running) && timed {
                 slot.started_due |= slot.probation.is_some();
             }
             if retuned && expected == Some(State::Backoff) {

@@ -20,9 +20,9 @@ impl ProcessStep<'_> {
         }
     }
 
-    /// A policy without a probation ends it.
+    /// A `starttime` that is no longer 0 ends the probation.
     pub(super) fn policy_changed_running(&mut self) {
-        if !self.policy.has_probation() {
+        if !self.policy.starttime.is_zero() {
             self.probation_over();
         }
     }

@@ -35,10 +35,9 @@ impl Policy {
         }
     }
 
-    /// Whether a process is on probation for a second after its start. Without automatic restarts
-    /// no exit is a failed start, so there is nothing to wait for.
-    pub(crate) fn has_probation(&self) -> bool {
-        self.starttime.is_zero() && self.autorestart != Autorestart::Never
+    /// Whether this exit on probation is a failed start.
+    pub(crate) fn fails_start(&self, exit: Exit) -> bool {
+        self.autorestart != Autorestart::Never && !self.expects(exit)
     }
 }
 

@@ -188,9 +188,9 @@ impl ProcessStep<'_> {
         self.process.last_failure = None;
     }
 
-    /// It counts as started, unless it is on probation.
+    /// It counts as started. With `starttime` 0 it is on probation for a second.
     pub(super) fn started(&mut self) {
-        let probation = match (self.policy.has_probation(), self.process.started_at()) {
+        let probation = match (self.policy.starttime.is_zero(), self.process.started_at()) {
             (true, Some(at)) => Some(at + PROBATION).filter(|due| *due > self.now),
             _ => None,
         };
@@ -241,7 +241,7 @@ impl ProcessStep<'_> {
         if !self.leader_ended(exit) {
             return;
         }
-        if on_probation && !self.policy.expects(exit) {
+        if on_probation && self.policy.fails_start(exit) {
             return self.start_failed();
         }
         self.process.failures = 0;
