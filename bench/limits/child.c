@@ -2,6 +2,7 @@
  *
  *   child stamp FIFO          writes "PID NANOSECONDS" (CLOCK_MONOTONIC) into FIFO, then waits
  *   child emit BYTES          writes BYTES in lines of 80, 64 KiB per write, then exits
+ *   child emit-raw BYTES      the same into a raw terminal
  *   child flood GO DONE       for each line "SECONDS" read from FIFO GO: writes lines for that
  *                             time, then the number of bytes into FIFO DONE
  *   child echo                raw terminal: returns each byte; a form feed clears the screen
@@ -144,6 +145,7 @@ int main(int argc, char **argv) {
     fill_chunk();
     if (argc == 3 && strcmp(mode, "stamp") == 0) stamp(argv[2]);
     if (argc == 3 && strcmp(mode, "emit") == 0) return emit(atoll(argv[2])), 0;
+    if (argc == 3 && strcmp(mode, "emit-raw") == 0) return make_raw(), emit(atoll(argv[2])), 0;
     if (argc == 4 && strcmp(mode, "flood") == 0) return flood(argv[2], argv[3]);
     if (argc == 2 && strcmp(mode, "echo") == 0) return echo();
     if (argc == 4 && strcmp(mode, "paste") == 0)

@@ -48,6 +48,8 @@ def measure(world, table):
             except Failed as words:
                 failed[one.kind.name] = str(words)
                 contenders.remove(one)
+        for one in contenders[:2]:
+            one.forgive()
         for _ in range(40):
             for one in contenders[:2]:
                 quick[one.kind.name].append(one.once())
@@ -94,6 +96,10 @@ class Contender:
         os.kill(self.pid, signal.SIGKILL)
         self.pid, started = self.gate.stamps(1, patience_s=30)[-1]
         return (started - killed) / 1000
+
+    def forgive(self):
+        if self.one.forgive():
+            self.pid = self.gate.stamps(1)[-1][0]
 
     def end(self):
         self.one.end()
