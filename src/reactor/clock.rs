@@ -76,6 +76,8 @@ pub(crate) enum Timer {
     StopCheck(ProcessId, usize),
     /// A process's terminal may be resized again.
     ResizeAllowed(ProcessId),
+    /// Clients whose terminals have another size may be drawn again.
+    PictureAllowed(ProcessId),
     /// Lines that the audit has left out are counted in the log.
     Audit,
     /// Freed memory is given back to the system.

@@ -226,6 +226,7 @@ impl Reactor {
                     self.clients.queue_flush(*client);
                 }
             }
+            self.consoles().draw_pictures(id);
             log_stream::wake_followers(&mut self.clients, &self.processes, id);
             self.pump_logs(id);
             self.flush_announcements(id);

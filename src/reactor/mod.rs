@@ -198,6 +198,7 @@ impl Reactor {
                 }
                 Timer::StopCheck(id, looks) => self.consoles().check_stop(id, looks),
                 Timer::ResizeAllowed(id) => self.consoles().resize_allowed(id),
+                Timer::PictureAllowed(id) => self.consoles().picture_allowed(id),
                 Timer::AnnounceDeadline(id) => self.flush_announcements(id),
             }
         }

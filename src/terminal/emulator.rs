@@ -17,7 +17,7 @@
 use crate::terminal::checkpoints::{newline_from_end, newlines_to_clear};
 use crate::terminal::model::Model;
 use crate::terminal::scrollback::Scrollback;
-use crate::terminal::snapshot::snapshot;
+use crate::terminal::snapshot::{picture, snapshot};
 use crate::terminal::tracker::Tracker;
 use std::collections::VecDeque;
 
@@ -272,13 +272,30 @@ impl Terminal {
         history_lines: usize,
         (rows, cols): (u16, u16),
     ) -> Vec<u8> {
+        let model = self.model_within(retained, history_lines, (rows, cols));
+        snapshot(&model, retained, &self.tracker, history_lines > 0)
+    }
+
+    /// Renders the screen for a terminal of this many rows and columns, to be followed by other
+    /// pictures, not by the stream.
+    pub fn picture_within(&self, retained: RetainedBytes<'_>, size: (u16, u16)) -> Vec<u8> {
+        picture(&self.model_within(retained, 0, size), &self.tracker)
+    }
+
+    /// The terminal as it is now, but no larger than this.
+    fn model_within(
+        &self,
+        retained: RetainedBytes<'_>,
+        history_lines: usize,
+        (rows, cols): (u16, u16),
+    ) -> Model {
         let size = self.sizes.back().map_or(self.begin_size, |(_, size)| *size);
         let smaller = (rows.min(size.0), cols.min(size.1));
         let mut model = self.model_with(retained, history_lines, smaller == size);
         if smaller != size {
             model.screen_mut().resize(smaller.0, smaller.1);
         }
-        snapshot(&model, retained, &self.tracker, history_lines > 0)
+        model
     }
 
     /// Approximate memory of the model in bytes; 0 without a model.

@@ -7,6 +7,8 @@ use crate::terminal::row::Row;
 #[derive(Debug, Default)]
 pub(crate) struct Painter {
     pub out: String,
+    /// The terminal may be wider than the rows: each row has its place, and ends at its own width.
+    pub wider: bool,
     pen: Pen,
 }
 
@@ -14,8 +16,16 @@ impl Painter {
     /// For a terminal that has this pen.
     pub(crate) fn with_pen(pen: &Pen) -> Painter {
         Painter {
-            out: String::new(),
             pen: pen.clone(),
+            ..Painter::default()
+        }
+    }
+
+    /// For a terminal that may be wider than the rows.
+    pub(crate) fn for_wider() -> Painter {
+        Painter {
+            wider: true,
+            ..Painter::default()
         }
     }
 
@@ -91,7 +101,10 @@ impl Painter {
         if !row.fill.is_default() && end < cols {
             self.skip(&mut gap);
             self.use_pen(&Pen::background(row.fill));
-            self.out.push_str("\x1b[K");
+            match self.wider {
+                true => self.out.push_str(&format!("\x1b[{}X", cols - end)),
+                false => self.out.push_str("\x1b[K"),
+            }
         } else if wraps {
             self.skip(&mut gap);
         }

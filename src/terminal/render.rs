@@ -10,7 +10,7 @@ impl Painter {
     pub(crate) fn page(&mut self, page: &Page, cols: usize) {
         let mut continues = false;
         for (index, row) in page.rows.iter().enumerate() {
-            let next = page.rows.get(index + 1);
+            let next = page.rows.get(index + 1).filter(|_| !self.wider);
             let empty = row.len() == 0 && row.fill.is_default() && !row.wrapped;
             if !continues {
                 if empty {
@@ -40,7 +40,7 @@ impl Painter {
 
     /// Writes on where `cursor`, after the last column, wraps into the next row.
     pub(crate) fn wrap_on(&mut self, page: &Page, cursor: &Cursor) {
-        let wraps = |row: &&Row| cursor.pending && row.wrapped;
+        let wraps = |row: &&Row| cursor.pending && row.wrapped && !self.wider;
         let row = page.rows.get(cursor.row).filter(wraps);
         if let (Some(_), Some(next)) = (row, page.rows.get(cursor.row + 1)) {
             let blank = ScreenCell::blank(next.fill);
@@ -53,7 +53,8 @@ impl Painter {
     /// `last` is the character that REP repeats.
     pub(crate) fn place(&mut self, last: Option<char>, page: &Page, cursor: &Cursor, first: usize) {
         let row = cursor.row.saturating_sub(first) + 1;
-        let Some((col, cell)) = cell_to_repeat(last, page, cursor) else {
+        let repeated = cell_to_repeat(last, page, cursor).filter(|_| !self.wider);
+        let Some((col, cell)) = repeated else {
             self.out
                 .push_str(&format!("\x1b[{row};{}H", cursor.col + 1));
             return;

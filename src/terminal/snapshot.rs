@@ -16,9 +16,15 @@ use crate::terminal::screen::{Cursor, Page, Screens};
 use crate::terminal::state::TerminalState;
 use crate::terminal::tracker::Tracker;
 
+/// Ends an incomplete sequence and a link.
+const ENDS: &str = "\x1b\\\x1b]8;;\x07";
+
+/// Begins and ends synchronised output: the terminal shows all that is between them at once.
+const SYNC: [&str; 2] = ["\x1b[?2026h", "\x1b[?2026l"];
+
 /// Resets all modes of a terminal. Leaves the alternate screen first, because that moves the
 /// cursor; ends with the cursor at home.
-const PREAMBLE: &str = "\x1b\\\x1b]8;;\x07\x1b[?2026l\x1b[?1049l\x1b[m\x1b[r\x1b[?69l\x1b[?6l\
+const RESETS: &str = "\x1b[?1049l\x1b[m\x1b[r\x1b[?69l\x1b[?6l\
     \x1b[4l\x1b[20l\x1b[?7h\x1b(B\x1b)B\x0f\x1b[?5W\x1b[?25h\x1b[?1l\x1b>\
     \x1b[?9;1000;1002;1003;1005;1006;1015;1016l\x1b[?1004;2004;2031;2048l\x1b[>4m\x1b[0 q\x1b[H";
 
@@ -36,14 +42,23 @@ pub(crate) fn snapshot(
 ) -> Vec<u8> {
     let screen = model.screen();
     let mut out = preamble(screen.rows, history);
-    out.extend(render(screen, &tracker.state));
+    out.extend(render(screen, &tracker.state, Painter::default()));
     continue_sequence(kept, tracker, &mut out);
     out
 }
 
+/// Renders the screens of `model` for a terminal that shows nothing else of the process. Its
+/// content appears at once.
+pub(crate) fn picture(model: &Model, tracker: &Tracker) -> Vec<u8> {
+    let mut out = [ENDS, SYNC[0], RESETS].concat().into_bytes();
+    let painter = Painter::for_wider();
+    out.extend(render(model.screen(), &tracker.state, painter));
+    out.extend_from_slice(SYNC[1].as_bytes());
+    out
+}
+
 fn preamble(rows: usize, history: bool) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.extend_from_slice(PREAMBLE.as_bytes());
+    let mut out = [ENDS, SYNC[1], RESETS].concat().into_bytes();
     if history {
         out.extend_from_slice(b"\x1b[999;1H");
         out.extend(std::iter::repeat_n(b'\n', rows));
@@ -52,8 +67,7 @@ fn preamble(rows: usize, history: bool) -> Vec<u8> {
     out
 }
 
-fn render(screen: &Screens, state: &TerminalState) -> Vec<u8> {
-    let mut painter = Painter::default();
+fn render(screen: &Screens, state: &TerminalState, mut painter: Painter) -> Vec<u8> {
     if !screen.history.is_empty() {
         painter.history(screen);
         painter.out.push_str(&"\n".repeat(screen.rows - 1));

@@ -30,6 +30,25 @@ fn look(parser: &mut vt100::Parser) -> (String, String, (u16, u16), bool, String
     )
 }
 
+#[test]
+fn a_picture_stays_within_its_width_on_a_wider_terminal() {
+    let mut terminal = Terminal::new(0, 4, 10);
+    let output = b"\x1b[41m\x1b[2J\x1b[Hover ten columns\x1b[4;10Hx";
+    terminal.feed(output);
+    let mut wider = parser(8, 30);
+    wider.process(&terminal.picture_within((output, b""), (8, 30)));
+    let screen = wider.screen();
+    assert_eq!(screen.contents(), "over ten c\nolumns\n\n         x");
+    assert_eq!(screen.cursor_position(), (3, 9));
+    for row in 0..8 {
+        for col in 0..30 {
+            let cell = screen.cell(row, col).expect("on the screen");
+            let red = cell.bgcolor() == vt100::Color::Idx(1);
+            assert_eq!(red, row < 4 && col < 10, "row {row}, column {col}");
+        }
+    }
+}
+
 /// A ring, its terminal, and a reference terminal that received all output.
 struct Comparison {
     ring: Ring,

@@ -79,7 +79,9 @@ enum Redraw {
 #[derive(Debug, Default)]
 struct Seen {
     /// That the process's terminal is larger than this one.
-    size: bool,
+    larger: bool,
+    /// That it is smaller.
+    smaller: bool,
     /// Something of the process.
     output: bool,
     /// While the terminal is too slow: how many bytes are missing before the next snapshot.
@@ -194,7 +196,7 @@ impl Session {
         match &mut self.hint {
             Some(hint) if !hint.is_drawn() => {
                 hint.say(greeting);
-                self.seen.size |= self.is_too_small();
+                self.note_size();
             }
             _ => self.report_size(),
         }

@@ -58,6 +58,7 @@ impl Consoles<'_> {
                     attachment.cols = cols.min(SIDE_MAX);
                 }
                 self.resize_debounced(id);
+                self.note_fits(id);
             }
             Kind::Detach => self.clients.close_after_flush(client),
             Kind::Redraw => self.redraw(client, id),

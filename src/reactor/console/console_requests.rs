@@ -3,7 +3,7 @@
 use crate::reactor::clock::unix_ns;
 use crate::reactor::console::Consoles;
 use crate::reactor::control::connection::{
-    Attachment, BlockedTime, ClientPace, ConnectionId, Mode,
+    Attachment, BlockedTime, ClientPace, ConnectionId, Mode, SizeFit,
 };
 use crate::reactor::control::event_history::exit_info;
 use crate::reactor::control::status_report::last_lines;
@@ -100,6 +100,10 @@ impl Consoles<'_> {
             tty,
             since_ns: unix_ns(),
             last_input: self.now,
+            fit: match drawn && !params.lossless {
+                true => SizeFit::Same,
+                false => SizeFit::Any,
+            },
             last_role: None,
             closing: ended.is_some(),
             queued_frames: ended

@@ -1,9 +1,9 @@
 //! The size of a process's terminal, and the roles of its clients.
 
-use crate::reactor::clock::Timer;
+use crate::reactor::clock::{Timer, Timers};
 use crate::reactor::console::Consoles;
 use crate::reactor::control::client_table::Clients;
-use crate::reactor::control::connection::ConnectionId;
+use crate::reactor::control::connection::{ConnectionId, SizeFit};
 use crate::reactor::process::process_io::ProcessIo;
 use crate::supervisor::{ProcessId, SizePolicy, Time};
 use crate::sys;
@@ -16,11 +16,27 @@ use std::time::Duration;
 /// at every step. The last size wins.
 const RESIZE_PAUSE: Duration = Duration::from_millis(100);
 
-/// When the size of a terminal may change again.
+/// Time between two pictures for the clients whose terminals have another size.
+const PICTURE_PAUSE: Duration = Duration::from_millis(40);
+
+/// When something may happen again.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ResizeDebounce {
+pub(crate) struct Debounce {
     not_before: Time,
     timer_armed: bool,
+}
+
+impl Debounce {
+    /// Whether it may happen now, and then not again for `pause`. Otherwise adds `timer`, once.
+    fn allows(&mut self, now: Time, pause: Duration, timers: &mut Timers, timer: Timer) -> bool {
+        let allowed = now >= self.not_before;
+        if allowed {
+            self.not_before = now + pause;
+        } else if !std::mem::replace(&mut self.timer_armed, true) {
+            timers.add(self.not_before, timer);
+        }
+        allowed
+    }
 }
 
 impl Consoles<'_> {
@@ -44,14 +60,10 @@ impl Consoles<'_> {
         let Some(size) = wanted.filter(|size| *size != io.size) else {
             return;
         };
-        if self.now < io.resize.not_before {
-            if !std::mem::replace(&mut io.resize.timer_armed, true) {
-                let at = io.resize.not_before;
-                self.timers.add(at, Timer::ResizeAllowed(id));
-            }
+        let timer = Timer::ResizeAllowed(id);
+        if !io.resize.allows(self.now, RESIZE_PAUSE, self.timers, timer) {
             return;
         }
-        io.resize.not_before = self.now + RESIZE_PAUSE;
         io.resize_terminal(size);
         if let Some(newest) = io.newest_terminal()
             && let Err(error) = sys::pty::resize(newest.as_fd(), size.0, size.1)
@@ -69,8 +81,69 @@ impl Consoles<'_> {
         }
     }
 
+    /// Finds the clients whose terminals have another size than the process's. A client whose
+    /// terminal begins or ceases to fit is drawn at once.
+    pub(crate) fn note_fits(&mut self, id: ProcessId) {
+        let policy = self.size_policy(id);
+        let Some(io) = self.processes.io(id) else {
+            return;
+        };
+        for client in &io.clients {
+            let Some(attachment) = self.clients.attachment_mut(*client) else {
+                continue;
+            };
+            // The process is about to get the driver's size.
+            let sizes = policy == Some(SizePolicy::Latest) && io.driver == Some(*client);
+            let size = (attachment.rows, attachment.cols);
+            let fit = match sizes || size == io.size || size.0 == 0 || size.1 == 0 {
+                true => SizeFit::Same,
+                false => SizeFit::Differs,
+            };
+            if attachment.fit != SizeFit::Any && attachment.fit != fit {
+                attachment.fit = fit;
+                attachment.snapshot_due.get_or_insert(0);
+                self.clients.queue_flush(*client);
+            }
+        }
+    }
+
+    /// Draws the clients whose terminals have another size, unless they were just drawn.
+    pub(crate) fn draw_pictures(&mut self, id: ProcessId) {
+        let Some(io) = self.processes.io_mut(id) else {
+            return;
+        };
+        let head = io.output.head();
+        let mut behind = Vec::new();
+        for client in &io.clients {
+            let attachment = self.clients.attachment(*client);
+            if attachment.is_some_and(|one| one.fit == SizeFit::Differs && one.cursor < head) {
+                behind.push(*client);
+            }
+        }
+        let timer = Timer::PictureAllowed(id);
+        let (now, timers) = (self.now, &mut *self.timers);
+        if behind.is_empty() || !io.pictures.allows(now, PICTURE_PAUSE, timers, timer) {
+            return;
+        }
+        for client in behind {
+            if let Some(attachment) = self.clients.attachment_mut(client) {
+                attachment.snapshot_due.get_or_insert(0);
+                self.clients.queue_flush(client);
+            }
+        }
+    }
+
+    /// The next pictures of a process may be drawn.
+    pub(crate) fn picture_allowed(&mut self, id: ProcessId) {
+        if let Some(io) = self.processes.io_mut(id) {
+            io.pictures.timer_armed = false;
+            self.draw_pictures(id);
+        }
+    }
+
     /// Sends each attached client its role and the terminal's size, if they have changed.
     pub(crate) fn send_roles(&mut self, id: ProcessId) {
+        self.note_fits(id);
         let policy = self.size_policy(id);
         let Some(io) = self.processes.io(id) else {
             return;

@@ -52,6 +52,8 @@ pub(crate) struct Attachment {
     pub since_ns: u64,
     /// When it attached or last sent input. The most recent client becomes the next driver.
     pub last_input: Time,
+    /// Whether its terminal has the size of the process's.
+    pub fit: SizeFit,
     /// The role it was last sent.
     pub last_role: Option<RoleInfo>,
     /// Frames to send when the stream has reached an offset.
@@ -70,6 +72,17 @@ impl Attachment {
         let frames = self.queued_frames.iter();
         frames.map(|(_, frame)| 64 + frame.payload.len()).sum()
     }
+}
+
+/// How the terminal of a client and that of its process fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SizeFit {
+    /// The client gets the output in any case.
+    Any,
+    /// They have the same size, or will have: the client gets the output.
+    Same,
+    /// Their sizes differ, so the output would be drawn wrongly: the client gets pictures.
+    Differs,
 }
 
 /// How an attached client and its process wait for each other.

@@ -2,7 +2,9 @@
 
 use crate::reactor::clock::Clock;
 use crate::reactor::control::client_table::{Clients, Closed};
-use crate::reactor::control::connection::{ClientConnection, ClientPace, Mode, WriteState};
+use crate::reactor::control::connection::{
+    ClientConnection, ClientPace, Mode, SizeFit, WriteState,
+};
 use crate::reactor::control::event_feed::EventFeed;
 use crate::reactor::control::log_stream::stream_name;
 use crate::reactor::output::{Output, Segment, Stream};
@@ -157,7 +159,14 @@ fn send_console(connection: &mut ClientConnection, processes: &Processes) -> Opt
     if let Some(history) = attachment.snapshot_due.take() {
         attachment.cursor = io.output.head();
         let size = (attachment.rows, attachment.cols);
-        let bytes = snapshot(io, attachment.cursor, history as usize, size);
+        let is_picture = attachment.fit == SizeFit::Differs && history == 0;
+        let kind = match is_picture {
+            true => Drawing::Picture,
+            false => Drawing::Snapshot {
+                history: history as usize,
+            },
+        };
+        let bytes = draw(io, attachment.cursor, kind, size);
         connection.send_bytes(&bytes);
         return Some(bytes.len());
     }
@@ -170,6 +179,11 @@ fn send_console(connection: &mut ClientConnection, processes: &Processes) -> Opt
         connection.send_bytes(&frame.to_bytes());
         connection.close_after_flush |= last;
         return Some(1);
+    }
+    if attachment.fit == SizeFit::Differs {
+        // A frame in the queue is about the output before it.
+        attachment.snapshot_due = attachment.queued_frames.front().map(|_| 0);
+        return attachment.snapshot_due.map(|_| 1);
     }
     let tail = io.output.tail();
     if cursor < tail {
@@ -281,15 +295,27 @@ fn data_header(segment: &Segment<'_>) -> [u8; HEADER_LEN + 8] {
     header
 }
 
+/// How a terminal is drawn.
+#[derive(Clone, Copy)]
+enum Drawing {
+    /// The output can follow. Lines of history come first, at most this number.
+    Snapshot { history: usize },
+    /// Other pictures follow.
+    Picture,
+}
+
 /// The frames that draw a terminal as of `offset`, for a client whose terminal has this size.
-fn snapshot(io: &ProcessIo, offset: u64, history_lines: usize, size: (u16, u16)) -> Vec<u8> {
+fn draw(io: &ProcessIo, offset: u64, kind: Drawing, size: (u16, u16)) -> Vec<u8> {
     let Some(terminal) = &io.terminal else {
         return Vec::new();
     };
     let read = io.output.read(io.output.tail());
-    let picture = match size.0 > 0 && size.1 > 0 {
-        true => terminal.snapshot_within(read.slices, history_lines, size),
-        false => terminal.snapshot(read.slices, history_lines),
+    let picture = match kind {
+        Drawing::Picture => terminal.picture_within(read.slices, size),
+        Drawing::Snapshot { history } if size.0 > 0 && size.1 > 0 => {
+            terminal.snapshot_within(read.slices, history, size)
+        }
+        Drawing::Snapshot { history } => terminal.snapshot(read.slices, history),
     };
     let mut bytes = Vec::with_capacity(picture.len() + 64);
     for piece in picture.chunks(PAYLOAD_MAX - 8) {

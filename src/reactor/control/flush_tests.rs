@@ -85,6 +85,7 @@ fn attachment() -> Attachment {
         tty: false,
         since_ns: 0,
         last_input: Time::default(),
+        fit: SizeFit::Same,
         last_role: None,
         queued_frames: VecDeque::new(),
         closing: false,

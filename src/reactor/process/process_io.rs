@@ -1,6 +1,6 @@
 //! The reactor's side of one process, which outlives its runs: so do the console and the output.
 
-use crate::reactor::console::terminal_size::ResizeDebounce;
+use crate::reactor::console::terminal_size::Debounce;
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::disk::file::DiskError;
 use crate::reactor::output::{Output, Stream};
@@ -37,7 +37,9 @@ pub(crate) struct ProcessIo {
     /// Rows and columns of its terminal.
     pub size: (u16, u16),
     /// When the size may change again.
-    pub resize: ResizeDebounce,
+    pub resize: Debounce,
+    /// When clients whose terminals have another size may be drawn again.
+    pub pictures: Debounce,
     /// Attached clients, in order of attaching.
     pub clients: Vec<ConnectionId>,
     /// The client that last sent input, or took over.
@@ -166,7 +168,8 @@ impl ProcessIo {
             input: None,
             terminal: None,
             size: launch.tty.map_or((24, 80), |tty| (tty.rows, tty.cols)),
-            resize: ResizeDebounce::default(),
+            resize: Debounce::default(),
+            pictures: Debounce::default(),
             clients: Vec::new(),
             driver: None,
             followers: Vec::new(),

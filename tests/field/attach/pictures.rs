@@ -2,6 +2,7 @@
 
 use crate::consoles::{Console, contains};
 use crate::support::{Daemon, wait_for_line};
+use serde_json::json;
 
 #[test]
 fn without_a_picture_the_modes_are_right() {
@@ -158,4 +159,45 @@ fn from_inside_a_terminal_only_its_own_process_is_refused() {
     console.terminal.expect("[detached from py:0]");
     console.terminal.send("\x02d");
     assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn a_larger_terminal_shows_the_screen_of_a_smaller_driver() {
+    let daemon = Daemon::start(
+        "programs:\n  raw: {cmd: [sh, -c, 'stty raw -echo; echo on; exec cat'], tty: true, \
+         starttime: 0}\n",
+    );
+    let mut driver = Console::sized(&daemon, "raw:0", 8, 40);
+    driver.terminal.expect("on");
+    let mut watcher = Console::sized(&daemon, "raw:0", 20, 70);
+    watcher.terminal.expect("its terminal is 40x8, smaller");
+    // Lines wrap and scroll at the smaller size. Then text goes to places of the smaller screen.
+    let long = "long".repeat(15);
+    let lines = format!("{long}\r\n").repeat(6);
+    let typed = format!("{lines}\x1b[8;30Hcorner-wraps-here\x1b[3;1Hend");
+    driver.terminal.send(&typed);
+    driver.terminal.expect("end");
+    let peek = daemon.rpc("peek", json!({"process": "raw:0"}));
+    let lines = peek["lines"].as_array().expect("lines").iter();
+    let lines: Vec<&str> = lines.map(|line| line.as_str().expect("text")).collect();
+    assert!(lines[2].starts_with("end"), "{lines:?}");
+    watcher.terminal.expect_screen("the same lines", |screen| {
+        let shown: Vec<&str> = screen.lines().map(str::trim_end).collect();
+        let same = |row: usize| *shown.get(row).unwrap_or(&"") == lines[row].trim_end();
+        let hint = |line: &&str| line.is_empty() || line.starts_with('[');
+        (0..8).all(same) && shown.iter().skip(8).all(hint)
+    });
+    // A resize of the driver to the size of the watcher: from then on it gets the output itself.
+    driver.terminal.resize(20, 70);
+    driver.terminal.send("\x1b[2J\x1b[20;65Hplace");
+    for console in [&mut driver, &mut watcher] {
+        console.terminal.expect_screen("the place", |screen| {
+            let last = screen.lines().nth(19);
+            last.is_some_and(|line| line.ends_with("place"))
+        });
+    }
+    for console in [&mut watcher, &mut driver] {
+        console.terminal.send("\x01d");
+        assert_eq!(console.wait_over(), 0);
+    }
 }

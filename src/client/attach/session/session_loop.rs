@@ -84,7 +84,7 @@ pub(crate) fn run(
         session.print_banner();
     } else {
         // The user has seen it in an earlier attachment.
-        session.seen.size = true;
+        (session.seen.larger, session.seen.smaller) = (true, true);
     }
     session.resize();
     session.take_frames()?;

@@ -43,15 +43,27 @@ impl Session {
         format!("{}x{}", self.role.cols, self.role.rows)
     }
 
-    /// Reports once that this terminal is too small to show everything.
+    /// How the two sizes differ, in words, unless the user has seen them.
+    pub(super) fn note_size(&mut self) -> Option<&'static str> {
+        let (told, words) = if self.is_too_small() {
+            (&mut self.seen.larger, "larger than yours")
+        } else if !self.role.driver && self.is_too_large() {
+            (&mut self.seen.smaller, "smaller than yours")
+        } else {
+            return None;
+        };
+        (!std::mem::replace(told, true)).then_some(words)
+    }
+
+    /// Reports once that the process's terminal is larger than this one, and once that it is
+    /// smaller.
     pub(super) fn report_size(&mut self) {
-        if self.seen.size || self.settings.quiet || !self.is_too_small() {
+        let Some(words) = self.note_size().filter(|_| !self.settings.quiet) else {
             return;
-        }
-        self.seen.size = true;
+        };
         let (name, size) = (&self.process, self.process_size());
         let text = HintText {
-            about: format!("{name}'s terminal is {size}, larger than yours"),
+            about: format!("{name}'s terminal is {size}, {words}"),
             leave: String::new(),
             help: hint::help_key(&self.keys),
         };
