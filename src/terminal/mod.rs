@@ -24,6 +24,7 @@ mod screen_memory;
 mod screen_text;
 mod scroll;
 mod scrollback;
+mod shortcut;
 mod snapshot;
 mod state;
 mod tabs;

@@ -4,6 +4,7 @@ use crate::terminal::csi_params::Params;
 use crate::terminal::modes::{Charsets, line_drawing};
 use crate::terminal::scanner::{Handler, Scanner};
 use crate::terminal::screen::Screens;
+use crate::terminal::shortcut;
 
 /// Characters that REP and DECALN write within [`REPEATS_SPAN`], so that few bytes cannot cause
 /// much work.
@@ -61,6 +62,11 @@ impl Model {
 
     /// Processes the next bytes.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let skipped = match self.scanner.in_sequence() {
+            true => 0,
+            false => self.canvas.skip(bytes),
+        };
+        let bytes = &bytes[skipped..];
         self.scanner.feed(bytes, &mut self.canvas);
         self.canvas.fed += bytes.len() as u64;
         self.canvas.at = 0;
@@ -111,6 +117,31 @@ impl Model {
 }
 
 impl Canvas {
+    /// Skips text that later text scrolls away. Returns its length in bytes.
+    fn skip(&mut self, bytes: &[u8]) -> usize {
+        let screen = &mut self.screen;
+        let cursor = &screen.page().cursor;
+        let column = cursor.col + usize::from(cursor.pending);
+        let confined =
+            (screen.top, screen.bottom) != (0, screen.rows) || screen.scrollback.is_some();
+        let moved = screen.insert || screen.newline || !screen.autowrap;
+        if confined || moved || !self.partial.is_empty() || cursor.charsets.draws_lines() {
+            return 0;
+        }
+        // The last row that is skipped is not complete.
+        let rows = screen.rows + screen.history_max + 1;
+        let Some(shortcut) = shortcut::find(bytes, column, screen.cols, rows) else {
+            return 0;
+        };
+        let cols = screen.cols;
+        let cursor = screen.cursor();
+        cursor.pending = shortcut.column == cols;
+        cursor.col = shortcut.column - usize::from(cursor.pending);
+        screen.last = shortcut.last.map(char::from).or(screen.last);
+        self.fed += shortcut.len as u64;
+        shortcut.len
+    }
+
     /// Prints text, of which the last character may be incomplete.
     fn decode(&mut self, bytes: &[u8]) {
         let mut left = bytes.len();

@@ -112,7 +112,8 @@ fn a_child_that_its_user_stops_holds_up_nothing() {
     let yaml = format!(
         "programs:\n\
          \x20 a: {{cmd: 'true', user: {USER}, group: {USER}, workingdir: /, autorestart: always,\n\
-         \x20   starttime: 0, env: {{PATH: '{missing}/bin'}}}}\n\
+         \x20   starttime: 0, restart: {{burst: 100, max_delay: 1s}},\n\
+         \x20   env: {{PATH: '{missing}/bin'}}}}\n\
          \x20 other: {{cmd: sleep 1000, autostart: false, starttime: 0}}\n"
     );
     support::write_config(folder.path(), &yaml);

@@ -53,12 +53,36 @@ pub struct Output {
 }
 
 impl Daemon {
-    /// Starts `tmd` with this config and waits until it answers. In the text, `@DIR@` is the
-    /// daemon's folder and `@BIN@` the folder of the test programs.
+    /// Starts `tmd` with this config, and waits until it answers and each child has exec'd or
+    /// failed. In the text, `@DIR@` is the daemon's folder and `@BIN@` the folder of the test
+    /// programs.
     pub fn start(yaml: &str) -> Daemon {
         let folder = folder();
         write_config(folder.path(), yaml);
-        Daemon::start_in(folder, &[])
+        let daemon = Daemon::start_in(folder, &[]);
+        daemon.await_starts();
+        daemon
+    }
+
+    /// Waits until no process is between the beginning of its start and its exec.
+    fn await_starts(&self) {
+        let began = Instant::now();
+        let mut control = self.control();
+        let mut is_starting = || {
+            let reply = control.call("status", json!({})).expect("rows");
+            let rows = reply["processes"].as_array().expect("rows").iter();
+            let mut rows = rows.filter(|row| row["state"] == "STARTING");
+            rows.any(|row| row["pid"].is_null())
+        };
+        // No event reports the exec of a process that is STARTING for some time.
+        while is_starting() {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "a start is stuck\n{}",
+                self.log()
+            );
+            std::thread::yield_now();
+        }
     }
 
     /// Starts `tmd` on the `taskmaster.yaml` that the folder already holds.
