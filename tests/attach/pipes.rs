@@ -214,7 +214,7 @@ fn input_to_a_process_that_is_being_started_waits_for_it() {
     let mut holder = Bystander(holder.stdout(held).spawn().expect("it starts"));
     let wait_for = |text: &str| wait_for_text(&folder.path().join("held"), text);
     wait_for("ready");
-    let daemon = Daemon::start_in(folder, &[]);
+    let daemon = Daemon::start_held_up(folder);
     wait_for_text(&daemon.path("held"), "held");
     for name in ["pipe:0", "tty:0"] {
         assert_eq!(daemon.status(name)["pid"], Value::Null, "it is held up");

@@ -118,7 +118,7 @@ fn a_child_that_its_user_stops_holds_up_nothing() {
     );
     support::write_config(folder.path(), &yaml);
     let attacker = attack(folder.path(), USER, STOP_CHILDREN, "");
-    let mut daemon = Daemon::start_in(folder, &[]);
+    let mut daemon = Daemon::start_held_up(folder);
     let held = wait_for_line(&daemon.path("theirs/held"));
     expect_unimpressed(&mut daemon);
     wait_gone(held.parse().expect("a pid"));
@@ -189,7 +189,7 @@ fn leased(uid: u32) -> (Bystander, Daemon) {
         HOLD_LEASE,
         &program.display().to_string(),
     );
-    let daemon = Daemon::start_in(folder, &[]);
+    let daemon = Daemon::start_held_up(folder);
     wait_for_line(&daemon.path("theirs/held"));
     (attacker, daemon)
 }

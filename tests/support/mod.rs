@@ -59,9 +59,7 @@ impl Daemon {
     pub fn start(yaml: &str) -> Daemon {
         let folder = folder();
         write_config(folder.path(), yaml);
-        let daemon = Daemon::start_in(folder, &[]);
-        daemon.await_starts();
-        daemon
+        Daemon::start_in(folder, &[])
     }
 
     /// Waits until no process is between the beginning of its start and its exec.
@@ -95,6 +93,25 @@ impl Daemon {
 
     /// Starts `tmd` with further changes to the command. It must answer on `socket`.
     pub fn start_prepared(
+        folder: tempfile::TempDir,
+        socket: PathBuf,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Daemon {
+        let daemon = Daemon::launch(folder, socket, prepare);
+        daemon.await_starts();
+        daemon
+    }
+
+    /// Starts `tmd` on the `taskmaster.yaml` that the folder already holds, and does not wait for
+    /// the starts of its programs.
+    pub fn start_held_up(folder: tempfile::TempDir) -> Daemon {
+        let socket = folder.path().join("tmd.sock");
+        Daemon::launch(folder, socket.clone(), |tmd| {
+            tmd.arg("--socket").arg(socket);
+        })
+    }
+
+    fn launch(
         folder: tempfile::TempDir,
         socket: PathBuf,
         prepare: impl FnOnce(&mut Command),
