@@ -1,6 +1,6 @@
 //! The life of processes: reloads, stops, pidfiles, and the events about them.
 
-use crate::support::{Daemon, kill, wait_for_line, wait_gone, wait_until_alive};
+use crate::support::{self, Daemon, kill, wait_for_line, wait_gone, wait_until_alive};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -301,4 +301,35 @@ fn survivors_of_a_killed_daemon_are_named_and_replaced() {
     assert_eq!(replaced.code, 0, "{replaced:?}");
     wait_gone(pid);
     assert_eq!(daemon.tm(&["down"]).code, 0);
+}
+
+#[test]
+fn a_limit_of_open_files_that_is_too_low_is_named_with_the_need() {
+    let folder = support::folder();
+    let yaml = |number| {
+        let program = "cmd: sleep 1000, starttime: 0, autostart: false";
+        format!("programs:\n  a: {{{program}, numprocs: {number}}}\n")
+    };
+    support::write_config(folder.path(), &yaml(30));
+    let socket = folder.path().join("tmd.sock");
+    let daemon = Daemon::start_prepared(folder, socket.clone(), |tmd| {
+        let mut limited = support::command("prlimit", tmd.get_current_dir().expect("a folder"));
+        limited.arg("--nofile=150:150").arg(tmd.get_program());
+        limited.args(tmd.get_args()).arg("--socket").arg(socket);
+        *tmd = limited;
+    });
+    let log = daemon.log();
+    let wanted = "30 processes need 154 open files, and the limit is 150";
+    assert!(log.contains(wanted), "{log}");
+    support::write_config(daemon.dir(), &yaml(31));
+    let reload = daemon.tm(&["reload"]);
+    let shown = format!("{}{}", reload.stdout, reload.stderr);
+    assert!(
+        shown.contains("31 processes need 157 open files"),
+        "{reload:?}"
+    );
+    support::write_config(daemon.dir(), &yaml(20));
+    let reload = daemon.tm(&["reload"]);
+    let shown = format!("{}{}", reload.stdout, reload.stderr);
+    assert!(!shown.contains("open files"), "{reload:?}");
 }

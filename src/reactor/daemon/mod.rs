@@ -4,6 +4,7 @@ pub(crate) mod child_environment;
 pub(crate) mod config_loader;
 pub(crate) mod instance;
 pub(crate) mod logging;
+pub(crate) mod open_files;
 pub(crate) mod options;
 pub(crate) mod settings;
 pub(crate) mod shutdown;

@@ -3,7 +3,7 @@
 use crate::config::{Config, DaemonSettings};
 use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::daemon::config_loader::{Caller, ConfigLoader, Loaded, Wake};
-use crate::reactor::daemon::logging;
+use crate::reactor::daemon::{logging, open_files};
 use crate::supervisor::{Program, Time};
 use log::LevelFilter;
 use std::time::Duration;
@@ -99,6 +99,7 @@ impl Settings {
     pub(crate) fn warnings_about(&self, new: &Config) -> Vec<String> {
         let mut warnings: Vec<String> = new.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(self.restart_warnings(&new.daemon));
+        warnings.extend(open_files::warning(&new.programs));
         warnings
     }
 

@@ -10,10 +10,9 @@ use crate::reactor::control::shares::CLIENTS_MAX;
 use crate::reactor::daemon::child_environment::{DaemonUser, Inherited};
 use crate::reactor::daemon::config_loader::Wake;
 use crate::reactor::daemon::instance::{Instance, InstanceLock};
-use crate::reactor::daemon::logging;
 use crate::reactor::daemon::options::DaemonOptions;
 use crate::reactor::daemon::settings::Settings;
-use crate::reactor::daemon::signals;
+use crate::reactor::daemon::{logging, open_files, signals};
 use crate::reactor::disk::Disk;
 use crate::reactor::disk::access::UserAccess;
 use crate::reactor::output::log_files::LogFiles;
@@ -222,6 +221,9 @@ fn build(
     let mut disk =
         Disk::start(Arc::new(UserAccess), move || wake_by_disk()).map_err(failed("disk thread"))?;
     start_logging(options, &config, instance.path(), &mut disk, background);
+    if let Some(text) = open_files::warning(&config.programs) {
+        log::warn!("{text}");
+    }
     let settings = Settings::new(config, options.log_level, wake);
     log_start(&settings.config().path, instance.path());
     name_survivors(&settings, instance.path());
