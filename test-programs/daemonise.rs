@@ -1,7 +1,8 @@
-//! `daemonise [PORT]`: goes to the background when a line arrives on standard input, as nginx does
-//! at once. Prints `ready` before that. Then it forks, the leader exits with 0, and the rest calls
-//! setsid and writes a title over its environment. Prints `master PID` and `worker PID` when a
-//! master, which holds PORT, and its worker wait to be killed.
+//! `daemonise [PORT | hide]`: goes to the background when a line arrives on standard input, as
+//! nginx does at once. Prints `ready` before that. Then it forks, the leader exits with 0, and the
+//! rest calls setsid and writes a title over its environment. Prints `master PID` and `worker PID`
+//! when a master, which holds PORT, and its worker wait to be killed. With `hide`, users other than
+//! root may not inspect them.
 #![allow(unsafe_code)]
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -20,6 +21,10 @@ fn main() {
         0 => {}
         // SAFETY: takes a number.
         _ => unsafe { libc::_exit(0) },
+    }
+    if std::env::args().nth(1).is_some_and(|word| word == "hide") {
+        // SAFETY: takes numbers.
+        unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
     }
     // SAFETY: takes nothing; a forked child leads no group.
     unsafe { libc::setsid() };

@@ -72,6 +72,20 @@ impl Config {
         let programs = plural(self.programs.len(), "program", "programs");
         format!("{}: OK, {programs}", self.path.display())
     }
+
+    /// The uid that a process, `PROGRAM:INDEX`, runs as; none without such a program, or with the
+    /// daemon's own user.
+    pub(crate) fn user_of(&self, process: &str) -> Option<u32> {
+        let (program, _) = process.rsplit_once(':')?;
+        let found = self.programs.iter().find(|one| one.name == program)?;
+        let daemon = self.daemon.user.as_ref().map(|user| user.uid);
+        found
+            .launch
+            .identity
+            .as_ref()
+            .map(|user| user.uid)
+            .or(daemon)
+    }
 }
 
 /// The `daemon` section.

@@ -74,6 +74,8 @@ pub(crate) enum Timer {
     Layout(ProcessId),
     /// A program may have been stopped by ctrl-z; after this many looks.
     StopCheck(ProcessId, usize),
+    /// A process with a terminal, led by this pid, is hung up if it has not ended.
+    HangUp(ProcessId, i32),
     /// A process's terminal may be resized again.
     ResizeAllowed(ProcessId),
     /// Clients whose terminals have another size may be drawn again.

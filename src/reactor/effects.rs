@@ -3,10 +3,11 @@
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Timer, unix_ns};
 use crate::reactor::control::connection::ConnectionId;
-use crate::reactor::control::event_history::{self, Recorded, process_event};
+use crate::reactor::control::event_history::{self, process_event};
 use crate::reactor::control::log_stream;
 use crate::reactor::control::pending::PendingAnswer;
 use crate::reactor::control::permissions::Account;
+use crate::reactor::daemon::open_files;
 use crate::reactor::output::log_files::{LogEvent, OpenState};
 use crate::reactor::process::failure::failure;
 use crate::reactor::process::lineage::note_layout;
@@ -48,7 +49,13 @@ impl Reactor {
             match effect {
                 Effect::Spawn(id) => self.spawner.queue(id),
                 Effect::CancelSpawn(id) => self.cancel_start(id),
-                Effect::Signal { id, signal, scope } => self.ask(id, signal, scope),
+                Effect::Signal { id, signal, scope } => match self.hangup_delay(id, signal) {
+                    Some((after, leader)) => {
+                        let at = self.clock.now() + after;
+                        self.timers.add(at, Timer::HangUp(id, leader));
+                    }
+                    None => self.ask(id, signal, scope),
+                },
                 Effect::Kill { id, scope } => self.kill(id, scope),
                 Effect::Started(id) => self.start_succeeded(id),
                 Effect::Notify(transition) => {
@@ -61,10 +68,7 @@ impl Reactor {
                     }
                 }
                 Effect::Release { id, name } => self.release(id, &name),
-                Effect::Finished => {
-                    self.finished = true;
-                    log_stream::end_followers(&mut self.clients);
-                }
+                Effect::Finished => self.finished = true,
             }
         }
     }
@@ -82,11 +86,16 @@ impl Reactor {
         let Some(io) = self.processes.io_mut(id) else {
             return;
         };
+        let opening = self.spawner.opening.len() as u64;
+        if let Err(error) = open_files::room_for(&process.launch, opening) {
+            return self.spawn_failed(id, failure("start".to_string(), &error));
+        }
         match self.log_files.open(id, &process.launch, &io.output) {
             Err(failure) => self.spawn_failed(id, failure),
             Ok(OpenState::Opening) if !self.log_files.is_stuck(id, now) => {
                 let until = now + LOG_OPEN_MAX;
                 io.leader = Leader::OpeningLogs { until };
+                self.spawner.opening.insert(id);
                 self.timers.add(until, Timer::LogOpenDeadline(id));
             }
             Ok(OpenState::Open | OpenState::Opening) => self.begin_start(&process),
@@ -107,6 +116,7 @@ impl Reactor {
     /// once the child has exec'd or failed.
     fn begin_start(&mut self, process: &Process) {
         self.log_files.stop_waiting(process.id);
+        self.spawner.opening.remove(&process.id);
         let now = self.clock.now();
         let begun = start::begin(
             process,
@@ -177,6 +187,7 @@ impl Reactor {
 
     /// Reports a failed start.
     pub(crate) fn spawn_failed(&mut self, id: ProcessId, failure: SpawnFailure) {
+        self.spawner.opening.remove(&id);
         if let Some(io) = self.processes.io_mut(id) {
             io.stop_starting();
         }
@@ -237,7 +248,7 @@ impl Reactor {
     }
 
     /// Asks a process to end.
-    fn ask(&mut self, id: ProcessId, signal: i32, scope: SignalScope) {
+    pub(crate) fn ask(&mut self, id: ProcessId, signal: i32, scope: SignalScope) {
         if self.signal_by_decision(id, signal, scope) {
             // A stopped process would not handle the signal before SIGKILL.
             self.signal_by_decision(id, libc::SIGCONT, scope);
@@ -370,20 +381,6 @@ impl Reactor {
         for answer in self.pending.on_started(&process) {
             self.answer(answer);
         }
-    }
-
-    /// Records an event and sends it to event followers.
-    pub(crate) fn publish(&mut self, event: EventInfo) {
-        self.publish_recorded(Recorded {
-            event,
-            public: None,
-        });
-    }
-
-    /// Sends an event to all event followers and keeps it, with the detail that each may see.
-    pub(crate) fn publish_recorded(&mut self, event: Recorded) {
-        self.clients.broadcast(&event);
-        self.history.push(event);
     }
 
     /// Answers a request that was pending: the owner's at once, another user's at its turn.

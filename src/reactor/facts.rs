@@ -10,12 +10,13 @@ use crate::reactor::output::log_files::DiskNews;
 use crate::reactor::process::leader_exit::take_exit;
 use crate::reactor::process::lineage::{Owners, note_layout};
 use crate::reactor::process::pidfile;
-use crate::reactor::process::process_io::Leader;
+use crate::reactor::process::process_io::{Leader, ProcessIo};
 use crate::reactor::process::process_table::KernelTable;
 use crate::reactor::process::stragglers::{KILL_AGAIN, kill_all, record_stragglers};
 use crate::reactor::process::survey::{REPEAT_AFTER, SurveyResult};
-use crate::supervisor::{Event, ProcessId};
+use crate::supervisor::{Event, KillMode, ProcessId, SignalScope, State};
 use crate::sys;
+use libc::SIGHUP;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -218,6 +219,24 @@ impl Reactor {
         }
     }
 
+    /// A process with a terminal was asked to end half of its `stoptime` ago: hangs up.
+    pub(crate) fn hang_up(&mut self, id: ProcessId, leader: i32) {
+        let io = self.processes.io(id);
+        let another = io
+            .and_then(ProcessIo::live_leader)
+            .is_some_and(|live| live.pid != leader);
+        let process = self.supervisor.process(id);
+        let stops = process.is_some_and(|process| process.state == State::Stopping);
+        let policy = self.supervisor.policy(id);
+        if let Some(policy) = policy.filter(|policy| stops && !another && policy.hangup) {
+            let scope = match policy.killmode {
+                KillMode::Group => SignalScope::Group,
+                KillMode::Mixed | KillMode::Process => SignalScope::Leader,
+            };
+            self.ask(id, SIGHUP, scope);
+        }
+    }
+
     /// Passes new output to the logs, the attached clients and the followers.
     pub(crate) fn fan_out_output(&mut self) {
         for id in self.processes.take_dirty() {
@@ -251,7 +270,7 @@ impl Reactor {
         match mode {
             Mode::Lines | Mode::Events => {}
             Mode::Attached(attachment) => {
-                self.consoles().client_gone(id, attachment.process);
+                self.consoles().client_gone(id, &attachment);
                 self.flush_announcements(attachment.process);
                 self.release_if_written(attachment.process);
             }

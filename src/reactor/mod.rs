@@ -50,6 +50,9 @@ use process::survey::Survey;
 use std::io;
 use std::time::Duration;
 
+/// Time spent on requests whose deadline is over in one turn.
+const TIMEOUTS_TIME: Duration = Duration::from_millis(1);
+
 /// The daemon.
 pub struct Reactor {
     poller: Poller,
@@ -176,7 +179,10 @@ impl Reactor {
             self.supervisor.handle_timeout(now);
         }
         self.end_overdue_starts();
-        while let Some(number) = self.pending.overdue(now) {
+        let began = self.clock.spent();
+        while let Some(number) = self.pending.overdue(now)
+            && self.clock.spent().saturating_sub(began) < TIMEOUTS_TIME
+        {
             self.request_timed_out(number);
         }
         // Timers added from here on wait for the next turn, so that this loop ends.
@@ -197,6 +203,7 @@ impl Reactor {
                     self.read_layout(id);
                 }
                 Timer::StopCheck(id, looks) => self.consoles().check_stop(id, looks),
+                Timer::HangUp(id, leader) => self.hang_up(id, leader),
                 Timer::ResizeAllowed(id) => self.consoles().resize_allowed(id),
                 Timer::PictureAllowed(id) => self.consoles().picture_allowed(id),
                 Timer::AnnounceDeadline(id) => self.flush_announcements(id),
@@ -214,7 +221,7 @@ impl Reactor {
             poller: &mut self.poller,
             timers: &mut self.timers,
             rules: &self.settings.config().daemon.access,
-            now: self.clock.now(),
+            clock: &self.clock,
         };
         for closed in door.accept(self.instance.listener()) {
             self.client_closed(closed);

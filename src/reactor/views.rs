@@ -1,12 +1,43 @@
-//! Views of several parts, each for rules that concern just those.
+//! Views of several parts, each for rules that concern just those, and small facts about them.
 
 use crate::reactor::Reactor;
 use crate::reactor::clock::Clock;
 use crate::reactor::console::Consoles;
+use crate::reactor::control::event_history::Recorded;
 use crate::reactor::control::status_report::Reports;
 use crate::reactor::output::reader::OutputReader;
+use crate::supervisor::ProcessId;
+use crate::sys::descendants;
+use crate::wire::EventInfo;
+use libc::SIGHUP;
+use std::time::Duration;
 
 impl Reactor {
+    /// Records an event and sends it to event followers.
+    pub(crate) fn publish(&mut self, event: EventInfo) {
+        self.publish_recorded(Recorded {
+            event,
+            public: None,
+        });
+    }
+
+    /// Sends an event to all event followers and keeps it, with the detail that each may see.
+    pub(crate) fn publish_recorded(&mut self, event: Recorded) {
+        self.clients.broadcast(&event);
+        self.history.push(event);
+    }
+
+    /// How long the SIGHUP after a stop signal waits, and for which leader. It is meant for a
+    /// process that ignores the signal, as interactive shells do; it would cut short one that
+    /// handles it.
+    pub(crate) fn hangup_delay(&self, id: ProcessId, signal: i32) -> Option<(Duration, i32)> {
+        let policy = self.supervisor.policy(id)?;
+        let leader = self.processes.io(id)?.live_leader()?.pid;
+        let delayed = policy.hangup && signal == SIGHUP;
+        let delayed = delayed && !descendants::ignores(leader, policy.stopsignal);
+        delayed.then_some((policy.stoptime / 2, leader))
+    }
+
     /// The parts that consoles join.
     pub(crate) fn consoles(&mut self) -> Consoles<'_> {
         Consoles {

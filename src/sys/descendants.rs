@@ -24,9 +24,14 @@ pub(crate) struct Stat {
     pub state: char,
     /// Start time in clock ticks since boot; unique together with the pid.
     pub starttime: u64,
+    /// Its name, which a fork keeps; a process may change it.
+    pub name: Name,
     /// Its address space. None for a zombie, or a process that this one may not inspect.
     pub layout: Option<Layout>,
 }
+
+/// The name of a process, filled up with zeros.
+pub(crate) type Name = [u8; 16];
 
 /// Addresses that the kernel chose at the last exec of a process: those of its code, stack,
 /// arguments and environment.
@@ -111,9 +116,14 @@ pub(crate) fn environ_value(pid: i32, name: &str) -> Option<String> {
     })
 }
 
-/// The processes of these users that claim, in their environment, to belong to a daemon with one of
-/// these sockets; with the name that each claims.
-pub(crate) fn claimants(sockets: &[PathBuf], users: &BTreeSet<u32>) -> Vec<(Stat, String)> {
+/// The processes that claim, in their environment, to belong to a daemon with one of these sockets,
+/// with the name that each claims. A claim counts only for the process of its own user, whom
+/// `user_of` returns by the name, unless root makes it.
+pub(crate) fn claimants(
+    sockets: &[PathBuf],
+    users: &BTreeSet<u32>,
+    user_of: impl Fn(&str) -> u32,
+) -> Vec<(Stat, String)> {
     let claim = |stat: Stat| {
         let owner = fs::metadata(format!("/proc/{}", stat.pid)).ok()?.uid();
         if stat.is_dead() || !users.contains(&owner) {
@@ -124,9 +134,22 @@ pub(crate) fn claimants(sockets: &[PathBuf], users: &BTreeSet<u32>) -> Vec<(Stat
             .iter()
             .any(|path| path.as_os_str() == socket.as_str());
         let name = environ_value(stat.pid, "TM_PROCESS").filter(|_| ours)?;
-        Some((stat, name))
+        (owner == 0 || owner == user_of(&name)).then_some((stat, name))
     };
     all().into_iter().filter_map(claim).collect()
+}
+
+/// Whether a process ignores a signal.
+pub(crate) fn ignores(pid: i32, signal: i32) -> bool {
+    let mask = || {
+        let status = read_bounded(format!("/proc/{pid}/status"), 16 * 1024)?;
+        let status = String::from_utf8_lossy(&status).into_owned();
+        let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        u64::from_str_radix(line?.trim(), 16).ok()
+    };
+    let bit = u32::try_from(signal - 1).ok();
+    bit.and_then(|bit| mask()?.checked_shr(bit))
+        .is_some_and(|bits| bits & 1 == 1)
 }
 
 /// Whether a process has a readable environment. During an exec it has none.
@@ -228,6 +251,12 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
     // The name may contain spaces and parentheses: the fields start after the last one.
     let end_of_name = text.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(text.get(end_of_name + 1..)?).ok()?;
+    let start_of_name = text.iter().position(|byte| *byte == b'(')? + 1;
+    let mut name = Name::default();
+    let shown = text.get(start_of_name..end_of_name)?;
+    for (place, byte) in name.iter_mut().zip(shown) {
+        *place = *byte;
+    }
     let mut fields = rest.split_ascii_whitespace();
     Some(Stat {
         pid,
@@ -237,6 +266,7 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
         sid: fields.next()?.parse().ok()?,
         // Field 22 of the line; the session was field 6.
         starttime: fields.nth(15)?.parse().ok()?,
+        name,
         layout: parse_layout(fields),
     })
 }
@@ -284,6 +314,7 @@ mod tests {
             sid: 9,
             state: 'S',
             starttime: 777,
+            name: *b"a) b (c)\0\0\0\0\0\0\0\0",
             layout: None,
         };
         assert_eq!(stat, expected);

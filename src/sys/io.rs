@@ -4,7 +4,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::retry_on_intr;
 use rustix::pipe::PipeFlags;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Reads once; returns 0 at the end.
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
@@ -47,6 +47,15 @@ pub(crate) fn open_null(read: bool) -> io::Result<OwnedFd> {
     Ok(retry_on_intr(|| {
         rustix::fs::open("/dev/null", flags, Mode::empty())
     })?)
+}
+
+/// The lowest free descriptor: about as many are open, since each takes the lowest.
+///
+/// # Errors
+/// When none is free.
+pub(crate) fn lowest_free_fd() -> io::Result<u64> {
+    let copy = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 0)?;
+    Ok(u64::try_from(copy.as_raw_fd()).unwrap_or(0))
 }
 
 /// Sets or clears O_NONBLOCK of the open file, which every process that shares it sees.

@@ -2,7 +2,7 @@
 
 use super::retry;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Bytes of the longest path of a Unix socket.
 pub(crate) const PATH_BYTES_MAX: usize = 107;
@@ -220,13 +221,8 @@ fn bind_socket(path: &Path, mode: Mode) -> io::Result<OwnedFd> {
 
 fn new_socket() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let family = AddressFamily::UNIX;
-    Ok(rustix::net::socket_with(
-        family,
-        SocketType::STREAM,
-        flags,
-        None,
-    )?)
+    let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
+    Ok(rustix::net::socket_with(family, kind, flags, None)?)
 }
 
 /// Connects without waiting. The stream is non-blocking.
@@ -236,6 +232,19 @@ fn new_socket() -> io::Result<OwnedFd> {
 pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
     let socket = new_socket()?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
+}
+
+/// Connects, and waits while too many connections wait to be accepted, for at most `patience`.
+///
+/// # Errors
+/// As [`connect`]; `WouldBlock` when the time is over.
+pub(crate) fn connect_within(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let socket = new_socket()?;
+    rustix::io::ioctl_fionbio(&socket, false)?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(patience))?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, None)?;
     Ok(UnixStream::from(socket))
 }
 
@@ -263,9 +272,7 @@ fn device_inode(path: &Path) -> Option<(u64, u64)> {
 
 /// Bounds what the kernel keeps of the bytes that the peer has not read.
 pub(crate) fn set_send_buffer(stream: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
-    Ok(rustix::net::sockopt::set_socket_send_buffer_size(
-        stream, bytes,
-    )?)
+    Ok(sockopt::set_socket_send_buffer_size(stream, bytes)?)
 }
 
 /// The process at the other end of a connection, as the kernel recorded it at connect.
@@ -438,6 +445,13 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         let error = Listener::bind(&path, 0o600, None).unwrap_err();
         assert!(matches!(error, BindError::InUse(_)), "{error}");
+        let error = connect_within(&path, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| connect_within(&path, Duration::from_secs(60)));
+            let _first = listener.accept().unwrap();
+            waiting.join().unwrap().unwrap();
+        });
     }
 
     #[test]

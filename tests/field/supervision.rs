@@ -333,3 +333,53 @@ fn a_limit_of_open_files_that_is_too_low_is_named_with_the_need() {
     let shown = format!("{}{}", reload.stdout, reload.stderr);
     assert!(!shown.contains("open files"), "{reload:?}");
 }
+
+#[test]
+fn a_program_on_a_terminal_that_handles_the_stop_signal_is_not_hung_up() {
+    let daemon = Daemon::start(
+        "defaults: {tty: true, starttime: 0, workingdir: '@DIR@'}\n\
+         programs:\n\
+         \x20 saves: {cmd: [sh, -c, 'trap \"sleep 0.3; echo saved > saved; exit 0\" TERM; \
+           echo up > up; while :; do sleep 0.05; done']}\n\
+         \x20 ignores: {cmd: [sh, -c, 'trap \"\" TERM; echo up > up2; \
+           while :; do sleep 0.05; done']}\n\
+         \x20 refuses: {stoptime: 600ms, cmd: [sh, -c, 'trap : TERM; echo up > up3; \
+           while :; do sleep 0.05; done']}\n",
+    );
+    for up in ["up", "up2", "up3"] {
+        wait_for_line(&daemon.path(up));
+    }
+    daemon.rpc("stop", json!({"targets": ["all"]}));
+    assert_eq!(daemon.read("saved"), "saved\n");
+    let why = |name: &str| daemon.rpc("why", json!({"process": name}))["causes"].to_string();
+    assert!(why("saves:0").contains("code 0"), "{}", why("saves:0"));
+    for name in ["ignores:0", "refuses:0"] {
+        assert!(why(name).contains("SIGHUP"), "{}", why(name));
+    }
+}
+
+#[test]
+fn starts_leave_descriptors_to_clients() {
+    let folder = support::folder();
+    let yaml = "programs:\n  \
+        a: {cmd: sleep 1000, starttime: 0, startretries: 0, numprocs: 100,\n    \
+        stdout: '@DIR@/o{instance}', stderr: '@DIR@/e{instance}'}\n";
+    support::write_config(folder.path(), yaml);
+    let socket = folder.path().join("tmd.sock");
+    let mut daemon = Daemon::start_prepared(folder, socket.clone(), |tmd| {
+        let mut limited = support::command("prlimit", tmd.get_current_dir().expect("a folder"));
+        limited.arg("--nofile=150:150").arg(tmd.get_program());
+        limited.args(tmd.get_args()).arg("--socket").arg(socket);
+        *tmd = limited;
+    });
+    let rows = daemon.all();
+    let up = rows.iter().filter(|row| row["state"] == "RUNNING").count();
+    assert!((5..100).contains(&up), "{up} run");
+    let mut controls: Vec<_> = (0..10).map(|_| daemon.control()).collect();
+    for control in &mut controls {
+        control.call("status", json!({})).expect("it answers");
+    }
+    let down = daemon.tm(&["down"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    daemon.wait_end();
+}

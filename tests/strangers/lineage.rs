@@ -1,6 +1,6 @@
 //! Processes that hide from their daemon, or claim to belong to it.
 
-use super::support::system::{is_alive, wait_for_text};
+use super::support::system::{Bystander, is_alive, wait_for_text};
 use super::support::{
     self, Daemon, is_root, kill, run, skip, wait_for_line, wait_gone, wait_until_alive,
 };
@@ -28,20 +28,71 @@ fn a_server_that_hides_from_an_ordinary_users_daemon_is_found() {
     if !is_root() {
         skip!("needs root to start a daemon of another user");
     }
-    let daemon = daemon_of(
-        ALICE,
-        shared(),
-        "programs:\n  server: {cmd: '@BIN@/daemonise', stdin: pipe, stdout: '@DIR@/out',\n\
-         \x20   starttime: 0, autorestart: never}\n",
+    // Without the right to inspect it, its name is left.
+    for hide in ["", " hide"] {
+        let daemon = daemon_of(
+            ALICE,
+            shared(),
+            &format!(
+                "programs:\n  server: {{cmd: '@BIN@/daemonise{hide}', stdin: pipe,\n\
+                 \x20   stdout: '@DIR@/out', starttime: 0, autorestart: never}}\n"
+            ),
+        );
+        wait_for_text(&daemon.path("out"), "ready\n");
+        daemon.rpc("send", json!({"process": "server:0", "text": "go\n"}));
+        let text = wait_for_text(&daemon.path("out"), "worker ");
+        let pid = text.lines().find_map(|line| line.strip_prefix("master "));
+        let pid: i32 = pid.and_then(|pid| pid.parse().ok()).expect("a pid");
+        daemon.wait_ended("server:0");
+        daemon.rpc("stop", json!({"targets": ["server"]}));
+        wait_gone(pid);
+    }
+}
+
+#[test]
+fn a_claim_of_another_user_is_no_survivor() {
+    if !is_root() {
+        skip!("needs root to run programs as another user");
+    }
+    let folder = shared();
+    let yaml = format!(
+        "programs:\n  x: {{cmd: sleep 1000, starttime: 0}}\n  \
+         y: {{cmd: sleep 1000, starttime: 0, user: {ALICE}, group: {ALICE}, workingdir: /}}\n"
     );
-    wait_for_text(&daemon.path("out"), "ready\n");
-    daemon.rpc("send", json!({"process": "server:0", "text": "go\n"}));
-    let text = wait_for_text(&daemon.path("out"), "worker ");
-    let pid = text.lines().find_map(|line| line.strip_prefix("master "));
-    let pid: i32 = pid.and_then(|pid| pid.parse().ok()).expect("a pid");
-    daemon.wait_ended("server:0");
-    daemon.rpc("stop", json!({"targets": ["server"]}));
-    wait_gone(pid);
+    let config = support::write_config(folder.path(), &yaml);
+    let socket = folder.path().join("tmd.sock");
+    let claim = |name: &str| {
+        let mut claimant = Command::new("sleep");
+        claimant.arg("7003").uid(ALICE).gid(ALICE);
+        claimant.env("TM_SOCKET", &socket).env("TM_PROCESS", name);
+        Bystander::start(&mut claimant)
+    };
+    let up = |more: &[&str]| {
+        let mut up = support::command("tm", folder.path());
+        up.args(["up", "-d", "-c"]).arg(&config);
+        up.arg("--socket").arg(&socket).args(more);
+        run(up)
+    };
+    let other = claim("x:0");
+    let own = claim("y:0");
+    let refused = up(&[]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.stderr.contains("1 process of an earlier daemon"),
+        "{refused:?}"
+    );
+    assert!(
+        refused.stderr.contains(&own.pid().to_string()),
+        "{refused:?}"
+    );
+    drop(own);
+    let started = up(&[]);
+    assert_eq!(started.code, 0, "{started:?}");
+    assert!(is_alive(other.pid()));
+    let mut down = support::command("tm", folder.path());
+    down.arg("down").env("TM_SOCKET", &socket);
+    assert_eq!(run(down).code, 0);
+    assert!(is_alive(other.pid()));
 }
 
 #[test]

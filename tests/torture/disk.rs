@@ -59,6 +59,13 @@ fn done(command: &str, arguments: &[&str], place: &Path) -> bool {
 
 const TOTAL: usize = 6_000_000;
 
+/// Requests that must not wait for the disk.
+const REQUESTS: [(&str, &str); 3] = [
+    ("status", "shell"),
+    ("restart", "other"),
+    ("restart", "logged"),
+];
+
 /// Sends a request and returns how long the reply took, and the reply.
 fn timed(daemon: &Daemon, method: &str, target: &str) -> Duration {
     let mut control = daemon.control();
@@ -111,20 +118,21 @@ fn a_frozen_disk_slows_no_client_and_losses_are_counted() {
     events.wait_until("a stall", |event| event["event"] == "output_stalled");
     // The first writer waits a second, to be sure that the disk is stuck.
     timed(&daemon, "restart", "logged");
+    let mut times = [const { Vec::new() }; 3];
     for round in 0..10 {
-        for (method, target) in [
-            ("status", "shell"),
-            ("restart", "other"),
-            ("restart", "logged"),
-        ] {
-            let took = timed(&daemon, method, target);
-            assert!(
-                took < Duration::from_millis(500),
-                "{method} {target}: {took:?}"
-            );
+        for ((method, target), times) in REQUESTS.iter().zip(&mut times) {
+            times.push(timed(&daemon, method, target));
         }
         console.send(&format!("round {round}\r"));
         console.expect(&format!("round {round}"));
+    }
+    // A wait for the disk would be in every round; other load of the machine is not.
+    for (request, times) in REQUESTS.iter().zip(&mut times) {
+        times.sort();
+        assert!(
+            times[5] < Duration::from_millis(500),
+            "{request:?}: {times:?}"
+        );
     }
     events.wait_for("flood:0", "EXITED");
     assert!(disk.thaw(), "it was frozen");

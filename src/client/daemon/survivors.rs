@@ -110,7 +110,8 @@ fn find(config: &Config, sockets: &[PathBuf]) -> Vec<Survivor> {
         .map(|program| &program.launch.identity);
     users.extend(identities.flatten().map(|identity| identity.uid));
     let above = ancestors();
-    let found = descendants::claimants(sockets, &users).into_iter();
+    let user_of = |name: &str| config.user_of(name).unwrap_or_else(paths::effective_uid);
+    let found = descendants::claimants(sockets, &users, user_of).into_iter();
     let found = found.filter(|(stat, _)| !above.contains(&stat.pid));
     found
         .map(|(stat, process)| Survivor { stat, process })

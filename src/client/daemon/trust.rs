@@ -10,11 +10,15 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Write permission of the group and of others.
 const WRITABLE: u32 = 0o022;
 
 const STICKY: u32 = 0o1000;
+
+/// How long to wait while too many connections wait to be accepted.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The users whose daemons may get requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +57,7 @@ impl Trust {
         self
     }
 
-    /// Connects, without waiting, if a trusted user owns the socket's directory and listens there.
+    /// Connects if a trusted user owns the socket's directory and listens there.
     ///
     /// # Errors
     /// `NotRunning` when no daemon listens there, `Denied` when the caller may not connect, or
@@ -87,12 +91,11 @@ impl Trust {
             )));
         }
         self.check_path(path).map_err(failed)??;
-        let stream = socket::connect(path).map_err(failed)?;
+        let stream = socket::connect_within(path, QUEUE_PATIENCE).map_err(failed)?;
         let peer = socket::peer(stream.as_fd()).map_err(failed)?;
         if !self.users.contains(&peer.uid) {
             return Err(stranger(path, "the daemon that listens there", peer.uid));
         }
-        stream.set_nonblocking(false).map_err(failed)?;
         Ok(stream)
     }
 

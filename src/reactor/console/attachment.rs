@@ -3,7 +3,7 @@
 use crate::reactor::clock::Timer;
 use crate::reactor::console::Consoles;
 use crate::reactor::console::console_requests::SIDE_MAX;
-use crate::reactor::control::connection::{ClientPace, ConnectionId, Mode, ReadState};
+use crate::reactor::control::connection::{Attachment, ClientPace, ConnectionId, Mode, ReadState};
 use crate::supervisor::ProcessId;
 use crate::wire::{Frame, Kind};
 
@@ -130,8 +130,10 @@ impl Consoles<'_> {
         }
     }
 
-    /// An attached client is gone: another one may become the driver.
-    pub(crate) fn client_gone(&mut self, client: ConnectionId, id: ProcessId) {
+    /// An attached client is gone: another one may become the driver. Output that it may have
+    /// stopped flows again.
+    pub(crate) fn client_gone(&mut self, client: ConnectionId, gone: &Attachment) {
+        let id = gone.process;
         let Some(io) = self.processes.io_mut(id) else {
             return;
         };
@@ -144,7 +146,9 @@ impl Consoles<'_> {
             let latest = candidates.max_by_key(|(last_input, _)| *last_input);
             io.driver = latest.map(|(_, client)| client);
         }
-        self.free_output(id);
+        if !gone.read_only {
+            self.free_output(id);
+        }
         self.resize(id);
         self.send_roles(id);
         self.processes.resume_reading(id);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::reactor::clock::{Clock, Timer};
-use crate::reactor::control::connection::{ConnectionId, ReadState};
+use crate::reactor::control::connection::{ConnectionId, Mode, ReadState};
 use crate::reactor::output::Stream;
 use crate::supervisor::{
     Autostart, Event, Exit, Launch, Policy, ProcessId, Program, SizePolicy, State, Stdin,
@@ -203,8 +203,11 @@ fn the_client_that_typed_last_becomes_the_driver() {
     fixture.frame(second, &mut b, &Frame::new(Kind::Input, *b"x"));
     let id = fixture.id;
     for (gone, next) in [(second, Some(first)), (first, None)] {
-        fixture.clients.close(gone.slot, &mut fixture.poller);
-        fixture.consoles().client_gone(gone, id);
+        let closed = fixture.clients.close(gone.slot, &mut fixture.poller);
+        let Some(Mode::Attached(attachment)) = closed.map(|closed| closed.mode) else {
+            panic!("it was attached");
+        };
+        fixture.consoles().client_gone(gone, &attachment);
         assert_eq!(fixture.driver(), next);
     }
     let io = fixture.processes.io(id).expect("known");

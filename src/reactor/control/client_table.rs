@@ -37,6 +37,8 @@ pub(crate) struct Clients {
     pub audit: Audit,
     /// Counts the accepted connections.
     accepted: u64,
+    /// The last attempt to accept a client failed.
+    pub accept_fails: bool,
     /// When new clients began to wait for room.
     full_since: Option<Time>,
     /// Connections with something to read or to work on.
@@ -76,6 +78,7 @@ impl Clients {
             connections: Slab::new(),
             shares: Shares::new(limit),
             audit: Audit::default(),
+            accept_fails: false,
             accepted: 0,
             full_since: None,
             ready: FairQueue::default(),

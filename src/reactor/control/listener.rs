@@ -1,12 +1,11 @@
 //! Accepting clients.
 
 use crate::config::AccessSettings;
-use crate::reactor::clock::{Timer, Timers};
+use crate::reactor::clock::{Clock, Timer, Timers};
 use crate::reactor::control::audit::Deed;
 use crate::reactor::control::client_table::{Clients, Closed};
 use crate::reactor::control::permissions::{Account, let_in};
 use crate::reactor::poller::Poller;
-use crate::supervisor::Time;
 use crate::sys;
 use crate::sys::socket::Listener;
 use crate::wire::{Message, RpcError, code};
@@ -16,6 +15,9 @@ use std::time::Duration;
 
 /// Number of clients accepted in one turn.
 const ACCEPTS_A_TURN: usize = 64;
+
+/// Time spent on accepting in one turn. A user without rights may connect as often as he can.
+const TIME_A_TURN: Duration = Duration::from_micros(500);
 
 /// Time until accepting is retried after running out of descriptors.
 const RETRY: Duration = Duration::from_millis(100);
@@ -34,29 +36,34 @@ pub(crate) struct Door<'a> {
     pub timers: &'a mut Timers,
     /// The users who are let in.
     pub rules: &'a AccessSettings,
-    /// The time of this turn.
-    pub now: Time,
+    /// The time of this turn, and the time spent in it.
+    pub clock: &'a Clock,
 }
 
 impl Door<'_> {
     /// Accepts waiting clients, within the turn's budget. Returns the clients that were closed to
     /// make room.
     pub(crate) fn accept(&mut self, listener: &Listener) -> Vec<Closed> {
-        let now = self.now;
+        let now = self.clock.now();
+        let began = self.clock.spent();
         let mut evicted = Vec::new();
         for _ in 0..ACCEPTS_A_TURN {
-            if self.clients.is_full_for_now(now) {
+            let spent = self.clock.spent().saturating_sub(began);
+            if self.clients.is_full_for_now(now) || spent >= TIME_A_TURN {
                 break;
             }
             match listener.accept() {
                 Ok(Some(stream)) => {
+                    self.clients.accept_fails = false;
                     evicted.extend(self.welcome(OwnedFd::from(stream)));
                     self.clients.arm_idle_check(now, self.timers);
                 }
                 Ok(None) => return evicted,
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    log::warn!("cannot accept a client: {error}");
+                    if !std::mem::replace(&mut self.clients.accept_fails, true) {
+                        log::warn!("cannot accept clients: {error}");
+                    }
                     self.timers.add(now + RETRY, Timer::AcceptRetry);
                     return evicted;
                 }
@@ -79,12 +86,15 @@ impl Door<'_> {
         if let Err(error) = let_in(&peer, self.rules) {
             let text = "connection denied: daemon.access does not list it";
             let audit = &mut self.clients.audit;
-            audit.note(&peer, Deed::Denied, text, self.now, self.timers);
+            audit.note(&peer, Deed::Denied, text, self.clock.now(), self.timers);
             reject(&fd, error);
             return None;
         }
         let account = Account::of(&peer);
-        let evicted = match self.clients.make_room(account, self.now, self.poller) {
+        let evicted = match self
+            .clients
+            .make_room(account, self.clock.now(), self.poller)
+        {
             Ok(evicted) => evicted,
             Err(why) => {
                 reject(&fd, RpcError::new(code::INTERNAL, why.message()));
@@ -95,7 +105,7 @@ impl Door<'_> {
             // Without it the client's replies take more of the kernel's memory.
             let _ = sys::socket::set_send_buffer(fd.as_fd(), USER_SEND_BUFFER);
         }
-        if let Err(error) = self.clients.add(fd, peer, self.now, self.poller) {
+        if let Err(error) = self.clients.add(fd, peer, self.clock.now(), self.poller) {
             log::warn!("cannot watch a client: {error}");
         }
         evicted

@@ -84,6 +84,8 @@ struct PendingRequest {
     /// Processes that a restart has started.
     started: BTreeSet<ProcessId>,
     deadline: Option<Time>,
+    /// Its client is gone: nothing is answered.
+    abandoned: bool,
 }
 
 /// The requests of one client, and their memory.
@@ -129,6 +131,7 @@ impl PendingRequests {
             outcomes: BTreeMap::new(),
             started: BTreeSet::new(),
             deadline: None,
+            abandoned: false,
         };
         for (position, target) in (0..).zip(targets) {
             match target.outcome {
@@ -201,7 +204,7 @@ impl PendingRequests {
         answers + self.held.get(&client).map_or(0, |held| held.bytes)
     }
 
-    /// Drops the requests of a client that is gone.
+    /// The client is gone: its requests are overdue, and removed as these are, a few in a turn.
     pub(crate) fn forget(&mut self, client: ConnectionId) {
         self.put_off.remove(&client);
         if !self.has(client) {
@@ -210,8 +213,15 @@ impl PendingRequests {
         let of_client = self.requests.iter();
         let of_client = of_client.filter(|(_, pending)| pending.request.client == client);
         let numbers: Vec<u64> = of_client.map(|(number, _)| *number).collect();
+        self.held.remove(&client);
         for number in numbers {
-            self.remove(number);
+            if let Some(pending) = self.requests.get_mut(&number) {
+                pending.abandoned = true;
+                if let Some(at) = pending.deadline.replace(Time::default()) {
+                    self.deadlines.remove(&(at, number));
+                }
+                self.deadlines.insert((Time::default(), number));
+            }
         }
     }
 
@@ -262,6 +272,9 @@ impl PendingRequests {
         process: impl Fn(ProcessId) -> Option<&'a Process>,
     ) -> Option<PendingAnswer> {
         let mut pending = self.remove(number)?;
+        if pending.abandoned {
+            return None;
+        }
         for (position, target) in (0..).zip(pending.targets.iter()) {
             if let Entry::Vacant(missing) = pending.outcomes.entry(position)
                 && let Some(process) = process(*target)
@@ -300,7 +313,8 @@ impl PendingRequests {
         if pending.outcomes.len() < pending.targets.len() {
             return None;
         }
-        Some(self.remove(number)?.into_answer(false))
+        let pending = self.remove(number)?;
+        (!pending.abandoned).then(|| pending.into_answer(false))
     }
 
     fn remove(&mut self, number: u64) -> Option<PendingRequest> {
@@ -312,7 +326,7 @@ impl PendingRequests {
             self.waiting.remove(&(*target, number));
         }
         let client = pending.request.client;
-        if let Some(held) = self.held.get_mut(&client) {
+        if let Some(held) = self.held.get_mut(&client).filter(|_| !pending.abandoned) {
             held.requests -= 1;
             held.bytes -= pending.bytes();
             if held.requests == 0 {

@@ -197,7 +197,6 @@ fn a_client_may_have_a_limited_number_of_requests() {
     pending.forget(CLIENT);
     assert!(pending.has_room(CLIENT));
     assert_eq!(pending.bytes(CLIENT), 0);
-    assert!(pending.waiting.is_empty());
 }
 
 #[test]
@@ -233,5 +232,16 @@ fn the_deadline_of_a_request_goes_with_it() {
     pending.on_timeout(number, |_| None).expect("an answer");
     assert_eq!(pending.next_deadline(), Some(at(2)));
     pending.forget(CLIENT);
+    let gone: Vec<_> = std::iter::from_fn(|| {
+        let number = pending.overdue(at(0))?;
+        Some(pending.on_timeout(number, |_| None))
+    })
+    .collect();
+    assert_eq!(gone.len(), 99);
+    assert!(
+        gone.iter().all(Option::is_none),
+        "removed without an answer"
+    );
     assert_eq!(pending.next_deadline(), None);
+    assert!(pending.requests.is_empty() && pending.waiting.is_empty());
 }

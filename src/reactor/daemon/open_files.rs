@@ -2,9 +2,33 @@
 
 use crate::supervisor::{Launch, Program, Sink, Stdin};
 use crate::sys;
+use std::io;
 
 /// Files of the daemon itself, and of a few clients.
 const OWN: u64 = 64;
+
+/// Descriptors that starts leave to clients, at most: a daemon without any could not be asked why.
+const RESERVE: u64 = 64;
+
+/// Descriptors of the daemon that a start uses for a moment: both ends of each stream, the report
+/// of the child, its pidfd.
+const OF_A_START: u64 = 12;
+
+/// Whether a process may be started, while `opening` others open their log files: enough
+/// descriptors are left for it and for clients.
+///
+/// # Errors
+/// `EMFILE` if they are not.
+pub(crate) fn room_for(launch: &Launch, opening: u64) -> io::Result<()> {
+    let (limit, _) = sys::rlimit::nofile();
+    let reserve = RESERVE.min(limit / 4);
+    let used = sys::io::lowest_free_fd()?;
+    let wanted = (opening + 1) * of_process(launch).max(OF_A_START);
+    match used + wanted + reserve <= limit {
+        true => Ok(()),
+        false => Err(io::Error::from_raw_os_error(libc::EMFILE)),
+    }
+}
 
 /// A warning, if the limit of open files is too low for all processes of these programs. The limit
 /// must have been raised already.

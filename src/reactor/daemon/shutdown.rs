@@ -2,6 +2,7 @@
 
 use crate::reactor::Reactor;
 use crate::reactor::control::connection::WriteState;
+use crate::reactor::control::log_stream;
 use crate::reactor::poller::EventSource;
 use crate::supervisor::{ProcessId, Time};
 use mio::Events;
@@ -23,6 +24,8 @@ impl Reactor {
         self.drain_logs();
         self.announce_rest();
         self.fan_out_output();
+        // They have the last output now.
+        log_stream::end_followers(&mut self.clients);
         self.flush_clients_before_exit();
     }
 

@@ -261,7 +261,10 @@ fn name_survivors(settings: &Settings, socket: &Path) {
     let identities = identities.filter_map(|program| program.launch.identity.as_ref());
     let mut users: BTreeSet<u32> = identities.map(|identity| identity.uid).collect();
     users.insert(sys::runtime::effective_uid());
-    for (stat, name) in sys::descendants::claimants(&[socket.to_path_buf()], &users) {
+    let own = sys::runtime::effective_uid();
+    let user_of = |name: &str| settings.config().user_of(name).unwrap_or(own);
+    let sockets = [socket.to_path_buf()];
+    for (stat, name) in sys::descendants::claimants(&sockets, &users, user_of) {
         let command = sys::descendants::command(stat.pid);
         log::warn!(
             "{name} of an earlier daemon still runs: pid {} {command}",

@@ -6,7 +6,8 @@
 //! 2. an earlier survey, which saw it below a process that was attributed then;
 //! 3. its group, or else its session: those of a leader, or of another member;
 //! 4. its address-space layout, which a fork without an exec shares with its parent;
-//! 5. its environment, which a process can write as it likes. It decides only if nothing else does.
+//! 5. its environment, which a process can write as it likes. It decides only if nothing else does;
+//! 6. its name, if the daemon may not inspect it, as after `prctl(PR_SET_DUMPABLE, 0)`.
 //!
 //! Processes that were below the daemon before its first start are bystanders, by the same marks.
 
@@ -14,11 +15,11 @@ use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::process_table::ProcessTable;
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::ProcessId;
-use crate::sys::descendants::{Layout, Stat};
+use crate::sys::descendants::{Layout, Name, Stat};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Layouts of one process that are remembered: one for each exec of a leader.
+/// Layouts, and names, of one process that are remembered: one for each exec of a leader.
 const LAYOUTS_MAX: usize = 8;
 
 /// The party that an adopted process belongs to.
@@ -64,6 +65,7 @@ pub(crate) struct Marks {
     groups: BTreeMap<i32, Option<Party>>,
     sessions: BTreeMap<i32, Option<Party>>,
     layouts: BTreeMap<Layout, Option<Party>>,
+    names: BTreeMap<Name, Option<Party>>,
     members: BTreeMap<(i32, u64), Party>,
 }
 
@@ -82,6 +84,9 @@ impl Marks {
             }
             for layout in &io.layouts {
                 note(&mut marks.layouts, *layout, owner);
+            }
+            for name in &io.names {
+                note(&mut marks.names, *name, owner);
             }
         }
         for (owner, stat) in members.values() {
@@ -125,6 +130,10 @@ impl Marks {
             .or_else(by_session)
             .or_else(by_layout)
             .or_else(|| by_environment(table, owners, stat.pid))
+            .or_else(|| {
+                let hidden = stat.layout.is_none() && !table.has_environment(stat.pid);
+                only(&self.names, &stat.name).filter(|_| hidden)
+            })
     }
 }
 
@@ -170,6 +179,12 @@ pub(crate) fn note_layout(table: &impl ProcessTable, io: &mut ProcessIo) -> bool
     let Some(stat) = stat.filter(|stat| !stat.is_dead()) else {
         return false;
     };
+    if !io.names.contains(&stat.name) {
+        if io.names.len() >= LAYOUTS_MAX {
+            io.names.remove(0);
+        }
+        io.names.push(stat.name);
+    }
     if let Some(layout) = stat.layout
         && !io.layouts.contains(&layout)
     {

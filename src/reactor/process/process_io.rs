@@ -8,7 +8,10 @@ use crate::reactor::poller::{EventSource, Poller};
 use crate::reactor::process::channel::{Channel, ReadOutcome, Reading};
 use crate::reactor::process::input::InputQueue;
 use crate::supervisor::{Exit, Launch, ProcessId, SignalScope, Time, Transition};
-use crate::sys::{self, descendants::Layout};
+use crate::sys::{
+    self,
+    descendants::{Layout, Name},
+};
 use crate::terminal::Terminal;
 use mio::Token;
 use std::collections::{BTreeSet, VecDeque};
@@ -50,6 +53,8 @@ pub(crate) struct ProcessIo {
     pub past_leaders: Vec<i32>,
     /// The address-space layouts of its leaders, which their forks share.
     pub layouts: Vec<Layout>,
+    /// The names that its leaders had after their start, which their forks share.
+    pub names: Vec<Name>,
     /// The stragglers that are watched.
     pub stragglers: Vec<WatchedStraggler>,
     /// The stop signals that every straggler gets.
@@ -175,6 +180,7 @@ impl ProcessIo {
             followers: Vec::new(),
             past_leaders: Vec::new(),
             layouts: Vec::new(),
+            names: Vec::new(),
             stragglers: Vec::new(),
             asking: None,
             paused: None,

@@ -6,7 +6,7 @@ use crate::reactor::process::starts::Starts;
 use crate::supervisor::{Process, ProcessId, SpawnFailure, Time};
 use crate::sys;
 use crate::sys::spawn::{Command, Credentials, Stdio};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CString;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(crate) struct Spawner {
     /// The keys of `due`.
     numbers: HashMap<ProcessId, u64>,
     queued: u64,
+    /// Processes whose log files are being opened.
+    pub opening: BTreeSet<ProcessId>,
     /// Children that have not exec'd.
     pub starts: Starts,
     /// The cgroups that leaders start in.
@@ -42,6 +44,7 @@ impl Spawner {
             due: BTreeMap::new(),
             numbers: HashMap::new(),
             queued: 0,
+            opening: BTreeSet::new(),
             starts: Starts::default(),
             cgroups,
             spent: Duration::ZERO,

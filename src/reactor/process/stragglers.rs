@@ -52,6 +52,7 @@ pub(crate) fn record_stragglers(
         let alive = io.live_leader().is_some();
         if !alive {
             io.layouts.clear();
+            io.names.clear();
         }
         io.killing &= alive;
         io.asking.take_if(|_| !alive);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::supervisor::{Autostart, Launch, Policy, Process, Program};
-use crate::sys::descendants::Layout;
+use crate::sys::descendants::{Layout, Name};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
@@ -22,6 +22,7 @@ struct TableEntry {
     pgid: i32,
     name: Option<&'static str>,
     layout: Option<Layout>,
+    command: Name,
     dead: bool,
 }
 
@@ -31,6 +32,7 @@ fn entry(pid: i32) -> TableEntry {
         pgid: pid,
         name: None,
         layout: None,
+        command: Name::default(),
         dead: false,
     }
 }
@@ -81,6 +83,7 @@ impl ProcessTable for FakeTable {
             sid: entry.pgid,
             state: if entry.dead { 'Z' } else { 'S' },
             starttime: 1,
+            name: entry.command,
             layout: entry.layout,
         })
     }
@@ -304,6 +307,36 @@ const LAYOUT: Layout = Layout([1, 2, 3, 4]);
 fn stat_of(entry: &TableEntry) -> Stat {
     let table = FakeTable::new(&[&[*entry]]);
     table.stat(entry.pid).expect("it is in the table")
+}
+
+#[test]
+fn a_process_that_cannot_be_inspected_is_found_by_the_name_of_its_leader() {
+    const AGENT: Name = *b"agent\0\0\0\0\0\0\0\0\0\0\0";
+    let mut processes = processes();
+    processes.io_mut(WEB).expect("added").names.push(AGENT);
+    let owners = Owners {
+        processes: &processes,
+        find: &|name| (name == "chain:0").then_some(CHAINED),
+        leaf: &|_| None,
+        socket: SOCKET,
+    };
+    let hidden = TableEntry {
+        command: AGENT,
+        ..entry(7)
+    };
+    let open = TableEntry {
+        name: Some("chain:0"),
+        ..hidden
+    };
+    let other = entry(9);
+    let open = TableEntry {
+        pid: 8,
+        pgid: 8,
+        ..open
+    };
+    let table = FakeTable::new(&[&[hidden, open, other]]);
+    let found = Survey::default().run(&table, &owners, at(0));
+    assert_eq!(pids(&found), [7], "a readable environment decides");
 }
 
 #[test]
