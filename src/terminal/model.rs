@@ -206,7 +206,7 @@ impl Canvas {
                 }
             }
             b'\r' => screen.carriage_return(),
-            0x0e | 0x0f => screen.cursor().charsets.shifted = byte == 0x0e,
+            0x0e | 0x0f => screen.cursor().charsets.shift = 0x0f - byte,
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 /// A known DEC private mode.
 struct Known {
-    mode: u16,
+    mode: u32,
     /// Whether the mode is on in a fresh terminal.
     default: bool,
     group: Group,
@@ -14,9 +14,11 @@ enum Group {
     Alone,
     Mouse,
     Encoding,
+    /// Function keys: setting or resetting one of them resets the others.
+    Keys,
 }
 
-const fn known(mode: u16, default: bool, group: Group) -> Known {
+const fn known(mode: u32, default: bool, group: Group) -> Known {
     Known {
         mode,
         default,
@@ -24,10 +26,22 @@ const fn known(mode: u16, default: bool, group: Group) -> Known {
     }
 }
 
-/// The known modes, in the order in which they are undone. Omitted: alternate screens (47, 1047,
-/// 1049), keypad (66), column mode (3), synchronised output (2026), and modes whose default
-/// differs between terminals (1007, 1034, 1036).
-const KNOWN: [Known; 26] = [
+const fn off(mode: u32) -> Known {
+    known(mode, false, Group::Alone)
+}
+
+const fn on(mode: u32) -> Known {
+    known(mode, true, Group::Alone)
+}
+
+/// The known modes, in the order in which they are undone: those of xterm, kitty, mintty, foot,
+/// contour, iTerm2, VTE and Windows Terminal that affect input or display. Omitted:
+///
+/// - alternate screens (47, 1047, 1049), keypad (66), synchronised output (2026);
+/// - modes whose default differs between terminals (30, 1007, 1010, 1011, 1034, 1036, 1070, 1243,
+///   2501, 7766) or is a choice of many users (10, 13, 1040, 1041, 1044);
+/// - printing (18, 19).
+const KNOWN: [Known; 77] = [
     known(9, false, Group::Mouse),
     known(1000, false, Group::Mouse),
     known(1001, false, Group::Mouse),
@@ -37,61 +51,141 @@ const KNOWN: [Known; 26] = [
     known(1006, false, Group::Encoding),
     known(1015, false, Group::Encoding),
     known(1016, false, Group::Encoding),
-    known(1004, false, Group::Alone),
-    known(1039, false, Group::Alone),
-    known(1042, false, Group::Alone),
-    known(2004, false, Group::Alone),
-    known(2027, false, Group::Alone),
-    known(2031, false, Group::Alone),
-    known(2048, false, Group::Alone),
-    known(1, false, Group::Alone),
-    known(8, true, Group::Alone),
-    known(67, false, Group::Alone),
-    known(69, false, Group::Alone),
-    known(6, false, Group::Alone),
-    known(5, false, Group::Alone),
-    known(45, false, Group::Alone),
-    known(7, true, Group::Alone),
-    known(12, false, Group::Alone),
-    known(25, true, Group::Alone),
+    off(1004),
+    off(1014),
+    on(1035),
+    off(1037),
+    off(1039),
+    off(1042),
+    off(1043),
+    off(1045),
+    // Before the alternate screen is left: without it, xterm would stay there.
+    on(1046),
+    known(1050, false, Group::Keys),
+    known(1051, false, Group::Keys),
+    known(1052, false, Group::Keys),
+    known(1053, false, Group::Keys),
+    known(1060, false, Group::Keys),
+    known(1061, false, Group::Keys),
+    off(1337),
+    off(2001),
+    off(2002),
+    off(2003),
+    off(2004),
+    off(2005),
+    off(2006),
+    off(2017),
+    off(2027),
+    on(2028),
+    off(2029),
+    off(2030),
+    off(2031),
+    off(2048),
+    off(2500),
+    off(2521),
+    off(5522),
+    off(7700),
+    on(7723),
+    off(7727),
+    off(7728),
+    off(7765),
+    off(7767),
+    off(7769),
+    off(7783),
+    on(7786),
+    off(7787),
+    off(8452),
+    off(9001),
+    off(19997),
+    off(77096),
+    on(737_769),
+    off(1),
+    on(8),
+    on(35),
+    off(67),
+    on(VT52),
+    off(TEKTRONIX),
+    off(WIDE),
+    off(69),
+    off(6),
+    off(4),
+    off(5),
+    off(20),
+    off(40),
+    off(41),
+    off(42),
+    off(44),
+    off(45),
+    off(46),
+    on(7),
+    off(12),
+    on(25),
 ];
+
+/// DECANM. While it is off, the terminal is a VT52 and knows no control sequences.
+pub(crate) const VT52: u32 = 2;
+
+/// xterm shows a drawing terminal, which knows no control sequences.
+pub(crate) const TEKTRONIX: u32 = 38;
+
+/// DECCOLM, 132 columns. Clears the screen.
+pub(crate) const WIDE: u32 = 3;
+
+/// Modes that [`PrivateModes::write_set`] leaves out. A VT52 could not read what follows, nor a
+/// drawing terminal. The columns are the user's choice. 46 writes a file on the user's machine.
+const NOT_RESTORED: [u32; 4] = [VT52, TEKTRONIX, WIDE, 46];
+
+/// The first of the 32 modes of mintty that give a control key a sequence of its own.
+const CONTROL_KEYS: u32 = 77_000;
 
 /// The DEC private modes that differ from a fresh terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PrivateModes {
-    differ: u32,
+    differ: u128,
+    /// The modes from [`CONTROL_KEYS`] on.
+    control_keys: u32,
     /// The mouse mode and the encoding set last, which take effect if several are set.
-    mouse: u16,
-    encoding: u16,
+    mouse: u32,
+    encoding: u32,
 }
 
 impl PrivateModes {
-    pub(crate) fn set(&mut self, mode: u16, on: bool) {
+    pub(crate) fn set(&mut self, mode: u32, on: bool) {
+        if let key @ 0..32 = mode.wrapping_sub(CONTROL_KEYS) {
+            self.control_keys &= !(1 << key);
+            self.control_keys |= u32::from(on) << key;
+        }
         let Some(index) = KNOWN.iter().position(|known| known.mode == mode) else {
             return;
         };
         let known = &KNOWN[index];
+        match known.group {
+            Group::Mouse if on => self.mouse = mode,
+            Group::Encoding if on => self.encoding = mode,
+            Group::Keys => {
+                let keys = KNOWN.iter().enumerate();
+                for (other, _) in keys.filter(|(_, known)| known.group == Group::Keys) {
+                    self.differ &= !(1 << other);
+                }
+            }
+            Group::Alone | Group::Mouse | Group::Encoding => {}
+        }
         match on == known.default {
             true => self.differ &= !(1 << index),
             false => self.differ |= 1 << index,
         }
-        match known.group {
-            Group::Mouse if on => self.mouse = mode,
-            Group::Encoding if on => self.encoding = mode,
-            Group::Alone | Group::Mouse | Group::Encoding => {}
-        }
     }
 
-    pub(crate) fn is_set(&self, mode: u16) -> bool {
+    pub(crate) fn is_set(&self, mode: u32) -> bool {
         let index = KNOWN.iter().position(|known| known.mode == mode);
         index.is_some_and(|index| (self.differ & 1 << index != 0) != KNOWN[index].default)
     }
 
     /// Writes the output that sets these modes on a fresh terminal, except for those in `except`.
-    pub(crate) fn write_set(&self, except: &[u16], out: &mut Vec<u8>) {
+    pub(crate) fn write_set(&self, except: &[u32], out: &mut Vec<u8>) {
         let differing = self
             .differing()
-            .filter(|known| !except.contains(&known.mode));
+            .filter(|known| !except.contains(&known.mode) && !NOT_RESTORED.contains(&known.mode));
         for known in differing {
             write_mode(known.mode, !known.default, out);
         }
@@ -101,12 +195,22 @@ impl PrivateModes {
                 write_mode(mode, true, out);
             }
         }
+        self.write_control_keys(true, out);
     }
 
     /// Writes the output that resets the `wanted` modes.
-    pub(crate) fn write_undone(&self, wanted: impl Fn(u16) -> bool, out: &mut Vec<u8>) {
+    pub(crate) fn write_undone(&self, wanted: impl Fn(u32) -> bool, out: &mut Vec<u8>) {
         for known in self.differing().filter(|known| wanted(known.mode)) {
             write_mode(known.mode, known.default, out);
+        }
+        if wanted(CONTROL_KEYS) {
+            self.write_control_keys(false, out);
+        }
+    }
+
+    fn write_control_keys(&self, on: bool, out: &mut Vec<u8>) {
+        for key in (0..32).filter(|key| self.control_keys & 1 << key != 0) {
+            write_mode(CONTROL_KEYS + key, on, out);
         }
     }
 
@@ -118,16 +222,16 @@ impl PrivateModes {
     }
 
     /// Whether another mode of the same group is written after this one.
-    fn others_follow(&self, mode: u16) -> bool {
+    fn others_follow(&self, mode: u32) -> bool {
         let mut following = self.differing().skip_while(|known| known.mode != mode);
         let group = following.next().map(|known| known.group);
         following.any(|known| Some(known.group) == group)
     }
 }
 
-/// Whether a mode affects the input that the terminal sends.
-pub(crate) fn is_input(mode: u16) -> bool {
-    matches!(mode, 1 | 8 | 9 | 67) || mode >= 1000
+/// Whether a mode affects the input that the terminal sends, or works alike on both screens.
+pub(crate) fn is_input(mode: u32) -> bool {
+    matches!(mode, 1 | 8 | 9 | 35 | 67) || mode >= 1000
 }
 
 /// The modes without a private prefix, each true where it differs from a fresh terminal.
@@ -135,8 +239,12 @@ pub(crate) fn is_input(mode: u16) -> bool {
 pub(crate) struct AnsiModes {
     /// KAM, 2: the keyboard is locked.
     locked: bool,
+    /// CRM, 3: control characters are shown.
+    shown: bool,
     /// IRM, 4.
     pub insert: bool,
+    /// BDSM, 8: text is not reordered by its direction.
+    explicit: bool,
     /// SRM, 12: the terminal echoes keys.
     echo: bool,
     /// LNM, 20.
@@ -147,6 +255,8 @@ impl AnsiModes {
     pub(crate) fn set(&mut self, mode: u16, on: bool) {
         match mode {
             2 => self.locked = on,
+            3 => self.shown = on,
+            8 => self.explicit = !on,
             4 => self.insert = on,
             12 => self.echo = !on,
             20 => self.newline = on,
@@ -156,15 +266,38 @@ impl AnsiModes {
 
     pub(crate) fn write_set(&self, out: &mut Vec<u8>) {
         // KAM is never restored: a client could not detach from a locked terminal.
-        self.write(out, [b"", b"\x1b[4h", b"\x1b[12l", b"\x1b[20h"]);
+        let on: [&[u8]; 6] = [
+            b"",
+            b"\x1b[3h",
+            b"\x1b[4h",
+            b"\x1b[8l",
+            b"\x1b[12l",
+            b"\x1b[20h",
+        ];
+        self.write(out, on);
     }
 
     pub(crate) fn write_undone(&self, out: &mut Vec<u8>) {
-        self.write(out, [b"\x1b[2l", b"\x1b[4l", b"\x1b[12h", b"\x1b[20l"]);
+        let off: [&[u8]; 6] = [
+            b"\x1b[2l",
+            b"\x1b[3l",
+            b"\x1b[4l",
+            b"\x1b[8h",
+            b"\x1b[12h",
+            b"\x1b[20l",
+        ];
+        self.write(out, off);
     }
 
-    fn write(&self, out: &mut Vec<u8>, sequences: [&[u8]; 4]) {
-        let differ = [self.locked, self.insert, self.echo, self.newline];
+    fn write(&self, out: &mut Vec<u8>, sequences: [&[u8]; 6]) {
+        let differ = [
+            self.locked,
+            self.shown,
+            self.insert,
+            self.explicit,
+            self.echo,
+            self.newline,
+        ];
         let differing = sequences
             .into_iter()
             .zip(differ)
@@ -173,7 +306,7 @@ impl AnsiModes {
     }
 }
 
-fn write_mode(mode: u16, on: bool, out: &mut Vec<u8>) {
+fn write_mode(mode: u32, on: bool, out: &mut Vec<u8>) {
     let letter = if on { 'h' } else { 'l' };
     out.extend_from_slice(format!("\x1b[?{mode}{letter}").as_bytes());
 }
@@ -233,28 +366,28 @@ impl KeyboardFlags {
     }
 }
 
-/// The character sets G0 and G1; `shifted` selects G1.
+/// The character sets G0 to G3; `shift` is the one in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Charsets {
-    pub g: [u8; 2],
-    pub shifted: bool,
+    pub g: [u8; 4],
+    pub shift: u8,
 }
 
 impl Default for Charsets {
     fn default() -> Self {
         Charsets {
-            g: [b'B', b'B'],
-            shifted: false,
+            g: [b'B'; 4],
+            shift: 0,
         }
     }
 }
 
 impl Charsets {
-    /// Applies `ESC ( x` and `ESC ) x`; whether the sequence was one of them.
+    /// Applies `ESC ( x` to `ESC + x`, LS2 and LS3; whether the sequence was one of them.
     pub(crate) fn designate(&mut self, intermediates: &[u8], last: u8) -> bool {
-        match intermediates {
-            b"(" => self.g[0] = last,
-            b")" => self.g[1] = last,
+        match (intermediates, last) {
+            (&[slot @ b'('..=b'+'], _) => self.g[usize::from(slot - b'(')] = last,
+            (b"", b'n' | b'o') => self.shift = last - b'n' + 2,
             _ => return false,
         }
         true
@@ -262,27 +395,31 @@ impl Charsets {
 
     /// Whether letters show as line drawings.
     pub(crate) fn draws_lines(&self) -> bool {
-        self.g[usize::from(self.shifted)] == b'0'
+        self.g.get(usize::from(self.shift)) == Some(&b'0')
     }
 
     pub(crate) fn write_set(&self, out: &mut Vec<u8>) {
-        for (slot, set) in [b'(', b')'].into_iter().zip(self.g) {
+        for (slot, set) in (b'('..).zip(self.g) {
             if set != b'B' {
                 out.extend_from_slice(&[0x1b, slot, set]);
             }
         }
-        if self.shifted {
-            out.push(0x0e);
-        }
+        let shift: &[u8] = match self.shift {
+            0 => b"",
+            1 => b"\x0e",
+            2 => b"\x1bn",
+            _ => b"\x1bo",
+        };
+        out.extend_from_slice(shift);
     }
 
     pub(crate) fn write_undone(&self, out: &mut Vec<u8>) {
-        for (slot, set) in [b'(', b')'].into_iter().zip(self.g) {
+        for (slot, set) in (b'('..).zip(self.g) {
             if set != b'B' {
                 out.extend_from_slice(&[0x1b, slot, b'B']);
             }
         }
-        if self.shifted {
+        if self.shift != 0 {
             out.push(0x0f);
         }
     }

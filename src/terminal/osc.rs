@@ -12,6 +12,12 @@ const COLOUR_MAX: usize = 32;
 /// Bytes of the longest pointer and progress that are remembered.
 const NAME_MAX: usize = 32;
 
+/// The index behind the last special colour, in a palette of 256.
+const SPECIAL_END: u16 = 256 + 5;
+
+/// Colours by name that are remembered: the palette and the others.
+const NAMED_MAX: usize = 300;
+
 /// The depth of the title stack.
 const TITLES_MAX: usize = 10;
 
@@ -23,9 +29,13 @@ pub(crate) struct OscSettings {
     titles: Vec<Option<Vec<u8>>>,
     /// Parameters and target of the link that text belongs to (OSC 8).
     pub link: Option<Vec<u8>>,
-    /// Foreground, background and cursor (OSC 10 to 12).
-    colours: [Option<Vec<u8>>; 3],
+    /// Foreground, background, cursor, mouse, selection (OSC 10 to 19).
+    colours: [Option<Vec<u8>>; 10],
     palette: BTreeMap<u8, Vec<u8>>,
+    /// The colours of bold and other text (OSC 5).
+    special: BTreeMap<u8, Vec<u8>>,
+    /// kitty's colours by name (OSC 21).
+    named: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The progress bar in the terminal's frame (OSC 9;4).
     progress: Option<Vec<u8>>,
     /// The shape of the mouse pointer (OSC 22).
@@ -40,8 +50,13 @@ impl OscSettings {
                 write_string(&[format!("{number};").as_bytes(), colour], out);
             }
         }
-        for (number, colour) in &self.palette {
-            write_string(&[format!("4;{number};").as_bytes(), colour], out);
+        for (code, colours) in [(4, &self.palette), (5, &self.special)] {
+            for (number, colour) in colours {
+                write_string(&[format!("{code};{number};").as_bytes(), colour], out);
+            }
+        }
+        for (name, colour) in &self.named {
+            write_string(&[b"21;", name, b"=", colour], out);
         }
         for (code, value) in [(&b"9;"[..], &self.progress), (b"22;", &self.pointer)] {
             if let Some(value) = value {
@@ -77,8 +92,13 @@ impl OscSettings {
                 write_string(&[format!("{number}").as_bytes()], out);
             }
         }
-        for number in self.palette.keys() {
-            write_string(&[format!("104;{number}").as_bytes()], out);
+        for (code, colours) in [(104, &self.palette), (105, &self.special)] {
+            for number in colours.keys() {
+                write_string(&[format!("{code};{number}").as_bytes()], out);
+            }
+        }
+        for name in self.named.keys() {
+            write_string(&[b"21;", name], out);
         }
         if self.progress.is_some() {
             write_string(&[b"9;4;0"], out);
@@ -116,15 +136,43 @@ impl OscSettings {
         }
     }
 
-    /// Sets pairs of index and colour.
-    fn set_palette(&mut self, value: &[u8]) {
+    /// Sets pairs of index and colour. The special colours follow the palette: they count from
+    /// `first`, 256 for the former.
+    fn set_palette(&mut self, value: &[u8], first: u16) {
         let mut values = value.split(|byte| *byte == b';');
         while let (Some(index), Some(colour)) = (values.next(), values.next()) {
-            let (Ok(index), false) = (u8::try_from(number(index)), colour.contains(&b'?')) else {
+            let Some(colour) = colour_value(colour) else {
                 continue;
             };
-            if let Some(colour) = printable(&colour[..colour.len().min(COLOUR_MAX)]) {
-                self.palette.insert(index, colour);
+            match number(index).saturating_add(first) {
+                index @ 0..256 => self.palette.insert(index as u8, colour),
+                index @ 256..SPECIAL_END => self.special.insert((index - 256) as u8, colour),
+                _ => None,
+            };
+        }
+    }
+
+    /// Sets colours by name. A name alone resets one.
+    fn set_named(&mut self, value: &[u8]) {
+        for part in value.split(|byte| *byte == b';') {
+            let cut = part.iter().position(|byte| *byte == b'=');
+            let (name, colour) = part.split_at(cut.unwrap_or(part.len()));
+            let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+            if !name.iter().all(is_part) || !(1..=NAME_MAX).contains(&name.len()) {
+                continue;
+            }
+            match colour.split_first() {
+                None => drop(self.named.remove(name)),
+                // No value: the terminal chooses the colour.
+                Some((_, b"")) if self.named.len() < NAMED_MAX => {
+                    self.named.insert(name.to_vec(), Vec::new());
+                }
+                Some((_, colour)) if self.named.len() < NAMED_MAX => {
+                    if let Some(colour) = colour_value(colour) {
+                        self.named.insert(name.to_vec(), colour);
+                    }
+                }
+                Some(_) => {}
             }
         }
     }
@@ -153,9 +201,8 @@ impl OscSettings {
                 // A link too long to remember must still be closed.
                 self.link = has_target(value).then(|| link.unwrap_or_else(|| b";".to_vec()));
             }
-            b"10" | b"11" | b"12" if whole => {
-                let first = usize::from(code[1] - b'0');
-                self.set_colours(first, value);
+            &[b'1', digit @ b'0'..=b'9'] if whole => {
+                self.set_colours(usize::from(digit - b'0'), value);
             }
             // OSC 9 without `4;` is a notification.
             b"9" if whole && value.starts_with(b"4;") && value.len() <= NAME_MAX => {
@@ -170,7 +217,9 @@ impl OscSettings {
                 }
             }
             b"22" if whole => self.set_pointer(value),
-            b"4" if whole => self.set_palette(value),
+            b"4" if whole => self.set_palette(value, 0),
+            b"5" if whole => self.set_palette(value, 256),
+            b"21" if whole => self.set_named(value),
             b"104" if value.is_empty() => self.palette.clear(),
             b"104" => {
                 for index in value.split(|byte| *byte == b';') {
@@ -178,7 +227,14 @@ impl OscSettings {
                         .retain(|known, _| u16::from(*known) != number(index));
                 }
             }
-            b"110" | b"111" | b"112" => self.colours[usize::from(code[2] - b'0')] = None,
+            b"105" if value.is_empty() => self.special.clear(),
+            b"105" => {
+                for index in value.split(|byte| *byte == b';') {
+                    self.special
+                        .retain(|known, _| u16::from(*known) != number(index));
+                }
+            }
+            &[b'1', b'1', digit @ b'0'..=b'9'] => self.colours[usize::from(digit - b'0')] = None,
             _ => {}
         }
     }
@@ -188,6 +244,12 @@ impl OscSettings {
 fn has_target(link: &[u8]) -> bool {
     let after = link.iter().position(|byte| *byte == b';');
     after.is_some_and(|at| at + 1 < link.len())
+}
+
+/// A colour; none if it is absent or a query.
+fn colour_value(colour: &[u8]) -> Option<Vec<u8>> {
+    let set = !colour.contains(&b'?');
+    printable(&colour[..colour.len().min(COLOUR_MAX)]).filter(|_| set)
 }
 
 /// Text that is safe to send to a terminal: bounded, valid, without controls. None if empty.

@@ -22,8 +22,9 @@ const ENDS: &str = "\x1b\\\x1b]8;;\x07";
 /// Begins and ends synchronised output: the terminal shows all that is between them at once.
 const SYNC: [&str; 2] = ["\x1b[?2026h", "\x1b[?2026l"];
 
-/// Resets all modes of a terminal. Leaves the alternate screen first, because that moves the
-/// cursor; ends with the cursor at home.
+/// Resets the modes of a terminal that most programs use. The client undoes all modes of an
+/// earlier snapshot, so others are as the user wants them. Leaves the alternate screen first,
+/// because that moves the cursor; ends with the cursor at home.
 const RESETS: &str = "\x1b[?1049l\x1b[m\x1b[r\x1b[?69l\x1b[?6l\
     \x1b[4l\x1b[20l\x1b[?7h\x1b(B\x1b)B\x0f\x1b[?5W\x1b[?25h\x1b[?1l\x1b>\
     \x1b[?9;1000;1002;1003;1005;1006;1015;1016l\x1b[?1004;2004;2031;2048l\x1b[>4m\x1b[0 q\x1b[H";
@@ -43,6 +44,7 @@ pub(crate) fn snapshot(
     let screen = model.screen();
     let mut out = preamble(screen.rows, history);
     out.extend(render(screen, &tracker.state, Painter::default()));
+    tracker.state.write_last(&mut out);
     continue_sequence(kept, tracker, &mut out);
     out
 }
@@ -54,6 +56,7 @@ pub(crate) fn picture(model: &Model, tracker: &Tracker) -> Vec<u8> {
     let painter = Painter::for_wider();
     out.extend(render(model.screen(), &tracker.state, painter));
     out.extend_from_slice(SYNC[1].as_bytes());
+    tracker.state.write_last(&mut out);
     out
 }
 

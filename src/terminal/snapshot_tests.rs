@@ -288,6 +288,17 @@ fn modes_that_the_model_does_not_know_come_from_the_tracker() {
 }
 
 #[test]
+fn what_hides_the_rest_from_the_terminal_comes_last() {
+    let mut world = Comparison::new(ROWS, COLS, 1 << 20);
+    world.feed(b"\x1b%@\x1b[1$}\x1b[?2l\x1b[?2004htext");
+    let kept = world.ring.read(0).slices;
+    let picture = world.terminal.picture_within(kept, (ROWS, COLS));
+    for output in [world.snapshot(10), picture] {
+        assert!(output.ends_with(b"\x1b%@\x1b[1$}\x1b[?2l"), "{output:?}");
+    }
+}
+
+#[test]
 fn line_drawing_shows_as_lines() {
     let mut world = Comparison::new(5, 20, 1 << 20);
     world.feed(b"\x1b(0lqk\x1b(B\r\n\x1b)0\x0ex\x0fax");

@@ -2,8 +2,10 @@
 
 use crate::terminal::cell::Pen;
 use crate::terminal::checkpoints::Checkpoints;
-use crate::terminal::csi_params::Params;
-use crate::terminal::modes::{AnsiModes, Charsets, KeyboardFlags, PrivateModes};
+use crate::terminal::csi_params::{CsiSettings, Params};
+use crate::terminal::modes::{
+    AnsiModes, Charsets, KeyboardFlags, PrivateModes, TEKTRONIX, VT52, WIDE, is_input,
+};
 use crate::terminal::osc::OscSettings;
 use crate::terminal::query::Query;
 use crate::terminal::scanner::Handler;
@@ -25,8 +27,9 @@ pub(crate) struct TerminalState {
     pub keypad: bool,
     cursor_shape: u16,
     pub keyboards: [KeyboardFlags; 2],
-    pub other_keys: u16,
-    pub alternate: Option<u16>,
+    pub settings: CsiSettings,
+    pub escapes: EscapeSettings,
+    pub alternate: Option<u32>,
     /// First and last row; the latter is 0 where the program left it out.
     pub margins: Option<(u16, u16)>,
     side_margins: Option<(u16, u16)>,
@@ -42,6 +45,17 @@ pub(crate) struct TerminalState {
     /// Whether the latest report is text that ends with a carriage return.
     returned: bool,
 }
+
+/// Settings made by escape sequences: the bytes that set them, and those that undo them. S8C1T
+/// (8-bit controls), another encoding than UTF-8, SPA (protected text). A console that does not
+/// know the first shows its letter, for the program as for us.
+const ESCAPES: [[&[u8]; 2]; 3] = [[b" G", b" F"], [b"%@", b"%G"], [b"V", b"W"]];
+
+/// The setting of [`ESCAPES`] in which UTF-8 cannot be read.
+const ENCODING: usize = 1;
+
+/// Which of [`ESCAPES`] are set.
+pub(crate) type EscapeSettings = [bool; ESCAPES.len()];
 
 impl TerminalState {
     pub(crate) fn new(offset: u64) -> TerminalState {
@@ -79,13 +93,59 @@ impl TerminalState {
         if self.keypad {
             out.extend_from_slice(b"\x1b=");
         }
-        if self.other_keys != 0 {
-            out.extend_from_slice(format!("\x1b[>4;{}m", self.other_keys).as_bytes());
-        }
+        self.settings.write_set(out);
         if self.cursor_shape != 0 {
             out.extend_from_slice(format!("\x1b[{} q", self.cursor_shape).as_bytes());
         }
         self.osc.write_set(out);
+    }
+
+    /// Writes the settings after which a terminal cannot read UTF-8 or control sequences, or shows
+    /// them elsewhere. Nothing but the stream may follow.
+    pub(crate) fn write_last(&self, out: &mut Vec<u8>) {
+        for (escape, _) in ESCAPES.iter().zip(self.escapes).filter(|(_, set)| *set) {
+            out.push(0x1b);
+            out.extend_from_slice(escape[0]);
+        }
+        self.settings.write_diverted(out);
+        if !self.modes.is_set(VT52) {
+            out.extend_from_slice(b"\x1b[?2l");
+        }
+    }
+
+    /// Whether [`write_last`](Self::write_last) has something to write.
+    pub(crate) fn is_foreign(&self) -> bool {
+        let set = self.escapes[ENCODING] || self.settings.diverts();
+        set || !self.modes.is_set(VT52) || self.modes.is_set(TEKTRONIX)
+    }
+
+    /// Writes the output that makes the terminal read control sequences again. Other terminals
+    /// ignore it.
+    pub(crate) fn undo_emulation(&self, out: &mut Vec<u8>) {
+        if self.modes.is_set(TEKTRONIX) {
+            // ESC ETX. The next ESC ends it elsewhere.
+            out.extend_from_slice(b"\x1b\x03");
+            self.modes.write_undone(|mode| mode == TEKTRONIX, out);
+        }
+        if !self.modes.is_set(VT52) {
+            out.extend_from_slice(b"\x1b<");
+        }
+    }
+
+    /// Undoes the settings of input, and those that must be undone on the screen they were made
+    /// on.
+    pub(crate) fn undo_input(&self, out: &mut Vec<u8>) {
+        for (escape, _) in ESCAPES.iter().zip(self.escapes).filter(|(_, set)| *set) {
+            out.push(0x1b);
+            out.extend_from_slice(escape[1]);
+        }
+        self.modes.write_undone(is_input, out);
+        if self.keypad {
+            out.extend_from_slice(b"\x1b>");
+        }
+        self.settings.write_undone(out);
+        // This clears the screen, so the main one must not be shown if it need not.
+        self.modes.write_undone(|mode| mode == WIDE, out);
     }
 
     /// Writes the settings of the cursor. A snapshot does not need them: the model has its own.
@@ -105,6 +165,8 @@ impl TerminalState {
 
     /// Undoes all settings but the input modes and the alternate screen.
     pub(crate) fn undo_display(&self, out: &mut Vec<u8>) {
+        self.settings
+            .write_undone_late(self.alternate == Some(1049), out);
         let moves = self.margins.is_some() || self.modes.is_set(69) || self.modes.is_set(6);
         if moves {
             // These resets move the cursor, so save and restore it.
@@ -115,8 +177,9 @@ impl TerminalState {
             self.modes.write_undone(|mode| mode == 6, out);
         }
         self.ansi.write_undone(out);
-        self.modes
-            .write_undone(|mode| [5, 7, 12, 45].contains(&mode), out);
+        let apart = [VT52, WIDE, TEKTRONIX, 6, 25, 69];
+        let others = |mode| !is_input(mode) && !apart.contains(&mode);
+        self.modes.write_undone(others, out);
         self.charsets.write_undone(out);
         if self.alternate == Some(1049) {
             // Leaving this alternate screen has restored these.
@@ -156,7 +219,7 @@ impl TerminalState {
         flows && !confined && plain && self.osc.link.is_none()
     }
 
-    fn switch(&mut self, mode: u16, on: bool) {
+    fn switch(&mut self, mode: u32, on: bool) {
         self.positioned();
         let was = self.alternate.is_some();
         self.alternate = on.then_some(mode);
@@ -170,6 +233,7 @@ impl TerminalState {
         let screen = self.screen();
         self.saved_charsets[screen] = self.charsets;
         self.saved_links[screen].clone_from(&self.osc.link);
+        self.settings.save_cursor(screen);
     }
 
     fn restore_cursor(&mut self) {
@@ -177,6 +241,7 @@ impl TerminalState {
         let screen = self.screen();
         self.set_charsets(self.saved_charsets[screen]);
         self.osc.link.clone_from(&self.saved_links[screen]);
+        self.settings.restore_cursor(screen);
     }
 
     fn set_charsets(&mut self, charsets: Charsets) {
@@ -209,7 +274,7 @@ impl TerminalState {
         usize::from(self.alternate.is_some())
     }
 
-    fn private_mode(&mut self, mode: u16, on: bool) {
+    fn private_mode(&mut self, mode: u32, on: bool) {
         match mode {
             47 | 1047 => self.switch(mode, on),
             1049 if on => {
@@ -259,6 +324,7 @@ impl TerminalState {
         self.ansi.set(2, false);
         self.ansi.set(4, false);
         self.keypad = false;
+        self.settings.unprotect();
         self.side_margins = None;
         self.margins = None;
         self.pen = Pen::default();
@@ -266,6 +332,18 @@ impl TerminalState {
         self.set_charsets(Charsets::default());
         let screen = self.screen();
         self.saved_charsets[screen] = Charsets::default();
+    }
+
+    fn set_escape(&mut self, intermediates: &[u8], last: u8) {
+        for (escape, set) in ESCAPES.iter().zip(&mut self.escapes) {
+            let same = |bytes: &[u8]| bytes.split_last() == Some((&last, intermediates));
+            // 8 is an older name of G.
+            match escape.map(same) {
+                [true, _] => *set = true,
+                [_, true] => *set = false,
+                _ => *set &= !(escape[0] == b"%@" && intermediates == b"%" && last == b'8'),
+            }
+        }
     }
 
     fn query(&mut self, query: Query) {
@@ -311,6 +389,7 @@ impl TerminalState {
                 self.positioned();
             }
             (b"", b'A' | b'F' | b'H' | b'f' | b'd' | b'T' | b'L' | b'M') => self.positioned(),
+            (&[intermediate], _) => self.settings.apply("", params, &[intermediate, last]),
             _ => {}
         }
     }
@@ -321,7 +400,7 @@ impl TerminalState {
         let screen = self.screen();
         match (prefix, intermediates, last) {
             (b'?', b"", b'h' | b'l') => {
-                for mode in params.iter() {
+                for mode in params.modes() {
                     self.private_mode(mode, last == b'h');
                 }
             }
@@ -336,12 +415,11 @@ impl TerminalState {
             (b'?', b"", b'n') if first == 6 => self.query(Query::CursorPosition { private: true }),
             (b'>', b"", b'c') if first == 0 => self.query(Query::SecondaryAttributes),
             (b'>', b"", b'q') if first == 0 => self.query(Query::Version),
-            (b'>', b"", b'm') if first == 4 => self.other_keys = params.get(1),
-            (b'>', b"", b'm') if params.is_empty() => self.other_keys = 0,
-            (b'>', b"", b'n') if first == 4 => self.other_keys = 0,
             (b'>', b"", b'u') => self.keyboards[screen].push(first),
             (b'<', b"", b'u') => self.keyboards[screen].pop(first),
             (b'=', b"", b'u') => self.keyboards[screen].assign(first, params.get(1)),
+            (b'>', b"", _) => self.settings.apply(">", params, &[last]),
+            (b'<', b"", _) => self.settings.apply("<", params, &[last]),
             _ => {}
         }
     }
@@ -363,9 +441,8 @@ impl Handler for TerminalState {
     fn control(&mut self, byte: u8) {
         self.returned = false;
         if let 0x0e | 0x0f = byte {
-            let shifted = byte == 0x0e;
             self.set_charsets(Charsets {
-                shifted,
+                shift: 0x0f - byte,
                 ..self.charsets
             });
         }
@@ -377,6 +454,7 @@ impl Handler for TerminalState {
         match (intermediates, last) {
             (b"", b'=') => self.keypad = true,
             (b"", b'>') => self.keypad = false,
+            (b"", b'<') => self.modes.set(VT52, true),
             (b"", b'7') => self.save_cursor(),
             (b"", b'8') => self.restore_cursor(),
             (b"", b'c') => self.reset(),
@@ -386,7 +464,7 @@ impl Handler for TerminalState {
             }
             (b"", b'M') | (b"#", b'8') => self.positioned(),
             _ if charsets.designate(intermediates, last) => self.set_charsets(charsets),
-            _ => {}
+            _ => self.set_escape(intermediates, last),
         }
     }
 

@@ -3,7 +3,6 @@
 //! Text is skipped at memory speed; only sequences are parsed. The state is small and bounded, and
 //! does not depend on how the stream was cut into chunks.
 
-use crate::terminal::modes::is_input;
 use crate::terminal::query::Query;
 use crate::terminal::scanner::Scanner;
 use crate::terminal::state::TerminalState;
@@ -58,7 +57,7 @@ impl Tracker {
 
     /// Whether a DEC private mode is set.
     pub(crate) fn mode(&self, mode: u16) -> bool {
-        self.state.modes.is_set(mode)
+        self.state.modes.is_set(mode.into())
     }
 
     /// Whether other output may be inserted now: no sequence or character is incomplete, letters
@@ -66,7 +65,8 @@ impl Tracker {
     pub(crate) fn is_plain(&self) -> bool {
         let state = &self.state;
         let shifted = state.modes.is_set(6) || state.modes.is_set(69) || state.is_inserting();
-        self.ground() && !shifted && !state.sync && !state.charsets.draws_lines()
+        let read = self.ground() && !state.is_foreign();
+        read && !shifted && !state.sync && !state.charsets.draws_lines()
     }
 
     /// Whether a program that ends now leaves modes on that it should have turned off.
@@ -99,6 +99,7 @@ impl Tracker {
         }
         self.state.write_modes(&mut out);
         self.state.write_pen(&mut out);
+        self.state.write_last(&mut out);
         out
     }
 
@@ -113,16 +114,11 @@ impl Tracker {
             // CAN ends an incomplete sequence.
             out.push(0x18);
         }
+        state.undo_emulation(&mut out);
         if state.sync {
             out.extend_from_slice(b"\x1b[?2026l");
         }
-        state.modes.write_undone(is_input, &mut out);
-        if state.keypad {
-            out.extend_from_slice(b"\x1b>");
-        }
-        if state.other_keys != 0 {
-            out.extend_from_slice(b"\x1b[>4m");
-        }
+        state.undo_input(&mut out);
         if let Some(mode) = state.alternate {
             state.keyboards[1].write_undone(&mut out);
             out.extend_from_slice(format!("\x1b[?{mode}l").as_bytes());

@@ -82,6 +82,128 @@ fn what_few_terminals_know_is_undone_too() {
     assert_eq!(reset(nothing), "\x1b[m");
 }
 
+/// Checks what undoes `on`, and that a client which attaches gets `set`.
+fn check(on: &str, undone: &str, set: &str) {
+    assert_eq!(reset(on), format!("{undone}\x1b[m"), "{on:?}");
+    assert_eq!(restored(on), set, "{on:?}");
+    let undo = reset(on);
+    assert_eq!(reset(&format!("{on}{undo}")), "\x1b[m", "{on:?}");
+    assert_eq!(restored(&format!("{on}{undo}")), "", "{on:?}");
+    assert!(fed(on).is_left_on(), "{on:?}");
+}
+
+#[test]
+fn every_private_mode_that_terminals_document_is_undone() {
+    let off = "4 5 20 40 41 42 44 45 1004 1014 1037 1039 1042 1043 1045 1050 1051 1052 1053 1060 \
+               1061 1337 2001 2002 2003 2004 2005 2006 2017 2027 2029 2030 2031 2048 2500 2521 \
+               5522 7700 7727 7728 7765 7767 7769 7783 7787 8452 9001 19997 77000 77009 77031 \
+               77096";
+    for mode in off.split_whitespace() {
+        let [set, undo] = ["h", "l"].map(|last| format!("\x1b[?{mode}{last}"));
+        check(&set, &undo, &set);
+    }
+    for mode in [7, 8, 25, 35, 1035, 1046, 2028, 7723, 7786, 737_769] {
+        let [set, undo] = ["l", "h"].map(|last| format!("\x1b[?{mode}{last}"));
+        check(&set, &undo, &set);
+    }
+    for [set, undo] in [["\x1b[3h", "\x1b[3l"], ["\x1b[8l", "\x1b[8h"]] {
+        check(set, undo, set);
+    }
+    // The last set of function keys replaces the others.
+    check("\x1b[?1051h\x1b[?1052h", "\x1b[?1052l", "\x1b[?1052h");
+    assert_eq!(reset("\x1b[?77032;66535h\x1b[?99999999999h"), "\x1b[m");
+}
+
+#[test]
+fn a_terminal_that_reads_no_control_sequences_is_brought_back_first() {
+    check("\x1b[?2l", "\x1b<", "\x1b[?2l");
+    assert_eq!(
+        reset("\x1b[?2004h\x1b[?2lx\x1b]2;half"),
+        "\x18\x1b<\x1b[?2004l\x1b[m"
+    );
+    assert_eq!(
+        restored("\x1b[?2l\x1b[?1h\x1b[5 q\x1b]2;t\x07\x1b(0"),
+        "\x1b[?1h\x1b[5 q\x1b]2;t\x07\x1b(0\x1b[?2l"
+    );
+    assert_eq!(reset("\x1b[?2l\x1b<"), "\x1b[m");
+    assert!(!fed("\x1b[?2l").is_plain());
+    // Neither the drawing terminal of xterm nor its columns are restored: the first would hide
+    // the screen, the second clear it.
+    check("\x1b[?38h", "\x1b\x03\x1b[?38l", "");
+    check("\x1b[?40h\x1b[?3h", "\x1b[?3l\x1b[?40l", "\x1b[?40h");
+    assert_eq!(
+        reset("\x1b[?1049h\x1b[?3h"),
+        "\x1b[?3l\x1b[?1049l\x1b[m",
+        "the main screen is not cleared"
+    );
+    check("\x1b[?46h", "\x1b[?46l", "");
+}
+
+#[test]
+fn settings_that_are_no_modes_are_undone() {
+    for key in [0, 1, 2, 3, 4, 6, 7] {
+        for last in ["m", "f"] {
+            let set = format!("\x1b[>{key};2{last}");
+            check(&set, &format!("\x1b[>{key}{last}"), &set);
+            assert_eq!(reset(&format!("{set}\x1b[>{key}{last}")), "\x1b[m");
+            assert_eq!(reset(&format!("{set}\x1b[>{last}")), "\x1b[m");
+        }
+    }
+    check("\x1b[>1;0m", "\x1b[>1m", "\x1b[>1;0m");
+    check("\x1b[>1n", "\x1b[>1m", "\x1b[>1n");
+    check("\x1b[>6n", "\x1b[>6m", "");
+    check("\x1b[>n", "\x1b[>2m", "\x1b[>2n");
+    for [set, undo, restored] in [
+        ["\x1b[>3p", "\x1b[>1p", "\x1b[>3p"],
+        ["\x1b[>0;2t", "\x1b[>0T\x1b[>2T", "\x1b[>0t\x1b[>2t"],
+        ["\x1b[1\"q", "\x1b[0\"q", "\x1b[1\"q"],
+        ["\x1b[62\"p", "\x1b[64;1\"p", ""],
+        ["\x1b[2$~\x1b[1$}", "\x1b[0$}\x1b[0$~", "\x1b[2$~\x1b[1$}"],
+        ["\x1b[1;2'z", "\x1b[0'z", "\x1b[1'z"],
+        ["\x1b[<1t", "\x1b[<0t", "\x1b[<1t"],
+        ["\x1b[2 k", "\x1b[0 k", "\x1b[2 k"],
+        ["\x1b G", "\x1b F", "\x1b G"],
+        ["\x1b%@", "\x1b%G", "\x1b%@"],
+        ["\x1bV", "\x1bW", "\x1bV"],
+        ["\x1b*0\x1bn", "\x1b*B\x0f", "\x1b*0\x1bn"],
+        ["\x1b+0\x1bo", "\x1b+B\x0f", "\x1b+0\x1bo"],
+    ] {
+        check(set, undo, restored);
+    }
+    // None of these changes anything.
+    let nothing = "\x1b[>4;0m\x1b[>4n\x1b[>1p\x1b[0\"q\x1b[2\"q\x1b[64;1\"p\x1b[65;1\"p\x1b[0$~\
+                   \x1b[0'z\x1b F\x1b%G\x1b%@\x1b%8\x1bV\x1bW\x1b[>9;1m\x1b[22;0t\x1b[23;0t";
+    assert_eq!(reset(nothing), "\x1b[m");
+    // Leaving the alternate screen restores the cursor, and with it the protection.
+    assert_eq!(
+        reset("\x1b[1\"q\x1b[?1049h\x1b[0\"q"),
+        "\x1b[?1049l\x1b[0\"q\x1b[m"
+    );
+}
+
+#[test]
+fn all_colours_are_undone() {
+    for (set, undo) in [(13, 113), (14, 114), (17, 117), (19, 119)] {
+        let set = format!("\x1b]{set};#112233\x07");
+        check(&set, &format!("\x1b]{undo}\x07"), &set);
+        assert_eq!(reset(&format!("{set}\x1b]{undo}\x07")), "\x1b[m");
+    }
+    check(
+        "\x1b]5;0;red;1;?\x07\x1b]4;258;blue\x07",
+        "\x1b]105;0\x07\x1b]105;2\x07",
+        "\x1b]5;0;red\x07\x1b]5;2;blue\x07",
+    );
+    check(
+        "\x1b]21;cursor=red;9=#123456;selection_background=;foreground=?\x1b\\",
+        "\x1b]21;9\x07\x1b]21;cursor\x07\x1b]21;selection_background\x07",
+        "\x1b]21;9=#123456\x07\x1b]21;cursor=red\x07\x1b]21;selection_background=\x07",
+    );
+    let over = "\x1b]5;0;red\x07\x1b]105;0\x07\x1b]5;1;red\x07\x1b]105\x07";
+    assert_eq!(reset(over), "\x1b[m");
+    let over = "\x1b]21;cursor=red\x07\x1b]21;cursor\x07\x1b]21;\u{1f600}=red;=red\x07";
+    assert_eq!(reset(over), "\x1b[m");
+}
+
 #[test]
 fn of_several_mouse_modes_the_last_one_counts() {
     assert_eq!(
