@@ -1,7 +1,8 @@
 //! The context of a verb: its flags, its connection to the daemon, and its output.
 
 use crate::client::cli::command::Global;
-use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
+use crate::client::daemon::daemon_connection::DaemonConnection;
+use crate::client::daemon::received::{parse, parse_as_sent};
 use crate::client::daemon::select::{self, Impact};
 use crate::client::daemon::trust::Trust;
 use crate::client::error::ClientError;
@@ -10,10 +11,11 @@ use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::style::Style;
 use crate::client::ui::table::wrap;
 use crate::sys::tty;
-use crate::text::printable::{printable_json, printable_lines};
+use crate::text::printable::{printable, printable_json, printable_lines};
 use crate::wire::{Call, StatusReply, TargetsParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -51,7 +53,7 @@ pub(crate) struct Shell {
 #[derive(Debug)]
 struct PinnedDaemon {
     socket: PathBuf,
-    config: String,
+    config: PathBuf,
     uid: Option<u32>,
 }
 
@@ -109,11 +111,11 @@ impl Context {
             None => {
                 let mut connection = self.select()?;
                 // A daemon that fails the handshake is not pinned.
-                if let Ok(hello) = connection.hello() {
+                if let Ok(config) = connection.config() {
                     let _ = shell.pinned.set(PinnedDaemon {
                         socket: connection.path().to_path_buf(),
                         uid: connection.peer_uid(),
-                        config: hello.config,
+                        config,
                     });
                 }
                 Ok(connection)
@@ -139,7 +141,7 @@ impl Context {
         match DaemonConnection::open(&pinned.socket, &trust) {
             Err(ClientError::NotRunning(_)) => Err(ClientError::NoDaemon(format!(
                 "the daemon of this shell ('{0}') is not running; start it again: up -c {0}",
-                pinned.config
+                printable(&pinned.config.to_string_lossy())
             ))),
             connection => connection,
         }
@@ -179,7 +181,7 @@ impl Context {
         if self.global.json {
             self.print_json(&value)?;
         }
-        let reply: T = parse(value)?;
+        let reply: T = self.read(value)?;
         if !self.global.json {
             self.print_lines(&render(&reply))?;
         }
@@ -191,12 +193,24 @@ impl Context {
     /// # Errors
     /// When the connection or the call fails.
     pub(crate) fn status_of_all(&self) -> Result<StatusReply, ClientError> {
-        self.connect()?.call(&Call::Status(TargetsParams {
+        let call = Call::Status(TargetsParams {
             targets: or_all(&[]),
-        }))
+        });
+        self.read(self.connect()?.call_value(&call)?)
     }
 
-    /// Prints lines to standard output.
+    /// Reads a reply that is printed: with `--json` as it was sent, else safe to print.
+    ///
+    /// # Errors
+    /// `Protocol` when the value has another form.
+    pub(crate) fn read<T: DeserializeOwned>(&self, value: Value) -> Result<T, ClientError> {
+        match self.global.json {
+            true => parse_as_sent(value),
+            false => parse(value),
+        }
+    }
+
+    /// Prints lines to standard output. A newline within one is escaped.
     ///
     /// # Errors
     /// `OutputClosed` when the reader has closed it.

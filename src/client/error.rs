@@ -1,5 +1,6 @@
 //! The errors of a verb and their exit codes.
 
+use crate::text::printable::{escape_texts, printable};
 use crate::wire::{RpcError, code};
 use serde_json::{Value, json};
 use std::fmt;
@@ -96,7 +97,11 @@ impl ClientError {
 
     /// Returns the error as an object, for `--json`.
     pub(crate) fn to_json(&self) -> Value {
-        let text = self.to_string();
+        // JSON has escapes of its own.
+        let text = match self {
+            ClientError::Rpc(error) => rpc_text(error),
+            error => error.to_string(),
+        };
         // The usage lines after the message are for people.
         let message = match self {
             ClientError::Usage(_) => text.split("\n\n").next().unwrap_or_default(),
@@ -140,7 +145,7 @@ impl fmt::Display for ClientError {
             ClientError::Interrupted {
                 continues: true, ..
             } => f.write_str("cancelled; the operation continues in the background"),
-            ClientError::Rpc(error) => write_rpc(f, error),
+            ClientError::Rpc(error) => f.write_str(&rpc_text(&printable_error(error))),
             ClientError::OutputClosed | ClientError::AlreadyReported(_) => Ok(()),
         }
     }
@@ -148,22 +153,35 @@ impl fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
-/// Writes the message and each problem of a config on a line of its own. A suggestion is added
-/// unless the message contains it.
-fn write_rpc(f: &mut fmt::Formatter<'_>, error: &RpcError) -> fmt::Result {
-    f.write_str(&error.message)?;
+/// Returns an error of the daemon whose texts are safe to print.
+fn printable_error(error: &RpcError) -> RpcError {
+    let mut data = error.data.clone();
+    data.iter_mut().for_each(escape_texts);
+    RpcError {
+        code: error.code,
+        message: printable(&error.message),
+        data,
+    }
+}
+
+/// Returns the message, and each problem of a config on an indented line of its own. A suggestion
+/// is added unless the message contains it.
+fn rpc_text(error: &RpcError) -> String {
+    let mut text = error.message.clone();
     let Some(data) = &error.data else {
-        return Ok(());
+        return text;
     };
     if let Some(diagnostics) = data["diagnostics"].as_array() {
         for diagnostic in diagnostics {
-            write!(f, "\n  {}", diagnostic_line(diagnostic))?;
+            text.push_str(&format!("\n  {}", diagnostic_line(diagnostic)));
         }
     }
-    match data["suggestion"].as_str() {
-        Some(name) if !error.message.contains(name) => write!(f, "; did you mean {name}?"),
-        _ => Ok(()),
+    if let Some(name) = data["suggestion"].as_str()
+        && !error.message.contains(name)
+    {
+        text.push_str(&format!("; did you mean {name}?"));
     }
+    text
 }
 
 /// Formats a problem of a config, which is a text or an object with its location.
@@ -207,6 +225,20 @@ mod tests {
             4
         );
         assert_eq!(ClientError::Usage(String::new()).exit_code(), 2);
+    }
+
+    #[test]
+    fn no_text_of_a_daemon_begins_a_line() {
+        let (evil, safe) = ("a\nb\u{1b}[31m\u{202e}", "a\\nb\\u{1b}[31m\\u{202e}");
+        let error = RpcError::new(code::INVALID_CONFIG, evil)
+            .with_data(json!({"diagnostics": [evil, {"message": evil}], "suggestion": "c\nd"}));
+        let error = ClientError::Rpc(error);
+        let text = error.to_string();
+        let wanted = format!("{safe}\n  {safe}\n  {safe}; did you mean c\\nd?");
+        assert_eq!(text, wanted);
+        let json = error.to_json();
+        let message = json["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.starts_with(evil), "JSON has escapes of its own");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Makes foreign text safe to print on a terminal.
 
+use serde_json::Value;
+
 /// Whether a character controls a terminal instead of showing something: C0 and C1 controls, and
 /// those that change the direction or the lines of the text around them.
 pub(crate) fn is_control(c: char) -> bool {
@@ -31,6 +33,16 @@ pub(crate) fn printable_json(json: &str) -> String {
         }
     }
     out
+}
+
+/// As [`printable`], for each text of a value.
+pub(crate) fn escape_texts(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains(is_control) => *text = printable(text),
+        Value::Array(items) => items.iter_mut().for_each(escape_texts),
+        Value::Object(fields) => fields.values_mut().for_each(escape_texts),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn escaped(text: &str, kept: &[char]) -> String {

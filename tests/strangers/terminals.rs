@@ -11,7 +11,7 @@ const EVIL: &str =
     "\u{1b}]0;owned\u{7}\u{1b}[2J\u{1b}[8m\u{9b}31m\u{9d}\u{7f}\u{8}\u{202e}\u{2067}evil";
 
 /// Each verb, and whether it prints something that the daemon sent.
-const VERBS: &[(&[&str], bool)] = &[
+pub const VERBS: &[(&[&str], bool)] = &[
     (&["status"], true),
     (&["start", "x"], true),
     (&["stop", "x"], true),
@@ -47,7 +47,7 @@ fn evil_row() -> Value {
 }
 
 /// A result in which each text is evil.
-fn evil_result(method: &str) -> Value {
+pub fn evil_result(method: &str) -> Value {
     let change = json!({"key": EVIL, "from": EVIL, "to": EVIL});
     let entry = |action: &str| json!({"process": EVIL, "action": action, "changes": [change]});
     match method {
@@ -83,8 +83,9 @@ fn evil_result(method: &str) -> Value {
             let entries: Vec<Value> = actions.iter().map(|action| entry(action)).collect();
             json!({"entries": entries, "warnings": [EVIL], "applied": true})
         }
+        "attach" => json!({"process": EVIL, "state": EVIL, "driver": true}),
         "send" => json!({"bytes": 4}),
-        "detach" => json!({"detached": 1}),
+        "detach" => json!({"detached": 1, "process": EVIL}),
         _ => json!(null),
     }
 }
@@ -109,7 +110,7 @@ fn evil_frames() -> Vec<u8> {
     .concat()
 }
 
-fn evil_error() -> Value {
+pub fn evil_error() -> Value {
     json!({"code": -32001, "message": EVIL, "data": {
         "suggestion": EVIL,
         "diagnostics": [EVIL, {"file": EVIL, "line": 1, "column": 1, "severity": EVIL,
@@ -147,7 +148,8 @@ fn no_verb_prints_what_a_daemon_sends_as_it_is() {
             let output = on_a_terminal(daemon.command(&arguments));
             if arguments.contains(&"--ansi") && more.is_empty() {
                 // The colours of the process are what was asked for.
-                assert_harmless("peek --ansi", &output.replace("\u{1b}[8m", ""));
+                let plain = output.replace("\u{1b}[8m", "").replace("\u{1b}[0m", "");
+                assert_harmless("peek --ansi", &plain);
             } else {
                 assert_harmless(&arguments.join(" "), &output);
             }

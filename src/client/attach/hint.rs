@@ -7,6 +7,7 @@ use crate::client::attach::detach_keys::DetachKeys;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::{cut, display_width};
 use crate::terminal::Overlay;
+use crate::text::printable::printable;
 use std::fmt;
 
 /// After this much output the line does not return, in bytes.
@@ -106,7 +107,7 @@ pub(crate) fn detached(name: &str, reason: &str) -> String {
 
 /// The line alone, if there is no snapshot.
 pub(crate) fn line(text: &str, style: Style) -> Vec<u8> {
-    format!("{}\r\n", style.paint(Paint::Dim, text)).into_bytes()
+    format!("{}\r\n", style.paint(Paint::Dim, &printable(text))).into_bytes()
 }
 
 /// The line, and the screen below it.
@@ -178,7 +179,7 @@ impl Hint {
         }
         self.screen.feed(&std::mem::take(&mut self.unseen));
         let (_, cols) = self.screen.size();
-        let text = self.text.fit(cols - 1);
+        let text = printable(&self.text.fit(cols - 1));
         let text = self.style.paint(Paint::Dim, &text);
         let Some((row, out)) = self.screen.cover(&text) else {
             return Vec::new();

@@ -2,11 +2,13 @@
 
 use crate::client::attach::session::asked_to_end;
 use crate::client::context::Context;
+use crate::client::daemon::received::parse_as_sent;
 use crate::client::error::ClientError;
 use crate::client::ui::event_loop::{FdWatch, SignalSource, wait};
 use crate::client::ui::style::Paint;
 use crate::client::ui::style::with_colours;
 use crate::sys::tty;
+use crate::text::printable::{printable, printable_lines};
 use crate::wire::{Call, PeekParams, PeekReply};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -25,7 +27,7 @@ pub(crate) enum PagerExit {
 
 /// Shows the help. Attaching again repaints the screen.
 pub(crate) fn help(text: &str, signals: &mut SignalSource) -> PagerExit {
-    show(&format!("{text}\n"));
+    show(&format!("{}\n", printable_lines(text)));
     let exit = await_key(
         signals,
         "press space to continue; other keys go to the process ",
@@ -51,7 +53,7 @@ pub(crate) fn history(
         ansi: true,
         history: HISTORY_LINES,
     });
-    let reply: PeekReply = context.connect()?.call(&call)?;
+    let reply: PeekReply = parse_as_sent(context.connect()?.call_value(&call)?)?;
     let mut text = String::new();
     for line in &reply.history {
         text.push_str(&with_colours(line));
@@ -60,7 +62,7 @@ pub(crate) fn history(
     if !reply.alternate_screen {
         for line in &reply.lines {
             text.push_str(&with_colours(line));
-            text.push_str("\x1b[m\n");
+            text.push('\n');
         }
     }
     let count = reply.history.len();
@@ -69,7 +71,7 @@ pub(crate) fn history(
         _ => format!("[history of {process}, {count} lines: scroll up to read; press any key]"),
     };
     show(&text);
-    let prompt = format!("{} ", context.style.paint(Paint::Dim, &words));
+    let prompt = format!("{} ", context.style.paint(Paint::Dim, &printable(&words)));
     let exit = await_key(signals, &prompt, after_any_key);
     // The last page of the history moves to the scrollback; the screen itself is redrawn.
     let rows = tty::window_size(io::stdout().as_fd()).map_or(24, |(rows, _)| rows.into());

@@ -11,11 +11,13 @@ use crate::client::attach::plain_output::{PlainOutput, StdStream, is_temporary};
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
 use crate::client::daemon::daemon_connection::DaemonConnection;
+use crate::client::daemon::received::frame_text;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::event_loop::{FdWatch, Readiness, SignalSource, wait};
 use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::table::bracketed;
 use crate::sys::io as sys_io;
+use crate::text::printable::printable;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, PAYLOAD_MAX, flags};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
@@ -324,8 +326,8 @@ impl PlainSession {
                 self.send(Kind::Input, chunk);
             }
         } else if let Some(refusal) = self.input.refusal.take() {
-            self.output
-                .push(StdStream::Stderr, format!("{refusal}\n").as_bytes());
+            let line = format!("{}\n", printable(&refusal));
+            self.output.push(StdStream::Stderr, line.as_bytes());
         }
     }
 
@@ -385,8 +387,7 @@ impl PlainSession {
                 self.end = Some(End::Exited(info));
             }
             Kind::Detach => {
-                let reason = String::from_utf8_lossy(&frame.payload).into_owned();
-                self.end = Some(End::Detached(reason));
+                self.end = Some(End::Detached(frame_text(&frame.payload)));
             }
             Kind::Role
             | Kind::Source

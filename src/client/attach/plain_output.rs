@@ -4,6 +4,7 @@ use crate::client::attach::queries::QueryDetector;
 use crate::client::error::ClientError;
 use crate::sys::{io as sys_io, tty};
 use crate::terminal::Tracker;
+use crate::text::printable::printable;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IsTerminal};
 use std::os::fd::AsFd;
@@ -70,7 +71,8 @@ impl PlainOutput {
     pub(super) fn say(&mut self, text: &str) {
         let start = if self.within_line { "\n" } else { "" };
         if !self.quiet {
-            self.push(StdStream::Stderr, format!("{start}{text}\n").as_bytes());
+            let line = format!("{start}{}\n", printable(text));
+            self.push(StdStream::Stderr, line.as_bytes());
         }
         self.within_line = false;
     }

@@ -6,6 +6,7 @@ use crate::client::attach::terminal_guard::TerminalGuard;
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
 use crate::client::daemon::daemon_connection::DaemonConnection;
+use crate::client::daemon::received::frame_text;
 use crate::client::error::ClientError;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::bracketed;
@@ -382,8 +383,7 @@ impl Session {
                 self.end_with(SessionEnd::Exited { info, report });
             }
             Kind::Detach => {
-                let text = String::from_utf8_lossy(&frame.payload).into_owned();
-                self.end_with(SessionEnd::Detached(text));
+                self.end_with(SessionEnd::Detached(frame_text(&frame.payload)));
             }
             // A snapshot follows.
             Kind::Skipped => {

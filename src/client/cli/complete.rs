@@ -2,6 +2,7 @@
 
 use crate::client::cli::command::{Cli, NAMES, ShellName, tm_command};
 use crate::client::context::{Context, write_stdout};
+use crate::client::daemon::received::parse_as_sent;
 use crate::client::error::{ClientError, exit};
 use crate::config::{self, Environment, signal_names};
 use crate::sys::privileges::open_as;
@@ -49,7 +50,7 @@ pub(crate) fn live_names(context: &Context, verb: &str) -> Result<Vec<String>, C
         targets: vec!["all".to_string()],
     });
     let mut connection = context.connect()?;
-    let mut reply: StatusReply = connection.call(&call)?;
+    let mut reply: StatusReply = parse_as_sent(connection.call_value(&call)?)?;
     let sound = |name: &str| !name.contains(is_control);
     reply
         .processes
@@ -75,13 +76,13 @@ pub(crate) fn live_names(context: &Context, verb: &str) -> Result<Vec<String>, C
         names.push(process.name);
     }
     names.push("all".to_string());
-    names.extend(groups(&connection.hello()?.config));
+    names.extend(groups(&connection.config()?));
     Ok(names)
 }
 
 /// Returns the groups of a config; none if the config cannot be read.
-fn groups(config: &str) -> Vec<String> {
-    let loaded = config::load(Path::new(config), &Environment::current(open_as));
+fn groups(config: &Path) -> Vec<String> {
+    let loaded = config::load(config, &Environment::current(open_as));
     let groups = loaded.map(|config| config.groups).unwrap_or_default();
     groups.into_keys().map(|name| format!("@{name}")).collect()
 }

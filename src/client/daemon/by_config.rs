@@ -17,6 +17,7 @@ use crate::config::{self, Config, DaemonSettings, Environment};
 use crate::sys::lock::{Holder, LockFile};
 use crate::sys::privileges::open_as;
 use crate::sys::runtime;
+use crate::text::printable::printable;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -86,10 +87,10 @@ pub(crate) fn verify_config(
     mut connection: DaemonConnection,
     given: &Path,
 ) -> Result<DaemonConnection, ClientError> {
-    let other = connection.hello()?.config;
-    if config::is_same_file(Path::new(&other), given) {
+    if config::is_same_file(&connection.config()?, given) {
         return Ok(connection);
     }
+    let other = connection.hello()?.config;
     Err(other_config(&connection, &other, given))
 }
 
@@ -190,13 +191,15 @@ impl Candidate {
         let accepted = match self.origin {
             Origin::Usual => true,
             Origin::Dropped { record } if connection.peer_pid() != Some(record.pid) => false,
-            Origin::Dropped { .. } | Origin::Scan => connection
-                .hello_within(SCAN_TIMEOUT)
-                .is_ok_and(|hello| config::is_same_file(Path::new(&hello.config), given)),
+            Origin::Dropped { .. } | Origin::Scan => {
+                let greeted = connection.hello_within(SCAN_TIMEOUT);
+                let other = greeted.and_then(|_| connection.config());
+                other.is_ok_and(|other| config::is_same_file(&other, given))
+            }
             Origin::Setting | Origin::Link => {
-                let other = connection.hello()?.config;
-                let accepted = config::is_same_file(Path::new(&other), given);
+                let accepted = config::is_same_file(&connection.config()?, given);
                 if !accepted && self.origin == Origin::Setting {
+                    let other = connection.hello()?.config;
                     return Ok(Verification::Taken(other_config(
                         &connection,
                         &other,
@@ -227,7 +230,7 @@ fn not_running(config: &Path, settings: &DaemonSettings, given: &Path) -> Client
             return ClientError::NoDaemon(format!(
                 "the daemon runs (pid {pid}), but its socket '{}' was removed; recreate it: \
                  kill -USR1 {pid}",
-                lost.display()
+                printable(&lost.to_string_lossy())
             ));
         }
     }

@@ -1,12 +1,13 @@
 //! A connection to a daemon: calls, replies and notifications.
 
+use crate::client::daemon::received::{malformed, parse, parse_as_sent};
 use crate::client::daemon::signal_guard::SignalGuard;
 use crate::client::daemon::trust::Trust;
 use crate::client::error::ClientError;
 use crate::client::ui::event_loop::{FdWatch, wait};
 use crate::client::ui::stdout_watch::{Waited, await_daemon, can_be_watched, is_timeout};
 use crate::wire::{
-    Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL, RpcError,
+    Call, FrameDecoder, HelloParams, HelloReply, Id, LineDecoder, Message, PROTOCOL,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -39,7 +40,8 @@ pub(crate) struct DaemonConnection {
     path: PathBuf,
     lines: LineDecoder,
     next_id: i64,
-    hello: Option<HelloReply>,
+    /// The answer to `hello`, as it was sent.
+    hello: Option<Value>,
     guard: Option<SignalGuard>,
     watches_output: bool,
 }
@@ -94,14 +96,31 @@ impl DaemonConnection {
     /// As for [`DaemonConnection::hello`].
     pub(crate) fn hello_within(&mut self, patience: Duration) -> Result<HelloReply, ClientError> {
         if let Some(hello) = &self.hello {
-            return Ok(hello.clone());
+            return parse(hello.clone());
         }
         let until = Instant::now() + patience;
         let value = self.exchange(&Call::Hello(hello_params()), Deadline::At(until))?;
-        let reply: HelloReply = parse(value)?;
+        let reply: HelloReply = parse(value.clone())?;
         check_protocol(&reply)?;
-        self.hello = Some(reply.clone());
+        self.hello = Some(value);
         Ok(reply)
+    }
+
+    /// As [`DaemonConnection::hello`], with its texts as they were sent: for JSON.
+    ///
+    /// # Errors
+    /// As for [`DaemonConnection::hello`].
+    pub(crate) fn hello_as_sent(&mut self) -> Result<HelloReply, ClientError> {
+        self.hello()?;
+        parse_as_sent(self.hello.clone().unwrap_or_default())
+    }
+
+    /// The path of the daemon's config, to compare it and to open it. It is not safe to print.
+    ///
+    /// # Errors
+    /// As for [`DaemonConnection::hello`].
+    pub(crate) fn config(&mut self) -> Result<PathBuf, ClientError> {
+        Ok(self.hello_as_sent()?.config.into())
     }
 
     /// Calls a method and waits for its reply.
@@ -275,12 +294,11 @@ impl DaemonConnection {
 
     /// A message that has been received completely.
     fn buffered_message(&mut self) -> Result<Option<Message>, ClientError> {
-        let broken = |error: String| ClientError::Protocol(format!("not a tmd: {error}"));
         let line = self.lines.next_line();
-        match line.map_err(|error| broken(error.to_string()))? {
+        match line.map_err(|error| malformed("not a tmd", &error.to_string()))? {
             Some(line) => Message::parse(&line)
                 .map(Some)
-                .map_err(|error: RpcError| broken(error.message)),
+                .map_err(|error| malformed("not a tmd", &error.message)),
             None => Ok(None),
         }
     }
@@ -381,15 +399,6 @@ impl AsFd for DaemonConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
-}
-
-/// Reads a reply, or the parameters of a notification, as its type.
-///
-/// # Errors
-/// `Protocol` when the value has another form.
-pub(crate) fn parse<T: DeserializeOwned>(value: Value) -> Result<T, ClientError> {
-    serde_json::from_value(value)
-        .map_err(|error| ClientError::Protocol(format!("malformed reply from the daemon: {error}")))
 }
 
 fn check_protocol(reply: &HelloReply) -> Result<(), ClientError> {

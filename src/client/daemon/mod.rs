@@ -5,6 +5,7 @@ pub(crate) mod daemon_connection;
 pub(crate) mod frames;
 pub(crate) mod lifecycle;
 pub(crate) mod paths;
+pub(crate) mod received;
 pub(crate) mod select;
 pub(crate) mod signal_guard;
 pub(crate) mod survivors;

@@ -8,6 +8,7 @@ use crate::client::daemon::trust::{ForeignFile, Trust};
 use crate::client::error::ClientError;
 use crate::config;
 use crate::sys::lock::Holder;
+use crate::text::printable::printable;
 use crate::wire::HelloReply;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ const SCAN_THREADS: usize = 256;
 pub(crate) struct RunningDaemon {
     pub(crate) socket: PathBuf,
     pub(crate) hello: HelloReply,
+    /// With its texts as they were sent: for JSON.
+    pub(crate) hello_as_sent: HelloReply,
 }
 
 /// The effect of a verb on the daemon. The stronger it is, the surer the client must be that it
@@ -206,6 +209,7 @@ fn running_in(
         Some(RunningDaemon {
             socket: socket.to_path_buf(),
             hello,
+            hello_as_sent: connection.hello_as_sent().ok()?,
         })
     };
     let mut found = Vec::new();
@@ -246,10 +250,10 @@ fn check_variable(
     config: &Path,
 ) -> Result<Option<String>, ClientError> {
     let given = paths::as_given(config)?;
-    let other = connection.hello()?.config;
-    if config::is_same_file(Path::new(&other), &given) {
+    if config::is_same_file(&connection.config()?, &given) {
         return Ok(None);
     }
+    let other = connection.hello()?.config;
     let text = format!(
         "TM_SOCKET points to the daemon of '{other}', but -c names '{}'; unset TM_SOCKET to use -c",
         given.display()
@@ -265,9 +269,13 @@ fn check_variable(
 ///
 /// # Errors
 /// In another project, for verbs that change something.
-pub(crate) fn check_unrelated(impact: Impact, config: &str) -> Result<Option<String>, ClientError> {
+pub(crate) fn check_unrelated(
+    impact: Impact,
+    config: &Path,
+) -> Result<Option<String>, ClientError> {
     let nearest = paths::project_files().into_iter().next();
-    let is_other = |project: &PathBuf| !config::is_same_file(project, Path::new(config));
+    let is_other = |project: &PathBuf| !config::is_same_file(project, config);
+    let config = &printable(&config.to_string_lossy());
     match (nearest.filter(is_other), impact) {
         (None, _) => Ok(None),
         (Some(project), Impact::Modifies) => Err(ClientError::NoDaemon(format!(

@@ -4,6 +4,7 @@
 use crate::client::error::{ClientError, MissingDaemon};
 use crate::config::{SystemUsers, Users};
 use crate::sys::{runtime, socket};
+use crate::text::printable::printable;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
@@ -174,7 +175,7 @@ impl ForeignFile {
 
     /// The reason why it is not used, and what to do.
     pub(crate) fn text(&self) -> String {
-        let path = self.path.display();
+        let path = printable(&self.path.to_string_lossy());
         format!(
             "'{path}' is ignored: it belongs to user {}; to use it, name it: -c {path}",
             self.uid

@@ -7,8 +7,8 @@ use crate::client::cli::command::{Cli, Verb};
 use crate::client::cli::help::shell_help;
 use crate::client::cli::usage::{self, TypedIn};
 use crate::client::context::{Context, Shell};
-use crate::client::daemon::daemon_connection::parse;
 use crate::client::daemon::paths;
+use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
 use crate::client::shell::editor::{ShellEditor, new_editor};
 use crate::client::shell::interrupts::Interrupts;
@@ -153,7 +153,8 @@ fn run_line(context: &Context, line: &str) -> ControlFlow<(), i32> {
         [] => return ControlFlow::Continue(exit::DONE),
         ["quit" | "exit", ..] => return ControlFlow::Break(()),
         ["help" | "?"] => {
-            let printed = context.print_lines(&[shell_help(&Cli::command()).trim_end()]);
+            let help = shell_help(&Cli::command());
+            let printed = context.print_lines(&help.trim_end().lines().collect::<Vec<_>>());
             return ControlFlow::Continue(
                 printed.map_or_else(|error| error.exit_code(), |()| exit::DONE),
             );
@@ -280,7 +281,7 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
         while let Ok(Some((_, params))) = events.next_notification() {
             if let Ok(event) = parse(params)
                 && printer
-                    .print(style.safe(&format!("{}\n", event_line(style, &event))))
+                    .print(format!("{}\n", style.safe(&event_line(style, &event))))
                     .is_err()
             {
                 return;

@@ -365,9 +365,6 @@ impl LineWriter {
         if self.strip {
             let text = with_colours(&String::from_utf8_lossy(last_version(text)));
             out.extend_from_slice(text.as_bytes());
-            if text.contains('\x1b') {
-                out.extend_from_slice(b"\x1b[0m");
-            }
         } else {
             out.extend_from_slice(text);
         }

@@ -72,9 +72,9 @@ impl Style {
         format!("\x1b[{}m{text}\x1b[0m", code(paint))
     }
 
-    /// Returns lines that are safe to print: of all control characters only newlines, tabs and the
-    /// colours of [`Style::paint`] are left as they are. Everything that the client prints as text
-    /// goes through here.
+    /// Returns a line that is safe to print: of all control characters only tabs and the colours
+    /// of [`Style::paint`] are left as they are. Every line that the client prints goes through
+    /// here.
     pub(crate) fn safe(self, text: &str) -> String {
         escape(text, |sequence| self.coloured && CODES.contains(&sequence))
     }
@@ -107,18 +107,21 @@ pub(crate) fn state_paint(state: &ProcessState) -> Paint {
     }
 }
 
-/// Returns lines in which all colours are left, and no other sequence. For text that a process has
-/// painted.
+/// Returns a line in which all colours are left, and no other sequence. They end with the line.
+/// For text that a process has painted.
 pub(crate) fn with_colours(text: &str) -> String {
-    escape(text, |_| true)
+    let mut line = escape(text, |_| true);
+    if line.contains('\x1b') {
+        line.push_str("\x1b[0m");
+    }
+    line
 }
 
-/// Escapes control characters except newlines, tabs, and colour sequences whose parameters are
-/// accepted.
+/// Escapes control characters except tabs, and colour sequences whose parameters are accepted.
 fn escape(text: &str, keeps: impl Fn(&str) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(|c| is_control(c) && c != '\n' && c != '\t') {
+    while let Some(at) = rest.find(|c| is_control(c) && c != '\t') {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
         rest = from;
@@ -167,15 +170,15 @@ mod tests {
         assert_eq!(Style::plain().safe(&red), "\\u{1b}[31mx\\u{1b}[0m");
         assert_eq!(
             style.safe("\x1b[2Ja\x1b]0;t\x07\n"),
-            "\\u{1b}[2Ja\\u{1b}]0;t\\u{7}\n"
+            "\\u{1b}[2Ja\\u{1b}]0;t\\u{7}\\n"
         );
         assert_eq!(
             style.safe("\x1b[8m\u{9b}m\r\x1b["),
             "\\u{1b}[8m\\u{9b}m\\r\\u{1b}["
         );
         assert_eq!(
-            with_colours("\x1b[38;5;1ma\x1b[1A"),
-            "\x1b[38;5;1ma\\u{1b}[1A"
+            with_colours("\x1b[38;5;1ma\x1b[1A\nb"),
+            "\x1b[38;5;1ma\\u{1b}[1A\\nb\x1b[0m"
         );
     }
 

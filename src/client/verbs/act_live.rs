@@ -1,7 +1,8 @@
 //! A line about the processes that a verb still waits for, on a terminal.
 
 use crate::client::context::{Context, write_stdout};
-use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
+use crate::client::daemon::daemon_connection::DaemonConnection;
+use crate::client::daemon::received::parse;
 use crate::client::error::ClientError;
 use crate::client::ui::event_loop::{FdWatch, wait};
 use crate::client::ui::style::Paint;

@@ -15,10 +15,11 @@ pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
     let running = select::running(&context.trust()?);
     if context.global.json {
         let object = |daemon: &RunningDaemon| {
-            json!({"pid": daemon.hello.pid, "config": daemon.hello.config,
-                "socket": daemon.socket, "version": daemon.hello.version,
-                "uid": daemon.hello.uid, "started_at": daemon.hello.started_at,
-                "shutting_down": daemon.hello.shutting_down})
+            let hello = &daemon.hello_as_sent;
+            json!({"pid": hello.pid, "config": hello.config,
+                "socket": daemon.socket, "version": hello.version,
+                "uid": hello.uid, "started_at": hello.started_at,
+                "shutting_down": hello.shutting_down})
         };
         let daemons: Vec<_> = running.iter().map(object).collect();
         context.print_json(&json!({ "daemons": daemons }))?;

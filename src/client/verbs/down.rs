@@ -2,8 +2,9 @@
 
 use crate::client::cli::command::DownArgs;
 use crate::client::context::Context;
-use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
+use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::lifecycle::{EXIT_TIMEOUT, wait_for_end};
+use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::event_loop::{FdWatch, wait};
 use crate::client::verbs::act_live::WaitingLine;

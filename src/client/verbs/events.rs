@@ -2,7 +2,6 @@
 
 use crate::client::cli::command::EventsArgs;
 use crate::client::context::Context;
-use crate::client::daemon::daemon_connection::parse;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::local_time::clock_time;
 use crate::client::ui::style::{Paint, Style};
@@ -22,7 +21,7 @@ pub(crate) fn run(context: &Context, args: &EventsArgs) -> Result<i32, ClientErr
     let call = Call::Events(EventsParams {
         follow: args.follow,
     });
-    let reply: EventsReply = connection.call(&call)?;
+    let reply: EventsReply = context.read(connection.call_value(&call)?)?;
     for event in &reply.events {
         print_event(context, event)?;
     }
@@ -34,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &EventsArgs) -> Result<i32, ClientErr
     connection.guard(&[SIGINT]);
     connection.watch_output();
     while let Some((_, params)) = connection.next_notification()? {
-        let event = parse(params)?;
+        let event = context.read(params)?;
         announced |= announces_end(&event);
         print_event(context, &event)?;
     }

@@ -1,9 +1,10 @@
 //! `up` in the foreground: the start, then all output, until Ctrl-C stops everything.
 
 use crate::client::context::{Context, write_stdout};
-use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
+use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::frames::{FrameRead, Frames};
 use crate::client::daemon::lifecycle::wait_for_end;
+use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::event_loop::{FdWatch, Readiness, SignalSource, wait};
 use crate::client::ui::line_writers::MergeOptions;
@@ -354,7 +355,10 @@ impl Follower<'_> {
             }
             // Its events give the reason.
             Err(ClientError::Disconnected | ClientError::NotRunning(_)) => Ok(()),
-            Err(error) => self.say(&[format!("tm: {error}")]),
+            Err(error) => {
+                let text = format!("tm: {error}");
+                self.say(&text.lines().collect::<Vec<_>>())
+            }
         }
     }
 

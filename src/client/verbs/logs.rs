@@ -3,6 +3,7 @@
 use crate::client::cli::command::LogsArgs;
 use crate::client::context::{Context, or_all, write_stdout};
 use crate::client::daemon::frames::{FrameRead, Frames};
+use crate::client::daemon::received::frame_text;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::line_writers::MergeOptions;
 use crate::client::ui::merge::Merger;
@@ -22,9 +23,10 @@ pub(crate) const PARTIAL_LINE_DELAY: Duration = Duration::from_millis(100);
 pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError> {
     let targets = or_all(&args.targets);
     let mut connection = context.connect()?;
-    let status: StatusReply = connection.call(&Call::Status(TargetsParams {
+    let status = connection.call_value(&Call::Status(TargetsParams {
         targets: targets.clone(),
     }))?;
+    let status: StatusReply = context.read(status)?;
     let stream = match (args.stdout, args.stderr) {
         (true, _) => Some("stdout".to_string()),
         (_, true) => Some("stderr".to_string()),
@@ -117,7 +119,7 @@ pub(crate) fn take_frame(merger: &mut Merger, frame: &Frame, out: &mut Vec<u8>) 
             }
         }
         Kind::Notice => {
-            merger.notice("", &String::from_utf8_lossy(&frame.payload), out);
+            merger.notice("", &frame_text(&frame.payload), out);
         }
         Kind::Input
         | Kind::Resize

@@ -2,6 +2,7 @@
 
 use crate::client::cli::command::PeekArgs;
 use crate::client::context::{Context, write_stdout};
+use crate::client::daemon::received::parse_as_sent;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::with_colours;
 use crate::wire::{Call, PeekParams, PeekReply};
@@ -29,7 +30,7 @@ pub(crate) fn run(context: &Context, args: &PeekArgs) -> Result<i32, ClientError
         let _: PeekReply = context.ask(&call, render)?;
         return Ok(exit::DONE);
     }
-    let reply: PeekReply = context.connect()?.call(&call)?;
+    let reply: PeekReply = parse_as_sent(context.connect()?.call_value(&call)?)?;
     // The colours are those of the process.
     let lines = render(&reply).into_iter();
     let text: String = lines.map(|line| with_colours(&line) + "\n").collect();

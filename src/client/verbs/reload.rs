@@ -61,17 +61,21 @@ pub(crate) fn scale(context: &Context, args: &ScaleArgs) -> Result<i32, ClientEr
 
 fn rendered(context: &Context, reply: &PlanReply) -> Vec<String> {
     for warning in &reply.warnings {
-        // One about a line of the config says so itself.
-        let prefix = match warning.contains(": warning: ") {
-            true => "",
-            false => "warning: ",
-        };
-        context.notice(&format!("{prefix}{warning}"));
+        context.notice(&marked(warning));
     }
     if context.global.quiet {
         return Vec::new();
     }
     render(context.style, reply)
+}
+
+/// A warning that says that it is one. One about a line of the config does so itself, behind the
+/// place. Other words before that are a daemon's, which could sound like the client's.
+fn marked(warning: &str) -> String {
+    match warning.split_once(": warning: ") {
+        Some((place, _)) if !place.contains(' ') => warning.to_string(),
+        _ => format!("warning: {warning}"),
+    }
 }
 
 /// A line for each process and one with the counts.
@@ -204,6 +208,15 @@ mod tests {
             render(Style::plain(), &applied).last().map(String::as_str),
             Some(last)
         );
+    }
+
+    #[test]
+    fn each_warning_says_that_it_is_one() {
+        let of_a_line = "a.yaml:3:5: warning: programs.a: x";
+        assert_eq!(marked(of_a_line), of_a_line);
+        assert_eq!(marked("too few open files"), "warning: too few open files");
+        let forged = "tm: all is well: warning: x";
+        assert_eq!(marked(forged), format!("warning: {forged}"));
     }
 
     #[test]

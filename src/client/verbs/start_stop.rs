@@ -2,7 +2,7 @@
 
 use crate::client::cli::command::{ActArgs, DetachArgs, Goal, SendArgs, SignalArgs, WaitArgs};
 use crate::client::context::Context;
-use crate::client::daemon::daemon_connection::parse;
+use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};
 use crate::client::verbs::act_live::call_live;

@@ -2,7 +2,8 @@
 
 use crate::client::cli::command::StatusArgs;
 use crate::client::context::{Context, or_all, write_stdout};
-use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
+use crate::client::daemon::daemon_connection::DaemonConnection;
+use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::live_view::LiveView;
 use crate::client::ui::style::{Paint, Style, state_paint};

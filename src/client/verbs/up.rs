@@ -3,9 +3,10 @@
 use crate::client::cli::command::UpArgs;
 use crate::client::context::{Context, Shell};
 use crate::client::daemon::by_config;
-use crate::client::daemon::daemon_connection::{DaemonConnection, parse};
+use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::lifecycle::start_daemon;
 use crate::client::daemon::paths;
+use crate::client::daemon::received::parse;
 use crate::client::daemon::survivors::{self, OnSurvivors};
 use crate::client::error::{ClientError, exit};
 use crate::client::verbs::foreground;

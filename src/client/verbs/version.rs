@@ -11,11 +11,13 @@ use serde_json::json;
 /// Of the output.
 pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
     let own = env!("CARGO_PKG_VERSION");
-    let hello = context
-        .connect()
-        .and_then(|mut connection| connection.hello())
-        .ok();
-    if context.global.json {
+    let json = context.global.json;
+    let hello = context.connect().and_then(|mut connection| match json {
+        true => connection.hello_as_sent(),
+        false => connection.hello(),
+    });
+    let hello = hello.ok();
+    if json {
         let daemon = hello.map(|hello| json!(hello));
         let value = json!({"client": {"version": own, "protocol": PROTOCOL}, "daemon": daemon});
         context.print_json(&value)?;
