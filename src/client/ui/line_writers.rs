@@ -3,14 +3,15 @@
 //!
 //! Pure.
 
+use crate::client::ui::bottom_line::BottomLine;
 use crate::client::ui::full_screen::FullScreenFilter;
-use crate::client::ui::gap_filter::LINE_MAX;
+use crate::client::ui::held_line::{HeldLine, OutputSource, pieces};
+use crate::client::ui::json_lines::JsonWriter;
 use crate::client::ui::style::{Paint, Style, with_colours};
 use crate::client::ui::table::{display_width, pad};
 use crate::text::printable::{printable, printable_json};
 use crate::text::strip::{Keep, Strip};
 use crate::text::timestamp::rfc3339;
-use crate::wire::LogLine;
 
 /// How output is shown.
 #[derive(Debug, Clone)]
@@ -26,21 +27,12 @@ pub(crate) struct MergeOptions {
     pub(crate) timestamps: bool,
     /// Remove control sequences.
     pub(crate) strip: bool,
+    /// Columns of the terminal, if output goes to one.
+    pub(crate) columns: Option<usize>,
     /// Print each line as an object.
     pub(crate) json: bool,
     /// Hold an unfinished line until it is complete: no person waits for a prompt.
     pub(crate) whole_lines: bool,
-}
-
-/// One stream of one process.
-#[derive(Debug)]
-pub(crate) struct OutputSource {
-    pub(crate) process: String,
-    pub(crate) stream: String,
-    /// When the next bytes were written.
-    pub(crate) time_ns: u64,
-    /// Its run ended within a line, which we have ended.
-    pub(crate) line_closed: bool,
 }
 
 /// Prints output in one form. Sources are known by their index.
@@ -85,6 +77,7 @@ impl Writer {
             unchanged,
             lines: Vec::new(),
             open: None,
+            bottom: BottomLine::new(options.columns.filter(|_| options.strip)),
             last: None,
         })
     }
@@ -182,31 +175,8 @@ impl Writer {
     }
 }
 
-/// A line that is not complete.
-#[derive(Debug, Default)]
-struct HeldLine {
-    bytes: Vec<u8>,
-    /// When its first byte was written.
-    time_ns: u64,
-}
-
-impl HeldLine {
-    /// Adds a piece that has at most one line end. True when the line is to be printed.
-    fn push(&mut self, piece: &[u8], time_ns: u64) -> bool {
-        if self.bytes.is_empty() {
-            self.time_ns = time_ns;
-        }
-        self.bytes.extend_from_slice(piece);
-        piece.ends_with(b"\n") || self.bytes.len() > LINE_MAX
-    }
-}
-
 /// Erases the rest of a line on a terminal.
 const ERASE_LINE: &[u8] = b"\x1b[K";
-
-fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split_inclusive(|byte| *byte == b'\n')
-}
 
 /// Prints bytes as they came.
 #[derive(Debug)]
@@ -278,6 +248,7 @@ pub(crate) struct LineWriter {
     lines: Vec<PrefixedLine>,
     /// The source whose unfinished line is on the screen.
     open: Option<usize>,
+    bottom: BottomLine,
     /// The source that was printed last.
     last: Option<usize>,
 }
@@ -337,9 +308,14 @@ impl LineWriter {
             let text = format!("[full-screen output is left out; see it: tm peek {process}]");
             self.notice(process, &text, out);
         }
-        // A line that renews itself may never pause. It is not shown between lines of others.
+        // A line that renews itself may never pause. Where it cannot stay at the bottom, it is not
+        // shown between lines of others.
+        let held = &self.lines[index].held.bytes;
         let alone = self.last.is_none_or(|last| last == index);
-        if self.strip && alone && self.lines[index].held.bytes.contains(&b'\r') {
+        let line = [self.lines[index].label.as_bytes(), last_version(held)].concat();
+        let free = self.open.is_none_or(|open| open == index);
+        let stays = alone || self.bottom.has_room(&line);
+        if self.strip && free && stays && held.contains(&b'\r') {
             self.print_held(index, out);
         }
     }
@@ -354,11 +330,16 @@ impl LineWriter {
         let text = held.bytes.strip_suffix(b"\n").unwrap_or(&held.bytes);
         let continues = self.open == Some(index);
         let renews = continues && self.strip && self.renews(index, text);
+        let below = match self.open {
+            Some(open) if finished && !continues && self.bottom.erase(out) => Some(open),
+            _ => None,
+        };
         if renews {
             out.push(b'\r');
-        } else if !continues {
+        } else if !continues && below.is_none() {
             self.close(out);
         }
+        let start = out.len();
         if renews || !continues {
             self.begin_line(index, held.time_ns, out);
         }
@@ -368,14 +349,22 @@ impl LineWriter {
         } else {
             out.extend_from_slice(text);
         }
+        match renews || !continues {
+            _ if finished => {}
+            true => self.bottom.begin(&out[start..]),
+            false => self.bottom.extend(&out[start..]),
+        }
         if renews {
             out.extend_from_slice(ERASE_LINE);
         }
         self.lines[index].returned = !finished && text.ends_with(b"\r");
         self.last = Some(index);
-        self.open = (!finished).then_some(index);
+        self.open = (!finished).then_some(index).or(below);
         if finished {
             out.push(b'\n');
+        }
+        if below.is_some() {
+            self.bottom.draw(out);
         }
         true
     }
@@ -406,10 +395,16 @@ impl LineWriter {
     }
 
     fn notice(&mut self, process: &str, text: &str, out: &mut Vec<u8>) {
-        self.close(out);
+        let below = self.open.filter(|_| self.bottom.erase(out));
+        if below.is_none() {
+            self.close(out);
+        }
         let label = self.labels.label(process);
         let text = self.labels.style.paint(Paint::Dim, &printable(text));
         out.extend_from_slice(format!("{label}{text}\n").as_bytes());
+        if below.is_some() {
+            self.bottom.draw(out);
+        }
     }
 
     /// Ends the unfinished line on the screen.
@@ -417,43 +412,6 @@ impl LineWriter {
         if self.open.take().is_some() {
             out.push(b'\n');
         }
-    }
-}
-
-/// Prints objects.
-#[derive(Debug, Default)]
-pub(crate) struct JsonWriter {
-    lines: Vec<HeldLine>,
-}
-
-impl JsonWriter {
-    fn data(&mut self, index: usize, source: &OutputSource, bytes: &[u8], out: &mut Vec<u8>) {
-        for piece in pieces(bytes) {
-            if self.lines[index].push(piece, source.time_ns) {
-                self.print_held(index, source, out);
-            }
-        }
-    }
-
-    /// Prints the held line of a source, finished or not; false when there is none.
-    fn print_held(&mut self, index: usize, source: &OutputSource, out: &mut Vec<u8>) -> bool {
-        let held = std::mem::take(&mut self.lines[index]);
-        if held.bytes.is_empty() {
-            return false;
-        }
-        let text = held.bytes.strip_suffix(b"\n").unwrap_or(&held.bytes);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        let line = LogLine {
-            process: source.process.clone(),
-            stream: source.stream.clone(),
-            ts: rfc3339(held.time_ns),
-            text: String::from_utf8_lossy(text).into_owned(),
-        };
-        // Strings always convert to JSON.
-        let json = serde_json::to_string(&line).unwrap_or_default();
-        out.extend(printable_json(&json).into_bytes());
-        out.push(b'\n');
-        true
     }
 }
 

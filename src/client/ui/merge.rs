@@ -8,7 +8,8 @@
 //! ```
 
 use crate::client::ui::gap_filter::{EndedGap, Filtered, GapFilter};
-use crate::client::ui::line_writers::{MergeOptions, OutputSource, Writer};
+use crate::client::ui::held_line::OutputSource;
+use crate::client::ui::line_writers::{MergeOptions, Writer};
 use crate::wire::SourceInfo;
 
 /// Merges the output of all sources.

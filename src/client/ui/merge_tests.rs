@@ -13,6 +13,7 @@ fn options(names: &[&str]) -> MergeOptions {
         always_prefix: false,
         timestamps: false,
         strip: true,
+        columns: None,
         json: false,
         whole_lines: false,
     }
@@ -127,6 +128,48 @@ fn a_line_that_never_pauses_is_shown_unless_others_print() {
     merger.finish(&mut out);
     let expected = format!("a:0 | 2%\n{}a:0 | 8%", "b:0 | line\n".repeat(6));
     assert_eq!(on_screen(&out), expected);
+}
+
+#[test]
+fn the_latest_state_of_a_renewed_line_stays_below_the_lines_of_others() {
+    let on_terminal = MergeOptions {
+        columns: Some(80),
+        ..options(&["a:0", "b:0"])
+    };
+    let mut merger = Merger::new(on_terminal);
+    let mut out = Vec::new();
+    let line = |merger: &mut Merger, text: &str, out: &mut Vec<u8>| {
+        merger.source(&source("b:0"));
+        merger.data(text.as_bytes(), out);
+    };
+    line(&mut merger, "first\n", &mut out);
+    for n in 1..4 {
+        merger.source(&source("a:0"));
+        merger.data(format!("\r{n}%").as_bytes(), &mut out);
+        assert!(on_screen(&out).ends_with(&format!("\na:0 | {n}%")));
+        line(&mut merger, &format!("line {n}\n"), &mut out);
+    }
+    merger.notice("b:0", "[EXITED]", &mut out);
+    let lines = "b:0 | first\nb:0 | line 1\nb:0 | line 2\nb:0 | line 3\nb:0 | [EXITED]\n";
+    assert_eq!(on_screen(&out), format!("{lines}a:0 | 3%"));
+    // A second line that renews itself waits for the first one.
+    line(&mut merger, "\r50%", &mut out);
+    assert_eq!(on_screen(&out), format!("{lines}a:0 | 3%"));
+    merger.source(&source("a:0"));
+    merger.data(b"\rdone\n", &mut out);
+    merger.flush(&mut out);
+    assert_eq!(on_screen(&out), format!("{lines}a:0 | done\nb:0 | 50%"));
+    // A prompt stays at the bottom, too.
+    line(&mut merger, "\n", &mut out);
+    merger.source(&source("a:0"));
+    merger.data(b"Name? ", &mut out);
+    merger.flush(&mut out);
+    line(&mut merger, "next\n", &mut out);
+    let shown = on_screen(&out).trim_end().to_string();
+    assert!(
+        shown.ends_with("b:0 | 50%\nb:0 | next\na:0 | Name?"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! The user interface: tables, colours, times, merged output, and the signals that end a client.
 
+pub(crate) mod bottom_line;
 pub(crate) mod event_loop;
 pub(crate) mod fatal_signals;
 mod full_screen;
 pub(crate) mod gap_filter;
+pub(crate) mod held_line;
+pub(crate) mod json_lines;
 pub(crate) mod line_writers;
 pub(crate) mod live_view;
 pub(crate) mod local_time;

@@ -56,6 +56,7 @@ pub(crate) fn run(
         always_prefix: true,
         timestamps: false,
         strip: std::io::stdout().is_terminal() && !context.global.json,
+        columns: context.line_width(),
         json: context.global.json,
         whole_lines: !std::io::stdout().is_terminal(),
     });

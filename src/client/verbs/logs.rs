@@ -56,6 +56,7 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
         always_prefix: false,
         timestamps: args.timestamps,
         strip: !args.raw && !context.global.json && is_terminal,
+        columns: context.line_width(),
         json: context.global.json,
         whole_lines: !is_terminal && !alone,
     });
