@@ -108,7 +108,8 @@ mod errno {
     pub(super) const ETIMEDOUT: i32 = 110;
 }
 
-fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {
+/// The remedy for a step of a start that failed.
+pub(crate) fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {
     use errno::*;
     let (step, object) = failure.step.split_once(' ').unwrap_or((&failure.step, ""));
     let text = match (step, failure.errno) {
