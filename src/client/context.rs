@@ -8,6 +8,7 @@ use crate::client::daemon::trust::Trust;
 use crate::client::error::ClientError;
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::fatal_signals::deadly;
+use crate::client::ui::messages::for_stderr;
 use crate::client::ui::style::Style;
 use crate::client::ui::table::wrap;
 use crate::sys::tty;
@@ -261,7 +262,7 @@ impl Context {
     pub(crate) fn notice(&self, text: &str) {
         if !self.global.quiet && !self.global.json {
             // A closed standard error is no reason to fail.
-            let _ = writeln!(std::io::stderr(), "{}", printable_lines(text));
+            let _ = writeln!(std::io::stderr(), "{}", for_stderr(&printable_lines(text)));
         }
     }
 
@@ -272,7 +273,7 @@ impl Context {
         }
         let text = match self.global.json {
             true => printable_json(&error.to_json().to_string()),
-            false => printable_lines(&format!("tm: {error}")),
+            false => for_stderr(&printable_lines(&format!("tm: {error}"))),
         };
         let _ = writeln!(std::io::stderr(), "{text}");
     }

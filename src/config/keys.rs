@@ -207,6 +207,19 @@ pub(super) fn did_you_mean(key: &str, known: &[&str]) -> Option<String> {
     ours.map(|ours| format!("did you mean `{ours}`?"))
 }
 
+/// A suggestion for an unknown key at the top level, which may be a program.
+pub(super) fn misplaced_program(key: &str, node: &Node) -> Option<String> {
+    let has = |wanted: &[&str]| match &node.kind {
+        NodeKind::Map(entries) => entries.iter().any(|entry| wanted.contains(&&*entry.key)),
+        NodeKind::Scalar(_) | NodeKind::List(_) => false,
+    };
+    let place = || Some("a program belongs under `programs:`".to_string());
+    match has(&["cmd"]) {
+        true => place(),
+        false => did_you_mean(key, &TOP).or_else(|| place().filter(|_| has(&PROGRAM))),
+    }
+}
+
 /// The suggestion for `restart: always`, as compose and systemd spell `autorestart`.
 pub(super) fn restart_policy(text: &str) -> &'static str {
     match text {

@@ -391,7 +391,10 @@ impl<'a> Lowering<'a> {
                     Some("remove it".to_string()),
                 );
             } else {
-                let help = keys::did_you_mean(&entry.key, known);
+                let help = match value.key.is_empty() {
+                    true => keys::misplaced_program(&entry.key, &entry.value),
+                    false => keys::did_you_mean(&entry.key, known),
+                };
                 self.error(entry.key_at, &field.key, "unknown key", help);
             }
         }

@@ -2,35 +2,16 @@
 
 use super::lowering_context::{Lowering, Value};
 use crate::supervisor::Launch;
+use crate::text::builtins::builtin;
 use std::path::Path;
 
 /// Shells, which interpret the text after `-c`.
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "busybox"];
 
-/// Words that a shell interprets itself, and what to write instead.
-const BUILTINS: [(&str, &str); 14] = [
-    ("cd", "set `workingdir`"),
-    ("pushd", "set `workingdir`"),
-    ("export", "put the variable under `env`"),
-    ("source", "use `env_file` for variables"),
-    (".", "use `env_file` for variables"),
-    ("exec", "remove `exec`: no shell stays behind"),
-    ("umask", "set `umask`"),
-    ("set", "remove it"),
-    ("unset", "remove it"),
-    ("alias", "write the command itself"),
-    ("eval", "write the command itself"),
-    ("trap", "remove it"),
-    ("ulimit", "run it in a shell"),
-    ("function", "run it in a shell"),
-];
-
 /// Warns about the words of a command without a shell. Returns whether it did.
 pub(super) fn check_command(cx: &mut Lowering, value: &Value, words: &[String]) -> bool {
     let first = words.first().map(String::as_str).unwrap_or_default();
-    if let Some((name, instead)) = BUILTINS.iter().find(|(name, _)| *name == first) {
-        let message = format!("`{name}` is a part of shells, not a program");
-        let help = format!("{instead}, or add `shell: true`");
+    if let Some((message, help)) = builtin(first) {
         cx.warning(value.at(), &value.key, message, Some(help));
         return true;
     }

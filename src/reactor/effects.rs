@@ -352,7 +352,8 @@ impl Reactor {
     /// Reports a change of state to the log, event followers, consoles and pending requests.
     fn announce(&mut self, transition: &Transition) {
         event_history::log_transition(transition);
-        self.publish(event_history::of_transition(transition));
+        let event = self.reports().event_of(transition);
+        self.publish(event);
         self.consoles().on_transition(transition);
         let id = transition.id;
         let process = self.supervisor.process(id);
@@ -373,10 +374,11 @@ impl Reactor {
         let Some(process) = self.supervisor.process(id).cloned() else {
             return;
         };
+        let trouble = self.reports().trouble_text(id);
         self.publish(EventInfo {
             pid: process.pid(),
             started: Some(true),
-            ..process_event("process_started", &process.name, String::new())
+            ..process_event("process_started", &process.name, trouble)
         });
         for answer in self.pending.on_started(&process) {
             self.answer(answer);
@@ -406,7 +408,7 @@ impl Reactor {
         self.clients.set_pending_bytes(client, bytes);
         let mut reply = answer.reply();
         for outcome in &mut reply.processes {
-            self.reports().name_stragglers(outcome);
+            self.reports().add_troubles(outcome);
         }
         let result = ResultJson::of(&reply);
         self.reply(client, answer.id.clone(), result);

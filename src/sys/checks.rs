@@ -10,6 +10,9 @@ use std::os::fd::AsFd;
 /// The name of a check, whether the feature is available, and a line about what the daemon uses.
 pub(crate) type Check = (&'static str, bool, String);
 
+/// Marks what an ordinary user does without.
+pub(crate) const NORMAL: &str = "normal without root";
+
 /// The oldest supported kernel.
 const KERNEL_MIN: (u32, u32) = (5, 10);
 
@@ -73,8 +76,8 @@ fn pidfd_open() -> Check {
 fn close_range() -> Check {
     let ok = spawn::close_range_available();
     let detail = match ok {
-        true => "one call closes the descriptors that a child must not inherit",
-        false => "missing or forbidden; descriptors are closed one by one",
+        true => "one call closes the files that a child must not inherit",
+        false => "missing or forbidden; files are closed one by one",
     };
     ("close_range", ok, detail.to_string())
 }
@@ -94,8 +97,8 @@ fn terminals() -> Check {
 fn children_lists() -> Check {
     let ok = fs::metadata("/proc/thread-self/children").is_ok();
     let detail = match ok {
-        true => "stragglers are found by /proc/PID/task/TID/children",
-        false => "missing in /proc; stragglers are found by scanning all processes",
+        true => "processes that outlive their parent are found in /proc/PID/task/TID/children",
+        false => "missing in /proc; processes that outlive their parent are found by a scan of all",
     };
     ("children lists", ok, detail.to_string())
 }
@@ -111,9 +114,16 @@ fn cgroups() -> Check {
             )
         }
         Err(error) => {
+            let is_user = super::runtime::effective_uid() != 0;
+            let normal = match error.raw_os_error() {
+                Some(libc::EACCES | libc::EPERM) if is_user => format!(", {NORMAL}"),
+                _ => String::new(),
+            };
             let error = super::error_text(&error);
-            let detail =
-                format!("{error}; sessions, groups and address spaces tell processes apart");
+            let detail = format!(
+                "{error}{normal}; a process that leaves its parent is recognised by its session, \
+                 group, memory layout and environment"
+            );
             ("cgroup", false, detail)
         }
     }
@@ -134,7 +144,7 @@ fn privileges() -> Check {
     let uid = super::runtime::effective_uid();
     let detail = match uid {
         0 => "root: programs can run as other users".to_string(),
-        uid => format!("user {uid}: every program runs as this user"),
+        uid => format!("user {uid}, {NORMAL}: every program runs as this user"),
     };
     ("privileges", uid == 0, detail)
 }

@@ -1,6 +1,7 @@
 //! Text that several layers read or write the same way: durations, times, plurals, patterns,
 //! suggestions and control characters. Pure; imports no layer.
 
+pub(crate) mod builtins;
 pub(crate) mod duration;
 pub(crate) mod error_message;
 pub(crate) mod glob;

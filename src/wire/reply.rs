@@ -188,6 +188,9 @@ pub struct WhyReply {
     pub remedy: Option<String>,
     /// The last lines of its output.
     pub output: Vec<String>,
+    /// Whether that is output of the run before, since this one has printed nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub earlier_output: bool,
 }
 
 /// An event.
@@ -301,8 +304,8 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-fn is_zero(number: &u16) -> bool {
-    *number == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// Payload of a `Source` frame: the source of the next data.
@@ -353,6 +356,9 @@ pub struct ClientsReply {
 pub struct DetachReply {
     /// Number of detached clients.
     pub detached: usize,
+    /// Number of clients that are still attached.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub attached: usize,
     /// `PROGRAM:INDEX`.
     pub process: String,
 }

@@ -3,6 +3,7 @@
 use super::support::{
     self, Daemon, PATIENCE, folder, is_root, skip, system::FolderWatch, write_config,
 };
+use rustix::process::Signal;
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -307,4 +308,38 @@ fn followers_get_the_last_output_before_the_daemon_ends() {
             assert!(lines.count() >= 302 && ends == 1, "round {round}: {told}");
         }
     }
+}
+
+#[test]
+fn a_start_says_that_it_is_not_logged_and_why_names_the_remedy() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("logs")).expect("a new folder");
+    write_config(
+        folder.path(),
+        "programs: {lg: {cmd: \"sh -c 'echo up; exec sleep 1000'\", starttime: 0, \
+         stdout: '@DIR@/logs/log'}}\n",
+    );
+    let daemon = Daemon::start_in(folder, &[]);
+    wait_for_text(&daemon, &daemon.path("logs/log"), |text| text == "up\n");
+    fs::remove_dir_all(daemon.path("logs")).expect("it is ours");
+    daemon.signal(Signal::USR1);
+    let logs = daemon.path("logs").display().to_string();
+    let said = format!("), not logged: {logs}/log: log directory {logs} does not exist\n");
+    for verb in ["restart", "start"] {
+        let output = daemon.tm(&[verb, "lg"]);
+        assert!(output.stdout.ends_with(&said), "{verb}: {output:?}");
+    }
+    let events = daemon.tm(&["events"]).stdout;
+    assert!(events.contains("started  pid"), "{events}");
+    assert!(events.contains(&said[3..]), "{events}");
+    let output = daemon.tm(&["up", "-d"]);
+    assert!(output.stdout.contains(&said[3..]), "{output:?}");
+    let why = daemon.tm(&["why", "lg"]).stdout;
+    assert!(why.contains(&format!("remedy   create {logs}\n")), "{why}");
+    fs::create_dir(daemon.path("logs")).expect("a new folder");
+    wait_for_text(&daemon, &daemon.path("logs/log"), |text| {
+        text.contains("up")
+    });
+    let output = daemon.tm(&["restart", "lg"]);
+    assert!(output.stdout.ends_with(")\n"), "{output:?}");
 }

@@ -383,3 +383,24 @@ fn starts_leave_descriptors_to_clients() {
     assert_eq!(down.code, 0, "{down:?}");
     daemon.wait_end();
 }
+
+#[test]
+fn why_tells_the_output_of_a_run_from_that_of_the_run_before() {
+    let daemon = Daemon::start(
+        "programs:\n  web: {cmd: \"sh -c 'read line; test $line = boom && echo traceback && \
+         exit 1; echo ready; read line'\", stdin: pipe, starttime: 0}\n",
+    );
+    let mut events = daemon.events();
+    daemon.wait_state("web:0", "RUNNING");
+    assert_eq!(daemon.tm(&["send", "web", "boom"]).code, 0);
+    events.wait_for("web:0", "BACKOFF");
+    events.wait_for("web:0", "RUNNING");
+    let why = daemon.tm(&["why", "web"]).stdout;
+    let earlier = "\noutput of the run before\n         traceback\n";
+    assert!(why.ends_with(earlier), "{why}");
+    assert_eq!(daemon.tm(&["send", "web", "go"]).code, 0);
+    let mut logs = daemon.terminal(&["tm", "logs", "-f", "web"], 24, 80);
+    logs.expect("ready");
+    let why = daemon.tm(&["why", "web"]).stdout;
+    assert!(why.ends_with("\noutput   ready\n"), "{why}");
+}

@@ -98,6 +98,18 @@ fn up_takes_its_config_as_an_argument() {
 }
 
 #[test]
+fn a_directory_is_no_config() {
+    let home = Home::new();
+    home.project("p", "");
+    for verb in ["status", "stop"] {
+        let output = home.tm("p", &["-c", ".", verb, "web"]);
+        assert_eq!(output.code, 1, "{output:?}");
+        let said = "tm: '.' is a directory; name the config file in it with -c\n";
+        assert_eq!(output.stderr, said);
+    }
+}
+
+#[test]
 fn a_warning_of_the_config_is_printed_once() {
     let home = Home::new();
     home.write(

@@ -42,7 +42,7 @@ fn status_fails_only_for_what_is_wanted_up_unless_it_is_named() {
 #[test]
 fn a_start_or_restart_names_a_config_that_is_not_loaded() {
     let daemon = daemon();
-    let hint = "the running processes differ from the config; apply it with tm reload";
+    let hint = "the config file differs from what runs; apply it with: tm reload";
     let output = daemon.tm(&["restart", "web"]);
     assert!(!output.stderr.contains(hint), "{output:?}");
     support::write_config(daemon.dir(), &PROGRAMS.replace("sleep 1000", "sleep 999"));
@@ -90,6 +90,16 @@ fn mistakes_get_a_clear_answer() {
             "the signal comes first: tm signal HUP web",
         ),
         (&["logs", "web", "-5"], 2, "for the last N lines write -n N"),
+        (
+            &["logs", "--tail", "3"],
+            2,
+            "for the last N lines write -n N",
+        ),
+        (
+            &["up", "nope.yaml"],
+            1,
+            "there is no config file 'nope.yaml'; check its path",
+        ),
         (&["why", "web:0", "console"], 2, "why takes one process"),
         (&["help", "foo"], 2, "there is no verb 'foo'"),
         (
@@ -297,4 +307,81 @@ fn a_directory_of_path_that_cannot_be_searched_is_named() {
         why.contains("take it out of PATH, then: tm start a:0"),
         "{why}"
     );
+}
+
+#[test]
+fn a_follower_says_that_the_daemon_was_shut_down() {
+    for verb in [&["status", "-w"][..], &["logs", "-f"]] {
+        let mut daemon = daemon();
+        let mut terminal = daemon.terminal(&[&["tm"], verb].concat(), 24, 80);
+        match verb[0] {
+            "status" => terminal.expect("q quits"),
+            // It follows once it shows output that came later.
+            _ => {
+                daemon.reload_with("programs: {new: {cmd: sh -c 'echo new; sleep 1000'}}\n");
+                terminal.expect("new");
+            }
+        }
+        assert_eq!(daemon.tm(&["down"]).code, 0);
+        terminal.expect("the daemon was shut down");
+        assert_eq!(terminal.wait_end(), 0, "{verb:?}");
+        daemon.wait_end();
+    }
+}
+
+#[test]
+fn a_detach_says_that_another_client_is_left() {
+    let daemon = Daemon::start("programs: {edit: {cmd: cat, tty: true, starttime: 0}}\n");
+    daemon.wait_state("edit:0", "RUNNING");
+    let mut consoles = [0, 1].map(|_| daemon.terminal(&["tm", "attach", "edit"], 24, 80));
+    consoles.iter_mut().for_each(|one| one.expect("detaches"));
+    let output = daemon.tm(&["detach", "edit"]);
+    let said = "1 client was detached from edit:0\n1 more is attached; --all detaches it too\n";
+    assert_eq!(output.stdout, said);
+    let output = daemon.tm(&["detach", "--all", "edit"]);
+    assert_eq!(output.stdout, "1 client was detached from edit:0\n");
+    consoles.iter_mut().for_each(|one| _ = one.wait_end());
+}
+
+#[test]
+fn messages_break_at_words_on_a_narrow_terminal() {
+    let daemon = Daemon::start(
+        "programs: {edit: {cmd: cat, tty: {rows: 40, cols: 120, size: fixed}, starttime: 0}}\n",
+    );
+    daemon.wait_state("edit:0", "RUNNING");
+    let faulty = "programs: {a: {cmd: cd /srv}, b: {cmd: echo a | cat}}\n";
+    fs::write(daemon.path("faulty.yaml"), faulty).expect("a config");
+    for arguments in [&["tm", "doctor"][..], &["tm", "check", "faulty.yaml"]] {
+        let mut terminal = daemon.terminal(arguments, 24, 60);
+        terminal.wait_end();
+        let text = raw(&terminal);
+        let wide = text.lines().find(|line| width(line) > 60);
+        assert!(wide.is_none() && !text.is_empty(), "{text}");
+    }
+    let mut console = daemon.terminal(&["tm", "attach", "edit"], 24, 60);
+    console.expect("[120x40, larger than yours — ctrl-a d detaches]");
+    console.send("\x01?");
+    console.expect("press space to continue");
+    let shown = console.contents();
+    assert!(shown.contains("its terminal is 120x40"), "{shown}");
+    // A row that continues in the next one is one line here.
+    let broken = shown.lines().find(|line| line.chars().count() > 60);
+    assert_eq!(broken, None, "{shown}");
+    console.send(" ");
+    console.send("\x01d");
+    console.wait_end();
+}
+
+#[test]
+fn a_dry_run_of_an_invalid_config_says_nothing_of_changes() {
+    let daemon = daemon();
+    support::write_config(daemon.dir(), "programs: {a: {}}\n");
+    let output = daemon.tm(&["reload", "--dry-run"]);
+    assert!(
+        output.stderr.contains("the config has 1 error\n"),
+        "{output:?}"
+    );
+    let output = daemon.tm(&["reload"]);
+    let said = "the config has 1 error; nothing was changed\n";
+    assert!(output.stderr.contains(said), "{output:?}");
 }

@@ -73,7 +73,9 @@ fn after_scale_up_does_not_say_that_the_file_has_changed() {
     let output = daemon.tm(&["up", "-d", "--socket", &socket]);
     assert_eq!(output.code, 0, "{output:?}");
     assert!(
-        output.stderr.contains("differ from the config"),
+        output
+            .stderr
+            .contains("the config file differs from what runs"),
         "{output:?}"
     );
 }

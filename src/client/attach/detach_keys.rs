@@ -21,17 +21,17 @@ the first has ctrl. Keys of another form only detach.
 
 Without a terminal:
   If standard input, standard output or the process has no terminal, input is
-  sent line by line. The keys that detach work there too. Ctrl-c detaches as
-  well, and so does the end of piped input. In a
-  script that the control shell reads from a pipe, the rest of the script is
-  the input.
+  sent line by line. To detach, type the same keys or ctrl-c, or end the piped
+  input. If the control shell reads its verbs from a pipe, the lines that
+  follow attach in that pipe are the input.
 
 Exit codes:
   0    Detached
   255  The connection to the daemon was lost
 
-If the process ends for good, or its run with --until-exit, the exit code is
-that of the process: 128 plus the signal number if a signal killed it.";
+If the process ends and is not restarted, tm exits with its code, or with 128
+plus the signal number if a signal killed it. With --until-exit, it does so at
+the end of the current run.";
 
 const ESCAPE: u8 = 0x1b;
 

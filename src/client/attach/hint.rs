@@ -24,6 +24,8 @@ const SIDE_MAX: u16 = 1000;
 pub(crate) struct HintText {
     /// About the attachment.
     pub(crate) about: String,
+    /// Shorter forms of that for a narrow terminal, the longest first.
+    pub(crate) shorter: Vec<String>,
     /// How to leave.
     pub(crate) leave: String,
     /// How to get help.
@@ -32,15 +34,20 @@ pub(crate) struct HintText {
 
 impl HintText {
     /// The text within this width. How to leave is what is left at last.
-    fn fit(&self, width: usize) -> String {
+    pub(crate) fn fit(&self, width: usize) -> String {
         let all = self.to_string();
         if display_width(&all) <= width {
             return all;
         }
         let keys = match self.leave.is_empty() {
-            true => self.keys(),
+            true => self.help.replace("shows help", "helps"),
             false => self.leave.clone(),
         };
+        let shorter = self.shorter.iter();
+        let mut shorter = shorter.map(|about| format!("[{about} — {keys}]"));
+        if let Some(fits) = shorter.find(|text| display_width(text) <= width) {
+            return fits;
+        }
         let room = width.saturating_sub(display_width(&keys) + display_width("[ — ]"));
         match room >= ABOUT_MIN && !keys.is_empty() {
             true => format!("[{} — {keys}]", cut_start(&self.about, room)),
@@ -84,9 +91,9 @@ pub(crate) fn ways_out(keys: &DetachKeys, process: &str) -> HintText {
         shown => format!("{shown} detaches"),
     };
     HintText {
-        about: String::new(),
         leave,
         help: help_key(keys),
+        ..HintText::default()
     }
 }
 
@@ -240,6 +247,25 @@ mod tests {
             (40, "[…o web:0 (STOPPED) — ctrl-a d detaches]"),
             (20, "[ctrl-a d detaches]"),
             (10, "[ctrl-a d…"),
+        ] {
+            assert_eq!(text.fit(width), shown);
+        }
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_the_short_form() {
+        let text = HintText {
+            about: "shell:0's terminal is 120x40, larger than yours".to_string(),
+            shorter: vec!["120x40, larger than yours".to_string()],
+            leave: String::new(),
+            help: help_key(&DetachKeys::standard()),
+        };
+        for (width, shown) in [
+            (
+                79,
+                "[shell:0's terminal is 120x40, larger than yours — ctrl-a ? shows help]",
+            ),
+            (59, "[120x40, larger than yours — ctrl-a ? helps]"),
         ] {
             assert_eq!(text.fit(width), shown);
         }

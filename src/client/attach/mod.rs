@@ -18,6 +18,7 @@ use crate::client::attach::session::{Session, SessionEnd};
 use crate::client::cli::command::AttachArgs;
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
+use crate::client::ui::messages::for_stderr;
 use crate::sys::tty;
 use crate::text::printable::printable;
 use crate::wire::{AttachParams, AttachReply, Call};
@@ -206,7 +207,7 @@ fn step_from(names: &[String], name: &str, step: isize) -> Option<String> {
 /// Reports the end, on the empty line that the restored terminal is left with.
 fn report_end(context: &Context, text: &str) {
     if !context.global.quiet {
-        let _ = writeln!(std::io::stderr(), "{}", printable(text));
+        let _ = writeln!(std::io::stderr(), "{}", for_stderr(&printable(text)));
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, display_order = 901)]
     #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) socket: Option<PathBuf>,
-    /// Also talk to a daemon of this user, not only to your own and root's
+    /// Accept a daemon of USER too, besides your own and root's
     #[arg(long, global = true, display_order = 901, value_name = "USER")]
     pub(crate) daemon_user: Option<String>,
     /// Print JSON (see docs/json.md)
@@ -55,6 +55,7 @@ pub(crate) struct Global {
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Verb {
     /// Start the daemon and follow the output; ctrl-c stops everything
+    #[command(after_help = help::styled(help::UP))]
     Up(UpArgs),
     /// Stop every process and the daemon, and wait until it exits
     Down(DownArgs),
@@ -87,7 +88,7 @@ pub(crate) enum Verb {
     /// Attach to a process's own terminal; ctrl-a d detaches
     #[command(after_help = help::styled(crate::client::attach::detach_keys::HELP))]
     Attach(AttachArgs),
-    /// Detach clients from a process
+    /// Detach the driver from a process; --all detaches every client
     Detach(DetachArgs),
     /// List attached clients
     Clients(TargetsArgs),
@@ -316,7 +317,7 @@ pub(crate) struct AttachArgs {
 /// Arguments of `detach`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DetachArgs {
-    /// Process to detach clients from
+    /// Process whose driver, the client that typed last, is detached
     #[arg(value_name = "PROCESS", value_hint = NAMES)]
     pub(crate) process: String,
     /// Detach every client, not only the driver

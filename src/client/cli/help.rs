@@ -45,11 +45,17 @@ Exit codes:
   0    Success
   1    Failure, such as a process that did not start or does not exist
   2    Usage error; also a reload --dry-run that found changes
-  3    status: a process is not as it should be
+  3    status: a process wanted up is not, or a named one is not RUNNING
   4    No daemon reached
   5    Permission denied
   124  Timeout
   255  attach: the connection to the daemon was lost";
+
+/// Sections of `tm up --help`.
+pub(crate) const UP: &str = "\
+Keys in the foreground:
+  ctrl-c   Stop every process and the daemon; a second one kills them at once
+  ctrl-\\   The same as ctrl-c";
 
 /// Sections of `tm reload --help`.
 pub(crate) const RELOAD: &str = "\

@@ -4,7 +4,7 @@ use crate::client::error::{ClientError, exit};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Verbs of other tools, and what to use instead.
-const FOREIGN: [(&str, &str); 12] = [
+const FOREIGN: [(&str, &str); 13] = [
     ("kill", "tm signal SIGNAL TARGET, or tm stop TARGET"),
     ("ps", "tm status"),
     ("list", "tm status"),
@@ -17,6 +17,10 @@ const FOREIGN: [(&str, &str); 12] = [
     ("update", "tm reload"),
     ("reread", "tm reload --dry-run"),
     ("log", "tm logs"),
+    (
+        "history",
+        "tm events; for the lines of the control shell, the up arrow and ctrl-r",
+    ),
 ];
 
 /// Where the command line was typed.
@@ -121,7 +125,9 @@ fn tip(error: &clap::Error, rendered: &str) -> Option<String> {
     let lines = argument.strip_prefix('-').unwrap_or_default();
     let is_number = !lines.is_empty() && lines.chars().all(|c| c.is_ascii_digit());
     match verb {
-        "logs" if is_number => Some("for the last N lines write -n N".to_string()),
+        "logs" | "tail" if is_number || argument.starts_with("--tail") => {
+            Some("for the last N lines write -n N".to_string())
+        }
         "send" => Some(format!(
             "to send it as text, put -- before it: -- {argument}"
         )),
@@ -183,6 +189,9 @@ mod tests {
         for (line, wanted) in [
             ("tm logs web -5", "for the last N lines write -n N"),
             ("tm tail -20", "for the last N lines write -n N"),
+            ("tm logs --tail 3", "for the last N lines write -n N"),
+            ("tm logs --tail=3", "for the last N lines write -n N"),
+            ("tm history", "use tm events; for the lines"),
             ("tm send a -x", "put -- before it: -- -x"),
             ("tm why web console", "why takes one process"),
             ("tm help foo", "there is no verb 'foo'"),

@@ -241,6 +241,12 @@ fn not_running(config: &Path, settings: &DaemonSettings, given: &Path) -> Client
             config.display()
         ));
     }
+    if config.is_dir() {
+        let shown = config.display();
+        return ClientError::Failed(format!(
+            "'{shown}' is a directory; name the config file in it with -c"
+        ));
+    }
     let first = named.or_else(|| usual.into_iter().next());
     ClientError::NotRunning(MissingDaemon {
         socket: first.unwrap_or_default(),

@@ -8,6 +8,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The event that announces an orderly end of the daemon.
+pub(crate) const SHUTDOWN_EVENT: &str = "shutdown";
+
+/// The last line of a client that follows a daemon until its orderly end.
+pub(crate) const SHUT_DOWN: &str = "the daemon was shut down";
+
 /// How long the daemon may take to exit after its last process.
 pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -6,6 +6,7 @@
 
 use crate::client::daemon::paths;
 use crate::client::error::ClientError;
+use crate::client::ui::messages::for_stderr;
 use crate::config::Config;
 use crate::sys::descendants::{self, Stat};
 use crate::sys::pidfd;
@@ -94,7 +95,7 @@ fn asked(text: &str) -> bool {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return false;
     }
-    eprint!("{text}\nStop them first? [y/N] ");
+    eprint!("{}\nStop them first? [y/N] ", for_stderr(text));
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);

@@ -7,6 +7,7 @@ use crate::client::cli::command::{Cli, Verb};
 use crate::client::cli::help::shell_help;
 use crate::client::cli::usage::{self, TypedIn};
 use crate::client::context::{Context, Shell};
+use crate::client::daemon::lifecycle::{SHUT_DOWN, SHUTDOWN_EVENT};
 use crate::client::daemon::paths;
 use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
@@ -278,7 +279,9 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
     let style = context.style;
     let ends_daemon = context.shell.clone().unwrap_or_default().ends_daemon;
     thread::spawn(move || {
+        let mut announced = false;
         while let Ok(Some((_, params))) = events.next_notification() {
+            announced |= params["event"] == SHUTDOWN_EVENT;
             if let Ok(event) = parse(params)
                 && printer
                     .print(format!("{}\n", style.safe(&event_line(style, &event))))
@@ -290,10 +293,11 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
         if ends_daemon.load(Ordering::SeqCst) {
             return;
         }
-        let text = style.paint(
-            Paint::Yellow,
-            "lost the connection to the daemon; 'status' connects again",
-        );
+        let text = match announced {
+            true => SHUT_DOWN,
+            false => "lost the connection to the daemon; 'status' connects again",
+        };
+        let text = style.paint(Paint::Yellow, text);
         let _ = printer.print(format!("{text}\n"));
         // The next prompt tries to connect again.
         shown.store(false, Ordering::SeqCst);

@@ -2,6 +2,7 @@
 
 use crate::client::context::write_stdout;
 use crate::client::daemon::daemon_connection::DaemonConnection;
+use crate::client::daemon::lifecycle::SHUTDOWN_EVENT;
 use crate::client::error::ClientError;
 use crate::client::ui::event_loop::{FdWatch, SignalSource, wait};
 use crate::client::ui::fatal_signals::deadly;
@@ -22,7 +23,23 @@ pub(crate) struct LiveView {
     signals: SignalSource,
     /// Each of its notifications is a reason to redraw.
     events: DaemonConnection,
+    /// The daemon has announced its orderly end.
+    announced: bool,
 }
+
+/// The end of a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ViewTurn {
+    /// There is a reason to redraw.
+    Redraw,
+    /// The user or a signal ends the view.
+    Left,
+    /// The daemon has ended in order.
+    ShutDown,
+}
+
+/// How long the last events of a daemon that is gone may take.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 impl LiveView {
     /// Takes the terminal over.
@@ -38,6 +55,7 @@ impl LiveView {
             terminal,
             signals,
             events,
+            announced: false,
         };
         write_stdout(b"\x1b[?1049h\x1b[?25l")?;
         Ok(view)
@@ -66,11 +84,11 @@ impl LiveView {
         write_stdout(text.as_bytes())
     }
 
-    /// Waits for a reason to redraw; false when the user or a signal ends the view.
+    /// Waits for a reason to redraw, or for the end.
     ///
     /// # Errors
     /// `Disconnected` when the daemon is gone.
-    pub(crate) fn wait(&mut self) -> Result<bool, ClientError> {
+    pub(crate) fn wait(&mut self) -> Result<ViewTurn, ClientError> {
         let start = Instant::now();
         let mut changed = false;
         loop {
@@ -82,21 +100,39 @@ impl LiveView {
             ];
             let [key, events, signals] = wait(watches, Some(start + pause)).map_err(failed)?;
             if signals.is_readable() && self.signals.pending().next().is_some() {
-                return Ok(false);
+                return Ok(ViewTurn::Left);
             }
             if key.is_readable() {
-                return Ok(!self.reads_leaving_key());
+                return Ok(match self.reads_leaving_key() {
+                    true => ViewTurn::Left,
+                    false => ViewTurn::Redraw,
+                });
             }
             if events.is_readable() {
-                self.events.receive()?;
-                while self.events.buffered_notification()?.is_some() {
+                match self.events.receive() {
+                    Err(ClientError::Disconnected) if self.announced => {
+                        return Ok(ViewTurn::ShutDown);
+                    }
+                    received => received?,
+                }
+                while let Some((_, event)) = self.events.buffered_notification()? {
+                    self.announced |= event["event"] == SHUTDOWN_EVENT;
                     changed = true;
                 }
             }
             if start.elapsed() >= pause {
-                return Ok(true);
+                return Ok(ViewTurn::Redraw);
             }
         }
+    }
+
+    /// Whether the daemon, whose connection was lost, has announced its end.
+    pub(crate) fn was_shut_down(&mut self) -> bool {
+        let until = Some(Instant::now() + LAST_EVENTS);
+        while let Ok(Some((_, event))) = self.events.notification_before(until) {
+            self.announced |= event["event"] == SHUTDOWN_EVENT;
+        }
+        self.announced
     }
 
     /// Reads one key: the keys behind it are for the shell.

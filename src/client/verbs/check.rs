@@ -4,6 +4,7 @@ use crate::client::cli::command::CheckArgs;
 use crate::client::context::Context;
 use crate::client::daemon::paths;
 use crate::client::error::{ClientError, exit};
+use crate::client::ui::messages::for_stderr;
 use crate::config::{self, Config, Environment};
 use crate::sys::privileges::open_as;
 use crate::text::printable::printable_lines;
@@ -37,7 +38,10 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Result<i32, ClientErro
     if context.global.json {
         context.print_json(&json!({"ok": sound, "diagnostics": diagnostics}))?;
     } else if !diagnostics.is_empty() {
-        eprintln!("{}", printable_lines(&config::render(&diagnostics)));
+        eprintln!(
+            "{}",
+            for_stderr(&printable_lines(&config::render(&diagnostics)))
+        );
     }
     if let Some(verdict) = verdict.filter(|_| !context.global.json && !context.global.quiet) {
         context.print_lines(&[verdict])?;

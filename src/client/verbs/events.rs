@@ -2,15 +2,13 @@
 
 use crate::client::cli::command::EventsArgs;
 use crate::client::context::Context;
+use crate::client::daemon::lifecycle::SHUTDOWN_EVENT;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::local_time::clock_time;
 use crate::client::ui::style::{Paint, Style};
 use crate::text::printable::printable;
 use crate::wire::{Call, EventInfo, EventsParams, EventsReply};
 use signal_hook::consts::SIGINT;
-
-/// The event that announces an orderly end of the daemon.
-pub(crate) const SHUTDOWN: &str = "shutdown";
 
 /// Runs the verb.
 ///
@@ -28,7 +26,7 @@ pub(crate) fn run(context: &Context, args: &EventsArgs) -> Result<i32, ClientErr
     if !args.follow {
         return Ok(exit::DONE);
     }
-    let announces_end = |event: &EventInfo| event.event == SHUTDOWN;
+    let announces_end = |event: &EventInfo| event.event == SHUTDOWN_EVENT;
     let mut announced = reply.events.iter().any(announces_end);
     connection.guard(&[SIGINT]);
     connection.watch_output();

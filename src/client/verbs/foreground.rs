@@ -3,7 +3,7 @@
 use crate::client::context::{Context, write_stdout};
 use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::frames::{FrameRead, Frames};
-use crate::client::daemon::lifecycle::wait_for_end;
+use crate::client::daemon::lifecycle::{SHUT_DOWN, SHUTDOWN_EVENT, wait_for_end};
 use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::event_loop::{FdWatch, Readiness, SignalSource, wait};
@@ -11,7 +11,7 @@ use crate::client::ui::line_writers::MergeOptions;
 use crate::client::ui::merge::Merger;
 use crate::client::ui::style::Paint;
 use crate::client::ui::table::cut;
-use crate::client::verbs::events::{SHUTDOWN, in_words};
+use crate::client::verbs::events::in_words;
 use crate::client::verbs::logs::{PARTIAL_LINE_DELAY, take_frame};
 use crate::client::verbs::progress::Progress;
 use crate::client::verbs::reload;
@@ -300,7 +300,7 @@ impl Follower<'_> {
 
     fn take_event(&mut self, event: &EventInfo, out: &mut Vec<u8>) -> Result<(), ClientError> {
         let settled = self.progress.take(event);
-        self.shutdown_announced |= event.event == SHUTDOWN;
+        self.shutdown_announced |= event.event == SHUTDOWN_EVENT;
         match (self.phase, settled) {
             (Phase::Starting, Some(line)) => self.say(&[line]),
             (Phase::Starting, None) => Ok(()),
@@ -411,7 +411,7 @@ impl Follower<'_> {
         }
         wait_for_end(self.daemon.take())?;
         let text = match self.phase {
-            Phase::Starting | Phase::Following => "the daemon was shut down",
+            Phase::Starting | Phase::Following => SHUT_DOWN,
             Phase::Stopping | Phase::Killing => "all stopped",
         };
         self.say(&[text])?;

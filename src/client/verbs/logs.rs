@@ -3,6 +3,7 @@
 use crate::client::cli::command::LogsArgs;
 use crate::client::context::{Context, or_all, write_stdout};
 use crate::client::daemon::frames::{FrameRead, Frames};
+use crate::client::daemon::lifecycle::SHUT_DOWN;
 use crate::client::daemon::received::frame_text;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::line_writers::MergeOptions;
@@ -69,6 +70,9 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
         frames.watch_output();
     }
     let whole = follow(&mut frames, &mut merger)?;
+    if whole && args.follow {
+        context.notice(SHUT_DOWN);
+    }
     match whole || guard.is_some_and(|guard| guard.fired()) {
         true => Ok(exit::DONE),
         false => Err(ClientError::Disconnected),

@@ -268,11 +268,7 @@ impl Progress {
         let state = self.style.state(&start.state);
         let up = pid.filter(|_| verdict == Verdict::Up);
         let pid = up.map_or(String::new(), |pid| format!("  pid {pid}"));
-        let detail = if verdict == Verdict::Up {
-            String::new()
-        } else {
-            printable(detail)
-        };
+        let detail = printable(detail);
         let mark = self.style.paint(paint, mark);
         let name = pad(&start.name, self.width);
         Some(
@@ -319,7 +315,7 @@ mod tests {
                 code: Some(code),
                 signal: None,
             }),
-            detail: "why".to_string(),
+            detail: if to == "RUNNING" { "" } else { "why" }.to_string(),
             ..EventInfo::default()
         }
     }

@@ -39,7 +39,7 @@ pub(crate) fn notice_unapplied(context: &Context) {
     let plan = connection.and_then(|mut connection| connection.call::<PlanReply>(&call));
     let changed = |plan: &PlanReply| plan.entries.iter().any(|one| one.action != "unchanged");
     if plan.as_ref().is_ok_and(changed) {
-        context.notice("the running processes differ from the config; apply it with tm reload");
+        context.notice("the config file differs from what runs; apply it with: tm reload");
     }
 }
 

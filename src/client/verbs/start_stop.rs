@@ -149,31 +149,34 @@ pub(crate) fn detach(context: &Context, args: &DetachArgs) -> Result<i32, Client
         process: args.process.clone(),
         all: args.all,
     });
-    let render = |reply: &DetachReply| match (context.global.quiet, reply.detached) {
-        (true, _) => Vec::new(),
-        (false, 0) => vec![format!(
-            "no client is attached to {}",
-            detached(args, reply)
-        )],
-        (false, 1) => vec![format!(
-            "1 client was detached from {}",
-            detached(args, reply)
-        )],
-        (false, count) => vec![format!(
-            "{count} clients were detached from {}",
-            detached(args, reply)
-        )],
+    let render = |reply: &DetachReply| match context.global.quiet {
+        true => Vec::new(),
+        false => context.wrapped(&detach_lines(args, reply)),
     };
     let _: DetachReply = context.ask(&call, render)?;
     Ok(exit::DONE)
 }
 
-/// The name of the process. An older daemon does not send it.
-fn detached(args: &DetachArgs, reply: &DetachReply) -> String {
-    match reply.process.as_str() {
+/// The outcome of a detach, and the clients that it left.
+fn detach_lines(args: &DetachArgs, reply: &DetachReply) -> Vec<String> {
+    // An older daemon does not send the name.
+    let name = match reply.process.as_str() {
         "" => args.process.clone(),
         name => printable(name),
-    }
+    };
+    let outcome = match reply.detached {
+        0 => format!("no client is attached to {name}"),
+        1 => format!("1 client was detached from {name}"),
+        count => format!("{count} clients were detached from {name}"),
+    };
+    let left = match reply.attached {
+        0 => None,
+        1 => Some("1 more is attached; --all detaches it too".to_string()),
+        count => Some(format!(
+            "{count} more are attached; --all detaches them too"
+        )),
+    };
+    std::iter::once(outcome).chain(left).collect()
 }
 
 /// 124 after a timeout, 1 when one process failed.

@@ -3,9 +3,10 @@
 use crate::client::cli::command::StatusArgs;
 use crate::client::context::{Context, or_all, write_stdout};
 use crate::client::daemon::daemon_connection::DaemonConnection;
+use crate::client::daemon::lifecycle::{SHUT_DOWN, SHUTDOWN_EVENT};
 use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
-use crate::client::ui::live_view::LiveView;
+use crate::client::ui::live_view::{LiveView, ViewTurn};
 use crate::client::ui::style::{Paint, Style, state_paint};
 use crate::client::ui::table::{self, Cell, Columns};
 use crate::text::duration::approximate;
@@ -133,7 +134,10 @@ fn watch(context: &Context, call: &Call, named: bool) -> Result<i32, ClientError
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
     let mut view = LiveView::open(events)?;
     loop {
-        let reply: StatusReply = connection.call(call)?;
+        let reply: StatusReply = match connection.call(call) {
+            Err(ClientError::Disconnected) if view.was_shut_down() => break,
+            reply => reply?,
+        };
         let (rows, cols) = view.size();
         let mut lines = render(context.style, &reply, Some(cols), false);
         let help = context.style.paint(Paint::Dim, "q quits");
@@ -145,10 +149,15 @@ fn watch(context: &Context, call: &Call, named: bool) -> Result<i32, ClientError
             lines.push(help);
         }
         view.draw(&lines)?;
-        if !view.wait()? {
-            return Ok(exit_code(&reply, named));
+        match view.wait()? {
+            ViewTurn::Redraw => {}
+            ViewTurn::Left => return Ok(exit_code(&reply, named)),
+            ViewTurn::ShutDown => break,
         }
     }
+    drop(view);
+    context.notice(SHUT_DOWN);
+    Ok(exit::DONE)
 }
 
 /// Without a terminal: prints a table (or an object) for every event.
@@ -160,18 +169,34 @@ fn watch_lines(
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
     events.watch_output();
+    let mut announced = false;
     loop {
-        let value = connection.call_value(call)?;
+        let value = match connection.call_value(call) {
+            Err(ClientError::Disconnected) => None,
+            value => Some(value?),
+        };
+        let Some(value) = value else {
+            while let Some((_, event)) = events.next_notification()? {
+                announced |= event["event"] == SHUTDOWN_EVENT;
+            }
+            break;
+        };
         if context.global.json {
             context.print_json(&value)?;
         } else {
             context.print_lines(&render(context.style, &parse(value)?, None, true))?;
             write_stdout(b"\n")?;
         }
-        if events.next_notification()?.is_none() {
-            return Err(ClientError::Disconnected);
+        match events.next_notification()? {
+            Some((_, event)) => announced |= event["event"] == SHUTDOWN_EVENT,
+            None => break,
         }
     }
+    if !announced {
+        return Err(ClientError::Disconnected);
+    }
+    context.notice(SHUT_DOWN);
+    Ok(exit::DONE)
 }
 
 #[cfg(test)]

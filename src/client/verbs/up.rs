@@ -9,6 +9,7 @@ use crate::client::daemon::paths;
 use crate::client::daemon::received::parse;
 use crate::client::daemon::survivors::{self, OnSurvivors};
 use crate::client::error::{ClientError, exit};
+use crate::client::ui::messages::for_stderr;
 use crate::client::verbs::foreground;
 use crate::client::verbs::progress::{Progress, Verdict};
 use crate::client::verbs::reload::notice_unapplied;
@@ -87,13 +88,17 @@ fn named_file(context: &Context, args: &UpArgs) -> Result<Option<PathBuf>, Clien
         let text = "up takes one config: FILE or -c FILE, not both";
         return Err(ClientError::Usage(text.to_string()));
     }
-    match file.exists() {
-        true => Ok(Some(file.clone())),
-        false => Err(ClientError::Failed(format!(
-            "there is no config file '{shown}'; to start a program of a daemon that runs: \
-             tm start {shown}"
-        ))),
+    if file.exists() {
+        return Ok(Some(file.clone()));
     }
+    let is_path = shown.to_string().contains(['/', '.']);
+    let advice = match is_path {
+        true => "check its path".to_string(),
+        false => format!("to start a program of a daemon that runs: tm start {shown}"),
+    };
+    Err(ClientError::Failed(format!(
+        "there is no config file '{shown}'; {advice}"
+    )))
 }
 
 /// Connects to the daemon of this config, at `--socket` if that is given.
@@ -119,7 +124,7 @@ fn load(context: &Context, path: &Path) -> Result<Config, ClientError> {
         }
         Err(error) if context.global.json => Err(ClientError::Failed(error.to_string())),
         Err(error) => {
-            eprintln!("{}", printable_lines(&error.to_string()));
+            eprintln!("{}", for_stderr(&printable_lines(&error.to_string())));
             Err(ClientError::AlreadyReported(exit::FAILED))
         }
     }

@@ -42,9 +42,14 @@ pub(crate) fn render(style: Style, width: usize, reply: &WhyReply) -> Vec<String
     let state = style.state(&process.state);
     let heading = format!("{name} is {state}");
     // The summary begins with the same words, without their colours.
-    let same = format!("{} has been {}", process.name, process.state);
-    let mut lines = match reply.summary.strip_prefix(&same) {
-        Some(rest) => vec![format!("{name} has been {state}{}", printable(rest))],
+    let since = |verb| {
+        let rest = reply
+            .summary
+            .strip_prefix(&format!("{} {verb} {}", process.name, process.state))?;
+        Some(format!("{name} {verb} {state}{}", printable(rest)))
+    };
+    let mut lines = match since("has been").or_else(|| since("has been in")) {
+        Some(line) => vec![line],
         None if reply.summary.is_empty() => vec![heading],
         None => vec![heading, format!("  {}", printable(&reply.summary))],
     };
@@ -78,7 +83,13 @@ pub(crate) fn render(style: Style, width: usize, reply: &WhyReply) -> Vec<String
         part("remedy", &painted);
     }
     let output = clean(&reply.output);
-    part("output", &output);
+    match reply.earlier_output {
+        true => {
+            lines.push(style.paint(Paint::Bold, "output of the run before"));
+            lines.extend(output.iter().map(|line| format!("{:INDENT$}{line}", "")));
+        }
+        false => part("output", &output),
+    }
     lines
 }
 
@@ -103,6 +114,7 @@ mod tests {
             next: "nothing until you start it".to_string(),
             remedy: Some("for a one-shot set starttime: 0".to_string()),
             output: vec!["done\x1b[2J".to_string()],
+            earlier_output: false,
         };
         assert_eq!(
             render(Style::plain(), usize::MAX, &reply),
@@ -116,6 +128,13 @@ mod tests {
                 "output   done\\u{1b}[2J",
             ]
         );
+        let earlier = WhyReply {
+            earlier_output: true,
+            ..reply
+        };
+        let lines = render(Style::plain(), usize::MAX, &earlier);
+        let end = ["output of the run before", "         done\\u{1b}[2J"];
+        assert_eq!(lines[lines.len() - 2..], end);
     }
 
     #[test]
@@ -133,6 +152,13 @@ mod tests {
         assert_eq!(
             render(Style::plain(), usize::MAX, &reply),
             ["web:0 has been RUNNING for 3s, pid 7"]
+        );
+        let mut reply = reply;
+        reply.process.state = ProcessState::Backoff;
+        reply.summary = "web:0 has been in BACKOFF for 3s".to_string();
+        assert_eq!(
+            render(Style::plain(), usize::MAX, &reply),
+            ["web:0 has been in BACKOFF for 3s"]
         );
     }
 }

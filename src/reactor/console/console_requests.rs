@@ -171,10 +171,12 @@ impl Consoles<'_> {
             self.clients.send(*client, &frame);
             self.clients.close_after_flush(*client);
         }
-        let process = self.processes.io(id).map(|io| io.name.clone());
+        let io = self.processes.io(id);
+        let before = io.map_or(0, |io| io.clients.len());
         DetachReply {
             detached: clients.len(),
-            process: process.unwrap_or_default(),
+            attached: before.saturating_sub(clients.len()),
+            process: io.map(|io| io.name.clone()).unwrap_or_default(),
         }
     }
 }

@@ -52,11 +52,20 @@ pub(crate) fn check_scale(params: &ScaleParams, supervisor: &Supervisor) -> Resu
     Ok(())
 }
 
+/// The words that a refused reload adds to its reason.
+const UNCHANGED: &str = "; nothing was changed";
+
+/// The error of a dry run, which changes nothing in any case.
+pub(crate) fn of_dry_run(mut refused: RpcError) -> RpcError {
+    refused.message = refused.message.replacen(UNCHANGED, "", 1);
+    refused
+}
+
 /// The one-line summary of an invalid config.
 pub(crate) fn refusal(error: &ConfigError) -> String {
     let count = error.error_count();
     let errors = plural(count, "error", "errors");
-    format!("the config has {errors}; nothing was changed")
+    format!("the config has {errors}{UNCHANGED}")
 }
 
 /// Logs that a reload refused a config, with all of its errors or without. Returns the detail of
@@ -91,7 +100,7 @@ pub(crate) fn invalid_config(error: &ConfigError, asks: Account, path: &Path) ->
 /// The summary of an invalid config without a word of it.
 pub(crate) fn refusal_for_others(error: &ConfigError) -> String {
     match error.diagnostics.iter().all(|found| found.line == 0) {
-        true => "the config cannot be read; nothing was changed".to_string(),
+        true => format!("the config cannot be read{UNCHANGED}"),
         false => refusal(error),
     }
 }

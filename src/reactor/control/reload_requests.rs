@@ -65,9 +65,13 @@ impl Reactor {
                     self.publish_recorded(secret_event("reload_failed", detail, public));
                 }
                 let path = self.settings.config().path.clone();
-                for caller in apply.into_iter().chain(show) {
+                for caller in apply {
                     let refused = invalid_config(&error, caller.account, &path);
                     self.answer_caller(caller, Err(refused));
+                }
+                for caller in show {
+                    let refused = invalid_config(&error, caller.account, &path);
+                    self.answer_caller(caller, Err(apply_reload::of_dry_run(refused)));
                 }
             }
             None => {

@@ -3,7 +3,7 @@
 use crate::reactor::clock::Clock;
 use crate::reactor::console::control_keys::is_output_stopped;
 use crate::reactor::control::client_table::Clients;
-use crate::reactor::control::event_history::{History, exit_info};
+use crate::reactor::control::event_history::{History, exit_info, of_transition};
 use crate::reactor::control::parameters::process_gone;
 use crate::reactor::disk::file::DiskError;
 use crate::reactor::output::Stream;
@@ -11,13 +11,14 @@ use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::process::pidfile;
 use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::processes::Processes;
-use crate::supervisor::{self, Desired, Process, ProcessId, State, Supervisor};
+use crate::supervisor::{self, Desired, Process, ProcessId, State, Supervisor, Transition};
 use crate::sys;
 use crate::text::plural::plural;
 use crate::text::strip::Strip;
 use crate::text::timestamp::rfc3339;
 use crate::wire::{
-    ClientInfo, ClientsReply, Outcome, ProcessState, ProcessStatus, RpcError, StatusReply, WhyReply,
+    ClientInfo, ClientsReply, EventInfo, Outcome, ProcessState, ProcessStatus, RpcError,
+    StatusReply, WhyReply,
 };
 
 /// Lines of output that `why` shows.
@@ -124,6 +125,27 @@ impl Reports<'_> {
         self.processes.io(id)?.pidfile_trouble.as_ref()
     }
 
+    /// The event of a change of state. That of a process that is RUNNING names its troubles.
+    pub(crate) fn event_of(&self, transition: &Transition) -> EventInfo {
+        let mut event = of_transition(transition);
+        if transition.to == State::Running && event.detail.is_empty() {
+            event.detail = self.trouble_text(transition.id);
+        }
+        event
+    }
+
+    /// The troubles in one text, empty if all is well.
+    pub(crate) fn trouble_text(&self, id: ProcessId) -> String {
+        self.troubles(id).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The remedy for a log or a pidfile that cannot be written.
+    fn file_remedy(&self, id: ProcessId) -> Option<String> {
+        let log = self.log_files.failure(id);
+        let log = log.and_then(|failure| supervisor::spawn_remedy(&failure));
+        log.or_else(|| Some(pidfile::remedy(self.pidfile_trouble(id)?).to_string()))
+    }
+
     /// The detail of a state, with stragglers named.
     pub(crate) fn detail(&self, process: &Process) -> String {
         let Some(policy) = self.supervisor.policy(process.id) else {
@@ -158,21 +180,26 @@ impl Reports<'_> {
         ))
     }
 
-    /// Names the leader and a straggler in the outcome of a process that runs beside stragglers of
-    /// an earlier run.
-    pub(crate) fn name_stragglers(&self, outcome: &mut Outcome) {
+    /// Adds to the outcome of a process that runs: a straggler of an earlier run, and files that
+    /// cannot be written.
+    pub(crate) fn add_troubles(&self, outcome: &mut Outcome) {
         let id = self.supervisor.find(&outcome.name);
         let process = id.and_then(|id| self.supervisor.process(id));
-        if let Some(process) = process.filter(|_| outcome.state == ProcessState::Running)
-            && let Some(pid) = outcome.pid
-            && let Some(named) = self.straggler_text(process)
+        let Some(process) = process.filter(|_| outcome.state == ProcessState::Running) else {
+            return;
+        };
+        let straggler = self.straggler_text(process).map(|text| format!("; {text}"));
+        let troubles = self.troubles(process.id).map(|text| format!(", {text}"));
+        let added: String = straggler.into_iter().chain(troubles).collect();
+        if let Some(pid) = outcome.pid
+            && !added.is_empty()
         {
             let said = match outcome.message.as_str() {
                 "" => ProcessState::Running.to_string(),
                 counted if counted.contains("straggler") => ProcessState::Running.to_string(),
                 said => said.to_string(),
             };
-            outcome.message = format!("{said} (pid {pid}); {named}");
+            outcome.message = format!("{said} (pid {pid}){added}");
         }
     }
 
@@ -227,20 +254,16 @@ impl Reports<'_> {
         }
         causes.extend(self.troubles(id));
         causes.extend(self.latest_changes(&process.name));
+        let io = self.processes.io(id);
+        let (output, earlier_output) = io.map(output_of_why).unwrap_or_default();
         Ok(WhyReply {
             process: self.row(process),
             summary: why.summary,
             causes,
             next: why.next,
-            remedy: go_on.or(why.remedy).or_else(|| {
-                let trouble = self.pidfile_trouble(id)?;
-                Some(pidfile::remedy(trouble).to_string())
-            }),
-            output: self
-                .processes
-                .io(id)
-                .map(|io| last_lines(io, WHY_LINES, None))
-                .unwrap_or_default(),
+            remedy: go_on.or(why.remedy).or_else(|| self.file_remedy(id)),
+            output,
+            earlier_output,
         })
     }
 
@@ -280,9 +303,29 @@ impl Reports<'_> {
     }
 }
 
+/// The last lines of the current or last run, else those of the run before. Returns whether they
+/// are the latter.
+fn output_of_why(io: &ProcessIo) -> (Vec<String>, bool) {
+    let all = io.output.line_start_back(WHY_LINES, None);
+    let is_empty = |lines: &[String]| lines.iter().all(|line| line.trim().is_empty());
+    let output = lines_from(io, all.max(io.run_start), None);
+    if !is_empty(&output) {
+        return (output, false);
+    }
+    let output = lines_from(io, all, None);
+    match is_empty(&output) {
+        true => (Vec::new(), false),
+        false => (output, true),
+    }
+}
+
 /// The last lines of a process's output as text.
 pub(crate) fn last_lines(io: &ProcessIo, lines: usize, stream: Option<Stream>) -> Vec<String> {
-    let from = io.output.line_start_back(lines, stream);
+    lines_from(io, io.output.line_start_back(lines, stream), stream)
+}
+
+/// The output from an offset on as text.
+fn lines_from(io: &ProcessIo, from: u64, stream: Option<Stream>) -> Vec<String> {
     let mut bytes = Vec::new();
     for segment in io.output.segments(from, stream) {
         bytes.extend_from_slice(segment.bytes);

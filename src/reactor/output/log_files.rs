@@ -305,6 +305,12 @@ impl LogFiles {
         })
     }
 
+    /// Why a log of a process cannot be written, as if its start had failed for that.
+    pub(crate) fn failure(&self, id: ProcessId) -> Option<SpawnFailure> {
+        let mut targets = self.targets(id).iter();
+        targets.find_map(|target| Some(not_opened(&target.path, target.feed.failure()?)))
+    }
+
     /// Runs an operation on a file on its disk's thread, in order with the others on files of its
     /// directory. It is answered by [`DiskNews::OperationDone`].
     pub(crate) fn run(

@@ -39,10 +39,11 @@ fn summary(process: &Process, now: Time) -> String {
         .map(|pid| format!(", pid {pid}"))
         .unwrap_or_default();
     let since = approximate(now.since(process.since));
-    format!(
-        "{} has been {} for {since}{pid}",
-        process.name, process.state
-    )
+    let state = match process.state {
+        State::Backoff => format!("in {}", process.state),
+        state => state.to_string(),
+    };
+    format!("{} has been {state} for {since}{pid}", process.name)
 }
 
 fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
@@ -55,11 +56,11 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
     }
     if process.is_flapping(policy, now) {
         causes.push(format!(
-            "it is flapping: the last {} runs were shorter than {}; after {} of them each restart \
+            "it is flapping: the last {} runs were shorter than {}; after {} in a row, a restart \
              waits",
             process.short_runs,
             exact(SHORT_RUN),
-            policy.restart.burst
+            plural(policy.restart.burst as usize, "short run", "short runs"),
         ));
     }
     causes.extend(last_end(process, policy));
@@ -195,6 +196,11 @@ fn last_end(process: &Process, policy: &Policy) -> Option<String> {
         Some(_) => "the run before this one",
         None => "the last run",
     };
+    if process.last_killed && process.kill_requested {
+        return Some(format!(
+            "{which} was killed by tmd after {lifetime}: a request asked for it"
+        ));
+    }
     if process.last_killed {
         let (signal, stoptime) = (sig(policy.stopsignal), exact(policy.stoptime));
         return Some(format!(
@@ -342,7 +348,7 @@ mod tests {
         process.restarts = 2;
         process.deadline = Some(at(2500));
         let why = why(&process, &Policy::default(), at(2000));
-        assert_eq!(why.summary, "worker:0 has been BACKOFF for 1.0s");
+        assert_eq!(why.summary, "worker:0 has been in BACKOFF for 1.0s");
         assert_eq!(
             why.causes,
             [
@@ -353,7 +359,7 @@ mod tests {
         );
         assert_eq!(why.next, "retry 2 of 3 in 0.5s");
         let remedy = why.remedy.unwrap_or_default();
-        let told = "exited 0 within starttime: for a one-shot set starttime: 0";
+        let told = "it exited with 0 before starttime was over. A one-shot needs starttime: 0";
         assert!(remedy.starts_with(told), "{remedy}");
     }
 
@@ -379,6 +385,11 @@ mod tests {
     fn each_failed_step_has_its_remedy() {
         for (step, errno, words) in [
             ("exec /bin/nope", 2, "check cmd: /bin/nope does not exist"),
+            (
+                "exec cd",
+                2,
+                "`cd` is a part of shells, not a program; set `workingdir`, or add `shell: true`",
+            ),
             ("exec /etc/passwd", 13, "chmod"),
             ("exec /etc/passwd", 8, "#!"),
             ("chdir /nope", 2, "create /nope or change workingdir"),

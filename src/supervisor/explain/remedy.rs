@@ -1,6 +1,7 @@
 //! The remedies of `tm why`.
 
 use crate::supervisor::{Autorestart, Exit, Policy, Process, SpawnFailure, State, signal_name};
+use crate::text::builtins::builtin;
 
 /// The most likely fix for a process that is not as the user wants it. One that gave up or ended
 /// needs a start afterwards.
@@ -15,7 +16,9 @@ pub(super) fn remedy(process: &Process, policy: &Policy) -> Option<String> {
 
 fn fix(process: &Process, policy: &Policy) -> Option<String> {
     match process.state {
-        State::Stopped if process.last_killed => Some(ignored_signal(policy)),
+        State::Stopped if process.last_killed && !process.kill_requested => {
+            Some(ignored_signal(policy))
+        }
         State::Stopped => Some(format!("tm start {}", process.name)),
         State::Waiting | State::Starting => None,
         State::Stopping if process.signal_failure.is_some() => Some(
@@ -23,6 +26,7 @@ fn fix(process: &Process, policy: &Policy) -> Option<String> {
              by a second SIGTERM"
                 .to_string(),
         ),
+        State::Stopping if process.kill_requested => None,
         State::Stopping => process.killed.then(|| ignored_signal(policy)),
         State::Exited if process.last_exit.is_some_and(|exit| policy.expects(exit)) => None,
         State::Running if process.restarts == 0 => None,
@@ -55,8 +59,8 @@ fn one_shot(policy: &Policy) -> String {
         Autorestart::Never | Autorestart::Unexpected => "",
     };
     format!(
-        "exited 0 within starttime: for a one-shot set starttime: 0{also}, for a server \
-         choose its option to stay in the foreground"
+        "it exited with 0 before starttime was over. A one-shot needs starttime: 0{also}. A \
+         server needs its option to stay in the foreground"
     )
 }
 
@@ -108,7 +112,8 @@ mod errno {
     pub(super) const ETIMEDOUT: i32 = 110;
 }
 
-fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {
+/// The remedy for a step of a start that failed.
+pub(crate) fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {
     use errno::*;
     let (step, object) = failure.step.split_once(' ').unwrap_or((&failure.step, ""));
     let text = match (step, failure.errno) {
@@ -116,7 +121,9 @@ fn spawn_remedy(failure: &SpawnFailure) -> Option<String> {
             format!("find out who holds up {object}: its file system, a lease, or a stop signal")
         }
         ("exec", ENOENT) => {
-            if object.contains('/') {
+            if let Some((message, help)) = builtin(object) {
+                format!("check cmd: {message}; {help}")
+            } else if object.contains('/') {
                 format!("check cmd: {object} does not exist, or its interpreter does not")
             } else {
                 format!("check cmd: {object} was not found in PATH")

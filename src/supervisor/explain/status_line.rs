@@ -48,8 +48,12 @@ fn stopped(process: &Process, policy: &Policy) -> String {
     let mut parts = vec!["stopped by request".to_string()];
     let victims = victims(process);
     if process.last_killed || victims.is_some() {
+        if process.kill_requested {
+            parts.clear();
+        }
         let of_leader = policy.killmode == KillMode::Mixed && !process.last_killed;
         let when = match of_leader || policy.stoptime.is_zero() {
+            _ if process.kill_requested => "killed by request".to_string(),
             true => "killed".to_string(),
             false => format!("killed after stoptime ({})", exact(policy.stoptime)),
         };
@@ -243,6 +247,9 @@ mod tests {
             text(&stopped),
             "stopped by request; killed after stoptime (10s)"
         );
+        stopped.kill_requested = true;
+        assert_eq!(text(&stopped), "killed by request");
+        stopped.kill_requested = false;
         stopped.victims = vec!["7 node server.js".to_string(), "8 cat".to_string()];
         assert_eq!(
             text(&stopped),

@@ -133,7 +133,7 @@ pub struct Process {
     pub last_exit: Option<Exit>,
     /// Duration of the last run.
     pub last_lifetime: Option<std::time::Duration>,
-    /// The daemon ended the last run with SIGKILL, because it outlived `stoptime`.
+    /// The daemon ended the last run with SIGKILL: it outlived `stoptime`, or see `kill_requested`.
     pub last_killed: bool,
     /// Why the last start failed before exec.
     pub last_failure: Option<SpawnFailure>,
@@ -151,6 +151,8 @@ pub struct Process {
     pub victims: Vec<String>,
     /// SIGKILL was sent during this STOPPING, or while clearing.
     pub killed: bool,
+    /// SIGKILL was sent in the last stop because a request said so, before `stoptime` was over.
+    pub kill_requested: bool,
     /// A leader ended and its stragglers are not reported yet.
     pub remains_due: bool,
     /// Pid of a leader that ended since the state was entered.
@@ -185,6 +187,7 @@ impl Process {
             stopped_from: None,
             victims: Vec::new(),
             killed: false,
+            kill_requested: false,
             remains_due: false,
             ended_pid: None,
         }
@@ -212,6 +215,7 @@ impl Process {
             return;
         }
         self.victims.clear();
+        self.kill_requested = false;
         self.stopped_from = match self.state {
             State::Backoff | State::Exited | State::Fatal => Some(self.state),
             State::Stopped

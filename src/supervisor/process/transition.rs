@@ -80,6 +80,7 @@ impl ProcessStep<'_> {
             (S::Stopping, I::Stop) => self.process.desired = Desired::Down,
             (S::Stopping, I::Kill) => {
                 self.process.desired = Desired::Down;
+                self.process.kill_requested |= !self.process.killed;
                 self.kill();
             }
 
@@ -332,6 +333,7 @@ impl ProcessStep<'_> {
         if !self.must_sweep() {
             return self.down();
         }
+        self.process.kill_requested = at_once;
         self.enter(State::Stopping, None);
         if !at_once && self.policy.killmode == KillMode::Group {
             self.ask_to_end();
@@ -350,6 +352,7 @@ impl ProcessStep<'_> {
         }
         self.process.desired = desired;
         self.process.begin_stop();
+        self.process.kill_requested = at_once;
         let asked = !at_once && !self.is_spawning() && !self.policy.stoptime.is_zero();
         self.enter(
             State::Stopping,

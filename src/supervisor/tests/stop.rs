@@ -104,6 +104,42 @@ fn stragglers_of_a_crash_are_counted_then_swept_by_a_stop() {
 }
 
 #[test]
+fn a_kill_during_a_stop_is_not_blamed_on_stoptime() {
+    let (mut bench, id) = Bench::running(same);
+    bench.event(Event::Stop(id));
+    bench.pass(600);
+    bench.event(Event::ShutdownNow);
+    let exit = Exit::Signal {
+        signal: 9,
+        core: false,
+    };
+    bench.event(Event::Exited { id, exit });
+    bench.remains(id, 0);
+    bench.expect(id, State::Stopped);
+    let told = detail(bench.process(id), &Policy::default(), bench.now);
+    assert_eq!(told, "killed by request");
+    let why = why(bench.process(id), &Policy::default(), bench.now);
+    assert!(!format!("{why:?}").contains("10s"), "{why:?}");
+    assert!(!format!("{why:?}").contains("ignores"), "{why:?}");
+}
+
+#[test]
+fn a_kill_after_stoptime_stays_one() {
+    let (mut bench, id) = Bench::running(same);
+    bench.event(Event::Stop(id));
+    bench.pass(10_000);
+    bench.event(Event::ShutdownNow);
+    let exit = Exit::Signal {
+        signal: 9,
+        core: false,
+    };
+    bench.event(Event::Exited { id, exit });
+    bench.remains(id, 0);
+    let told = detail(bench.process(id), &Policy::default(), bench.now);
+    assert_eq!(told, "stopped by request; killed after stoptime (10s)");
+}
+
+#[test]
 fn a_terminal_is_hung_up_after_the_stop_signal() {
     let (mut bench, id) = Bench::running(|p| p.policy.hangup = true);
     bench.event(Event::Stop(id));

@@ -2,7 +2,11 @@
 
 use super::Session;
 use crate::client::attach::hint::{self, HintText};
+use crate::client::ui::table::wrap;
 use crate::text::plural::plural;
+
+/// The width of the keys in the help, with the blanks around them.
+const KEYS_WIDTH: usize = 19;
 
 impl Session {
     pub(super) fn greeting(&self) -> HintText {
@@ -13,15 +17,23 @@ impl Session {
         };
         let (name, state) = (&self.process, &self.state);
         let size = self.process_size();
-        let other = if self.is_too_small() {
-            format!(" (its terminal is {size}, larger than yours)")
+        let short = if self.is_too_small() {
+            format!("{size}, larger than yours")
         } else if !self.role.driver && self.is_too_large() {
-            format!(" (its terminal is {size}, smaller than yours)")
+            format!("{size}, smaller than yours")
         } else {
             String::new()
         };
+        let (other, shorter) = match short.is_empty() {
+            true => (String::new(), Vec::new()),
+            false => {
+                let long = format!("its terminal is {short}");
+                (format!(" ({long})"), vec![long, short])
+            }
+        };
         HintText {
             about: format!("attached{watching} to {name}{state}{other}"),
+            shorter,
             ..hint::ways_out(&self.keys, &self.process)
         }
     }
@@ -62,8 +74,10 @@ impl Session {
             return;
         };
         let (name, size) = (&self.process, self.process_size());
+        let short = format!("{size}, {words}");
         let text = HintText {
-            about: format!("{name}'s terminal is {size}, {words}"),
+            about: format!("{name}'s terminal is {short}"),
+            shorter: vec![short],
             leave: String::new(),
             help: hint::help_key(&self.keys),
         };
@@ -71,7 +85,9 @@ impl Session {
             self.ask_redraw();
             self.show_hint_over(text);
         } else {
-            self.notice(&text.to_string());
+            // Unknown counts as wide.
+            let cols = usize::from(self.screen.size().1).wrapping_sub(1);
+            self.notice(&text.fit(cols));
         }
     }
 
@@ -94,10 +110,15 @@ impl Session {
             ));
             if !self.settings.read_only && !self.role.driver {
                 text.push_str(
-                    ",\nor type: the last client that typed sets the size, unless tty.size is set",
+                    ", or type: the last client that typed sets the size, unless tty.size is set",
                 );
             }
         }
+        let cols = match usize::from(self.screen.size().1) {
+            0 => usize::MAX,
+            cols => cols,
+        };
+        let mut lines: Vec<String> = text.lines().flat_map(|line| wrap(line, cols)).collect();
         for (keys, does) in [
             (
                 self.keys.shown(),
@@ -117,8 +138,12 @@ impl Session {
             ),
             (format!("{prefix} ctrl-z"), "Suspend tm".to_string()),
         ] {
-            text.push_str(&format!("\n  {keys:<16} {does}"));
+            let room = cols.saturating_sub(KEYS_WIDTH).max(KEYS_WIDTH);
+            for (index, does) in wrap(&does, room).into_iter().enumerate() {
+                let keys = if index == 0 { &keys } else { "" };
+                lines.push(format!("  {keys:<16} {does}"));
+            }
         }
-        text
+        lines.join("\n")
     }
 }

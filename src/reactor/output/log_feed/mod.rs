@@ -158,9 +158,13 @@ impl LogFeed {
     /// The present trouble of the log, if any.
     pub(crate) fn trouble(&self) -> Option<&str> {
         let stalled = self.backpressure.is_stalled();
-        self.pipeline
-            .failure()
-            .or(stalled.then_some("the disk is stalled"))
+        let failure = self.failure().map(|error| error.text.as_str());
+        failure.or(stalled.then_some("the disk is stalled"))
+    }
+
+    /// Why the log cannot be written, if that fails at present.
+    pub(crate) fn failure(&self) -> Option<&DiskError> {
+        self.pipeline.failure()
     }
 
     /// When to call [`next_batch`](Self::next_batch) or [`gate`](Self::gate) again at the latest.
@@ -222,12 +226,11 @@ impl LogFeed {
             }
             AppendResult::Held(error) => {
                 self.backpressure.count_reported(batch.lost_before);
-                self.pipeline.held(&error.text, now).then_some(error)
+                self.pipeline.held(&error, now).then_some(error)
             }
-            AppendResult::Refused(error) => self
-                .pipeline
-                .refused(batch, &error.text, now)
-                .then_some(error),
+            AppendResult::Refused(error) => {
+                self.pipeline.refused(batch, &error, now).then_some(error)
+            }
         };
         self.events.extend(failing.map(FeedEvent::Failing));
     }

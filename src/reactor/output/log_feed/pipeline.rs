@@ -11,6 +11,7 @@
 //!
 //! The disk thread refuses a batch that follows a refused one, so the order is kept.
 
+use crate::reactor::disk::file::DiskError;
 use crate::reactor::disk::message::Batch;
 use crate::supervisor::Time;
 use std::collections::VecDeque;
@@ -37,7 +38,7 @@ pub(super) struct Pipeline {
 /// Appending has failed and has not worked since.
 #[derive(Debug)]
 struct AppendFailure {
-    text: String,
+    error: DiskError,
     /// `None` during an attempt.
     retry_at: Option<Time>,
     /// The disk thread holds bytes that it could not write.
@@ -74,8 +75,8 @@ impl Pipeline {
     }
 
     /// Why appending fails.
-    pub(super) fn failure(&self) -> Option<&str> {
-        Some(&self.failure.as_ref()?.text)
+    pub(super) fn failure(&self) -> Option<&DiskError> {
+        Some(&self.failure.as_ref()?.error)
     }
 
     /// When the next attempt is due after a failure.
@@ -114,17 +115,17 @@ impl Pipeline {
     }
 
     /// An append failed, and the disk thread holds the bytes. Returns whether that is new.
-    pub(super) fn held(&mut self, text: &str, now: Time) -> bool {
-        self.failed(text, true, now)
+    pub(super) fn held(&mut self, error: &DiskError, now: Time) -> bool {
+        self.failed(error, true, now)
     }
 
     /// An append failed, and the batch came back. Returns whether that is new.
-    pub(super) fn refused(&mut self, batch: Batch, text: &str, now: Time) -> bool {
+    pub(super) fn refused(&mut self, batch: Batch, error: &DiskError, now: Time) -> bool {
         self.retry.push_back(batch);
-        self.failed(text, false, now)
+        self.failed(error, false, now)
     }
 
-    fn failed(&mut self, text: &str, disk_holds: bool, now: Time) -> bool {
+    fn failed(&mut self, error: &DiskError, disk_holds: bool, now: Time) -> bool {
         let retry_at = Some(now + RETRY);
         match &mut self.failure {
             Some(failure) => {
@@ -134,7 +135,7 @@ impl Pipeline {
             }
             None => {
                 self.failure = Some(AppendFailure {
-                    text: text.to_string(),
+                    error: error.clone(),
                     retry_at,
                     disk_holds,
                 });
@@ -169,6 +170,13 @@ mod tests {
         }
     }
 
+    fn full() -> DiskError {
+        DiskError {
+            text: "full".to_string(),
+            errno: libc::ENOSPC,
+        }
+    }
+
     fn at(ms: u64) -> Time {
         Time(Duration::from_millis(ms))
     }
@@ -193,10 +201,10 @@ mod tests {
             pipeline.send(batch(n));
         }
         pipeline.answered();
-        assert!(pipeline.refused(batch(1), "full", at(0)));
+        assert!(pipeline.refused(batch(1), &full(), at(0)));
         pipeline.answered();
-        assert!(!pipeline.refused(batch(2), "still full", at(5)), "not new");
-        assert_eq!(pipeline.failure(), Some("full"));
+        assert!(!pipeline.refused(batch(2), &full(), at(5)), "not new");
+        assert_eq!(pipeline.failure(), Some(&full()));
         assert_eq!(pipeline.retry_at(), Some(at(5) + RETRY));
         assert!(pipeline.has_backlog() && !pipeline.has_room() && !pipeline.is_empty());
         assert!(pipeline.start_retry());
@@ -213,12 +221,12 @@ mod tests {
         let mut pipeline = Pipeline::default();
         pipeline.send(batch(1));
         pipeline.answered();
-        assert!(pipeline.held("full", at(0)));
+        assert!(pipeline.held(&full(), at(0)));
         assert!(pipeline.disk_holds() && !pipeline.is_empty());
         pipeline.start_retry();
         pipeline.send(batch(2));
         pipeline.answered();
-        assert!(!pipeline.refused(batch(2), "full", at(9)));
+        assert!(!pipeline.refused(batch(2), &full(), at(9)));
         assert!(
             pipeline.disk_holds(),
             "a refusal changes nothing about that"
