@@ -156,10 +156,9 @@ fn percent(text: &str) -> Option<Finding> {
         "numprocs" => "write `{numprocs}`".to_string(),
         "group_name" => "write the name itself".to_string(),
         "here" => "leave it out: paths start at the directory of the config".to_string(),
-        name => match name.strip_prefix("ENV_") {
-            Some(variable) => format!("write `${{{variable}}}`"),
-            None => "write the value itself".to_string(),
-        },
+        "host_node_name" => "write the name itself".to_string(),
+        // Other names are those of formats, such as Python's for logs.
+        name => format!("write `${{{}}}`", name.strip_prefix("ENV_")?),
     };
     let shown: String = rest[..rest.len() - digits.len() + 1].chars().collect();
     Some((
@@ -189,6 +188,7 @@ mod tests {
         );
         assert_eq!(help(percent("%(ENV_X)s")), wanted("write `${X}`"));
         assert_eq!(percent("100%(of x"), None);
+        assert_eq!(percent("%(asctime)s"), None, "a format of Python's");
         assert_eq!(help(tilde("~/bin/x")), wanted("write `${HOME}/bin/x`"));
         assert_eq!(tilde("~user/x"), None);
     }

@@ -46,7 +46,7 @@ pub(crate) struct Global {
     /// Print JSON (see docs/json.md)
     #[arg(long, global = true, display_order = 902)]
     pub(crate) json: bool,
-    /// Suppress notices
+    /// Suppress notices; `tm status` prints nothing, and its exit code is the answer
     #[arg(short, long, global = true, display_order = 903)]
     pub(crate) quiet: bool,
 }

@@ -394,7 +394,12 @@ impl PendingRequest {
             state: transition.to.name().into(),
             pid: transition.pid.filter(|_| transition.to == State::Running),
             exit: transition.exit.or(last_exit).map(exit_info),
-            message: transition.detail.clone(),
+            message: match (self.request.awaits, transition.to) {
+                (AwaitedState::Stopped, State::Starting | State::Running) => {
+                    "started again by another request".to_string()
+                }
+                _ => transition.detail.clone(),
+            },
         })
     }
 

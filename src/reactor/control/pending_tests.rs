@@ -110,6 +110,8 @@ fn a_stop_fails_when_the_process_is_started_again() {
     let change = transition(0, State::Stopped, State::Starting);
     let answers = pending.on_transition(&change, None);
     assert_eq!(verdicts(&answers[0]), [("web:0", false)]);
+    let message = &answers[0].outcomes[0].message;
+    assert_eq!(message, "started again by another request");
 }
 
 #[test]
