@@ -28,7 +28,7 @@ PALETTE = [
 
 # Typed text, the text to wait for, and whether to draw the screen.
 SCENE = [
-    ("tm up -d", "13 up, 1 failed", False),
+    ("tm up -d", "12 up, 1 done, 1 failed", False),
     ("clear", "$", False),
     ("tm status", "not started", False),
     ("tm why broken", "cannot work like this", True),
