@@ -12,7 +12,7 @@ const RESERVE: u64 = 64;
 
 /// Descriptors of the daemon that a start uses for a moment: both ends of each stream, the report
 /// of the child, its pidfd.
-const OF_A_START: u64 = 12;
+const OF_A_START: u64 = 8;
 
 /// Whether a process may be started, while `opening` others open their log files: enough
 /// descriptors are left for it and for clients.
@@ -21,7 +21,7 @@ const OF_A_START: u64 = 12;
 /// `EMFILE` if they are not.
 pub(crate) fn room_for(launch: &Launch, opening: u64) -> io::Result<()> {
     let (limit, _) = sys::rlimit::nofile();
-    let reserve = RESERVE.min(limit / 4);
+    let reserve = RESERVE.min(limit / 12);
     let used = sys::io::lowest_free_fd()?;
     let wanted = (opening + 1) * of_process(launch).max(OF_A_START);
     match used + wanted + reserve <= limit {
