@@ -279,11 +279,15 @@ impl Reactor {
 
     fn switch_input(&mut self, transition: &Transition) {
         let id = transition.id;
-        if let Some(process) = self.supervisor.process(id).cloned() {
+        if transition.to == State::Starting
+            && let Some(process) = self.supervisor.process(id).cloned()
+        {
             self.add_process(&process);
-            if let Some(io) = self.processes.io_mut(id) {
-                io.switch_input(transition.to, &process.launch, &mut self.poller);
-            }
+        }
+        if let Some(process) = self.supervisor.process(id)
+            && let Some(io) = self.processes.io_mut(id)
+        {
+            io.switch_input(transition.to, &process.launch, &mut self.poller);
             self.consoles().resume_senders(id);
         }
     }

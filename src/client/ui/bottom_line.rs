@@ -11,6 +11,9 @@ use crate::text::strip::{Keep, Strip};
 /// Erases the line of the cursor.
 const ERASE: &[u8] = b"\r\x1b[K";
 
+/// The longest line that is drawn again, in bytes. A program may print on without a newline.
+const SHOWN_MAX: usize = 16 * 1024;
+
 /// The text of the unfinished line on the screen.
 #[derive(Debug, Default)]
 pub(crate) struct BottomLine {
@@ -35,14 +38,16 @@ impl BottomLine {
 
     /// The line was continued.
     pub(crate) fn extend(&mut self, text: &[u8]) {
-        if self.columns.is_some() {
+        if self.columns.is_some() && self.shown.len() < SHOWN_MAX {
             self.shown.extend_from_slice(text);
         }
     }
 
     /// Whether the line can be drawn again, and still could with this text in its place.
     pub(crate) fn has_room(&self, text: &[u8]) -> bool {
-        self.columns.is_some_and(|columns| width(text) < columns)
+        let short = text.len() < SHOWN_MAX;
+        self.columns
+            .is_some_and(|columns| short && width(text) < columns)
     }
 
     /// Erases the line, to be drawn again. False if it cannot be.
@@ -82,5 +87,10 @@ mod tests {
         line.extend(b"6");
         assert!(!line.erase(&mut out));
         assert!(!BottomLine::new(None).has_room(b""));
+        line.begin(b"");
+        for _ in 0..2 * SHOWN_MAX {
+            line.extend(b"\x1b[m");
+        }
+        assert!(line.shown.len() < 2 * SHOWN_MAX && !line.erase(&mut out));
     }
 }

@@ -311,12 +311,13 @@ impl LineWriter {
         // A line that renews itself may never pause. Where it cannot stay at the bottom, it is not
         // shown between lines of others.
         let held = &self.lines[index].held.bytes;
-        let alone = self.last.is_none_or(|last| last == index);
-        let line = [self.lines[index].label.as_bytes(), last_version(held)].concat();
         let free = self.open.is_none_or(|open| open == index);
-        let stays = alone || self.bottom.has_room(&line);
-        if self.strip && free && stays && held.contains(&b'\r') {
-            self.print_held(index, out);
+        if self.strip && free && held.contains(&b'\r') {
+            let alone = self.last.is_none_or(|last| last == index);
+            let line = [self.lines[index].label.as_bytes(), last_version(held)].concat();
+            if alone || self.bottom.has_room(&line) {
+                self.print_held(index, out);
+            }
         }
     }
 

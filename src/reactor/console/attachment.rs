@@ -120,13 +120,10 @@ impl Consoles<'_> {
 
     /// Reads the paused clients again, unless the input is still full.
     pub(crate) fn resume_senders(&mut self, id: ProcessId) {
-        let io = self.processes.io(id);
-        for client in io
-            .filter(|io| !io.is_input_full())
-            .into_iter()
-            .flat_map(|io| &io.clients)
-        {
-            self.clients.resume_reading(*client);
+        if let Some(io) = self.processes.io(id).filter(|io| !io.is_input_full()) {
+            for client in &io.clients {
+                self.clients.resume_reading(*client);
+            }
         }
     }
 

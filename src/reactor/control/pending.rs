@@ -11,6 +11,10 @@ use std::rc::{Rc, Weak};
 /// Requests of one connection that wait at once.
 pub(crate) const REQUESTS_MAX: usize = 256;
 
+/// Requests of clients that are gone and that wait to be removed. Beyond, they are removed at once:
+/// a client that comes and goes must not make them grow.
+const ABANDONED_MAX: usize = 4 * REQUESTS_MAX;
+
 /// The memory of a request and of each of its targets, in bytes, rounded up.
 const REQUEST_BYTES: usize = 512;
 const TARGET_BYTES: usize = 100;
@@ -99,6 +103,8 @@ struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct PendingRequests {
     requests: BTreeMap<u64, PendingRequest>,
+    /// Those of them whose clients are gone.
+    abandoned: usize,
     counted: u64,
     /// The requests that wait for a process, and its position among their targets.
     waiting: BTreeMap<(ProcessId, u64), u32>,
@@ -211,16 +217,21 @@ impl PendingRequests {
             return;
         }
         let of_client = self.requests.iter();
-        let of_client = of_client.filter(|(_, pending)| pending.request.client == client);
+        let of_client = of_client.filter(|(_, one)| one.request.client == client && !one.abandoned);
         let numbers: Vec<u64> = of_client.map(|(number, _)| *number).collect();
         self.held.remove(&client);
         for number in numbers {
+            let full = self.abandoned >= ABANDONED_MAX;
             if let Some(pending) = self.requests.get_mut(&number) {
+                self.abandoned += 1;
                 pending.abandoned = true;
                 if let Some(at) = pending.deadline.replace(Time::default()) {
                     self.deadlines.remove(&(at, number));
                 }
                 self.deadlines.insert((Time::default(), number));
+            }
+            if full {
+                self.remove(number);
             }
         }
     }
@@ -326,7 +337,9 @@ impl PendingRequests {
             self.waiting.remove(&(*target, number));
         }
         let client = pending.request.client;
-        if let Some(held) = self.held.get_mut(&client).filter(|_| !pending.abandoned) {
+        if pending.abandoned {
+            self.abandoned -= 1;
+        } else if let Some(held) = self.held.get_mut(&client) {
             held.requests -= 1;
             held.bytes -= pending.bytes();
             if held.requests == 0 {

@@ -247,3 +247,20 @@ fn the_deadline_of_a_request_goes_with_it() {
     assert_eq!(pending.next_deadline(), None);
     assert!(pending.requests.is_empty() && pending.waiting.is_empty());
 }
+
+#[test]
+fn clients_that_come_and_go_leave_a_limited_number_of_requests() {
+    let mut pending = PendingRequests::default();
+    for _ in 0..20 {
+        for _ in 0..REQUESTS_MAX {
+            let added = pending.add(request(AwaitedState::Started), targets(&[0]));
+            added.expect("it waits");
+        }
+        pending.forget(CLIENT);
+        assert!(pending.requests.len() <= ABANDONED_MAX);
+    }
+    while let Some(number) = pending.overdue(Time::default()) {
+        assert_eq!(pending.on_timeout(number, |_| None), None);
+    }
+    assert_eq!((pending.abandoned, pending.requests.len()), (0, 0));
+}

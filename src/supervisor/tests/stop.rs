@@ -103,11 +103,11 @@ fn stragglers_of_a_crash_are_counted_then_swept_by_a_stop() {
     );
 }
 
-#[test]
-fn a_kill_during_a_stop_is_not_blamed_on_stoptime() {
+/// A process that one request stops, and another kills `millis` milliseconds later.
+fn killed_after(millis: u64) -> (Bench, ProcessId) {
     let (mut bench, id) = Bench::running(same);
     bench.event(Event::Stop(id));
-    bench.pass(600);
+    bench.pass(millis);
     bench.event(Event::ShutdownNow);
     let exit = Exit::Signal {
         signal: 9,
@@ -115,6 +115,12 @@ fn a_kill_during_a_stop_is_not_blamed_on_stoptime() {
     };
     bench.event(Event::Exited { id, exit });
     bench.remains(id, 0);
+    (bench, id)
+}
+
+#[test]
+fn a_kill_during_a_stop_is_not_blamed_on_stoptime() {
+    let (bench, id) = killed_after(600);
     bench.expect(id, State::Stopped);
     let told = detail(bench.process(id), &Policy::default(), bench.now);
     assert_eq!(told, "killed by request");
@@ -125,16 +131,7 @@ fn a_kill_during_a_stop_is_not_blamed_on_stoptime() {
 
 #[test]
 fn a_kill_after_stoptime_stays_one() {
-    let (mut bench, id) = Bench::running(same);
-    bench.event(Event::Stop(id));
-    bench.pass(10_000);
-    bench.event(Event::ShutdownNow);
-    let exit = Exit::Signal {
-        signal: 9,
-        core: false,
-    };
-    bench.event(Event::Exited { id, exit });
-    bench.remains(id, 0);
+    let (bench, id) = killed_after(10_000);
     let told = detail(bench.process(id), &Policy::default(), bench.now);
     assert_eq!(told, "stopped by request; killed after stoptime (10s)");
 }
