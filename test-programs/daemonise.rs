@@ -15,19 +15,29 @@ fn main() {
     println!("ready");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("a line");
+    let hides = std::env::args().nth(1).is_some_and(|word| word == "hide");
+    let (mut hidden, hiding) = std::io::pipe().expect("a pipe");
     // SAFETY: there is one thread, and the parent ends without running anything of the child's.
     match unsafe { libc::fork() } {
         -1 => panic!("fork: {}", std::io::Error::last_os_error()),
         0 => {}
-        // SAFETY: takes a number.
-        _ => unsafe { libc::_exit(0) },
+        _ => {
+            drop(hiding);
+            if hides {
+                // The supervisor never sees the rest in the group of its leader.
+                let _ = std::io::Read::read(&mut hidden, &mut [0]);
+            }
+            // SAFETY: takes a number.
+            unsafe { libc::_exit(0) }
+        }
     }
-    if std::env::args().nth(1).is_some_and(|word| word == "hide") {
+    if hides {
         // SAFETY: takes numbers.
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
     }
     // SAFETY: takes nothing; a forked child leads no group.
     unsafe { libc::setsid() };
+    drop(hiding);
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok());
     let listener = port.map(|port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
     let _listener = listener.map(|bound| bound.expect("a free port"));

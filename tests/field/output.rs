@@ -285,8 +285,9 @@ fn a_stalled_disk_delays_the_logs_on_it_and_no_others() {
 
 #[test]
 fn followers_get_the_last_output_before_the_daemon_ends() {
+    // The shell ends right after its last words.
     let program = "{cmd: [sh, -c, 'trap \"seq 300; echo bye; exit 0\" TERM; echo tick; \
-        while :; do sleep 0.05; done'], starttime: 0}";
+        while :; do sleep 1000 & wait; done'], starttime: 0}";
     for round in 0..3 {
         let yaml = format!("programs:\n  a: {program}\n  b: {program}\n  c: {program}\n");
         let mut daemon = Daemon::start(&yaml);
