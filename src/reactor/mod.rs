@@ -167,7 +167,7 @@ impl Reactor {
         if signalled {
             self.read_signals(false);
         }
-        if arriving {
+        if arriving && !self.clients.accept_planned {
             self.accept();
         }
     }
@@ -194,7 +194,10 @@ impl Reactor {
                 Timer::LogRetry(id) => self.log_timer(id),
                 Timer::ClientRetry(id) => self.processes.resume_reading(id),
                 Timer::LogOpenDeadline(id) => self.log_open_deadline(id),
-                Timer::AcceptRetry => self.accept(),
+                Timer::AcceptRetry => {
+                    self.clients.accept_planned = false;
+                    self.accept();
+                }
                 Timer::GiveBack => self.timers.give_back(),
                 Timer::Audit => self.clients.audit.expire(now, &mut self.timers),
                 Timer::Reap => more_signals = true,

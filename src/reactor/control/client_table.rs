@@ -39,6 +39,8 @@ pub(crate) struct Clients {
     accepted: u64,
     /// The last attempt to accept a client failed.
     pub accept_fails: bool,
+    /// A timer continues accepting.
+    pub accept_planned: bool,
     /// When new clients began to wait for room.
     full_since: Option<Time>,
     /// Connections with something to read or to work on.
@@ -79,6 +81,7 @@ impl Clients {
             shares: Shares::new(limit),
             audit: Audit::default(),
             accept_fails: false,
+            accept_planned: false,
             accepted: 0,
             full_since: None,
             ready: FairQueue::default(),

@@ -6,6 +6,7 @@ use crate::reactor::control::audit::Deed;
 use crate::reactor::control::client_table::{Clients, Closed};
 use crate::reactor::control::permissions::{Account, let_in};
 use crate::reactor::poller::Poller;
+use crate::supervisor::Time;
 use crate::sys;
 use crate::sys::socket::Listener;
 use crate::wire::{Message, RpcError, code};
@@ -64,13 +65,20 @@ impl Door<'_> {
                     if !std::mem::replace(&mut self.clients.accept_fails, true) {
                         log::warn!("cannot accept clients: {error}");
                     }
-                    self.timers.add(now + RETRY, Timer::AcceptRetry);
+                    self.plan(now + RETRY);
                     return evicted;
                 }
             }
         }
-        self.timers.add(now, Timer::AcceptRetry);
+        self.plan(now);
         evicted
+    }
+
+    /// Continues later. There is one timer at most: with one for each arrival, they would add up.
+    fn plan(&mut self, at: Time) {
+        if !std::mem::replace(&mut self.clients.accept_planned, true) {
+            self.timers.add(at, Timer::AcceptRetry);
+        }
     }
 
     /// Adds a client, or rejects it when it has no right or there is no room. Returns the client
@@ -119,4 +127,35 @@ fn reject(fd: &OwnedFd, error: RpcError) {
     };
     // The client may not even read it; the daemon does not wait.
     let _ = sys::io::write(fd.as_fd(), &reply.to_line());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn arrivals_share_one_timer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s.sock");
+        let listener = Listener::bind(&path, 0o600, None).expect("bound");
+        let connect = || UnixStream::connect(&path).expect("it listens");
+        // More than one turn takes.
+        let _waiting: Vec<UnixStream> = (0..10 * ACCEPTS_A_TURN).map(|_| connect()).collect();
+        let (mut clients, mut timers) = (Clients::new(16), Timers::default());
+        let mut poller = Poller::new().expect("an epoll instance");
+        for _ in 0..3 {
+            let mut door = Door {
+                clients: &mut clients,
+                poller: &mut poller,
+                timers: &mut timers,
+                rules: &AccessSettings::default(),
+                clock: &Clock::start(),
+            };
+            door.accept(&listener);
+        }
+        let later = Time(Duration::from_secs(3600));
+        let planned = std::iter::from_fn(|| timers.due(later));
+        assert_eq!(planned.filter(|one| *one == Timer::AcceptRetry).count(), 1);
+    }
 }
