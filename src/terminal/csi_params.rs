@@ -115,7 +115,7 @@ pub(crate) struct CsiSettings {
     /// Protection of the saved cursors.
     saved: [Option<u16>; 2],
     /// The resources of xterm's keyboard, by number: XTMODKEYS and XTFMTKEYS.
-    keys: [[Option<u16>; 8]; 2],
+    keys: [[Option<KeySetting>; 8]; 2],
     /// XTSMTITLE, a bit each. In hexadecimal, for example, a shell's title is unreadable.
     titles: u8,
 }
@@ -123,8 +123,14 @@ pub(crate) struct CsiSettings {
 /// The final bytes of XTMODKEYS and XTFMTKEYS.
 const KEYS: [u8; 2] = [b'm', b'f'];
 
-/// XTMODKEYS that ignores modifiers: `CSI > Pp n`.
-const DISABLED: u16 = u16::MAX;
+/// A resource of xterm's keyboard that a program has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeySetting {
+    /// XTMODKEYS or XTFMTKEYS: `CSI > Pp ; Pv m` or `f`.
+    Value(u16),
+    /// Modifiers are ignored: `CSI > Pp n`.
+    Disabled,
+}
 
 impl CsiSettings {
     /// Applies a control sequence, if it is one of these.
@@ -148,7 +154,7 @@ impl CsiSettings {
                 // Without a parameter it is about function keys.
                 let key = if params.is_empty() { 2 } else { value };
                 if let Some(slot) = self.keys[0].get_mut(usize::from(key)) {
-                    *slot = (key != 4).then_some(DISABLED);
+                    *slot = (key != 4).then_some(KeySetting::Disabled);
                 }
             }
             (">", [last @ (b't' | b'T')]) => {
@@ -173,7 +179,7 @@ impl CsiSettings {
         // Programs turn modifyOtherKeys off by 0, its default.
         let off = (kind, params.first(), params.get(1)) == (0, 4, 0);
         if let Some(slot) = self.keys[kind].get_mut(usize::from(params.first())) {
-            *slot = (given && !off).then_some(params.get(1));
+            *slot = (given && !off).then_some(KeySetting::Value(params.get(1)));
         }
     }
 
@@ -206,9 +212,11 @@ impl CsiSettings {
             for (key, value) in kind.iter().enumerate() {
                 match value {
                     // A terminal that ignores the prefix would answer.
-                    Some(DISABLED) if matches!(key, 5 | 6) => {}
-                    Some(DISABLED) => out.extend_from_slice(format!("\x1b[>{key}n").as_bytes()),
-                    Some(value) => {
+                    Some(KeySetting::Disabled) if matches!(key, 5 | 6) => {}
+                    Some(KeySetting::Disabled) => {
+                        out.extend_from_slice(format!("\x1b[>{key}n").as_bytes());
+                    }
+                    Some(KeySetting::Value(value)) => {
                         out.extend_from_slice(format!("\x1b[>{key};{value}").as_bytes());
                         out.push(last);
                     }

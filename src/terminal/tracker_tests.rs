@@ -153,6 +153,9 @@ fn settings_that_are_no_modes_are_undone() {
     check("\x1b[>1n", "\x1b[>1m", "\x1b[>1n");
     check("\x1b[>6n", "\x1b[>6m", "");
     check("\x1b[>n", "\x1b[>2m", "\x1b[>2n");
+    // The largest value is a value.
+    check("\x1b[>4;230016m", "\x1b[>4m", "\x1b[>4;65535m");
+    check("\x1b[>5;65535f", "\x1b[>5f", "\x1b[>5;65535f");
     for [set, undo, restored] in [
         ["\x1b[>3p", "\x1b[>1p", "\x1b[>3p"],
         ["\x1b[>0;2t", "\x1b[>0T\x1b[>2T", "\x1b[>0t\x1b[>2t"],
