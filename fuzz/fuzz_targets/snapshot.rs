@@ -121,9 +121,12 @@ impl Handler for Questions {
     fn csi(&mut self, body: &[u8], last: u8) {
         let marked = body.first().is_some_and(|byte| b"<=>?".contains(byte));
         let asks = match last {
-            b'c' | b'n' | b'x' => true,
-            // These save and restore the title.
-            b't' => !body.starts_with(b"22") && !body.starts_with(b"23"),
+            b'c' | b'x' => true,
+            // With `>` it turns modifiers of keys off. But a terminal that ignores the prefix
+            // answers to 5 and 6.
+            b'n' => !matches!(body, [b'>', b'0'..=b'4' | b'7']),
+            // 22 and 23 save and restore the title; with a prefix these are settings.
+            b't' => !marked && !body.starts_with(b"22") && !body.starts_with(b"23"),
             b'p' => body.ends_with(b"$"),
             b'q' => body.first() == Some(&b'>'),
             b'u' => body.first() == Some(&b'?'),

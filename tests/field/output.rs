@@ -297,8 +297,8 @@ fn followers_get_the_last_output_before_the_daemon_ends() {
         let mut follower = follower.spawn().expect("tm can be started");
         wait_for_text(&daemon, &daemon.path("told"), |text| text.contains("tick"));
         assert_eq!(daemon.tm(&["down"]).code, 0);
-        daemon.wait_end();
         assert_eq!(support::wait_exit(&mut follower, PATIENCE), Some(0));
+        daemon.wait_end();
         let told = daemon.read("told");
         assert!(told.ends_with("bye\n"), "round {round}: {told}");
     }

@@ -17,6 +17,12 @@ fn settled(daemon: &Daemon, state: &str) -> Vec<Value> {
     rows.filter(|row| row["state"] == state).collect()
 }
 
+/// The descriptors of the daemon.
+fn open_files(daemon: &Daemon) -> usize {
+    let folder = format!("/proc/{}/fd", daemon.pid());
+    fs::read_dir(folder).expect("it runs").count()
+}
+
 fn names(rows: &[Value]) -> Vec<&str> {
     rows.iter().filter_map(|row| row["name"].as_str()).collect()
 }
@@ -63,6 +69,7 @@ fn without_descriptors_starts_fail_by_name_and_clients_wait() {
         let read = BufReader::new(client).read_line(&mut answer);
         assert!(read.is_ok() && answer.contains("\"result\""), "{answer}");
     }
+    eventually(&daemon, "the crowd is gone", || open_files(&daemon) < 40);
     control
         .call("start", json!({"targets": stopped, "wait": false}))
         .expect("it can be asked for");
