@@ -16,7 +16,7 @@ use crate::reactor::process::process_io::{ANNOUNCE_MAX, Announcement, Leader, UN
 use crate::reactor::process::process_table::KernelTable;
 use crate::reactor::process::start;
 use crate::reactor::process::starts::{StartAnswer, cancelled};
-use crate::reactor::process::stragglers::{ask_all, below_leader, signal_failed};
+use crate::reactor::process::stragglers::{below_leader, signal_failed};
 use crate::supervisor::{
     Effect, Event, Process, ProcessId, SignalScope, SpawnFailure, State, Transition,
 };
@@ -253,10 +253,8 @@ impl Reactor {
             // A stopped process would not handle the signal before SIGKILL.
             self.signal_by_decision(id, libc::SIGCONT, scope);
         }
-        if scope == SignalScope::Group
-            && let Some(io) = self.processes.io_mut(id)
-        {
-            ask_all(io, signal);
+        if scope == SignalScope::Group {
+            self.processes.ask_all(id, signal);
             self.survey.add(id);
         }
     }

@@ -26,6 +26,9 @@ const LARGE: usize = 128 * 1024;
 /// Time for the survey, twice in a turn.
 const SURVEY_TIME: Duration = Duration::from_micros(500);
 
+/// Time in a turn for asking what is left of processes to end.
+const ASKING_TIME: Duration = Duration::from_micros(500);
+
 /// When stragglers are looked for again after the first was found. A server that has just gone to
 /// the background starts its workers.
 const SETTLED: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
@@ -141,7 +144,15 @@ impl Reactor {
             for event in record_stragglers(io, stats, &mut self.poller) {
                 self.supervisor.handle_event(event, now);
             }
+            self.processes.ask_part(id);
         }
+    }
+
+    /// Continues to ask processes to end for a part of the turn.
+    pub(crate) fn continue_asking(&mut self) {
+        let until = self.clock.spent() + ASKING_TIME;
+        let clock = &self.clock;
+        self.processes.continue_asking(|| clock.spent() < until);
     }
 
     /// Continues the survey for a part of the turn.

@@ -99,6 +99,7 @@ impl Reactor {
         self.finish_load();
         // Starts wait for the survey, so it precedes them.
         self.scan_stragglers();
+        self.continue_asking();
         self.apply();
         self.serve_clients();
         self.apply();
@@ -115,7 +116,8 @@ impl Reactor {
         let unfinished = self.processes.has_output_ready()
             || self.clients.has_ready()
             || self.clients.has_unflushed()
-            || self.survey.is_due();
+            || self.survey.is_due()
+            || self.processes.has_asking();
         if unfinished {
             return Some(Duration::ZERO);
         }

@@ -51,31 +51,33 @@ impl Stat {
 /// The children of this process, zombies included, ordered by pid.
 pub(crate) fn direct_children() -> Vec<i32> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let mut children = children_of(own).unwrap_or_else(|| {
-        let all = all().into_iter();
-        all.filter(|stat| stat.ppid == own)
-            .map(|stat| stat.pid)
-            .collect()
-    });
+    let mut children = children(own);
     children.sort_unstable();
     children
 }
 
-/// The children of another process, zombies included.
-pub(crate) fn children(pid: i32) -> Vec<Stat> {
-    match children_of(pid) {
-        Some(children) => children.into_iter().filter_map(stat).collect(),
-        None => descendants_by_scan(&[pid], &all()),
-    }
+/// The pids of the children of a process, zombies included.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    children_of(pid).unwrap_or_else(|| {
+        let all = all().into_iter();
+        all.filter(|stat| stat.ppid == pid)
+            .map(|stat| stat.pid)
+            .collect()
+    })
 }
 
 /// All descendants of `roots`, zombies included; `roots` themselves are not. A process whose
 /// parent ends during the walk can be missed: repeat the walk until it finds nothing.
 pub(crate) fn descendants(roots: &[i32]) -> Vec<Stat> {
-    match descendants_by_children(roots) {
+    match descendants_by_children(roots, WALK_MAX) {
         Some(found) => found,
         None => descendants_by_scan(roots, &all()),
     }
+}
+
+/// Up to `max` descendants of a process, zombies included. None if the kernel lists no children.
+pub(crate) fn first_descendants(root: i32, max: usize) -> Vec<Stat> {
+    descendants_by_children(&[root], max).unwrap_or_default()
 }
 
 /// All processes.
@@ -214,15 +216,15 @@ fn children_of(pid: i32) -> Option<Vec<i32>> {
     Some(children)
 }
 
-fn descendants_by_children(roots: &[i32]) -> Option<Vec<Stat>> {
+fn descendants_by_children(roots: &[i32], max: usize) -> Option<Vec<Stat>> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     let mut parents = roots.to_vec();
     while let Some(parent) = parents.pop() {
-        if found.len() >= WALK_MAX {
-            break;
-        }
         for child in children_of(parent)? {
+            if found.len() >= max {
+                return Some(found);
+            }
             // A pid reused during the walk must not cause an endless loop.
             if seen.insert(child) && !roots.contains(&child) {
                 found.extend(stat(child));

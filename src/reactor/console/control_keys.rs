@@ -17,6 +17,9 @@ use std::time::Duration;
 /// Ctrl-z as a byte.
 const CTRL_Z: u8 = 0x1a;
 
+/// Children of a leader that are looked at, the newest first: ctrl-z stops what runs now.
+const LOOKED_AT_MAX: usize = 64;
+
 /// When to look whether the program has stopped, after ctrl-z and after each look.
 const LOOK_AFTER: [Duration; 4] = [
     Duration::from_millis(100),
@@ -91,7 +94,9 @@ impl Consoles<'_> {
 /// Whether a leader or a child in its group is stopped.
 fn is_stopped(leader: i32) -> bool {
     let stops = |stat: &Stat| stat.pgid == leader && stat.state == 'T';
-    stat(leader).is_some_and(|stat| stops(&stat)) || children(leader).iter().any(stops)
+    let newest = children(leader).into_iter().rev().take(LOOKED_AT_MAX);
+    let mut looked_at = [leader].into_iter().chain(newest).filter_map(stat);
+    looked_at.any(|stat| stops(&stat))
 }
 
 /// Whether ctrl-s holds the output back.

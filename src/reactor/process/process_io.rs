@@ -5,8 +5,10 @@ use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::disk::file::DiskError;
 use crate::reactor::output::{Output, Stream};
 use crate::reactor::poller::{EventSource, Poller};
+use crate::reactor::process::asking::{Asking, signal_one};
 use crate::reactor::process::channel::{Channel, ReadOutcome, Reading};
 use crate::reactor::process::input::InputQueue;
+use crate::reactor::process::process_table::KernelTable;
 use crate::supervisor::{Exit, Launch, ProcessId, SignalScope, Time, Transition};
 use crate::sys::{
     self,
@@ -14,7 +16,7 @@ use crate::sys::{
 };
 use crate::terminal::Terminal;
 use mio::Token;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -115,22 +117,13 @@ pub(crate) struct LiveLeader {
     pub token: Token,
 }
 
-/// A stop under way, which concerns all of a process.
-#[derive(Debug, Default)]
-pub(crate) struct Asking {
-    /// The signals so far.
-    pub signals: Vec<i32>,
-    /// The group that got them at once.
-    pub group: Option<i32>,
-    /// The processes that got them one by one: pids and start times.
-    pub asked: BTreeSet<(i32, u64)>,
-}
-
 /// A process that outlives its leader.
 #[derive(Debug)]
 pub(crate) struct WatchedStraggler {
     /// Its process id.
     pub pid: i32,
+    /// Its start time in clock ticks since boot.
+    pub starttime: u64,
     /// Becomes readable when it exits.
     pub pidfd: OwnedFd,
     /// Its token in the poll.
@@ -400,6 +393,25 @@ impl ProcessIo {
         if let Some(at) = channels.position(|channel| channel.number == number) {
             self.channels.swap_remove(at).close(poller);
             self.input.take_if(|input| input.goes_to(number));
+        }
+    }
+
+    /// Begins to ask everything of this process to end, except the group of its leader, which has
+    /// the signal. What is found later gets it, too.
+    pub(crate) fn ask_all(&mut self, signal: i32) {
+        let leader = self.live_leader().map(|leader| leader.pid);
+        let watched = self.stragglers.iter();
+        let watched = watched.map(|straggler| (straggler.pid, straggler.starttime));
+        let watched = watched.collect();
+        let asking = self.asking.get_or_insert_default();
+        asking.add_signal(&KernelTable, signal, leader, watched);
+    }
+
+    /// Asks more of this process to end. Returns whether all of it is asked.
+    pub(crate) fn ask_more(&mut self, more: impl FnMut() -> bool) -> bool {
+        match &mut self.asking {
+            Some(asking) => asking.advance(&KernelTable, signal_one, more),
+            None => true,
         }
     }
 

@@ -8,8 +8,8 @@ pub(crate) trait ProcessTable {
     fn children(&self) -> Vec<i32>;
     /// One process.
     fn stat(&self, pid: i32) -> Option<Stat>;
-    /// The children of another process, zombies included.
-    fn children_of(&self, pid: i32) -> Vec<Stat>;
+    /// The pids of the children of another process, zombies included.
+    fn children_of(&self, pid: i32) -> Vec<i32>;
     /// Whether a process has an environment that can be read.
     fn has_environment(&self, pid: i32) -> bool;
     /// A variable of a process's environment.
@@ -29,7 +29,7 @@ impl ProcessTable for KernelTable {
         descendants::stat(pid)
     }
 
-    fn children_of(&self, pid: i32) -> Vec<Stat> {
+    fn children_of(&self, pid: i32) -> Vec<i32> {
         descendants::children(pid)
     }
 

@@ -18,7 +18,12 @@ pub(crate) struct Processes {
     outputs_ready: VecDeque<(ProcessId, u32)>,
     /// Processes with new output, each once.
     dirty: Vec<ProcessId>,
+    /// Processes of which more is to be asked to end.
+    asking: VecDeque<ProcessId>,
 }
+
+/// Processes that are asked to end, of one process of the config at a time.
+const ASKED_AT_ONCE: usize = 32;
 
 impl Processes {
     /// One process.
@@ -153,6 +158,43 @@ impl Processes {
             && !std::mem::replace(&mut io.dirty, true)
         {
             self.dirty.push(id);
+        }
+    }
+
+    /// Begins to ask all of a process to end; the rest of a large one follows in later turns.
+    pub(crate) fn ask_all(&mut self, id: ProcessId, signal: i32) {
+        if let Some(io) = self.all.get_mut(&id) {
+            io.ask_all(signal);
+            self.ask_part(id);
+        }
+    }
+
+    /// Whether there are processes to be asked to end.
+    pub(crate) fn has_asking(&self) -> bool {
+        !self.asking.is_empty()
+    }
+
+    /// Asks processes to end, by turns, as long as there is `more` time.
+    pub(crate) fn continue_asking(&mut self, more: impl Fn() -> bool) {
+        while more()
+            && let Some(id) = self.asking.pop_front()
+        {
+            self.ask_part(id);
+        }
+    }
+
+    /// Asks the next of a process to end, and puts the rest at the end of the list.
+    pub(crate) fn ask_part(&mut self, id: ProcessId) {
+        let mut left = ASKED_AT_ONCE;
+        let more = || {
+            left -= 1;
+            left > 0
+        };
+        if let Some(io) = self.all.get_mut(&id)
+            && !io.ask_more(more)
+            && !self.asking.contains(&id)
+        {
+            self.asking.push_back(id);
         }
     }
 

@@ -20,6 +20,9 @@ const WATCHED_MAX: usize = 256;
 /// Killed processes that are named at once.
 const NAMED_MAX: usize = 8;
 
+/// Processes below a leader that are looked at for their names. Some may be zombies.
+const LOOKED_AT_MAX: usize = 64;
+
 /// Time until another survey while stragglers are being killed. Not all of them may be watched.
 pub(crate) const KILL_AGAIN: Duration = Duration::from_millis(100);
 
@@ -39,8 +42,8 @@ pub(crate) fn record_stragglers(
         if !victims.is_empty() {
             events.push(Event::Killed { id: io.id, victims });
         }
-    } else {
-        ask_new(io, stats);
+    } else if let Some(asking) = &mut io.asking {
+        asking.add_stragglers(stats);
     }
     events.push(Event::Remains {
         id: io.id,
@@ -60,59 +63,12 @@ pub(crate) fn record_stragglers(
     events
 }
 
-/// Asks everything of a process to end, except the group of its leader, which has the signal.
-/// What is found later gets it, too.
-pub(crate) fn ask_all(io: &mut ProcessIo, signal: i32) {
-    let leader = io.live_leader().map(|leader| leader.pid);
-    let mut asking = io.asking.take().unwrap_or_default();
-    asking.group = leader.or(asking.group);
-    let below = leader.map_or_else(Vec::new, |pid| descendants::descendants(&[pid]));
-    let watched = io.stragglers.iter();
-    let watched = watched.filter_map(|straggler| descendants::stat(straggler.pid));
-    for stat in below.into_iter().chain(watched) {
-        if asking.group != Some(stat.pgid) && !stat.is_dead() {
-            asking.asked.insert((stat.pid, stat.starttime));
-            signal_one(&stat, &[signal]);
-        }
-    }
-    asking.signals.push(signal);
-    io.asking = Some(asking);
-}
-
-/// Asks stragglers to end that were not found before.
-fn ask_new(io: &mut ProcessIo, stats: &[Stat]) {
-    let Some(asking) = &mut io.asking else {
-        return;
-    };
-    for stat in stats {
-        let new = asking.group != Some(stat.pgid);
-        if new && asking.asked.insert((stat.pid, stat.starttime)) {
-            signal_one(stat, &asking.signals);
-        }
-    }
-}
-
-/// Sends a process signals, and continues it. One that has exited needs none; one that may not be
-/// signalled is left to SIGKILL, which reports it.
-fn signal_one(stat: &Stat, signals: &[i32]) {
-    let Ok(pidfd) = sys::pidfd::open(stat.pid) else {
-        return;
-    };
-    // The pid may have been reused.
-    if descendants::stat(stat.pid).is_none_or(|now| now.starttime != stat.starttime) {
-        return;
-    }
-    for signal in signals.iter().copied().chain([libc::SIGCONT]) {
-        let _ = sys::pidfd::signal(pidfd.as_fd(), signal);
-    }
-}
-
 /// The processes below a live leader, which SIGKILL is about to end.
 pub(crate) fn below_leader(io: &ProcessIo) -> Vec<String> {
     let Some(leader) = io.live_leader() else {
         return Vec::new();
     };
-    let below = descendants::descendants(&[leader.pid]).into_iter();
+    let below = descendants::first_descendants(leader.pid, LOOKED_AT_MAX).into_iter();
     let below = below.filter(|stat| !stat.is_dead()).take(NAMED_MAX);
     below.map(|stat| named(&io.name, stat.pid)).collect()
 }
@@ -145,10 +101,11 @@ fn watch_stragglers(io: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) {
     for straggler in gone {
         poller.remove(&straggler.pidfd, straggler.token);
     }
-    for stat in stats {
-        let known = io.stragglers.iter().any(|other| other.pid == stat.pid);
-        if known || io.stragglers.len() >= WATCHED_MAX {
-            continue;
+    let watched = io.stragglers.iter();
+    let watched: BTreeSet<i32> = watched.map(|straggler| straggler.pid).collect();
+    for stat in stats.iter().filter(|stat| !watched.contains(&stat.pid)) {
+        if io.stragglers.len() >= WATCHED_MAX {
+            break;
         }
         let Ok(pidfd) = sys::pidfd::open(stat.pid) else {
             continue;
@@ -161,6 +118,7 @@ fn watch_stragglers(io: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) {
         if let Ok(token) = poller.add(&pidfd, source, Interest::READABLE) {
             io.stragglers.push(WatchedStraggler {
                 pid: stat.pid,
+                starttime: stat.starttime,
                 pidfd,
                 token,
                 command: descendants::command(stat.pid),

@@ -220,7 +220,10 @@ struct Passes {
     /// Adopted processes of this pass that are still to be looked at.
     rest: VecDeque<i32>,
     /// Parents whose children are still to be looked at, all below the latest adopted process.
-    below: Vec<i32>,
+    below: Vec<Stat>,
+    /// The parent whose children are being looked at, and the rest of them.
+    parent: i32,
+    children: Vec<i32>,
     owner: Option<Party>,
     marks: Marks,
     seen: OnePass,
@@ -246,6 +249,8 @@ impl Passes {
             count: 0,
             rest: adopted_pids(table, owners.processes).collect(),
             below: Vec::new(),
+            parent: 0,
+            children: Vec::new(),
             owner: None,
             marks: Marks::new(table, owners.processes, members),
             seen: OnePass::default(),
@@ -261,8 +266,10 @@ impl Passes {
         more: &dyn Fn() -> bool,
     ) -> bool {
         loop {
-            if let Some(parent) = self.below.pop() {
-                self.look_below(table, parent);
+            if let Some(child) = self.children.pop() {
+                self.look_at_child(table, child);
+            } else if let Some(parent) = self.below.pop() {
+                self.list_children(table, &parent);
             } else if let Some(pid) = self.rest.pop_front() {
                 self.look_at(table, owners, pid);
             } else if self.is_over() {
@@ -296,22 +303,35 @@ impl Passes {
         if let Some(owner) = self.owner {
             let found = self.seen.found.entry(owner).or_default();
             found.insert(pid, stat);
-            self.below.push(pid);
+            self.below.push(stat);
         }
     }
 
-    fn look_below(&mut self, table: &impl ProcessTable, parent: i32) {
+    fn list_children(&mut self, table: &impl ProcessTable, parent: &Stat) {
+        let children = table.children_of(parent.pid);
+        // Since it was listed, it may have ended, and another process may have its pid. The daemon
+        // has adopted its children then, and the next pass finds them.
+        let lives = |now: Stat| now.starttime == parent.starttime;
+        if !children.is_empty() && table.stat(parent.pid).is_some_and(lives) {
+            self.children = children;
+            self.parent = parent.pid;
+        }
+    }
+
+    fn look_at_child(&mut self, table: &impl ProcessTable, child: i32) {
         let Some(owner) = self.owner else { return };
         let found = self.seen.found.entry(owner).or_default();
-        for stat in table.children_of(parent) {
-            if found.len() >= BELOW_MAX {
-                self.seen.cut |= owner != Party::Bystanders;
-                self.below.clear();
-                return;
-            }
+        if found.len() >= BELOW_MAX {
+            self.seen.cut |= owner != Party::Bystanders;
+            self.below.clear();
+            self.children.clear();
+            return;
+        }
+        let stat = table.stat(child);
+        if let Some(stat) = stat.filter(|stat| stat.ppid == self.parent) {
             // A pid reused during the walk must not cause an endless loop.
             if found.insert(stat.pid, stat).is_none() {
-                self.below.push(stat.pid);
+                self.below.push(stat);
             }
         }
     }

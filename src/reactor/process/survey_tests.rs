@@ -15,6 +15,9 @@ const SOCKET: &str = "/run/x.sock";
 /// Below this process is a chain of others without end.
 const CHAIN: i32 = 666;
 
+/// The pids of the chain follow this one.
+const CHAIN_BEGIN: i32 = 1_000_000;
+
 /// A process of the table: pid, group, and the name in its environment.
 #[derive(Debug, Clone, Copy)]
 struct TableEntry {
@@ -78,7 +81,11 @@ impl ProcessTable for FakeTable {
         let entry = self.entry(pid).unwrap_or(entry(pid));
         Some(Stat {
             pid,
-            ppid: 1,
+            ppid: match pid - CHAIN_BEGIN {
+                1 => CHAIN,
+                2.. => pid - 1,
+                _ => 1,
+            },
             pgid: entry.pgid,
             sid: entry.pgid,
             state: if entry.dead { 'Z' } else { 'S' },
@@ -88,11 +95,11 @@ impl ProcessTable for FakeTable {
         })
     }
 
-    fn children_of(&self, pid: i32) -> Vec<Stat> {
+    fn children_of(&self, pid: i32) -> Vec<i32> {
         // Below this one is a chain without end: each has a child.
-        let chain = pid == CHAIN || pid > 1_000_000;
-        let child = chain.then(|| self.stat(pid.max(1_000_000) + 1));
-        child.flatten().into_iter().collect()
+        let chain = pid == CHAIN || pid > CHAIN_BEGIN;
+        let child = chain.then(|| pid.max(CHAIN_BEGIN) + 1);
+        child.into_iter().collect()
     }
 
     fn has_environment(&self, pid: i32) -> bool {
