@@ -13,7 +13,11 @@ const REPEATS_MAX: usize = 64 * 1024;
 /// Memory of links, combining characters and underline colours that a model keeps, in bytes.
 const EXTRAS_MAX: usize = 2 * 1024 * 1024;
 
-/// Bytes of the stream over which REP and DECALN are limited. Spans count from the start of the
+/// Work with rows within [`REPEATS_SPAN`]: a row that moves counts 1, one that is emptied up to 4.
+/// Sequences beyond that are ignored.
+const ROWS_WORK_MAX: usize = 64 * 1024;
+
+/// Bytes of the stream over which such work is limited. Spans count from the start of the
 /// stream, so that the limit does not depend on how the stream was cut.
 const REPEATS_SPAN: u64 = 4096;
 
@@ -34,7 +38,7 @@ struct Canvas {
     fed: u64,
     /// Where the current report ends, within the chunk.
     at: u64,
-    /// The span of the last REP or DECALN, and what they have done there.
+    /// The span of the last sequence that can cause much work, and what such have done there.
     repeated: Repeated,
 }
 
@@ -43,6 +47,7 @@ struct Canvas {
 struct Repeated {
     span: u64,
     characters: usize,
+    rows: usize,
 }
 
 impl Model {
@@ -225,6 +230,7 @@ impl Canvas {
         let count = first.max(1);
         let second = usize::from(params.get(1)).max(1);
         match (intermediates, last) {
+            (b"", b'J' | b'L' | b'M' | b'S' | b'T') => self.change_rows(params, last),
             (b"", b'@') => screen.insert_characters(count),
             (b"", b'A') => screen.up(count),
             (b"", b'B' | b'e') => screen.down(count),
@@ -247,14 +253,8 @@ impl Canvas {
             (b"", b'G' | b'`') => screen.go_to_col(count - 1),
             (b"", b'H' | b'f') => screen.go_to(count - 1, second - 1),
             (b"", b'I') => screen.tab(count),
-            (b"", b'J') => screen.erase_display(params.first()),
             (b"", b'K') => screen.erase_line(params.first()),
-            (b"", b'L') => screen.shift_rows(count, true),
-            (b"", b'M') => screen.shift_rows(count, false),
             (b"", b'P') => screen.delete_characters(count),
-            (b"", b'S') => screen.scroll_up(screen.top, count),
-            // With more parameters the sequence is about the mouse.
-            (b"", b'T') if params.len() < 2 => screen.scroll_down(screen.top, count),
             (b"", b'X') => screen.erase_characters(count),
             (b"", b'Z') => screen.back_tab(count),
             (b"", b'b') => self.repeat(count),
@@ -278,6 +278,48 @@ impl Canvas {
         }
     }
 
+    /// The control sequences that empty or move many rows.
+    fn change_rows(&mut self, params: &Params, last: u8) {
+        let count = usize::from(params.first()).max(1);
+        let (top, rows) = (self.screen.top, self.screen.rows);
+        let region = self.screen.bottom - top;
+        let work = match last {
+            // Rows that are empty already take next to no time.
+            b'J' => rows / 4,
+            _ => region + 4 * count.min(region),
+        };
+        if !self.afford(work) {
+            return;
+        }
+        let screen = &mut self.screen;
+        match last {
+            b'J' => screen.erase_display(params.first()),
+            b'L' => screen.shift_rows(count, true),
+            b'M' => screen.shift_rows(count, false),
+            b'S' => screen.scroll_up(top, count),
+            // With more parameters the sequence is about the mouse.
+            b'T' if params.len() < 2 => screen.scroll_down(top, count),
+            _ => {}
+        }
+    }
+
+    /// RIS.
+    fn reset(&mut self) {
+        if self.afford(self.screen.rows / 2) {
+            self.screen.clear_pages();
+        }
+        self.screen.reset_modes();
+    }
+
+    /// Whether this work with rows is within the limit, which it then counts against. The first
+    /// sequence of a span is done on a screen of any size.
+    fn afford(&mut self, work: usize) -> bool {
+        let repeated = self.repeated();
+        let within = repeated.rows == 0 || repeated.rows + work <= ROWS_WORK_MAX;
+        repeated.rows += if within { work } else { 0 };
+        within
+    }
+
     fn repeat(&mut self, count: usize) {
         let repeated = self.repeated();
         let count = count.min(REPEATS_MAX.saturating_sub(repeated.characters));
@@ -295,15 +337,17 @@ impl Canvas {
         }
     }
 
-    /// The work in the span of the current report.
+    /// The work in the span of the current report. What exceeded the limit of a span, since the
+    /// first sequence is always done, counts in the next ones.
     fn repeated(&mut self) -> &mut Repeated {
         let span = (self.fed + self.at) / REPEATS_SPAN;
-        if self.repeated.span != span {
-            self.repeated = Repeated {
-                span,
-                ..Repeated::default()
-            };
-        }
+        let passed = usize::try_from(span.saturating_sub(self.repeated.span)).unwrap_or(usize::MAX);
+        let left = |work: usize, max: usize| work.saturating_sub(max.saturating_mul(passed));
+        self.repeated = Repeated {
+            span,
+            characters: left(self.repeated.characters, REPEATS_MAX),
+            rows: left(self.repeated.rows, ROWS_WORK_MAX),
+        };
         &mut self.repeated
     }
 
@@ -363,7 +407,7 @@ impl Handler for Canvas {
             }
             (b"", b'H') => screen.set_tab(true),
             (b"", b'M') => screen.reverse_line_feed(),
-            (b"", b'c') => screen.reset(),
+            (b"", b'c') => self.reset(),
             (b"#", b'8') => self.fill_with_e(),
             _ => {
                 let charsets: &mut Charsets = &mut screen.cursor().charsets;
@@ -386,7 +430,7 @@ impl Handler for Canvas {
                     self.private_mode(mode, last == b'h');
                 }
             }
-            (Some(b'?'), b'J') => self.screen.erase_display(params.first()),
+            (Some(b'?'), b'J') => self.change_rows(&params, b'J'),
             (Some(b'?'), b'K') => self.screen.erase_line(params.first()),
             (Some(b'?'), b'W') if params.first() == 5 => self.screen.tabs = None,
             _ => {}

@@ -457,10 +457,16 @@ impl Screens {
         }
     }
 
-    /// RIS.
-    pub(crate) fn reset(&mut self) {
+    /// Empties both screens.
+    pub(crate) fn clear_pages(&mut self) {
         for page in &mut self.pages {
             page.clear(Colour::default());
+        }
+    }
+
+    /// RIS, except for the text.
+    pub(crate) fn reset_modes(&mut self) {
+        for page in &mut self.pages {
             (page.cursor, page.saved) = (Cursor::default(), Cursor::default());
         }
         (self.alternate, self.tabs, self.last) = (None, None, None);

@@ -398,12 +398,12 @@ fn where_the_ring_wraps_does_not_show_however_often_something_is_repeated() {
 }
 
 /// Processor time of this thread to peek at `len` bytes of repeated `piece`.
-fn work_of(piece: &str, len: usize) -> Duration {
+fn work_of(piece: &str, len: usize, (rows, cols): (u16, u16)) -> Duration {
     let spent = || {
         let now = clock_gettime(ClockId::ThreadCPUTime);
         Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
     };
-    let mut terminal = Terminal::new(0, 300, 300);
+    let mut terminal = Terminal::new(0, rows, cols);
     let stream = piece.repeat(len / piece.len());
     terminal.feed(stream.as_bytes());
     let before = spent();
@@ -414,9 +414,9 @@ fn work_of(piece: &str, len: usize) -> Duration {
 /// Measures both in turn, so that the speed of the machine does not matter.
 #[test]
 fn a_few_bytes_cannot_ask_for_much_work() {
-    // A program could write a thousand times as much. No shortcut skips tabs.
-    let plain = work_of("plain\ttext ", 64 << 20);
-    for piece in [
+    // No shortcut skips tabs.
+    let plain = work_of("plain\ttext ", 8 << 20, (24, 80));
+    let pieces = [
         "\x1b[2J",
         "\x1b[65535b",
         "x\x1b[65535b",
@@ -429,11 +429,27 @@ fn a_few_bytes_cannot_ask_for_much_work() {
         "\x1b[?1049h\x1b[?1049l",
         "\u{301}",
         "\x1b[9Z\x1b[9I",
-    ] {
-        let spent = work_of(piece, 64 << 10);
-        assert!(
-            spent < plain,
-            "{piece:?} took {spent:?}, plain text {plain:?}"
-        );
+        "\x1b[1000S",
+        "\x1b[S",
+        "\x1b[500L",
+        "\x1b[500M",
+        "\x1b[500T",
+        "\x1b[T",
+        "\x1bM",
+        "\x1bD",
+        "\x1b#8",
+        "x\x1b[2J",
+        "x\x1bc",
+        "\x1b[2J\x1b[999b",
+    ];
+    for size in [(24, 80), (300, 300), (1000, 1000)] {
+        for piece in pieces {
+            let spent = work_of(piece, 64 << 10, size);
+            eprintln!("{size:?} {piece:?} {spent:?}, {plain:?}");
+            assert!(
+                spent < plain,
+                "{piece:?} took {spent:?} on {size:?}, plain text {plain:?}"
+            );
+        }
     }
 }
