@@ -61,6 +61,11 @@ impl GapFilter {
         true
     }
 
+    /// Bytes that are kept back.
+    pub(crate) fn held(&self) -> usize {
+        self.gaps.iter().map(|gap| gap.torn.len()).sum()
+    }
+
     /// Drops the rest of a line that began in a gap, unless it is too long.
     pub(crate) fn filter<'a>(
         &mut self,

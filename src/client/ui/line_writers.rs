@@ -12,6 +12,7 @@ use crate::client::ui::table::{display_width, pad};
 use crate::text::printable::{printable, printable_json};
 use crate::text::strip::{Keep, Strip};
 use crate::text::timestamp::rfc3339;
+use std::collections::HashMap;
 
 /// How output is shown.
 #[derive(Debug, Clone)]
@@ -68,7 +69,10 @@ impl Writer {
                     .map(|name| display_width(name))
                     .max()
                     .unwrap_or(0),
-                names: options.names,
+                colours: (0..)
+                    .zip(options.names)
+                    .map(|(at, name)| (name, at))
+                    .collect(),
                 style: options.style,
             },
             full_screen: options.full_screen,
@@ -128,6 +132,28 @@ impl Writer {
     pub(crate) fn reset_sequences(&mut self, index: usize) {
         if let Writer::Lines(writer) = self {
             writer.reset_sequences(index);
+        }
+    }
+
+    /// Forgets all sources. Their lines must have been ended.
+    pub(crate) fn forget_sources(&mut self) {
+        match self {
+            Writer::Verbatim(writer) => writer.open = None,
+            Writer::Lines(writer) => {
+                writer.lines.clear();
+                writer.labels.colours.clear();
+                (writer.open, writer.last) = (None, None);
+            }
+            Writer::Json(writer) => writer.lines.clear(),
+        }
+    }
+
+    /// Bytes of unfinished lines.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Writer::Verbatim(_) => 0,
+            Writer::Lines(writer) => writer.lines.iter().map(|line| line.held.bytes.len()).sum(),
+            Writer::Json(writer) => writer.lines.iter().map(|line| line.bytes.len()).sum(),
         }
     }
 
@@ -214,8 +240,8 @@ impl VerbatimWriter {
 struct Labels {
     prefixed: bool,
     style: Style,
-    /// The position of a name is its colour.
-    names: Vec<String>,
+    /// The colours of names.
+    colours: HashMap<String, usize>,
     width: usize,
 }
 
@@ -225,11 +251,8 @@ impl Labels {
             return String::new();
         }
         let process = &printable(process);
-        let known = self.names.iter().position(|name| name == process);
-        let index = known.unwrap_or_else(|| {
-            self.names.push(process.to_string());
-            self.names.len() - 1
-        });
+        let next = self.colours.len();
+        let index = *self.colours.entry(process.to_string()).or_insert(next);
         self.width = self.width.max(display_width(process));
         let padded = format!("{} |", pad(process, self.width));
         format!("{} ", self.style.paint(Paint::Source(index), &padded))

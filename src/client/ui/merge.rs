@@ -11,11 +11,28 @@ use crate::client::ui::gap_filter::{EndedGap, Filtered, GapFilter};
 use crate::client::ui::held_line::OutputSource;
 use crate::client::ui::line_writers::{MergeOptions, Writer};
 use crate::wire::SourceInfo;
+use std::collections::HashMap;
+
+/// Sources that are remembered: two streams of each of the most processes that a daemon has.
+const SOURCES_MAX: usize = 200_000;
+
+/// Bytes of their names that are remembered.
+const NAMES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes of unfinished lines that are held, all together. They are counted each time that as many
+/// have come in.
+const HELD_MAX: usize = 16 * 1024 * 1024;
 
 /// Merges the output of all sources.
 #[derive(Debug)]
 pub(crate) struct Merger {
     sources: Vec<OutputSource>,
+    /// The sources by process and stream.
+    index: HashMap<(String, String), usize>,
+    /// Bytes of their names.
+    names: usize,
+    /// Bytes of data since the unfinished lines were last counted.
+    uncounted: usize,
     current: usize,
     gaps: GapFilter,
     writer: Writer,
@@ -29,6 +46,9 @@ impl Merger {
     pub(crate) fn new(options: MergeOptions) -> Merger {
         Merger {
             sources: Vec::new(),
+            index: HashMap::new(),
+            names: 0,
+            uncounted: 0,
             current: 0,
             gaps: GapFilter::default(),
             default_process: options.names.first().cloned().unwrap_or_default(),
@@ -38,12 +58,15 @@ impl Merger {
     }
 
     /// The data that follows is of this source.
-    pub(crate) fn source(&mut self, info: &SourceInfo) {
-        let same =
-            |source: &OutputSource| source.process == info.process && source.stream == info.stream;
-        self.current = match self.sources.iter().position(same) {
-            Some(index) => index,
+    pub(crate) fn source(&mut self, info: &SourceInfo, out: &mut Vec<u8>) {
+        let key = (info.process.clone(), info.stream.clone());
+        self.current = match self.index.get(&key) {
+            Some(index) => *index,
             None => {
+                if self.sources.len() >= SOURCES_MAX || self.names >= NAMES_MAX {
+                    self.forget_sources(out);
+                }
+                self.names += info.process.len() + info.stream.len();
                 self.sources.push(OutputSource {
                     process: info.process.clone(),
                     stream: info.stream.clone(),
@@ -51,20 +74,43 @@ impl Merger {
                     line_closed: false,
                 });
                 self.writer.add_source(&info.process);
-                self.sources.len() - 1
+                let index = self.sources.len() - 1;
+                self.index.insert(key, index);
+                index
             }
         };
         self.sources[self.current].time_ns = info.time_ns;
     }
 
+    /// Ends all lines, and forgets where they came from. No daemon has that many sources; this
+    /// keeps another one from filling the memory.
+    fn forget_sources(&mut self, out: &mut Vec<u8>) {
+        self.end_all(out);
+        self.writer.forget_sources();
+        self.sources.clear();
+        self.index.clear();
+        self.names = 0;
+    }
+
+    /// Prints and ends all unfinished lines.
+    fn end_all(&mut self, out: &mut Vec<u8>) {
+        for gap in self.gaps.end_all(|_| true) {
+            self.report(gap, out);
+        }
+        for (index, source) in self.sources.iter().enumerate() {
+            self.writer.close_line(index, source, out);
+        }
+    }
+
     /// Appends to `out` what can be printed of the current source's output.
     pub(crate) fn data(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         if self.sources.is_empty() {
-            self.source(&SourceInfo {
+            let info = SourceInfo {
                 process: self.default_process.clone(),
                 stream: "stdout".to_string(),
                 time_ns: 0,
-            });
+            };
+            self.source(&info, out);
         }
         let index = self.current;
         match self.gaps.filter(index, &self.sources[index].process, bytes) {
@@ -83,6 +129,7 @@ impl Merger {
                 self.write(index, rest, out);
             }
         }
+        self.limit_held(bytes.len(), out);
     }
 
     /// Output of the current source's process was lost. It is reported with the next whole line.
@@ -143,6 +190,18 @@ impl Merger {
     fn write(&mut self, index: usize, bytes: &[u8], out: &mut Vec<u8>) {
         if let Some(source) = self.sources.get(index) {
             self.writer.data(index, source, bytes, out);
+        }
+    }
+
+    /// Ends unfinished lines when they take too much memory. A prompt is short.
+    fn limit_held(&mut self, len: usize, out: &mut Vec<u8>) {
+        self.uncounted += len;
+        if self.uncounted < HELD_MAX {
+            return;
+        }
+        self.uncounted = 0;
+        if self.writer.held() + self.gaps.held() >= HELD_MAX {
+            self.end_all(out);
         }
     }
 

@@ -35,11 +35,11 @@ fn source(process: &str) -> SourceInfo {
 fn lines_stay_whole_whatever_comes_between() {
     let mut merger = merger(&["a:0", "long:0"]);
     let mut out = Vec::new();
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"one\ntw", &mut out);
-    merger.source(&source("long:0"));
+    merger.source(&source("long:0"), &mut out);
     merger.data(b"other\n", &mut out);
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"o\n", &mut out);
     let text = String::from_utf8(out).expect("text");
     assert_eq!(text, "a:0    | one\nlong:0 | other\na:0    | two\n");
@@ -49,13 +49,13 @@ fn lines_stay_whole_whatever_comes_between() {
 fn a_prompt_is_shown_and_continued() {
     let mut merger = merger(&["a:0", "b:0"]);
     let mut out = Vec::new();
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"$ ", &mut out);
     assert!(out.is_empty() && merger.has_partial());
     merger.flush(&mut out);
     merger.data(b"ls\n$ ", &mut out);
     merger.flush(&mut out);
-    merger.source(&source("b:0"));
+    merger.source(&source("b:0"), &mut out);
     merger.data(b"x\n", &mut out);
     merger.finish(&mut out);
     let text = String::from_utf8(out).expect("text");
@@ -66,7 +66,7 @@ fn a_prompt_is_shown_and_continued() {
 fn one_process_has_no_prefix_and_progress_bars_their_last_version() {
     let mut merger = merger(&["a:0"]);
     let mut out = Vec::new();
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"10%\r20%\r\nx\x1b[2J\r\n", &mut out);
     merger.skipped(12345, &mut out);
     merger.data(b"last", &mut out);
@@ -98,7 +98,7 @@ fn a_line_that_is_renewed_by_carriage_returns_shows_its_latest_state() {
         for pauses in [true, false] {
             let mut merger = merger(&["a:0", "b:0"]);
             let mut out = Vec::new();
-            merger.source(&source("a:0"));
+            merger.source(&source("a:0"), &mut out);
             for piece in pieces {
                 merger.data(piece.as_bytes(), &mut out);
                 if pauses {
@@ -115,14 +115,14 @@ fn a_line_that_is_renewed_by_carriage_returns_shows_its_latest_state() {
 fn a_line_that_never_pauses_is_shown_unless_others_print() {
     let mut merger = merger(&["a:0", "b:0"]);
     let mut out = Vec::new();
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"\r1%", &mut out);
     merger.data(b"\r2%", &mut out);
     assert_eq!(on_screen(&out), "a:0 | 2%");
     for n in 3..9 {
-        merger.source(&source("b:0"));
+        merger.source(&source("b:0"), &mut out);
         merger.data(b"line\n", &mut out);
-        merger.source(&source("a:0"));
+        merger.source(&source("a:0"), &mut out);
         merger.data(format!("\r{n}%").as_bytes(), &mut out);
     }
     merger.finish(&mut out);
@@ -139,12 +139,12 @@ fn the_latest_state_of_a_renewed_line_stays_below_the_lines_of_others() {
     let mut merger = Merger::new(on_terminal);
     let mut out = Vec::new();
     let line = |merger: &mut Merger, text: &str, out: &mut Vec<u8>| {
-        merger.source(&source("b:0"));
+        merger.source(&source("b:0"), out);
         merger.data(text.as_bytes(), out);
     };
     line(&mut merger, "first\n", &mut out);
     for n in 1..4 {
-        merger.source(&source("a:0"));
+        merger.source(&source("a:0"), &mut out);
         merger.data(format!("\r{n}%").as_bytes(), &mut out);
         assert!(on_screen(&out).ends_with(&format!("\na:0 | {n}%")));
         line(&mut merger, &format!("line {n}\n"), &mut out);
@@ -155,13 +155,13 @@ fn the_latest_state_of_a_renewed_line_stays_below_the_lines_of_others() {
     // A second line that renews itself waits for the first one.
     line(&mut merger, "\r50%", &mut out);
     assert_eq!(on_screen(&out), format!("{lines}a:0 | 3%"));
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"\rdone\n", &mut out);
     merger.flush(&mut out);
     assert_eq!(on_screen(&out), format!("{lines}a:0 | done\nb:0 | 50%"));
     // A prompt stays at the bottom, too.
     line(&mut merger, "\n", &mut out);
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"Name? ", &mut out);
     merger.flush(&mut out);
     line(&mut merger, "next\n", &mut out);
@@ -179,10 +179,10 @@ fn full_screen_output_is_left_out_with_a_notice() {
         ..options(&["a:0", "b:0"])
     });
     let mut out = Vec::new();
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"one\n\x1b[?1049h\x1b[3;4Hgarbage\n", &mut out);
     merger.data(b"more\n\x1b[?1049ltwo\n", &mut out);
-    merger.source(&source("b:0"));
+    merger.source(&source("b:0"), &mut out);
     merger.data(b"drawn\n", &mut out);
     let text = String::from_utf8(out).expect("text");
     let notice =
@@ -202,7 +202,7 @@ fn json_lines_are_objects() {
         ..options(&["a:0"])
     });
     let mut out = Vec::new();
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"x\ny", &mut out);
     merger.flush(&mut out);
     merger.finish(&mut out);
@@ -234,13 +234,13 @@ fn in_a_pipe_no_line_is_torn_by_another() {
             ..options(&["p1:0", "p2:0"])
         });
         let mut out = Vec::new();
-        merger.source(&source("p1:0"));
+        merger.source(&source("p1:0"), &mut out);
         merger.data(b"pro", &mut out);
         merger.flush(&mut out);
         assert!(out.is_empty() && !merger.has_partial());
-        merger.source(&source("p2:0"));
+        merger.source(&source("p2:0"), &mut out);
         merger.data(b"tick\n", &mut out);
-        merger.source(&source("p1:0"));
+        merger.source(&source("p1:0"), &mut out);
         merger.data(end.as_bytes(), &mut out);
         merger.finish(&mut out);
         let text = String::from_utf8(out).expect("text");
@@ -261,11 +261,11 @@ fn two_streams_of_one_process_do_not_tear_each_other_and_stay_as_they_are() {
         stream: "stderr".to_string(),
         ..source("a:0")
     };
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"pro", &mut out);
-    merger.source(&stderr);
+    merger.source(&stderr, &mut out);
     merger.data(b"\x1b[2Jtick\r\n", &mut out);
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"gress\nlast", &mut out);
     merger.finish(&mut out);
     assert_eq!(out, b"\x1b[2Jtick\r\nprogress\nlast");
@@ -278,7 +278,7 @@ fn a_very_long_line_does_not_wait_for_its_end() {
         ..options(&["a:0", "b:0"])
     });
     let mut out = Vec::new();
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(&[b'x'; LINE_MAX + 1], &mut out);
     assert!(out.len() > LINE_MAX);
 }
@@ -290,7 +290,7 @@ fn the_end_of_a_run_ends_its_line_once() {
         ..options(&["a:0", "b:0"])
     });
     let mut out = Vec::new();
-    merger.source(&source("a:0"));
+    merger.source(&source("a:0"), &mut out);
     merger.data(b"half", &mut out);
     merger.ended("a:0", &mut out);
     merger.notice("a:0", "[EXITED]", &mut out);
@@ -309,14 +309,17 @@ fn after_gap(json: bool, more: &[&[u8]]) -> String {
         ..options(&["y:0"])
     });
     let mut out = Vec::new();
-    merger.source(&source("y:0"));
+    merger.source(&source("y:0"), &mut out);
     merger.data(b"whole\nbegun", &mut out);
-    merger.source(&SourceInfo {
-        process: "y:0".to_string(),
-        ..SourceInfo::default()
-    });
+    merger.source(
+        &SourceInfo {
+            process: "y:0".to_string(),
+            ..SourceInfo::default()
+        },
+        &mut out,
+    );
     merger.skipped(100, &mut out);
-    merger.source(&source("y:0"));
+    merger.source(&source("y:0"), &mut out);
     for bytes in more {
         merger.data(bytes, &mut out);
     }
@@ -356,11 +359,50 @@ fn a_gap_is_an_object_in_json() {
 fn a_prompt_behind_a_gap_is_shown() {
     let mut merger = merger(&["y:0"]);
     let mut out = Vec::new();
-    merger.source(&source("y:0"));
+    merger.source(&source("y:0"), &mut out);
     merger.skipped(5, &mut out);
     assert!(!merger.has_partial(), "nothing has come yet");
     merger.data(b"$ ", &mut out);
     assert!(out.is_empty() && merger.has_partial());
     merger.flush(&mut out);
     assert_eq!(out, b"[5 bytes skipped]\n$ ");
+}
+
+#[test]
+fn sources_and_lines_without_end_are_bounded() {
+    for (json, whole_lines) in [(false, false), (false, true), (true, false)] {
+        let mut merger = Merger::new(MergeOptions {
+            json,
+            whole_lines,
+            ..options(&[])
+        });
+        let mut out = Vec::new();
+        let mut printed = 0;
+        for number in 0..2_000 {
+            let name = format!("{}{number}", "x".repeat(60_000));
+            merger.source(&source(&name), &mut out);
+            if number % 3 == 0 {
+                merger.skipped(1, &mut out);
+            }
+            merger.data(&[b'y'; 60_000], &mut out);
+            printed += out.len();
+            out.clear();
+            assert!(merger.names <= NAMES_MAX + 64 * 1024);
+            let held = merger.writer.held() + merger.gaps.held();
+            assert!(held <= 2 * HELD_MAX + 64 * 1024, "{held}");
+        }
+        assert!(printed > 60_000 * 1_000, "{printed}");
+    }
+}
+
+#[test]
+fn more_sources_than_a_daemon_has_are_forgotten() {
+    let mut merger = merger(&[]);
+    let mut out = Vec::new();
+    for number in 0..=SOURCES_MAX {
+        merger.source(&source(&number.to_string()), &mut out);
+    }
+    assert_eq!(merger.sources.len(), 1);
+    merger.data(b"last\n", &mut out);
+    assert_eq!(out, format!("{SOURCES_MAX} | last\n").as_bytes());
 }

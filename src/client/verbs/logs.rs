@@ -110,7 +110,7 @@ pub(crate) fn take_frame(merger: &mut Merger, frame: &Frame, out: &mut Vec<u8>) 
     match frame.kind {
         Kind::Source => {
             if let Ok(info) = serde_json::from_slice::<SourceInfo>(&frame.payload) {
-                merger.source(&info);
+                merger.source(&info, out);
             }
         }
         Kind::Data | Kind::Snapshot => {
