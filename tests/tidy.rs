@@ -80,6 +80,11 @@ const IMPURE_ALLOWED: &[(&str, &str, &str)] = &[
         "walks a path by descriptors, which std cannot",
     ),
     (
+        "src/config/foreign_file.rs",
+        "std::fs",
+        "finds out whose a file is",
+    ),
+    (
         "src/config/given_path.rs",
         "std::fs",
         "compares the files that paths lead to",

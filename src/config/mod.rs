@@ -9,6 +9,7 @@ mod cross_checks;
 mod daemon;
 mod diagnostics;
 mod dotenv;
+mod foreign_file;
 mod foreign_format;
 mod given_path;
 mod host_environment;
@@ -40,6 +41,7 @@ pub use load::{find, load};
 pub use trusted_path::OpenAs;
 
 pub(crate) use crate::supervisor::{Autostart, signal_names};
+pub(crate) use foreign_file::ForeignFile;
 pub(crate) use load::FILE_NAME;
 pub(crate) use quantity::parse_duration;
 

@@ -234,6 +234,11 @@ fn a_config_that_was_only_found_must_be_the_callers_or_roots() {
         let output = support::run(command_as(caller, "tm", folder.path(), &["up", "-d"]));
         assert_eq!(output.code, 5, "{output:?}");
         is_ignored(&output);
+        for how in ["-d", "-t"] {
+            let output = support::run(command_as(caller, "tmd", folder.path(), &[how]));
+            assert_eq!(output.code, 1, "{output:?}");
+            is_ignored(&output);
+        }
     }
     nothing_was_said(&socket);
 }

@@ -1,8 +1,7 @@
 //! Where the sockets of daemons, the config and the client's own state are.
 
-use crate::client::daemon::trust::ForeignFile;
 use crate::client::error::ClientError;
-use crate::config::{self, Environment};
+use crate::config::{self, Environment, ForeignFile};
 use crate::sys::lock::{Holder, LockFile};
 use crate::sys::privileges::open_as;
 use crate::sys::runtime;
@@ -22,7 +21,7 @@ pub(crate) fn find_config(explicit: Option<&Path>) -> Result<PathBuf, ClientErro
         let texts = error.diagnostics.iter().map(ToString::to_string);
         ClientError::Failed(texts.collect::<Vec<_>>().join("\n"))
     })?;
-    match ForeignFile::of(&found).filter(|_| explicit.is_none()) {
+    match foreign(&found).filter(|_| explicit.is_none()) {
         Some(foreign) => Err(ClientError::Denied(foreign.text())),
         None => Ok(found),
     }
@@ -45,9 +44,7 @@ pub(crate) fn project_files() -> Vec<PathBuf> {
     };
     let files = here.ancestors().map(|above| above.join(config::FILE_NAME));
     let files = files.filter(|file| file.is_file());
-    files
-        .filter(|file| ForeignFile::of(file).is_none())
-        .collect()
+    files.filter(|file| foreign(file).is_none()).collect()
 }
 
 /// The project files that [`project_files`] leaves out: other users could lead the client to a
@@ -57,7 +54,11 @@ pub(crate) fn ignored_projects() -> Vec<ForeignFile> {
         return Vec::new();
     };
     let files = here.ancestors().map(|above| above.join(config::FILE_NAME));
-    files.filter_map(|file| ForeignFile::of(&file)).collect()
+    files.filter_map(|file| foreign(&file)).collect()
+}
+
+fn foreign(file: &Path) -> Option<ForeignFile> {
+    ForeignFile::of(file, runtime::effective_uid())
 }
 
 /// Whether a project file is in the current directory.

@@ -4,13 +4,12 @@
 use crate::client::error::{ClientError, MissingDaemon};
 use crate::config::{SystemUsers, Users};
 use crate::sys::{runtime, socket};
-use crate::text::printable::printable;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Write permission of the group and of others.
@@ -147,38 +146,4 @@ fn stranger(socket: &Path, what: &str, uid: u32) -> ClientError {
         "{socket}: {what} belongs to user {uid}, who would get your requests; to trust that \
          user, add --daemon-user {uid}"
     ))
-}
-
-/// A `taskmaster.yaml` that was found, not named, and belongs to another user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ForeignFile {
-    path: PathBuf,
-    uid: u32,
-}
-
-impl ForeignFile {
-    /// Looks at a file and, if it is a link, at its target.
-    pub(crate) fn of(path: &Path) -> Option<ForeignFile> {
-        let trusted = Trust::own();
-        let link = fs::symlink_metadata(path).ok();
-        let target = fs::metadata(path).ok();
-        let mut owners = [link, target]
-            .into_iter()
-            .flatten()
-            .map(|found| found.uid());
-        let uid = owners.find(|uid| !trusted.users.contains(uid))?;
-        Some(ForeignFile {
-            path: path.to_path_buf(),
-            uid,
-        })
-    }
-
-    /// The reason why it is not used, and what to do.
-    pub(crate) fn text(&self) -> String {
-        let path = printable(&self.path.to_string_lossy());
-        format!(
-            "'{path}' is ignored: it belongs to user {}; to use it, name it: -c {path}",
-            self.uid
-        )
-    }
 }

@@ -1,6 +1,6 @@
 //! From the command line to the first turn, and from the last turn to the exit.
 
-use crate::config::{self, Config, Environment};
+use crate::config::{self, Config, Environment, ForeignFile};
 use crate::reactor::Reactor;
 use crate::reactor::clock::{Clock, Timers, unix_ns};
 use crate::reactor::control::client_table::Clients;
@@ -81,6 +81,10 @@ fn load(options: &DaemonOptions) -> Result<Config, String> {
         let texts = error.diagnostics.iter().map(|one| format!("tmd: {one}"));
         texts.collect::<Vec<_>>().join("\n")
     })?;
+    let foreign = ForeignFile::of(&path, sys::runtime::effective_uid());
+    if let Some(foreign) = foreign.filter(|_| options.config.is_none()) {
+        return Err(format!("tmd: {}", foreign.text()));
+    }
     config::load(&path, &environment).map_err(|error| error.to_string())
 }
 
