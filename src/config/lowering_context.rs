@@ -26,6 +26,21 @@ const TEXT_MAX: usize = 64 * 1024 * 1024;
 /// The variables of a file, whose values all programs share.
 pub(super) type EnvFile = Rc<Vec<(String, Arc<str>)>>;
 
+/// A file of variables that was read.
+#[derive(Debug, Clone)]
+pub(super) enum EnvRead {
+    Pairs(EnvFile),
+    /// The file belongs to the user of a process, who may fill it.
+    Theirs(EnvFile),
+    /// The same, but it cannot be used.
+    Faulty(Arc<str>),
+    /// An error of the config was reported.
+    Refused,
+}
+
+/// Memory for variables from the files of users, in bytes: they must not fill that of the config.
+const THEIRS_MAX: usize = 16 * 1024 * 1024;
+
 /// Reads the files a config refers to.
 pub(super) trait Files {
     /// A file and its text, read with the daemon's permissions or with those of `reader`.
@@ -130,7 +145,7 @@ pub(super) struct Lowering<'a> {
     /// `daemon.user` is set, even if the daemon dropped root before this load.
     pub drops_root: bool,
     /// Keyed by the path and the user who reads it.
-    pub env_files: BTreeMap<(PathBuf, Option<u32>), Option<EnvFile>>,
+    pub env_files: BTreeMap<(PathBuf, Option<u32>), EnvRead>,
     diagnostics: Vec<(Location, Diagnostic)>,
     reported: BTreeSet<(Location, String)>,
     errors: usize,
@@ -138,6 +153,8 @@ pub(super) struct Lowering<'a> {
     dropped: usize,
     /// Bytes of texts, variables expanded, and of variables from files.
     text_bytes: usize,
+    /// Those of the files of users.
+    their_bytes: usize,
     /// The scripts that were looked at.
     pub scripts: BTreeSet<PathBuf>,
     /// Bytes of the texts that processes do not share.
@@ -169,6 +186,7 @@ impl<'a> Lowering<'a> {
             errors: 0,
             dropped: 0,
             text_bytes: 0,
+            their_bytes: 0,
             scripts: BTreeSet::new(),
             process_bytes: 0,
         }
@@ -221,6 +239,21 @@ impl<'a> Lowering<'a> {
             self.refuse::<()>(value, message, None);
         }
         false
+    }
+
+    /// Counts the bytes of variables from a user's file. Returns whether there is room for them.
+    pub(super) fn take_room(&mut self, bytes: usize) -> bool {
+        let sum = self.their_bytes.saturating_add(bytes);
+        let room = sum <= THEIRS_MAX;
+        self.their_bytes = if room { sum } else { self.their_bytes };
+        room
+    }
+
+    /// Notes a file that was read, if its text need not be kept.
+    pub(super) fn note_read(&mut self, canonical: PathBuf) {
+        if !self.read.contains(&canonical) {
+            self.read.push(canonical);
+        }
     }
 
     /// Counts the texts of a program's processes. Reports an error at the program that makes them

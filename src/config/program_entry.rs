@@ -165,7 +165,7 @@ fn launch(
     }
     // The defaults alone name no user with whose permissions a file could be read.
     let reader = name.map(|_| launch.identity.as_ref());
-    launch.env = environment(cx, layers, vars, reader);
+    (launch.env, launch.env_fault) = environment(cx, layers, vars, reader);
     launch
 }
 

@@ -177,7 +177,7 @@ fn an_env_file_is_read_with_the_rights_of_its_program() {
         support::write_config(folder.path(), &format!("programs:\n  a: {program}\n"));
     };
     with("user: 1,", "hers/env");
-    refused(folder.path(), &["hers/env", "Permission denied"]);
+    faulty(folder.path(), &["hers/env", "Permission denied"]);
     // Her own file is hers to use, but not for a program of root.
     fs::remove_file(path("hers/env")).expect("we are root");
     write_as(1, &path("hers/env"), "A=1\n");
@@ -198,7 +198,55 @@ fn an_env_file_is_read_with_the_rights_of_its_program() {
     )
     .expect("a FIFO");
     with("user: 1,", "hers/env");
-    refused(folder.path(), &["not a regular file"]);
+    faulty(folder.path(), &["not a regular file"]);
+}
+
+/// The config is valid, with a warning.
+fn faulty(folder: &Path, words: &[&str]) {
+    let output = check(folder);
+    assert_eq!(output.code, 0, "{output:?}");
+    for word in words {
+        assert!(output.stderr.contains(word), "{output:?}");
+    }
+}
+
+#[test]
+fn a_users_env_file_fails_the_starts_of_its_program_only() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let folder = shared();
+    let hers = folder.path().join("hers");
+    fs::create_dir(&hers).expect("a new folder");
+    owned(&hers, 1);
+    let env = hers.join("env");
+    write_as(1, &env, "A=1\n");
+    let yaml = "programs:\n  ok: {cmd: sleep 1000, starttime: 0}\n  hers: {cmd: 'sleep 1000', \
+                user: 1, env_file: '@DIR@/hers/env', starttime: 0, startretries: 0}\n";
+    support::write_config(folder.path(), yaml);
+    let daemon = Daemon::start_in(folder, &[]);
+    let pid = daemon.pid_of("hers:0");
+    for text in ["not a line\n", &"a=\n".repeat(300_000), ""] {
+        fs::write(&env, text).expect("we are root");
+        if text.is_empty() {
+            fs::remove_file(&env).expect("we are root");
+        }
+        let reload = daemon.tm(&["reload"]);
+        assert_eq!(reload.code, 0, "{text:?}: {reload:?}");
+        assert_eq!(daemon.pid_of("hers:0"), pid, "it is not restarted");
+    }
+    assert_eq!(daemon.tm(&["restart", "hers"]).code, 1);
+    let row = daemon.status("hers:0");
+    let detail = row["detail"].as_str().unwrap_or_default();
+    assert!(
+        detail.starts_with("env_file: ") && detail.contains("hers/env: "),
+        "{row}"
+    );
+    assert_eq!(daemon.status("ok:0")["state"], "RUNNING");
+    // Once the file is right, a reload starts it again.
+    write_as(1, &env, "A=2\n");
+    assert_eq!(daemon.tm(&["reload"]).code, 0);
+    daemon.wait_state("hers:0", "RUNNING");
 }
 
 #[test]

@@ -48,6 +48,13 @@ pub(crate) fn begin(
     poller: &mut Poller,
 ) -> Result<(), SpawnFailure> {
     let id = process.id;
+    if let Some(fault) = &process.launch.env_fault {
+        return Err(SpawnFailure {
+            step: "env_file".to_string(),
+            error: fault.to_string(),
+            errno: 0,
+        });
+    }
     let size = processes.io(id).map_or((24, 80), |io| io.size);
     let (theirs, ends) = open_stdio(process, size)?;
     let command = spawner.command(process, theirs)?;

@@ -146,6 +146,7 @@ fn launch_changes(old: &Launch, new: &Launch) -> LaunchChanges {
     let Launch {
         argv,
         env,
+        env_fault,
         inherit_env,
         workingdir,
         umask,
@@ -162,7 +163,14 @@ fn launch_changes(old: &Launch, new: &Launch) -> LaunchChanges {
     if *argv != new.argv {
         restart.push(changed("cmd", argv.join(" "), new.argv.join(" ")));
     }
-    restart.extend(env_changes(env, &new.env));
+    match &new.env_fault {
+        // A run keeps its variables; only the next start fails.
+        Some(fault) if env_fault.as_ref() != Some(fault) => {
+            live.push(changed("env_file", String::new(), fault.to_string()));
+        }
+        Some(_) => {}
+        None => restart.extend(env_changes(env, &new.env)),
+    }
     restart.extend(change(
         "inherit_env",
         inherit_env.to_string(),

@@ -146,6 +146,8 @@ pub struct Launch {
     pub argv: Vec<String>,
     /// Variables set on top of the inherited ones, `env_file`s merged in.
     pub env: Variables,
+    /// Why an `env_file` of the program's user cannot be used: each start fails with it.
+    pub env_fault: Option<Arc<str>>,
     /// Whether the daemon's environment is inherited, except variables that never are.
     pub inherit_env: bool,
     /// Absolute working directory.
@@ -173,6 +175,7 @@ impl Default for Launch {
         Launch {
             argv: Vec::new(),
             env: Variables::default(),
+            env_fault: None,
             inherit_env: true,
             workingdir: "/".to_string(),
             umask: 0o022,
