@@ -1,8 +1,9 @@
 //! The life of processes: reloads, stops, pidfiles, and the events about them.
 
-use crate::support::{self, Daemon, kill, wait_for_line, wait_gone, wait_until_alive};
+use crate::support::{self, Daemon, PATIENCE, kill, wait_for_line, wait_gone, wait_until_alive};
 use rustix::process::Signal;
 use serde_json::json;
+use std::time::Instant;
 
 /// Holds a lock like a server its port: it fails if another has it. It needs a while to end.
 const SERVER: &str = r#"[sh, -c, "exec 9>@DIR@/port; flock -n 9 || exit 1; \
@@ -254,6 +255,28 @@ fn a_paused_process_is_shown() {
     kill(pid, Signal::STOP);
     assert_eq!(daemon.tm(&["stop", "a"]).code, 0);
     assert_eq!(daemon.status("a:0")["exit"]["signal"], 15);
+}
+
+#[test]
+fn pauses_without_end_are_announced_now_and_then() {
+    let daemon = Daemon::start("programs:\n  a: {cmd: sleep 1000, starttime: 0}\n");
+    let pid = daemon.pid_of("a:0");
+    let began = Instant::now();
+    for _ in 0..20 {
+        for (signal, detail) in [(Signal::STOP, "paused (SIGSTOP)"), (Signal::CONT, "")] {
+            kill(pid, signal);
+            // Not each pause has an event.
+            while daemon.status("a:0")["detail"] != detail {
+                assert!(began.elapsed() < PATIENCE, "{}", daemon.log());
+                std::thread::yield_now();
+            }
+        }
+    }
+    let events = daemon.tm(&["events"]).stdout;
+    let about = |line: &&str| line.contains("paused") || line.contains("continued");
+    let announced = events.lines().filter(about).count() as u64;
+    let allowed = 6 + began.elapsed().as_secs() / 30;
+    assert!((6..=allowed).contains(&announced), "{events}");
 }
 
 #[test]

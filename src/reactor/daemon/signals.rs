@@ -6,6 +6,7 @@ use crate::reactor::control::event_history::{daemon_event, process_event};
 use crate::supervisor::{Event, sig};
 use crate::sys;
 use crate::sys::pidfd::Pause;
+use crate::text::plural::plural;
 use libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 
 /// The blocked signals. SIGXFSZ is blocked so that exceeding RLIMIT_FSIZE returns EFBIG instead of
@@ -105,10 +106,19 @@ impl Reactor {
             };
             io.paused = signal;
             let name = io.name.clone();
-            let (event, detail) = match signal {
+            let (event, mut detail) = match signal {
                 Some(signal) => ("process_paused", sig(signal)),
                 None => ("process_continued", String::new()),
             };
+            match io.pauses_announced.take(self.clock.now()) {
+                None => continue,
+                Some(0) => {}
+                Some(left_out) => {
+                    let counted = plural(left_out as usize, "earlier change", "earlier changes");
+                    detail.push_str(&format!(" ({counted} not shown)"));
+                }
+            }
+            let detail = detail.trim_start().to_string();
             log::info!("{name}: {} {detail}", event.replace("process_", ""));
             self.publish(process_event(event, &name, detail));
         }

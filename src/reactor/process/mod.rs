@@ -1,5 +1,6 @@
 //! Supervised processes: start, descriptors, input, exit, stragglers, pidfile.
 
+pub(crate) mod allowance;
 pub(crate) mod asking;
 pub(crate) mod cgroups;
 pub(crate) mod channel;

@@ -5,6 +5,7 @@ use crate::reactor::control::connection::ConnectionId;
 use crate::reactor::disk::file::DiskError;
 use crate::reactor::output::{Output, Stream};
 use crate::reactor::poller::{EventSource, Poller};
+use crate::reactor::process::allowance::Allowance;
 use crate::reactor::process::asking::{Asking, signal_one};
 use crate::reactor::process::channel::{Channel, ReadOutcome, Reading};
 use crate::reactor::process::input::InputQueue;
@@ -63,6 +64,8 @@ pub(crate) struct ProcessIo {
     pub asking: Option<Asking>,
     /// The signal that stopped its leader, until that continues.
     pub paused: Option<i32>,
+    /// How often that may still be announced.
+    pub pauses_announced: Allowance,
     /// SIGKILL goes to every straggler that is found.
     pub killing: bool,
     /// Ctrl-s was typed, and no ctrl-q since.
@@ -177,6 +180,7 @@ impl ProcessIo {
             stragglers: Vec::new(),
             asking: None,
             paused: None,
+            pauses_announced: Allowance::default(),
             killing: false,
             output_stopped: false,
             run_start: 0,
