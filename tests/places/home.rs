@@ -130,7 +130,8 @@ impl Home {
         support::run(command)
     }
 
-    /// Starts the daemon of a project and waits until it answers on a socket.
+    /// Starts the daemon of a project, and waits until it answers on a socket and each child has
+    /// exec'd or failed.
     pub fn start(&self, project: &str, socket: &Path) -> Running {
         let mut command = self.command("tmd", project);
         command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -142,12 +143,18 @@ impl Home {
         };
         let began = Instant::now();
         let mut watch = system::FolderWatch::new(&self.path(project));
-        while let Err(error) = Control::connect(socket) {
-            let alive = system::is_alive(pid) && began.elapsed() < PATIENCE;
-            assert!(alive, "tmd does not answer: {error}");
-            // Its socket may be outside the watched folder.
-            watch.wait(Duration::from_millis(5));
-        }
+        let mut control = loop {
+            match Control::connect(socket) {
+                Ok(control) => break control,
+                Err(error) => {
+                    let alive = system::is_alive(pid) && began.elapsed() < PATIENCE;
+                    assert!(alive, "tmd does not answer: {error}");
+                    // Its socket may be outside the watched folder.
+                    watch.wait(Duration::from_millis(5));
+                }
+            }
+        };
+        assert!(support::await_starts(&mut control), "a start is stuck");
         running
     }
 

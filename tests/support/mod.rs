@@ -52,6 +52,26 @@ pub struct Output {
     pub stderr: String,
 }
 
+/// Waits until no process of a daemon is between the beginning of its start and its exec. Returns
+/// whether that took less than [`PATIENCE`].
+pub fn await_starts(control: &mut Control) -> bool {
+    let until = Instant::now() + PATIENCE;
+    let mut is_starting = || {
+        let reply = control.call("status", json!({})).expect("rows");
+        let rows = reply["processes"].as_array().expect("rows").iter();
+        let mut rows = rows.filter(|row| row["state"] == "STARTING");
+        rows.any(|row| row["pid"].is_null())
+    };
+    // No event reports the exec of a process that is STARTING for some time.
+    while is_starting() {
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
 impl Daemon {
     /// Starts `tmd` with this config, and waits until it answers and each child has exec'd or
     /// failed. In the text, `@DIR@` is the daemon's folder and `@BIN@` the folder of the test
@@ -64,23 +84,8 @@ impl Daemon {
 
     /// Waits until no process is between the beginning of its start and its exec.
     fn await_starts(&self) {
-        let began = Instant::now();
-        let mut control = self.control();
-        let mut is_starting = || {
-            let reply = control.call("status", json!({})).expect("rows");
-            let rows = reply["processes"].as_array().expect("rows").iter();
-            let mut rows = rows.filter(|row| row["state"] == "STARTING");
-            rows.any(|row| row["pid"].is_null())
-        };
-        // No event reports the exec of a process that is STARTING for some time.
-        while is_starting() {
-            assert!(
-                began.elapsed() < PATIENCE,
-                "a start is stuck\n{}",
-                self.log()
-            );
-            std::thread::yield_now();
-        }
+        let began = await_starts(&mut self.control());
+        assert!(began, "a start is stuck\n{}", self.log());
     }
 
     /// Starts `tmd` on the `taskmaster.yaml` that the folder already holds.
