@@ -49,6 +49,22 @@ pub(crate) fn open_null(read: bool) -> io::Result<OwnedFd> {
     })?)
 }
 
+/// An open file without a use, which takes up a descriptor.
+///
+/// # Errors
+/// When none is free.
+pub(crate) fn unused_file() -> io::Result<OwnedFd> {
+    Ok(rustix::event::eventfd(
+        0,
+        rustix::event::EventfdFlags::CLOEXEC,
+    )?)
+}
+
+/// Whether the process, or the system, has no descriptor left.
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// The lowest free descriptor: about as many are open, since each takes the lowest.
 ///
 /// # Errors

@@ -78,9 +78,10 @@ fn sigterm_ends_the_shell_at_its_prompt_and_in_an_attachment() {
         "attach tty\r",
         "status --watch\r",
     ] {
-        let outer = "tm; echo \"over: $?.\"";
+        let outer = "read go; tm; echo \"over: $?.\"";
         let mut shell = daemon.terminal(&["sh", "-c", outer], 30, 100);
         let before = shell.termios();
+        shell.send("\r");
         shell.expect_screen("the prompt", at_prompt);
         shell.send(line);
         match line.split_once(' ') {

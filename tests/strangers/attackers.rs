@@ -35,6 +35,22 @@ pub(super) fn start(programs: &str) -> Daemon {
     Daemon::start_in(folder, &[])
 }
 
+/// The same, with few descriptors.
+pub(super) fn start_with_files(programs: &str, files: u32) -> Daemon {
+    let folder = support::folder();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("it is ours");
+    support::write_config(folder.path(), &format!("{ACCESS}{programs}"));
+    let socket = folder.path().join("tmd.sock");
+    Daemon::start_prepared(folder, socket.clone(), |tmd| {
+        let mut limited = support::command("prlimit", tmd.get_current_dir().expect("a folder"));
+        limited
+            .arg(format!("--nofile={files}:{files}"))
+            .arg(tmd.get_program());
+        limited.args(tmd.get_args()).arg("--socket").arg(socket);
+        *tmd = limited;
+    })
+}
+
 /// Connects as another user.
 pub(super) fn connect_as(uid: u32, socket: &Path) -> std::io::Result<UnixStream> {
     let socket = socket.to_path_buf();

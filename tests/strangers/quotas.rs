@@ -3,7 +3,7 @@
 
 use super::attackers::{
     OPERATOR, OTHER_READER, QUIET, READER, STRANGER, answer, call, connect_as, crowd, ends, memory,
-    request, send, start,
+    request, send, start, start_with_files,
 };
 use super::support::{self, is_root, skip};
 use serde_json::{Value, json};
@@ -27,6 +27,38 @@ fn a_user_without_a_right_gets_one_line_and_no_place() {
     daemon.rpc("status", json!({}));
     let denials = daemon.log().matches("denied").count();
     assert!(denials <= 20, "{denials} lines about 1100 connections");
+}
+
+#[test]
+fn no_user_takes_the_last_descriptors() {
+    if !is_root() {
+        skip!("needs root");
+    }
+    let programs = "programs:\n  quiet: {cmd: sleep 1000, starttime: 0}\n  \
+                    restarts: {cmd: sleep 0.1, autorestart: always, starttime: 0, \
+                    restart: {burst: 100}, stdout: '@DIR@/log'}\n";
+    let daemon = start_with_files(programs, 64);
+    let readers = crowd(&daemon, READER, 100);
+    let others = crowd(&daemon, OTHER_READER, 100);
+    let greeted = readers.iter().chain(&others).filter(|stream| {
+        call(stream, "hello", &json!({})).is_some_and(|one| one["result"].is_object())
+    });
+    assert_eq!(greeted.count(), 8);
+    // The owner's are more than those that are kept for it.
+    let mut owners: Vec<_> = (0..8).map(|_| daemon.control()).collect();
+    for owner in &mut owners {
+        owner
+            .call("status", json!({}))
+            .expect("the owner is served");
+    }
+    let restarts = || daemon.status("restarts:0")["restarts"].as_u64();
+    let before = restarts();
+    let deadline = Instant::now() + support::PATIENCE;
+    while restarts() < before.map(|count| count + 3) {
+        assert!(Instant::now() < deadline, "{}", daemon.log());
+        std::thread::yield_now();
+    }
+    drop((readers, others));
 }
 
 #[test]

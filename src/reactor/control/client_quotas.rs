@@ -64,6 +64,11 @@ impl Clients {
             .map(|(slot, _)| slot)
     }
 
+    /// Closes the newest client that is not the owner's, if there is one.
+    pub(super) fn evict_user(&mut self, poller: &mut Poller) -> Option<Closed> {
+        self.close(self.newest_of_users()?, poller)
+    }
+
     /// The newest client that is not the owner's.
     fn newest_of_users(&self) -> Option<usize> {
         let users = self.connections.iter();

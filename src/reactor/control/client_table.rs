@@ -14,7 +14,9 @@ use crate::reactor::control::event_history::Recorded;
 use crate::reactor::control::fair_queue::FairQueue;
 use crate::reactor::control::permissions::Account;
 use crate::reactor::control::shares::{EVICT_AFTER, Shares};
+use crate::reactor::control::spare_files::SpareFiles;
 use crate::reactor::poller::Poller;
+use crate::reactor::process::allowance::Allowance;
 use crate::supervisor::Time;
 use crate::sys::socket::Peer;
 use crate::wire::{Id, Message, ResultJson, RpcError};
@@ -39,6 +41,10 @@ pub(crate) struct Clients {
     accepted: u64,
     /// The last attempt to accept a client failed.
     pub accept_fails: bool,
+    /// How often that may still be logged.
+    pub(super) accept_warnings: Allowance,
+    /// Descriptors for the owner's clients.
+    pub(super) spares: SpareFiles,
     /// A timer continues accepting.
     pub accept_planned: bool,
     /// When new clients began to wait for room.
@@ -81,6 +87,8 @@ impl Clients {
             shares: Shares::new(limit),
             audit: Audit::default(),
             accept_fails: false,
+            accept_warnings: Allowance::default(),
+            spares: SpareFiles::default(),
             accept_planned: false,
             accepted: 0,
             full_since: None,
@@ -90,6 +98,13 @@ impl Clients {
             idle_check_armed: false,
             scratch: Vec::new(),
         }
+    }
+
+    /// Keeps some of as many descriptors as this for the owner's clients, and leaves others to the
+    /// programs.
+    pub(crate) fn limit_files(&mut self, files: u64) {
+        self.shares.limit_files(files);
+        self.spares.refill();
     }
 
     /// A connection, unless it is closed.
@@ -397,11 +412,10 @@ impl Clients {
         self.unflushed.remove(account, slot);
         self.ready.remove(account, slot);
         self.shares.leave(account, connection.charged);
-        Some(Closed {
-            id: connection.id,
-            memory: connection.charged,
-            mode: connection.mode,
-        })
+        let id = connection.id;
+        let (mode, memory) = connection.into_use();
+        self.spares.refill();
+        Some(Closed { id, mode, memory })
     }
 
     /// Plans the next check for idle clients, unless one is planned.

@@ -180,6 +180,11 @@ impl ClientConnection {
         poller.remove(&self.fd, self.token);
     }
 
+    /// Closes it, and returns its last use and the memory that it had.
+    pub(crate) fn into_use(self) -> (Mode, usize) {
+        (self.mode, self.charged)
+    }
+
     /// Its attachment, if it is attached.
     pub(crate) fn attachment(&self) -> Option<&Attachment> {
         match &self.mode {

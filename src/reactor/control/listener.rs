@@ -8,9 +8,10 @@ use crate::reactor::control::permissions::{Account, let_in};
 use crate::reactor::poller::Poller;
 use crate::supervisor::Time;
 use crate::sys;
+use crate::sys::io::is_out_of_files;
 use crate::sys::socket::Listener;
 use crate::wire::{Message, RpcError, code};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -62,16 +63,42 @@ impl Door<'_> {
                 Ok(None) => return evicted,
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    if !std::mem::replace(&mut self.clients.accept_fails, true) {
-                        log::warn!("cannot accept clients: {error}");
+                    self.note_failure(&error);
+                    if !is_out_of_files(&error) || !self.clients.spares.give_up() {
+                        self.plan(now + RETRY);
+                        return evicted;
                     }
-                    self.plan(now + RETRY);
-                    return evicted;
+                    if let Ok(Some(stream)) = listener.accept() {
+                        evicted.extend(self.welcome_owner(OwnedFd::from(stream)));
+                    }
+                    self.clients.spares.refill();
                 }
             }
         }
         self.plan(now);
         evicted
+    }
+
+    /// Logs that accepting fails, not for each client.
+    fn note_failure(&mut self, error: &io::Error) {
+        let before = std::mem::replace(&mut self.clients.accept_fails, true);
+        let warnings = &mut self.clients.accept_warnings;
+        if !before && warnings.take(self.clock.now()).is_some() {
+            log::warn!("cannot accept clients: {error}");
+        }
+    }
+
+    /// Adds a client of the owner, for which the daemon gave up its last descriptors. Rejects any
+    /// other one. Returns the client of another user that was closed to get a descriptor back.
+    fn welcome_owner(&mut self, fd: OwnedFd) -> Option<Closed> {
+        let peer = sys::socket::peer(fd.as_fd()).ok()?;
+        if Account::of(&peer) != Account::Owner {
+            let text = "the daemon has too few open files for another client";
+            reject(&fd, RpcError::new(code::INTERNAL, text));
+            return None;
+        }
+        self.welcome(fd)
+            .or_else(|| self.clients.evict_user(self.poller))
     }
 
     /// Continues later. There is one timer at most: with one for each arrival, they would add up.
@@ -105,7 +132,8 @@ impl Door<'_> {
         {
             Ok(evicted) => evicted,
             Err(why) => {
-                reject(&fd, RpcError::new(code::INTERNAL, why.message()));
+                let text = self.clients.shares.message(why);
+                reject(&fd, RpcError::new(code::INTERNAL, text));
                 return None;
             }
         };

@@ -20,4 +20,5 @@ pub(crate) mod reload_requests;
 pub(crate) mod requests;
 pub(crate) mod serve;
 pub(crate) mod shares;
+pub(crate) mod spare_files;
 pub(crate) mod status_report;

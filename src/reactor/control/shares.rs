@@ -30,6 +30,10 @@ const MEMORY_KEPT: usize = MEMORY_MAX / PARTS;
 pub(crate) struct Shares {
     /// Number of clients at once.
     places: usize,
+    /// Of all users but the owner.
+    users: usize,
+    /// Of each of them.
+    user: usize,
     memory: usize,
     used: BTreeMap<Account, Used>,
     total: Used,
@@ -58,10 +62,20 @@ impl Shares {
     pub(crate) fn new(places: usize) -> Shares {
         Shares {
             places,
+            users: places,
+            user: places / PARTS,
             memory: MEMORY_MAX,
             used: BTreeMap::new(),
             total: Used::default(),
         }
+    }
+
+    /// Leaves descriptors to the programs, and to the owner: clients of other users take an eighth
+    /// of as many as this, and those of one user half of that.
+    pub(crate) fn limit_files(&mut self, files: u64) {
+        let part = usize::try_from(files / 8).unwrap_or(usize::MAX);
+        self.users = self.users.min(part);
+        self.user = self.user.min(part / 2).max(1);
     }
 
     /// Whether an account may have one more client.
@@ -72,10 +86,12 @@ impl Shares {
         let owner = self.of(Account::Owner).places;
         let users = self.total.places - owner;
         match account {
-            Account::User(uid) if self.of(account).places >= self.places / PARTS => {
+            Account::User(uid) if self.of(account).places >= self.user => {
                 Err(NoPlace::UserHasPart(uid))
             }
-            Account::User(_) if users + PLACES_KEPT.max(owner) >= self.places => {
+            Account::User(_)
+                if users >= self.users || users + PLACES_KEPT.max(owner) >= self.places =>
+            {
                 Err(NoPlace::FullForUsers)
             }
             _ if self.total.places >= self.places => Err(NoPlace::Full),
@@ -133,20 +149,18 @@ impl Shares {
         self.total.memory > self.memory && self.of(Account::Owner).memory > MEMORY_KEPT
     }
 
+    /// The message of the error.
+    pub(crate) fn message(&self, why: NoPlace) -> String {
+        match why {
+            NoPlace::Full | NoPlace::FullForUsers => {
+                format!("{} clients already", self.total.places)
+            }
+            NoPlace::UserHasPart(uid) => format!("uid {uid} has {} clients already", self.user),
+        }
+    }
+
     fn of(&self, account: Account) -> Used {
         self.used.get(&account).copied().unwrap_or_default()
-    }
-}
-
-impl NoPlace {
-    /// The message of the error.
-    pub(crate) fn message(self) -> String {
-        match self {
-            NoPlace::Full | NoPlace::FullForUsers => format!("{CLIENTS_MAX} clients already"),
-            NoPlace::UserHasPart(uid) => {
-                format!("uid {uid} has {} clients already", CLIENTS_MAX / PARTS)
-            }
-        }
     }
 }
 
@@ -181,6 +195,18 @@ mod tests {
         assert_eq!(enter(&mut shares, Account::Owner), 1);
         let refused = shares.place_for(Account::User(9));
         assert_eq!(refused, Err(NoPlace::FullForUsers));
+    }
+
+    #[test]
+    fn with_few_descriptors_users_have_fewer_places() {
+        for (files, one, all) in [(64, 4, 8), (1024, 64, 128), (20_000, 256, 960), (8, 1, 1)] {
+            let mut shares = Shares::new(CLIENTS_MAX);
+            shares.limit_files(files);
+            assert_eq!(enter(&mut shares, Account::User(1)), one, "{files}");
+            let others = (2..99).map(|uid| enter(&mut shares, Account::User(uid)));
+            assert_eq!(one + others.sum::<usize>(), all, "{files}");
+            assert_eq!(enter(&mut shares, Account::Owner), CLIENTS_MAX - all);
+        }
     }
 
     #[test]

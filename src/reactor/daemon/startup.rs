@@ -238,6 +238,8 @@ fn build(
     };
     let own = own.as_ref().map(|own| (own, user));
     let inherited = Inherited::new(std::env::vars_os(), own, instance.path());
+    let mut clients = Clients::new(CLIENTS_MAX);
+    clients.limit_files(sys::rlimit::nofile().0);
     Ok(Reactor {
         poller,
         clock: Clock::start(),
@@ -250,7 +252,7 @@ fn build(
         processes: Processes::default(),
         survey: Survey::sparing(&bystanders),
         spawner: Spawner::new(inherited, nofile, Cgroups::create()),
-        clients: Clients::new(CLIENTS_MAX),
+        clients,
         pending: PendingRequests::default(),
         history: History::default(),
         started_ns: unix_ns(),
