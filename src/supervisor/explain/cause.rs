@@ -3,8 +3,8 @@
 use super::remedy::{remedy, sig};
 use super::status_line::{awaited, left, victims};
 use crate::supervisor::{
-    Autorestart, Desired, Exit, KillMode, LeaderState, Policy, Process, SHORT_RUN, State, Time,
-    signal_name,
+    Autorestart, Desired, Exit, KillMode, KilledFor, LeaderState, Policy, Process, SHORT_RUN,
+    State, Time, signal_name,
 };
 use crate::text::duration::{approximate, exact};
 use crate::text::plural::plural;
@@ -65,7 +65,12 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
     }
     causes.extend(last_end(process, policy));
     if let Some(victims) = victims(process) {
-        causes.push(format!("the last stop killed {victims}"));
+        causes.push(match process.killed_for {
+            KilledFor::Stop => format!("the last stop killed {victims}"),
+            KilledFor::Start => {
+                format!("before the restart, tmd killed {victims}, which the last run had left")
+            }
+        });
     }
     if process.stragglers > 0 {
         causes.push(match process.stragglers {
@@ -94,7 +99,7 @@ fn causes_of_state(process: &Process, policy: &Policy, now: Time) -> Vec<String>
             causes.push("it is being started".to_string())
         }
         State::Starting if process.is_clearing() => {
-            causes.push("stragglers of its last run are killed first".to_string());
+            causes.push(clearing(process, policy));
         }
         State::Starting => {
             let lived = process
@@ -169,6 +174,19 @@ fn stopping(process: &Process, policy: &Policy) -> String {
         KillMode::Mixed | KillMode::Process => "its leader",
     };
     format!("{why}; {} was sent to {whom}", sig(policy.stopsignal))
+}
+
+/// Stragglers of the last run have to end first.
+fn clearing(process: &Process, policy: &Policy) -> String {
+    let (signal, stoptime) = (sig(policy.stopsignal), exact(policy.stoptime));
+    match (process.stragglers, process.deadline) {
+        (0, _) => "its leader has ended, looking for stragglers".to_string(),
+        (_, Some(_)) => format!(
+            "stragglers of its last run end first: {signal} was sent, SIGKILL follows after \
+             {stoptime} (stoptime)"
+        ),
+        (_, None) => "stragglers of its last run end first: SIGKILL was sent".to_string(),
+    }
 }
 
 fn not_restarted(process: &Process, policy: &Policy) -> String {
@@ -261,6 +279,9 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
         State::Waiting => format!("it starts when {} ended", awaited(process)),
         State::Starting if process.leader == LeaderState::Spawning => {
             "the start completes or fails".to_string()
+        }
+        State::Starting if process.deadline.is_some() && process.is_clearing() => {
+            format!("it starts once they are gone; SIGKILL in {left}")
         }
         State::Starting if process.is_clearing() => "it starts once they are gone".to_string(),
         State::Starting => format!("RUNNING in {left} if it stays up"),
