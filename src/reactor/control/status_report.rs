@@ -147,8 +147,11 @@ impl Reports<'_> {
 
     /// The remedy for a log or a pidfile that cannot be written.
     fn file_remedy(&self, id: ProcessId) -> Option<String> {
-        let log = self.log_files.failure(id);
-        let log = log.and_then(|failure| supervisor::spawn_remedy(&failure));
+        let process = self.supervisor.process(id)?;
+        let log = self.log_files.failure(id).and_then(|failure| {
+            let fix = supervisor::spawn_fix(&failure, process.launch.identity.is_some())?;
+            Some(fix.in_words(None))
+        });
         log.or_else(|| Some(pidfile::remedy(self.pidfile_trouble(id)?).to_string()))
     }
 
