@@ -146,6 +146,9 @@ pub struct ChangeInfo {
     pub from: String,
     /// The new value; empty if hidden.
     pub to: String,
+    /// It applies at the next start of the process, which is not up.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub next_start: bool,
 }
 
 /// The effect of a reload on one process.
@@ -200,8 +203,8 @@ pub struct EventInfo {
     /// Time of the event, RFC 3339.
     pub ts: String,
     /// `process_state`, `process_started`, `process_paused`, `process_continued`,
-    /// `process_removed`, `signal_failed`, `reload`, `reload_failed`, `shutdown`,
-    /// `output_stalled`, `output_lost`, `log_failing`, `log_working`, `events_lost`.
+    /// `process_removed`, `signal_failed`, `stragglers_signalled`, `reload`, `reload_failed`,
+    /// `shutdown`, `output_stalled`, `output_lost`, `log_failing`, `log_working`, `events_lost`.
     pub event: String,
     /// The process concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
