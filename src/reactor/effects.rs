@@ -275,7 +275,7 @@ impl Reactor {
         let now = self.clock.now();
         let id = transition.id;
         let Some(io) = self.processes.io_mut(id) else {
-            return self.announce(&transition);
+            return self.announce(&transition, None);
         };
         let offset = match transition.exit {
             Some(_) if io.unread_until.is_some() => UNREAD,
@@ -312,7 +312,7 @@ impl Reactor {
             let Some(first) = io.and_then(|io| io.announcements.pop_front()) else {
                 return;
             };
-            self.announce(&first.transition);
+            self.announce(&first.transition, first.output_end());
         }
         let io = self.processes.io_mut(id);
         if let Some(io) = io.filter(|io| io.released && io.announcements.is_empty())
@@ -332,9 +332,10 @@ impl Reactor {
     }
 
     /// Reports a change of state to the log, event followers, consoles and pending requests.
-    fn announce(&mut self, transition: &Transition) {
+    fn announce(&mut self, transition: &Transition, output_end: Option<u64>) {
         event_history::log_transition(transition);
-        let event = self.reports().event_of(transition);
+        let mut event = self.reports().event_of(transition);
+        event.output_end = output_end;
         self.publish(event);
         self.consoles().on_transition(transition);
         let id = transition.id;

@@ -221,6 +221,9 @@ pub struct EventInfo {
     /// How the leader ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<ExitInfo>,
+    /// With `exit`: the offset behind the last output of the run, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_end: Option<u64>,
     /// With `events_lost`: how many events the client has missed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,

@@ -165,6 +165,14 @@ pub(crate) struct Announcement {
     pub deadline: Time,
 }
 
+impl Announcement {
+    /// The offset behind the last output of the run that has ended, if known.
+    pub(crate) fn output_end(&self) -> Option<u64> {
+        let known = self.transition.exit.is_some() && (1..UNREAD).contains(&self.offset);
+        known.then_some(self.offset)
+    }
+}
+
 impl ProcessIo {
     /// A process that has not been started.
     pub(crate) fn new(id: ProcessId, name: &str, launch: &Launch) -> Self {
