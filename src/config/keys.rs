@@ -100,7 +100,7 @@ pub(super) const NOT_YET: [&str; 16] = [
 ];
 
 /// Keys of other supervisors, in lower case, and their equivalents here.
-const FOREIGN: [(&str, &str); 78] = [
+const FOREIGN: [(&str, &str); 81] = [
     ("command", "cmd"),
     ("exec", "cmd"),
     ("execstart", "cmd"),
@@ -122,6 +122,9 @@ const FOREIGN: [(&str, &str); 78] = [
     ("stdout_logfile", "stdout"),
     ("stderr_logfile", "stderr"),
     ("standardoutput", "stdout"),
+    ("log", "stdout"),
+    ("logs", "stdout"),
+    ("output", "stdout"),
     ("standarderror", "stderr"),
     ("standardinput", "stdin"),
     ("stdin_open", "stdin"),
@@ -307,6 +310,7 @@ mod tests {
         assert_eq!(meant("comand"), ours("cmd"));
         assert_eq!(meant("environment_file"), ours("env_file"));
         assert_eq!(meant("logfile"), ours("stdout"));
+        assert_eq!(meant("log"), ours("stdout"));
         assert_eq!(did_you_mean("logfile", &DAEMON), ours("log"));
         for key in ["processes", "apps", "services"] {
             assert_eq!(did_you_mean(key, &TOP), ours("programs"));

@@ -48,7 +48,11 @@ pub(super) fn texts<'a>(cx: &mut Lowering, value: &Value<'a>) -> Vec<(String, Va
         );
         return Vec::new();
     }
-    let Some(table) = cx.open_table(value, "a map of names and values") else {
+    let Some(table) = cx.open_table(
+        value,
+        "a map of names and values",
+        Some("write `NAME: value`"),
+    ) else {
         return Vec::new();
     };
     let mut texts = Vec::new();

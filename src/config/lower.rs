@@ -233,7 +233,11 @@ fn named<'a>(cx: &mut Lowering, sections: &[Value<'a>], noun: &str) -> Vec<Named
         if section.written().is_some_and(|scalar| scalar.is_null()) {
             continue;
         }
-        let Some(table) = cx.open_table(section, &format!("a map of {noun}s")) else {
+        let help = match noun {
+            "group" => "write `NAME: [PROGRAM]` under it",
+            _ => "write `NAME: {cmd: COMMAND}` under it",
+        };
+        let Some(table) = cx.open_table(section, &format!("a map of {noun}s"), Some(help)) else {
             continue;
         };
         for (entry, value) in table.iter() {

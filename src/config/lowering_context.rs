@@ -410,7 +410,7 @@ impl<'a> Lowering<'a> {
                 Some(&keys::map_help(&value.key, value.node, known)),
             );
         };
-        let table = self.open_table(value, "a map")?;
+        let table = self.open_table(value, "a map", None)?;
         for (entry, field) in table.iter() {
             if known.contains(&entry.key.as_str()) {
                 continue;
@@ -439,10 +439,11 @@ impl<'a> Lowering<'a> {
         &mut self,
         value: &Value<'n>,
         expected: &str,
+        help: Option<&str>,
     ) -> Option<Table<'n>> {
         let NodeKind::Map(entries) = &value.node.kind else {
             let message = format!("expected {expected}, found {}", found(value.node));
-            return self.refuse(value, message, None);
+            return self.refuse(value, message, help);
         };
         Some(Table {
             key: value.key.clone(),

@@ -244,6 +244,16 @@ fn autorestart(cx: &mut Lowering, value: &Value) -> Option<Autorestart> {
 }
 
 fn exitcodes(cx: &mut Lowering, value: &Value) -> Option<Vec<i32>> {
+    if let Some(text) = value.written().map(|scalar| scalar.text.as_str())
+        && let Some(list) = list_in(text)
+    {
+        let help = format!("write it as {list}");
+        return cx.refuse(
+            value,
+            format!("{}: not a whole number", shown(text)),
+            Some(&help),
+        );
+    }
     let items = cx.one_or_list(value, "an exit code or a list of them")?;
     // Reads all items before it gives up, so that every error is reported.
     let given: Vec<Option<u32>> = items.iter().map(|item| cx.integer(item, 0, 255)).collect();
@@ -254,6 +264,15 @@ fn exitcodes(cx: &mut Lowering, value: &Value) -> Option<Vec<i32>> {
     codes.sort_unstable();
     codes.dedup();
     Some(codes)
+}
+
+/// The numbers in a text such as `0,2`, as a list.
+fn list_in(text: &str) -> Option<String> {
+    let words = text.split([',', ' ']).filter(|word| !word.is_empty());
+    let numbers: Vec<&str> = words.collect();
+    let numeric = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let several = numbers.len() > 1 && numbers.iter().all(numeric);
+    several.then(|| format!("[{}]", numbers.join(", ")))
 }
 
 fn signal(cx: &mut Lowering, value: &Value) -> Option<i32> {

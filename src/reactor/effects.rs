@@ -16,12 +16,11 @@ use crate::reactor::process::process_io::{ANNOUNCE_MAX, Announcement, Leader, UN
 use crate::reactor::process::process_table::KernelTable;
 use crate::reactor::process::start;
 use crate::reactor::process::starts::{StartAnswer, cancelled};
-use crate::reactor::process::stragglers::{below_leader, signal_failed};
+use crate::reactor::process::stragglers::{name_live_victims, signal_failed};
 use crate::supervisor::{
     Effect, Event, Process, ProcessId, SignalScope, SpawnFailure, State, Transition,
 };
 use crate::wire::{EventInfo, Id, ResultJson, RpcError};
-use std::io;
 use std::time::Duration;
 
 /// How long a start waits for the disk thread to open its log files.
@@ -210,30 +209,6 @@ impl Reactor {
         }
     }
 
-    /// Signals the leader of a process, or its group.
-    ///
-    /// # Errors
-    /// When the leader cannot be signalled; this is logged and published.
-    pub(crate) fn signal_leader(
-        &mut self,
-        id: ProcessId,
-        signal: i32,
-        scope: SignalScope,
-    ) -> io::Result<()> {
-        let Some(io) = self.processes.io(id) else {
-            return Ok(());
-        };
-        let sent = io.signal_leader(signal, scope);
-        if let Err(error) = &sent {
-            let pid = io.live_leader().map_or(0, |leader| leader.pid);
-            let detail = format!("signal {signal} to pid {pid}: {error}");
-            log::error!("{}: {detail}", io.name);
-            let event = process_event("signal_failed", &io.name, detail);
-            self.publish(event);
-        }
-        sent
-    }
-
     /// Sends a signal that the supervisor decided, and reports a failure to it. Returns whether it
     /// was sent.
     fn signal_by_decision(&mut self, id: ProcessId, signal: i32, scope: SignalScope) -> bool {
@@ -254,16 +229,21 @@ impl Reactor {
             self.signal_by_decision(id, libc::SIGCONT, scope);
         }
         if scope == SignalScope::Group {
+            self.publish_clearing(id, signal);
             self.processes.ask_all(id, signal);
             self.survey.add(id);
         }
     }
 
     fn kill(&mut self, id: ProcessId, scope: SignalScope) {
-        let io = self.processes.io(id);
-        let victims = io.filter(|_| scope == SignalScope::Group).map(below_leader);
+        if scope == SignalScope::Group {
+            self.publish_clearing(id, libc::SIGKILL);
+        }
+        let io = self.processes.io_mut(id);
+        let victims = io.filter(|_| scope == SignalScope::Group);
+        let victims = victims.map(name_live_victims).unwrap_or_default();
         self.signal_by_decision(id, libc::SIGKILL, scope);
-        if let Some(victims) = victims.filter(|victims| !victims.is_empty()) {
+        if !victims.is_empty() {
             let event = Event::Killed { id, victims };
             self.supervisor.handle_event(event, self.clock.now());
         }
@@ -295,7 +275,7 @@ impl Reactor {
         let now = self.clock.now();
         let id = transition.id;
         let Some(io) = self.processes.io_mut(id) else {
-            return self.announce(&transition);
+            return self.announce(&transition, None);
         };
         let offset = match transition.exit {
             Some(_) if io.unread_until.is_some() => UNREAD,
@@ -332,7 +312,7 @@ impl Reactor {
             let Some(first) = io.and_then(|io| io.announcements.pop_front()) else {
                 return;
             };
-            self.announce(&first.transition);
+            self.announce(&first.transition, first.output_end());
         }
         let io = self.processes.io_mut(id);
         if let Some(io) = io.filter(|io| io.released && io.announcements.is_empty())
@@ -352,9 +332,10 @@ impl Reactor {
     }
 
     /// Reports a change of state to the log, event followers, consoles and pending requests.
-    fn announce(&mut self, transition: &Transition) {
+    fn announce(&mut self, transition: &Transition, output_end: Option<u64>) {
         event_history::log_transition(transition);
-        let event = self.reports().event_of(transition);
+        let mut event = self.reports().event_of(transition);
+        event.output_end = output_end;
         self.publish(event);
         self.consoles().on_transition(transition);
         let id = transition.id;

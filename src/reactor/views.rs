@@ -3,13 +3,16 @@
 use crate::reactor::Reactor;
 use crate::reactor::clock::Clock;
 use crate::reactor::console::Consoles;
-use crate::reactor::control::event_history::Recorded;
-use crate::reactor::control::status_report::Reports;
+use crate::reactor::control::event_history::{Recorded, process_event};
+use crate::reactor::control::status_report::{LOOKS_MAX, Reports};
 use crate::reactor::output::reader::OutputReader;
-use crate::supervisor::ProcessId;
+use crate::reactor::process::stragglers::named_stragglers;
+use crate::supervisor::{ProcessId, SignalScope, sig};
 use crate::sys::descendants;
 use crate::wire::EventInfo;
 use libc::SIGHUP;
+use std::cell::Cell;
+use std::io;
 use std::time::Duration;
 
 impl Reactor {
@@ -25,6 +28,43 @@ impl Reactor {
     pub(crate) fn publish_recorded(&mut self, event: Recorded) {
         self.clients.broadcast(&event);
         self.history.push(event);
+    }
+
+    /// Signals the leader of a process, or its group.
+    ///
+    /// # Errors
+    /// When the leader cannot be signalled; this is logged and published.
+    pub(crate) fn signal_leader(
+        &mut self,
+        id: ProcessId,
+        signal: i32,
+        scope: SignalScope,
+    ) -> io::Result<()> {
+        let Some(io) = self.processes.io(id) else {
+            return Ok(());
+        };
+        let sent = io.signal_leader(signal, scope);
+        if let Err(error) = &sent {
+            let pid = io.live_leader().map_or(0, |leader| leader.pid);
+            let detail = format!("signal {signal} to pid {pid}: {error}");
+            log::error!("{}: {detail}", io.name);
+            let event = process_event("signal_failed", &io.name, detail);
+            self.publish(event);
+        }
+        sent
+    }
+
+    /// Reports that stragglers of an earlier run get a signal before the next start.
+    pub(crate) fn publish_clearing(&mut self, id: ProcessId, signal: i32) {
+        let process = self.supervisor.process(id);
+        if let Some(process) = process.filter(|process| process.is_clearing())
+            && let Some(io) = self.processes.io(id)
+        {
+            let name = process.name.clone();
+            let detail = format!("{} before the start: {}", sig(signal), named_stragglers(io));
+            log::info!("{name}: {detail}");
+            self.publish(process_event("stragglers_signalled", &name, detail));
+        }
     }
 
     /// How long the SIGHUP after a stop signal waits, and for which leader. It is meant for a
@@ -76,6 +116,7 @@ impl Reactor {
             log_files: &self.log_files,
             history: &self.history,
             clock: &self.clock,
+            looks: Cell::new(LOOKS_MAX),
         }
     }
 }

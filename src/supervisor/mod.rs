@@ -18,9 +18,9 @@ pub use event::{Event, SignalFailure, SpawnFailure};
 pub use exit::Exit;
 pub(crate) use exit::{signal_name, signal_names, signal_number};
 pub use explain::{Why, why};
-pub(crate) use explain::{detail, sig, spawn_remedy};
+pub(crate) use explain::{detail, sig, spawn_fix};
 pub use plan::{Change, Plan, PlanAction, PlanEntry};
-pub use process::{Desired, LeaderState, Process, ProcessId, State};
+pub use process::{Desired, KilledFor, LeaderState, Process, ProcessId, State};
 pub use process::{PROBATION, SHORT_RUN, jitter_chance};
 pub(crate) use program::placeholder;
 pub use program::{

@@ -147,6 +147,7 @@ fn chdir_failure() -> SpawnFailure {
     }
 }
 
+mod clearing;
 mod life;
 mod reloads;
 mod stop;

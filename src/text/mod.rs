@@ -2,6 +2,7 @@
 //! suggestions and control characters. Pure; imports no layer.
 
 pub(crate) mod builtins;
+pub(crate) mod byte_size;
 pub(crate) mod duration;
 pub(crate) mod error_message;
 pub(crate) mod glob;

@@ -6,6 +6,8 @@
 //! * protocol 1: hello status start stop restart signal send reload scale why wait events logs
 //!   attach detach clients peek doctor shutdown; frames 1 to 12.
 //! * `ended` in the result of attach.
+//! * `next_start` of a change in a plan; `output_end` of an event; the event
+//!   `stragglers_signalled`.
 
 mod call;
 mod frame;

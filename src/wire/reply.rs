@@ -146,6 +146,9 @@ pub struct ChangeInfo {
     pub from: String,
     /// The new value; empty if hidden.
     pub to: String,
+    /// It applies at the next start of the process, which is not up.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub next_start: bool,
 }
 
 /// The effect of a reload on one process.
@@ -200,8 +203,8 @@ pub struct EventInfo {
     /// Time of the event, RFC 3339.
     pub ts: String,
     /// `process_state`, `process_started`, `process_paused`, `process_continued`,
-    /// `process_removed`, `signal_failed`, `reload`, `reload_failed`, `shutdown`,
-    /// `output_stalled`, `output_lost`, `log_failing`, `log_working`, `events_lost`.
+    /// `process_removed`, `signal_failed`, `stragglers_signalled`, `reload`, `reload_failed`,
+    /// `shutdown`, `output_stalled`, `output_lost`, `log_failing`, `log_working`, `events_lost`.
     pub event: String,
     /// The process concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,6 +221,9 @@ pub struct EventInfo {
     /// How the leader ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<ExitInfo>,
+    /// With `exit`: the offset behind the last output of the run, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_end: Option<u64>,
     /// With `events_lost`: how many events the client has missed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,

@@ -14,6 +14,7 @@ mod emulator;
 
 mod attach;
 mod client;
+mod leftovers;
 mod lineage;
 mod output;
 mod restarts;

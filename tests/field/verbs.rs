@@ -387,3 +387,13 @@ fn a_dry_run_of_an_invalid_config_says_nothing_of_changes() {
     let said = "the config has 1 error; nothing was changed\n";
     assert!(output.stderr.contains(said), "{output:?}");
 }
+
+#[test]
+fn a_config_of_programs_without_processes_is_not_called_empty() {
+    let daemon = Daemon::start("programs:\n  a: {cmd: sleep 1000, numprocs: 0}\n");
+    let output = daemon.tm(&["status"]);
+    assert!(
+        output.stderr.contains("or only with numprocs: 0"),
+        "{output:?}"
+    );
+}

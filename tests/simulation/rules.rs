@@ -80,13 +80,18 @@ pub fn after_stop(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<S
 }
 
 /// Whether a leader lives or is being spawned. If not, the start waits for stragglers to end.
-fn begun(slot: &Slot) -> bool {
+pub fn begun(slot: &Slot) -> bool {
     slot.spawn_out || slot.spawned_at.is_some()
+}
+
+/// Whether a start waits for stragglers to end.
+pub fn is_clearing(slot: &Slot, programs: &BTreeMap<String, Program>) -> bool {
+    slot.state == State::Starting && !begun(slot) && sweeps(slot, programs)
 }
 
 /// Returns the state after a report about a process in STOPPING.
 pub fn after_stopping(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<State> {
-    if begun(slot) || sweeps(slot, programs) {
+    if begun(slot) || sweeps(slot, programs) || slot.count_due {
         return Some(State::Stopping);
     }
     if slot.wanted {
@@ -268,7 +273,8 @@ pub fn backoff_end(id: ProcessId, slot: &Slot, policy: &Policy) -> Time {
 pub fn due(slot: &Slot, programs: &BTreeMap<String, Program>) -> Option<Time> {
     let policy = policy(slot, programs);
     match slot.state {
-        State::Starting => Some(slot.spawned_at? + policy.starttime),
+        State::Starting if begun(slot) => Some(slot.spawned_at? + policy.starttime),
+        State::Starting if !slot.killed => Some(slot.asked_at? + policy.stoptime),
         State::Backoff => slot.backoff_until,
         State::Running => slot.probation,
         State::Stopping if !slot.killed => Some(slot.asked_at? + policy.stoptime),

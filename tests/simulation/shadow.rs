@@ -319,6 +319,7 @@ impl Shadow {
         assert!(!slot.spawn_out, "{name}: spawned while a spawn is out");
         slot.spawn_out = true;
         slot.attempts += 1;
+        (slot.killed, slot.asked_at) = (false, None);
     }
 
     fn start_cancelled(&mut self, id: ProcessId) {
@@ -342,9 +343,12 @@ impl Shadow {
             .slots
             .get_mut(&id)
             .expect("a signal to a known process");
-        assert_eq!(slot.state, State::Stopping, "{}: signalled", slot.name);
+        let clearing = is_clearing(slot, &self.programs);
+        let stops = slot.state == State::Stopping;
+        assert!(stops || clearing, "{}: signalled", slot.name);
         let policy = policy(slot, &self.programs);
-        assert!(!by_timer, "{}: asked by a timer", slot.name);
+        // The delay before a restart may have ended.
+        assert!(!by_timer || clearing, "{}: asked by a timer", slot.name);
         if slot.asked_at.is_some() {
             let hangup = std::mem::take(&mut slot.hangup_due) && signal == 1;
             assert!(hangup, "{}: asked twice", slot.name);
@@ -357,16 +361,20 @@ impl Shadow {
 
     fn killed(&mut self, id: ProcessId, now: Time, by_timer: bool) {
         let slot = self.slots.get_mut(&id).expect("a kill of a known process");
-        let clearing = slot.state == State::Starting && sweeps(slot, &self.programs);
+        let clearing = is_clearing(slot, &self.programs);
         assert!(
             slot.state == State::Stopping || clearing,
             "{}: killed in {}",
             slot.name,
             slot.state
         );
-        if by_timer && !clearing {
-            let stoptime = policy(slot, &self.programs).stoptime;
-            let due = slot.asked_at.map(|asked| asked + stoptime);
+        let policy = policy(slot, &self.programs);
+        let due = slot.asked_at.map(|asked| asked + policy.stoptime);
+        if clearing && policy.killmode == KillMode::Group && !policy.stoptime.is_zero() {
+            let over = due.is_some_and(|due| due <= now);
+            assert!(over, "{}: SIGKILL to stragglers before stoptime", slot.name);
+        }
+        if by_timer && (!clearing || due.is_some()) {
             let on_time = self.clock.is_due(due, now);
             assert!(on_time, "{}: SIGKILL not after stoptime", slot.name);
         }
@@ -391,6 +399,8 @@ impl Shadow {
             assert!(ended || unkillable, "{name}: a stop that took too long");
         }
         slot.since = clock.active(now);
+        // A stop continues what a start has begun.
+        let continues = slot.state == State::Starting && !begun(slot) && to == State::Stopping;
         match (from, to) {
             (State::Starting, State::Running) if by_timer => {
                 let due = slot.spawned_at.map(|at| at + policy.starttime);
@@ -414,7 +424,10 @@ impl Shadow {
         }
         enter(slot, transition, policy, now, by_timer);
         (slot.state, slot.refused) = (to, None);
-        (slot.killed, slot.asked_at, slot.delay_over) = (false, None, false);
+        slot.delay_over = false;
+        if !continues {
+            (slot.killed, slot.asked_at) = (false, None);
+        }
         slot.probation = slot.probation.filter(|_| to == State::Running);
         if to != State::Waiting {
             slot.awaits.clear();

@@ -12,11 +12,11 @@ use crate::client::ui::merge::Merger;
 use crate::client::ui::style::Paint;
 use crate::client::ui::table::cut;
 use crate::client::verbs::events::in_words;
-use crate::client::verbs::logs::{PARTIAL_LINE_DELAY, take_frame};
-use crate::client::verbs::progress::Progress;
+use crate::client::verbs::logs::PARTIAL_LINE_DELAY;
+use crate::client::verbs::progress::{Progress, stop_text};
 use crate::client::verbs::reload;
+use crate::client::verbs::run_notices::RunNotices;
 use crate::sys::{pidfd, tty};
-use crate::text::plural::plural;
 use crate::wire::ProcessState;
 use crate::wire::{
     Call, EventInfo, LogsParams, PlanReply, ProcessStatus, ReloadParams, ShutdownParams,
@@ -24,13 +24,9 @@ use crate::wire::{
 use rustix::io::Errno;
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
-
-/// How long a notice waits for output that belongs before it.
-const NOTICE_DELAY: Duration = Duration::from_millis(20);
+use std::time::Instant;
 
 /// Follows a daemon that has just been started (`fresh`) or ran before.
 ///
@@ -72,7 +68,7 @@ pub(crate) fn run(
         phase: Phase::Starting,
         on_terminal: std::io::stdout().is_terminal(),
         live_line: false,
-        delayed: VecDeque::new(),
+        notices: RunNotices::default(),
         shutdown_announced: false,
     };
     let lines = follower.progress.first_lines(processes);
@@ -92,15 +88,6 @@ enum Phase {
     Killing,
 }
 
-/// A notice that waits for the output before it.
-struct DelayedNotice {
-    since: Instant,
-    process: String,
-    text: String,
-    /// It reports the end of a run.
-    ends_run: bool,
-}
-
 struct Follower<'a> {
     context: &'a Context,
     daemon: Option<OwnedFd>,
@@ -118,7 +105,7 @@ struct Follower<'a> {
     on_terminal: bool,
     /// Whether a live line is on the screen.
     live_line: bool,
-    delayed: VecDeque<DelayedNotice>,
+    notices: RunNotices,
     /// The daemon has announced its end, or a shutdown was requested.
     shutdown_announced: bool,
 }
@@ -153,24 +140,22 @@ impl Follower<'_> {
         }
     }
 
-    /// Waits for something to happen and handles it: output before events.
+    /// Waits for something to happen and handles it.
     fn turn(&mut self) -> Result<(), ClientError> {
         let now = Instant::now();
         let partial = self.merger.has_partial().then(|| now + PARTIAL_LINE_DELAY);
-        let notice = self
-            .delayed
-            .front()
-            .map(|notice| notice.since + NOTICE_DELAY);
+        let notice = self.notices.next_due();
         let until = [partial, notice].into_iter().flatten().min();
         let [signals, events, frames, answer] = self.wait(until)?;
         let mut out = Vec::new();
+        // Events tell where a run ends in the output.
+        if events {
+            self.read_events()?;
+        }
         if frames {
             self.read_frames(&mut out)?;
         }
-        self.print_delayed(NOTICE_DELAY, &mut out);
-        if events {
-            self.read_events(&mut out)?;
-        }
+        self.notices.print_due(&mut self.merger, &mut out);
         if !(frames || events || signals || answer) && partial.is_some() {
             self.merger.flush(&mut out);
         }
@@ -218,7 +203,7 @@ impl Follower<'_> {
         };
         let filled = frames.fill(None);
         while let Some(frame) = frames.next_frame()? {
-            take_frame(&mut self.merger, &frame, out);
+            self.notices.take_frame(&mut self.merger, &frame, out);
         }
         if matches!(filled, FrameRead::End | FrameRead::OutputClosed) {
             self.frames = None;
@@ -226,13 +211,13 @@ impl Follower<'_> {
         Ok(())
     }
 
-    fn read_events(&mut self, out: &mut Vec<u8>) -> Result<(), ClientError> {
+    fn read_events(&mut self) -> Result<(), ClientError> {
         let Some(mut events) = self.events.take() else {
             return Ok(());
         };
         let received = events.receive();
         while let Some((_, params)) = events.buffered_notification()? {
-            self.take_event(&parse(params)?, out)?;
+            self.take_event(&parse(params)?)?;
         }
         match received {
             Ok(()) => self.events = Some(events),
@@ -287,7 +272,7 @@ impl Follower<'_> {
                 let mut out = Vec::new();
                 // The first frames may have come with the reply.
                 while let Some(frame) = frames.next_frame()? {
-                    take_frame(&mut self.merger, &frame, &mut out);
+                    self.notices.take_frame(&mut self.merger, &frame, &mut out);
                 }
                 self.frames = Some(frames);
                 self.print(&out)
@@ -298,7 +283,7 @@ impl Follower<'_> {
         }
     }
 
-    fn take_event(&mut self, event: &EventInfo, out: &mut Vec<u8>) -> Result<(), ClientError> {
+    fn take_event(&mut self, event: &EventInfo) -> Result<(), ClientError> {
         let settled = self.progress.take(event);
         self.shutdown_announced |= event.event == SHUTDOWN_EVENT;
         match (self.phase, settled) {
@@ -307,32 +292,13 @@ impl Follower<'_> {
             (Phase::Following | Phase::Stopping | Phase::Killing, _) => {
                 if let Some(process) = &event.process {
                     let text = notice_text(event);
-                    // Only before the end of a run output may still be on its way.
-                    if event.exit.is_none() && self.delayed.is_empty() {
-                        self.merger.notice(process, &text, out);
-                    } else {
-                        self.delayed.push_back(DelayedNotice {
-                            since: Instant::now(),
-                            process: process.clone(),
-                            text,
-                            ends_run: event.exit.is_some(),
-                        });
+                    match event.exit {
+                        Some(_) => self.notices.add_end(process, text, event.output_end),
+                        None => self.notices.add(process, text),
                     }
                 }
                 Ok(())
             }
-        }
-    }
-
-    /// Prints the notices that have waited for this time. Events and output come on different
-    /// connections: the last output of a run belongs before the notice of its end.
-    fn print_delayed(&mut self, age: Duration, out: &mut Vec<u8>) {
-        let is_due = |notice: &mut DelayedNotice| notice.since.elapsed() >= age;
-        while let Some(notice) = self.delayed.pop_front_if(is_due) {
-            if notice.ends_run {
-                self.merger.ended(&notice.process, out);
-            }
-            self.merger.notice(&notice.process, &notice.text, out);
         }
     }
 
@@ -366,16 +332,12 @@ impl Follower<'_> {
     /// Shuts the daemon down: in order at the first signal, by SIGKILL at the second.
     fn stop(&mut self) -> Result<(), ClientError> {
         self.shutdown_announced = true;
-        let alive = plural(self.progress.alive(), "process", "processes");
-        let (next, now, text) = match self.phase {
-            Phase::Starting | Phase::Following => (
-                Phase::Stopping,
-                false,
-                format!("stopping {alive}… (ctrl-c again kills at once)"),
-            ),
-            Phase::Stopping => (Phase::Killing, true, format!("killing {alive}…")),
+        let (next, now) = match self.phase {
+            Phase::Starting | Phase::Following => (Phase::Stopping, false),
+            Phase::Stopping => (Phase::Killing, true),
             Phase::Killing => return Ok(()),
         };
+        let text = stop_text(self.progress.alive(), now);
         self.phase = next;
         // The words come second: the terminal may be gone.
         self.request_shutdown(now)?;
@@ -400,7 +362,7 @@ impl Follower<'_> {
 
     fn finish(mut self) -> Result<i32, ClientError> {
         let mut out = Vec::new();
-        self.print_delayed(Duration::ZERO, &mut out);
+        self.notices.print_all(&mut self.merger, &mut out);
         self.merger.finish(&mut out);
         self.print(&out)?;
         if !self.shutdown_announced {

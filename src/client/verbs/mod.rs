@@ -12,6 +12,7 @@ pub(crate) mod logs;
 pub(crate) mod peek;
 pub(crate) mod progress;
 pub(crate) mod reload;
+pub(crate) mod run_notices;
 pub(crate) mod start_stop;
 pub(crate) mod status;
 pub(crate) mod up;

@@ -3,6 +3,7 @@
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::{cut, display_width, pad};
 use crate::config::Config;
+use crate::text::plural::plural;
 use crate::text::printable::printable;
 use crate::wire::ProcessState;
 use crate::wire::{EventInfo, ExitInfo, ProcessStatus};
@@ -279,6 +280,16 @@ impl Progress {
     }
 }
 
+/// The line about a stop of everything, `now` by SIGKILL.
+pub(crate) fn stop_text(alive: usize, now: bool) -> String {
+    let processes = plural(alive, "process", "processes");
+    match (alive, now) {
+        (0, _) => "stopping the daemon…".to_string(),
+        (_, false) => format!("stopping {processes}… (ctrl-c again kills at once)"),
+        (_, true) => format!("killing {processes}…"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,6 +329,14 @@ mod tests {
             detail: if to == "RUNNING" { "" } else { "why" }.to_string(),
             ..EventInfo::default()
         }
+    }
+
+    #[test]
+    fn a_stop_of_nothing_only_stops_the_daemon() {
+        let two = "stopping 2 processes… (ctrl-c again kills at once)";
+        assert_eq!(stop_text(2, false), two);
+        assert_eq!(stop_text(1, true), "killing 1 process…");
+        assert_eq!(stop_text(0, false), "stopping the daemon…");
     }
 
     #[test]

@@ -101,19 +101,37 @@ fn entry_line(style: Style, entry: &PlanEntryInfo, width: usize, applied: bool) 
         "remove" => ("-", "removed", Paint::Red),
         "restart" if applied => ("~", "restarted", Paint::Yellow),
         "restart" => ("~", "restart", Paint::Yellow),
+        "live" if at_next_start(entry) => ("≈", "at its next start", Paint::Cyan),
         "live" if applied => ("≈", "changed live", Paint::Cyan),
         "live" => ("≈", "live", Paint::Cyan),
         "unchanged" => ("=", "unchanged", Paint::Dim),
         other => ("?", other, Paint::Bold),
     };
-    let changes: Vec<String> = entry.changes.iter().map(change).collect();
-    let changes = if changes.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", changes.join(", "))
+    let listed = |later: bool| {
+        let changes = entry.changes.iter();
+        let changes = changes.filter(|change| change.next_start == later);
+        let changes: Vec<String> = changes.map(change).collect();
+        match changes.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", changes.join(", ")),
+        }
+    };
+    let (now, later) = (listed(false), listed(true));
+    let between = match now.is_empty() || later.is_empty() {
+        true => "",
+        false => ", at its next start",
     };
     let name = pad(&printable(&entry.process), width);
-    style.paint(paint, &format!("{sign} {name}  {word}{changes}"))
+    style.paint(
+        paint,
+        &format!("{sign} {name}  {word}{now}{between}{later}"),
+    )
+}
+
+/// Whether the process is down, and no change matters before its next start.
+fn at_next_start(entry: &PlanEntryInfo) -> bool {
+    let mut changes = entry.changes.iter();
+    !entry.changes.is_empty() && changes.all(|change| change.next_start)
 }
 
 fn change(change: &ChangeInfo) -> String {
@@ -134,6 +152,13 @@ pub(super) fn summary(reply: &PlanReply) -> String {
             .filter(|entry| entry.action == action)
             .count()
     };
+    let later = reply.entries.iter();
+    let later = later.filter(|entry| entry.action == "live" && at_next_start(entry));
+    let later = later.count();
+    let at_next_start = match later {
+        0 => String::new(),
+        _ => format!("{later} at the next start, "),
+    };
     if reply
         .entries
         .iter()
@@ -149,11 +174,11 @@ pub(super) fn summary(reply: &PlanReply) -> String {
         ),
     };
     format!(
-        "{begin}: {} {add}, {} {remove}, {} {restart}, {} {live}, {} unchanged.",
+        "{begin}: {} {add}, {} {remove}, {} {restart}, {} {live}, {at_next_start}{} unchanged.",
         count("add"),
         count("remove"),
         count("restart"),
-        count("live"),
+        count("live") - later,
         count("unchanged")
     )
 }
@@ -167,6 +192,7 @@ mod tests {
             key: (*key).to_string(),
             from: (*from).to_string(),
             to: (*to).to_string(),
+            next_start: false,
         };
         PlanEntryInfo {
             process: process.to_string(),
@@ -207,6 +233,32 @@ mod tests {
         assert_eq!(
             render(Style::plain(), &applied).last().map(String::as_str),
             Some(last)
+        );
+    }
+
+    #[test]
+    fn what_a_stopped_process_gets_at_its_next_start_is_not_live() {
+        let mut stopped = entry("job:0", "live", &[("cmd", "a", "b")]);
+        stopped.changes[0].next_start = true;
+        let mut both = entry(
+            "web:0",
+            "live",
+            &[("cmd", "", ""), ("stoptime", "10s", "3s")],
+        );
+        both.changes[0].next_start = true;
+        let reply = PlanReply {
+            entries: vec![stopped, both],
+            applied: true,
+            warnings: Vec::new(),
+        };
+        assert_eq!(
+            render(Style::plain(), &reply),
+            [
+                "≈ job:0  at its next start (cmd a → b)",
+                "≈ web:0  changed live (stoptime 10s → 3s), at its next start (cmd)",
+                "Applied: 0 added, 0 removed, 0 restarted, 1 changed live, 1 at the next start, \
+                 0 unchanged.",
+            ]
         );
     }
 

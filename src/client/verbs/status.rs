@@ -40,7 +40,7 @@ pub(crate) fn run(context: &Context, args: &StatusArgs) -> Result<i32, ClientErr
     let reply: StatusReply = parse(value)?;
     if !context.global.json && !context.global.quiet {
         if reply.processes.is_empty() {
-            context.notice("no processes: the config has no programs");
+            context.notice("no processes: the config has no programs, or only with numprocs: 0");
         } else {
             let width = context.line_width();
             context.print_lines(&render(context.style, &reply, width, true))?;

@@ -149,6 +149,7 @@ fn entry_info(entry: &PlanEntry) -> PlanEntryInfo {
         key: change.key.clone(),
         from: change.from.clone(),
         to: change.to.clone(),
+        next_start: change.next_start,
     });
     PlanEntryInfo {
         process: entry.process.clone(),

@@ -67,6 +67,7 @@ pub(crate) fn of_transition(transition: &Transition) -> EventInfo {
         to: Some(transition.to.name().into()),
         pid: transition.pid,
         exit: transition.exit.map(exit_info),
+        output_end: None,
         count: None,
         started: transition.started,
         detail: transition.detail.clone(),

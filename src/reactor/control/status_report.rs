@@ -9,7 +9,7 @@ use crate::reactor::disk::file::DiskError;
 use crate::reactor::output::Stream;
 use crate::reactor::output::log_files::LogFiles;
 use crate::reactor::process::pidfile;
-use crate::reactor::process::process_io::ProcessIo;
+use crate::reactor::process::process_io::{ProcessIo, WatchedStraggler};
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::{self, Desired, Process, ProcessId, State, Supervisor, Transition};
 use crate::sys;
@@ -20,6 +20,7 @@ use crate::wire::{
     ClientInfo, ClientsReply, EventInfo, Outcome, ProcessState, ProcessStatus, RpcError,
     StatusReply, WhyReply,
 };
+use std::cell::Cell;
 
 /// Lines of output that `why` shows.
 const WHY_LINES: usize = 10;
@@ -29,6 +30,9 @@ const WHY_CHANGES: usize = 5;
 
 /// Stragglers whose ports `why` looks for.
 const WHY_LISTENERS: usize = 4;
+
+/// Stragglers whose command lines a report reads.
+pub(crate) const LOOKS_MAX: usize = 64;
 
 /// The parts that a report reads.
 pub(crate) struct Reports<'a> {
@@ -44,6 +48,8 @@ pub(crate) struct Reports<'a> {
     pub history: &'a History,
     /// The present time.
     pub clock: &'a Clock,
+    /// The stragglers whose command lines it still reads.
+    pub looks: Cell<usize>,
 }
 
 impl Reports<'_> {
@@ -86,7 +92,7 @@ impl Reports<'_> {
             clients: io.map(|io| self.clients_of(io)).unwrap_or_default(),
             stragglers: stragglers
                 .iter()
-                .map(|straggler| format!("{} {}", straggler.pid, straggler.command))
+                .map(|straggler| format!("{} {}", straggler.pid, self.command_of(straggler)))
                 .collect(),
         }
     }
@@ -141,8 +147,11 @@ impl Reports<'_> {
 
     /// The remedy for a log or a pidfile that cannot be written.
     fn file_remedy(&self, id: ProcessId) -> Option<String> {
-        let log = self.log_files.failure(id);
-        let log = log.and_then(|failure| supervisor::spawn_remedy(&failure));
+        let process = self.supervisor.process(id)?;
+        let log = self.log_files.failure(id).and_then(|failure| {
+            let fix = supervisor::spawn_fix(&failure, process.launch.identity.is_some())?;
+            Some(fix.in_words(None))
+        });
         log.or_else(|| Some(pidfile::remedy(self.pidfile_trouble(id)?).to_string()))
     }
 
@@ -176,8 +185,21 @@ impl Reports<'_> {
         let more = if count > 1 { " …" } else { "" };
         Some(format!(
             "{counted}: pid {} {}{more}",
-            first.pid, first.command
+            first.pid,
+            self.command_of(first)
         ))
+    }
+
+    /// The command line of a straggler: the present one as long as the report may look, else that
+    /// of the time when it was found.
+    fn command_of(&self, straggler: &WatchedStraggler) -> String {
+        match self.looks.get().checked_sub(1) {
+            Some(left) => {
+                self.looks.set(left);
+                straggler.command()
+            }
+            None => straggler.first_command.clone(),
+        }
     }
 
     /// Adds to the outcome of a process that runs: a straggler of an earlier run, and files that

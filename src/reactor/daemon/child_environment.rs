@@ -1,6 +1,7 @@
 //! The environment of supervised processes.
 
 use crate::supervisor::{Identity, Process};
+use crate::sys;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -24,6 +25,18 @@ const PRIVATE: [&str; 14] = [
     "LINES",
 ];
 
+/// Variables that describe a user's session and folders. A program of another user neither may nor
+/// should use these.
+const PERSONAL: [&str; 7] = [
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_CACHE_HOME",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "MAIL",
+];
+
 /// The user that the daemon runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DaemonUser {
@@ -39,6 +52,8 @@ pub(crate) struct Inherited {
     variables: BTreeMap<Vec<u8>, Vec<u8>>,
     path: Option<Vec<u8>>,
     socket: Vec<u8>,
+    /// The daemon's user.
+    uid: u32,
 }
 
 impl Inherited {
@@ -52,7 +67,7 @@ impl Inherited {
         let mut kept = BTreeMap::new();
         for (name, value) in variables {
             let name = name.as_bytes();
-            if !PRIVATE.iter().any(|private| private.as_bytes() == name) {
+            if !is_one_of(&PRIVATE, name) {
                 kept.insert(name.to_vec(), value.as_bytes().to_vec());
             }
         }
@@ -61,7 +76,10 @@ impl Inherited {
             let mut described = BTreeMap::new();
             describe_user(&mut described, identity);
             match user {
-                DaemonUser::Dropped => kept.extend(described),
+                DaemonUser::Dropped => {
+                    kept.retain(|name, _| !is_one_of(&PERSONAL, name));
+                    kept.extend(described);
+                }
                 DaemonUser::Caller => {
                     described.append(&mut kept);
                     kept = described;
@@ -73,6 +91,7 @@ impl Inherited {
             variables: kept,
             path,
             socket,
+            uid: own.map_or_else(sys::runtime::effective_uid, |(identity, _)| identity.uid),
         }
     }
 
@@ -85,6 +104,9 @@ impl Inherited {
             self.clean()
         };
         if let Some(identity) = &launch.identity {
+            if identity.uid != self.uid {
+                variables.retain(|name, _| !is_one_of(&PERSONAL, name));
+            }
             describe_user(&mut variables, identity);
         }
         let mut set = |name: &str, value: &[u8]| {
@@ -125,10 +147,14 @@ impl Inherited {
             }
         }
         let path = self.path.clone();
-        let path = path.unwrap_or_else(|| crate::sys::spawn::DEFAULT_PATH.as_bytes().to_vec());
+        let path = path.unwrap_or_else(|| sys::spawn::DEFAULT_PATH.as_bytes().to_vec());
         kept.insert(b"PATH".to_vec(), path);
         kept
     }
+}
+
+fn is_one_of(names: &[&str], name: &[u8]) -> bool {
+    names.iter().any(|one| one.as_bytes() == name)
 }
 
 fn describe_user(variables: &mut BTreeMap<Vec<u8>, Vec<u8>>, identity: &Identity) {
@@ -215,6 +241,49 @@ mod tests {
             assert!(pairs.contains(&format!("HOME={home}")), "{pairs:?}");
             assert!(pairs.contains(&"USER=ann".to_string()), "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn a_program_of_another_user_gets_no_session_of_the_daemons_user() {
+        let identity = |uid| Identity {
+            user: "joe".to_string(),
+            uid,
+            gid: uid,
+            groups: Vec::new(),
+            home: "/home/joe".to_string(),
+            shell: "/bin/sh".to_string(),
+        };
+        let own = identity(0);
+        let names = PERSONAL.iter().chain(["LANG"].iter());
+        let variables: Vec<(OsString, OsString)> =
+            names.map(|name| (name.into(), "x".into())).collect();
+        let names_with = |own: (&Identity, DaemonUser), launch: Launch| {
+            let variables = variables.clone().into_iter();
+            let inherited = Inherited::new(variables, Some(own), Path::new("/run/x.sock"));
+            let (pairs, _) = inherited.environment_of(&process(launch));
+            text(&pairs)
+        };
+        let has = |pairs: &[String], name: &str| {
+            pairs
+                .iter()
+                .any(|pair| pair.starts_with(&format!("{name}=")))
+        };
+        let launch = |uid| Launch {
+            identity: Some(identity(uid)),
+            env: std::sync::Arc::new(BTreeMap::from([("MAIL".to_string(), "m".into())])),
+            ..Launch::default()
+        };
+        let pairs = names_with((&own, DaemonUser::Caller), launch(7));
+        for name in &PERSONAL[..6] {
+            assert!(!has(&pairs, name), "{name}: {pairs:?}");
+        }
+        assert!(pairs.contains(&"MAIL=m".to_string()), "{pairs:?}");
+        assert!(has(&pairs, "LANG"), "{pairs:?}");
+        // The daemon's own user keeps its session, unless the daemon has become that user.
+        let pairs = names_with((&own, DaemonUser::Caller), launch(0));
+        assert!(has(&pairs, "XDG_RUNTIME_DIR"), "{pairs:?}");
+        let pairs = names_with((&own, DaemonUser::Dropped), Launch::default());
+        assert!(!has(&pairs, "XDG_RUNTIME_DIR"), "{pairs:?}");
     }
 
     #[test]

@@ -383,7 +383,7 @@ fn explain_open(path: &Path, error: &io::Error) -> DiskError {
         }
         Some(libc::EISDIR) => format!("log file {shown} is a directory"),
         Some(libc::EACCES) => {
-            format!("log file {shown} cannot be opened as the program's user: Permission denied")
+            format!("log file {shown}: Permission denied for the program's user")
         }
         _ => return DiskError::new(&format!("open log file {shown}"), error),
     };

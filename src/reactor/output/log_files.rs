@@ -455,6 +455,7 @@ fn not_opened(path: &str, error: &DiskError) -> SpawnFailure {
     // The step names the file already.
     let named = [
         format!("log file {path} "),
+        format!("log file {path}: "),
         format!("open log file {path}: "),
     ];
     let text = named.iter().find_map(|name| error.text.strip_prefix(name));

@@ -281,3 +281,25 @@ fn an_operation_is_answered_once() {
     world.files.run(B, &path, None, Box::new(|| Ok(())));
     assert_eq!(world.news(), [DiskNews::OperationDone(B, None)]);
 }
+
+#[test]
+fn a_log_that_cannot_be_opened_is_named_once() {
+    for (text, error) in [
+        (
+            "log file /x/a.log: Permission denied for the program's user",
+            "Permission denied for the program's user",
+        ),
+        ("log file /x/a.log is a directory", "is a directory"),
+        (
+            "open log file /x/a.log: Input/output error",
+            "Input/output error",
+        ),
+    ] {
+        let trouble = DiskError {
+            text: text.to_string(),
+            errno: libc::EACCES,
+        };
+        let failure = not_opened("/x/a.log", &trouble);
+        assert_eq!(failure.to_string(), format!("open /x/a.log: {error}"));
+    }
+}

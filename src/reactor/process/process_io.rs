@@ -13,7 +13,7 @@ use crate::reactor::process::process_table::KernelTable;
 use crate::supervisor::{Exit, Launch, ProcessId, SignalScope, Time, Transition};
 use crate::sys::{
     self,
-    descendants::{Layout, Name},
+    descendants::{self, Layout, Name},
 };
 use crate::terminal::Terminal;
 use mio::Token;
@@ -60,6 +60,8 @@ pub(crate) struct ProcessIo {
     pub names: Vec<Name>,
     /// The stragglers that are watched.
     pub stragglers: Vec<WatchedStraggler>,
+    /// Processes that SIGKILL is about to end and that are named already: pids and start times.
+    pub victims: Vec<(i32, u64)>,
     /// The stop signals that every straggler gets.
     pub asking: Option<Asking>,
     /// The signal that stopped its leader, until that continues.
@@ -131,12 +133,22 @@ pub(crate) struct WatchedStraggler {
     pub pidfd: OwnedFd,
     /// Its token in the poll.
     pub token: Token,
-    /// Its command line, shortened.
-    pub command: String,
+    /// Its command line when it was found, shortened.
+    pub first_command: String,
     /// It got SIGKILL.
     pub killed: bool,
     /// It could not be killed.
     pub refused: bool,
+}
+
+impl WatchedStraggler {
+    /// Its present command line, shortened. An exec may have changed it since it was found.
+    pub(crate) fn command(&self) -> String {
+        let stat = descendants::stat(self.pid);
+        let same = stat.filter(|stat| stat.starttime == self.starttime && !stat.is_dead());
+        let command = same.map(|stat| descendants::command(stat.pid));
+        command.unwrap_or_else(|| self.first_command.clone())
+    }
 }
 
 /// How long the announcement of an exit waits for the log to hold all output before it.
@@ -154,6 +166,14 @@ pub(crate) struct Announcement {
     pub offset: u64,
     /// When it is announced in any case, unless a client must not miss output before it.
     pub deadline: Time,
+}
+
+impl Announcement {
+    /// The offset behind the last output of the run that has ended, if known.
+    pub(crate) fn output_end(&self) -> Option<u64> {
+        let known = self.transition.exit.is_some() && (1..UNREAD).contains(&self.offset);
+        known.then_some(self.offset)
+    }
 }
 
 impl ProcessIo {
@@ -178,6 +198,7 @@ impl ProcessIo {
             layouts: Vec::new(),
             names: Vec::new(),
             stragglers: Vec::new(),
+            victims: Vec::new(),
             asking: None,
             paused: None,
             pauses_announced: Allowance::default(),
@@ -251,6 +272,9 @@ impl ProcessIo {
             self.resize_output(launch.buffer);
         }
         self.asking = None;
+        // With another killmode since, a start does not wait for those that were being killed.
+        self.killing = false;
+        self.victims.clear();
         self.output_stopped = false;
         let head = self.output.head();
         match launch.tty {

@@ -20,6 +20,9 @@ const WATCHED_MAX: usize = 256;
 /// Killed processes that are named at once.
 const NAMED_MAX: usize = 8;
 
+/// Stragglers that one message names.
+const SHOWN_MAX: usize = 3;
+
 /// Processes below a leader that are looked at for their names. Some may be zombies.
 const LOOKED_AT_MAX: usize = 64;
 
@@ -63,14 +66,34 @@ pub(crate) fn record_stragglers(
     events
 }
 
-/// The processes below a live leader, which SIGKILL is about to end.
-pub(crate) fn below_leader(io: &ProcessIo) -> Vec<String> {
+/// Names a live leader and the processes below it, which SIGKILL is about to end. A leader without
+/// such processes is not named: there is no doubt about it.
+pub(crate) fn name_live_victims(io: &mut ProcessIo) -> Vec<String> {
     let Some(leader) = io.live_leader() else {
         return Vec::new();
     };
     let below = descendants::first_descendants(leader.pid, LOOKED_AT_MAX).into_iter();
-    let below = below.filter(|stat| !stat.is_dead()).take(NAMED_MAX);
-    below.map(|stat| named(&io.name, stat.pid)).collect()
+    let below: Vec<Stat> = below.filter(|stat| !stat.is_dead()).collect();
+    if below.is_empty() {
+        return Vec::new();
+    }
+    let leader = descendants::stat(leader.pid).into_iter();
+    let all: Vec<Stat> = leader.chain(below).take(NAMED_MAX).collect();
+    io.victims = all.iter().map(|stat| (stat.pid, stat.starttime)).collect();
+    all.iter().map(|stat| named(&io.name, stat.pid)).collect()
+}
+
+/// Some of the stragglers, such as `pid 4121 node server.js, pid 4122 cat …`.
+pub(crate) fn named_stragglers(io: &ProcessIo) -> String {
+    let some = io.stragglers.iter().take(SHOWN_MAX);
+    let some: Vec<String> = some
+        .map(|straggler| format!("pid {} {}", straggler.pid, straggler.command()))
+        .collect();
+    let more = match io.stragglers.len() > SHOWN_MAX {
+        true => " …",
+        false => "",
+    };
+    some.join(", ") + more
 }
 
 /// Names a process that gets SIGKILL, also in the log.
@@ -121,7 +144,7 @@ fn watch_stragglers(io: &mut ProcessIo, stats: &[Stat], poller: &mut Poller) {
                 starttime: stat.starttime,
                 pidfd,
                 token,
-                command: descendants::command(stat.pid),
+                first_command: descendants::command(stat.pid),
                 killed: false,
                 refused: false,
             });
@@ -135,16 +158,17 @@ fn kill_stragglers(io: &mut ProcessIo) -> (Vec<String>, Option<io::Error>) {
     let mut victims = Vec::new();
     let mut refused = None;
     for straggler in &mut io.stragglers {
-        if !std::mem::replace(&mut straggler.killed, true) {
+        let key = (straggler.pid, straggler.starttime);
+        if !std::mem::replace(&mut straggler.killed, true) && !io.victims.contains(&key) {
             victims.push(named(&io.name, straggler.pid));
         }
         let sent = sys::pidfd::signal(straggler.pidfd.as_fd(), libc::SIGKILL);
         if let Err(error) = sent
             && error.raw_os_error() != Some(libc::ESRCH)
         {
-            let WatchedStraggler { pid, command, .. } = straggler;
             // Once: this is repeated as long as it lives.
             if !std::mem::replace(&mut straggler.refused, true) {
+                let (pid, command) = (straggler.pid, straggler.command());
                 log::error!("{}: cannot kill pid {pid} ({command}): {error}", io.name);
             }
             refused = Some(error);

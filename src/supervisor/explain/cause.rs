@@ -3,8 +3,8 @@
 use super::remedy::{remedy, sig};
 use super::status_line::{awaited, left, victims};
 use crate::supervisor::{
-    Autorestart, Desired, Exit, KillMode, LeaderState, Policy, Process, SHORT_RUN, State, Time,
-    signal_name,
+    Autorestart, Desired, Exit, KillMode, KilledFor, LeaderState, Policy, Process, RestartDelays,
+    SHORT_RUN, State, Time, signal_name,
 };
 use crate::text::duration::{approximate, exact};
 use crate::text::plural::plural;
@@ -65,7 +65,12 @@ fn causes(process: &Process, policy: &Policy, now: Time) -> Vec<String> {
     }
     causes.extend(last_end(process, policy));
     if let Some(victims) = victims(process) {
-        causes.push(format!("the last stop killed {victims}"));
+        causes.push(match process.killed_for {
+            KilledFor::Stop => format!("the last stop killed {victims}"),
+            KilledFor::Start => {
+                format!("before the restart, tmd killed {victims}, which the last run had left")
+            }
+        });
     }
     if process.stragglers > 0 {
         causes.push(match process.stragglers {
@@ -94,7 +99,7 @@ fn causes_of_state(process: &Process, policy: &Policy, now: Time) -> Vec<String>
             causes.push("it is being started".to_string())
         }
         State::Starting if process.is_clearing() => {
-            causes.push("stragglers of its last run are killed first".to_string());
+            causes.push(clearing(process, policy));
         }
         State::Starting => {
             let lived = process
@@ -169,6 +174,19 @@ fn stopping(process: &Process, policy: &Policy) -> String {
         KillMode::Mixed | KillMode::Process => "its leader",
     };
     format!("{why}; {} was sent to {whom}", sig(policy.stopsignal))
+}
+
+/// Stragglers of the last run have to end first.
+fn clearing(process: &Process, policy: &Policy) -> String {
+    let (signal, stoptime) = (sig(policy.stopsignal), exact(policy.stoptime));
+    match (process.stragglers, process.deadline) {
+        (0, _) => "its leader has ended, looking for stragglers".to_string(),
+        (_, Some(_)) => format!(
+            "stragglers of its last run end first: {signal} was sent, SIGKILL follows after \
+             {stoptime} (stoptime)"
+        ),
+        (_, None) => "stragglers of its last run end first: SIGKILL was sent".to_string(),
+    }
 }
 
 fn not_restarted(process: &Process, policy: &Policy) -> String {
@@ -262,9 +280,15 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
         State::Starting if process.leader == LeaderState::Spawning => {
             "the start completes or fails".to_string()
         }
+        State::Starting if process.deadline.is_some() && process.is_clearing() => {
+            format!("it starts once they are gone; SIGKILL in {left}")
+        }
         State::Starting if process.is_clearing() => "it starts once they are gone".to_string(),
         State::Starting => format!("RUNNING in {left} if it stays up"),
-        State::Running => after_exit(policy),
+        State::Running if process.is_on_probation() => {
+            format!("its start succeeds in {left} if it stays up")
+        }
+        State::Running => after_exit(process, policy, now),
         State::Backoff if process.failures == 0 => format!("it is restarted in {left}"),
         State::Backoff if process.failures >= policy.startretries => {
             format!("the last retry in {left}; if it fails too, FATAL")
@@ -289,11 +313,8 @@ fn next(process: &Process, policy: &Policy, now: Time) -> String {
     }
 }
 
-fn after_exit(policy: &Policy) -> String {
-    let delay = match policy.restart.initial {
-        delay if delay.is_zero() => "immediately".to_string(),
-        delay => format!("after {}", exact(delay)),
-    };
+fn after_exit(process: &Process, policy: &Policy, now: Time) -> String {
+    let delay = delay_after_exit(process, policy, now);
     match policy.autorestart {
         Autorestart::Always => format!("if it exits, it is restarted {delay}"),
         Autorestart::Never => "if it exits, it stays EXITED".to_string(),
@@ -307,130 +328,38 @@ fn after_exit(policy: &Policy) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::supervisor::{Autostart, Launch, ProcessId, Program, SpawnFailure};
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
-    fn at(millis: u64) -> Time {
-        Time(Duration::from_millis(millis))
+/// When a restart would follow an exit at this time.
+fn delay_after_exit(process: &Process, policy: &Policy, now: Time) -> String {
+    let lived = process.started_at().map(|at| now.since(at));
+    let mut ended = process.clone();
+    ended.count_run(lived.unwrap_or_default());
+    let delays = RestartDelays {
+        jitter: 0.0,
+        ..policy.restart
+    };
+    let without_jitter = Policy {
+        restart: delays,
+        ..policy.clone()
+    };
+    let in_words = |delay: Duration, about: &str| match delay.is_zero() {
+        true => "immediately".to_string(),
+        false => format!("after {about}{}", exact(delay)),
+    };
+    let delay = ended.restart_delay(&without_jitter, now);
+    if delay == delays.initial {
+        return in_words(delay, "");
     }
-
-    fn process(state: State, exit: Exit) -> Process {
-        let program = Program {
-            name: "worker".to_string(),
-            numprocs: 1,
-            autostart: Autostart::Yes,
-            policy: Policy::default(),
-            launch: Launch::default(),
-            vars: BTreeMap::new(),
-        };
-        let mut process = Process::new(ProcessId(0), &program, 0, at(1000));
-        process.state = state;
-        process.desired = Desired::Up;
-        process.last_exit = Some(exit);
-        process.last_lifetime = Some(Duration::from_millis(200));
-        process
-    }
-
-    fn remedy_of(process: &Process) -> String {
-        why(process, &Policy::default(), at(2000))
-            .remedy
-            .unwrap_or_default()
-    }
-
-    #[test]
-    fn a_one_shot_gets_the_remedy_starttime() {
-        let mut process = process(State::Backoff, Exit::Code(0));
-        process.failures = 2;
-        process.restarts = 2;
-        process.deadline = Some(at(2500));
-        let why = why(&process, &Policy::default(), at(2000));
-        assert_eq!(why.summary, "worker:0 has been in BACKOFF for 1.0s");
-        assert_eq!(
-            why.causes,
-            [
-                "the last 2 starts failed; startretries is 3",
-                "it was restarted automatically 2 times; tm start resets this count",
-                "the last run exited with code 0 (success) after 0.2s",
-            ]
-        );
-        assert_eq!(why.next, "retry 2 of 3 in 0.5s");
-        let remedy = why.remedy.unwrap_or_default();
-        let told = "it exited with 0 before starttime was over. A one-shot needs starttime: 0";
-        assert!(remedy.starts_with(told), "{remedy}");
-    }
-
-    #[test]
-    fn each_kind_of_end_has_its_remedy() {
-        let signal = |signal| Exit::Signal { signal, core: true };
-        for (exit, words) in [
-            (Exit::Code(127), "does not exist, then: tm start worker:0"),
-            (Exit::Code(126), "not executable"),
-            (Exit::Code(1), "fix the cause, then: tm start worker:0"),
-            (signal(11), "crashed"),
-            (signal(9), "dmesg"),
-            (signal(40), "fix the cause, then: tm start worker:0"),
-        ] {
-            let mut process = process(State::Fatal, exit);
-            process.failures = 4;
-            let remedy = remedy_of(&process);
-            assert!(remedy.contains(words), "{exit}: {remedy}");
-        }
-    }
-
-    #[test]
-    fn each_failed_step_has_its_remedy() {
-        for (step, errno, words) in [
-            ("exec /bin/nope", 2, "check cmd: /bin/nope does not exist"),
-            (
-                "exec cd",
-                2,
-                "`cd` is a part of shells, not a program; set `workingdir`, or add `shell: true`",
-            ),
-            ("exec /etc/passwd", 13, "chmod"),
-            ("exec /etc/passwd", 8, "#!"),
-            ("chdir /nope", 2, "create /nope or change workingdir"),
-            ("open /log/a", 2, "create /log"),
-            ("open /log/a", 40, "the target of the symbolic link /log/a"),
-            ("clone", 11, "processes or memory"),
-        ] {
-            let mut process = process(State::Fatal, Exit::Code(0));
-            process.last_failure = Some(SpawnFailure {
-                step: step.to_string(),
-                error: "no".to_string(),
-                errno,
-            });
-            let remedy = remedy_of(&process);
-            assert!(remedy.contains(words), "{step} {errno}: {remedy}");
-        }
-    }
-
-    #[test]
-    fn what_is_well_needs_no_remedy() {
-        for state in [State::Running, State::Exited] {
-            let process = process(state, Exit::Code(0));
-            assert_eq!(remedy_of(&process), "");
-        }
-        let stopped = process(State::Stopped, Exit::Code(0));
-        assert_eq!(remedy_of(&stopped), "tm start worker:0");
-    }
-
-    #[test]
-    fn exits_in_words() {
-        assert_eq!(
-            in_words(Exit::Code(143)),
-            "exited with code 143 (as a shell reports SIGTERM)"
-        );
-        assert_eq!(in_words(Exit::Code(255)), "exited with code 255");
-        let segv = Exit::Signal {
-            signal: 11,
-            core: true,
-        };
-        let words =
-            "was killed by SIGSEGV (segmentation fault: invalid memory access, core dumped)";
-        assert_eq!(in_words(segv), words);
-    }
+    let about = match policy.restart.jitter > 0.0 {
+        true => "about ",
+        false => "",
+    };
+    let (slowed, steady) = (in_words(delay, about), in_words(delays.initial, ""));
+    format!(
+        "{slowed} ({steady} once it has been up for {})",
+        exact(SHORT_RUN)
+    )
 }
+
+#[cfg(test)]
+#[path = "cause_tests.rs"]
+mod tests;

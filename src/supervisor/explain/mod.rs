@@ -5,5 +5,5 @@ mod remedy;
 pub(crate) mod status_line;
 
 pub use cause::{Why, why};
-pub(crate) use remedy::{sig, spawn_remedy};
+pub(crate) use remedy::{sig, spawn_fix};
 pub(crate) use status_line::detail;

@@ -1,6 +1,6 @@
 //! Describes a process in one line, for the status table.
 
-use crate::supervisor::{Desired, KillMode, LeaderState, Policy, Process, State, Time};
+use crate::supervisor::{Desired, KillMode, KilledFor, LeaderState, Policy, Process, State, Time};
 use crate::text::duration::{approximate, exact};
 use crate::text::plural::plural;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(crate) fn victims(process: &Process) -> Option<String> {
 /// The request, what it killed, and the end before the request.
 fn stopped(process: &Process, policy: &Policy) -> String {
     let mut parts = vec!["stopped by request".to_string()];
-    let victims = victims(process);
+    let victims = victims(process).filter(|_| process.killed_for == KilledFor::Stop);
     if process.last_killed || victims.is_some() {
         if process.kill_requested {
             parts.clear();
@@ -103,8 +103,9 @@ impl Process {
 }
 
 fn starting(process: &Process, policy: &Policy, now: Time) -> String {
-    if process.is_clearing() && process.stragglers > 0 {
-        return format!("{}, killing its stragglers first", end(process));
+    let begun = process.killed || process.deadline.is_some();
+    if process.is_clearing() && begun {
+        return clearing(process, now);
     }
     if process.failures > 0 {
         return format!("retry {} of {}", process.failures, policy.startretries);
@@ -116,6 +117,21 @@ fn starting(process: &Process, policy: &Policy, now: Time) -> String {
         return format!("{}, restarted", end(process));
     }
     String::new()
+}
+
+/// The stragglers of the last run, which a start waits for.
+fn clearing(process: &Process, now: Time) -> String {
+    let start = match process.restarts {
+        0 => "start",
+        _ => "restart",
+    };
+    let how = match (&process.signal_failure, process.deadline) {
+        (Some(failure), _) => failure.to_string(),
+        (None, Some(_)) => format!("SIGKILL in {}", approximate(left(process, now))),
+        (None, None) => "killed".to_string(),
+    };
+    let end = end(process);
+    format!("{end}, {start} when its stragglers have ended ({how})")
 }
 
 /// The processes that have to end first, with their verb.

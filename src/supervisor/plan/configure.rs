@@ -166,7 +166,6 @@ impl Supervisor {
         let old = std::mem::replace(&mut entry.program, program.clone());
         let retuned = old.policy != program.policy;
         let retune = ProcessInput::PolicyChanged {
-            stoptime: old.policy.stoptime,
             widened: old.policy.killmode == KillMode::Process
                 && program.policy.killmode != KillMode::Process,
         };

@@ -4,6 +4,7 @@ use crate::supervisor::{
     Autorestart, Autostart, FileSink, Identity, KillMode, Launch, Policy, Process, Program,
     RestartDelays, Sink, SizePolicy, Stall, State, Stdin, Tty, Variables, signal_name,
 };
+use crate::text::byte_size::byte_size;
 use crate::text::duration::exact;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub struct Change {
     pub from: String,
     /// The new value; empty if hidden.
     pub to: String,
+    /// It applies at the next start of the process, which is not up.
+    pub next_start: bool,
 }
 
 /// The number of processes for each action of a plan.
@@ -108,6 +111,7 @@ pub(crate) fn action(process: &Process, old: &Program, new: &Program) -> PlanAct
     let restart = !changes.restart.is_empty();
     let policy = policy_changes(&old.policy, &new.policy);
     let concerns_runs = policy.iter().any(|change| !is_about_stops(&change.key));
+    let count = changes.restart.len();
     let mut all = changes.restart;
     all.append(&mut changes.live);
     all.extend(policy);
@@ -127,6 +131,9 @@ pub(crate) fn action(process: &Process, old: &Program, new: &Program) -> PlanAct
     } else if all.is_empty() {
         PlanAction::Unchanged
     } else {
+        for change in &mut all[..count] {
+            change.next_start = true;
+        }
         PlanAction::Live(all)
     }
 }
@@ -202,7 +209,8 @@ fn launch_changes(old: &Launch, new: &Launch) -> LaunchChanges {
         path(pidfile.as_deref()),
         path(new.pidfile.as_deref()),
     ));
-    restart.extend(change("buffer", buffer.to_string(), new.buffer.to_string()));
+    let size = |bytes: usize| byte_size(bytes as u64);
+    restart.extend(change("buffer", size(*buffer), size(new.buffer)));
     LaunchChanges { restart, live }
 }
 
@@ -247,8 +255,8 @@ fn sink_changes(
     restart.extend(named("direct", direct.to_string(), new.direct.to_string()));
     live.extend(named(
         "max_size",
-        max_size.to_string(),
-        new.max_size.to_string(),
+        byte_size(*max_size),
+        byte_size(new.max_size),
     ));
     live.extend(named("keep", keep.to_string(), new.keep.to_string()));
     live.extend(named("mode", mode_text(*mode), mode_text(new.mode)));
@@ -344,6 +352,7 @@ fn changed(key: &str, from: String, to: String) -> Change {
         key: key.to_string(),
         from,
         to,
+        next_start: false,
     }
 }
 

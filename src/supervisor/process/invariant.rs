@@ -86,7 +86,12 @@ impl Process {
                     leader != LeaderState::None || left,
                     "{name}: STARTING without a leader to come"
                 );
-                assert_eq!(alive, deadline, "{name}: STARTING forever");
+                let timed = alive == deadline || self.is_clearing();
+                assert!(timed, "{name}: STARTING forever");
+                assert!(
+                    !(self.killed && deadline),
+                    "{name}: killed, yet a SIGKILL is due"
+                );
             }
             State::Running => {
                 assert!(alive, "{name}: RUNNING without leader");

@@ -100,6 +100,15 @@ pub enum LeaderState {
     },
 }
 
+/// The reason to kill processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KilledFor {
+    /// A stop ends all of it.
+    Stop,
+    /// Stragglers of an earlier run must not be in the way of the next.
+    Start,
+}
+
 /// One process: its wanted state, its state, and the facts that explain it.
 #[derive(Debug, Clone)]
 pub struct Process {
@@ -137,6 +146,8 @@ pub struct Process {
     pub last_killed: bool,
     /// Why the last start failed before exec.
     pub last_failure: Option<SpawnFailure>,
+    /// When the stop signal went out, in STOPPING or while clearing.
+    pub asked_at: Option<Time>,
     /// Why the last signal of this stop could not be sent.
     pub signal_failure: Option<SignalFailure>,
     /// The number of surviving processes of ended leaders.
@@ -147,8 +158,10 @@ pub struct Process {
     pub removed: bool,
     /// The state that the last stop ended, if the process had no leader then.
     pub stopped_from: Option<State>,
-    /// Some of the processes that SIGKILL ended in the last stop: pids and commands.
+    /// Some of the processes that SIGKILL ended last: pids and commands.
     pub victims: Vec<String>,
+    /// Why they were killed.
+    pub killed_for: KilledFor,
     /// SIGKILL was sent during this STOPPING, or while clearing.
     pub killed: bool,
     /// SIGKILL was sent in the last stop because a request said so, before `stoptime` was over.
@@ -180,12 +193,14 @@ impl Process {
             last_lifetime: None,
             last_killed: false,
             last_failure: None,
+            asked_at: None,
             signal_failure: None,
             stragglers: 0,
             awaited: String::new(),
             removed: false,
             stopped_from: None,
             victims: Vec::new(),
+            killed_for: KilledFor::Stop,
             killed: false,
             kill_requested: false,
             remains_due: false,
@@ -214,7 +229,11 @@ impl Process {
         if self.state == State::Stopped {
             return;
         }
-        self.victims.clear();
+        // A start may be killing what the stop would kill.
+        if !self.killed {
+            self.victims.clear();
+        }
+        self.killed_for = KilledFor::Stop;
         self.kill_requested = false;
         self.stopped_from = match self.state {
             State::Backoff | State::Exited | State::Fatal => Some(self.state),
@@ -238,7 +257,7 @@ impl Process {
         self.victims.truncate(VICTIMS_MAX);
     }
 
-    /// Whether the start waits until stragglers of an earlier leader are killed: one may hold the
+    /// Whether the start waits until stragglers of an earlier leader have ended: one may hold the
     /// port or the lock that the next leader needs.
     pub(crate) fn is_clearing(&self) -> bool {
         self.state == State::Starting && self.leader == LeaderState::None

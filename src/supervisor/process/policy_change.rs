@@ -1,13 +1,14 @@
 //! A reload changes the policy of a process in the middle of its life.
 
-use crate::supervisor::Time;
 use crate::supervisor::process::transition::ProcessStep;
-use std::time::Duration;
 
 impl ProcessStep<'_> {
     pub(super) fn policy_changed_starting(&mut self) {
         if self.process.is_clearing() {
-            return self.resume_start();
+            return match self.process.deadline {
+                Some(_) if self.must_sweep() => self.change_stoptime(),
+                _ => self.resume_start(),
+            };
         }
         let Some(started) = self.process.started_at() else {
             return;
@@ -37,24 +38,25 @@ impl ProcessStep<'_> {
         }
     }
 
-    pub(super) fn policy_changed_stopping(&mut self, stoptime: Duration, widened: bool) {
-        if let Some(due) = self.process.deadline {
-            // The time of the stop request: later than the state's start if the spawn was answered
-            // late, and now if this reload stopped it, under the new policy.
-            let asked = Time(due.0.saturating_sub(stoptime))
-                .max(self.process.since)
-                .min(self.now);
-            let due = asked + self.policy.stoptime;
-            if due <= self.now {
-                self.kill();
-            } else {
-                self.process.deadline = Some(due);
-            }
+    pub(super) fn policy_changed_stopping(&mut self, widened: bool) {
+        if self.process.deadline.is_some() {
+            self.change_stoptime();
         } else if widened && self.process.killed && !self.is_spawning() {
             self.push_kill();
         } else if self.leader_gone() && self.process.stragglers > 0 && self.must_sweep() {
             self.kill();
         }
         self.finish_stop();
+    }
+
+    /// Moves the time of SIGKILL.
+    fn change_stoptime(&mut self) {
+        let asked_at = self.process.asked_at.unwrap_or(self.process.since);
+        let due = asked_at + self.policy.stoptime;
+        if due <= self.now {
+            self.kill();
+        } else {
+            self.process.deadline = Some(due);
+        }
     }
 }

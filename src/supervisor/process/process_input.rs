@@ -1,7 +1,6 @@
 //! The inputs of the state machine of a process.
 
 use crate::supervisor::{Exit, SignalFailure, SpawnFailure};
-use std::time::Duration;
 
 /// An input of the state machine.
 #[derive(Debug, Clone)]
@@ -21,10 +20,8 @@ pub(crate) enum ProcessInput {
     Killed(Vec<String>),
     SignalFailed(SignalFailure),
     Deadline,
-    /// The policy changed; the old one had this `stoptime`. `widened` if SIGKILL reaches more than
-    /// the leader now.
+    /// The policy changed. `widened` if SIGKILL reaches more than the leader now.
     PolicyChanged {
-        stoptime: Duration,
         widened: bool,
     },
 }

@@ -4,8 +4,8 @@ use crate::supervisor::explain::status_line;
 use crate::supervisor::process::process_input::ProcessInput;
 use crate::supervisor::process::restart::PROBATION;
 use crate::supervisor::{
-    Desired, Effect, Exit, KillMode, LeaderState, Policy, Process, SignalScope, SpawnFailure,
-    State, Time, Transition,
+    Desired, Effect, Exit, KillMode, KilledFor, LeaderState, Policy, Process, SignalScope,
+    SpawnFailure, State, Time, Transition,
 };
 use std::collections::VecDeque;
 
@@ -40,8 +40,10 @@ const SIGHUP: i32 = 1;
 /// STARTING is entered when `Effect::Spawn` goes out, and the leader is `Spawning` until its
 /// answer. Inputs in between change the state, but act on the leader only once it is known; a stop
 /// cancels the start, which hastens the answer.
-/// Unless killmode is process, stragglers of an earlier leader are killed first. Until they are
-/// gone the process is STARTING without a leader ([`Process::is_clearing`]).
+/// Unless killmode is process, stragglers of an earlier leader end first. Until they are gone the
+/// process is STARTING without a leader ([`Process::is_clearing`]). With killmode group they get
+/// the stop signal, and SIGKILL after `stoptime`; with mixed, SIGKILL at once. A stop in between
+/// continues this.
 pub(crate) struct ProcessStep<'a> {
     pub process: &'a mut Process,
     pub policy: &'a Policy,
@@ -106,6 +108,7 @@ impl ProcessStep<'_> {
                 self.process.signal_failure = Some(failure);
             }
 
+            (S::Starting, I::Deadline) if self.process.is_clearing() => self.kill(),
             (S::Starting, I::Deadline) => self.started(),
             (S::Backoff, I::Deadline) => self.auto_restart(),
             (S::Stopping, I::Deadline) => self.kill(),
@@ -115,9 +118,7 @@ impl ProcessStep<'_> {
             (S::Starting, I::PolicyChanged { .. }) => self.policy_changed_starting(),
             (S::Running, I::PolicyChanged { .. }) => self.policy_changed_running(),
             (S::Backoff, I::PolicyChanged { .. }) => self.policy_changed_backoff(),
-            (S::Stopping, I::PolicyChanged { stoptime, widened }) => {
-                self.policy_changed_stopping(stoptime, widened);
-            }
+            (S::Stopping, I::PolicyChanged { widened }) => self.policy_changed_stopping(widened),
             (S::Stopped | S::Waiting | S::Exited | S::Fatal, I::PolicyChanged { .. }) => {}
         }
     }
@@ -142,30 +143,48 @@ impl ProcessStep<'_> {
     /// Starts because the policy requires it.
     pub(super) fn auto_restart(&mut self) {
         self.process.restarts = self.process.restarts.saturating_add(1);
+        self.process.victims.clear();
         self.spawn();
     }
 
     fn spawn(&mut self) {
         let clearing = self.must_sweep();
-        if !clearing {
+        if clearing {
+            self.process.victims.clear();
+            self.process.killed_for = KilledFor::Start;
+        } else {
             self.process.leader = LeaderState::Spawning;
         }
         self.enter(State::Starting, None);
-        if !clearing {
+        if clearing {
+            self.clear_stragglers();
+        } else {
             self.effects.push_back(Effect::Spawn(self.process.id));
-        } else if self.process.stragglers > 0 {
-            self.kill();
         }
     }
 
     /// Continues a start that waited for stragglers, once they are gone.
     pub(super) fn resume_start(&mut self) {
-        if !self.must_sweep() {
-            self.process.killed = false;
-            self.process.leader = LeaderState::Spawning;
-            self.effects.push_back(Effect::Spawn(self.process.id));
-        } else if self.process.stragglers > 0 {
-            self.kill();
+        if self.must_sweep() {
+            return self.clear_stragglers();
+        }
+        self.process.killed = false;
+        self.process.asked_at = None;
+        self.process.deadline = None;
+        self.process.signal_failure = None;
+        self.process.leader = LeaderState::Spawning;
+        self.effects.push_back(Effect::Spawn(self.process.id));
+    }
+
+    /// Ends the known stragglers before a start, once.
+    fn clear_stragglers(&mut self) {
+        let begun = self.process.killed || self.process.deadline.is_some();
+        if self.process.stragglers == 0 || begun {
+            return;
+        }
+        match self.policy.killmode {
+            KillMode::Group => self.ask_to_end(),
+            KillMode::Mixed | KillMode::Process => self.kill(),
         }
     }
 
@@ -303,9 +322,10 @@ impl ProcessStep<'_> {
         self.process.leader == LeaderState::None
     }
 
-    /// Ends STOPPING once the leader and, with killmode group, all stragglers are gone.
+    /// Ends STOPPING once the leader and, unless killmode is process, all stragglers are gone. What
+    /// is left alone is counted first.
     pub(super) fn finish_stop(&mut self) {
-        if self.leader_gone() && !self.must_sweep() {
+        if self.leader_gone() && !self.must_sweep() && !self.process.remains_due {
             self.down();
         }
     }
@@ -333,8 +353,15 @@ impl ProcessStep<'_> {
         if !self.must_sweep() {
             return self.down();
         }
-        self.process.kill_requested = at_once;
-        self.enter(State::Stopping, None);
+        // A start may have asked or killed them already.
+        let (killed, asked_at) = (self.process.killed, self.process.asked_at);
+        let due = self.process.deadline.filter(|_| asked_at.is_some());
+        self.process.kill_requested = at_once && !killed;
+        self.enter(State::Stopping, due);
+        (self.process.killed, self.process.asked_at) = (killed, asked_at);
+        if killed || (due.is_some() && !at_once) {
+            return;
+        }
         if !at_once && self.policy.killmode == KillMode::Group {
             self.ask_to_end();
         } else if self.process.stragglers > 0 {
@@ -398,6 +425,7 @@ impl ProcessStep<'_> {
         if self.policy.stoptime.is_zero() {
             return self.kill();
         }
+        self.process.asked_at = Some(self.now);
         self.process.deadline = Some(self.now + self.policy.stoptime);
         self.process.signal_failure = None;
         let scope = match self.policy.killmode {
@@ -446,6 +474,7 @@ impl ProcessStep<'_> {
         process.since = self.now;
         process.deadline = deadline;
         process.killed = false;
+        process.asked_at = None;
         process.signal_failure = None;
         self.effects.push_back(Effect::Notify(Transition {
             id: process.id,

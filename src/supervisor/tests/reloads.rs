@@ -55,8 +55,9 @@ fn a_changed_launch_restarts_only_the_affected() {
         key: "cmd".to_string(),
         from: String::new(),
         to: "new".to_string(),
+        next_start: false,
     };
-    let restart = PlanAction::Restart(vec![change]);
+    let restart = PlanAction::Restart(vec![change.clone()]);
     assert_eq!(
         actions(&plan),
         [("a:0", &PlanAction::Unchanged), ("b:0", &restart)]
@@ -67,6 +68,16 @@ fn a_changed_launch_restarts_only_the_affected() {
     assert_eq!(bench.deeds(), [Effect::Spawn(b)]);
     assert_eq!(bench.process(b).launch.argv, ["new"]);
     assert_eq!(bench.process(a).pid(), Some(1));
+    // A stopped process gets it at its next start.
+    bench.event(Event::Stop(a));
+    bench.gone(a);
+    let plan = bench.supervisor.plan(&[program("a", command("new"))]);
+    let next_start = true;
+    let later = PlanAction::Live(vec![Change {
+        next_start,
+        ..change
+    }]);
+    assert_eq!(actions(&plan)[0], ("a:0", &later));
 }
 
 #[test]

@@ -39,11 +39,15 @@ fn killmode_process_touches_the_leader_only_and_ends_with_it() {
     bench.event(Event::Stop(id));
     assert_eq!(bench.deeds(), [signal(id, 15, LEADER)]);
     bench.exited(id, 0);
-    bench.expect(id, State::Stopped);
+    bench.expect(id, State::Stopping);
+    bench.effects();
     bench.remains(id, 3);
     bench.expect(id, State::Stopped);
-    assert_eq!(bench.process(id).stragglers, 3);
-    assert_eq!(bench.deeds(), []);
+    let effects = bench.effects();
+    let [Effect::Notify(transition)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(transition.detail, "stopped by request, 3 stragglers");
 }
 
 #[test]
@@ -325,60 +329,4 @@ fn shutdown_sweeps_stragglers_before_it_finishes() {
     assert_eq!(bench.deeds(), [kill(id, GROUP)]);
     bench.remains(id, 0);
     assert_eq!(bench.deeds(), [Effect::Finished]);
-}
-
-#[test]
-fn what_a_dead_leader_left_is_killed_before_the_next_start() {
-    let (mut bench, id) = Bench::running(|p| p.policy.autorestart = Autorestart::Always);
-    bench.exited(id, 1);
-    bench.expect(id, State::Starting);
-    assert_eq!(bench.deeds(), [], "the stragglers are not known yet");
-    bench.remains(id, 2);
-    assert_eq!(bench.deeds(), [kill(id, GROUP)]);
-    bench.remains(id, 1);
-    assert_eq!(bench.deeds(), []);
-    bench.remains(id, 0);
-    assert_eq!(bench.deeds(), [Effect::Spawn(id)]);
-    bench.spawned(id, 101);
-    bench.pass(1000);
-    bench.expect(id, State::Running);
-    assert_eq!(bench.process(id).restarts, 1);
-}
-
-#[test]
-fn a_stop_while_stragglers_are_cleared_waits_for_them() {
-    let (mut bench, id) = Bench::running(|p| p.policy.autorestart = Autorestart::Always);
-    bench.exited(id, 1);
-    bench.remains(id, 1);
-    bench.deeds();
-    bench.event(Event::Stop(id));
-    bench.expect(id, State::Stopping);
-    bench.remains(id, 0);
-    bench.expect(id, State::Stopped);
-    assert_eq!(bench.process(id).restarts, 1);
-}
-
-#[test]
-fn killmode_process_starts_beside_what_is_left() {
-    let (mut bench, id) = Bench::running(|p| {
-        p.policy.autorestart = Autorestart::Always;
-        p.policy.killmode = KillMode::Process;
-    });
-    bench.exited(id, 1);
-    assert_eq!(bench.deeds(), [Effect::Spawn(id)]);
-}
-
-#[test]
-fn a_kill_mode_that_no_longer_sweeps_lets_a_start_go_on() {
-    let always = |p: &mut Program| p.policy.autorestart = Autorestart::Always;
-    let (mut bench, id) = Bench::running(always);
-    bench.exited(id, 1);
-    bench.remains(id, 1);
-    bench.deeds();
-    bench.reload(vec![program("a", |p| {
-        always(p);
-        p.policy.killmode = KillMode::Process;
-    })]);
-    assert!(bench.deeds().contains(&Effect::Spawn(id)));
-    bench.expect(id, State::Starting);
 }

@@ -68,3 +68,23 @@ fn followers_end_with_their_terminal_even_if_they_ignore_its_signal() {
         wait_gone(pid.parse().expect("a pid"));
     }
 }
+
+#[test]
+fn the_end_of_a_run_is_shown_before_the_output_of_the_next() {
+    let daemon = Daemon::start(
+        "programs:\n  a: {cmd: [sh, -c, 'echo begins; sleep 0.5; echo dying; exit 1'], \
+         starttime: 100ms}\n",
+    );
+    let config = daemon.path("taskmaster.yaml");
+    let mut up = daemon.terminal(&["tm", "up", "-c", &config.to_string_lossy()], 24, 100);
+    up.expect_screen("the end and the next run", |screen| {
+        let end = screen.rfind("STARTING, exit 1 after");
+        end.is_some_and(|at| screen[at..].contains("begins"))
+    });
+    // Between the last words of a run and its end stands nothing of the next.
+    let screen = up.contents();
+    let before = screen.split("[STARTING, exit 1 after").next();
+    let before = before.unwrap_or_default();
+    let said = before.rfind("dying").unwrap_or_default();
+    assert!(!before[said..].contains("begins"), "{screen}");
+}
