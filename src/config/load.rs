@@ -89,8 +89,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
 }
 
 /// The config to use: the explicit one, else the first that exists of `taskmaster.yaml` in `cwd`,
-/// in `$XDG_CONFIG_HOME/taskmaster` (`~/.config/taskmaster`) and in `/etc/taskmaster`. Does not
-/// check that an explicit one exists: [`load`] reports that.
+/// in `$XDG_CONFIG_HOME/taskmaster` (`~/.config/taskmaster`) and in `/etc/taskmaster`.
 ///
 /// # Errors
 /// No config exists; the message lists the paths.
@@ -100,7 +99,16 @@ pub fn find(
     environment: &Environment,
 ) -> Result<PathBuf, ConfigError> {
     if let Some(path) = explicit {
-        return Ok(cwd.join(path));
+        let whole = cwd.join(path);
+        let metadata = fs::symlink_metadata(&whole);
+        if metadata.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            let message = format!(
+                "there is no config file '{}'; check its path",
+                path.display()
+            );
+            return Err(Diagnostic::of_file(PathBuf::new(), message).into());
+        }
+        return Ok(whole);
     }
     let variable = |name: &str| {
         environment
@@ -125,6 +133,11 @@ pub fn find(
     let message = format!("no config file found; searched {}", list.join(", "));
     let diagnostic = Diagnostic::of_file(PathBuf::new(), message);
     let mut help = "create one, or name it with -c FILE".to_string();
+    let mut above = cwd.ancestors().enumerate().skip(1);
+    if let Some((steps, _)) = above.find(|(_, folder)| folder.join(FILE_NAME).is_file()) {
+        let shown = format!("{}{FILE_NAME}", "../".repeat(steps));
+        help = format!("to use the one above: -c {shown}");
+    }
     if let Some(other) = OTHERS.iter().find(|name| cwd.join(name).is_file()) {
         help.push_str(&format!(
             "; {other} is the config of another tool, and tm check {other} says how to write it"

@@ -138,3 +138,31 @@ fn down_names_what_it_waits_for() {
     assert_eq!(terminal.wait_end(), 0);
     daemon.wait_end();
 }
+
+#[test]
+fn a_config_that_is_missing_or_above_is_named() {
+    let home = Home::new();
+    home.project("p", "");
+    home.make("p/below");
+    let missing = "there is no config file 'nope'; check its path";
+    for arguments in [
+        &["up", "-c", "nope"][..],
+        &["up", "-d", "-c", "nope"],
+        &["check", "nope"],
+    ] {
+        let output = home.tm("p", arguments);
+        assert_eq!(output.code, 1, "{output:?}");
+        assert_eq!(output.stderr, format!("tm: {missing}\n"));
+    }
+    let output = home.tmd("p", &["-c", "nope"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert_eq!(output.stderr, format!("tmd: {missing}\n"));
+    for arguments in [&["up"][..], &["check"]] {
+        let output = home.tm("p/below", arguments);
+        assert_eq!(output.code, 1, "{output:?}");
+        assert!(
+            output.stderr.contains("-c ../taskmaster.yaml"),
+            "{output:?}"
+        );
+    }
+}
