@@ -39,6 +39,9 @@ use std::time::Duration;
 /// Runs the daemon. Returns its exit code.
 pub fn daemon_main(options: &DaemonOptions) -> i32 {
     sys::signalfd::restore_sigchld();
+    if let Err(error) = sys::signalfd::block(&signals::REQUESTS) {
+        eprintln!("tmd: warning: cannot block signals: {error}");
+    }
     // A program that waits for these descriptors to close must not wait for the daemon, and
     // neither `daemon.user` nor a program may get a file that only the caller could open.
     sys::daemonize::close_inherited();
