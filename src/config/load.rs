@@ -3,10 +3,11 @@
 use super::diagnostics::{ConfigError, Diagnostic, Severity};
 use super::given_path::as_given;
 use super::host_environment::Environment;
+use super::lower::{self, Whole};
 use super::lowering_context::{Files, FoundFile, Lowering};
 use super::trusted_path::{self, ReadError, Trail};
 use super::yaml::BYTES_MAX;
-use super::{Config, OpenAs, lower};
+use super::{Config, OpenAs};
 use crate::supervisor::Identity;
 use crate::text::error_message::without_number;
 use std::fs::{self, File};
@@ -40,6 +41,60 @@ const MATCHES_MAX: usize = 10_000;
 /// # Errors
 /// All errors at once. No part of a faulty config is used.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigError> {
+    let Everything {
+        given,
+        whole,
+        files,
+        diagnostics,
+    } = read(path, environment)?;
+    if diagnostics.iter().any(is_error) {
+        return Err(ConfigError { diagnostics });
+    }
+    Ok(Config {
+        path: given,
+        daemon: whole.daemon,
+        programs: whole.programs,
+        groups: whole.groups,
+        warnings: diagnostics,
+        files,
+    })
+}
+
+/// Reads `daemon.socket` of a config that may have errors elsewhere: another user than the daemon's
+/// may lack its variables or rights.
+///
+/// # Errors
+/// When an error hides the key.
+pub(crate) fn daemon_socket(
+    path: &Path,
+    environment: &Environment,
+) -> Result<Option<PathBuf>, ConfigError> {
+    let Everything {
+        whole, diagnostics, ..
+    } = read(path, environment)?;
+    let hides = |found: &Diagnostic| {
+        is_error(found) && ["", "daemon", "daemon.socket"].contains(&found.key.as_str())
+    };
+    if diagnostics.iter().any(hides) {
+        let diagnostics = diagnostics.into_iter().filter(hides).collect();
+        return Err(ConfigError { diagnostics });
+    }
+    Ok(whole.daemon.socket)
+}
+
+fn is_error(found: &Diagnostic) -> bool {
+    found.severity == Severity::Error
+}
+
+/// A config with its errors.
+struct Everything {
+    given: PathBuf,
+    whole: Whole,
+    files: Vec<PathBuf>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+fn read(path: &Path, environment: &Environment) -> Result<Everything, ConfigError> {
     let whole_file = |fault: ReadError| {
         let diagnostic = Diagnostic::of_file(path.to_path_buf(), fault.message);
         let (line, column) = fault.at.unwrap_or_default();
@@ -72,19 +127,11 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
     let whole = lower::lower(&mut cx, &text, trail.as_ref());
     let files = std::mem::take(&mut cx.read);
     let diagnostics = cx.finish();
-    if diagnostics
-        .iter()
-        .any(|found| found.severity == Severity::Error)
-    {
-        return Err(ConfigError { diagnostics });
-    }
-    Ok(Config {
-        path: given,
-        daemon: whole.daemon,
-        programs: whole.programs,
-        groups: whole.groups,
-        warnings: diagnostics,
+    Ok(Everything {
+        given,
+        whole,
         files,
+        diagnostics,
     })
 }
 

@@ -40,7 +40,7 @@ pub use load::{find, load};
 pub use trusted_path::OpenAs;
 
 pub(crate) use crate::supervisor::{Autostart, signal_names};
-pub(crate) use load::FILE_NAME;
+pub(crate) use load::{FILE_NAME, daemon_socket};
 pub(crate) use quantity::parse_duration;
 
 use crate::supervisor::{Identity, Program};

@@ -2,6 +2,7 @@
 
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::event_loop::{FdWatch, wait};
+use crate::sys::{lost_lock, pidfd};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -16,6 +17,15 @@ pub(crate) const SHUT_DOWN: &str = "the daemon was shut down";
 
 /// How long the daemon may take to exit after its last process.
 pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a daemon may take from its lock to its socket.
+const STARTING: Duration = Duration::from_secs(10);
+
+/// How long a daemon may take from the removal of its socket to its end.
+const ENDING: Duration = Duration::from_secs(1);
+
+/// The time between two looks for a socket.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Starts `tmd` in the background, from the client's own executable. The daemon answers requests
 /// when this returns.
@@ -41,6 +51,28 @@ pub(crate) fn start_daemon(config: &Path, socket: Option<&Path>) -> Result<(), C
     match status.success() {
         true => Ok(()),
         false => Err(ClientError::AlreadyReported(exit::FAILED)),
+    }
+}
+
+/// Waits while the daemon with the lock of a socket is between its lock and the socket, or
+/// between the removal of the socket and its end. Returns whether anything has changed.
+pub(crate) fn await_socket(pid: i32, socket: &Path) -> bool {
+    let Ok(daemon) = pidfd::open(pid) else {
+        return true;
+    };
+    let began = Instant::now();
+    loop {
+        let patience = match lost_lock::is_starting(pid) {
+            true => STARTING,
+            false => ENDING,
+        };
+        if began.elapsed() >= patience {
+            return false;
+        }
+        let ready = wait([FdWatch::readable(&daemon)], Some(Instant::now() + LOOK));
+        if socket.exists() || ready.is_ok_and(|[ended]| ended.is_readable()) {
+            return true;
+        }
     }
 }
 
