@@ -272,3 +272,22 @@ fn a_request_by_signal_ends_no_daemon_that_starts() {
         Running::of(child).end();
     }
 }
+
+#[test]
+fn clients_that_start_a_daemon_at_once_share_it() {
+    let home = Home::new();
+    let config = home.project("p", "");
+    let start = || {
+        let mut tm = home.command("tm", "p");
+        tm.args(["up", "-d"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        tm.spawn().expect("a client")
+    };
+    let clients: Vec<_> = (0..4).map(|_| start()).collect();
+    for client in clients {
+        let output = client.wait_with_output().expect("our child");
+        assert!(output.status.success(), "{output:?}");
+    }
+    Running::behind(&home.usual(&config)).end();
+}

@@ -123,6 +123,17 @@ fn settings_of(given: &Path) -> (DaemonSettings, Option<String>) {
     }
 }
 
+/// Fails if the daemon of one of these sockets runs without it.
+///
+/// # Errors
+/// `NoDaemon` with the remedy.
+pub(crate) fn refuse_lost(sockets: &[PathBuf]) -> Result<(), ClientError> {
+    match held_lock(sockets) {
+        Some((pid, socket)) => Err(lost(pid, &socket)),
+        None => Ok(()),
+    }
+}
+
 /// The process with the lock beside one of these sockets, and that socket. The lock beside
 /// `daemon.socket` is not among them: it may belong to another config.
 fn held_lock(sockets: &[PathBuf]) -> Option<(i32, PathBuf)> {

@@ -15,5 +15,6 @@ pub(crate) mod reload;
 pub(crate) mod start_stop;
 pub(crate) mod status;
 pub(crate) mod up;
+pub(crate) mod up_daemon;
 pub(crate) mod version;
 pub(crate) mod why;
