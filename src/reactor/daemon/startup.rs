@@ -229,7 +229,8 @@ fn build(
     }
     let settings = Settings::new(config, options.log_level, wake);
     log_start(&settings.config().path, instance.path());
-    name_survivors(&settings, instance.path());
+    let says = background && !options.warned;
+    name_survivors(&settings, instance.path(), says);
     let own = own_identity();
     let user = match settings.boot().user {
         Some(_) => DaemonUser::Dropped,
@@ -258,8 +259,8 @@ fn build(
 }
 
 /// Logs the processes of an earlier daemon, which was killed. They may hold the ports of those that
-/// this one starts.
-fn name_survivors(settings: &Settings, socket: &Path) {
+/// this one starts. In the background, a caller sees no log: `says` prints them too.
+fn name_survivors(settings: &Settings, socket: &Path, says: bool) {
     let identities = settings.config().programs.iter();
     let identities = identities.filter_map(|program| program.launch.identity.as_ref());
     let mut users: BTreeSet<u32> = identities.map(|identity| identity.uid).collect();
@@ -269,10 +270,12 @@ fn name_survivors(settings: &Settings, socket: &Path) {
     let sockets = [socket.to_path_buf()];
     for (stat, name) in sys::descendants::claimants(&sockets, &users, user_of) {
         let command = sys::descendants::command(stat.pid);
-        log::warn!(
-            "{name} of an earlier daemon still runs: pid {} {command}",
-            stat.pid
-        );
+        let pid = stat.pid;
+        let text = format!("{name} of an earlier daemon still runs: pid {pid} {command}");
+        log::warn!("{text}");
+        if says {
+            eprintln!("tmd: warning: {}", printable(&text));
+        }
     }
 }
 
