@@ -225,6 +225,35 @@ fn up_d_fails_when_others_stop_what_it_starts() {
 }
 
 #[test]
+fn what_killmode_process_leaves_is_named_and_no_survivor() {
+    let home = Home::new();
+    let config = home.write(
+        "p",
+        "programs:\n  p: {cmd: [sh, -c, 'sleep 1000 & echo $! >left; wait'], starttime: 0, \
+         killmode: process}\n",
+    );
+    let daemon = home.start("p", &home.usual(&config));
+    let left = support::wait_for_line(&home.path("p/left"));
+    let output = home.tm("p", &["down"]);
+    let named = format!("left running by killmode: process: {left} (p:0, sleep 1000)");
+    assert!(output.stderr.contains(&named), "{output:?}");
+    daemon.end();
+    let output = home.tmd("p", &["-d"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let named_by_daemon = format!("p:0 of an earlier daemon still runs: pid {left} sleep 1000");
+    assert!(output.stderr.contains(&named_by_daemon), "{output:?}");
+    Running::behind(&home.usual(&config)).end();
+    let output = home.tm("p", &["up", "-d"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stderr.contains(&named), "{output:?}");
+    assert_eq!(home.tm("p", &["down"]).code, 0);
+    let pids = support::system::processes_of(&home.usual(&config));
+    for (pid, _) in pids {
+        support::kill(pid, rustix::process::Signal::KILL);
+    }
+}
+
+#[test]
 fn a_config_that_is_missing_or_above_is_named() {
     let home = Home::new();
     home.project("p", "");

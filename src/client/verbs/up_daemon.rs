@@ -38,7 +38,7 @@ pub(crate) fn find_or_start(
         (false, true) => OnSurvivors::Ignore,
         (false, false) => OnSurvivors::Ask,
     };
-    survivors::settle(config, &sockets, action)?;
+    survivors::settle(config, &sockets, action, |text| context.notice(text))?;
     match start_daemon(&config.path, socket)? {
         Ok(()) => Ok((find(context, config)?, true)),
         // Another client may have started it in the meantime.
