@@ -260,7 +260,7 @@ fn check_variable(
         given.display()
     );
     match impact {
-        Impact::ReadOnly => Ok(Some(text)),
+        Impact::ReadOnly => Ok(Some(format!("{text}. This is the daemon of '{other}'"))),
         Impact::Modifies => Err(ClientError::Failed(text)),
     }
 }
