@@ -3,10 +3,11 @@
 use super::diagnostics::{ConfigError, Diagnostic, Severity};
 use super::given_path::as_given;
 use super::host_environment::Environment;
+use super::lower::{self, Whole};
 use super::lowering_context::{Files, FoundFile, Lowering};
 use super::trusted_path::{self, ReadError, Trail};
 use super::yaml::BYTES_MAX;
-use super::{Config, OpenAs, lower};
+use super::{Config, OpenAs};
 use crate::supervisor::Identity;
 use crate::text::error_message::without_number;
 use std::fs::{self, File};
@@ -40,6 +41,60 @@ const MATCHES_MAX: usize = 10_000;
 /// # Errors
 /// All errors at once. No part of a faulty config is used.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigError> {
+    let Everything {
+        given,
+        whole,
+        files,
+        diagnostics,
+    } = read(path, environment)?;
+    if diagnostics.iter().any(is_error) {
+        return Err(ConfigError { diagnostics });
+    }
+    Ok(Config {
+        path: given,
+        daemon: whole.daemon,
+        programs: whole.programs,
+        groups: whole.groups,
+        warnings: diagnostics,
+        files,
+    })
+}
+
+/// Reads `daemon.socket` of a config that may have errors elsewhere: another user than the daemon's
+/// may lack its variables or rights.
+///
+/// # Errors
+/// When an error hides the key.
+pub(crate) fn daemon_socket(
+    path: &Path,
+    environment: &Environment,
+) -> Result<Option<PathBuf>, ConfigError> {
+    let Everything {
+        whole, diagnostics, ..
+    } = read(path, environment)?;
+    let hides = |found: &Diagnostic| {
+        is_error(found) && ["", "daemon", "daemon.socket"].contains(&found.key.as_str())
+    };
+    if diagnostics.iter().any(hides) {
+        let diagnostics = diagnostics.into_iter().filter(hides).collect();
+        return Err(ConfigError { diagnostics });
+    }
+    Ok(whole.daemon.socket)
+}
+
+fn is_error(found: &Diagnostic) -> bool {
+    found.severity == Severity::Error
+}
+
+/// A config with its errors.
+struct Everything {
+    given: PathBuf,
+    whole: Whole,
+    files: Vec<PathBuf>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+fn read(path: &Path, environment: &Environment) -> Result<Everything, ConfigError> {
     let whole_file = |fault: ReadError| {
         let diagnostic = Diagnostic::of_file(path.to_path_buf(), fault.message);
         let (line, column) = fault.at.unwrap_or_default();
@@ -72,25 +127,16 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigErro
     let whole = lower::lower(&mut cx, &text, trail.as_ref());
     let files = std::mem::take(&mut cx.read);
     let diagnostics = cx.finish();
-    if diagnostics
-        .iter()
-        .any(|found| found.severity == Severity::Error)
-    {
-        return Err(ConfigError { diagnostics });
-    }
-    Ok(Config {
-        path: given,
-        daemon: whole.daemon,
-        programs: whole.programs,
-        groups: whole.groups,
-        warnings: diagnostics,
+    Ok(Everything {
+        given,
+        whole,
         files,
+        diagnostics,
     })
 }
 
 /// The config to use: the explicit one, else the first that exists of `taskmaster.yaml` in `cwd`,
-/// in `$XDG_CONFIG_HOME/taskmaster` (`~/.config/taskmaster`) and in `/etc/taskmaster`. Does not
-/// check that an explicit one exists: [`load`] reports that.
+/// in `$XDG_CONFIG_HOME/taskmaster` (`~/.config/taskmaster`) and in `/etc/taskmaster`.
 ///
 /// # Errors
 /// No config exists; the message lists the paths.
@@ -100,7 +146,16 @@ pub fn find(
     environment: &Environment,
 ) -> Result<PathBuf, ConfigError> {
     if let Some(path) = explicit {
-        return Ok(cwd.join(path));
+        let whole = cwd.join(path);
+        let metadata = fs::symlink_metadata(&whole);
+        if metadata.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            let message = format!(
+                "there is no config file '{}'; check its path",
+                path.display()
+            );
+            return Err(Diagnostic::of_file(PathBuf::new(), message).into());
+        }
+        return Ok(whole);
     }
     let variable = |name: &str| {
         environment
@@ -125,6 +180,11 @@ pub fn find(
     let message = format!("no config file found; searched {}", list.join(", "));
     let diagnostic = Diagnostic::of_file(PathBuf::new(), message);
     let mut help = "create one, or name it with -c FILE".to_string();
+    let mut above = cwd.ancestors().enumerate().skip(1);
+    if let Some((steps, _)) = above.find(|(_, folder)| folder.join(FILE_NAME).is_file()) {
+        let shown = format!("{}{FILE_NAME}", "../".repeat(steps));
+        help = format!("to use the one above: -c {shown}");
+    }
     if let Some(other) = OTHERS.iter().find(|name| cwd.join(name).is_file()) {
         help.push_str(&format!(
             "; {other} is the config of another tool, and tm check {other} says how to write it"

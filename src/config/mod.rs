@@ -40,9 +40,9 @@ pub use host_environment::{Environment, SystemUsers, UserEntry, Users};
 pub use load::{find, load};
 pub use trusted_path::OpenAs;
 
-pub(crate) use crate::supervisor::{Autostart, signal_names};
+pub(crate) use crate::supervisor::{Autostart, KillMode, signal_names};
 pub(crate) use foreign_file::ForeignFile;
-pub(crate) use load::FILE_NAME;
+pub(crate) use load::{FILE_NAME, daemon_socket};
 pub(crate) use quantity::parse_duration;
 
 use crate::supervisor::{Identity, Program};

@@ -92,6 +92,24 @@ impl LockFile {
         self.file.write_all_at(text.as_bytes(), 0)
     }
 
+    /// Takes the lock again at its path if its file was removed; whether it was.
+    pub(crate) fn restore(&mut self) -> Result<bool, LockError> {
+        if is_at(&self.file, &self.path)? {
+            return Ok(false);
+        }
+        let restored = LockFile::acquire(&self.path)?;
+        if let Some(config) = noted(&self.file) {
+            restored.note_config(&config);
+        }
+        *self = restored;
+        Ok(true)
+    }
+
+    /// The path of the file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Notes the daemon's config in an attribute of the file, so that other paths that lead to the
     /// same config find the daemon. Does nothing on a file system without such attributes.
     pub(crate) fn note_config(&self, config: &Path) {
@@ -101,11 +119,7 @@ impl LockFile {
 
     /// The config that [`LockFile::note_config`] left in a lock file, held or not.
     pub(crate) fn noted_config(path: &Path) -> Option<PathBuf> {
-        let file = open_own(path).ok().flatten()?;
-        let mut text = vec![0_u8; NOTE_MAX];
-        let length = fgetxattr(&file, CONFIG_ATTRIBUTE, &mut text[..]).ok()?;
-        let config = PathBuf::from(OsStr::from_bytes(text.get(..length)?));
-        config.is_absolute().then_some(config)
+        noted(&open_own(path).ok().flatten()?)
     }
 
     /// Releases the lock and leaves a note of this process in the file, by its pid and start time.
@@ -142,6 +156,13 @@ impl LockFile {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+}
+
+fn noted(file: &File) -> Option<PathBuf> {
+    let mut text = vec![0_u8; NOTE_MAX];
+    let length = fgetxattr(file, CONFIG_ATTRIBUTE, &mut text[..]).ok()?;
+    let config = PathBuf::from(OsStr::from_bytes(text.get(..length)?));
+    config.is_absolute().then_some(config)
 }
 
 /// Opens a lock file of this user or root, if there is one.

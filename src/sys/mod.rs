@@ -12,6 +12,7 @@ pub(crate) mod heap;
 pub mod io;
 pub(crate) mod listening;
 pub(crate) mod lock;
+pub(crate) mod lost_lock;
 pub mod pidfd;
 pub(crate) mod privileges;
 pub mod pty;

@@ -22,6 +22,30 @@ pub fn runtime_dir(euid: u32, xdg_runtime_dir: Option<&str>) -> PathBuf {
     }
 }
 
+/// Every directory in which daemons of a user may listen, that of this environment first. A daemon
+/// that was started by cron or `su` has no session, and with it no `XDG_RUNTIME_DIR`.
+pub fn runtime_dirs(euid: u32, xdg_runtime_dir: Option<&str>) -> Vec<PathBuf> {
+    let first = runtime_dir(euid, xdg_runtime_dir);
+    let others = session_dirs(euid)
+        .into_iter()
+        .filter(|one| euid != 0 && *one != first);
+    let others: Vec<PathBuf> = others.collect();
+    [vec![first], others].concat()
+}
+
+/// The directories in which daemons of an ordinary user listen, with a session and without.
+pub(crate) fn session_dirs(uid: u32) -> [PathBuf; 2] {
+    let session = PathBuf::from(format!("/run/user/{uid}/tmd"));
+    [session, runtime_dir(uid, None)]
+}
+
+/// Whether a directory belongs to this user and no other user can write in it.
+pub(crate) fn is_private(directory: &Path) -> bool {
+    std::fs::symlink_metadata(directory).is_ok_and(|found| {
+        found.is_dir() && found.uid() == effective_uid() && found.mode() & 0o022 == 0
+    })
+}
+
 pub(crate) fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()
 }
@@ -188,6 +212,19 @@ mod tests {
         assert_eq!(state(7, Some("/x"), Some("/home/u")), "/x/tmd");
         assert_eq!(state(7, None, Some("/home/u")), "/home/u/.local/state/tmd");
         assert_eq!(state(7, None, None), "/tmp/tmd-7");
+    }
+
+    #[test]
+    fn daemons_are_searched_with_a_session_and_without() {
+        let dirs = |euid, xdg| -> Vec<String> {
+            let found = runtime_dirs(euid, xdg).into_iter();
+            found.map(|one| one.display().to_string()).collect()
+        };
+        assert_eq!(dirs(0, Some("/run/user/0")), ["/run/tmd"]);
+        let both = ["/run/user/7/tmd", "/tmp/tmd-7"];
+        assert_eq!(dirs(7, Some("/run/user/7")), both);
+        assert_eq!(dirs(7, Some("/x")), ["/x/tmd", both[0], both[1]]);
+        assert_eq!(dirs(7, None), ["/tmp/tmd-7", "/run/user/7/tmd"]);
     }
 
     #[test]

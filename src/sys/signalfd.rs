@@ -26,13 +26,8 @@ impl SignalFd {
     /// other threads exist, and after daemonizing: an epoll set that watches the descriptor from
     /// before a fork never reports it. EINVAL for a number that is no signal.
     pub(crate) fn new(signals: &[i32]) -> io::Result<Self> {
+        block(signals)?;
         let set = signal_set(signals)?;
-        // SAFETY: the set is initialised; a null pointer drops the old mask.
-        let result =
-            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
-        if result != 0 {
-            return Err(io::Error::from_raw_os_error(result));
-        }
         let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
         // SAFETY: the set is initialised; -1 asks for a new descriptor.
         let fd = retry(|| unsafe { libc::signalfd(-1, &raw const set, flags) })?;
@@ -63,6 +58,19 @@ impl SignalFd {
             pid: i32::try_from(record.ssi_pid).unwrap_or(0),
             uid: record.ssi_uid,
         }))
+    }
+}
+
+/// Blocks signals for the calling thread and all threads it starts later. Those that come meanwhile
+/// wait for a [`SignalFd`].
+pub(crate) fn block(signals: &[i32]) -> io::Result<()> {
+    let set = signal_set(signals)?;
+    // SAFETY: the set is initialised; a null pointer drops the old mask.
+    let result =
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+    match result {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 

@@ -250,6 +250,20 @@ fn the_order_of_the_search() {
     assert_eq!(find(None, &cwd, &environment), Ok(at_xdg));
     let here = project.file("cwd/taskmaster.yaml", "");
     assert_eq!(find(None, &cwd, &environment), Ok(here));
-    let explicit = find(Some(Path::new("other.yaml")), &cwd, &environment);
-    assert_eq!(explicit, Ok(cwd.join("other.yaml")));
+    let other = || find(Some(Path::new("other.yaml")), &cwd, &environment);
+    let error = other().expect_err("it is missing").to_string();
+    let said = "there is no config file 'other.yaml'; check its path";
+    assert!(error.contains(said), "{error}");
+    let there = project.file("cwd/other.yaml", "");
+    assert_eq!(other(), Ok(there));
+}
+
+#[test]
+fn a_config_in_a_folder_above_is_named() {
+    let project = Project::new();
+    project.file("taskmaster.yaml", "");
+    let below = project.0.path().join("a/b");
+    let error = find(None, &below, &environment(1000)).expect_err("it is above");
+    let said = "to use the one above: -c ../../taskmaster.yaml";
+    assert!(error.to_string().contains(said), "{error}");
 }

@@ -1,8 +1,10 @@
 //! `up` waits for every process, and starts again only what failed.
 
-use super::home::Home;
-use super::support::Daemon;
+use super::home::{Home, Running};
+use super::support::{self, Daemon};
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
 
 /// Ends the daemon of a project.
 fn down(home: &Home) {
@@ -130,11 +132,151 @@ fn down_names_what_it_waits_for() {
         "programs:\n  slow: {cmd: [sh, -c, 'trap \"\" TERM; echo up >@DIR@/up; \
          while :; do sleep 1000; done'], starttime: 0, stoptime: 1h}\n",
     );
-    super::support::wait_for_line(&daemon.path("up"));
+    support::wait_for_line(&daemon.path("up"));
     let mut terminal = daemon.terminal(&["tm", "down"], 24, 80);
     terminal.expect("waiting for 1: slow:0");
     daemon.tm(&["down", "--now"]);
     terminal.expect("the daemon has ended");
     assert_eq!(terminal.wait_end(), 0);
     daemon.wait_end();
+}
+
+/// The next line of a client's output.
+fn next_line(output: &mut impl Read) -> String {
+    let mut line = String::new();
+    let read = BufReader::with_capacity(1, output).read_line(&mut line);
+    read.expect("a line");
+    line.trim_end().to_string()
+}
+
+/// The exit code of a client, and the rest of its output.
+fn outcome_of(client: Child) -> (Option<i32>, String) {
+    let output = client.wait_with_output().expect("our child");
+    let both = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&both).into_owned();
+    (output.status.code(), text)
+}
+
+/// Starts `tm up -d`.
+fn begin_up(home: &Home) -> Child {
+    let mut tm = home.command("tm", "p");
+    tm.args(["up", "-d"]);
+    tm.stdout(Stdio::piped()).stderr(Stdio::piped());
+    tm.spawn().expect("a client")
+}
+
+#[test]
+fn up_waits_for_the_end_of_a_daemon_that_is_shutting_down() {
+    let home = Home::new();
+    let config = home.write(
+        "p",
+        "programs:\n  slow: {cmd: [sh, -c, 'trap \"read line <end; exit\" TERM; echo x >up; \
+         while :; do sleep 0.01; done'], starttime: 0, stoptime: 1h}\n",
+    );
+    let usual = home.usual(&config);
+    assert_eq!(home.shell("p", "mkfifo end").code, 0);
+    let daemon = home.start("p", &usual);
+    let first = daemon.pid();
+    support::wait_for_line(&home.path("p/up"));
+    assert_eq!(home.tm("p", &["shutdown"]).code, 0);
+    let mut client = begin_up(&home);
+    let said = next_line(client.stderr.as_mut().expect("it is piped"));
+    let wanted = format!("the daemon is shutting down (pid {first}); waiting for its end…");
+    assert_eq!(said, wanted);
+    assert_eq!(home.shell("p", "echo x >end").code, 0);
+    let (code, text) = outcome_of(client);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("slow:0  RUNNING"), "{text}");
+    let next = Running::behind(&usual);
+    assert_ne!(next.pid(), first);
+    assert_eq!(home.tm("p", &["down", "--now"]).code, 0);
+    daemon.end();
+    next.end();
+}
+
+#[test]
+fn up_d_fails_when_others_stop_what_it_starts() {
+    let home = Home::new();
+    let config = home.write(
+        "p",
+        "programs:\n  quick: {cmd: sleep 1000, starttime: 0}\n  \
+         slow: {cmd: sleep 1000, starttime: 1h}\n",
+    );
+    let usual = home.usual(&config);
+    let daemon = home.start("p", &usual);
+    for (verb, said) in [
+        (
+            &["stop", "slow"][..],
+            "slow:0   STOPPED  stopped by request",
+        ),
+        (&["down"][..], "the daemon was shut down"),
+    ] {
+        assert_eq!(home.tm("p", &["start", "--no-wait", "slow"]).code, 0);
+        let mut client = begin_up(&home);
+        // It follows the events by now.
+        let line = next_line(client.stdout.as_mut().expect("it is piped"));
+        assert!(line.contains("quick:0"), "{line}");
+        assert_eq!(home.tm("p", verb).code, 0);
+        let (code, text) = outcome_of(client);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(said), "{text}");
+    }
+    daemon.end();
+}
+
+#[test]
+fn what_killmode_process_leaves_is_named_and_no_survivor() {
+    let home = Home::new();
+    let config = home.write(
+        "p",
+        "programs:\n  p: {cmd: [sh, -c, 'sleep 1000 & echo $! >left; wait'], starttime: 0, \
+         killmode: process}\n",
+    );
+    let daemon = home.start("p", &home.usual(&config));
+    let left = support::wait_for_line(&home.path("p/left"));
+    let output = home.tm("p", &["down"]);
+    let named = format!("left running by killmode: process: {left} (p:0, sleep 1000)");
+    assert!(output.stderr.contains(&named), "{output:?}");
+    daemon.end();
+    let output = home.tmd("p", &["-d"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let named_by_daemon = format!("p:0 of an earlier daemon still runs: pid {left} sleep 1000");
+    assert!(output.stderr.contains(&named_by_daemon), "{output:?}");
+    Running::behind(&home.usual(&config)).end();
+    let output = home.tm("p", &["up", "-d"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stderr.contains(&named), "{output:?}");
+    assert_eq!(home.tm("p", &["down"]).code, 0);
+    let pids = support::system::processes_of(&home.usual(&config));
+    for (pid, _) in pids {
+        support::kill(pid, rustix::process::Signal::KILL);
+    }
+}
+
+#[test]
+fn a_config_that_is_missing_or_above_is_named() {
+    let home = Home::new();
+    home.project("p", "");
+    home.make("p/below");
+    let missing = "there is no config file 'nope'; check its path";
+    for arguments in [
+        &["up", "-c", "nope"][..],
+        &["up", "-d", "-c", "nope"],
+        &["check", "nope"],
+    ] {
+        let output = home.tm("p", arguments);
+        assert_eq!(output.code, 1, "{output:?}");
+        assert_eq!(output.stderr, format!("tm: {missing}\n"));
+    }
+    let output = home.tmd("p", &["-c", "nope"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert_eq!(output.stderr, format!("tmd: {missing}\n"));
+    for arguments in [&["up"][..], &["check"]] {
+        let output = home.tm("p/below", arguments);
+        assert_eq!(output.code, 1, "{output:?}");
+        assert!(
+            output.stderr.contains("-c ../taskmaster.yaml"),
+            "{output:?}"
+        );
+    }
 }

@@ -50,6 +50,12 @@ impl Home {
         folder.join(name)
     }
 
+    /// Returns the user.
+    pub fn uid(&self) -> u32 {
+        let own = || rustix::process::geteuid().as_raw();
+        self.uid.unwrap_or_else(own)
+    }
+
     /// Creates a folder.
     pub fn make(&self, name: &str) {
         let folder = self.path(name);
@@ -101,9 +107,16 @@ impl Home {
 
     /// Runs a shell's command line as this user.
     pub fn shell(&self, folder: &str, line: &str) -> Output {
+        let mut shell = self.shell_command(folder);
+        shell.args(["-c", line]);
+        support::run(shell)
+    }
+
+    /// Returns a command that runs a shell as this user.
+    pub fn shell_command(&self, folder: &str) -> Command {
         let named = self.command("sh", folder);
         let mut shell = Command::new("sh");
-        shell.args(["-c", line]).current_dir(self.path(folder));
+        shell.current_dir(self.path(folder));
         for (name, value) in named.get_envs() {
             match value {
                 Some(value) => shell.env(name, value),
@@ -113,7 +126,7 @@ impl Home {
         if let Some(uid) = self.uid {
             shell.uid(uid).gid(uid);
         }
-        support::run(shell)
+        shell
     }
 
     /// Runs `tm` in one of the folders.
@@ -194,6 +207,13 @@ impl Running {
     pub fn behind(socket: &Path) -> Running {
         let pid = pid_at(socket);
         Running { child: None, pid }
+    }
+
+    /// Takes charge of a daemon that is our child.
+    pub fn of(child: Child) -> Running {
+        let pid = child.id() as i32;
+        let child = Some(child);
+        Running { child, pid }
     }
 
     /// Returns its process id.

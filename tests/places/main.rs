@@ -6,5 +6,6 @@ mod support;
 
 mod finding;
 mod home;
+mod runtime_dirs;
 mod starting;
 mod telling;

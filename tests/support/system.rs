@@ -76,6 +76,18 @@ pub fn is_alive(pid: i32) -> bool {
     }
 }
 
+/// Whether a process has a descriptor of another process, whose end it can wait for.
+pub fn has_pidfd(pid: u32) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten();
+    let targets = open
+        .flatten()
+        .filter_map(|fd| fs::read_link(fd.path()).ok());
+    let mut targets = targets.map(|target| target.display().to_string());
+    targets.any(|target| target.contains("[pidfd]") || target.starts_with("pidfd:"))
+}
+
 /// Waits for the end of any process, our child or not.
 pub fn wait_gone(pid: i32) {
     if let Some(pidfd) = open_pidfd(pid) {

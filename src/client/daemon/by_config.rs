@@ -4,22 +4,27 @@
 //! 1. `daemon.socket` of the config, as it is written now;
 //! 2. the usual paths, which follow from the config's path alone. They lead to every daemon that
 //!    was started without `--socket`, even when the config is no longer valid;
-//! 3. for root: the sockets of users to whom a daemon may have dropped root;
-//! 4. all other sockets of this user.
+//! 3. for root: the usual paths of the config's owner;
+//! 4. for root: the sockets of users to whom a daemon may have dropped root;
+//! 5. all other sockets of this user.
 //!
 //! [`Candidate::verify`] decides for each whether the daemon that listens there is the right one.
 
 use crate::client::daemon::daemon_connection::DaemonConnection;
+use crate::client::daemon::lifecycle::await_socket;
 use crate::client::daemon::paths;
 use crate::client::daemon::trust::Trust;
 use crate::client::error::{ClientError, MissingDaemon};
 use crate::config::{self, Config, DaemonSettings, Environment};
 use crate::sys::lock::{Holder, LockFile};
 use crate::sys::privileges::open_as;
-use crate::sys::runtime;
+use crate::sys::{lost_lock, runtime};
 use crate::text::printable::printable;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long to wait for a daemon that starts or ends.
+const SEARCH_MAX: Duration = Duration::from_secs(10);
 
 /// How long each daemon of this user may take to answer `hello` during a scan.
 pub(crate) const SCAN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,6 +48,8 @@ enum Origin {
     /// A socket in another user's directory. That user is trusted only if the daemon there is the
     /// process with root's lock.
     Dropped { record: Holder },
+    /// For root: the usual path of the config's owner, whom root has to trust by name.
+    Owner,
     /// Any socket of this user: the daemon may have been started with `--socket`.
     Scan,
 }
@@ -52,31 +59,106 @@ enum Verification {
     Accepted(Box<DaemonConnection>),
     /// No daemon, or another one.
     Rejected,
-    /// The socket that the config names belongs to another config's daemon.
-    Taken(ClientError),
+    /// The socket that the config names belongs to another config's daemon, or the daemon to a user
+    /// who is not trusted. An error if no other is found.
+    Refused(ClientError),
 }
 
 /// Connects to the daemon of a config.
 ///
 /// # Errors
-/// `NotRunning` when there is none, `NoDaemon` when it lost its socket, `Failed` when the daemon
-/// of another config listens there.
+/// `NotRunning` when there is none, `NoDaemon` when it lost its socket or the config cannot be
+/// read, `Failed` when the daemon of another config listens there, `Denied` when another user's
+/// does.
 pub(crate) fn daemon_of(config: &Path, trust: &Trust) -> Result<DaemonConnection, ClientError> {
     let given = paths::as_given(config)?;
-    let loaded = config::load(&given, &Environment::current(open_as)).ok();
-    let settings = loaded.map(|config| config.daemon).unwrap_or_default();
+    let (settings, unread) = settings_of(&given);
     // Only root gets a user here, and only from a config that no stranger can change.
     let user = settings.user.as_ref().map(|user| user.uid);
     let trust = &user.map_or_else(|| trust.clone(), |uid| trust.clone().and(uid));
-    let mut taken = None;
-    for candidate in candidates(&settings, &given) {
-        match candidate.verify(&given, trust)? {
-            Verification::Accepted(connection) => return Ok(*connection),
-            Verification::Rejected => {}
-            Verification::Taken(error) => taken = Some(error),
+    let until = Instant::now() + SEARCH_MAX;
+    loop {
+        let mut refused = None;
+        for candidate in candidates(&settings, &given) {
+            match candidate.verify(&given, trust)? {
+                Verification::Accepted(connection) => return Ok(*connection),
+                Verification::Rejected => {}
+                Verification::Refused(error) => refused = Some(error),
+            }
+        }
+        let held = held_lock(&usual_sockets(&settings, &given));
+        return Err(match (refused, held) {
+            (Some(error), _) => error,
+            (None, Some((pid, socket))) => {
+                if Instant::now() < until && await_socket(pid, &socket) {
+                    continue;
+                }
+                let named = settings.socket.filter(|_| !socket.is_symlink());
+                lost(pid, named.as_deref().unwrap_or(&socket))
+            }
+            (None, None) => not_running(config, &settings, &given, unread),
+        });
+    }
+}
+
+/// The settings of a config that lead to its daemon, and why they are not known.
+fn settings_of(given: &Path) -> (DaemonSettings, Option<String>) {
+    let environment = Environment::current(open_as);
+    if let Ok(config) = config::load(given, &environment) {
+        return (config.daemon, None);
+    }
+    // Another user may lack the variables or the rights for the rest.
+    match config::daemon_socket(given, &environment) {
+        Ok(socket) => {
+            let settings = DaemonSettings {
+                socket,
+                ..DaemonSettings::default()
+            };
+            (settings, None)
+        }
+        Err(error) => {
+            let first = error.diagnostics.first().map(ToString::to_string);
+            (DaemonSettings::default(), first)
         }
     }
-    Err(taken.unwrap_or_else(|| not_running(config, &settings, &given)))
+}
+
+/// Fails if the daemon of one of these sockets runs without it.
+///
+/// # Errors
+/// `NoDaemon` with the remedy.
+pub(crate) fn refuse_lost(sockets: &[PathBuf]) -> Result<(), ClientError> {
+    match held_lock(sockets) {
+        Some((pid, socket)) => Err(lost(pid, &socket)),
+        None => Ok(()),
+    }
+}
+
+/// The process with the lock beside one of these sockets, and that socket. The lock beside
+/// `daemon.socket` is not among them: it may belong to another config.
+fn held_lock(sockets: &[PathBuf]) -> Option<(i32, PathBuf)> {
+    let locks: Vec<PathBuf> = sockets
+        .iter()
+        .map(|socket| runtime::lock_path(socket))
+        .collect();
+    for (socket, lock) in sockets.iter().zip(&locks) {
+        if let Ok(Some(Holder { pid, .. })) = LockFile::holder(lock) {
+            return Some((pid, socket.clone()));
+        }
+    }
+    let first = sockets.first()?.clone();
+    lost_lock::holder(&locks).map(|pid| (pid, first))
+}
+
+/// The error about a daemon that runs without its socket.
+pub(crate) fn lost(pid: i32, socket: &Path) -> ClientError {
+    let target = std::fs::read_link(socket);
+    let socket = target.as_deref().unwrap_or(socket);
+    ClientError::NoDaemon(format!(
+        "the daemon runs (pid {pid}), but its socket '{}' was removed; recreate it: \
+         kill -USR1 {pid}",
+        printable(&socket.to_string_lossy())
+    ))
 }
 
 /// Accepts only the daemon of this config.
@@ -115,13 +197,21 @@ fn candidates(settings: &DaemonSettings, given: &Path) -> impl Iterator<Item = C
         };
         Candidate { socket, origin }
     });
+    let owners = paths::owner_runtime_dirs(given).into_iter();
+    let owners: Vec<Candidate> = owners
+        .map(|directory| Candidate {
+            socket: runtime::socket_path(&directory, given),
+            origin: Origin::Owner,
+        })
+        .collect();
     let dropped = std::iter::once_with(dropped).flatten();
     let scan = std::iter::once_with(|| paths::sockets_of(&paths::own_runtime_dirs())).flatten();
     let scan = scan.map(|socket| Candidate {
         socket,
         origin: Origin::Scan,
     });
-    setting.into_iter().chain(usual).chain(dropped).chain(scan)
+    let first = setting.into_iter().chain(usual).chain(owners);
+    first.chain(dropped).chain(scan)
 }
 
 /// The paths at which the daemon of a config listens when it is started now.
@@ -185,11 +275,14 @@ impl Candidate {
             Err(ClientError::Denied(_)) if self.origin == Origin::Usual => {
                 return Ok(Verification::Rejected);
             }
+            Err(error @ ClientError::Denied(_)) if self.origin == Origin::Owner => {
+                return Ok(Verification::Refused(error));
+            }
             Err(_) if guessed => return Ok(Verification::Rejected),
             Err(error) => return Err(error),
         };
         let accepted = match self.origin {
-            Origin::Usual => true,
+            Origin::Usual | Origin::Owner => true,
             Origin::Dropped { record } if connection.peer_pid() != Some(record.pid) => false,
             Origin::Dropped { .. } | Origin::Scan => {
                 let greeted = connection.hello_within(SCAN_TIMEOUT);
@@ -200,7 +293,7 @@ impl Candidate {
                 let accepted = config::is_same_file(&connection.config()?, given);
                 if !accepted && self.origin == Origin::Setting {
                     let other = connection.hello()?.config;
-                    return Ok(Verification::Taken(other_config(
+                    return Ok(Verification::Refused(other_config(
                         &connection,
                         &other,
                         given,
@@ -216,24 +309,13 @@ impl Candidate {
     }
 }
 
-/// The error when no daemon was found. A daemon that runs without its socket has one of its own.
-fn not_running(config: &Path, settings: &DaemonSettings, given: &Path) -> ClientError {
-    let usual = usual_sockets(settings, given);
-    let named = settings.socket.clone();
-    // The lock beside `daemon.socket` is not looked at: it may belong to another config.
-    for socket in &usual {
-        if let Ok(Some(Holder { pid, .. })) = LockFile::holder(&runtime::lock_path(socket)) {
-            let lost = match std::fs::read_link(socket) {
-                Ok(target) => target,
-                Err(_) => named.clone().unwrap_or_else(|| socket.clone()),
-            };
-            return ClientError::NoDaemon(format!(
-                "the daemon runs (pid {pid}), but its socket '{}' was removed; recreate it: \
-                 kill -USR1 {pid}",
-                printable(&lost.to_string_lossy())
-            ));
-        }
-    }
+/// The error when no daemon was found.
+fn not_running(
+    config: &Path,
+    settings: &DaemonSettings,
+    given: &Path,
+    unread: Option<String>,
+) -> ClientError {
     if !config.exists() {
         return ClientError::Failed(format!(
             "there is no config file '{}', and no daemon runs for it; name another one with -c, \
@@ -247,7 +329,15 @@ fn not_running(config: &Path, settings: &DaemonSettings, given: &Path) -> Client
             "'{shown}' is a directory; name the config file in it with -c"
         ));
     }
-    let first = named.or_else(|| usual.into_iter().next());
+    if let Some(reason) = unread {
+        return ClientError::NoDaemon(format!(
+            "no daemon was found for '{}', and the config cannot be read here: {reason}; if it \
+             runs, name its socket with --socket",
+            config.display()
+        ));
+    }
+    let usual = usual_sockets(settings, given).into_iter().next();
+    let first = settings.socket.clone().or(usual);
     ClientError::NotRunning(MissingDaemon {
         socket: first.unwrap_or_default(),
         config: Some(config.to_path_buf()),

@@ -87,13 +87,18 @@ pub(crate) fn own_runtime_dir() -> PathBuf {
     runtime::runtime_dir(effective_uid(), text_var("XDG_RUNTIME_DIR").as_deref())
 }
 
-/// All directories in which this user's daemons may listen. The one without XDG is among them: a
-/// daemon that was started by cron or `su` has no session.
+/// All directories in which this user's daemons may listen.
 pub(crate) fn own_runtime_dirs() -> Vec<PathBuf> {
-    vec![
-        own_runtime_dir(),
-        runtime::runtime_dir(effective_uid(), None),
-    ]
+    runtime::runtime_dirs(effective_uid(), text_var("XDG_RUNTIME_DIR").as_deref())
+}
+
+/// For root: the directories in which the daemon of a config's owner may listen.
+pub(crate) fn owner_runtime_dirs(config: &Path) -> Vec<PathBuf> {
+    let owner = std::fs::metadata(config).map(|found| found.uid());
+    match owner {
+        Ok(uid) if uid != 0 && effective_uid() == 0 => runtime::session_dirs(uid).to_vec(),
+        _ => Vec::new(),
+    }
 }
 
 /// For root: the directories of daemons that dropped root. A directory is skipped unless its

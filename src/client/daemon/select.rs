@@ -8,6 +8,7 @@ use crate::client::daemon::trust::Trust;
 use crate::client::error::ClientError;
 use crate::config::{self, ForeignFile};
 use crate::sys::lock::Holder;
+use crate::sys::lost_lock;
 use crate::text::printable::printable;
 use crate::wire::HelloReply;
 use std::env;
@@ -259,7 +260,7 @@ fn check_variable(
         given.display()
     );
     match impact {
-        Impact::ReadOnly => Ok(Some(text)),
+        Impact::ReadOnly => Ok(Some(format!("{text}. This is the daemon of '{other}'"))),
         Impact::Modifies => Err(ClientError::Failed(text)),
     }
 }
@@ -288,11 +289,15 @@ pub(crate) fn check_unrelated(
 }
 
 fn no_daemon() -> String {
-    let directory = paths::own_runtime_dir();
+    let directories = paths::own_runtime_dirs();
+    if let Some((pid, lock)) = lost_lock::holder_in(&directories) {
+        return by_config::lost(pid, &lock.with_extension("sock")).to_string();
+    }
+    let shown = directories.iter().map(|one| format!("'{}'", one.display()));
     format!(
-        "no daemon runs (searched '{}'); start one with tm up -c FILE, or name its socket with \
+        "no daemon runs (searched {}); start one with tm up -c FILE, or name its socket with \
          --socket",
-        directory.display()
+        shown.collect::<Vec<_>>().join(", ")
     )
 }
 

@@ -7,7 +7,7 @@
 use crate::client::daemon::paths;
 use crate::client::error::ClientError;
 use crate::client::ui::messages::for_stderr;
-use crate::config::Config;
+use crate::config::{Config, KillMode};
 use crate::sys::descendants::{self, Stat};
 use crate::sys::pidfd;
 use crate::text::plural::plural;
@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long survivors get from SIGTERM to SIGKILL, and from that to their end.
@@ -43,7 +43,8 @@ struct Survivor {
     process: String,
 }
 
-/// Deals with the survivors of earlier daemons that listened at one of `sockets`.
+/// Deals with the survivors of earlier daemons that listened at one of `sockets`. None of these
+/// daemons may live. `notice` prints a line.
 ///
 /// # Errors
 /// When they are neither to be stopped nor ignored, or do not end.
@@ -51,11 +52,19 @@ pub(crate) fn settle(
     config: &Config,
     sockets: &[PathBuf],
     action: OnSurvivors,
+    notice: impl Fn(&str),
 ) -> Result<(), ClientError> {
     let found = match action {
         OnSurvivors::Ignore => return Ok(()),
         OnSurvivors::Ask | OnSurvivors::Replace => find(config, sockets),
     };
+    // A daemon that ended in order took its socket along. It left these on purpose.
+    let was_killed = sockets.iter().any(|one| one.symlink_metadata().is_ok());
+    let on_purpose = |one: &Survivor| !was_killed && is_left_by_stops(config, &one.process);
+    let (left, found): (Vec<_>, Vec<_>) = found.into_iter().partition(on_purpose);
+    if !left.is_empty() {
+        notice(&left_running(&left));
+    }
     if found.is_empty() {
         return Ok(());
     }
@@ -68,8 +77,43 @@ pub(crate) fn settle(
     }
 }
 
-/// Names survivors in one line.
+/// Names the processes that a daemon has left at its end because of their `killmode`.
+pub(crate) fn left_by_stops(config: &Config, socket: &Path) -> Option<String> {
+    // The search reads the environment of every process.
+    let mut programs = config.programs.iter();
+    if !programs.any(|one| one.policy.killmode == KillMode::Process) {
+        return None;
+    }
+    let mut found = find(config, &[socket.to_path_buf()]);
+    found.retain(|one| is_left_by_stops(config, &one.process));
+    (!found.is_empty()).then(|| left_running(&found))
+}
+
+/// Whether stops leave the processes that the leader of this one has started.
+fn is_left_by_stops(config: &Config, process: &str) -> bool {
+    let name = process.rsplit_once(':').map(|(program, _)| program);
+    let mut programs = config.programs.iter();
+    let program = programs.find(|one| Some(one.name.as_str()) == name);
+    program.is_some_and(|one| one.policy.killmode == KillMode::Process)
+}
+
+/// The text about survivors.
 fn described(found: &[Survivor]) -> String {
+    let (count, verb) = match found.len() {
+        1 => ("1 process".to_string(), "runs"),
+        count => (plural(count, "process", "processes"), "run"),
+    };
+    let named = named(found);
+    format!("{count} of an earlier daemon still {verb}: {named}")
+}
+
+/// The text about processes that a stop leaves on purpose.
+fn left_running(found: &[Survivor]) -> String {
+    format!("left running by killmode: process: {}", named(found))
+}
+
+/// Names survivors: their pids, processes and commands.
+fn named(found: &[Survivor]) -> String {
     let named = found.iter().take(NAMED_MAX).map(|survivor| {
         let command = descendants::command(survivor.stat.pid);
         let text = format!("{} ({}, {command})", survivor.stat.pid, survivor.process);
@@ -80,14 +124,7 @@ fn described(found: &[Survivor]) -> String {
         true => ", …",
         false => "",
     };
-    let (count, verb) = match found.len() {
-        1 => ("1 process".to_string(), "runs"),
-        count => (plural(count, "process", "processes"), "run"),
-    };
-    format!(
-        "{count} of an earlier daemon still {verb}: {}{more}",
-        named.join(", ")
-    )
+    format!("{}{more}", named.join(", "))
 }
 
 /// Asks on the terminal whether to stop them. False without one.

@@ -27,7 +27,11 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Result<i32, ClientErro
         (Some(file), None) | (None, Some(file)) => Some(file.as_path()),
         (None, None) => None,
     };
-    let path = paths::find_config(explicit)?;
+    let path = match explicit {
+        // A missing file is one of the problems in the reply.
+        Some(file) if context.global.json => paths::as_given(file)?,
+        _ => paths::find_config(explicit)?,
+    };
     let loaded = config::load(&path, &Environment::current(open_as));
     let verdict = loaded.as_ref().ok().map(Config::verdict);
     let sound = verdict.is_some();

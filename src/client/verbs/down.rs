@@ -5,14 +5,18 @@ use crate::client::context::Context;
 use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::lifecycle::{EXIT_TIMEOUT, wait_for_end};
 use crate::client::daemon::received::parse;
+use crate::client::daemon::survivors;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::event_loop::{FdWatch, wait};
 use crate::client::verbs::act_live::WaitingLine;
+use crate::config::{self, Environment};
 use crate::sys::pidfd;
+use crate::sys::privileges::open_as;
 use crate::text::plural::plural;
 use crate::wire::{Call, EventsParams, ShutdownParams};
 use serde_json::Value;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Runs `down` (with `until_end`) and `shutdown`.
@@ -33,6 +37,7 @@ pub(crate) fn down(
     };
     let hello = connection.hello()?;
     let daemon = pidfd::open(hello.pid).ok();
+    let (hello_config, socket) = (connection.config()?, real_path(connection.path()));
     let events = follow(context);
     let processes = context.status_of_all()?.processes;
     let alive = processes.iter().filter(|process| process.pid.is_some());
@@ -58,11 +63,26 @@ pub(crate) fn down(
             (daemon, _) => wait_for_end(daemon)?,
         }
         context.notice("the daemon has ended");
+        notice_left(context, &hello_config, &socket);
     }
     if context.global.json {
         context.print_json(&serde_json::json!({ "stopped": alive, "pid": hello.pid }))?;
     }
     Ok(exit::DONE)
+}
+
+/// The socket, if the path of it is the link that the daemon leaves.
+fn real_path(socket: &Path) -> PathBuf {
+    socket.read_link().unwrap_or_else(|_| socket.to_path_buf())
+}
+
+/// Names the processes that the daemon has left running on purpose.
+fn notice_left(context: &Context, config: &Path, socket: &Path) {
+    let config = config::load(config, &Environment::current(open_as)).ok();
+    let left = config.and_then(|config| survivors::left_by_stops(&config, socket));
+    if let Some(text) = left {
+        context.notice(&text);
+    }
 }
 
 /// Follows the events of the daemon. A caller that may not only waits without a line.

@@ -16,5 +16,6 @@ pub(crate) mod run_notices;
 pub(crate) mod start_stop;
 pub(crate) mod status;
 pub(crate) mod up;
+pub(crate) mod up_daemon;
 pub(crate) mod version;
 pub(crate) mod why;

@@ -56,9 +56,11 @@ pub(crate) enum Verdict {
     Retrying,
     /// Failed for good.
     Failed,
+    /// Another client stopped it.
+    Stopped,
 }
 
-const VERDICTS: usize = 5;
+const VERDICTS: usize = 6;
 
 /// The most names that a live line can show.
 const NAMES_MAX: usize = 100;
@@ -152,13 +154,15 @@ impl Progress {
         };
         let place = known.unwrap_or_else(|| self.add(process, to.clone(), false));
         let start = self.starts.get(place)?;
-        let wanted = match to {
-            ProcessState::Starting => true,
-            // A client stopped it.
-            ProcessState::Stopped => false,
-            _ => start.wanted,
+        let wanted = start.wanted || *to == ProcessState::Starting;
+        // Another client has started it again.
+        let again = start.verdict == Verdict::Stopped && *to == ProcessState::Starting;
+        let known = if again {
+            Verdict::Pending
+        } else {
+            start.verdict
         };
-        self.set(place, to.clone(), wanted, start.verdict);
+        self.set(place, to.clone(), wanted, known);
         self.record(place, verdict, event.pid, &event.detail)
     }
 
@@ -215,6 +219,7 @@ impl Progress {
             (Verdict::Pending, "starting"),
             (Verdict::Retrying, "retrying"),
             (Verdict::Failed, "failed"),
+            (Verdict::Stopped, "stopped"),
         ] {
             match self.count(verdict) {
                 0 => {}
@@ -239,8 +244,8 @@ impl Progress {
                     Verdict::Failed
                 }
             }
-            ProcessState::Stopped
-            | ProcessState::Waiting
+            ProcessState::Stopped => Verdict::Stopped,
+            ProcessState::Waiting
             | ProcessState::Starting
             | ProcessState::Stopping
             | ProcessState::Other(_) => Verdict::Pending,
@@ -263,7 +268,7 @@ impl Progress {
         self.set(place, start.state.clone(), start.wanted, verdict);
         let (mark, paint) = match verdict {
             Verdict::Up | Verdict::Done => ("✓", Paint::Green),
-            Verdict::Retrying => ("!", Paint::Yellow),
+            Verdict::Retrying | Verdict::Stopped => ("!", Paint::Yellow),
             Verdict::Failed | Verdict::Pending => ("✗", Paint::Red),
         };
         let state = self.style.state(&start.state);
@@ -404,7 +409,8 @@ mod tests {
     fn a_process_that_is_stopped_or_removed_is_waited_for_no_longer() {
         let processes = ["a:0", "b:0", "c:0"].map(|name| process(name, "STARTING", "up"));
         let mut progress = Progress::new(Style::plain(), &config(), &processes);
-        assert!(progress.take(&event("a:0", "STOPPED", None)).is_none());
+        let line = progress.take(&event("a:0", "STOPPED", None));
+        assert_eq!(line.as_deref(), Some("! a:0  STOPPED  why"));
         let removed = EventInfo {
             event: REMOVED.to_string(),
             to: None,
@@ -414,6 +420,10 @@ mod tests {
         assert!(!progress.is_settled());
         assert!(progress.take(&event("c:0", "RUNNING", None)).is_some());
         assert!(progress.is_settled());
-        assert_eq!(progress.summary(), "1 up");
+        assert_eq!(progress.summary(), "1 up, 1 stopped");
+        assert!(progress.take(&event("a:0", "STARTING", None)).is_none());
+        assert!(!progress.is_settled());
+        assert!(progress.take(&event("a:0", "RUNNING", None)).is_some());
+        assert_eq!(progress.summary(), "2 up");
     }
 }

@@ -2,21 +2,22 @@
 
 use crate::client::cli::command::UpArgs;
 use crate::client::context::{Context, Shell};
-use crate::client::daemon::by_config;
 use crate::client::daemon::daemon_connection::DaemonConnection;
-use crate::client::daemon::lifecycle::start_daemon;
+use crate::client::daemon::lifecycle::{SHUT_DOWN, SHUTDOWN_EVENT};
 use crate::client::daemon::paths;
 use crate::client::daemon::received::parse;
-use crate::client::daemon::survivors::{self, OnSurvivors};
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::messages::for_stderr;
 use crate::client::verbs::foreground;
 use crate::client::verbs::progress::{Progress, Verdict};
 use crate::client::verbs::reload::notice_unapplied;
+use crate::client::verbs::up_daemon::find_or_start;
 use crate::config::{self, Autostart, Config, Environment};
 use crate::sys::privileges::open_as;
 use crate::text::printable::printable_lines;
-use crate::wire::{ActParams, ActReply, Call, EventsParams, ProcessState, ProcessStatus};
+use crate::wire::{
+    ActParams, ActReply, Call, EventInfo, EventsParams, ProcessState, ProcessStatus,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,30 +34,7 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     }
     let path = paths::find_config(context.global.config.as_deref())?;
     let config = load(&context, &path)?;
-    let found = match find_daemon(&context, &config) {
-        Ok(mut connection) => {
-            let pid = connection.hello()?.pid;
-            context.notice(&format!("the daemon is already running (pid {pid})"));
-            Some(connection)
-        }
-        Err(ClientError::NotRunning(_)) => None,
-        Err(error) => return Err(error),
-    };
-    let fresh = found.is_none();
-    let connection = match found {
-        Some(connection) => connection,
-        None => {
-            let sockets = by_config::sockets_of(&config, context.global.socket.as_deref());
-            let action = match (args.replace, args.ignore_survivors) {
-                (true, _) => OnSurvivors::Replace,
-                (false, true) => OnSurvivors::Ignore,
-                (false, false) => OnSurvivors::Ask,
-            };
-            survivors::settle(&config, &sockets, action)?;
-            start_daemon(&config.path, context.global.socket.as_deref())?;
-            find_daemon(&context, &config)?
-        }
-    };
+    let (connection, fresh) = find_or_start(&context, &config, args)?;
     context.global.socket = Some(connection.path().to_path_buf());
     // Its user was trusted for a reason that the path alone does not give.
     context.global.daemon_user = connection.peer_uid().map(|uid| uid.to_string());
@@ -67,6 +45,10 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     // Before the first status, so that no event is missed between the two.
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
+    // A shutdown from now on is an event.
+    if context.connect()?.hello()?.shutting_down {
+        return Err(ClientError::Failed(SHUT_DOWN.to_string()));
+    }
     if !fresh {
         start_what_is_down(&context, &config, args)?;
     }
@@ -99,18 +81,6 @@ fn named_file(context: &Context, args: &UpArgs) -> Result<Option<PathBuf>, Clien
     Err(ClientError::Failed(format!(
         "there is no config file '{shown}'; {advice}"
     )))
-}
-
-/// Connects to the daemon of this config, at `--socket` if that is given.
-fn find_daemon(context: &Context, config: &Config) -> Result<DaemonConnection, ClientError> {
-    let trust = context.trust()?;
-    match &context.global.socket {
-        Some(socket) => {
-            let connection = DaemonConnection::open(socket, &trust)?;
-            by_config::verify_config(connection, &config.path)
-        }
-        None => by_config::daemon_of(&config.path, &trust),
-    }
 }
 
 /// Loads the config and prints its errors or warnings.
@@ -216,9 +186,15 @@ fn wait_for_all(
         if settled && (progress.count(Verdict::Retrying) == 0 || Instant::now() >= until) {
             break;
         }
-        if let Some((_, params)) = events.notification_before(settled.then_some(until))?
-            && let Some(line) = progress.take(&parse(params)?)
-        {
+        let news = events.notification_before(settled.then_some(until))?;
+        let Some((_, params)) = news else {
+            continue;
+        };
+        let event: EventInfo = parse(params)?;
+        if event.event == SHUTDOWN_EVENT {
+            return Err(ClientError::Failed(SHUT_DOWN.to_string()));
+        }
+        if let Some(line) = progress.take(&event) {
             say(&line)?;
         }
     }
@@ -232,6 +208,7 @@ fn wait_for_all(
     }
     Ok(match progress.first_failed() {
         Some(_) => exit::FAILED,
+        None if progress.count(Verdict::Stopped) > 0 => exit::FAILED,
         None => exit::DONE,
     })
 }

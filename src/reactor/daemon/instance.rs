@@ -5,8 +5,9 @@
 //! `--socket`) still holds the lock there and leaves a link, so that its config leads to it. The
 //! lock notes the config: another path may lead to the same file.
 
-use crate::config::{self, Config, DaemonSettings};
+use crate::config::{Config, DaemonSettings};
 use crate::reactor::daemon::options::DaemonOptions;
+use crate::reactor::daemon::other_daemons;
 use crate::reactor::poller::{EventSource, Poller};
 use crate::sys;
 use crate::sys::lock::{Link, LockError, LockFile};
@@ -61,9 +62,13 @@ impl Instance {
         Ok(())
     }
 
-    /// Recreates the socket and the link if their files were removed, by a cleaner of temporary
-    /// directories or by mistake. Only a signal reaches a daemon in that state.
+    /// Recreates the locks, the socket and the link if their files were removed, by a cleaner of
+    /// temporary directories or by mistake. Only a signal reaches a daemon in that state.
     pub(crate) fn restore(&mut self, settings: &DaemonSettings, poller: &mut Poller) {
+        // Without its lock, a second daemon could take the socket's path.
+        if let Err(error) = self.lock.restore() {
+            return log::error!("{error}");
+        }
         if self.listener.is_lost() {
             match self.rebind(settings, poller) {
                 Ok(()) => log::warn!("{} was removed; recreated it", self.path().display()),
@@ -75,9 +80,6 @@ impl Instance {
 
     fn rebind(&mut self, settings: &DaemonSettings, poller: &mut Poller) -> Result<(), String> {
         let path = self.path().to_path_buf();
-        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-            make_folder(folder)?;
-        }
         let listener = Listener::bind(&path, settings.socket_mode, settings.socket_group)
             .map_err(|error| format!("cannot bind it again: {error}"))?;
         poller
@@ -235,6 +237,21 @@ impl InstanceLock {
         }
     }
 
+    fn restore(&mut self) -> Result<(), String> {
+        for lock in &mut self.locks {
+            let path = lock.path().to_path_buf();
+            if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+                make_folder(folder)?;
+            }
+            match lock.restore() {
+                Ok(false) => {}
+                Ok(true) => log::warn!("{} was removed; recreated it", path.display()),
+                Err(error) => return Err(format!("{}: {error}", path.display())),
+            }
+        }
+        Ok(())
+    }
+
     fn restore_link(&self) {
         let Some(link) = &self.link else {
             return;
@@ -282,34 +299,11 @@ fn lock_default(default: &Path, config: &Config) -> Result<LockFile, String> {
     prepare_folder(default)?;
     let path = sys::runtime::lock_path(default);
     let lock = LockFile::acquire(&path);
-    let lock = lock.and_then(|lock| exclude_same_config(lock, &path, config));
+    let lock = lock.and_then(|lock| other_daemons::exclude(lock, &path, &config.path));
     lock.map_err(|error| match error {
         LockError::Held { .. } => already_running(config, &error),
         LockError::Io(error) => format!("tmd: {}", sys::path_error(&path, &error)),
     })
-}
-
-/// Notes the config in its lock. Fails if a daemon runs whose config is the same file by another
-/// path.
-fn exclude_same_config(lock: LockFile, own: &Path, config: &Config) -> Result<LockFile, LockError> {
-    lock.note_config(&config.path);
-    let folder = own.parent().unwrap_or(Path::new("/"));
-    let entries = std::fs::read_dir(folder)?.flatten();
-    let locks = entries.map(|entry| entry.path()).filter(|path| {
-        let is_lock = path.extension().is_some_and(|suffix| suffix == "lock");
-        is_lock && path != own
-    });
-    for other in locks {
-        let noted = LockFile::noted_config(&other);
-        if noted.is_some_and(|noted| config::is_same_file(&noted, &config.path))
-            && let Ok(Some(holder)) = LockFile::holder(&other)
-        {
-            return Err(LockError::Held {
-                pid: Some(holder.pid),
-            });
-        }
-    }
-    Ok(lock)
 }
 
 /// Takes the lock of a config that listens elsewhere. Such a daemon also runs on a system without
@@ -321,7 +315,7 @@ fn lock_if_possible(default: &Path, config: &Config) -> Result<Option<LockFile>,
     }
     let path = sys::runtime::lock_path(default);
     let lock = LockFile::acquire(&path);
-    match lock.and_then(|lock| exclude_same_config(lock, &path, config)) {
+    match lock.and_then(|lock| other_daemons::exclude(lock, &path, &config.path)) {
         Ok(lock) => Ok(Some(lock)),
         Err(error @ LockError::Held { .. }) => Err(already_running(config, &error)),
         Err(LockError::Io(error)) => {

@@ -6,6 +6,7 @@ pub(crate) mod instance;
 pub(crate) mod logging;
 pub(crate) mod open_files;
 pub(crate) mod options;
+pub(crate) mod other_daemons;
 pub(crate) mod settings;
 pub(crate) mod shutdown;
 pub(crate) mod signals;

@@ -15,6 +15,10 @@ pub(crate) const HANDLED: [i32; 8] = [
     SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGXFSZ,
 ];
 
+/// The blocked signals that a daemon gets as requests. Until it is ready they wait: their default
+/// action would end it.
+pub(crate) const REQUESTS: [i32; 3] = [SIGHUP, SIGUSR1, SIGUSR2];
+
 /// Signals that are read in one turn.
 const SIGNALS_A_TURN: usize = 64;
 

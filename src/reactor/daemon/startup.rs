@@ -39,6 +39,9 @@ use std::time::Duration;
 /// Runs the daemon. Returns its exit code.
 pub fn daemon_main(options: &DaemonOptions) -> i32 {
     sys::signalfd::restore_sigchld();
+    if let Err(error) = sys::signalfd::block(&signals::REQUESTS) {
+        eprintln!("tmd: warning: cannot block signals: {error}");
+    }
     // A program that waits for these descriptors to close must not wait for the daemon, and
     // neither `daemon.user` nor a program may get a file that only the caller could open.
     sys::daemonize::close_inherited();
@@ -230,7 +233,8 @@ fn build(
     }
     let settings = Settings::new(config, options.log_level, wake);
     log_start(&settings.config().path, instance.path());
-    name_survivors(&settings, instance.path());
+    let says = background && !options.warned;
+    name_survivors(&settings, instance.path(), says);
     let own = own_identity();
     let user = match settings.boot().user {
         Some(_) => DaemonUser::Dropped,
@@ -261,8 +265,8 @@ fn build(
 }
 
 /// Logs the processes of an earlier daemon, which was killed. They may hold the ports of those that
-/// this one starts.
-fn name_survivors(settings: &Settings, socket: &Path) {
+/// this one starts. In the background, a caller sees no log: `says` prints them too.
+fn name_survivors(settings: &Settings, socket: &Path, says: bool) {
     let identities = settings.config().programs.iter();
     let identities = identities.filter_map(|program| program.launch.identity.as_ref());
     let mut users: BTreeSet<u32> = identities.map(|identity| identity.uid).collect();
@@ -272,10 +276,12 @@ fn name_survivors(settings: &Settings, socket: &Path) {
     let sockets = [socket.to_path_buf()];
     for (stat, name) in sys::descendants::claimants(&sockets, &users, user_of) {
         let command = sys::descendants::command(stat.pid);
-        log::warn!(
-            "{name} of an earlier daemon still runs: pid {} {command}",
-            stat.pid
-        );
+        let pid = stat.pid;
+        let text = format!("{name} of an earlier daemon still runs: pid {pid} {command}");
+        log::warn!("{text}");
+        if says {
+            eprintln!("tmd: warning: {}", printable(&text));
+        }
     }
 }
 
