@@ -79,6 +79,26 @@ impl Context {
         Context { impact, ..self }
     }
 
+    /// Returns the context of a line of the control shell, or of another shell, with these flags. A
+    /// daemon that the line names is not the one of the control shell.
+    pub(crate) fn for_line(&self, flags: Global) -> Context {
+        let mut context = self.clone();
+        context.global.json |= flags.json;
+        context.global.quiet |= flags.quiet;
+        if flags.config.is_some() || flags.socket.is_some() {
+            context.global.config = flags.config;
+            context.global.socket = flags.socket;
+            context.shell = self.shell.as_ref().map(Shell::unpinned);
+        }
+        if flags.daemon_user.is_some() {
+            context.global.daemon_user = flags.daemon_user;
+        }
+        if context.global.json {
+            context.style = Style::plain();
+        }
+        context
+    }
+
     /// Connects to the selected daemon. In the control shell Ctrl-C closes the connection, which
     /// ends the verb but not the shell.
     ///

@@ -17,6 +17,7 @@ mod client;
 mod lineage;
 mod output;
 mod restarts;
+mod shells;
 mod supervision;
 mod up;
 mod verbs;

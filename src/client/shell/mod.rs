@@ -175,17 +175,7 @@ fn run_line(context: &Context, line: &str) -> ControlFlow<(), i32> {
     let Some(verb) = cli.verb else {
         return ControlFlow::Continue(exit::DONE);
     };
-    let mut line_context = context.clone();
-    line_context.global.json |= cli.global.json;
-    line_context.global.quiet |= cli.global.quiet;
-    if cli.global.config.is_some() || cli.global.socket.is_some() {
-        line_context.global.config = cli.global.config;
-        line_context.global.socket = cli.global.socket;
-        line_context.shell = context.shell.as_ref().map(Shell::unpinned);
-    }
-    if line_context.global.json {
-        line_context.style = Style::plain();
-    }
+    let line_context = context.for_line(cli.global);
     let ends = matches!(verb, Verb::Shutdown(_) | Verb::Down(_));
     let says_end = context.shell.as_ref().map(|shell| &shell.ends_daemon);
     let note = |ends| says_end.map(|flag| flag.store(ends, Ordering::SeqCst));
