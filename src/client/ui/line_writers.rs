@@ -4,11 +4,11 @@
 //! Pure.
 
 use crate::client::ui::bottom_line::BottomLine;
-use crate::client::ui::full_screen::FullScreenFilter;
 use crate::client::ui::held_line::{HeldLine, OutputSource, pieces};
 use crate::client::ui::json_lines::JsonWriter;
 use crate::client::ui::style::{Paint, Style, with_colours};
 use crate::client::ui::table::{display_width, pad};
+use crate::text::full_screen::FullScreenFilter;
 use crate::text::printable::{printable, printable_json};
 use crate::text::strip::{Keep, Strip};
 use crate::text::timestamp::rfc3339;

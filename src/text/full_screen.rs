@@ -11,7 +11,7 @@ const ALTERNATE_MODES: [&[u8]; 3] = [b"1049", b"1047", b"47"];
 
 /// Filters the output of one source.
 #[derive(Debug, Default)]
-pub(super) struct FullScreenFilter {
+pub(crate) struct FullScreenFilter {
     on_alternate: bool,
     /// It began there, which is not reported yet.
     announces: bool,
@@ -21,7 +21,7 @@ pub(super) struct FullScreenFilter {
 
 impl FullScreenFilter {
     /// A filter for output that may begin on the alternate screen.
-    pub(super) fn new(on_alternate: bool) -> FullScreenFilter {
+    pub(crate) fn new(on_alternate: bool) -> FullScreenFilter {
         FullScreenFilter {
             on_alternate,
             announces: on_alternate,
@@ -31,7 +31,7 @@ impl FullScreenFilter {
 
     /// Appends to `kept` what is not drawn on the alternate screen. Returns whether the source
     /// entered that screen.
-    pub(super) fn feed(&mut self, bytes: &[u8], kept: &mut Vec<u8>) -> bool {
+    pub(crate) fn feed(&mut self, bytes: &[u8], kept: &mut Vec<u8>) -> bool {
         let mut joined = std::mem::take(&mut self.cut);
         joined.extend_from_slice(bytes);
         let mut rest = &joined[..];
