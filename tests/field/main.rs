@@ -21,3 +21,4 @@ mod shells;
 mod supervision;
 mod up;
 mod verbs;
+mod why;

@@ -8,7 +8,7 @@ use crate::client::ui::held_line::{HeldLine, OutputSource, pieces};
 use crate::client::ui::json_lines::JsonWriter;
 use crate::client::ui::style::{Paint, Style, with_colours};
 use crate::client::ui::table::{display_width, pad};
-use crate::text::full_screen::FullScreenFilter;
+use crate::text::full_screen::{FullScreenFilter, full_screen_notice};
 use crate::text::printable::{printable, printable_json};
 use crate::text::strip::{Keep, Strip};
 use crate::text::timestamp::rfc3339;
@@ -305,8 +305,7 @@ impl LineWriter {
         if hidden {
             self.print_held(index, out);
             let process = &source.process;
-            let text = format!("[full-screen output is left out; see it: tm peek {process}]");
-            self.notice(process, &text, out);
+            self.notice(process, &full_screen_notice(process), out);
         }
         // A line that renews itself may never pause. Where it cannot stay at the bottom, it is not
         // shown between lines of others.
