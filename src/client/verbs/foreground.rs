@@ -20,7 +20,7 @@ use crate::sys::{pidfd, tty};
 use crate::text::plural::plural;
 use crate::wire::ProcessState;
 use crate::wire::{
-    Call, EventInfo, LogsParams, PlanReply, ProcessStatus, ReloadParams, ShutdownParams,
+    Call, EventInfo, Kind, LogsParams, PlanReply, ProcessStatus, ReloadParams, ShutdownParams,
 };
 use rustix::io::Errno;
 use serde_json::Value;
@@ -244,7 +244,10 @@ impl Follower<'_> {
         };
         let filled = frames.fill(None);
         while let Some(frame) = frames.next_frame()? {
-            take_frame(&mut self.merger, &frame, out);
+            // Its notices are events as well.
+            if frame.kind != Kind::Notice {
+                take_frame(&mut self.merger, &frame, out);
+            }
         }
         if matches!(filled, FrameRead::End | FrameRead::OutputClosed) {
             self.frames = None;
