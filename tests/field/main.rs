@@ -13,6 +13,7 @@ mod consoles;
 mod emulator;
 
 mod attach;
+mod checks;
 mod client;
 mod lineage;
 mod output;
