@@ -1,6 +1,7 @@
 //! The context of a verb: its flags, its connection to the daemon, and its output.
 
 use crate::client::cli::command::Global;
+use crate::client::cli::copied_commands;
 use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::received::{parse, parse_as_sent};
 use crate::client::daemon::select::{self, Impact};
@@ -36,6 +37,9 @@ pub(crate) struct Context {
     pub(crate) impact: Impact,
     /// The control shell in which the verb was typed, if any.
     pub(crate) shell: Option<Shell>,
+    /// The flags of this command line that select the daemon, for commands that users copy. Empty
+    /// in the control shell, which keeps its daemon.
+    pub(crate) selection: String,
     /// Warnings that have been printed. A verb may connect several times and a shell runs many
     /// verbs, but each warning appears once.
     printed: Rc<RefCell<BTreeSet<String>>>,
@@ -66,6 +70,7 @@ impl Context {
             false => Style::stdout(),
         };
         Context {
+            selection: copied_commands::selection(&global),
             global,
             style,
             impact: Impact::ReadOnly,
@@ -86,6 +91,7 @@ impl Context {
         context.global.json |= flags.json;
         context.global.quiet |= flags.quiet;
         if flags.config.is_some() || flags.socket.is_some() {
+            context.selection = copied_commands::selection(&flags);
             context.global.config = flags.config;
             context.global.socket = flags.socket;
             context.shell = self.shell.as_ref().map(Shell::unpinned);
@@ -281,6 +287,7 @@ impl Context {
     /// Prints a notice to standard error, unless `-q` or `--json` is given.
     pub(crate) fn notice(&self, text: &str) {
         if !self.global.quiet && !self.global.json {
+            let text = &self.copyable(text);
             // A closed standard error is no reason to fail.
             let _ = writeln!(std::io::stderr(), "{}", for_stderr(&printable_lines(text)));
         }
@@ -293,9 +300,20 @@ impl Context {
         }
         let text = match self.global.json {
             true => printable_json(&error.to_json().to_string()),
-            false => for_stderr(&printable_lines(&format!("tm: {error}"))),
+            false => {
+                let text = match error {
+                    ClientError::Usage(text) => text.clone(),
+                    error => self.copyable(&error.to_string()),
+                };
+                for_stderr(&printable_lines(&format!("tm: {text}")))
+            }
         };
         let _ = writeln!(std::io::stderr(), "{text}");
+    }
+
+    /// Returns a message whose commands reach the same daemon.
+    pub(crate) fn copyable(&self, text: &str) -> String {
+        copied_commands::with_selection(text, &self.selection)
     }
 
     /// Whether standard output can show a live display.

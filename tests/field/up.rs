@@ -195,3 +195,33 @@ fn up_whose_output_is_a_full_device_stops_everything_and_says_so() {
                   stopping 1 process\n";
     assert_eq!(said, wanted);
 }
+
+#[test]
+fn commands_to_copy_name_the_daemon_as_the_line_did() {
+    let home = Home::new();
+    home.write("p", "programs: {bad: {cmd: 'false', startretries: 0}}\n");
+    for arguments in [
+        &["up", "-d", "-c", "p/taskmaster.yaml"][..],
+        &["up", "-d", "p/taskmaster.yaml"],
+    ] {
+        let output = home.tm("", arguments);
+        let said = "to see why: tm -c p/taskmaster.yaml why bad:0\n";
+        assert!(output.stderr.ends_with(said), "{output:?}");
+    }
+    let socket = home
+        .registered()
+        .into_iter()
+        .find(|name| name.ends_with(".sock"));
+    let socket = home.path("run/tmd").join(socket.expect("a socket"));
+    let socket = socket.display().to_string();
+    let output = home.tm("", &["--socket", &socket, "why", "bad"]);
+    let remedy = format!("then: tm --socket {socket} start bad:0\n");
+    assert!(output.stdout.contains(&remedy), "{output:?}");
+    // In its folder, no name is needed.
+    let output = home.tm("p", &["why", "bad"]);
+    assert!(
+        output.stdout.contains("then: tm start bad:0\n"),
+        "{output:?}"
+    );
+    down(&home);
+}

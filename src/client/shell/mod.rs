@@ -41,6 +41,7 @@ pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
     let interrupts = Interrupts::watch(on_terminal)?;
     let mut context = context.clone();
     context.shell = Some(Shell::new(interrupts.clone()));
+    context.selection = String::new();
     if on_terminal {
         interactive(&context, &interrupts)
     } else {

@@ -20,8 +20,20 @@ pub(crate) fn run(context: &Context, args: &ProcessArgs) -> Result<i32, ClientEr
     let call = Call::Why(ProcessParams {
         process: args.process.clone(),
     });
-    let _: WhyReply = context.ask(&call, |reply| render(context.style, width(), reply))?;
+    let render = |reply: &WhyReply| render(context.style, width(), &copyable(context, reply));
+    let _: WhyReply = context.ask(&call, render)?;
     Ok(exit::DONE)
+}
+
+/// The answer, with commands that reach the same daemon.
+fn copyable(context: &Context, reply: &WhyReply) -> WhyReply {
+    let causes = reply.causes.iter();
+    WhyReply {
+        causes: causes.map(|text| context.copyable(text)).collect(),
+        next: context.copyable(&reply.next),
+        remedy: reply.remedy.as_ref().map(|text| context.copyable(text)),
+        ..reply.clone()
+    }
 }
 
 /// The columns of the headings.
