@@ -220,8 +220,16 @@ impl Context {
     /// # Errors
     /// When the connection or the call fails.
     pub(crate) fn status_of_all(&self) -> Result<StatusReply, ClientError> {
+        self.status_of(&or_all(&[]))
+    }
+
+    /// Returns the state of these processes.
+    ///
+    /// # Errors
+    /// When the connection or the call fails.
+    pub(crate) fn status_of(&self, targets: &[String]) -> Result<StatusReply, ClientError> {
         let call = Call::Status(TargetsParams {
-            targets: or_all(&[]),
+            targets: targets.to_vec(),
         });
         self.read(self.connect()?.call_value(&call)?)
     }
