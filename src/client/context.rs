@@ -275,11 +275,7 @@ impl Context {
 
     /// The columns of the terminal, if standard output is one.
     pub(crate) fn line_width(&self) -> Option<usize> {
-        let out = std::io::stdout();
-        let terminal = out.is_terminal() && !self.global.json;
-        let size = terminal.then(|| tty::window_size(out.as_fd()).ok())?;
-        size.map(|(_, cols)| usize::from(cols))
-            .filter(|cols| *cols > 0)
+        stdout_width().filter(|_| !self.global.json)
     }
 
     /// Prints one value as one line of JSON.
@@ -346,6 +342,16 @@ impl Shell {
     }
 }
 
+/// The columns of the terminal that standard output is.
+pub(crate) fn stdout_width() -> Option<usize> {
+    let out = std::io::stdout();
+    let size = out
+        .is_terminal()
+        .then(|| tty::window_size(out.as_fd()).ok())?;
+    size.map(|(_, cols)| usize::from(cols))
+        .filter(|cols| *cols > 0)
+}
+
 /// Writes and flushes standard output.
 ///
 /// # Errors
@@ -353,10 +359,15 @@ impl Shell {
 pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), ClientError> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
-    written.map_err(|error| match error.kind() {
+    written.map_err(unwritten)
+}
+
+/// Returns the failure to write to standard output. A reader that has left is no reason to fail.
+pub(crate) fn unwritten(error: std::io::Error) -> ClientError {
+    match error.kind() {
         ErrorKind::BrokenPipe => ClientError::OutputClosed,
         _ => ClientError::Failed(format!("cannot write to standard output: {error}")),
-    })
+    }
 }
 
 /// Returns the targets, or `all` if there are none.

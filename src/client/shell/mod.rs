@@ -6,7 +6,7 @@ pub(crate) mod interrupts;
 use crate::client::cli::command::{Cli, Verb};
 use crate::client::cli::help::shell_help;
 use crate::client::cli::usage::{self, TypedIn};
-use crate::client::context::{Context, Shell};
+use crate::client::context::{Context, Shell, stdout_width};
 use crate::client::daemon::lifecycle::{SHUT_DOWN, SHUTDOWN_EVENT};
 use crate::client::daemon::paths;
 use crate::client::daemon::received::parse;
@@ -14,11 +14,12 @@ use crate::client::error::{ClientError, exit};
 use crate::client::shell::editor::{ShellEditor, new_editor};
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::wrap;
 use crate::client::verbs::events::event_line;
 use crate::client::{finish, run_verb};
 use crate::sys::io as sys_io;
 use crate::sys::runtime;
-use crate::wire::{Call, EventsParams};
+use crate::wire::{Call, EventInfo, EventsParams};
 use clap::{CommandFactory, Parser};
 use rustyline::ExternalPrinter;
 use rustyline::error::ReadlineError;
@@ -274,9 +275,7 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
         while let Ok(Some((_, params))) = events.next_notification() {
             announced |= params["event"] == SHUTDOWN_EVENT;
             if let Ok(event) = parse(params)
-                && printer
-                    .print(format!("{}\n", style.safe(&event_line(style, &event))))
-                    .is_err()
+                && printer.print(shown_event(style, &event)).is_err()
             {
                 return;
             }
@@ -293,6 +292,13 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
         // The next prompt tries to connect again.
         shown.store(false, Ordering::SeqCst);
     });
+}
+
+/// The lines of an event.
+fn shown_event(style: Style, event: &EventInfo) -> String {
+    let width = stdout_width().unwrap_or(usize::MAX);
+    let lines = wrap(&event_line(style, event), width).into_iter();
+    lines.map(|line| style.safe(&line) + "\n").collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::client::ui::bottom_line::BottomLine;
 use crate::client::ui::held_line::{HeldLine, OutputSource, pieces};
 use crate::client::ui::json_lines::JsonWriter;
 use crate::client::ui::style::{Paint, Style, with_colours};
-use crate::client::ui::table::{display_width, pad};
+use crate::client::ui::table::{display_width, pad, visible_width, wrap};
 use crate::text::full_screen::{FullScreenFilter, full_screen_notice};
 use crate::text::printable::{printable, printable_json};
 use crate::text::strip::{Keep, Strip};
@@ -77,6 +77,7 @@ impl Writer {
             unchanged,
             lines: Vec::new(),
             open: None,
+            columns: options.columns,
             bottom: BottomLine::new(options.columns.filter(|_| options.strip)),
             last: None,
         })
@@ -209,6 +210,9 @@ impl VerbatimWriter {
     }
 }
 
+/// The least width of a notice behind its prefix.
+const NOTICE_WIDTH_MIN: usize = 20;
+
 /// The prefixes of lines.
 #[derive(Debug)]
 struct Labels {
@@ -243,6 +247,8 @@ pub(crate) struct LineWriter {
     full_screen: Vec<String>,
     timestamps: bool,
     strip: bool,
+    /// The width of the terminal.
+    columns: Option<usize>,
     /// Lines are only held back, not changed.
     unchanged: bool,
     lines: Vec<PrefixedLine>,
@@ -400,8 +406,14 @@ impl LineWriter {
             self.close(out);
         }
         let label = self.labels.label(process);
-        let text = self.labels.style.paint(Paint::Dim, &printable(text));
-        out.extend_from_slice(format!("{label}{text}\n").as_bytes());
+        let room = self
+            .columns
+            .map(|columns| columns.saturating_sub(visible_width(&label)));
+        let room = room.map_or(usize::MAX, |room| room.max(NOTICE_WIDTH_MIN));
+        for line in wrap(&printable(text), room) {
+            let line = self.labels.style.paint(Paint::Dim, &line);
+            out.extend_from_slice(format!("{label}{line}\n").as_bytes());
+        }
         if below.is_some() {
             self.bottom.draw(out);
         }
