@@ -52,7 +52,7 @@ fn run_verb(context: &Context, verb: &Verb) -> i32 {
             signal,
             continues: is_mutation(verb),
         },
-        (error, _) => error,
+        (error, _) => error.about_files(),
     });
     finish(context, result)
 }

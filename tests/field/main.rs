@@ -20,6 +20,7 @@ mod output;
 mod restarts;
 mod shells;
 mod supervision;
+mod tips;
 mod up;
 mod verbs;
 mod why;

@@ -225,9 +225,10 @@ fn print_banner(context: &Context) {
                 "tmd {version}, pid {pid}, {config}; type 'help' for a list of verbs"
             ));
         }
-        // Each verb gives the reason.
-        Err(ClientError::NoDaemon(_) | ClientError::NotRunning(_)) => {
-            context.notice("not connected to a daemon; type 'help' for a list of verbs");
+        Err(error @ (ClientError::NoDaemon(_) | ClientError::NotRunning(_))) => {
+            context.notice(&format!(
+                "not connected to a daemon: {error}\ntype 'help' for a list of verbs"
+            ));
         }
         Err(error) => context.report(&error),
     }
