@@ -31,6 +31,7 @@ fuzz_target!(|input: (&str, &str)| {
         uid: 1000,
         gid: 1000,
         users: Rc::new(SystemUsers),
+        checks_paths: false,
         open_as: |_, _, _, path| std::fs::File::open(path),
     };
     let Ok(config) = load(&FILE, &environment) else {

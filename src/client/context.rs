@@ -1,6 +1,7 @@
 //! The context of a verb: its flags, its connection to the daemon, and its output.
 
 use crate::client::cli::command::Global;
+use crate::client::cli::copied_commands;
 use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::received::{parse, parse_as_sent};
 use crate::client::daemon::select::{self, Impact};
@@ -36,6 +37,9 @@ pub(crate) struct Context {
     pub(crate) impact: Impact,
     /// The control shell in which the verb was typed, if any.
     pub(crate) shell: Option<Shell>,
+    /// The flags of this command line that select the daemon, for commands that users copy. Empty
+    /// in the control shell, which keeps its daemon.
+    pub(crate) selection: String,
     /// Warnings that have been printed. A verb may connect several times and a shell runs many
     /// verbs, but each warning appears once.
     printed: Rc<RefCell<BTreeSet<String>>>,
@@ -66,6 +70,7 @@ impl Context {
             false => Style::stdout(),
         };
         Context {
+            selection: copied_commands::selection(&global),
             global,
             style,
             impact: Impact::ReadOnly,
@@ -77,6 +82,27 @@ impl Context {
     /// Returns the context for a verb with this impact.
     pub(crate) fn with_impact(self, impact: Impact) -> Context {
         Context { impact, ..self }
+    }
+
+    /// Returns the context of a line of the control shell, or of another shell, with these flags. A
+    /// daemon that the line names is not the one of the control shell.
+    pub(crate) fn for_line(&self, flags: Global) -> Context {
+        let mut context = self.clone();
+        context.global.json |= flags.json;
+        context.global.quiet |= flags.quiet;
+        if flags.config.is_some() || flags.socket.is_some() {
+            context.selection = copied_commands::selection(&flags);
+            context.global.config = flags.config;
+            context.global.socket = flags.socket;
+            context.shell = self.shell.as_ref().map(Shell::unpinned);
+        }
+        if flags.daemon_user.is_some() {
+            context.global.daemon_user = flags.daemon_user;
+        }
+        if context.global.json {
+            context.style = Style::plain();
+        }
+        context
     }
 
     /// Connects to the selected daemon. In the control shell Ctrl-C closes the connection, which
@@ -194,8 +220,16 @@ impl Context {
     /// # Errors
     /// When the connection or the call fails.
     pub(crate) fn status_of_all(&self) -> Result<StatusReply, ClientError> {
+        self.status_of(&or_all(&[]))
+    }
+
+    /// Returns the state of these processes.
+    ///
+    /// # Errors
+    /// When the connection or the call fails.
+    pub(crate) fn status_of(&self, targets: &[String]) -> Result<StatusReply, ClientError> {
         let call = Call::Status(TargetsParams {
-            targets: or_all(&[]),
+            targets: targets.to_vec(),
         });
         self.read(self.connect()?.call_value(&call)?)
     }
@@ -241,11 +275,7 @@ impl Context {
 
     /// The columns of the terminal, if standard output is one.
     pub(crate) fn line_width(&self) -> Option<usize> {
-        let out = std::io::stdout();
-        let terminal = out.is_terminal() && !self.global.json;
-        let size = terminal.then(|| tty::window_size(out.as_fd()).ok())?;
-        size.map(|(_, cols)| usize::from(cols))
-            .filter(|cols| *cols > 0)
+        stdout_width().filter(|_| !self.global.json)
     }
 
     /// Prints one value as one line of JSON.
@@ -261,6 +291,7 @@ impl Context {
     /// Prints a notice to standard error, unless `-q` or `--json` is given.
     pub(crate) fn notice(&self, text: &str) {
         if !self.global.quiet && !self.global.json {
+            let text = &self.copyable(text);
             // A closed standard error is no reason to fail.
             let _ = writeln!(std::io::stderr(), "{}", for_stderr(&printable_lines(text)));
         }
@@ -273,9 +304,20 @@ impl Context {
         }
         let text = match self.global.json {
             true => printable_json(&error.to_json().to_string()),
-            false => for_stderr(&printable_lines(&format!("tm: {error}"))),
+            false => {
+                let text = match error {
+                    ClientError::Usage(text) => text.clone(),
+                    error => self.copyable(&error.to_string()),
+                };
+                for_stderr(&printable_lines(&format!("tm: {text}")))
+            }
         };
         let _ = writeln!(std::io::stderr(), "{text}");
+    }
+
+    /// Returns a message whose commands reach the same daemon.
+    pub(crate) fn copyable(&self, text: &str) -> String {
+        copied_commands::with_selection(text, &self.selection)
     }
 
     /// Whether standard output can show a live display.
@@ -300,6 +342,16 @@ impl Shell {
     }
 }
 
+/// The columns of the terminal that standard output is.
+pub(crate) fn stdout_width() -> Option<usize> {
+    let out = std::io::stdout();
+    let size = out
+        .is_terminal()
+        .then(|| tty::window_size(out.as_fd()).ok())?;
+    size.map(|(_, cols)| usize::from(cols))
+        .filter(|cols| *cols > 0)
+}
+
 /// Writes and flushes standard output.
 ///
 /// # Errors
@@ -307,10 +359,15 @@ impl Shell {
 pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), ClientError> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
-    written.map_err(|error| match error.kind() {
+    written.map_err(unwritten)
+}
+
+/// Returns the failure to write to standard output. A reader that has left is no reason to fail.
+pub(crate) fn unwritten(error: std::io::Error) -> ClientError {
+    match error.kind() {
         ErrorKind::BrokenPipe => ClientError::OutputClosed,
         _ => ClientError::Failed(format!("cannot write to standard output: {error}")),
-    })
+    }
 }
 
 /// Returns the targets, or `all` if there are none.

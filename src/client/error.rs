@@ -4,7 +4,7 @@ use crate::text::printable::{escape_texts, printable};
 use crate::wire::{RpcError, code};
 use serde_json::{Value, json};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Exit codes of `tm`.
 pub(crate) mod exit {
@@ -113,6 +113,22 @@ impl ClientError {
             error["data"] = json!(rpc.data);
         }
         json!({ "error": error })
+    }
+
+    /// Returns the error with a tip, if the process that does not exist is a file here: the shell
+    /// has expanded a pattern.
+    #[must_use]
+    pub(crate) fn about_files(mut self) -> ClientError {
+        if let ClientError::Rpc(error) = &mut self
+            && error.code == code::NOT_FOUND
+            && let Some(target) = error.data.as_ref().and_then(|data| data["target"].as_str())
+            && !target.is_empty()
+            && Path::new(target).symlink_metadata().is_ok()
+        {
+            let message = error.message.split("; ").next().unwrap_or_default();
+            error.message = format!("{message}; it is a file here: quote a pattern, as in '*'");
+        }
+        self
     }
 
     /// Whether there is nothing to print.

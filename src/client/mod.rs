@@ -52,7 +52,7 @@ fn run_verb(context: &Context, verb: &Verb) -> i32 {
             signal,
             continues: is_mutation(verb),
         },
-        (error, _) => error,
+        (error, _) => error.about_files(),
     });
     finish(context, result)
 }
@@ -107,7 +107,9 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<i32, ClientError> {
         Verb::Version => verbs::version::run(context),
         Verb::Completions(args) => cli::complete::completions(args.shell),
         Verb::Help(args) => help(context, args.verb.as_deref()),
-        Verb::CompleteNames { verb } => cli::complete::complete_names(context, verb.as_deref()),
+        Verb::CompleteNames { verb, line } => {
+            cli::complete::complete_names(context, verb.as_deref(), line.as_deref())
+        }
         Verb::Man(args) => cli::man::man(&args.directory),
     }
 }

@@ -39,6 +39,13 @@ pub(super) fn lower(cx: &mut Lowering, value: Option<&Value>) -> DaemonSettings 
     }
     if let Some(value) = table.find("access") {
         settings.access = access(cx, &value);
+        let others = !settings.access.read.is_empty() || !settings.access.control.is_empty();
+        // A connection needs the permission to write.
+        if others && settings.socket_mode & 0o022 == 0 {
+            let message = "`access` lets in users who cannot open the socket";
+            let help = "set `socket_mode: 0666`, or 0660 and `socket_group`".to_string();
+            cx.warning(value.at(), &value.key, message, Some(help));
+        }
     }
     settings
 }

@@ -20,6 +20,8 @@ pub struct Environment {
     pub gid: u32,
     /// The database of users and groups.
     pub users: Rc<dyn Users>,
+    /// Whether to warn about paths at which a start would fail. They may belong elsewhere.
+    pub checks_paths: bool,
     /// Opens a file for reading with another user's permissions.
     pub open_as: OpenAs,
 }
@@ -36,6 +38,7 @@ impl Environment {
             uid: nix::unistd::geteuid().as_raw(),
             gid: nix::unistd::getegid().as_raw(),
             users: Rc::new(SystemUsers),
+            checks_paths: true,
             open_as,
         }
     }

@@ -4,7 +4,7 @@ use super::diagnostics::{ConfigError, Diagnostic, Severity};
 use super::given_path::as_given;
 use super::host_environment::Environment;
 use super::lower::{self, Whole};
-use super::lowering_context::{Files, FoundFile, Lowering};
+use super::lowering_context::{AtPath, Files, FoundFile, Lowering};
 use super::trusted_path::{self, ReadError, Trail};
 use super::yaml::BYTES_MAX;
 use super::{Config, OpenAs};
@@ -107,6 +107,7 @@ fn read(path: &Path, environment: &Environment) -> Result<Everything, ConfigErro
     };
     let disk = FileSystem {
         open_as: environment.open_as,
+        checks_paths: environment.checks_paths,
     };
     let main = disk.read(path, None).map_err(whole_file)?;
     let FoundFile {
@@ -196,6 +197,7 @@ pub fn find(
 /// The real file system.
 struct FileSystem {
     open_as: OpenAs,
+    checks_paths: bool,
 }
 
 impl Files for FileSystem {
@@ -216,6 +218,24 @@ impl Files for FileSystem {
             text: text_of(path, file)?,
             trail,
         })
+    }
+
+    fn look(&self, path: &Path, follow: bool) -> AtPath {
+        if !self.checks_paths {
+            return AtPath::Unknown;
+        }
+        let found = match follow {
+            true => fs::metadata(path),
+            false => fs::symlink_metadata(path),
+        };
+        match found {
+            Ok(found) if found.is_file() => AtPath::File,
+            Ok(found) if found.is_dir() => AtPath::Directory,
+            Ok(found) if found.is_symlink() => AtPath::Link,
+            Ok(_) => AtPath::Other,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => AtPath::Nothing,
+            Err(_) => AtPath::Unknown,
+        }
     }
 
     fn head(&self, path: &Path, reader: Option<&Identity>) -> Option<Vec<u8>> {

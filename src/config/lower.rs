@@ -8,7 +8,9 @@ use super::node::{Location, Node, NodeKind};
 use super::program_entry::{self, Lowered};
 use super::trusted_path::{ReadError, Trail};
 use super::yaml::{self, NODES_MAX};
-use super::{DaemonSettings, cross_checks, daemon, foreign_format, keys, shell_habits};
+use super::{
+    DaemonSettings, cross_checks, daemon, foreign_format, keys, path_checks, shell_habits,
+};
 use crate::supervisor::Program;
 use crate::text::printable::is_control;
 use crate::text::suggest::did_you_mean;
@@ -78,6 +80,10 @@ pub(super) fn lower(cx: &mut Lowering, text: &str, trail: Option<&Trail>) -> Who
     let mut lowered = programs(cx, &sections, defaults.as_ref(), weight);
     whole.groups = groups(cx, &sections, &lowered);
     cross_checks::check(cx, &mut lowered, root.at());
+    // A faulty path has been replaced by a default.
+    if !cx.failed() {
+        path_checks::check(cx, &lowered);
+    }
     whole.programs = lowered.into_iter().map(|lowered| lowered.program).collect();
     whole
 }

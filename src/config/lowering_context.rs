@@ -49,8 +49,23 @@ pub(super) trait Files {
     fn head(&self, path: &Path, reader: Option<&Identity>) -> Option<Vec<u8>>;
     /// The directory in which the first wildcard of a pattern is looked up, and those above it.
     fn trail_of(&self, base: &Path, pattern: &str) -> Option<Trail>;
+    /// Looks at a path, or (`follow`) where the symbolic link at it leads.
+    fn look(&self, path: &Path, follow: bool) -> AtPath;
     /// The files that match a pattern, sorted.
     fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, ReadError>;
+}
+
+/// The kind of file at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtPath {
+    Nothing,
+    File,
+    Directory,
+    Link,
+    /// A FIFO, a device or a socket.
+    Other,
+    /// It may not be looked at.
+    Unknown,
 }
 
 /// A file that was read.

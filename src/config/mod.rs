@@ -21,6 +21,7 @@ mod load;
 mod lower;
 mod lowering_context;
 mod node;
+mod path_checks;
 mod placeholder_checks;
 mod program_entry;
 mod program_environment;

@@ -26,6 +26,8 @@ pub(super) struct Lowered {
     pub pidfile_at: Option<(Location, String)>,
     /// The locations and keys of `stdout` and `stderr`.
     pub sinks_at: [Option<(Location, String)>; 2],
+    /// The location and the key of its working directory.
+    pub workingdir_at: Option<(Location, String)>,
 }
 
 /// Reads every key and reports each error. A faulty key keeps its default. `name` is `None` for
@@ -57,6 +59,7 @@ pub(super) fn lower(cx: &mut Lowering, name: Option<(&str, Location)>, layers: &
         program,
         pidfile_at: place_of("pidfile"),
         sinks_at: [place_of("stdout"), place_of("stderr")],
+        workingdir_at: place_of("workingdir"),
     }
 }
 

@@ -454,6 +454,7 @@ impl Reactor {
         });
         self.flush_announcements(id);
         self.consoles().on_removed(id);
+        log_stream::report_removal(&mut self.clients, &self.processes, id);
         self.finish_logs(id);
         self.release_if_written(id);
         if known.is_none() {

@@ -28,7 +28,7 @@ pub use program::{
     Sink, SizePolicy, Stall, Stdin, Tty, Variables,
 };
 pub(crate) use program::{PROCESS_TEXTS_MAX, PROCESSES_MAX, PROCESSES_OF_ALL_MAX};
-pub(crate) use target::{UnknownTarget, resolve};
+pub(crate) use target::{UnknownTarget, is_glob, resolve};
 pub use time::Time;
 
 use plan::succession::Succession;

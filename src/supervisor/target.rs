@@ -127,7 +127,7 @@ impl Matcher<'_> {
     }
 }
 
-fn is_glob(target: &str) -> bool {
+pub(crate) fn is_glob(target: &str) -> bool {
     target.contains(['*', '?', '['])
 }
 

@@ -114,6 +114,10 @@ impl Tracker {
             // CAN ends an incomplete sequence.
             out.push(0x18);
         }
+        if self.in_string() {
+            // Except that in tmux only ST ends a DCS.
+            out.extend_from_slice(b"\x1b\\");
+        }
         state.undo_emulation(&mut out);
         if state.sync {
             out.extend_from_slice(b"\x1b[?2026l");

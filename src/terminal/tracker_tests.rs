@@ -119,7 +119,7 @@ fn a_terminal_that_reads_no_control_sequences_is_brought_back_first() {
     check("\x1b[?2l", "\x1b<", "\x1b[?2l");
     assert_eq!(
         reset("\x1b[?2004h\x1b[?2lx\x1b]2;half"),
-        "\x18\x1b<\x1b[?2004l\x1b[m"
+        "\x18\x1b\\\x1b<\x1b[?2004l\x1b[m"
     );
     assert_eq!(
         restored("\x1b[?2l\x1b[?1h\x1b[5 q\x1b]2;t\x07\x1b(0"),
@@ -263,7 +263,7 @@ fn titles_are_bounded_and_printable() {
 
 #[test]
 fn a_terminal_in_the_midst_of_something_is_freed_from_it() {
-    assert_eq!(reset("\x1b]0;half a title"), "\x18\x1b[m");
+    assert_eq!(reset("\x1b]0;half a title"), "\x18\x1b\\\x1b[m");
     assert_eq!(reset("\x1b[?2026h"), "\x1b[?2026l\x1b[m");
     assert_eq!(restored("\x1b[?2026h"), "");
 }

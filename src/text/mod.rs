@@ -5,6 +5,7 @@ pub(crate) mod builtins;
 pub(crate) mod byte_size;
 pub(crate) mod duration;
 pub(crate) mod error_message;
+pub(crate) mod full_screen;
 pub(crate) mod glob;
 pub(crate) mod plural;
 pub(crate) mod printable;

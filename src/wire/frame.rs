@@ -8,6 +8,9 @@ pub const HEADER_LEN: usize = 6;
 /// Longest payload, in bytes.
 pub const PAYLOAD_MAX: usize = 64 * 1024;
 
+/// Payload of the `End` frame of `logs` whose processes were all removed from the config.
+pub const END_REMOVED: &[u8] = b"removed";
+
 /// Bits of the flags byte.
 pub mod flags {
     /// A peer that does not know the kind can skip the frame.

@@ -22,7 +22,9 @@ pub use call::{
     METHODS, PeekParams, ProcessParams, ReloadParams, ScaleParams, SendParams, ShutdownParams,
     SignalParams, TargetsParams, WaitFor, WaitParams,
 };
-pub use frame::{Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, PAYLOAD_MAX, flags};
+pub use frame::{
+    END_REMOVED, Frame, FrameDecoder, FrameError, HEADER_LEN, Kind, PAYLOAD_MAX, flags,
+};
 pub(crate) use line::LINE_MAX;
 pub use line::{LineDecoder, LineError};
 pub use process_state::ProcessState;

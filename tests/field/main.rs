@@ -13,11 +13,15 @@ mod consoles;
 mod emulator;
 
 mod attach;
+mod checks;
 mod client;
 mod leftovers;
 mod lineage;
 mod output;
 mod restarts;
+mod shells;
 mod supervision;
+mod tips;
 mod up;
 mod verbs;
+mod why;

@@ -1,8 +1,8 @@
 //! `up` waits for every process, and starts again only what failed.
 
 use super::home::{Home, Running};
-use super::support::{self, Daemon};
-use std::fs;
+use super::support::{self, Daemon, PATIENCE, wait_exit};
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 
@@ -279,4 +279,89 @@ fn a_config_that_is_missing_or_above_is_named() {
             "{output:?}"
         );
     }
+}
+
+/// `up` in the foreground, with this standard output.
+fn foreground(home: &Home, stdout: Stdio) -> Child {
+    let mut up = home.command("tm", "p");
+    let up = up.arg("up").stdout(stdout).stderr(Stdio::piped());
+    up.spawn().expect("tm can be started")
+}
+
+/// Waits for the end of `up` and of its daemon. Returns its exit code and its messages.
+fn end_of(home: &Home, mut up: Child) -> (Option<i32>, String) {
+    let code = wait_exit(&mut up, PATIENCE);
+    let said = up.wait_with_output().expect("it has ended").stderr;
+    assert_eq!(home.tm("p", &["status"]).code, 4, "the daemon has ended");
+    (code, String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn up_whose_reader_leaves_stops_everything_and_says_so() {
+    // One that prints, and one that prints nothing and would not notice a closed pipe.
+    for cmd in [
+        "[sh, -c, 'while :; do echo x; sleep 0.1; done']",
+        "sleep 1000",
+    ] {
+        let home = Home::new();
+        home.write("p", &format!("programs: {{a: {{cmd: {cmd}}}}}\n"));
+        let mut up = foreground(&home, Stdio::piped());
+        let mut reader = BufReader::new(up.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        while !line.contains("ctrl-c stops everything") {
+            line.clear();
+            assert_ne!(
+                reader.read_line(&mut line).expect("text"),
+                0,
+                "tm has ended"
+            );
+        }
+        drop(reader);
+        let (code, said) = end_of(&home, up);
+        assert_eq!(code, Some(1), "{said}");
+        assert_eq!(said, "tm: standard output was closed; stopping 1 process\n");
+    }
+}
+
+#[test]
+fn up_whose_output_is_a_full_device_stops_everything_and_says_so() {
+    let home = Home::new();
+    home.project("p", "");
+    let full = OpenOptions::new().write(true).open("/dev/full");
+    let up = foreground(&home, full.expect("it exists").into());
+    let (code, said) = end_of(&home, up);
+    assert_eq!(code, Some(1), "{said}");
+    let wanted = "tm: cannot write to standard output: No space left on device (os error 28); \
+                  stopping 1 process\n";
+    assert_eq!(said, wanted);
+}
+
+#[test]
+fn commands_to_copy_name_the_daemon_as_the_line_did() {
+    let home = Home::new();
+    home.write("p", "programs: {bad: {cmd: 'false', startretries: 0}}\n");
+    for arguments in [
+        &["up", "-d", "-c", "p/taskmaster.yaml"][..],
+        &["up", "-d", "p/taskmaster.yaml"],
+    ] {
+        let output = home.tm("", arguments);
+        let said = "to see why: tm -c p/taskmaster.yaml why bad:0\n";
+        assert!(output.stderr.ends_with(said), "{output:?}");
+    }
+    let socket = home
+        .registered()
+        .into_iter()
+        .find(|name| name.ends_with(".sock"));
+    let socket = home.path("run/tmd").join(socket.expect("a socket"));
+    let socket = socket.display().to_string();
+    let output = home.tm("", &["--socket", &socket, "why", "bad"]);
+    let remedy = format!("then: tm --socket {socket} start bad:0\n");
+    assert!(output.stdout.contains(&remedy), "{output:?}");
+    // In its folder, no name is needed.
+    let output = home.tm("p", &["why", "bad"]);
+    assert!(
+        output.stdout.contains("then: tm start bad:0\n"),
+        "{output:?}"
+    );
+    down(&home);
 }

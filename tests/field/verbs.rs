@@ -397,3 +397,34 @@ fn a_config_of_programs_without_processes_is_not_called_empty() {
         "{output:?}"
     );
 }
+
+#[test]
+fn logs_ends_when_a_reload_removes_what_it_follows() {
+    let slow = "  slow: {cmd: [sh, -c, 'trap \"echo bye; exit\" TERM; echo up; \
+                while :; do sleep 0.1; done'], starttime: 0}\n";
+    let kept = "programs:\n  kept: {cmd: sleep 1000, starttime: 0}\n";
+    let daemon = Daemon::start(&format!("{kept}{slow}"));
+    let mut ends = daemon.terminal(&["tm", "logs", "-f", "slow"], 24, 80);
+    let mut stays = daemon.terminal(&["tm", "logs", "-f", "slow", "kep*"], 24, 80);
+    for terminal in [&mut ends, &mut stays] {
+        terminal.expect("up");
+    }
+    daemon.reload_with(kept);
+    for terminal in [&mut ends, &mut stays] {
+        terminal.expect("bye");
+        terminal.expect("[slow:0 was removed from the config]");
+    }
+    assert_eq!(ends.wait_end(), 0);
+    assert!(
+        !ends.contents().contains("shut down"),
+        "{}",
+        ends.contents()
+    );
+    // A pattern may match what a later reload adds.
+    daemon.reload_with(&format!(
+        "{kept}  kept2: {{cmd: [sh, -c, 'echo new; exec sleep 1000']}}\n"
+    ));
+    stays.expect("new");
+    stays.send("\x03");
+    assert_eq!(stays.wait_end(), 0);
+}

@@ -332,7 +332,7 @@ fn no_text_of_a_reply_controls_the_terminal_of_a_session() {
             true,
             &["attach", "--steal", "x"],
             &[
-                ("[attached to", "\u{1}?"),
+                ("waiting for its next start", "\u{1}?"),
                 ("press space", " "),
                 ("screen", "\u{1}d"),
             ],
@@ -367,7 +367,7 @@ fn no_text_of_a_reply_controls_the_terminal_of_a_session() {
     // The history has colours, and each of its lines is one line.
     let daemon = planting(true);
     let keys = [
-        ("[attached to", "\u{1}["),
+        ("waiting for its next start", "\u{1}["),
         ("press any key", " "),
         ("screen", "\u{1}d"),
     ];

@@ -23,7 +23,8 @@ Without a terminal:
   If standard input, standard output or the process has no terminal, input is
   sent line by line. To detach, type the same keys or ctrl-c, or end the piped
   input. If the control shell reads its verbs from a pipe, the lines that
-  follow attach in that pipe are the input.
+  follow attach in that pipe are the input. With --until-exit, the end of piped
+  input does not detach: the process gets it, with stdin: pipe.
 
 Exit codes:
   0    Detached

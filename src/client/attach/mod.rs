@@ -15,7 +15,7 @@ pub(crate) mod terminal_guard;
 use crate::client::attach::detach_keys::DetachKeys;
 use crate::client::attach::pager::PagerExit;
 use crate::client::attach::session::{Session, SessionEnd};
-use crate::client::cli::command::AttachArgs;
+use crate::client::cli::command::{AttachArgs, Global};
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::messages::for_stderr;
@@ -55,6 +55,9 @@ pub(crate) fn run(context: &Context, args: &AttachArgs) -> Result<i32, ClientErr
             return Ok(128 + signal);
         }
         let mut session = Session::new(context, &args, &reply, keys.clone(), connection)?;
+        if reply.pid.is_none() {
+            session.explain(detail_of(context, &reply.process));
+        }
         if std::mem::take(&mut alone) {
             session.remark("no other process has a terminal");
         }
@@ -148,10 +151,32 @@ fn detach_keys(args: &AttachArgs) -> Result<DetachKeys, ClientError> {
             .map_err(|error| ClientError::Usage(format!("invalid detach keys: {error}")))?,
         None => DetachKeys::standard(),
     };
-    Ok(match is_in_screen() {
+    // The keys that reach this client are typed as inside GNU screen: with ctrl-a twice.
+    Ok(match is_in_screen() || is_in_attachment() {
         true => keys.inside_screen(),
         false => keys,
     })
+}
+
+/// Whether this is the terminal of a process that a client is attached to. That client reads the
+/// keys first. The variables alone may be inherited, by tmux for example.
+fn is_in_attachment() -> bool {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (Some(process), Some(socket)) = (variable("TM_PROCESS"), variable("TM_SOCKET")) else {
+        return false;
+    };
+    let Ok(session) = rustix::termios::tcgetsid(std::io::stdin()) else {
+        return false;
+    };
+    let context = Context::new(Global {
+        socket: Some(socket.into()),
+        quiet: true,
+        ..Global::default()
+    });
+    let status = context.status_of(&[process]).unwrap_or_default();
+    let leader = Some(session.as_raw_nonzero().get());
+    let mut processes = status.processes.iter();
+    processes.any(|process| process.pid == leader && !process.clients.is_empty())
 }
 
 /// Whether GNU screen reads the keys first. Its variable alone may be inherited from elsewhere.
@@ -182,6 +207,15 @@ fn terminal_device() -> u64 {
         return 0;
     };
     std::fs::metadata(format!("/proc/self/fd/{fd}")).map_or(0, |metadata| metadata.rdev())
+}
+
+/// DETAIL of a process, as `status` shows it; empty if it cannot be had.
+fn detail_of(context: &Context, name: &str) -> String {
+    let status = context.status_of(&[name.to_string()]);
+    let first = status
+        .ok()
+        .and_then(|status| status.processes.into_iter().next());
+    first.map_or(String::new(), |process| process.detail)
 }
 
 /// The next (or previous) process with a terminal. After the last comes the first.

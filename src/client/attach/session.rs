@@ -97,8 +97,10 @@ struct Seen {
 #[derive(Debug)]
 pub(crate) struct Session {
     process: String,
-    /// The process's state in words, if it does not run, and other remarks for the banner.
-    state: String,
+    /// The state of the process and its reason, if it does not run.
+    down: Option<(String, String)>,
+    /// Remarks for the banner.
+    remarks: String,
     settings: SessionSettings,
     style: Style,
     keys: DetachKeys,
@@ -134,10 +136,11 @@ impl Session {
         socket.set_nonblocking(true).map_err(terminal_error)?;
         Ok(Session {
             process: reply.process.clone(),
-            state: match reply.pid {
-                Some(_) => String::new(),
-                None => format!(" ({})", reply.state),
-            },
+            down: reply
+                .pid
+                .is_none()
+                .then(|| (reply.state.to_string(), String::new())),
+            remarks: String::new(),
             settings: SessionSettings {
                 read_only: args.read_only,
                 quiet: context.global.quiet,
@@ -168,7 +171,14 @@ impl Session {
 
     /// Adds a remark to the banner.
     pub(crate) fn remark(&mut self, text: &str) {
-        self.state.push_str(&format!(" ({text})"));
+        self.remarks.push_str(&format!(" ({text})"));
+    }
+
+    /// Adds to the banner why the process does not run.
+    pub(crate) fn explain(&mut self, detail: String) {
+        if let Some((_, reason)) = &mut self.down {
+            *reason = detail;
+        }
     }
 
     /// Shows how to leave in one line: over the snapshot, or before the output without one.
@@ -238,6 +248,7 @@ impl Session {
         self.seen.last_notice = None;
         self.seen.snapshot_at = None;
         self.seen.output = true;
+        self.down = None;
         if let Redraw::Waiting { tail } = &mut self.redraw {
             if let Some(skipped) = &mut self.seen.skipped {
                 *skipped += bytes.len() as u64;
@@ -403,6 +414,7 @@ impl Session {
 
     /// Prints a notice about the process, on a line of its own.
     fn notice(&mut self, text: &str) {
+        self.down = None;
         self.hide_hint();
         let line = self.style.paint(Paint::Dim, &printable(text));
         let start = self.screen.new_line();

@@ -115,6 +115,9 @@ pub(crate) enum Verb {
     CompleteNames {
         /// Print only names that this verb takes
         verb: Option<String>,
+        /// Line before the cursor, whose flags select the daemon
+        #[arg(long, allow_hyphen_values = true)]
+        line: Option<String>,
     },
     /// Write the man pages to a directory
     #[command(name = "__man", hide = true)]

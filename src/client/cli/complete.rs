@@ -1,6 +1,6 @@
 //! Completion scripts and their live names, from the table of verbs.
 
-use crate::client::cli::command::{Cli, NAMES, ShellName, tm_command};
+use crate::client::cli::command::{Cli, Global, NAMES, ShellName, tm_command};
 use crate::client::context::{Context, write_stdout};
 use crate::client::daemon::received::parse_as_sent;
 use crate::client::error::{ClientError, exit};
@@ -8,9 +8,9 @@ use crate::config::{self, Environment, signal_names};
 use crate::sys::privileges::open_as;
 use crate::text::printable::is_control;
 use crate::wire::{Call, StatusReply, TargetsParams};
-use clap::CommandFactory;
+use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The verb that takes `PROGRAM=N`.
 const SCALE: &str = "scale";
@@ -27,16 +27,51 @@ pub(crate) fn completions(shell: ShellName) -> Result<i32, ClientError> {
     Ok(exit::DONE)
 }
 
-/// Runs `__complete-names`: prints the names that the verb takes, one a line. Without a daemon it
-/// prints none.
+/// Runs `__complete-names`: prints the names that the verb takes, one a line, of the daemon that
+/// the line selects. Without that daemon it prints none.
 ///
 /// # Errors
 /// When the output fails.
-pub(crate) fn complete_names(context: &Context, verb: Option<&str>) -> Result<i32, ClientError> {
+pub(crate) fn complete_names(
+    context: &Context,
+    verb: Option<&str>,
+    line: Option<&str>,
+) -> Result<i32, ClientError> {
+    let context = match line {
+        Some(line) => &context.for_line(selection(line)),
+        None => context,
+    };
     if let Ok(names) = live_names(context, verb.unwrap_or_default()) {
         context.print_lines(&names)?;
     }
     Ok(exit::DONE)
+}
+
+/// Returns the global flags on a line that is still being typed, and that begins with `tm`. Quotes
+/// are removed and `~/` is expanded. Nothing else is: no part of the line is run.
+pub(crate) fn selection(line: &str) -> Global {
+    // An unclosed quote ends the words.
+    let words = shlex::Shlex::new(line);
+    let matches = Cli::command()
+        .ignore_errors(true)
+        .try_get_matches_from(words);
+    // Only the flags: the arguments of the verb may be missing.
+    let flags = matches.and_then(|matches| Global::from_arg_matches(&matches));
+    let flags = flags.unwrap_or_default();
+    Global {
+        config: flags.config.map(without_tilde),
+        socket: flags.socket.map(without_tilde),
+        daemon_user: flags.daemon_user,
+        ..Global::default()
+    }
+}
+
+/// Expands `~/` at the start, as shells do.
+fn without_tilde(path: PathBuf) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::var_os("HOME")) {
+        (Ok(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => path,
+    }
 }
 
 /// Returns programs, processes, groups and `all`. For `scale`: programs, each with `=`. For a verb
@@ -165,11 +200,10 @@ fn script(shell: ShellName) -> String {
                 .replace("OPTIONS", &options_with_values().join("|"))
         ),
         // clap turns the hint for names into a completion of login names.
-        ShellName::Zsh => script.replace(":_users", ":_tm_names").replacen(
-            "#compdef tm\n",
-            &format!("#compdef tm\n{ZSH_NAMES}"),
-            1,
-        ),
+        ShellName::Zsh => script
+            .replace(":_users", ":_tm_names")
+            .replacen("\n_tm() {\n", &format!("\n_tm() {{\n{ZSH_LINE}"), 1)
+            .replacen("#compdef tm\n", &format!("#compdef tm\n{ZSH_NAMES}"), 1),
         ShellName::Fish => {
             let script = script.replace("(__fish_complete_users)", FISH_NAMES);
             let others: Vec<&str> = verbs
@@ -182,7 +216,7 @@ fn script(shell: ShellName) -> String {
                 let seen = seen(SIGNAL);
                 format!("{seen}; and test (commandline -opc)[-1] {test} {SIGNAL}")
             };
-            let scale = format!("(tm __complete-names {SCALE} 2>/dev/null)");
+            let scale = FISH_NAMES.replace("names", &format!("names {SCALE}"));
             let signals = signal_names().collect::<Vec<_>>().join(" ");
             let rules = [
                 (seen(&others.join(" ")), FISH_NAMES),
@@ -200,14 +234,19 @@ fn script(shell: ShellName) -> String {
     }
 }
 
-const FISH_NAMES: &str = "(tm __complete-names 2>/dev/null)";
+const FISH_NAMES: &str =
+    "(tm __complete-names --line (commandline -pc | string collect) 2>/dev/null)";
+
+/// The words up to the cursor, before the functions for a verb shorten them.
+const ZSH_LINE: &str = r#"    local tm_line="${(j: :)words[1,CURRENT-1]}"
+"#;
 
 const ZSH_NAMES: &str = r#"
 _tm_names() {
     # $words starts after the verb here, so the context has to name it.
     local verb="${${curcontext##*:tm-command-}%%:*}"
     local -a names after
-    names=(${(f)"$(tm __complete-names "$verb" 2>/dev/null)"})
+    names=(${(f)"$(tm __complete-names "$verb" --line "$tm_line" 2>/dev/null)"})
     [[ "$verb" == scale ]] && after=(-S '')
     # A colon is part of a name here.
     compadd "${after[@]}" -M 'r:|:=* r:|=*' -a names
@@ -224,7 +263,7 @@ _tm_names_of() {
     if [[ "${COMP_WORDS[COMP_CWORD-1]}" == signal ]]; then
         printf '%s\n' SIGNALS
     else
-        tm __complete-names "$1" 2>/dev/null
+        tm __complete-names "$1" --line "${COMP_LINE:0:COMP_POINT}" 2>/dev/null
     fi
 }
 _tm_with_names() {
@@ -285,7 +324,8 @@ mod tests {
         // `scale` completes programs only.
         assert!(verbs_of_targets().contains(&SCALE.to_string()));
         assert!(script(ShellName::Zsh).contains("such as worker=4:_tm_names"));
-        assert!(script(ShellName::Fish).contains("tm __complete-names scale"));
+        assert!(script(ShellName::Fish).contains("tm __complete-names scale --line"));
+        assert!(script(ShellName::Zsh).contains("_tm() {\n    local tm_line="));
         assert!(script(ShellName::Fish).contains("[-1] = signal\" -f -a \"HUP "));
         assert!(script(ShellName::Bash).contains("printf '%s\\n' HUP "));
         assert!(script(ShellName::Zsh).contains("number:(HUP "));
@@ -298,5 +338,32 @@ mod tests {
             assert_eq!(takes_one_process(verb), one, "{verb}");
         }
         assert!(options_with_values().contains(&"--for".to_string()));
+    }
+
+    #[test]
+    fn the_line_selects_the_daemon_in_every_spelling() {
+        let config = |path: &str| (Some(PathBuf::from(path)), None, None);
+        let socket = |path: &str| (None, Some(PathBuf::from(path)), None);
+        let home = std::env::var("HOME").unwrap_or_default();
+        for (line, wanted) in [
+            ("tm stop ", (None, None, None)),
+            ("tm -c ../a.yaml stop ", config("../a.yaml")),
+            ("tm -c../a.yaml stop w", config("../a.yaml")),
+            ("tm -qc a.yaml stop ", config("a.yaml")),
+            ("tm --config 'my a.yaml' stop \"w", config("my a.yaml")),
+            ("tm --config=my\\ a.yaml attach ", config("my a.yaml")),
+            ("tm stop -c a.yaml ", config("a.yaml")),
+            ("tm wait --for running -c a.yaml ", config("a.yaml")),
+            ("tm scale --config=$(touch x) ", config("$(touch")),
+            ("tm -c ~/a.yaml stop ", config(&format!("{home}/a.yaml"))),
+            ("tm --socket=/s stop ", socket("/s")),
+            ("tm --socket '/a b' stop ", socket("/a b")),
+        ] {
+            let flags = selection(line);
+            let found = (flags.config, flags.socket, flags.daemon_user);
+            assert_eq!(found, wanted, "{line}");
+        }
+        let flags = selection("tm --daemon-user www stop ");
+        assert_eq!(flags.daemon_user.as_deref(), Some("www"));
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod command;
 pub(crate) mod complete;
+pub(crate) mod copied_commands;
 pub mod daemon_cli;
 pub(crate) mod help;
 pub(crate) mod man;

@@ -1,10 +1,12 @@
 //! Usage errors: one prefix, the words of the help, and JSON for programs.
 
+use crate::client::context::unwritten;
 use crate::client::error::{ClientError, exit};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::io::Write;
 
 /// Verbs of other tools, and what to use instead.
-const FOREIGN: [(&str, &str); 13] = [
+const FOREIGN: [(&str, &str); 15] = [
     ("kill", "tm signal SIGNAL TARGET, or tm stop TARGET"),
     ("ps", "tm status"),
     ("list", "tm status"),
@@ -17,6 +19,14 @@ const FOREIGN: [(&str, &str); 13] = [
     ("update", "tm reload"),
     ("reread", "tm reload --dry-run"),
     ("log", "tm logs"),
+    (
+        "enable",
+        "autostart: true in the config, and tm start TARGET",
+    ),
+    (
+        "disable",
+        "autostart: false in the config, and tm stop TARGET",
+    ),
     (
         "history",
         "tm events; for the lines of the control shell, the up arrow and ctrl-r",
@@ -36,9 +46,8 @@ pub(crate) enum TypedIn {
 /// The usage error.
 pub(crate) fn report(error: &clap::Error, typed_in: TypedIn) -> Result<i32, ClientError> {
     if !error.use_stderr() {
-        // A closed output is no reason to fail.
-        let _ = error.print();
-        return Ok(exit::DONE);
+        let printed = error.print().and_then(|()| std::io::stdout().flush());
+        return printed.map(|()| exit::DONE).map_err(unwritten);
     }
     Err(ClientError::Usage(text(error, typed_in)))
 }
@@ -118,10 +127,17 @@ fn tip(error: &clap::Error, rendered: &str) -> Option<String> {
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
-    let usage = rendered
+    let is_option = argument.starts_with('-');
+    let mut usages = rendered
         .lines()
-        .find_map(|line| line.strip_prefix("Usage: tm "))?;
-    let verb = usage.split(' ').next().unwrap_or_default();
+        .filter_map(|line| line.strip_prefix("Usage: "));
+    let verb = match usages.next()?.split_once(' ') {
+        Some(("tm", usage)) => usage.split(' ').next().unwrap_or_default(),
+        Some(("tmd", _)) if !is_option => {
+            return Some(format!("to name the config: tmd -c {argument}"));
+        }
+        _ => return None,
+    };
     let lines = argument.strip_prefix('-').unwrap_or_default();
     let is_number = !lines.is_empty() && lines.chars().all(|c| c.is_ascii_digit());
     match verb {
@@ -131,8 +147,17 @@ fn tip(error: &clap::Error, rendered: &str) -> Option<String> {
         "send" => Some(format!(
             "to send it as text, put -- before it: -- {argument}"
         )),
-        "why" | "attach" | "detach" | "peek" if !argument.starts_with('-') => {
+        "why" | "attach" | "detach" | "peek" if !is_option => {
             Some(format!("{verb} takes one process"))
+        }
+        "down" | "shutdown" if !is_option => Some(format!(
+            "{verb} ends the daemon; to stop only this: tm stop {argument}"
+        )),
+        "reload" if !is_option => Some(format!(
+            "reload applies the entire config; to restart only this: tm restart {argument}"
+        )),
+        "up" if argument == "-f" || argument == "--file" => {
+            Some("to name the config: tm up FILE, or -c FILE".to_string())
         }
         _ => None,
     }
@@ -194,6 +219,10 @@ mod tests {
             ("tm history", "use tm events; for the lines"),
             ("tm send a -x", "put -- before it: -- -x"),
             ("tm why web console", "why takes one process"),
+            ("tm down web", "to stop only this: tm stop web"),
+            ("tm reload web", "to restart only this: tm restart web"),
+            ("tm up -f a.yaml", "tm up FILE, or -c FILE"),
+            ("tm enable web", "use autostart: true in the config"),
             ("tm help foo", "there is no verb 'foo'"),
             ("tm completions ksh", "there are no completions for 'ksh'"),
         ] {

@@ -1,12 +1,13 @@
 //! The line editor of the control shell: completion, hints and colours.
 
-use crate::client::cli::command::{Cli, visible_verbs};
-use crate::client::cli::complete::live_names;
+use crate::client::cli::command::{Cli, NAMES, visible_verbs};
+use crate::client::cli::complete::{live_names, selection};
 use crate::client::context::Context;
 use crate::client::error::ClientError;
 use crate::client::ui::style::{Paint, Style};
-use clap::CommandFactory;
-use rustyline::completion::Completer;
+use crate::text::printable::is_control;
+use clap::{CommandFactory, ValueHint};
+use rustyline::completion::{Completer, FilenameCompleter};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -78,9 +79,23 @@ impl Completer for ShellHelper {
         _: &rustyline::Context<'_>,
     ) -> rustyline::Result<(usize, Vec<String>)> {
         let typed = line.get(..position).unwrap_or(line);
-        let names = |verb: &str| live_names(&self.context, verb).unwrap_or_default();
+        if takes_file(typed) {
+            return files(typed);
+        }
+        let context = || self.context.for_line(selection(&format!("tm {typed}")));
+        let names = |verb: &str| live_names(&context(), verb).unwrap_or_default();
         Ok(candidates(typed, names))
     }
+}
+
+/// The files that the last word may become.
+fn files(typed: &str) -> rustyline::Result<(usize, Vec<String>)> {
+    let (start, found) = FilenameCompleter::new().complete_path(typed, typed.len())?;
+    let names = found.into_iter().map(|pair| pair.replacement);
+    Ok((
+        start,
+        names.filter(|name| !name.contains(is_control)).collect(),
+    ))
 }
 
 impl Hinter for ShellHelper {
@@ -101,7 +116,7 @@ fn candidates(typed: &str, names: impl FnOnce(&str) -> Vec<String>) -> (usize, V
     let words: Vec<&str> = before.split_whitespace().collect();
     let all: Vec<String> = match words.as_slice() {
         [] => shell_verbs(),
-        [verb, more @ ..] => arguments_of(verb, more.last(), word, names),
+        [verb, more @ ..] => arguments_of(verb, more, word, names),
     };
     let fitting = all
         .into_iter()
@@ -115,39 +130,88 @@ fn candidates(typed: &str, names: impl FnOnce(&str) -> Vec<String>) -> (usize, V
 
 fn arguments_of(
     verb: &str,
-    previous: Option<&&str>,
+    more: &[&str],
     word: &str,
     names: impl FnOnce(&str) -> Vec<String>,
 ) -> Vec<String> {
     if verb == "help" {
         return visible_verbs();
     }
-    let command = Cli::command();
+    let command = shell_command();
     let Some(verb) = command.find_subcommand(verb) else {
         return Vec::new();
     };
-    let long = previous.and_then(|previous| previous.strip_prefix("--"));
-    let option = long.and_then(|long| verb.get_opts().find(|o| o.get_long() == Some(long)));
-    if let Some(option) = option.filter(|option| option.get_action().takes_values()) {
-        let values = option.get_possible_values();
-        return values.iter().map(|v| v.get_name().to_string()).collect();
-    }
-    if word.starts_with('-') {
-        let flags = verb
-            .get_arguments()
-            .filter_map(|argument| argument.get_long());
-        return flags
-            .chain(["json", "quiet"])
+    let option = more
+        .last()
+        .and_then(|previous| option_with_value(verb, previous));
+    if option.is_none() && word.starts_with('-') {
+        let flags = verb.get_opts().chain(verb.get_arguments());
+        let mut flags: Vec<String> = flags
+            .filter_map(|argument| argument.get_long())
             .map(|flag| format!("--{flag}"))
             .collect();
+        flags.sort();
+        flags.dedup();
+        return flags;
     }
-    let takes =
-        |argument: &clap::Arg| argument.get_value_hint() == crate::client::cli::command::NAMES;
-    if verb.get_positionals().any(takes) {
-        names(verb.get_name())
-    } else {
-        Vec::new()
+    match option.or_else(|| positional(verb, more)) {
+        Some(argument) if argument.get_value_hint() == NAMES => names(verb.get_name()),
+        Some(argument) => {
+            let values = argument.get_possible_values();
+            values.iter().map(|v| v.get_name().to_string()).collect()
+        }
+        None => Vec::new(),
     }
+}
+
+/// Whether the last word is a file's.
+fn takes_file(typed: &str) -> bool {
+    let end = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+    let words: Vec<&str> = typed[..end].split_whitespace().collect();
+    let [verb, more @ ..] = words.as_slice() else {
+        return false;
+    };
+    let command = shell_command();
+    let Some(verb) = command.find_subcommand(verb) else {
+        return false;
+    };
+    let option = more
+        .last()
+        .and_then(|previous| option_with_value(verb, previous));
+    let argument = option.or_else(|| positional(verb, more));
+    argument.is_some_and(|argument| argument.get_value_hint() == ValueHint::FilePath)
+}
+
+/// The parser, with the global flags at each verb.
+fn shell_command() -> clap::Command {
+    let mut command = Cli::command();
+    command.build();
+    command
+}
+
+/// The option that this word is, if its value is the next word.
+fn option_with_value<'a>(verb: &'a clap::Command, word: &str) -> Option<&'a clap::Arg> {
+    let mut options = verb.get_opts();
+    let is_it = |option: &&clap::Arg| match (word.strip_prefix("--"), word.strip_prefix('-')) {
+        (Some(long), _) => option.get_long() == Some(long),
+        (None, Some(short)) => option.get_short().map(String::from).as_deref() == Some(short),
+        (None, None) => false,
+    };
+    options.find(|option| is_it(option) && option.get_action().takes_values())
+}
+
+/// The argument that comes after these words. The last one may be repeated.
+fn positional<'a>(verb: &'a clap::Command, words: &[&str]) -> Option<&'a clap::Arg> {
+    let is_value = |at: usize| at > 0 && option_with_value(verb, words[at - 1]).is_some();
+    let given = (0..words.len()).filter(|at| !words[*at].starts_with('-') && !is_value(*at));
+    let given = given.count();
+    let repeated = |argument: &&clap::Arg| {
+        argument
+            .get_num_args()
+            .is_some_and(|count| count.max_values() > 1)
+    };
+    let last = verb.get_positionals().last().filter(repeated);
+    verb.get_positionals().nth(given).or(last)
 }
 
 fn shell_verbs() -> Vec<String> {
@@ -196,7 +260,7 @@ mod tests {
         let found = candidates("start worker:0 w", names);
         assert_eq!(found.0, 15);
         assert_eq!(found.1, ["worker ", "worker:0 ", "web:0 "]);
-        assert_eq!(candidates("reload --d", names).1, ["--dry-run "]);
+        assert_eq!(candidates("reload --dr", names).1, ["--dry-run "]);
         assert_eq!(candidates("nothing w", names).1, Vec::<String>::new());
         assert_eq!(candidates("help relo", names).1, ["reload "]);
         assert_eq!(candidates("status @", names).1, ["@edge "]);
@@ -206,6 +270,35 @@ mod tests {
             ["stopped "],
             "no name"
         );
+    }
+
+    #[test]
+    fn each_argument_has_its_own_candidates() {
+        assert_eq!(candidates("signal HU", names).1, ["HUP "]);
+        assert_eq!(candidates("signal w", names).1, Vec::<String>::new());
+        let found = candidates("signal HUP w", names).1;
+        assert_eq!(found, ["worker ", "worker:0 ", "web:0 "]);
+        assert_eq!(candidates("signal HUP web:0 a", names).1, ["all "]);
+        // One process, then text.
+        assert_eq!(candidates("send w", names).1.len(), 3);
+        assert_eq!(candidates("send web:0 w", names).1, Vec::<String>::new());
+        assert_eq!(candidates("attach --detach-keys x w", names).1.len(), 3);
+        assert_eq!(candidates("completions z", names).1, ["zsh "]);
+        assert_eq!(candidates("stop --soc", names).1, ["--socket "]);
+        for (line, wanted) in [
+            ("check ", true),
+            ("check src/", true),
+            ("up x", true),
+            ("stop -c ", true),
+            ("stop --socket ", true),
+            ("check", false),
+            ("stop ", false),
+            ("check a.yaml ", false),
+        ] {
+            assert_eq!(takes_file(line), wanted, "{line}");
+        }
+        let (start, found) = files("check Cargo.to").expect("files");
+        assert_eq!((start, found), (6, vec!["Cargo.toml".to_string()]));
     }
 
     #[test]

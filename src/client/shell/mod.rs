@@ -6,7 +6,7 @@ pub(crate) mod interrupts;
 use crate::client::cli::command::{Cli, Verb};
 use crate::client::cli::help::shell_help;
 use crate::client::cli::usage::{self, TypedIn};
-use crate::client::context::{Context, Shell};
+use crate::client::context::{Context, Shell, stdout_width};
 use crate::client::daemon::lifecycle::{SHUT_DOWN, SHUTDOWN_EVENT};
 use crate::client::daemon::paths;
 use crate::client::daemon::received::parse;
@@ -14,11 +14,12 @@ use crate::client::error::{ClientError, exit};
 use crate::client::shell::editor::{ShellEditor, new_editor};
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::style::{Paint, Style};
+use crate::client::ui::table::wrap;
 use crate::client::verbs::events::event_line;
 use crate::client::{finish, run_verb};
 use crate::sys::io as sys_io;
 use crate::sys::runtime;
-use crate::wire::{Call, EventsParams};
+use crate::wire::{Call, EventInfo, EventsParams};
 use clap::{CommandFactory, Parser};
 use rustyline::ExternalPrinter;
 use rustyline::error::ReadlineError;
@@ -41,6 +42,7 @@ pub(crate) fn run(context: &Context) -> Result<i32, ClientError> {
     let interrupts = Interrupts::watch(on_terminal)?;
     let mut context = context.clone();
     context.shell = Some(Shell::new(interrupts.clone()));
+    context.selection = String::new();
     if on_terminal {
         interactive(&context, &interrupts)
     } else {
@@ -175,17 +177,7 @@ fn run_line(context: &Context, line: &str) -> ControlFlow<(), i32> {
     let Some(verb) = cli.verb else {
         return ControlFlow::Continue(exit::DONE);
     };
-    let mut line_context = context.clone();
-    line_context.global.json |= cli.global.json;
-    line_context.global.quiet |= cli.global.quiet;
-    if cli.global.config.is_some() || cli.global.socket.is_some() {
-        line_context.global.config = cli.global.config;
-        line_context.global.socket = cli.global.socket;
-        line_context.shell = context.shell.as_ref().map(Shell::unpinned);
-    }
-    if line_context.global.json {
-        line_context.style = Style::plain();
-    }
+    let line_context = context.for_line(cli.global);
     let ends = matches!(verb, Verb::Shutdown(_) | Verb::Down(_));
     let says_end = context.shell.as_ref().map(|shell| &shell.ends_daemon);
     let note = |ends| says_end.map(|flag| flag.store(ends, Ordering::SeqCst));
@@ -233,9 +225,10 @@ fn print_banner(context: &Context) {
                 "tmd {version}, pid {pid}, {config}; type 'help' for a list of verbs"
             ));
         }
-        // Each verb gives the reason.
-        Err(ClientError::NoDaemon(_) | ClientError::NotRunning(_)) => {
-            context.notice("not connected to a daemon; type 'help' for a list of verbs");
+        Err(error @ (ClientError::NoDaemon(_) | ClientError::NotRunning(_))) => {
+            context.notice(&format!(
+                "not connected to a daemon: {error}\ntype 'help' for a list of verbs"
+            ));
         }
         Err(error) => context.report(&error),
     }
@@ -283,9 +276,7 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
         while let Ok(Some((_, params))) = events.next_notification() {
             announced |= params["event"] == SHUTDOWN_EVENT;
             if let Ok(event) = parse(params)
-                && printer
-                    .print(format!("{}\n", style.safe(&event_line(style, &event))))
-                    .is_err()
+                && printer.print(shown_event(style, &event)).is_err()
             {
                 return;
             }
@@ -302,6 +293,13 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
         // The next prompt tries to connect again.
         shown.store(false, Ordering::SeqCst);
     });
+}
+
+/// The lines of an event.
+fn shown_event(style: Style, event: &EventInfo) -> String {
+    let width = stdout_width().unwrap_or(usize::MAX);
+    let lines = wrap(&event_line(style, event), width).into_iter();
+    lines.map(|line| style.safe(&line) + "\n").collect()
 }
 
 #[cfg(test)]

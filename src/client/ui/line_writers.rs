@@ -4,11 +4,11 @@
 //! Pure.
 
 use crate::client::ui::bottom_line::BottomLine;
-use crate::client::ui::full_screen::FullScreenFilter;
 use crate::client::ui::held_line::{HeldLine, OutputSource, pieces};
 use crate::client::ui::json_lines::JsonWriter;
 use crate::client::ui::style::{Paint, Style, with_colours};
-use crate::client::ui::table::{display_width, pad};
+use crate::client::ui::table::{display_width, pad, visible_width, wrap};
+use crate::text::full_screen::{FullScreenFilter, full_screen_notice};
 use crate::text::printable::{printable, printable_json};
 use crate::text::strip::{Keep, Strip};
 use crate::text::timestamp::rfc3339;
@@ -81,6 +81,7 @@ impl Writer {
             unchanged,
             lines: Vec::new(),
             open: None,
+            columns: options.columns,
             bottom: BottomLine::new(options.columns.filter(|_| options.strip)),
             last: None,
         })
@@ -235,6 +236,9 @@ impl VerbatimWriter {
     }
 }
 
+/// The least width of a notice behind its prefix.
+const NOTICE_WIDTH_MIN: usize = 20;
+
 /// The prefixes of lines.
 #[derive(Debug)]
 struct Labels {
@@ -266,6 +270,8 @@ pub(crate) struct LineWriter {
     full_screen: Vec<String>,
     timestamps: bool,
     strip: bool,
+    /// The width of the terminal.
+    columns: Option<usize>,
     /// Lines are only held back, not changed.
     unchanged: bool,
     lines: Vec<PrefixedLine>,
@@ -328,8 +334,7 @@ impl LineWriter {
         if hidden {
             self.print_held(index, out);
             let process = &source.process;
-            let text = format!("[full-screen output is left out; see it: tm peek {process}]");
-            self.notice(process, &text, out);
+            self.notice(process, &full_screen_notice(process), out);
         }
         // A line that renews itself may never pause. Where it cannot stay at the bottom, it is not
         // shown between lines of others.
@@ -424,8 +429,14 @@ impl LineWriter {
             self.close(out);
         }
         let label = self.labels.label(process);
-        let text = self.labels.style.paint(Paint::Dim, &printable(text));
-        out.extend_from_slice(format!("{label}{text}\n").as_bytes());
+        let room = self
+            .columns
+            .map(|columns| columns.saturating_sub(visible_width(&label)));
+        let room = room.map_or(usize::MAX, |room| room.max(NOTICE_WIDTH_MIN));
+        for line in wrap(&printable(text), room) {
+            let line = self.labels.style.paint(Paint::Dim, &line);
+            out.extend_from_slice(format!("{label}{line}\n").as_bytes());
+        }
         if below.is_some() {
             self.bottom.draw(out);
         }

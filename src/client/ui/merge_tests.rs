@@ -406,3 +406,29 @@ fn more_sources_than_a_daemon_has_are_forgotten() {
     merger.data(b"last\n", &mut out);
     assert_eq!(out, format!("{SOURCES_MAX} | last\n").as_bytes());
 }
+
+#[test]
+fn a_notice_is_broken_at_words() {
+    let mut merger = Merger::new(MergeOptions {
+        always_prefix: true,
+        columns: Some(40),
+        ..options(&["web:0"])
+    });
+    let mut out = Vec::new();
+    let notice = "[STOPPED, killed after stoptime (20s), by request]";
+    merger.notice("web:0", notice, &mut out);
+    let text = String::from_utf8(out).expect("text");
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(
+        text.lines()
+            .all(|line| line.starts_with("web:0") && line.chars().count() <= 40)
+    );
+    let words = text
+        .replace("web:0", "")
+        .replace(['|', '\n', '[', ']'], " ");
+    let wanted = notice.replace(['[', ']'], " ");
+    assert!(
+        words.split_whitespace().eq(wanted.split_whitespace()),
+        "{text}"
+    );
+}

@@ -3,7 +3,6 @@
 pub(crate) mod bottom_line;
 pub(crate) mod event_loop;
 pub(crate) mod fatal_signals;
-mod full_screen;
 pub(crate) mod gap_filter;
 pub(crate) mod held_line;
 pub(crate) mod json_lines;

@@ -1,6 +1,6 @@
 //! `up` in the foreground: the start, then all output, until Ctrl-C stops everything.
 
-use crate::client::context::{Context, write_stdout};
+use crate::client::context::Context;
 use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::frames::{FrameRead, Frames};
 use crate::client::daemon::lifecycle::{SHUT_DOWN, SHUTDOWN_EVENT, wait_for_end};
@@ -12,14 +12,16 @@ use crate::client::ui::merge::Merger;
 use crate::client::ui::style::Paint;
 use crate::client::ui::table::cut;
 use crate::client::verbs::events::in_words;
+use crate::client::verbs::foreground_output::ForegroundOutput;
 use crate::client::verbs::logs::PARTIAL_LINE_DELAY;
 use crate::client::verbs::progress::{Progress, stop_text};
 use crate::client::verbs::reload;
 use crate::client::verbs::run_notices::RunNotices;
 use crate::sys::{pidfd, tty};
+use crate::text::plural::plural;
 use crate::wire::ProcessState;
 use crate::wire::{
-    Call, EventInfo, LogsParams, PlanReply, ProcessStatus, ReloadParams, ShutdownParams,
+    Call, EventInfo, Kind, LogsParams, PlanReply, ProcessStatus, ReloadParams, ShutdownParams,
 };
 use rustix::io::Errno;
 use serde_json::Value;
@@ -66,13 +68,14 @@ pub(crate) fn run(
         frames: None,
         shutdowns: Vec::new(),
         phase: Phase::Starting,
-        on_terminal: std::io::stdout().is_terminal(),
-        live_line: false,
+        output: ForegroundOutput::new(context),
         notices: RunNotices::default(),
         shutdown_announced: false,
     };
     let lines = follower.progress.first_lines(processes);
-    follower.say(&lines)?;
+    if let Err(error) = follower.output.say(&lines) {
+        follower.lose_output(error)?;
+    }
     follower.run(fresh)
 }
 
@@ -101,10 +104,7 @@ struct Follower<'a> {
     /// The requests to shut down. Only their failure matters.
     shutdowns: Vec<DaemonConnection>,
     phase: Phase,
-    /// Standard output was a terminal at the start. One that is gone no longer looks like one.
-    on_terminal: bool,
-    /// Whether a live line is on the screen.
-    live_line: bool,
+    output: ForegroundOutput<'a>,
     notices: RunNotices,
     /// The daemon has announced its end, or a shutdown was requested.
     shutdown_announced: bool,
@@ -112,20 +112,37 @@ struct Follower<'a> {
 
 impl Follower<'_> {
     fn run(mut self, fresh: bool) -> Result<i32, ClientError> {
-        let followed = self.follow(fresh);
-        match followed {
-            // The terminal is gone, and with it the way to stop everything.
-            Err(error) if self.on_terminal => {
-                if !self.shutdown_announced {
-                    self.shutdown_announced = true;
-                    self.request_shutdown(false)?;
+        loop {
+            match self.follow(fresh) {
+                Ok(()) => return self.finish(),
+                Err(error) if !self.output.is_lost() => self.lose_output(error)?,
+                Err(error) => {
+                    wait_for_end(self.daemon.take())?;
+                    return Err(error);
                 }
-                wait_for_end(self.daemon.take())?;
-                Err(error)
             }
-            Ok(()) => self.finish(),
-            Err(error) => Err(error),
         }
+    }
+
+    /// Stops everything: without the output, the user can neither see it nor end it.
+    fn lose_output(&mut self, error: ClientError) -> Result<(), ClientError> {
+        let alive = plural(self.progress.alive(), "process", "processes");
+        let reason = match &error {
+            ClientError::OutputClosed => "standard output was closed".to_string(),
+            error => error.to_string(),
+        };
+        let first = !std::mem::replace(&mut self.shutdown_announced, true);
+        let text = match first {
+            true => format!("{reason}; stopping {alive}"),
+            false => reason,
+        };
+        self.context.report(&ClientError::Failed(text));
+        self.output.lose(&error);
+        if first {
+            self.phase = Phase::Stopping;
+            self.request_shutdown(false)?;
+        }
+        Ok(())
     }
 
     /// Shows everything until the daemon closes both connections.
@@ -146,7 +163,10 @@ impl Follower<'_> {
         let partial = self.merger.has_partial().then(|| now + PARTIAL_LINE_DELAY);
         let notice = self.notices.next_due();
         let until = [partial, notice].into_iter().flatten().min();
-        let [signals, events, frames, answer] = self.wait(until)?;
+        let [signals, events, frames, answer, closed] = self.wait(until)?;
+        if closed {
+            return Err(ClientError::OutputClosed);
+        }
         let mut out = Vec::new();
         // Events tell where a run ends in the output.
         if events {
@@ -159,7 +179,7 @@ impl Follower<'_> {
         if !(frames || events || signals || answer) && partial.is_some() {
             self.merger.flush(&mut out);
         }
-        self.print(&out)?;
+        self.output.print(&out)?;
         if answer {
             self.read_answers()?;
         }
@@ -175,8 +195,9 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Which of signals, events, frames and answers to requests have arrived.
-    fn wait(&self, until: Option<Instant>) -> Result<[bool; 4], ClientError> {
+    /// Which of signals, events, frames and answers to requests have arrived, and whether the
+    /// reader of standard output has left.
+    fn wait(&self, until: Option<Instant>) -> Result<[bool; 5], ClientError> {
         // A source that is closed, or not open yet, is not watched.
         let events = match &self.events {
             Some(events) => FdWatch::readable(events),
@@ -190,7 +211,13 @@ impl Follower<'_> {
             Some(shutdown) => FdWatch::readable(shutdown),
             None => FdWatch::new(&self.signals, false, false),
         };
-        let watches = [FdWatch::readable(&self.signals), events, frames, answer];
+        let stdout = std::io::stdout();
+        let closed = match self.output.is_watched() {
+            true => FdWatch::hang_up(&stdout),
+            false => FdWatch::new(&self.signals, false, false),
+        };
+        let signals = FdWatch::readable(&self.signals);
+        let watches = [signals, events, frames, answer, closed];
         let ready = wait(watches, until);
         ready
             .map(|ready| ready.map(Readiness::is_readable))
@@ -203,7 +230,10 @@ impl Follower<'_> {
         };
         let filled = frames.fill(None);
         while let Some(frame) = frames.next_frame()? {
-            self.notices.take_frame(&mut self.merger, &frame, out);
+            // Its notices are events as well.
+            if frame.kind != Kind::Notice {
+                self.notices.take_frame(&mut self.merger, &frame, out);
+            }
         }
         if matches!(filled, FrameRead::End | FrameRead::OutputClosed) {
             self.frames = None;
@@ -249,7 +279,7 @@ impl Follower<'_> {
             return Ok(());
         }
         self.phase = Phase::Following;
-        self.say(&[format!(
+        self.output.say(&[format!(
             "{}; ctrl-c stops everything",
             self.progress.summary()
         )])?;
@@ -275,7 +305,7 @@ impl Follower<'_> {
                     self.notices.take_frame(&mut self.merger, &frame, &mut out);
                 }
                 self.frames = Some(frames);
-                self.print(&out)
+                self.output.print(&out)
             }
             // The daemon is shutting down already. Its events give the reason.
             Err(ClientError::Disconnected | ClientError::NotRunning(_)) => Ok(()),
@@ -287,7 +317,7 @@ impl Follower<'_> {
         let settled = self.progress.take(event);
         self.shutdown_announced |= event.event == SHUTDOWN_EVENT;
         match (self.phase, settled) {
-            (Phase::Starting, Some(line)) => self.say(&[line]),
+            (Phase::Starting, Some(line)) => self.output.say(&[line]),
             (Phase::Starting, None) => Ok(()),
             (Phase::Following | Phase::Stopping | Phase::Killing, _) => {
                 if let Some(process) = &event.process {
@@ -309,7 +339,7 @@ impl Follower<'_> {
         }
         let mut out = Vec::new();
         self.merger.finish(&mut out);
-        self.print(&out)?;
+        self.output.print(&out)?;
         let call = Call::Reload(ReloadParams { dry_run: false });
         let reply = self
             .context
@@ -318,13 +348,13 @@ impl Follower<'_> {
         match reply {
             Ok(reply) => {
                 let reply: PlanReply = reply;
-                self.say(&[reload::summary(&reply)])
+                self.output.say(&[reload::summary(&reply)])
             }
             // Its events give the reason.
             Err(ClientError::Disconnected | ClientError::NotRunning(_)) => Ok(()),
             Err(error) => {
                 let text = format!("tm: {error}");
-                self.say(&text.lines().collect::<Vec<_>>())
+                self.output.say(&text.lines().collect::<Vec<_>>())
             }
         }
     }
@@ -343,8 +373,8 @@ impl Follower<'_> {
         self.request_shutdown(now)?;
         let mut out = Vec::new();
         self.merger.finish(&mut out);
-        self.print(&out)?;
-        self.say(&[text])
+        self.output.print(&out)?;
+        self.output.say(&[text])
     }
 
     fn request_shutdown(&mut self, now: bool) -> Result<(), ClientError> {
@@ -364,7 +394,7 @@ impl Follower<'_> {
         let mut out = Vec::new();
         self.notices.print_all(&mut self.merger, &mut out);
         self.merger.finish(&mut out);
-        self.print(&out)?;
+        self.output.print(&out)?;
         if !self.shutdown_announced {
             self.context.report(&ClientError::Failed(
                 "the daemon ended without a shutdown; its log says why".to_string(),
@@ -376,33 +406,13 @@ impl Follower<'_> {
             Phase::Starting | Phase::Following => SHUT_DOWN,
             Phase::Stopping | Phase::Killing => "all stopped",
         };
-        self.say(&[text])?;
-        Ok(exit::DONE)
-    }
-
-    /// Prints the client's own lines.
-    fn say<S: AsRef<str>>(&mut self, lines: &[S]) -> Result<(), ClientError> {
-        if self.context.global.quiet || self.context.global.json || lines.is_empty() {
-            return Ok(());
-        }
-        self.clear_live_line()?;
-        self.context.print_wrapped(lines)
-    }
-
-    fn print(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.clear_live_line()?;
-        write_stdout(bytes)
+        self.output.say(&[text])?;
+        Ok(self.output.exit_code())
     }
 
     /// Shows the progress of a start or stop in one line at the bottom.
     fn draw_live_line(&mut self) -> Result<(), ClientError> {
-        if self.phase == Phase::Following
-            || !self.context.is_terminal()
-            || self.context.global.quiet
-        {
+        if self.phase == Phase::Following || !self.output.has_live_line() {
             return Ok(());
         }
         let width = tty::window_size(std::io::stdout().as_fd()).map_or(80, |(_, cols)| cols);
@@ -415,16 +425,7 @@ impl Follower<'_> {
                 self.context.style.paint(Paint::Dim, &line)
             }
         };
-        self.live_line = true;
-        let line = self.context.style.safe(&line);
-        write_stdout(format!("\r\x1b[K{line}").as_bytes())
-    }
-
-    fn clear_live_line(&mut self) -> Result<(), ClientError> {
-        match std::mem::take(&mut self.live_line) {
-            true => write_stdout(b"\r\x1b[K"),
-            false => Ok(()),
-        }
+        self.output.draw_live_line(&line)
     }
 }
 

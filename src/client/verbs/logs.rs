@@ -8,7 +8,9 @@ use crate::client::daemon::received::frame_text;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::line_writers::MergeOptions;
 use crate::client::ui::merge::Merger;
-use crate::wire::{Call, Frame, Kind, LogsParams, SourceInfo, StatusReply, TargetsParams};
+use crate::wire::{
+    Call, END_REMOVED, Frame, Kind, LogsParams, SourceInfo, StatusReply, TargetsParams,
+};
 use serde_json::Value;
 use signal_hook::consts::SIGINT;
 use std::io::IsTerminal;
@@ -69,40 +71,55 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
     if args.follow {
         frames.watch_output();
     }
-    let whole = follow(&mut frames, &mut merger)?;
-    if whole && args.follow {
+    let end = follow(&mut frames, &mut merger)?;
+    if end == LogsEnd::Whole && args.follow {
         context.notice(SHUT_DOWN);
     }
-    match whole || guard.is_some_and(|guard| guard.fired()) {
+    match end != LogsEnd::Broken || guard.is_some_and(|guard| guard.fired()) {
         true => Ok(exit::DONE),
         false => Err(ClientError::Disconnected),
     }
 }
 
-/// Prints until the stream ends; false when the connection broke off.
-fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<bool, ClientError> {
+/// How a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LogsEnd {
+    /// All is printed: everything that was asked for, or up to the end of the daemon.
+    Whole,
+    /// All processes were removed from the config, as notices say.
+    Removed,
+    /// The connection broke off.
+    Broken,
+}
+
+/// Prints until the stream ends.
+fn follow(frames: &mut Frames, merger: &mut Merger) -> Result<LogsEnd, ClientError> {
     let mut out = Vec::new();
-    let (mut ended, mut whole) = (false, false);
-    while !ended {
+    let mut end = None;
+    while end.is_none() {
         while let Some(frame) = frames.next_frame()? {
-            whole |= frame.kind == Kind::End;
+            if frame.kind == Kind::End {
+                end = Some(match frame.payload == END_REMOVED {
+                    true => LogsEnd::Removed,
+                    false => LogsEnd::Whole,
+                });
+            }
             take_frame(merger, &frame, &mut out);
         }
         write_stdout(&out)?;
         out.clear();
-        ended |= whole;
-        if !ended {
+        if end.is_none() {
             match frames.fill(merger.has_partial().then_some(PARTIAL_LINE_DELAY)) {
                 FrameRead::Bytes => {}
                 FrameRead::Idle => merger.flush(&mut out),
-                FrameRead::End => ended = true,
+                FrameRead::End => end = Some(LogsEnd::Broken),
                 FrameRead::OutputClosed => return Err(ClientError::OutputClosed),
             }
         }
     }
     merger.finish(&mut out);
     write_stdout(&out)?;
-    Ok(whole)
+    Ok(end.unwrap_or(LogsEnd::Broken))
 }
 
 /// Hands one frame to the merger.

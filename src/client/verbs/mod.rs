@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod foreground;
+mod foreground_output;
 pub(crate) mod logs;
 pub(crate) mod peek;
 pub(crate) mod progress;

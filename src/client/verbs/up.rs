@@ -1,6 +1,7 @@
 //! `up`.
 
 use crate::client::cli::command::UpArgs;
+use crate::client::cli::copied_commands;
 use crate::client::context::{Context, Shell};
 use crate::client::daemon::daemon_connection::DaemonConnection;
 use crate::client::daemon::lifecycle::{SHUT_DOWN, SHUTDOWN_EVENT};
@@ -31,6 +32,7 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     let mut context = context.clone();
     if let Some(file) = named_file(&context, args)? {
         context.global.config = Some(file);
+        context.selection = copied_commands::selection(&context.global);
     }
     let path = paths::find_config(context.global.config.as_deref())?;
     let config = load(&context, &path)?;

@@ -4,8 +4,9 @@ use crate::client::cli::command::ProcessArgs;
 use crate::client::context::Context;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::style::{Paint, Style};
-use crate::client::ui::table::wrap;
+use crate::client::ui::table::{cut, wrap};
 use crate::sys::tty;
+use crate::text::full_screen::full_screen_notice;
 use crate::text::printable::printable;
 use crate::wire::{Call, ProcessParams, WhyReply};
 use std::io::IsTerminal;
@@ -19,12 +20,27 @@ pub(crate) fn run(context: &Context, args: &ProcessArgs) -> Result<i32, ClientEr
     let call = Call::Why(ProcessParams {
         process: args.process.clone(),
     });
-    let _: WhyReply = context.ask(&call, |reply| render(context.style, width(), reply))?;
+    let render = |reply: &WhyReply| render(context.style, width(), &copyable(context, reply));
+    let _: WhyReply = context.ask(&call, render)?;
     Ok(exit::DONE)
+}
+
+/// The answer, with commands that reach the same daemon.
+fn copyable(context: &Context, reply: &WhyReply) -> WhyReply {
+    let causes = reply.causes.iter();
+    WhyReply {
+        causes: causes.map(|text| context.copyable(text)).collect(),
+        next: context.copyable(&reply.next),
+        remedy: reply.remedy.as_ref().map(|text| context.copyable(text)),
+        ..reply.clone()
+    }
 }
 
 /// The columns of the headings.
 const INDENT: usize = 9;
+
+/// The columns of a line of output. A longer one says no more, and hides the answer.
+const OUTPUT_WIDTH_MAX: usize = 200;
 
 /// The columns of the terminal. Lines are not wrapped elsewhere.
 fn width() -> usize {
@@ -82,7 +98,7 @@ pub(crate) fn render(style: Style, width: usize, reply: &WhyReply) -> Vec<String
             .collect();
         part("remedy", &painted);
     }
-    let output = clean(&reply.output);
+    let output = output(reply, width.saturating_sub(INDENT).min(OUTPUT_WIDTH_MAX));
     match reply.earlier_output {
         true => {
             lines.push(style.paint(Paint::Bold, "output of the run before"));
@@ -91,6 +107,17 @@ pub(crate) fn render(style: Style, width: usize, reply: &WhyReply) -> Vec<String
         false => part("output", &output),
     }
     lines
+}
+
+/// The last lines of output, each cut to this width. A picture of a full screen is not readable as
+/// lines.
+fn output(reply: &WhyReply, width: usize) -> Vec<String> {
+    let process = &reply.process;
+    if process.full_screen {
+        return vec![full_screen_notice(&printable(&process.name))];
+    }
+    let lines = reply.output.iter();
+    lines.map(|line| cut(&printable(line), width)).collect()
 }
 
 #[cfg(test)]
@@ -135,6 +162,22 @@ mod tests {
         let lines = render(Style::plain(), usize::MAX, &earlier);
         let end = ["output of the run before", "         done\\u{1b}[2J"];
         assert_eq!(lines[lines.len() - 2..], end);
+    }
+
+    #[test]
+    fn output_is_cut_and_a_picture_left_out() {
+        let mut reply = WhyReply {
+            output: vec!["x".repeat(3000)],
+            ..WhyReply::default()
+        };
+        reply.process.name = "edit:0".to_string();
+        let last = |width, reply: &WhyReply| render(Style::plain(), width, reply).pop();
+        let cut_to = |columns: usize| format!("output   {}…", "x".repeat(columns - 1));
+        assert_eq!(last(80, &reply), Some(cut_to(71)));
+        assert_eq!(last(usize::MAX, &reply), Some(cut_to(200)));
+        reply.process.full_screen = true;
+        let notice = "output   [full-screen output is left out; see it: tm peek edit:0]";
+        assert_eq!(last(80, &reply).as_deref(), Some(notice));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! meaning: `requests`, `console` and `log_stream`.
 
 pub(crate) use crate::reactor::control::connection_mode::{
-    Attachment, BlockedTime, ClientPace, FollowCursor, Following, Mode, SizeFit,
+    Attachment, BlockedTime, ClientPace, FollowCursor, Following, Mode, Removal, SizeFit,
 };
 use crate::reactor::control::event_feed::{EventCursor, EventFeed};
 use crate::reactor::control::permissions::Account;

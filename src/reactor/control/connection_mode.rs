@@ -1,7 +1,7 @@
 //! The uses of a connection: requests, events, a console, the output of processes.
 
 use crate::reactor::output::Stream;
-use crate::supervisor::{ProcessId, Time};
+use crate::supervisor::{self, ProcessId, Time};
 use crate::wire::{Frame, RoleInfo};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -135,6 +135,16 @@ impl BlockedTime {
 }
 
 impl Following {
+    /// Whether nothing is left to follow: every process was removed from the config and reported,
+    /// and the targets are names, which match no other process.
+    pub(super) fn is_over(&self) -> bool {
+        let is_name = |target: &String| {
+            target != "all" && !target.starts_with('@') && !supervisor::is_glob(target)
+        };
+        let reported = |cursor: &FollowCursor| cursor.removal == Removal::Reported;
+        self.cursors.iter().all(reported) && self.targets.iter().all(is_name)
+    }
+
     pub(super) fn memory(&self) -> usize {
         let targets: usize = self.targets.iter().map(|target| 24 + target.len()).sum();
         targets + self.cursors.len() * CURSOR_BYTES
@@ -154,4 +164,17 @@ pub(crate) struct FollowCursor {
     pub end: u64,
     /// On the list of ready cursors.
     pub ready: bool,
+    /// Whether the process was removed from the config.
+    pub removal: Removal,
+}
+
+/// The removal of a process, for a client that follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// It is in the config.
+    None,
+    /// The client learns of it after the output.
+    Due,
+    /// The client knows.
+    Reported,
 }

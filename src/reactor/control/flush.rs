@@ -3,7 +3,7 @@
 use crate::reactor::clock::Clock;
 use crate::reactor::control::client_table::{Clients, Closed};
 use crate::reactor::control::connection::{
-    ClientConnection, ClientPace, Mode, SizeFit, WriteState,
+    ClientConnection, ClientPace, Mode, Removal, SizeFit, WriteState,
 };
 use crate::reactor::control::event_feed::EventFeed;
 use crate::reactor::control::log_stream::stream_name;
@@ -12,7 +12,7 @@ use crate::reactor::poller::Poller;
 use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::ProcessId;
-use crate::wire::{Frame, HEADER_LEN, Kind, PAYLOAD_MAX, SourceInfo, flags};
+use crate::wire::{END_REMOVED, Frame, HEADER_LEN, Kind, PAYLOAD_MAX, SourceInfo, flags};
 use serde_json::json;
 use std::io::IoSlice;
 use std::time::Duration;
@@ -220,7 +220,7 @@ fn send_followed(connection: &mut ClientConnection, processes: &Processes) -> Op
     let cursor = following.cursors.get_mut(index)?;
     cursor.ready = false;
     let Some(io) = processes.io(cursor.process) else {
-        return Some(1);
+        return send_removal(connection, index).or(Some(1));
     };
     let tail = io.output.tail();
     if cursor.cursor < tail {
@@ -240,7 +240,7 @@ fn send_followed(connection: &mut ClientConnection, processes: &Processes) -> Op
     }
     let filter = following.stream;
     let Some(segment) = next_segment(&io.output, cursor.cursor, filter, cursor.end) else {
-        return Some(1);
+        return send_removal(connection, index).or(Some(1));
     };
     cursor.cursor = segment.offset + segment.bytes.len() as u64;
     cursor.ready = true;
@@ -261,6 +261,26 @@ fn send_followed(connection: &mut ClientConnection, processes: &Processes) -> Op
         connection.send_bytes(segment.bytes);
     }
     Some(segment.bytes.len())
+}
+
+/// Reports the removal of a followed process, if it is due, and ends the stream after the last one.
+fn send_removal(connection: &mut ClientConnection, index: usize) -> Option<usize> {
+    let Mode::Following(following) = &mut connection.mode else {
+        return None;
+    };
+    let cursor = following.cursors.get_mut(index)?;
+    if cursor.removal != Removal::Due || !following.follow {
+        return None;
+    }
+    cursor.removal = Removal::Reported;
+    let text = format!("[{} was removed from the config]", cursor.name);
+    let over = following.is_over();
+    connection.send_bytes(&Frame::new(Kind::Notice, text).to_bytes());
+    if over {
+        connection.send_bytes(&Frame::new(Kind::End, END_REMOVED).to_bytes());
+        connection.close_after_flush = true;
+    }
+    Some(1)
 }
 
 /// The next piece of output after a cursor, at most one frame long and not beyond `until`.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::reactor::control::connection::{
-    Attachment, BlockedTime, ConnectionId, FollowCursor, Following, ReadState,
+    Attachment, BlockedTime, ConnectionId, FollowCursor, Following, ReadState, Removal,
 };
 use crate::supervisor::{Autostart, Launch, Policy, Process, Program, Time};
 use crate::sys::socket::Peer;
@@ -165,6 +165,7 @@ fn a_logs_client_gets_sources_data_and_the_end() {
         cursor: 0,
         end: 8,
         ready: true,
+        removal: Removal::None,
     };
     let following = Following {
         targets: vec!["web".to_string()],

@@ -2,7 +2,7 @@
 
 use crate::reactor::clock::unix_ns;
 use crate::reactor::control::client_table::Clients;
-use crate::reactor::control::connection::{ConnectionId, FollowCursor, Following, Mode};
+use crate::reactor::control::connection::{ConnectionId, FollowCursor, Following, Mode, Removal};
 use crate::reactor::control::parameters::duration;
 use crate::reactor::output::{Output, Segment, Stream};
 use crate::reactor::process::processes::Processes;
@@ -64,6 +64,7 @@ impl Selection {
             cursor,
             end: if self.follow { u64::MAX } else { output.head() },
             ready: false,
+            removal: Removal::None,
         }
     }
 }
@@ -215,9 +216,25 @@ pub(crate) fn follow_new_process(
                 cursor: io.output.tail(),
                 end: u64::MAX,
                 ready: false,
+                removal: Removal::None,
             });
         }
     }
+}
+
+/// Reports to the clients that follow a process that it was removed from the config.
+pub(crate) fn report_removal(clients: &mut Clients, processes: &Processes, id: ProcessId) {
+    let Some(io) = processes.io(id) else {
+        return;
+    };
+    for (client, index) in &io.followers {
+        let following = clients.following_mut(*client);
+        let cursor = following.and_then(|following| following.cursors.get_mut(*index));
+        if let Some(cursor) = cursor {
+            cursor.removal = Removal::Due;
+        }
+    }
+    wake_followers(clients, processes, id);
 }
 
 /// Ends all `logs` clients once they have received the rest: every process is down.

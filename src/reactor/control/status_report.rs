@@ -13,6 +13,7 @@ use crate::reactor::process::process_io::{ProcessIo, WatchedStraggler};
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::{self, Desired, Process, ProcessId, State, Supervisor, Transition};
 use crate::sys;
+use crate::text::full_screen::FullScreenFilter;
 use crate::text::plural::plural;
 use crate::text::strip::Strip;
 use crate::text::timestamp::rfc3339;
@@ -86,9 +87,7 @@ impl Reports<'_> {
             expected: self.ended_as_expected(process),
             detail: self.detail_of_row(process),
             tty: process.launch.tty.is_some(),
-            full_screen: io
-                .and_then(|io| io.terminal.as_ref())
-                .is_some_and(|terminal| terminal.tracker().alternate()),
+            full_screen: io.is_some_and(is_full_screen),
             clients: io.map(|io| self.clients_of(io)).unwrap_or_default(),
             stragglers: stragglers
                 .iter()
@@ -331,7 +330,7 @@ fn output_of_why(io: &ProcessIo) -> (Vec<String>, bool) {
     let all = io.output.line_start_back(WHY_LINES, None);
     let is_empty = |lines: &[String]| lines.iter().all(|line| line.trim().is_empty());
     let output = lines_from(io, all.max(io.run_start), None);
-    if !is_empty(&output) {
+    if !is_empty(&output) || is_full_screen(io) {
         return (output, false);
     }
     let output = lines_from(io, all, None);
@@ -341,19 +340,26 @@ fn output_of_why(io: &ProcessIo) -> (Vec<String>, bool) {
     }
 }
 
+/// Whether the process draws on the alternate screen.
+fn is_full_screen(io: &ProcessIo) -> bool {
+    let terminal = io.terminal.as_ref();
+    terminal.is_some_and(|terminal| terminal.tracker().alternate())
+}
+
 /// The last lines of a process's output as text.
 pub(crate) fn last_lines(io: &ProcessIo, lines: usize, stream: Option<Stream>) -> Vec<String> {
     lines_from(io, io.output.line_start_back(lines, stream), stream)
 }
 
-/// The output from an offset on as text.
+/// The output from an offset on as text, without full-screen pictures.
 fn lines_from(io: &ProcessIo, from: u64, stream: Option<Stream>) -> Vec<String> {
     let mut bytes = Vec::new();
     for segment in io.output.segments(from, stream) {
         bytes.extend_from_slice(segment.bytes);
     }
-    let mut clean = Vec::new();
-    Strip::default().feed(&bytes, &mut clean);
+    let (mut kept, mut clean) = (Vec::new(), Vec::new());
+    FullScreenFilter::for_output(&bytes, is_full_screen(io)).feed(&bytes, &mut kept);
+    Strip::default().feed(&kept, &mut clean);
     // A line that was overwritten shows its last text.
     let shown = |line: &str| {
         let line = line.trim_end_matches('\r');

@@ -206,3 +206,49 @@ fn output_stopped_by_ctrl_s_is_named_and_freed() {
     assert_eq!(reader.wait_over(), 0);
     assert!(causes().contains("ctrl-s"), "{}", causes());
 }
+
+#[test]
+fn keys_for_a_process_that_is_down_leave_the_words_about_it() {
+    let daemon = Daemon::start(
+        "programs:\n  edit: {cmd: [sh, -c, 'echo here; test -e again && exec cat'], tty: true, \
+         starttime: 0, exitcodes: [0, 1]}\n",
+    );
+    daemon.wait_state("edit:0", "EXITED");
+    let mut console = Console::sized(&daemon, "edit", 24, 120);
+    let words = "[edit:0 is EXITED, exit 1 after";
+    console.terminal.expect(words);
+    console
+        .terminal
+        .expect("waiting for its next start — ctrl-a d detaches");
+    console.terminal.send("x\x03y");
+    daemon.tm(&["status"]);
+    console.terminal.send("z");
+    assert!(console.terminal.contents().contains(words));
+    std::fs::write(daemon.path("again"), "").expect("a new file");
+    assert_eq!(daemon.tm(&["start", "edit"]).code, 0);
+    console.terminal.send("typed\r");
+    console.terminal.expect("typed");
+    assert!(!console.terminal.contents().contains(words));
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}
+
+#[test]
+fn an_attachment_inside_another_names_the_keys_that_reach_it() {
+    let daemon = Daemon::start(
+        "programs:\n  outer: {cmd: sh, tty: true, starttime: 0, env: {PS1: 'ready> '}}\n  \
+         inner: {cmd: cat, tty: true, starttime: 0}\n",
+    );
+    let mut console = Console::attach(&daemon, "outer");
+    console.terminal.expect("ready> ");
+    console.terminal.send("tm attach inner\r");
+    console
+        .terminal
+        .expect("attached to inner:0 — ctrl-a a d detaches");
+    console.terminal.send("\x01ad");
+    console.terminal.expect("detached from inner:0");
+    console.terminal.send("echo still''here\r");
+    console.terminal.expect("stillhere");
+    console.terminal.send("\x01d");
+    assert_eq!(console.wait_over(), 0);
+}

@@ -148,7 +148,10 @@ impl Session {
             None => {}
             Some(0) => self.hung_up(),
             Some(count) => {
-                self.hide_hint();
+                // While the process is down, nothing else answers the keys.
+                if self.down.is_none() {
+                    self.hide_hint();
+                }
                 self.take_typed(&buffer[..count]);
             }
         }

@@ -15,7 +15,7 @@ impl Session {
         } else {
             ""
         };
-        let (name, state) = (&self.process, &self.state);
+        let (name, remarks) = (&self.process, &self.remarks);
         let size = self.process_size();
         let short = if self.is_too_small() {
             format!("{size}, larger than yours")
@@ -31,8 +31,21 @@ impl Session {
                 (format!(" ({long})"), vec![long, short])
             }
         };
+        if let Some((state, reason)) = &self.down {
+            let waiting = format!("waiting for its next start{remarks}");
+            let short = format!("{name} is {state}; {waiting}");
+            let about = match reason.is_empty() {
+                true => short.clone(),
+                false => format!("{name} is {state}, {reason}; {waiting}"),
+            };
+            return HintText {
+                shorter: vec![about.clone(), short, format!("{name} is {state}")],
+                about,
+                ..hint::ways_out(&self.keys, &self.process)
+            };
+        }
         HintText {
-            about: format!("attached{watching} to {name}{state}{other}"),
+            about: format!("attached{watching} to {name}{remarks}{other}"),
             shorter,
             ..hint::ways_out(&self.keys, &self.process)
         }

@@ -11,7 +11,7 @@ const ALTERNATE_MODES: [&[u8]; 3] = [b"1049", b"1047", b"47"];
 
 /// Filters the output of one source.
 #[derive(Debug, Default)]
-pub(super) struct FullScreenFilter {
+pub(crate) struct FullScreenFilter {
     on_alternate: bool,
     /// It began there, which is not reported yet.
     announces: bool,
@@ -21,7 +21,7 @@ pub(super) struct FullScreenFilter {
 
 impl FullScreenFilter {
     /// A filter for output that may begin on the alternate screen.
-    pub(super) fn new(on_alternate: bool) -> FullScreenFilter {
+    pub(crate) fn new(on_alternate: bool) -> FullScreenFilter {
         FullScreenFilter {
             on_alternate,
             announces: on_alternate,
@@ -29,9 +29,25 @@ impl FullScreenFilter {
         }
     }
 
+    /// A filter for output with a known end: the first switch in it shows where it began, and the
+    /// end if there is none.
+    pub(crate) fn for_output(bytes: &[u8], ends_on_alternate: bool) -> FullScreenFilter {
+        let mut rest = bytes;
+        while let Some(at) = memchr::memchr(0x1b, rest) {
+            rest = &rest[at..];
+            let len = sequence_len(rest).unwrap_or(rest.len());
+            let (sequence, after) = rest.split_at(len);
+            if let Some(on) = switches(sequence) {
+                return FullScreenFilter::new(!on);
+            }
+            rest = after;
+        }
+        FullScreenFilter::new(ends_on_alternate)
+    }
+
     /// Appends to `kept` what is not drawn on the alternate screen. Returns whether the source
     /// entered that screen.
-    pub(super) fn feed(&mut self, bytes: &[u8], kept: &mut Vec<u8>) -> bool {
+    pub(crate) fn feed(&mut self, bytes: &[u8], kept: &mut Vec<u8>) -> bool {
         let mut joined = std::mem::take(&mut self.cut);
         joined.extend_from_slice(bytes);
         let mut rest = &joined[..];
@@ -62,6 +78,11 @@ impl FullScreenFilter {
             kept.extend_from_slice(bytes);
         }
     }
+}
+
+/// The line that stands for a process's full-screen output.
+pub(crate) fn full_screen_notice(process: &str) -> String {
+    format!("[full-screen output is left out; see it: tm peek {process}]")
 }
 
 /// Returns the length of the control sequence at the start, of 1 for another one; `None` if its
@@ -124,6 +145,21 @@ mod tests {
         assert!(filter.feed(b"garbage", &mut kept));
         assert!(!filter.feed(b"garbage\x1b[?1049lshell$ ", &mut kept));
         assert_eq!(kept, b"shell$ ");
+    }
+
+    #[test]
+    fn the_first_switch_of_known_output_shows_where_it_began() {
+        for (bytes, ends_on_alternate, wanted) in [
+            (&b"drawn\x1b[1m\x1b[?1049ltext"[..], false, &b"text"[..]),
+            (b"text\x1b[?1049hdrawn", true, b"text"),
+            (b"text\x1b[?47hdrawn\x1b[?47lmore", false, b"textmore"),
+            (b"drawn\x1b[m", true, b""),
+            (b"text\x1b[1", false, b"text"),
+        ] {
+            let mut kept = Vec::new();
+            FullScreenFilter::for_output(bytes, ends_on_alternate).feed(bytes, &mut kept);
+            assert_eq!(kept, wanted);
+        }
     }
 
     #[test]
