@@ -304,7 +304,9 @@ fn no_config_and_unreadable_config() {
     let output = tmd(folder.path(), &["-c", "missing.yaml"]);
     assert_eq!(output.code, 1, "{output:?}");
     assert!(
-        output.stderr.contains("missing.yaml") && output.stderr.contains("No such file"),
+        output
+            .stderr
+            .contains("there is no config file 'missing.yaml'"),
         "{output:?}"
     );
 

@@ -1,10 +1,11 @@
 //! Finds configs and reads their files: all file access of this layer.
 
 use super::diagnostics::{ConfigError, Diagnostic, Severity};
+use super::file_access::{AtPath, Files, FoundFile};
 use super::given_path::as_given;
 use super::host_environment::Environment;
 use super::lower::{self, Whole};
-use super::lowering_context::{AtPath, Files, FoundFile, Lowering};
+use super::lowering_context::Lowering;
 use super::trusted_path::{self, ReadError, Trail};
 use super::yaml::BYTES_MAX;
 use super::{Config, OpenAs};

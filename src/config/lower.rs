@@ -1,5 +1,5 @@
 //! Turns a config file, and those it includes, into a validated config. Pure: reads files through
-//! [`Files`](super::lowering_context::Files).
+//! [`Files`](super::file_access::Files).
 
 use super::diagnostics::shown;
 use super::layers::Layers;

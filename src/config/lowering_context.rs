@@ -1,12 +1,13 @@
 //! The context of lowering: the findings so far, the texts of the files, and the environment.
 
 use super::diagnostics::{Diagnostic, Severity, shown};
+use super::file_access::Files;
 use super::host_environment::{CachedUsers, Environment};
 use super::keys;
 use super::node::{Entry, Location, Node, NodeKind, Scalar};
 use super::source_file::SourceFile;
 use super::trusted_path::{ReadError, Trail};
-use crate::supervisor::{Identity, PROCESS_TEXTS_MAX, Program};
+use crate::supervisor::{PROCESS_TEXTS_MAX, Program};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -40,41 +41,6 @@ pub(super) enum EnvRead {
 
 /// Memory for variables from the files of users, in bytes: they must not fill that of the config.
 const THEIRS_MAX: usize = 16 * 1024 * 1024;
-
-/// Reads the files a config refers to.
-pub(super) trait Files {
-    /// A file and its text, read with the daemon's permissions or with those of `reader`.
-    fn read(&self, path: &Path, reader: Option<&Identity>) -> Result<FoundFile, ReadError>;
-    /// The first bytes of a file, if it can be read.
-    fn head(&self, path: &Path, reader: Option<&Identity>) -> Option<Vec<u8>>;
-    /// The directory in which the first wildcard of a pattern is looked up, and those above it.
-    fn trail_of(&self, base: &Path, pattern: &str) -> Option<Trail>;
-    /// Looks at a path, or (`follow`) where the symbolic link at it leads.
-    fn look(&self, path: &Path, follow: bool) -> AtPath;
-    /// The files that match a pattern, sorted.
-    fn matches(&self, base: &Path, pattern: &str) -> Result<Vec<PathBuf>, ReadError>;
-}
-
-/// The kind of file at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AtPath {
-    Nothing,
-    File,
-    Directory,
-    Link,
-    /// A FIFO, a device or a socket.
-    Other,
-    /// It may not be looked at.
-    Unknown,
-}
-
-/// A file that was read.
-pub(super) struct FoundFile {
-    pub canonical: PathBuf,
-    pub text: String,
-    /// The owners on the way to it; `None` for one that was read with a program's permissions.
-    pub trail: Option<Trail>,
-}
 
 /// A value of the config and the path of its key.
 #[derive(Clone)]

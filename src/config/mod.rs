@@ -9,6 +9,7 @@ mod cross_checks;
 mod daemon;
 mod diagnostics;
 mod dotenv;
+mod file_access;
 mod foreign_file;
 mod foreign_format;
 mod given_path;

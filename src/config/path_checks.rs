@@ -1,7 +1,8 @@
 //! Warns about paths that a start would fail at: logs, pidfiles, working directories. They may be
 //! created before the start, so nothing here is an error.
 
-use super::lowering_context::{AtPath, Lowering};
+use super::file_access::AtPath;
+use super::lowering_context::Lowering;
 use super::node::Location;
 use super::program_entry::Lowered;
 use crate::supervisor::{FileSink, Sink, placeholder};

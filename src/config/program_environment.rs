@@ -2,8 +2,9 @@
 
 use super::diagnostics::shown;
 use super::dotenv;
+use super::file_access::FoundFile;
 use super::layers::{Layers, layer_values, texts};
-use super::lowering_context::{EnvFile, EnvRead, FoundFile, Lowering, Value};
+use super::lowering_context::{EnvFile, EnvRead, Lowering, Value};
 use super::node::Location;
 use super::placeholder_checks::{Vars, placeholders};
 use super::shell_habits;
