@@ -224,6 +224,14 @@ mod tests {
     }
 
     #[test]
+    fn large_numbers_survive_the_wire() {
+        let text =
+            r#"{"jsonrpc":"2.0","id":1,"result":[2088888888888777777776,1844674407370955.1]}"#;
+        let once = Message::parse(text.as_bytes()).expect("an answer");
+        assert_eq!(Message::parse(&once.to_line()), Ok(once));
+    }
+
+    #[test]
     fn an_error_answer_survives_the_wire() {
         let error = RpcError::new(code::NOT_FOUND, "no such process")
             .with_data(json!({"target": "wrker", "suggestion": "worker"}));
