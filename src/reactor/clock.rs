@@ -84,6 +84,8 @@ pub(crate) enum Timer {
     Audit,
     /// Freed memory is given back to the system.
     GiveBack,
+    /// A process that was removed may be freed.
+    Release(ProcessId),
     /// A change of state is announced even if the log lacks output before it.
     AnnounceDeadline(ProcessId),
 }

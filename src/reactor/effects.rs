@@ -29,6 +29,12 @@ const LOG_OPEN_MAX: Duration = Duration::from_secs(1);
 /// When a new leader's layout is read again: `sh -c 'exec server'` execs a second time.
 const LAYOUT_READS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(100)];
 
+/// Time for the followers of a removed process to receive its last output.
+const FOLLOWERS_MAX: Duration = Duration::from_secs(5);
+
+/// Time until that is checked again.
+const FOLLOWERS_CHECK: Duration = Duration::from_millis(20);
+
 impl Reactor {
     /// Carries out all decisions in order, and starts within the turn's budget.
     pub(crate) fn apply(&mut self) {
@@ -315,7 +321,7 @@ impl Reactor {
             self.announce(&first.transition, first.output_end());
         }
         let io = self.processes.io_mut(id);
-        if let Some(io) = io.filter(|io| io.released && io.announcements.is_empty())
+        if let Some(io) = io.filter(|io| io.released.is_some() && io.announcements.is_empty())
             && !std::mem::replace(&mut io.removal_published, true)
         {
             let name = io.name.clone();
@@ -447,10 +453,11 @@ impl Reactor {
     /// A process was removed from the config and is down.
     fn release(&mut self, id: ProcessId, name: &str) {
         log::info!("{name}: removed");
+        let now = self.clock.now();
         let known = self.processes.io_mut(id).map(|io| {
             let waiting = io.announcements.iter_mut();
             waiting.for_each(|announcement| announcement.offset = 0);
-            io.released = true;
+            io.released = Some(now);
         });
         self.flush_announcements(id);
         self.consoles().on_removed(id);
@@ -462,7 +469,8 @@ impl Reactor {
         }
     }
 
-    /// Frees a removed process once its logs are written and its consoles are closed.
+    /// Frees a removed process once its logs are written, its consoles are closed, and its
+    /// followers have its output or have had time for it.
     pub(crate) fn release_if_written(&mut self, id: ProcessId) {
         let Some(io) = self.processes.io(id) else {
             return;
@@ -470,6 +478,11 @@ impl Reactor {
         let attached = !io.clients.is_empty();
         if !io.removal_published || attached || !self.log_has_reached(id, io.output.head()) {
             return;
+        }
+        let now = self.clock.now();
+        let waited = io.released.map_or(Duration::ZERO, |since| now.since(since));
+        if waited < FOLLOWERS_MAX && log_stream::lags(&mut self.clients, io) {
+            return self.timers.add(now + FOLLOWERS_CHECK, Timer::Release(id));
         }
         self.spawner.cgroups.remove(id, &io.name);
         self.log_files.close(id);

@@ -212,6 +212,7 @@ impl Reactor {
                 Timer::ResizeAllowed(id) => self.consoles().resize_allowed(id),
                 Timer::PictureAllowed(id) => self.consoles().picture_allowed(id),
                 Timer::AnnounceDeadline(id) => self.flush_announcements(id),
+                Timer::Release(id) => self.release_if_written(id),
             }
         }
         if more_signals {

@@ -5,6 +5,7 @@ use crate::reactor::control::client_table::Clients;
 use crate::reactor::control::connection::{ConnectionId, FollowCursor, Following, Mode, Removal};
 use crate::reactor::control::parameters::duration;
 use crate::reactor::output::{Output, Segment, Stream};
+use crate::reactor::process::process_io::ProcessIo;
 use crate::reactor::process::processes::Processes;
 use crate::supervisor::{self, Process, ProcessId};
 use crate::text::timestamp::{nanoseconds, rfc3339};
@@ -235,6 +236,23 @@ pub(crate) fn report_removal(clients: &mut Clients, processes: &Processes, id: P
         }
     }
     wake_followers(clients, processes, id);
+}
+
+/// Whether a client that follows a removed process lacks output of it.
+pub(crate) fn lags(clients: &mut Clients, io: &ProcessIo) -> bool {
+    io.followers.iter().any(|(client, index)| {
+        let Some(following) = clients.following_mut(*client) else {
+            return false;
+        };
+        let follow = following.follow;
+        following
+            .cursors
+            .get(*index)
+            .is_some_and(|cursor| match follow {
+                true => cursor.removal != Removal::Reported,
+                false => cursor.cursor < cursor.end,
+            })
+    })
 }
 
 /// Ends all `logs` clients once they have received the rest: every process is down.

@@ -4,6 +4,7 @@ use crate::reactor::disk::access::{FileAccess, Owner, run_as};
 use crate::reactor::disk::compression::Compressor;
 use crate::reactor::disk::rotation::{FileRights, shift_names};
 use crate::supervisor::FileSink;
+use crate::sys;
 use memchr::{memchr, memrchr};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -36,7 +37,7 @@ pub(crate) struct DiskError {
 impl DiskError {
     pub(crate) fn new(what: &str, error: &io::Error) -> DiskError {
         DiskError {
-            text: format!("{what}: {}", crate::sys::error_text(error)),
+            text: format!("{what}: {}", sys::error_text(error)),
             errno: error.raw_os_error().unwrap_or(0),
         }
     }
@@ -128,7 +129,9 @@ impl LogFile {
         }
         let path = &self.path;
         let rights = self.rights();
-        let opened = self.as_owner(|| open_log(path, rights));
+        let own = sys::runtime::effective_uid();
+        let opener = self.owner.as_ref().map_or(own, |owner| owner.uid);
+        let opened = self.as_owner(|| open_log(path, rights, opener));
         let file = opened.map_err(|error| explain_open(path, &error))?;
         self.size = file.metadata().map_or(0, |metadata| metadata.len());
         self.line_len = 0;
@@ -330,7 +333,7 @@ impl LogFile {
     }
 }
 
-fn open_log(path: &Path, rights: FileRights) -> io::Result<File> {
+fn open_log(path: &Path, rights: FileRights, opener: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options
         .append(true)
@@ -347,9 +350,15 @@ fn open_log(path: &Path, rights: FileRights) -> io::Result<File> {
         }
         Err(error) => return Err(error),
     };
-    let kind = file.metadata()?.file_type();
+    let found = file.metadata()?;
+    let kind = found.file_type();
     if kind.is_file() {
-        return Ok(file);
+        return match planted_by(path, found.uid(), opener) {
+            None => Ok(file),
+            Some(uid) => Err(io::Error::other(format!(
+                "it belongs to user {uid}, who put it where everyone can write; remove it"
+            ))),
+        };
     }
     let kind = match kind {
         kind if kind.is_fifo() => "a FIFO",
@@ -357,6 +366,17 @@ fn open_log(path: &Path, rights: FileRights) -> io::Result<File> {
         _ => "another kind of file",
     };
     Err(io::Error::other(format!("not a regular file but {kind}")))
+}
+
+/// The owner of a file in a sticky directory that everyone can write, unless it is the user who
+/// opens it, root, or the owner of the directory. The same rule as the kernel's
+/// `fs.protected_regular`, which is not set everywhere.
+fn planted_by(path: &Path, owner: u32, opener: u32) -> Option<u32> {
+    const STICKY_AND_OPEN: u32 = 0o1002;
+    let directory = path.parent()?.metadata().ok()?;
+    let open = directory.mode() & STICKY_AND_OPEN == STICKY_AND_OPEN;
+    let trusted = [0, opener, directory.uid()].contains(&owner);
+    (open && !trusted).then_some(owner)
 }
 
 /// Explains a failed open. The remedy is for `tm why`.

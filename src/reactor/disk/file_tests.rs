@@ -47,6 +47,23 @@ fn text(path: &Path) -> String {
 }
 
 #[test]
+fn a_file_that_another_user_planted_is_not_used() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("a.log");
+    fs::write(&path, "").expect("written");
+    let own = sys::runtime::effective_uid();
+    let mode = |mode| fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode));
+    mode(0o1777).expect("it is ours");
+    assert_eq!(planted_by(&path, own + 5, own + 7), Some(own + 5));
+    for (owner, opener) in [(own + 7, own + 7), (0, own + 7), (own, own + 7)] {
+        assert_eq!(planted_by(&path, owner, opener), None);
+    }
+    // Here others cannot create files.
+    mode(0o1755).expect("it is ours");
+    assert_eq!(planted_by(&path, own + 5, own + 7), None);
+}
+
+#[test]
 fn rotation_happens_between_lines_and_keeps_the_newest_files() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("a.log");

@@ -89,8 +89,8 @@ pub(crate) struct ProcessIo {
     pub operations_pending: u32,
     /// The end of its last run, for its consoles after its removal.
     pub last_exit: Option<Exit>,
-    /// Removed from the config; freed as soon as its logs are written.
-    pub released: bool,
+    /// Since when it is removed from the config; freed once its logs are written.
+    pub released: Option<Time>,
     /// Its removal is published.
     pub removal_published: bool,
 }
@@ -212,7 +212,7 @@ impl ProcessIo {
             pidfile_trouble: None,
             operations_pending: 0,
             last_exit: None,
-            released: false,
+            released: None,
             removal_published: false,
         }
     }
