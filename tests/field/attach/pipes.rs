@@ -26,10 +26,12 @@ fn read(mut client: Child) -> (String, String, i32) {
     (out, err, code)
 }
 
-/// Waits until a client is attached.
+/// Waits until a client is attached, or was: the process ends once it has the client's input.
 fn attached(daemon: &Daemon, process: &str) {
     let deadline = Instant::now() + PATIENCE;
-    while crate::consoles::clients(daemon, process).is_empty() {
+    while crate::consoles::clients(daemon, process).is_empty()
+        && daemon.status(process)["state"] != "EXITED"
+    {
         assert!(Instant::now() < deadline, "no client at {process}");
     }
 }
