@@ -20,6 +20,9 @@ const WATCHED_MAX: usize = 256;
 /// Killed processes that are named at once.
 const NAMED_MAX: usize = 8;
 
+/// Killed processes that are logged at once by name.
+const LOGGED_MAX: usize = 8;
+
 /// Stragglers that one message names.
 const SHOWN_MAX: usize = 3;
 
@@ -80,7 +83,9 @@ pub(crate) fn name_live_victims(io: &mut ProcessIo) -> Vec<String> {
     let leader = descendants::stat(leader.pid).into_iter();
     let all: Vec<Stat> = leader.chain(below).take(NAMED_MAX).collect();
     io.victims = all.iter().map(|stat| (stat.pid, stat.starttime)).collect();
-    all.iter().map(|stat| named(&io.name, stat.pid)).collect()
+    let named: Vec<String> = all.iter().map(|stat| named(stat.pid)).collect();
+    log_victims(&io.name, &named);
+    named
 }
 
 /// Some of the stragglers, such as `pid 4121 node server.js, pid 4122 cat …`.
@@ -96,11 +101,24 @@ pub(crate) fn named_stragglers(io: &ProcessIo) -> String {
     some.join(", ") + more
 }
 
-/// Names a process that gets SIGKILL, also in the log.
-fn named(process: &str, pid: i32) -> String {
-    let command = descendants::command(pid);
-    log::warn!("{process}: killing pid {pid} ({command})");
-    format!("{pid} {command}")
+/// Names a process that gets SIGKILL.
+fn named(pid: i32) -> String {
+    format!("{pid} {}", descendants::command(pid))
+}
+
+/// Logs the processes that get SIGKILL. Of thousands, most are counted: a process must not fill the
+/// log by its descendants.
+fn log_victims(process: &str, victims: &[String]) {
+    for victim in victims.iter().take(LOGGED_MAX) {
+        log::warn!("{process}: killing pid {victim}");
+    }
+    if let Some(more) = victims
+        .len()
+        .checked_sub(SHOWN_MAX)
+        .filter(|more| *more > 0)
+    {
+        log::warn!("{process}: killing {more} more");
+    }
 }
 
 /// The event of a signal that could not be sent.
@@ -160,7 +178,7 @@ fn kill_stragglers(io: &mut ProcessIo) -> (Vec<String>, Option<io::Error>) {
     for straggler in &mut io.stragglers {
         let key = (straggler.pid, straggler.starttime);
         if !std::mem::replace(&mut straggler.killed, true) && !io.victims.contains(&key) {
-            victims.push(named(&io.name, straggler.pid));
+            victims.push(named(straggler.pid));
         }
         let sent = sys::pidfd::signal(straggler.pidfd.as_fd(), libc::SIGKILL);
         if let Err(error) = sent
@@ -174,6 +192,7 @@ fn kill_stragglers(io: &mut ProcessIo) -> (Vec<String>, Option<io::Error>) {
             refused = Some(error);
         }
     }
+    log_victims(&io.name, &victims);
     (victims, refused)
 }
 
