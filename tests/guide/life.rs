@@ -35,7 +35,8 @@ fn status_never_shows_the_dead_as_running() {
     let daemon =
         Daemon::start("programs:\n  worker: {cmd: sleep 1000, starttime: 0, autorestart: never}\n");
     for _ in 0..20 {
-        daemon.rpc("start", json!({"targets": ["worker"]}));
+        // A start that waits would wait for a second, in which an exit would be a failure.
+        daemon.rpc("start", json!({"targets": ["worker"], "wait": false}));
         let pid = daemon.pid_of("worker:0");
         kill(pid, Signal::KILL);
         wait_gone(pid);

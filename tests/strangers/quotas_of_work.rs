@@ -299,12 +299,18 @@ fn attack_at_once(daemon: &Daemon) -> u64 {
     let half = format!("{}{}", request(1, "hello", &json!({})), "x".repeat(500_000));
     let watched = json!({"process": "screen", "read_only": true, "replay": true});
     let attach = request(1, "attach", &watched);
-    for (number, stream) in crowd.iter().enumerate() {
-        let patience = Some(Duration::from_millis(50));
-        stream.set_write_timeout(patience).expect("it is a socket");
-        let bytes = if number % 2 == 0 { &half } else { &attach };
-        send(stream, bytes.as_bytes());
-    }
+    std::thread::scope(|scope| {
+        for part in crowd.chunks(25) {
+            scope.spawn(|| {
+                for (number, stream) in part.iter().enumerate() {
+                    let patience = Some(Duration::from_millis(50));
+                    stream.set_write_timeout(patience).expect("it is a socket");
+                    let bytes = if number % 2 == 0 { &half } else { &attach };
+                    send(stream, bytes.as_bytes());
+                }
+            });
+        }
+    });
     delays(&mut daemon.control(), "status", 51);
     drop(sieges);
     memory(daemon, "VmHWM:")
