@@ -61,7 +61,7 @@ fn without_descriptors_starts_fail_by_name_and_clients_wait() {
             client
         })
         .collect();
-    let stopped = &names(&running)[..10];
+    let stopped = &names(&running)[..running.len().min(10)];
     let reply = control.call("stop", json!({"targets": stopped}));
     assert!(reply.is_ok(), "a connected client is served: {reply:?}");
     for client in crowd {

@@ -8,7 +8,7 @@ use crate::sys;
 use std::os::fd::OwnedFd;
 
 /// Descriptors that are kept.
-const SPARES: usize = 4;
+pub(crate) const SPARES: usize = 4;
 
 /// Open files without a use.
 #[derive(Debug, Default)]

@@ -1,5 +1,6 @@
 //! How many open files a config needs, next to the limit.
 
+use crate::reactor::control::spare_files::SPARES;
 use crate::supervisor::{Launch, Program, Sink, Stdin};
 use crate::sys;
 use std::io;
@@ -7,7 +8,8 @@ use std::io;
 /// Files of the daemon itself, and of a few clients.
 const OWN: u64 = 64;
 
-/// Descriptors that starts leave to clients, at most: a daemon without any could not be asked why.
+/// Descriptors that starts leave to clients, at most, with those that are kept for the owner: a
+/// daemon without any could not be asked why.
 const RESERVE: u64 = 64;
 
 /// Descriptors of the daemon that a start uses for a moment: both ends of each stream, the report
@@ -21,7 +23,7 @@ const OF_A_START: u64 = 8;
 /// `EMFILE` if they are not.
 pub(crate) fn room_for(launch: &Launch, opening: u64) -> io::Result<()> {
     let (limit, _) = sys::rlimit::nofile();
-    let reserve = RESERVE.min(limit / 12);
+    let reserve = RESERVE.min(limit / 12).saturating_sub(SPARES as u64);
     let used = sys::io::lowest_free_fd()?;
     let wanted = (opening + 1) * of_process(launch).max(OF_A_START);
     match used + wanted + reserve <= limit {
