@@ -1,18 +1,30 @@
 //! The completion of a shell asks the daemon that the line names.
 
-use super::support::{Daemon, Terminal, command, run, skip};
+use super::support::{self, Daemon, Terminal, command, run, skip};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The daemon of a folder, and one that a line has to name. Both folders have a file whose name
 /// begins like a process.
 fn daemons() -> (Daemon, Daemon) {
-    let daemon = |name: &str| {
+    // Both are of one user, who has one runtime directory.
+    let daemon = |name: &str, runtime: Option<&Path>| {
         let yaml = format!("programs: {{{name}: {{cmd: sleep 1000, starttime: 0}}}}\n");
-        let daemon = Daemon::start(&yaml);
+        let folder = support::folder();
+        support::write_config(folder.path(), &yaml);
+        let socket = folder.path().join("tmd.sock");
+        let daemon = Daemon::start_prepared(folder, socket.clone(), |tmd| {
+            tmd.arg("--socket").arg(socket);
+            if let Some(runtime) = runtime {
+                tmd.env("XDG_RUNTIME_DIR", runtime);
+            }
+        });
         std::fs::write(daemon.path("my file"), "").expect("a new file");
         daemon
     };
-    (daemon("there"), daemon("other"))
+    let here = daemon("there", None);
+    let other = daemon("other", Some(here.dir()));
+    (here, other)
 }
 
 /// The ways to name the other daemon on a line before the cursor, as a user of a shell types them,

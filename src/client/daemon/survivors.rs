@@ -43,23 +43,46 @@ struct Survivor {
     process: String,
 }
 
-/// Deals with the survivors of earlier daemons that listened at one of `sockets`. None of these
-/// daemons may live. `notice` prints a line.
+/// The survivors of earlier daemons.
+pub(crate) struct Survivors {
+    found: Vec<Survivor>,
+    /// One of these daemons did not end in order.
+    was_killed: bool,
+}
+
+impl Survivors {
+    /// Whether there are any.
+    pub(crate) fn exist(&self) -> bool {
+        !self.found.is_empty()
+    }
+}
+
+/// Looks for the survivors of earlier daemons that listened at one of `sockets`, unless they are to
+/// be ignored.
+pub(crate) fn look(config: &Config, sockets: &[PathBuf], action: OnSurvivors) -> Survivors {
+    Survivors {
+        found: match action {
+            OnSurvivors::Ignore => Vec::new(),
+            OnSurvivors::Ask | OnSurvivors::Replace => find(config, sockets),
+        },
+        // A daemon that ended in order took its socket along.
+        was_killed: sockets.iter().any(|one| one.symlink_metadata().is_ok()),
+    }
+}
+
+/// Deals with survivors. None of their daemons may have lived when they were looked for, or since.
+/// `notice` prints a line.
 ///
 /// # Errors
 /// When they are neither to be stopped nor ignored, or do not end.
 pub(crate) fn settle(
     config: &Config,
-    sockets: &[PathBuf],
+    survivors: Survivors,
     action: OnSurvivors,
     notice: impl Fn(&str),
 ) -> Result<(), ClientError> {
-    let found = match action {
-        OnSurvivors::Ignore => return Ok(()),
-        OnSurvivors::Ask | OnSurvivors::Replace => find(config, sockets),
-    };
-    // A daemon that ended in order took its socket along. It left these on purpose.
-    let was_killed = sockets.iter().any(|one| one.symlink_metadata().is_ok());
+    let Survivors { found, was_killed } = survivors;
+    // What a daemon left at its orderly end, it left on purpose.
     let on_purpose = |one: &Survivor| !was_killed && is_left_by_stops(config, &one.process);
     let (left, found): (Vec<_>, Vec<_>) = found.into_iter().partition(on_purpose);
     if !left.is_empty() {

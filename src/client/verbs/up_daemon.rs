@@ -38,7 +38,14 @@ pub(crate) fn find_or_start(
         (false, true) => OnSurvivors::Ignore,
         (false, false) => OnSurvivors::Ask,
     };
-    survivors::settle(config, &sockets, action, |text| context.notice(text))?;
+    let survivors = survivors::look(config, &sockets, action);
+    // Another client may have started a daemon before the look, to which these belong.
+    if survivors.exist()
+        && let Some(connection) = running(context, config)?
+    {
+        return Ok((connection, false));
+    }
+    survivors::settle(config, survivors, action, |text| context.notice(text))?;
     match start_daemon(&config.path, socket)? {
         Ok(()) => Ok((find(context, config)?, true)),
         // Another client may have started it in the meantime.

@@ -21,11 +21,12 @@ const CTRL_Z: u8 = 0x1a;
 const LOOKED_AT_MAX: usize = 64;
 
 /// When to look whether the program has stopped, after ctrl-z and after each look.
-const LOOK_AFTER: [Duration; 4] = [
+const LOOK_AFTER: [Duration; 5] = [
     Duration::from_millis(100),
     Duration::from_millis(300),
     Duration::from_secs(1),
     Duration::from_secs(3),
+    Duration::from_secs(10),
 ];
 
 impl Consoles<'_> {
