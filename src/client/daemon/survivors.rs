@@ -82,7 +82,7 @@ pub(crate) fn settle(
     notice: impl Fn(&str),
 ) -> Result<(), ClientError> {
     let Survivors { found, was_killed } = survivors;
-    // What a daemon left at its orderly end, it left on purpose.
+    // A daemon that ended in order has left these on purpose.
     let on_purpose = |one: &Survivor| !was_killed && is_left_by_stops(config, &one.process);
     let (left, found): (Vec<_>, Vec<_>) = found.into_iter().partition(on_purpose);
     if !left.is_empty() {
