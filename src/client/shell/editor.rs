@@ -297,8 +297,11 @@ mod tests {
         ] {
             assert_eq!(takes_file(line), wanted, "{line}");
         }
-        let (start, found) = files("check Cargo.to").expect("files");
-        assert_eq!((start, found), (6, vec!["Cargo.toml".to_string()]));
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("only.yaml"), "").expect("written");
+        let folder = folder.path().display();
+        let (start, found) = files(&format!("check {folder}/on")).expect("files");
+        assert_eq!((start, found), (6, vec![format!("{folder}/only.yaml")]));
     }
 
     #[test]
