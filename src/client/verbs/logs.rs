@@ -84,7 +84,7 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
 /// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LogsEnd {
-    /// All is printed: everything that was asked for, or up to the end of the daemon.
+    /// Everything requested is printed, or everything up to the end of the daemon.
     Whole,
     /// All processes were removed from the config, as notices say.
     Removed,

@@ -70,6 +70,7 @@ impl Door<'_> {
                     }
                     if let Ok(Some(stream)) = listener.accept() {
                         evicted.extend(self.welcome_owner(OwnedFd::from(stream)));
+                        self.clients.arm_idle_check(now, self.timers);
                     }
                     self.clients.spares.refill();
                 }
