@@ -13,6 +13,7 @@ mod consoles;
 mod emulator;
 
 mod attach;
+mod background;
 mod checks;
 mod client;
 mod leftovers;

@@ -2,85 +2,14 @@
 
 use super::home::{Home, Running};
 use super::support::{self, Daemon, PATIENCE, wait_exit};
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 
 /// Ends the daemon of a project.
-fn down(home: &Home) {
+pub(super) fn down(home: &Home) {
     let output = home.tm("p", &["down"]);
     assert_eq!(output.code, 0, "{output:?}");
-}
-
-#[test]
-fn up_d_returns_when_every_process_has_its_outcome() {
-    let home = Home::new();
-    home.write(
-        "p",
-        "programs:
-  bad: {cmd: 'false', startretries: 0}
-  slow: {cmd: sleep 1000, starttime: 1500ms}
-  job: {cmd: 'true', starttime: 0, autorestart: never}
-",
-    );
-    let output = home.tm("p", &["up", "-d"]);
-    assert_eq!(output.code, 1, "{output:?}");
-    assert!(output.stdout.contains("✓ slow:0  RUNNING"), "{output:?}");
-    assert!(output.stdout.contains("✗ bad:0   FATAL"), "{output:?}");
-    assert!(output.stdout.contains("1 failed"), "{output:?}");
-    down(&home);
-}
-
-#[test]
-fn up_d_watches_failing_starts_for_ten_seconds() {
-    let home = Home::new();
-    home.write(
-        "p",
-        "programs: {flaky: {cmd: 'false', startretries: 100}}\n",
-    );
-    let output = home.tm("p", &["up", "-d"]);
-    assert_eq!(output.code, 1, "{output:?}");
-    assert!(output.stdout.ends_with("0 up, 1 retrying\n"), "{output:?}");
-    assert!(output.stderr.contains("tm why flaky:0"), "{output:?}");
-    down(&home);
-}
-
-#[test]
-fn up_d_starts_what_failed_but_nothing_that_was_stopped_or_is_done() {
-    let home = Home::new();
-    home.write(
-        "p",
-        "programs:
-  web: {cmd: sleep 1000, starttime: 0}
-  job: {cmd: \"sh -c 'echo x >>job.runs'\", starttime: 0, autorestart: never}
-  bad: {cmd: \"sh -c 'echo x >>bad.runs; exit 1'\", startretries: 0}
-  off: {cmd: sleep 1000, autostart: false}
-",
-    );
-    let runs = |name: &str| {
-        let text = fs::read_to_string(home.path("p").join(name)).unwrap_or_default();
-        text.lines().count()
-    };
-    assert_eq!(home.tm("p", &["up", "-d"]).code, 1);
-    assert_eq!(home.tm("p", &["wait", "job", "--for", "exited"]).code, 0);
-    assert_eq!(home.tm("p", &["stop", "web"]).code, 0);
-    let output = home.tm("p", &["up", "-d"]);
-    assert_eq!(output.code, 1, "{output:?}");
-    let said = "not started, since they were stopped or are done: web:0, job:0; to start them: \
-                tm up -d --all";
-    assert!(output.stderr.contains(said), "{output:?}");
-    assert_eq!((runs("job.runs"), runs("bad.runs")), (1, 2));
-    assert!(
-        output.stdout.ends_with("0 up, 1 done, 1 failed\n"),
-        "{output:?}"
-    );
-    let output = home.tm("p", &["up", "-d", "--all"]);
-    assert!(output.stdout.contains("✓ web:0  RUNNING"), "{output:?}");
-    home.tm("p", &["wait", "job", "--for", "exited"]);
-    assert_eq!((runs("job.runs"), runs("bad.runs")), (2, 3));
-    let status = home.tm("p", &["status", "off"]);
-    assert!(status.stdout.contains("STOPPED"), "{status:?}");
-    down(&home);
 }
 
 #[test]
@@ -142,7 +71,7 @@ fn down_names_what_it_waits_for() {
 }
 
 /// The next line of a client's output.
-fn next_line(output: &mut impl Read) -> String {
+pub(super) fn next_line(output: &mut impl Read) -> String {
     let mut line = String::new();
     let read = BufReader::with_capacity(1, output).read_line(&mut line);
     read.expect("a line");
@@ -150,7 +79,7 @@ fn next_line(output: &mut impl Read) -> String {
 }
 
 /// The exit code of a client, and the rest of its output.
-fn outcome_of(client: Child) -> (Option<i32>, String) {
+pub(super) fn outcome_of(client: Child) -> (Option<i32>, String) {
     let output = client.wait_with_output().expect("our child");
     let both = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&both).into_owned();
@@ -158,7 +87,7 @@ fn outcome_of(client: Child) -> (Option<i32>, String) {
 }
 
 /// Starts `tm up -d`.
-fn begin_up(home: &Home) -> Child {
+pub(super) fn begin_up(home: &Home) -> Child {
     let mut tm = home.command("tm", "p");
     tm.args(["up", "-d"]);
     tm.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -192,36 +121,6 @@ fn up_waits_for_the_end_of_a_daemon_that_is_shutting_down() {
     assert_eq!(home.tm("p", &["down", "--now"]).code, 0);
     daemon.end();
     next.end();
-}
-
-#[test]
-fn up_d_fails_when_others_stop_what_it_starts() {
-    let home = Home::new();
-    let config = home.write(
-        "p",
-        "programs:\n  quick: {cmd: sleep 1000, starttime: 0}\n  \
-         slow: {cmd: sleep 1000, starttime: 1h}\n",
-    );
-    let usual = home.usual(&config);
-    let daemon = home.start("p", &usual);
-    for (verb, said) in [
-        (
-            &["stop", "slow"][..],
-            "slow:0   STOPPED  stopped by request",
-        ),
-        (&["down"][..], "the daemon was shut down"),
-    ] {
-        assert_eq!(home.tm("p", &["start", "--no-wait", "slow"]).code, 0);
-        let mut client = begin_up(&home);
-        // It follows the events by now.
-        let line = next_line(client.stdout.as_mut().expect("it is piped"));
-        assert!(line.contains("quick:0"), "{line}");
-        assert_eq!(home.tm("p", verb).code, 0);
-        let (code, text) = outcome_of(client);
-        assert_eq!(code, Some(1), "{text}");
-        assert!(text.contains(said), "{text}");
-    }
-    daemon.end();
 }
 
 #[test]

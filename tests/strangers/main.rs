@@ -5,6 +5,7 @@
 mod support;
 
 mod attackers;
+mod blocked_starts;
 mod client_trust;
 mod completions;
 mod config_secrets;
@@ -13,6 +14,5 @@ mod files;
 mod lineage;
 mod quotas;
 mod quotas_of_work;
-mod starting;
 mod terminals;
 mod users;

@@ -2,8 +2,8 @@
 //! that are taken away.
 
 use super::attackers::{
-    OPERATOR, OTHER_READER, QUIET, READER, STRANGER, answer, call, connect_as, crowd, ends, memory,
-    request, send, start, start_with_files,
+    OPERATOR, OTHER_READER, QUIET, READER, STRANGER, alone, answer, call, connect_as, crowd, ends,
+    memory, request, send, start, start_with_files,
 };
 use super::support::{self, is_root, skip};
 use serde_json::{Value, json};
@@ -124,6 +124,7 @@ fn refused_requests_do_not_flood_the_log() {
     if !is_root() {
         skip!("needs root");
     }
+    let _alone = alone();
     let daemon = start(QUIET);
     daemon.rpc("restart", json!({"targets": ["quiet"]}));
     let stream = connect_as(READER, &daemon.socket()).expect("it connects");

@@ -2,8 +2,8 @@
 //! the daemon's memory stays as it is.
 
 use super::attackers::{
-    OPERATOR, READER, Siege, answer, assert_undisturbed, connect_as, crowd, delays, least_delays,
-    memory, request, send, start,
+    OPERATOR, READER, Siege, alone, answer, assert_undisturbed, connect_as, crowd, delays,
+    least_delays, memory, request, send, start,
 };
 use super::support::{self, Control, Daemon, is_root, skip};
 use serde_json::{Value, json};
@@ -84,6 +84,7 @@ fn dry_runs_delay_no_client() {
     if !is_root() {
         skip!("needs root");
     }
+    let _alone = alone();
     besiege(&thousand(), "reload", &json!({"dry_run": true}));
 }
 
@@ -99,6 +100,7 @@ fn own_time(daemon: &Daemon) -> Duration {
 
 #[test]
 fn no_request_about_a_thousand_processes_holds_the_daemon_for_long() {
+    let _alone = alone();
     let folder = support::folder();
     let lines = (0..400).map(|number| format!("line {number} of the output of a process\n"));
     fs::write(folder.path().join("lines"), lines.collect::<String>()).expect("a new file");
@@ -151,6 +153,7 @@ fn reloads_delay_no_client() {
     if !is_root() {
         skip!("needs root");
     }
+    let _alone = alone();
     besiege_as(OPERATOR, &thousand(), "reload", &json!({}));
 }
 
@@ -196,6 +199,7 @@ fn the_status_of_all_delays_no_client_for_long() {
     if !is_root() {
         skip!("needs root");
     }
+    let _alone = alone();
     let daemon = thousand();
     besiege(&daemon, "status", &json!({}));
 }
@@ -205,6 +209,7 @@ fn pictures_of_a_screen_delay_no_client_for_long() {
     if !is_root() {
         skip!("needs root");
     }
+    let _alone = alone();
     let daemon = colourful();
     let params = json!({"process": "screen", "ansi": true, "history": 5000});
     besiege(&daemon, "peek", &params);
@@ -215,6 +220,7 @@ fn what_no_client_reads_takes_a_limited_amount_of_memory() {
     if !is_root() {
         skip!("needs root");
     }
+    let _alone = alone();
     let daemon = colourful();
     let mut owner = daemon.control();
     let peek = json!({"process": "screen", "ansi": true, "history": 1000});
@@ -249,6 +255,7 @@ fn waits_take_a_limited_amount_of_memory_and_time() {
     if !is_root() {
         skip!("needs root");
     }
+    let _alone = alone();
     let daemon = thousand();
     let mut owner = daemon.control();
     let before = delays(&mut owner, "status", 51);
@@ -275,6 +282,7 @@ fn memory_is_flat_under_every_attack_at_once() {
     if !is_root() {
         skip!("needs root");
     }
+    let _alone = alone();
     let daemon = colourful();
     let size = memory(&daemon, "VmHWM:");
     let first = attack_at_once(&daemon);
@@ -369,6 +377,7 @@ fn chains_of_forks_delay_nobody() {
     if !is_root() {
         skip!("needs root");
     }
+    let _alone = alone();
     let daemon = start(&format!(
         "programs:\n  quiet: {{cmd: sleep 1000, starttime: 0, autorestart: always}}\n  \
          chain: {{cmd: 'nice sh chain.sh over', numprocs: {CHAINS}, starttime: 0, \
@@ -400,6 +409,7 @@ fn a_flood_of_filled_screens_and_links_is_drawn_at_once() {
     if !is_root() {
         skip!("needs root");
     }
+    let _alone = alone();
     let daemon = start(
         "programs:\n  fill: {cmd: 'sh fill.sh', tty: {rows: 50, cols: 200}}\n  \
          links: {cmd: 'sh links.sh', tty: {rows: 50, cols: 200}}\n",
