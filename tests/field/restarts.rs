@@ -66,8 +66,8 @@ fn a_one_shot_that_is_done_has_started() {
 
 #[test]
 fn nothing_is_restarted_in_a_busy_loop() {
-    let daemon = Daemon::start(&one_shot(0, "starttime: 0, autorestart: always"));
     let began = Instant::now();
+    let daemon = Daemon::start(&one_shot(0, "starttime: 0, autorestart: always"));
     let row = daemon.wait_state("job:0", "BACKOFF");
     assert_eq!(runs(&daemon), 4, "{row}");
     let detail = row["detail"].as_str().unwrap_or_default();

@@ -4,6 +4,7 @@ use super::support::{self, Daemon, PATIENCE, is_root, skip};
 use super::wait_for_text;
 use rustix::process::Signal;
 use serde_json::json;
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,9 +38,9 @@ fn a_full_disk_loses_counted_bytes_and_blocks_no_client() {
         skip!("needs root to mount a small file system");
     }
     let folder = support::folder();
-    let disk = SmallDisk::mount(&folder.path().join("small"), "1m");
+    let disk = SmallDisk::mount(&folder.path().join("small"), "8m");
     let ballast = folder.path().join("small/ballast");
-    fs::write(&ballast, vec![0; 900 * 1024]).expect("there is room");
+    fs::write(&ballast, vec![0; 8068 * 1024]).expect("there is room");
     support::write_config(
         folder.path(),
         &format!(
@@ -66,12 +67,19 @@ fn a_full_disk_loses_counted_bytes_and_blocks_no_client() {
     // The process ends, although the disk takes none of its output.
     events.wait_for("a:0", "EXITED");
     fs::remove_file(&ballast).expect("it is there");
-    let lost = events.wait_until("the account", |event| event["event"] == "output_lost");
+    let working = Cell::new(false);
+    let lost = events.wait_until("the account", |event| {
+        working.set(working.get() || event["event"] == "log_working");
+        event["event"] == "output_lost"
+    });
+    if !working.get() {
+        events.wait_until("a log", |event| event["event"] == "log_working");
+    }
     // The output that is still in memory follows the report.
     let text = wait_for_text(&daemon, "small/log", |text| accounted_for(text) == TOTAL);
     assert!(lost["detail"].to_string().contains("bytes lost"), "{lost}");
 
-    // The log works again.
+    // The log works again. The disk has room for two runs.
     let before = text.len();
     daemon.rpc("start", json!({"targets": ["a"], "wait": false}));
     wait_for_text(&daemon, "small/log", |text| text.len() > before);

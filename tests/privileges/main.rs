@@ -43,8 +43,7 @@ fn shared_folder() -> tempfile::TempDir {
 
 fn place(file: &Path, folder: &Path) {
     let copy = folder.join(file.file_name().expect("a file"));
-    fs::copy(file, &copy).expect("it was built");
-    set_mode(&copy, 0o755);
+    support::copy_executable(file, &copy, 0o755);
 }
 
 fn set_mode(path: &Path, mode: u32) {

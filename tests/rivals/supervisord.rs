@@ -6,9 +6,9 @@ use super::support::system::wait_for_text;
 use super::support::{self, Daemon, bin_dir, is_root, kill, skip, wait_until_alive};
 use rustix::process::Signal;
 use serde_json::json;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::chown;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -125,9 +125,7 @@ fn a_signal_that_is_not_permitted_is_reported() {
     const USER: u32 = 54_322;
     let folder = support::folder();
     let place = |name: &str, from: &std::path::Path, mode: u32| {
-        let copy = folder.path().join(name);
-        fs::copy(from, &copy).expect("it is there");
-        fs::set_permissions(&copy, Permissions::from_mode(mode)).expect("it is ours");
+        support::copy_executable(from, &folder.path().join(name), mode);
     };
     place("tmd", &bin_dir().join("tmd"), 0o755);
     chown(folder.path(), Some(USER), Some(USER)).expect("we are root");

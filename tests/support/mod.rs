@@ -351,6 +351,14 @@ pub fn folder() -> tempfile::TempDir {
         .expect("a temporary folder")
 }
 
+/// Copies an executable. `cp` does it: a file that this process writes cannot be executed while a
+/// child that another test starts still has it open (ETXTBSY).
+pub fn copy_executable(from: &Path, to: &Path, mode: u32) {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.expect("cp is installed").success(), "{from:?}");
+    fs::set_permissions(to, fs::Permissions::from_mode(mode)).expect("it is ours");
+}
+
 /// Writes a folder's `taskmaster.yaml`, `@DIR@` and `@BIN@` replaced.
 pub fn write_config(folder: &Path, yaml: &str) -> PathBuf {
     if yaml.contains("@BIN@") {

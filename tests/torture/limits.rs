@@ -4,9 +4,9 @@ use super::support::system::wait_for_text;
 use super::support::{self, Daemon, bin_dir, is_root, skip};
 use super::{ends_well, eventually, figure, limited, start_under};
 use serde_json::{Value, json};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
 
 /// Returns the processes in a state, once no start is under way.
@@ -87,8 +87,7 @@ fn without_processes_starts_fail_by_name() {
     }
     let folder = support::folder();
     let tmd = folder.path().join("tmd");
-    fs::copy(bin_dir().join("tmd"), &tmd).expect("it was built");
-    fs::set_permissions(&tmd, Permissions::from_mode(0o755)).expect("it is ours");
+    support::copy_executable(&bin_dir().join("tmd"), &tmd, 0o755);
     support::write_config(folder.path(), THIRTY);
     chown(folder.path(), Some(USER), Some(USER)).expect("we are root");
     let script = "shift; exec ./tmd \"$@\"";
