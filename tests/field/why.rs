@@ -23,6 +23,10 @@ fn why_leaves_out_a_full_screen_and_cuts_long_lines() {
     let why = daemon.tm(&["why", "edit"]).stdout;
     let notice = "output   [full-screen output is left out; see it: tm peek edit:0]\n";
     assert!(why.ends_with(notice), "{why}");
+    let socket = daemon.socket().display().to_string();
+    let why = daemon.tm(&["--socket", &socket, "why", "edit"]).stdout;
+    let command = format!("see it: tm --socket {socket} peek edit:0]\n");
+    assert!(why.ends_with(&command), "{why}");
     console.send("\r");
     console.expect("after");
     let why = daemon.tm(&["why", "edit"]).stdout;

@@ -4,6 +4,7 @@
 //! Pure: output of the process in, bytes to draw out.
 
 use crate::client::attach::detach_keys::DetachKeys;
+use crate::client::cli::copied_commands::with_selection;
 use crate::client::ui::style::{Paint, Style};
 use crate::client::ui::table::{cut, display_width};
 use crate::terminal::Overlay;
@@ -82,11 +83,13 @@ fn cut_start(text: &str, room: usize) -> String {
     format!("…{}", rest.as_str())
 }
 
-/// The keys for detaching from a process and for help, in words.
-pub(crate) fn ways_out(keys: &DetachKeys, process: &str) -> HintText {
+/// The keys for detaching from a process and for help, in words. `selection` holds the flags that
+/// select the daemon.
+pub(crate) fn ways_out(keys: &DetachKeys, selection: &str, process: &str) -> HintText {
     let leave = match keys.shown() {
         shown if shown.is_empty() => {
-            format!("to detach, run in another terminal: tm detach {process}")
+            let text = format!("to detach, run in another terminal: tm detach {process}");
+            with_selection(&text, selection)
         }
         shown => format!("{shown} detaches"),
     };
@@ -233,7 +236,7 @@ mod tests {
     fn the_way_out_is_what_a_narrow_terminal_shows() {
         let text = HintText {
             about: "attached read-only to web:0 (STOPPED)".to_string(),
-            ..ways_out(&DetachKeys::standard(), "web:0")
+            ..ways_out(&DetachKeys::standard(), "", "web:0")
         };
         for (width, shown) in [
             (

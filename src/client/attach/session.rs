@@ -57,7 +57,7 @@ pub(crate) enum SessionEnd {
 }
 
 /// The settings of an attachment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct SessionSettings {
     read_only: bool,
     quiet: bool,
@@ -65,6 +65,8 @@ struct SessionSettings {
     replay: bool,
     /// The daemon sends a new snapshot on request.
     redraws: bool,
+    /// The flags that select the daemon, for commands within hints.
+    selection: String,
 }
 
 /// The state of live output.
@@ -146,6 +148,7 @@ impl Session {
                 quiet: context.global.quiet,
                 replay: !args.no_replay,
                 redraws: reply.redraws,
+                selection: context.selection.clone(),
             },
             style: context.style,
             keys: keys.clone(),

@@ -3,6 +3,7 @@
 //!
 //! Pure.
 
+use crate::client::cli::copied_commands::with_selection;
 use crate::client::ui::bottom_line::BottomLine;
 use crate::client::ui::held_line::{HeldLine, OutputSource, pieces};
 use crate::client::ui::json_lines::JsonWriter;
@@ -34,6 +35,8 @@ pub(crate) struct MergeOptions {
     pub(crate) json: bool,
     /// Hold an unfinished line until it is complete: no person waits for a prompt.
     pub(crate) whole_lines: bool,
+    /// The flags that select the daemon, for commands within notices; empty for none.
+    pub(crate) selection: String,
 }
 
 /// Prints output in one form. Sources are known by their index.
@@ -42,7 +45,7 @@ pub(crate) enum Writer {
     /// Bytes of a single process, unchanged and at once.
     Verbatim(VerbatimWriter),
     /// Whole lines with a prefix, a time or without control sequences.
-    Lines(LineWriter),
+    Lines(Box<LineWriter>),
     /// An object for each line.
     Json(JsonWriter),
 }
@@ -60,7 +63,7 @@ impl Writer {
                 open: None,
             });
         }
-        Writer::Lines(LineWriter {
+        Writer::Lines(Box::new(LineWriter {
             labels: Labels {
                 prefixed,
                 width: options
@@ -78,13 +81,14 @@ impl Writer {
             full_screen: options.full_screen,
             timestamps: options.timestamps,
             strip: options.strip,
+            selection: options.selection,
             unchanged,
             lines: Vec::new(),
             open: None,
             columns: options.columns,
             bottom: BottomLine::new(options.columns.filter(|_| options.strip)),
             last: None,
-        })
+        }))
     }
 
     pub(crate) fn add_source(&mut self, process: &str) {
@@ -270,6 +274,7 @@ pub(crate) struct LineWriter {
     full_screen: Vec<String>,
     timestamps: bool,
     strip: bool,
+    selection: String,
     /// The width of the terminal.
     columns: Option<usize>,
     /// Lines are only held back, not changed.
@@ -334,7 +339,8 @@ impl LineWriter {
         if hidden {
             self.print_held(index, out);
             let process = &source.process;
-            self.notice(process, &full_screen_notice(process), out);
+            let notice = with_selection(&full_screen_notice(process), &self.selection);
+            self.notice(process, &notice, out);
         }
         // A line that renews itself may never pause. Where it cannot stay at the bottom, it is not
         // shown between lines of others.

@@ -16,6 +16,7 @@ fn options(names: &[&str]) -> MergeOptions {
         columns: None,
         json: false,
         whole_lines: false,
+        selection: String::new(),
     }
 }
 
@@ -176,6 +177,7 @@ fn the_latest_state_of_a_renewed_line_stays_below_the_lines_of_others() {
 fn full_screen_output_is_left_out_with_a_notice() {
     let mut merger = Merger::new(MergeOptions {
         full_screen: vec!["b:0".to_string()],
+        selection: "-c x.yaml".to_string(),
         ..options(&["a:0", "b:0"])
     });
     let mut out = Vec::new();
@@ -185,8 +187,9 @@ fn full_screen_output_is_left_out_with_a_notice() {
     merger.source(&source("b:0"), &mut out);
     merger.data(b"drawn\n", &mut out);
     let text = String::from_utf8(out).expect("text");
-    let notice =
-        |name| format!("{name} | [full-screen output is left out; see it: tm peek {name}]");
+    let notice = |name| {
+        format!("{name} | [full-screen output is left out; see it: tm -c x.yaml peek {name}]")
+    };
     let expected = format!(
         "a:0 | one\n{}\na:0 | two\n{}\n",
         notice("a:0"),

@@ -57,6 +57,7 @@ pub(crate) fn run(
         columns: context.line_width(),
         json: context.global.json,
         whole_lines: !std::io::stdout().is_terminal(),
+        selection: context.selection.clone(),
     });
     let mut follower = Follower {
         context,

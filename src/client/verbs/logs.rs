@@ -62,6 +62,7 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
         columns: context.line_width(),
         json: context.global.json,
         whole_lines: !is_terminal && !alone,
+        selection: context.selection.clone(),
     });
     if args.follow {
         connection.guard(&[SIGINT]);

@@ -142,6 +142,7 @@ mod tests {
             columns: None,
             json: false,
             whole_lines: true,
+            selection: String::new(),
         })
     }
 

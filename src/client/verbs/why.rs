@@ -20,7 +20,13 @@ pub(crate) fn run(context: &Context, args: &ProcessArgs) -> Result<i32, ClientEr
     let call = Call::Why(ProcessParams {
         process: args.process.clone(),
     });
-    let render = |reply: &WhyReply| render(context.style, width(), &copyable(context, reply));
+    let render = |reply: &WhyReply| {
+        let mut lines = render(context.style, width(), &copyable(context, reply));
+        if let Some(notice) = lines.last_mut().filter(|_| reply.process.full_screen) {
+            *notice = context.copyable(notice);
+        }
+        lines
+    };
     let _: WhyReply = context.ask(&call, render)?;
     Ok(exit::DONE)
 }

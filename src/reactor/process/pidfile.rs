@@ -120,14 +120,26 @@ pub(crate) fn write_atomically(path: &Path, pid: i32) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let options = options.write(true).create_new(true).mode(0o644);
     let mut file = options.custom_flags(libc::O_NOFOLLOW).open(&new)?;
-    writeln!(file, "{pid}")?;
-    drop(file);
-    fs::rename(&new, path)
+    let written = writeln!(file, "{pid}").and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&new);
+    }
+    written
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_no_file_behind() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.pid");
+        fs::create_dir(&path).expect("a directory in its place");
+        write_atomically(&path, 1).expect_err("a directory is not replaced");
+        assert!(!directory.path().join("a.pid.new").exists());
+    }
 
     #[test]
     fn only_the_own_pidfile_is_removed() {

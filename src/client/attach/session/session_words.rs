@@ -41,13 +41,13 @@ impl Session {
             return HintText {
                 shorter: vec![about.clone(), short, format!("{name} is {state}")],
                 about,
-                ..hint::ways_out(&self.keys, &self.process)
+                ..hint::ways_out(&self.keys, &self.settings.selection, &self.process)
             };
         }
         HintText {
             about: format!("attached{watching} to {name}{remarks}{other}"),
             shorter,
-            ..hint::ways_out(&self.keys, &self.process)
+            ..hint::ways_out(&self.keys, &self.settings.selection, &self.process)
         }
     }
 
