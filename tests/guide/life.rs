@@ -126,11 +126,12 @@ fn commands_that_cannot_start_are_fatal_and_say_why() {
 
 #[test]
 fn autorestart_always_restarts_after_an_expected_exit() {
+    // Open for writing as well: the next run sees no end of input while the writer has it open.
     let daemon = Daemon::start(
         r"
 programs:
   worker:
-    cmd: [sh, -c, 'read line < @DIR@/go']
+    cmd: [sh, -c, 'read line 0<> @DIR@/go']
     starttime: 0
     autorestart: always
     autostart: false

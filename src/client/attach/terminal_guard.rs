@@ -28,8 +28,11 @@ const FENCE_ANSWERS: [&[u8]; 2] = [b"\x1b[0n", b"\x1b[3n"];
 /// How long the answer to a query may be on its way.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
-/// Modes in which a terminal sends input by itself: mouse, focus, colours, sizes.
-const SENDING: [u16; 7] = [9, 1000, 1002, 1003, 1004, 2031, 2048];
+/// Modes in which a terminal sends input by itself: mouse, focus, selection (2029, 2030), colours,
+/// sizes, widths (7700) and fonts (7767).
+const SENDING: [u16; 11] = [
+    9, 1000, 1002, 1003, 1004, 2029, 2030, 2031, 2048, 7700, 7767,
+];
 
 /// Saves the title and icon name. Resetting the terminal restores them.
 const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
