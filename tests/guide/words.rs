@@ -23,6 +23,17 @@ fn offered(daemon: &Daemon, words: &[&str], line: &str) -> Vec<String> {
     output.stdout.lines().map(str::to_string).collect()
 }
 
+/// Readline leaves `@`, although it breaks words, in the word that it completes.
+#[test]
+fn a_group_is_completed_in_an_interactive_bash() {
+    let daemon = Daemon::start(CONFIG);
+    let mut bash = daemon.terminal(&["bash", "--norc", "-i"], 24, 80);
+    bash.send("shopt -s hostcomplete; source <(tm completions bash); echo re''ady\r");
+    bash.expect("ready");
+    bash.send("tm status @e\t");
+    bash.expect("tm status @edge ");
+}
+
 #[test]
 fn bash_offers_states_groups_and_programs_to_scale() {
     let daemon = Daemon::start(CONFIG);
@@ -35,7 +46,7 @@ fn bash_offers_states_groups_and_programs_to_scale() {
     assert!(!states.contains(&"web".to_string()), "{states:?}");
     assert_eq!(
         offered(&daemon, &["tm", "status", "@"], "tm status @"),
-        ["edge"]
+        ["@edge"]
     );
     assert_eq!(
         offered(&daemon, &["tm", "scale", "wo"], "tm scale wo"),

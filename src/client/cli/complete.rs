@@ -282,7 +282,6 @@ _tm_with_names() {
         local name quoted="" prefix=""
         [[ "$current" == [\'\"]* ]] && quoted=yes current="${current:1}"
         [[ "$verb" == scale ]] && compopt -o nospace 2>/dev/null
-        [[ "$current" == @* && "$COMP_WORDBREAKS" == *@* ]] && prefix="@"
         [[ "$current" == *:* && "$COMP_WORDBREAKS" == *:* ]] && prefix="${current%"${current##*:}"}"
         COMPREPLY=()
         while IFS= read -r name; do
