@@ -200,7 +200,7 @@ impl Reactor {
         let signal = signal_number(&params.signal).ok_or_else(|| {
             let hint = match closest(&params.signal, signal_names()) {
                 Some(name) => format!("; did you mean {name}?"),
-                None => "; use a name such as HUP, or a number".to_string(),
+                None => "; use a name such as HUP, or a number from 1 to 64".to_string(),
             };
             let message = format!("no such signal: {}{hint}", params.signal);
             RpcError::new(code::INVALID_PARAMS, message)
