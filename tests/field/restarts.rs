@@ -130,3 +130,25 @@ fn the_delays_of_restarts_apply_live() {
     assert_ne!(daemon.pid_of("web:0"), pid);
     daemon.signal(Signal::HUP);
 }
+
+#[test]
+fn a_restart_that_a_stop_overtakes_is_answered() {
+    // It ignores its stop signal, so the stop arrives before the new start.
+    let daemon = Daemon::start(
+        "programs:\n  web: {cmd: sleep 1000, starttime: 0, stopsignal: WINCH, stoptime: 1s}\n",
+    );
+    daemon.wait_state("web:0", "RUNNING");
+    let (mut restarting, mut stopping) = (daemon.control(), daemon.control());
+    let request = |method: &str| {
+        let params = json!({"targets": ["web"]});
+        json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string() + "\n"
+    };
+    for (control, method) in [(&mut restarting, "restart"), (&mut stopping, "stop")] {
+        let sent = control.send_bytes(request(method).as_bytes());
+        sent.expect("the daemon takes it");
+    }
+    let answer = restarting.read_line().expect("an answer").to_string();
+    assert!(answer.contains("stopped by request"), "{answer}");
+    let answer = stopping.read_line().expect("an answer").to_string();
+    assert!(answer.contains("\"STOPPED\""), "{answer}");
+}

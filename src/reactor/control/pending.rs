@@ -393,7 +393,11 @@ impl PendingRequest {
                 | State::Exited
                 | State::Fatal => None,
             },
-            AwaitedState::Restarted if !self.started.contains(&transition.id) => None,
+            AwaitedState::Restarted if !self.started.contains(&transition.id) => {
+                // Another client stopped it before its new start.
+                matches!(transition.to, State::Stopped | State::Exited | State::Fatal)
+                    .then_some(false)
+            }
             AwaitedState::Restarted => transition.started,
             AwaitedState::Reached(wanted) => {
                 verdict_of_wait(wanted, transition.to, transition.exit)

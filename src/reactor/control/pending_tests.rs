@@ -103,6 +103,16 @@ fn a_restart_needs_a_new_start() {
 }
 
 #[test]
+fn a_restart_fails_when_another_request_stops_the_process_before_its_new_start() {
+    let mut pending = pending(AwaitedState::Restarted, &[0]);
+    let stopping = transition(0, State::Running, State::Stopping);
+    assert_eq!(pending.on_transition(&stopping, None), []);
+    let stopped = transition(0, State::Stopping, State::Stopped);
+    let answers = pending.on_transition(&stopped, None);
+    assert_eq!(verdicts(&answers[0]), [("web:0", false)]);
+}
+
+#[test]
 fn a_stop_fails_when_the_process_is_started_again() {
     let mut pending = pending(AwaitedState::Stopped, &[0]);
     let change = transition(0, State::Running, State::Stopping);
