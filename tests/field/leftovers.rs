@@ -1,6 +1,7 @@
 //! Processes that outlive the leader that started them: before a restart, in stops, and by name.
 
-use crate::support::{Daemon, kill, wait_for_line, wait_gone, wait_until_alive};
+use crate::support::system::wait_for_exec;
+use crate::support::{Daemon, kill, wait_for_line, wait_gone};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -101,7 +102,7 @@ fn a_leader_that_is_killed_is_named_before_what_is_below_it() {
     let daemon = Daemon::start(yaml);
     daemon.wait_state("web:0", "RUNNING");
     let (leader, child) = (daemon.pid_of("web:0"), child_of(&daemon));
-    wait_until_alive(child);
+    wait_for_exec(child, "sleep 1001");
     let output = daemon.tm(&["stop", "web"]);
     let named = format!("(300ms): pid {leader} sh -c trap");
     let at = output

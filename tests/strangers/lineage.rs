@@ -117,6 +117,9 @@ fn a_process_that_was_there_before_the_daemon_outlives_it() {
     });
     let pid_in = |name: &str| -> i32 { wait_for_line(&daemon.path(name)).parse().expect("a pid") };
     let theirs = [pid_in("before"), pid_in("below")];
+    for pid in theirs {
+        support::system::wait_for_exec(pid, "sleep 700");
+    }
     fs::write(daemon.path("end"), "end\n").expect("it is read");
     daemon.wait_state("a:0", "RUNNING");
     let stragglers = |daemon: &Daemon| daemon.status("a:0")["stragglers"].clone();

@@ -119,6 +119,18 @@ pub fn wait_until_alive(pid: i32) {
     assert!(is_alive(pid), "process {pid} is gone");
 }
 
+/// Waits until a process has executed this program. A shell names a child before that.
+pub fn wait_for_exec(pid: i32, program: &str) {
+    let started = Instant::now();
+    let pidfd = open_pidfd(pid).unwrap_or_else(|| panic!("process {pid} is gone"));
+    while !command_line(pid).starts_with(program) {
+        let ended = readable(pidfd.as_fd(), Duration::from_millis(1));
+        assert!(!ended, "process {pid} has ended");
+        let line = command_line(pid);
+        assert!(started.elapsed() < PATIENCE, "process {pid} is {line}");
+    }
+}
+
 /// Waits for a child. Returns its exit code or 128 + signal, or nothing if it takes longer.
 pub fn wait_exit(child: &mut Child, patience: Duration) -> Option<i32> {
     let pidfd = open_pidfd(child.id() as i32)?;
