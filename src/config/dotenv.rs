@@ -7,7 +7,7 @@ pub(super) type Pairs = Vec<(String, String)>;
 
 /// Reads `[export ]NAME=value` lines. Skips blank lines and lines that begin with `#`. A value in
 /// `'…'` is literal. In `"…"` the escapes `\n \t \r \" \\ \$` mean the same as in a shell. An
-/// unquoted value ends at ` #` and loses blanks at both ends. Nothing is expanded.
+/// unquoted value ends at a blank with `#` and loses blanks at both ends. Nothing is expanded.
 ///
 /// # Errors
 /// Every malformed line, with its number and the column.
@@ -15,11 +15,18 @@ pub(super) fn parse(text: &str) -> Result<Pairs, Vec<(u32, u32, String)>> {
     let mut pairs = Pairs::new();
     let mut faults = Vec::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for (number, line) in (1_u32..).zip(text.lines()) {
+    let mut lines = (1_u32..).zip(text.lines());
+    while let Some((number, line)) = lines.next() {
         match read_line(line) {
             Ok(Some(pair)) => pairs.push(pair),
             Ok(None) => {}
             Err(message) => {
+                // A value over several lines is one fault.
+                if let Some(quote) = open_quote(line)
+                    && let Some(more) = lines.clone().position(|(_, line)| line.contains(quote))
+                {
+                    lines.nth(more);
+                }
                 let indent = line.chars().take_while(|c| c.is_whitespace()).count();
                 let column = u32::try_from(indent + 1).unwrap_or(u32::MAX);
                 faults.push((number, column, message));
@@ -57,9 +64,8 @@ fn read_line(line: &str) -> Result<Option<(String, String)>, String> {
             "the variable name is empty, or contains a space or a control character".to_string(),
         );
     }
-    let written = written.trim_start();
-    let value = match written.chars().next() {
-        Some(quote @ ('\'' | '"')) => quoted(&written[1..], quote)?,
+    let value = match written.trim_start().chars().next() {
+        Some(quote @ ('\'' | '"')) => quoted(&written.trim_start()[1..], quote)?,
         _ => unquoted(written).to_string(),
     };
     if value.contains('\0') {
@@ -69,12 +75,17 @@ fn read_line(line: &str) -> Result<Option<(String, String)>, String> {
 }
 
 fn unquoted(value: &str) -> &str {
-    let comment = [" #", "\t#"]
-        .iter()
-        .filter_map(|start| value.find(start))
-        .min();
-    let value = if value.starts_with('#') { "" } else { value };
-    value[..comment.unwrap_or(value.len()).min(value.len())].trim_end()
+    let starts = [" #", "\t#"].iter();
+    let comment = starts.filter_map(|start| value.find(start)).min();
+    value[..comment.unwrap_or(value.len())].trim()
+}
+
+/// The quote that a malformed line opens and does not close.
+fn open_quote(line: &str) -> Option<char> {
+    let (_, written) = line.split_once('=')?;
+    let mut written = written.trim().chars();
+    let quote = written.next().filter(|c| ['\'', '"'].contains(c))?;
+    (!written.as_str().contains(quote)).then_some(quote)
 }
 
 fn quoted(text: &str, quote: char) -> Result<String, String> {
@@ -82,7 +93,15 @@ fn quoted(text: &str, quote: char) -> Result<String, String> {
     let mut rest = text.chars();
     loop {
         match rest.next() {
-            None => return Err(format!("the value's {quote} is never closed")),
+            None if quote == '"' => {
+                let text = "the value's \" is not closed in this line; write a newline as \\n";
+                return Err(text.to_string());
+            }
+            None => {
+                let text = "the value's ' is not closed in this line; a value with a newline needs \
+                            \"…\\n…\"";
+                return Err(text.to_string());
+            }
             Some(c) if c == quote => break,
             Some('\\') if quote == '"' => match rest.next() {
                 Some('n') => value.push('\n'),
@@ -109,7 +128,8 @@ mod tests {
     #[test]
     fn every_kind_of_line() {
         let text = "\u{feff}# comment\n\nA=1\nexport B = two words # no\n  C='it is # \\n'\n\
-                    D=\"a\\n\\\"b\\\" $X\" # yes\nE=\nF=a#b\nexportG=x\r\nH=# no\nI=a=b\n";
+                    D=\"a\\n\\\"b\\\" $X\" # yes\nE=\nF=a#b\nexportG=x\r\nH= # no\nI=a=b\n\
+                    J=#hash # no\n";
         let pairs = parse(text).expect("the file is well-formed");
         let expected: Pairs = [
             ("A", "1"),
@@ -121,6 +141,7 @@ mod tests {
             ("exportG", "x"),
             ("H", ""),
             ("I", "a=b"),
+            ("J", "#hash"),
         ]
         .map(|(k, v)| (k.to_string(), v.to_string()))
         .into();
@@ -135,5 +156,13 @@ mod tests {
             .map(|(line, column, _)| (*line, *column))
             .collect();
         assert_eq!(places, [(2, 1), (3, 3), (4, 1), (5, 1), (6, 1)]);
+    }
+
+    #[test]
+    fn a_value_over_several_lines_is_one_fault() {
+        let faults = parse("A=\"one\ntwo\nthree\"\nB=1\n=\n").unwrap_err();
+        let places: Vec<u32> = faults.iter().map(|(line, _, _)| *line).collect();
+        assert_eq!(places, [1, 5]);
+        assert!(faults[0].2.contains("write a newline as \\n"), "{faults:?}");
     }
 }

@@ -235,13 +235,13 @@ fn named<'a>(cx: &mut Lowering, sections: &[Value<'a>], noun: &str) -> Vec<Named
     let mut seen: BTreeMap<String, Location> = BTreeMap::new();
     let mut all = Vec::new();
     for section in sections {
-        // An empty `programs:` means no programs.
-        if section.written().is_some_and(|scalar| scalar.is_null()) {
-            continue;
-        }
-        let help = match noun {
-            "group" => "write `NAME: [PROGRAM]` under it",
-            _ => "write `NAME: {cmd: COMMAND}` under it",
+        let empty = section.written().is_some_and(|scalar| scalar.is_null());
+        // Half a file must not pass for a whole one: a reload would stop everything.
+        let help = match (noun, empty) {
+            ("group", false) => "write `NAME: [PROGRAM]` under it",
+            ("group", true) => "write `NAME: [PROGRAM]` under it, or remove the key",
+            (_, false) => "write `NAME: {cmd: COMMAND}` under it",
+            (_, true) => "write `NAME: {cmd: COMMAND}` under it, or `programs: {}` for none",
         };
         let Some(table) = cx.open_table(section, &format!("a map of {noun}s"), Some(help)) else {
             continue;

@@ -371,7 +371,13 @@ fn split_words(cx: &mut Lowering, value: &Value) -> Option<Vec<String>> {
     let scalar = cx.scalar(value, "a command")?;
     let split = match command_line::split(&scalar.text) {
         Ok(split) => split,
-        Err(reason) => return cx.refuse(value, format!("not a command line: {reason}"), None),
+        Err(reason) => {
+            let comment = "` #` begins a comment in YAML; put all of the command in quotes";
+            let source = cx.sources.get(value.at().file);
+            let cut = source.is_some_and(|it| it.is_cut_by_comment(value.at(), &scalar.text));
+            let help = (cut && scalar.plain).then_some(comment);
+            return cx.refuse(value, format!("not a command line: {reason}"), help);
+        }
     };
     if split.words.is_empty() {
         return cx.refuse(value, EMPTY, Some(ADD_PROGRAM));

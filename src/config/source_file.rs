@@ -35,21 +35,46 @@ impl SourceFile {
 
     /// The line of a location, to be quoted.
     pub(super) fn line(&self, at: Location) -> Option<SourceLine> {
+        let line = self.whole_line(at)?;
+        let quoted = self.quotable && !line.trim().is_empty();
+        quoted.then(|| SourceLine::around(line, at.column))
+    }
+
+    /// The line of a location, unless it is very long.
+    fn whole_line(&self, at: Location) -> Option<&str> {
         let index = usize::try_from(at.line).ok()?.checked_sub(1)?;
         let start = *self.starts.get(index / STEP)?;
-        let line = self
-            .text
-            .get(start..)?
-            .split_inclusive('\n')
-            .nth(index % STEP)?;
-        let quoted = self.quotable && !line.trim().is_empty() && line.len() <= QUOTED_LENGTH_MAX;
-        quoted.then(|| SourceLine::around(line, at.column))
+        let mut lines = self.text.get(start..)?.split_inclusive('\n');
+        let line = lines.nth(index % STEP)?;
+        (line.len() <= QUOTED_LENGTH_MAX).then_some(line)
+    }
+
+    /// Whether this text, which begins at a location, ends where a comment begins.
+    pub(super) fn is_cut_by_comment(&self, at: Location, text: &str) -> bool {
+        let column = usize::try_from(at.column).unwrap_or(usize::MAX);
+        let line = self.whole_line(at).unwrap_or_default();
+        let begin = line.char_indices().nth(column.saturating_sub(1));
+        let rest = begin.and_then(|(begin, _)| line[begin..].strip_prefix(text));
+        rest.is_some_and(|rest| rest.trim_start().starts_with('#'))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_a_comment_cuts_is_recognised() {
+        let source = SourceFile::new(PathBuf::from("x"), "é: echo \"x #y\"\n".into(), true);
+        let at = |column| Location {
+            file: 0,
+            line: 1,
+            column,
+        };
+        assert!(source.is_cut_by_comment(at(4), "echo \"x"));
+        assert!(!source.is_cut_by_comment(at(4), "echo"));
+        assert!(!source.is_cut_by_comment(at(90), "echo"));
+    }
 
     #[test]
     fn each_line_is_found() {

@@ -15,60 +15,89 @@ pub(super) struct Explanation {
 
 /// Explains an error that the parser met at a line (from 1) and column (from 0). `info` is the
 /// parser's own text.
-pub(super) fn explain(
-    text: &str,
-    info: &str,
-    (line, column): (usize, usize),
-) -> Option<Explanation> {
+pub(super) fn explain(text: &str, info: &str, at: (usize, usize)) -> Option<Explanation> {
     let lines: Vec<&str> = text.lines().collect();
-    let at = |line, column, message, help| {
-        Some(Explanation {
-            line,
-            column,
-            message,
-            help,
-        })
-    };
+    let (line, column) = at;
     if info.contains("quoted scalar") || info.contains("unclosed quote") {
-        let (line, column) = opening_quote(&lines, line).unwrap_or((line, column));
+        let at = opening_quote(&lines, line).unwrap_or(at);
         let message = "the quote that opens here is not closed";
-        return at(line, column, message, "add the closing quote");
-    }
-    let brackets = ["flow mapping", "flow sequence", "illegal placement of ':'"];
-    if brackets.iter().any(|known| info.contains(known)) {
-        let message = "a bracket above is not closed, or a comma is missing";
-        return at(
-            line,
-            column,
-            message,
-            "close each `{` with `}` and each `[` with `]`",
-        );
+        return explanation(at, message, "add the closing quote");
     }
     let current = lines.get(line.saturating_sub(1)).copied().unwrap_or("");
-    if info.contains("did not find expected key") {
-        let help = "begin it in the same column as the keys beside it";
-        return match indent(current) == column {
-            true => at(line, column, "the indentation fits no line above", help),
-            false => at(line, column, "expected a key here", "write `key: value`"),
-        };
-    }
     let before = current
         .char_indices()
         .nth(column)
         .map_or(current, |(at, _)| &current[..at]);
+    let brackets = ["flow mapping", "flow sequence", "illegal placement of ':'"];
+    if brackets.iter().any(|known| info.contains(known)) {
+        return within_brackets(current, before, at);
+    }
+    if info.contains("simple key expected") {
+        let help = "write `key: value`, or `key:` above its map";
+        return explanation(at, "this line has no `:`", help);
+    }
+    if info.contains("did not find expected key") {
+        let help = "begin it in the same column as the keys beside it";
+        return match indent(current) == column {
+            true => explanation(at, "the indentation fits no line above", help),
+            false => explanation(at, "expected a key here", "write `key: value`"),
+        };
+    }
     let first_colon = !before.contains(": ") && !before.contains('{');
     if info.contains("mapping values are not allowed") && first_colon {
-        let above = lines[..line.saturating_sub(1).min(lines.len())]
-            .iter()
-            .rev();
-        let above = above.copied().find(|line| !line.trim().is_empty())?;
-        if indent(current) > indent(above) {
-            let message = "this line is indented deeper than the text above, so it continues it";
-            let help = "begin it in the same column as the line above";
-            return at(line, indent(current), message, help);
-        }
+        return deeper_than_above(&lines, current, line);
     }
     None
+}
+
+fn explanation(
+    (line, column): (usize, usize),
+    message: &'static str,
+    help: &'static str,
+) -> Option<Explanation> {
+    Some(Explanation {
+        line,
+        column,
+        message,
+        help,
+    })
+}
+
+/// An error in a line within brackets, of which `before` is the part up to its place.
+fn within_brackets(current: &str, before: &str, at: (usize, usize)) -> Option<Explanation> {
+    if before.ends_with('$') || current.contains(": ${") {
+        let message = "`${` within brackets: the `{` begins a map here";
+        return explanation(at, message, "quote the text: \"${NAME}\"");
+    }
+    let entry = before.rsplit(['{', '[', ',']).next().unwrap_or("");
+    if entry.contains(": ") {
+        let message = "a second `: ` in one entry";
+        let help = "quote the text if the colon is part of it; else a comma is missing";
+        return explanation(at, message, help);
+    }
+    let message = "a bracket above is not closed, or a comma is missing";
+    let help = "close each `{` with `}` and each `[` with `]`";
+    explanation(at, message, help)
+}
+
+/// A map that begins below a text.
+fn deeper_than_above(lines: &[&str], current: &str, line: usize) -> Option<Explanation> {
+    let lines_above = &lines[..line.saturating_sub(1).min(lines.len())];
+    let is_text = |line: &&str| !line.trim().is_empty();
+    let place = lines_above.iter().rposition(is_text)?;
+    let above = lines_above.get(place).copied()?;
+    if indent(current) <= indent(above) {
+        return None;
+    }
+    let text = above.trim_start().trim_start_matches("- ").trim_end();
+    if !text.contains([':', '"', '\'', ' ']) {
+        let message = "this key has no `:`, but a map follows";
+        let at = (place + 1, indent(above));
+        return explanation(at, message, "add `:` at the end of the line");
+    }
+    let message = "this line is indented deeper than the text above, so it continues it";
+    let help = "begin it in the same column as the line above";
+    explanation((line, indent(current)), message, help)
 }
 
 fn indent(line: &str) -> usize {
@@ -131,5 +160,37 @@ mod tests {
         let found = explain(text, info, (3, 12)).expect("an explanation");
         assert_eq!((found.line, found.column), (3, 4));
         assert_eq!(explain("a: b: c\n", info, (1, 4)), None);
+    }
+
+    #[test]
+    fn a_missing_colon_is_named() {
+        let info = "mapping values are not allowed in this context";
+        let found = explain("programs\n  a: {cmd: x}\n", info, (2, 3)).expect("an explanation");
+        assert_eq!((found.line, found.column), (1, 0));
+        assert_eq!(found.message, "this key has no `:`, but a map follows");
+        let text = "a:\n  b\n  c: d\n";
+        let found = explain(text, "simple key expected ':'", (2, 2)).expect("an explanation");
+        assert_eq!(found.message, "this line has no `:`");
+    }
+
+    #[test]
+    fn text_that_needs_quotes_within_brackets_is_named() {
+        let info = "while parsing a flow mapping, did not find expected ',' or '}'";
+        for (text, column, message) in [
+            (
+                "{env: {A: ${HOME}, B: x}}",
+                11,
+                "`${` within brackets: the `{` begins a map here",
+            ),
+            ("{cmd: echo a: b}", 12, "a second `: ` in one entry"),
+            (
+                "{a: [b",
+                6,
+                "a bracket above is not closed, or a comma is missing",
+            ),
+        ] {
+            let found = explain(text, info, (1, column)).expect("an explanation");
+            assert_eq!(found.message, message, "{text}");
+        }
     }
 }
