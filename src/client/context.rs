@@ -7,6 +7,7 @@ use crate::client::daemon::received::{parse, parse_as_sent};
 use crate::client::daemon::select::{self, Impact};
 use crate::client::daemon::trust::Trust;
 use crate::client::error::ClientError;
+use crate::client::shell::event_display::EventDisplay;
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::fatal_signals::deadly;
 use crate::client::ui::messages::for_stderr;
@@ -49,6 +50,8 @@ pub(crate) struct Context {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shell {
     pub(crate) interrupts: Interrupts,
+    /// The events above the prompt.
+    pub(crate) events: EventDisplay,
     /// A line of the shell ends the daemon, so its end is no news.
     pub(crate) ends_daemon: Arc<AtomicBool>,
     /// The first daemon that the shell reached. Later lines use the same one.

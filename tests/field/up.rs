@@ -1,7 +1,8 @@
 //! `up` waits for every process, and starts again only what failed.
 
 use super::home::{Home, Running};
-use super::support::{self, Daemon, PATIENCE, wait_exit};
+use super::support::{self, Daemon, PATIENCE, Terminal, kill, wait_exit};
+use rustix::process::Signal;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -133,6 +134,7 @@ fn what_killmode_process_leaves_is_named_and_no_survivor() {
     );
     let daemon = home.start("p", &home.usual(&config));
     let left = support::wait_for_line(&home.path("p/left"));
+    support::system::wait_for_exec(left.parse().expect("a pid"), "sleep 1000");
     let output = home.tm("p", &["down"]);
     let named = format!("left running by killmode: process: {left} (p:0, sleep 1000)");
     assert!(output.stderr.contains(&named), "{output:?}");
@@ -148,7 +150,7 @@ fn what_killmode_process_leaves_is_named_and_no_survivor() {
     assert_eq!(home.tm("p", &["down"]).code, 0);
     let pids = support::system::processes_of(&home.usual(&config));
     for (pid, _) in pids {
-        support::kill(pid, rustix::process::Signal::KILL);
+        kill(pid, Signal::KILL);
     }
 }
 
@@ -233,6 +235,86 @@ fn up_whose_output_is_a_full_device_stops_everything_and_says_so() {
     let wanted = "tm: cannot write to standard output: No space left on device (os error 28); \
                   stopping 1 process\n";
     assert_eq!(said, wanted);
+}
+
+/// A daemon that was started on its own, and a foreground `up` that only shows it.
+fn visited() -> (Daemon, Terminal) {
+    let daemon = Daemon::start("programs: {a: {cmd: sleep 1000, starttime: 0}}\n");
+    daemon.wait_state("a:0", "RUNNING");
+    let mut terminal = daemon.terminal(&["tm", "up"], 24, 80);
+    terminal.expect("1 up; ctrl-c stops everything");
+    (daemon, terminal)
+}
+
+#[test]
+fn up_on_a_running_daemon_leaves_it_running_when_its_terminal_closes() {
+    let (daemon, terminal) = visited();
+    assert_eq!(terminal.hang_up(), 129);
+    assert_eq!(daemon.status("a:0")["state"], "RUNNING");
+}
+
+#[test]
+fn up_on_a_running_daemon_leaves_it_running_at_sigterm() {
+    let (daemon, mut terminal) = visited();
+    kill(terminal.pid(), Signal::TERM);
+    terminal.expect("1 process keeps running; to stop everything: tm down");
+    assert_eq!(terminal.wait_end(), 143);
+    assert_eq!(daemon.status("a:0")["state"], "RUNNING");
+}
+
+#[test]
+fn ctrl_c_at_up_stops_a_daemon_that_ran_before() {
+    let (mut daemon, mut terminal) = visited();
+    terminal.send("\x03");
+    terminal.expect("all stopped");
+    assert_eq!(terminal.wait_end(), 0);
+    assert_eq!(daemon.wait_end(), 0);
+}
+
+#[test]
+fn up_on_a_running_daemon_leaves_it_running_when_its_reader_leaves() {
+    for arguments in [&["up"][..], &["up", "--json"]] {
+        let home = Home::new();
+        home.write(
+            "p",
+            "programs: {a: {cmd: [sh, -c, 'while :; do echo x; sleep 0.1; done']}}\n",
+        );
+        assert_eq!(home.tm("p", &["up", "-d"]).code, 0);
+        let mut up = home.command("tm", "p");
+        let up = up.args(arguments).stdin(Stdio::null());
+        let mut up = up
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a client");
+        let mut first = [0];
+        let mut stdout = up.stdout.take().expect("it is piped");
+        stdout.read_exact(&mut first).expect("output");
+        drop(stdout);
+        let (code, said) = outcome_of(up);
+        assert_eq!(code, Some(1), "{said}");
+        let wanted = "standard output was closed; 1 process keeps running";
+        assert!(said.contains(wanted), "{said}");
+        assert_eq!(home.tm("p", &["status"]).code, 0);
+        down(&home);
+    }
+}
+
+#[test]
+fn ctrl_c_at_up_in_the_control_shell_returns_to_the_prompt() {
+    let daemon = Daemon::start("programs: {a: {cmd: sleep 1000, starttime: 0}}\n");
+    daemon.wait_state("a:0", "RUNNING");
+    let mut shell = daemon.terminal(&["tm"], 24, 80);
+    shell.expect("tm> ");
+    shell.send("up\r");
+    shell.expect("1 up; ctrl-c returns to the prompt");
+    shell.send("\x03");
+    shell.expect("1 process keeps running; to stop everything: tm down");
+    shell.send("status\r");
+    shell.expect("a:0   RUNNING");
+    shell.send("quit\r");
+    assert_eq!(shell.wait_end(), 0);
+    assert_eq!(daemon.status("a:0")["state"], "RUNNING");
 }
 
 #[test]

@@ -125,6 +125,35 @@ fn events_appear_without_disturbing_the_line() {
 }
 
 #[test]
+fn events_wait_for_the_end_of_a_verb_and_do_not_repeat_it() {
+    let _alone = alone();
+    let daemon = Daemon::start(
+        "programs:\n  slow: {cmd: [sh, -c, 'trap \"exec sleep 0.7\" TERM; echo up >@DIR@/up; \
+         while :; do sleep 0.01; done'], starttime: 0}\n  other: {cmd: sleep 1000, starttime: 0}\n",
+    );
+    crate::support::wait_for_line(&daemon.path("up"));
+    let mut shell = daemon.terminal(&["tm"], 24, 100);
+    shell.expect_screen("the prompt", at_prompt);
+    shell.send("stop slow\r");
+    shell.expect("waiting for 1: slow:0");
+    crate::support::kill(daemon.pid_of("other:0"), Signal::KILL);
+    shell.expect_screen("the outcome, then the event", |screen| {
+        let outcome = screen.find("slow:0: stopped by request");
+        let event = screen.find("other:0  RUNNING → ");
+        outcome.is_some() && outcome < event
+    });
+    assert!(
+        !shell.contents().contains("slow:0  "),
+        "{}",
+        shell.contents()
+    );
+    let glued = String::from_utf8_lossy(shell.raw()).contains("slow:0\x1b[0m0");
+    assert!(!glued, "{:?}", String::from_utf8_lossy(shell.raw()));
+    shell.send("quit\r");
+    assert_eq!(shell.wait_end(), 0);
+}
+
+#[test]
 fn quit_leaves_the_shell_and_shutdown_ends_the_daemon() {
     let _alone = alone();
     let mut daemon = Daemon::start(CONFIG);

@@ -33,6 +33,34 @@ fn an_error_in_the_config_leads_to_no_other_project() {
 }
 
 #[test]
+fn up_names_a_config_outside_of_its_folder() {
+    let home = Home::new();
+    home.project("p", "");
+    home.make("p/below");
+    home.make(".config");
+    let yaml = "programs: {usual: {cmd: sleep 1000, starttime: 0}}\n";
+    let usual = home.write(".config/taskmaster", yaml);
+    let mut up = home.command("tm", "p/below");
+    up.args(["up", "-d"]).env_remove("XDG_CONFIG_HOME");
+    let output = super::support::run(up);
+    assert_eq!(output.code, 0, "{output:?}");
+    let named = format!(
+        "using the config '{}'; to use '../taskmaster.yaml': tm up -c ../taskmaster.yaml\n",
+        usual.display()
+    );
+    assert!(output.stderr.contains(&named), "{output:?}");
+    let output = home.tm("p", &["up", "-d"]);
+    assert!(!output.stderr.contains("using the config"), "{output:?}");
+    let output = home.tm("", &["status"]);
+    assert_eq!(output.code, 4, "{output:?}");
+    assert!(output.stderr.contains(", that of tm up)"), "{output:?}");
+    for config in ["p/taskmaster.yaml", ".config/taskmaster/taskmaster.yaml"] {
+        let output = home.tm("", &["-c", config, "down"]);
+        assert_eq!(output.code, 0, "{output:?}");
+    }
+}
+
+#[test]
 fn a_daemon_that_is_not_the_projects_own_is_named_and_never_ended() {
     let home = Home::new();
     let a = home.project("a", "");

@@ -135,6 +135,14 @@ impl Terminal {
         tcgetattr(&self.master).expect("a pty has settings")
     }
 
+    /// Closes the terminal. Returns the exit code of its command.
+    pub fn hang_up(mut self) -> i32 {
+        let nowhere = File::open("/dev/null").expect("it exists");
+        drop(std::mem::replace(&mut self.master, nowhere.into()));
+        self.ended = true;
+        wait_exit(&mut self.child, PATIENCE).expect("a hangup ends the command")
+    }
+
     /// Reads to the end of the output and waits for the command. Returns its exit code.
     pub fn wait_end(&mut self) -> i32 {
         let deadline = Instant::now() + PATIENCE;

@@ -55,7 +55,11 @@ Exit codes:
 pub(crate) const UP: &str = "\
 Keys in the foreground:
   ctrl-c   Stop every process and the daemon; a second one kills them at once
-  ctrl-\\   The same as ctrl-c";
+  ctrl-\\   The same as ctrl-c
+
+If the daemon ran before, only these keys stop it. It keeps running when the
+terminal closes, when the output is a pipe whose reader leaves, and at SIGTERM.
+In the control shell, ctrl-c returns to the prompt.";
 
 /// Sections of `tm reload --help`.
 pub(crate) const RELOAD: &str = "\

@@ -303,9 +303,14 @@ fn no_daemon() -> String {
 
 fn ambiguous(daemons: &[RunningDaemon]) -> String {
     let mut text = "several daemons run; choose one with -c:".to_string();
+    let usual = paths::find_config(None).ok();
     for daemon in daemons {
         let (config, pid) = (&daemon.hello.config, daemon.hello.pid);
-        text.push_str(&format!("\n  -c {config}  (pid {pid})"));
+        let is_usual = usual
+            .as_ref()
+            .is_some_and(|usual| config::is_same_file(usual, Path::new(config)));
+        let usual = if is_usual { ", that of tm up" } else { "" };
+        text.push_str(&format!("\n  -c {config}  (pid {pid}{usual})"));
     }
     text
 }

@@ -1,6 +1,7 @@
 //! The control shell: the same verbs with editing, history, completion and events.
 
 mod editor;
+pub(crate) mod event_display;
 pub(crate) mod interrupts;
 
 use crate::client::cli::command::{Cli, Verb};
@@ -12,14 +13,13 @@ use crate::client::daemon::paths;
 use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
 use crate::client::shell::editor::{ShellEditor, new_editor};
+use crate::client::shell::event_display::{EventDisplay, News};
 use crate::client::shell::interrupts::Interrupts;
 use crate::client::ui::style::{Paint, Style};
-use crate::client::ui::table::wrap;
-use crate::client::verbs::events::event_line;
 use crate::client::{finish, run_verb};
 use crate::sys::io as sys_io;
 use crate::sys::runtime;
-use crate::wire::{Call, EventInfo, EventsParams};
+use crate::wire::{Call, EventsParams};
 use clap::{CommandFactory, Parser};
 use rustyline::ExternalPrinter;
 use rustyline::error::ReadlineError;
@@ -112,7 +112,8 @@ fn interactive(context: &Context, interrupts: &Interrupts) -> Result<i32, Client
         // A paste may have several lines.
         for line in line.lines().filter(|line| !line.trim().is_empty()) {
             let _ = editor.add_history_entry(line);
-            ended = run_line(context, line).is_break();
+            let ended_line = run_line_alone(context, line)?;
+            ended = ended_line.is_break();
             if ended || interrupts.last().is_some() {
                 break;
             }
@@ -126,6 +127,22 @@ fn interactive(context: &Context, interrupts: &Interrupts) -> Result<i32, Client
         }
     }
     Ok(code_or_signal(exit::DONE, interrupts))
+}
+
+/// Runs one line. Events wait for its end.
+fn run_line_alone(context: &Context, line: &str) -> Result<ControlFlow<(), i32>, ClientError> {
+    let events = display(context);
+    events.begin_verb();
+    let flow = run_line(context, line);
+    let width = stdout_width().unwrap_or(usize::MAX);
+    context.print_lines(&events.end_verb(context.style, width))?;
+    Ok(flow)
+}
+
+/// The display that the lines of this shell share.
+fn display(context: &Context) -> EventDisplay {
+    let shell = context.shell.as_ref();
+    shell.map(|shell| shell.events.clone()).unwrap_or_default()
 }
 
 /// Runs one line. Its value is the exit code of the line, or the end of the shell. Errors are
@@ -270,13 +287,20 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
     shown.store(true, Ordering::SeqCst);
     let shown = Arc::clone(shown);
     let style = context.style;
+    let display = display(context);
     let ends_daemon = context.shell.clone().unwrap_or_default().ends_daemon;
     thread::spawn(move || {
+        let mut print = |news| {
+            let width = stdout_width().unwrap_or(usize::MAX);
+            let lines = display.take(news, style, width).into_iter();
+            let text: String = lines.map(|line| style.safe(&line) + "\n").collect();
+            text.is_empty() || printer.print(text).is_ok()
+        };
         let mut announced = false;
         while let Ok(Some((_, params))) = events.next_notification() {
             announced |= params["event"] == SHUTDOWN_EVENT;
             if let Ok(event) = parse(params)
-                && printer.print(shown_event(style, &event)).is_err()
+                && !print(News::Event(Box::new(event)))
             {
                 return;
             }
@@ -288,18 +312,10 @@ fn show_events_above(context: &Context, shown: &Arc<AtomicBool>, editor: &mut Sh
             true => SHUT_DOWN,
             false => "lost the connection to the daemon; 'status' connects again",
         };
-        let text = style.paint(Paint::Yellow, text);
-        let _ = printer.print(format!("{text}\n"));
+        print(News::Text(style.paint(Paint::Yellow, text)));
         // The next prompt tries to connect again.
         shown.store(false, Ordering::SeqCst);
     });
-}
-
-/// The lines of an event.
-fn shown_event(style: Style, event: &EventInfo) -> String {
-    let width = stdout_width().unwrap_or(usize::MAX);
-    let lines = wrap(&event_line(style, event), width).into_iter();
-    lines.map(|line| style.safe(&line) + "\n").collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `up` in the foreground: the start, then all output, until Ctrl-C stops everything.
+//! `up` in the foreground: the start, then all output, until it ends or its daemon does.
 
 use crate::client::context::Context;
 use crate::client::daemon::daemon_connection::DaemonConnection;
@@ -12,8 +12,9 @@ use crate::client::ui::merge::Merger;
 use crate::client::ui::style::Paint;
 use crate::client::ui::table::cut;
 use crate::client::verbs::events::in_words;
-use crate::client::verbs::foreground_output::ForegroundOutput;
+use crate::client::verbs::foreground_output::{ForegroundOutput, is_hung_up};
 use crate::client::verbs::logs::PARTIAL_LINE_DELAY;
+use crate::client::verbs::ownership::{Ownership, SignalAnswer};
 use crate::client::verbs::progress::{Progress, stop_text};
 use crate::client::verbs::reload;
 use crate::client::verbs::run_notices::RunNotices;
@@ -23,14 +24,13 @@ use crate::wire::ProcessState;
 use crate::wire::{
     Call, EventInfo, Kind, LogsParams, PlanReply, ProcessStatus, ReloadParams, ShutdownParams,
 };
-use rustix::io::Errno;
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::io::IsTerminal;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
-/// Follows a daemon that has just been started (`fresh`) or ran before.
+/// Follows a daemon.
 ///
 /// # Errors
 /// Of the daemon or the output.
@@ -39,7 +39,7 @@ pub(crate) fn run(
     progress: Progress,
     processes: &[ProcessStatus],
     mut events: DaemonConnection,
-    fresh: bool,
+    ownership: Ownership,
 ) -> Result<i32, ClientError> {
     let hello = events.hello()?;
     let signals = SignalSource::new(&[SIGINT, SIGTERM, SIGHUP, SIGQUIT])
@@ -72,12 +72,14 @@ pub(crate) fn run(
         output: ForegroundOutput::new(context),
         notices: RunNotices::default(),
         shutdown_announced: false,
+        ownership,
+        left: None,
     };
     let lines = follower.progress.first_lines(processes);
     if let Err(error) = follower.output.say(&lines) {
         follower.lose_output(error)?;
     }
-    follower.run(fresh)
+    follower.run()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,14 +111,18 @@ struct Follower<'a> {
     notices: RunNotices,
     /// The daemon has announced its end, or a shutdown was requested.
     shutdown_announced: bool,
+    ownership: Ownership,
+    /// The exit code of a client that leaves the daemon running.
+    left: Option<i32>,
 }
 
 impl Follower<'_> {
-    fn run(mut self, fresh: bool) -> Result<i32, ClientError> {
+    fn run(mut self) -> Result<i32, ClientError> {
         loop {
-            match self.follow(fresh) {
+            match self.follow() {
                 Ok(()) => return self.finish(),
                 Err(error) if !self.output.is_lost() => self.lose_output(error)?,
+                Err(error) if self.left.is_some() => return Err(error),
                 Err(error) => {
                     wait_for_end(self.daemon.take())?;
                     return Err(error);
@@ -125,21 +131,26 @@ impl Follower<'_> {
         }
     }
 
-    /// Stops everything: without the output, the user can neither see it nor end it.
+    /// Stops everything or leaves: without the output, the user can neither see nor end anything.
     fn lose_output(&mut self, error: ClientError) -> Result<(), ClientError> {
         let alive = plural(self.progress.alive(), "process", "processes");
         let reason = match &error {
             ClientError::OutputClosed => "standard output was closed".to_string(),
             error => error.to_string(),
         };
-        let first = !std::mem::replace(&mut self.shutdown_announced, true);
-        let text = match first {
-            true => format!("{reason}; stopping {alive}"),
-            false => reason,
+        let first = !self.shutdown_announced;
+        let leaves = self.ownership != Ownership::Owner;
+        let text = match (first, leaves) {
+            (true, false) => format!("{reason}; stopping {alive}"),
+            (true, true) => format!("{reason}; {} running", keeps(self.progress.alive())),
+            (false, _) => reason,
         };
         self.context.report(&ClientError::Failed(text));
         self.output.lose(&error);
-        if first {
+        if first && leaves {
+            self.left = Some(self.output.exit_code());
+        } else if first {
+            self.shutdown_announced = true;
             self.phase = Phase::Stopping;
             self.request_shutdown(false)?;
         }
@@ -147,11 +158,12 @@ impl Follower<'_> {
     }
 
     /// Shows everything until the daemon closes both connections.
-    fn follow(&mut self, fresh: bool) -> Result<(), ClientError> {
+    fn follow(&mut self) -> Result<(), ClientError> {
         loop {
-            self.start_following(fresh)?;
+            self.start_following()?;
             self.draw_live_line()?;
-            if self.events.is_none() && self.frames.is_none() {
+            let ended = self.events.is_none() && self.frames.is_none();
+            if ended || self.left.is_some() {
                 return Ok(());
             }
             self.turn()?;
@@ -187,9 +199,10 @@ impl Follower<'_> {
         if signals {
             let signals: Vec<i32> = self.signals.pending().collect();
             for signal in signals {
-                match signal {
-                    SIGHUP if !is_hung_up() => self.reload()?,
-                    _ => self.stop()?,
+                match self.ownership.answer(signal, is_hung_up()) {
+                    SignalAnswer::Reload => self.reload()?,
+                    SignalAnswer::Stop => self.stop()?,
+                    SignalAnswer::Leave => self.leave(signal),
                 }
             }
         }
@@ -275,15 +288,17 @@ impl Follower<'_> {
 
     /// Shows output as soon as every start has succeeded or failed. From a fresh daemon, output
     /// is shown from the start.
-    fn start_following(&mut self, fresh: bool) -> Result<(), ClientError> {
+    fn start_following(&mut self) -> Result<(), ClientError> {
         if self.phase != Phase::Starting || !self.progress.is_settled() {
             return Ok(());
         }
         self.phase = Phase::Following;
         self.output.say(&[format!(
-            "{}; ctrl-c stops everything",
-            self.progress.summary()
+            "{}; {}",
+            self.progress.summary(),
+            self.ownership.interrupt_hint()
         )])?;
+        let fresh = self.ownership == Ownership::Owner;
         let params = LogsParams {
             targets: vec!["all".to_string()],
             follow: true,
@@ -378,6 +393,15 @@ impl Follower<'_> {
         self.output.say(&[text])
     }
 
+    /// Ends this client at a signal. Ctrl-C in the control shell is no failure.
+    fn leave(&mut self, signal: i32) {
+        let code = match (self.ownership, signal) {
+            (Ownership::ControlShell, SIGINT) => exit::DONE,
+            (_, signal) => 128 + signal,
+        };
+        self.left = Some(code);
+    }
+
     fn request_shutdown(&mut self, now: bool) -> Result<(), ClientError> {
         // A failure to connect means that the daemon is gone already.
         let Ok(mut connection) = self.context.connect() else {
@@ -396,6 +420,15 @@ impl Follower<'_> {
         self.notices.print_all(&mut self.merger, &mut out);
         self.merger.finish(&mut out);
         self.output.print(&out)?;
+        if let Some(code) = self.left {
+            if !self.output.is_lost() {
+                self.output.clear_live_line()?;
+                let keeps = keeps(self.progress.alive());
+                let text = format!("{keeps} running; to stop everything: tm down");
+                self.context.notice(&text);
+            }
+            return Ok(code);
+        }
         if !self.shutdown_announced {
             self.context.report(&ClientError::Failed(
                 "the daemon ended without a shutdown; its log says why".to_string(),
@@ -448,11 +481,8 @@ fn notice_text(event: &EventInfo) -> String {
     format!("[{}]", parts.join(", "))
 }
 
-/// Whether a terminal of the client is gone: its user has left. SIGHUP then does not ask for a
-/// reload.
-fn is_hung_up() -> bool {
-    let is_gone = |fd: BorrowedFd<'_>| rustix::termios::tcgetattr(fd).err() == Some(Errno::IO);
-    is_gone(std::io::stdin().as_fd())
-        || is_gone(std::io::stdout().as_fd())
-        || is_gone(std::io::stderr().as_fd())
+/// The processes that a client leaves, as the subject of a sentence.
+fn keeps(alive: usize) -> String {
+    let verb = if alive == 1 { "keeps" } else { "keep" };
+    format!("{} {verb}", plural(alive, "process", "processes"))
 }

@@ -3,7 +3,9 @@
 use crate::client::context::{Context, write_stdout};
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::stdout_watch::can_be_watched;
+use rustix::io::Errno;
 use std::io::IsTerminal;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Prints lines and output above a live line. After [`ForegroundOutput::lose`] it prints nothing.
 pub(super) struct ForegroundOutput<'a> {
@@ -78,10 +80,20 @@ impl<'a> ForegroundOutput<'a> {
         write_stdout(format!("\r\x1b[K{line}").as_bytes())
     }
 
-    fn clear_live_line(&mut self) -> Result<(), ClientError> {
+    /// Removes the live line.
+    pub(super) fn clear_live_line(&mut self) -> Result<(), ClientError> {
         match std::mem::take(&mut self.live_line) {
             true => write_stdout(b"\r\x1b[K"),
             false => Ok(()),
         }
     }
+}
+
+/// Whether a terminal of the client is gone: its user has left. SIGHUP then does not ask for a
+/// reload.
+pub(super) fn is_hung_up() -> bool {
+    let is_gone = |fd: BorrowedFd<'_>| rustix::termios::tcgetattr(fd).err() == Some(Errno::IO);
+    is_gone(std::io::stdin().as_fd())
+        || is_gone(std::io::stdout().as_fd())
+        || is_gone(std::io::stderr().as_fd())
 }

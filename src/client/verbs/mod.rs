@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod foreground;
 mod foreground_output;
 pub(crate) mod logs;
+mod ownership;
 pub(crate) mod peek;
 pub(crate) mod progress;
 pub(crate) mod reload;

@@ -34,8 +34,13 @@ pub(crate) fn act(
         context.print_wrapped(&rendered(context, &reply))?;
         return Ok(exit_code(&reply));
     }
+    ask(context, &call(params))
+}
+
+/// Makes a call and prints its outcomes.
+fn ask(context: &Context, call: &Call) -> Result<i32, ClientError> {
     let render = |reply: &ActReply| context.wrapped(&rendered(context, reply));
-    let reply = context.ask(&call(params), render)?;
+    let reply = context.ask(call, render)?;
     Ok(exit_code(&reply))
 }
 
@@ -74,9 +79,7 @@ pub(crate) fn signal(context: &Context, args: &SignalArgs) -> Result<i32, Client
         signal,
         targets: args.targets.clone(),
     });
-    let render = |reply: &ActReply| context.wrapped(&rendered(context, reply));
-    let reply = context.ask(&call, render)?;
-    Ok(exit_code(&reply))
+    ask(context, &call)
 }
 
 /// Whether a word is a signal: its name, with or without SIG, or its number.
@@ -210,8 +213,12 @@ fn outcome_lines(style: Style, reply: &ActReply) -> Vec<String> {
         .collect()
 }
 
-/// With `-q` only failures are printed.
+/// The lines of a reply. With `-q` only failures are printed.
 fn rendered(context: &Context, reply: &ActReply) -> Vec<String> {
+    if let Some(shell) = &context.shell {
+        let outcomes = reply.processes.iter();
+        shell.events.report(outcomes.map(|one| one.name.clone()));
+    }
     if !context.global.quiet {
         return render(context.style, reply);
     }

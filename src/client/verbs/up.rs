@@ -10,6 +10,7 @@ use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::messages::for_stderr;
 use crate::client::verbs::foreground;
+use crate::client::verbs::ownership::Ownership;
 use crate::client::verbs::progress::{Progress, Verdict};
 use crate::client::verbs::reload::notice_unapplied;
 use crate::client::verbs::up_daemon::find_or_start;
@@ -35,6 +36,7 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
         context.selection = copied_commands::selection(&context.global);
     }
     let path = paths::find_config(context.global.config.as_deref())?;
+    notice_config(&context, &path);
     let config = load(&context, &path)?;
     let (connection, fresh) = find_or_start(&context, &config, args)?;
     context.global.socket = Some(connection.path().to_path_buf());
@@ -42,7 +44,16 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     context.global.daemon_user = connection.peer_uid().map(|uid| uid.to_string());
     drop(connection);
     // Use this daemon, not that of the control shell. The foreground handles signals itself.
-    let shell = context.shell.take().filter(|_| args.detach);
+    let ownership = match (&context.shell, fresh) {
+        (Some(_), _) => Ownership::ControlShell,
+        (None, true) => Ownership::Owner,
+        (None, false) => Ownership::Visitor,
+    };
+    let shell = context.shell.take();
+    if let Some(shell) = &shell {
+        shell.events.report_all();
+    }
+    let shell = shell.filter(|_| args.detach);
     context.shell = shell.as_ref().map(Shell::unpinned);
     // Before the first status, so that no event is missed between the two.
     let mut events = context.connect()?;
@@ -59,7 +70,7 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
     if args.detach {
         return wait_for_all(&context, &mut progress, &processes, events);
     }
-    foreground::run(&context, progress, &processes, events, fresh)
+    foreground::run(&context, progress, &processes, events, ownership)
 }
 
 /// The config of `tm up FILE`.
@@ -83,6 +94,20 @@ fn named_file(context: &Context, args: &UpArgs) -> Result<Option<PathBuf>, Clien
     Err(ClientError::Failed(format!(
         "there is no config file '{shown}'; {advice}"
     )))
+}
+
+/// Names a config that was found outside of this folder. Other verbs prefer one above it.
+fn notice_config(context: &Context, path: &Path) {
+    if context.global.config.is_some() || paths::is_here(path) {
+        return;
+    }
+    let mut text = format!("using the config '{}'", path.display());
+    if let Some(above) = paths::project_files().first() {
+        let above = paths::relative(above);
+        let above = above.display();
+        text.push_str(&format!("; to use '{above}': tm up -c {above}"));
+    }
+    context.notice(&text);
 }
 
 /// Loads the config and prints its errors or warnings.
