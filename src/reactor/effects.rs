@@ -197,9 +197,9 @@ impl Reactor {
             io.stop_starting();
         }
         if let Some(process) = self.supervisor.process(id) {
-            let level = match failure.errno {
-                libc::ECANCELED => log::Level::Info,
-                _ => log::Level::Warn,
+            let level = match failure.is_cancelled() {
+                true => log::Level::Info,
+                false => log::Level::Warn,
             };
             log::log!(level, "{}: {failure}", process.name);
         }

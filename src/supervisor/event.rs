@@ -105,6 +105,16 @@ pub struct SpawnFailure {
     pub errno: i32,
 }
 
+/// The errno of a start that was cancelled, on every architecture that is supported.
+const ECANCELED: i32 = 125;
+
+impl SpawnFailure {
+    /// Whether a request ended the start, so that nothing is wrong with the program.
+    pub fn is_cancelled(&self) -> bool {
+        self.errno == ECANCELED
+    }
+}
+
 impl fmt::Display for SpawnFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.step, self.error)

@@ -76,6 +76,8 @@ struct ProgramEntry {
     processes: u32,
     /// Removed from the config.
     removed: bool,
+    /// `numprocs` is that of a `scale`, not of the config.
+    scaled: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -227,6 +227,9 @@ pub struct ScaleParams {
     pub program: String,
     /// The new number of processes.
     pub numprocs: u32,
+    /// Only check the request, and return the plan.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Parameters of `why`.

@@ -173,6 +173,9 @@ pub struct PlanReply {
     pub applied: bool,
     /// Warnings about the config, as text.
     pub warnings: Vec<String>,
+    /// The programs of which a reload undoes a `scale`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scaled: Vec<String>,
 }
 
 /// Result of `why`.

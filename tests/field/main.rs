@@ -16,6 +16,7 @@ mod attach;
 mod background;
 mod checks;
 mod client;
+mod interrupts;
 mod leftovers;
 mod lineage;
 mod output;

@@ -55,6 +55,60 @@ fn a_start_or_restart_names_a_config_that_is_not_loaded() {
 }
 
 #[test]
+fn a_start_after_a_scale_advises_no_reload() {
+    let daemon = daemon();
+    assert_eq!(daemon.tm(&["scale", "web=3"]).code, 0);
+    let output = daemon.tm(&["restart", "web"]);
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{output:?}");
+    support::write_config(daemon.dir(), &PROGRAMS.replace("sleep 1000", "sleep 999"));
+    let hint = "apply it with: tm reload; that undoes the scale of web\n";
+    let output = daemon.tm(&["start", "web"]);
+    assert!(output.stderr.contains(hint), "{output:?}");
+    assert_eq!(daemon.tm(&["reload"]).code, 0);
+    let output = daemon.tm(&["start", "web"]);
+    assert!(!output.stderr.contains("reload"), "{output:?}");
+}
+
+#[test]
+fn a_process_that_has_closed_its_input_is_named_as_such() {
+    let daemon = Daemon::start(
+        "programs:\n  deaf: {cmd: [sh, -c, 'exec <&-; echo up >@DIR@/up; exec sleep 1000'], \
+         starttime: 0, stdin: pipe}\n  null: {cmd: sleep 1000, starttime: 0}\n",
+    );
+    support::wait_for_line(&daemon.path("up"));
+    let said = "deaf:0 has closed its input";
+    let mut output = daemon.tm(&["send", "deaf", "x"]);
+    // The first bytes may reach the pipe before it is known to be closed.
+    while output.code == 0 {
+        output = daemon.tm(&["send", "deaf", "x"]);
+    }
+    assert!(output.stderr.contains(said), "{output:?}");
+    let output = daemon.tm(&["send", "null", "x"]);
+    assert!(
+        output.stderr.contains("set tty: true or stdin: pipe"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_mistake_in_one_scale_changes_nothing() {
+    let daemon = daemon();
+    let output = daemon.tm(&["scale", "web=3", "nope=3"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert_eq!(output.stdout, "");
+    assert!(
+        output.stderr.contains("no such program: nope"),
+        "{output:?}"
+    );
+    assert_eq!(
+        daemon.rpc("status", json!({"targets": ["web"]}))["processes"]
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
+}
+
+#[test]
 fn options_of_send_may_follow_the_text() {
     let daemon = Daemon::start(
         "programs: {cat: {cmd: cat, stdin: pipe, starttime: 0, stdout: '@DIR@/out'}}\n",
@@ -412,7 +466,7 @@ fn logs_ends_when_a_reload_removes_what_it_follows() {
     daemon.reload_with(kept);
     for terminal in [&mut ends, &mut stays] {
         terminal.expect("bye");
-        terminal.expect("[slow:0 was removed from the config]");
+        terminal.expect("[slow:0 was removed]");
     }
     assert_eq!(ends.wait_end(), 0);
     assert!(

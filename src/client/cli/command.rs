@@ -458,8 +458,9 @@ fn parse_lines(text: &str) -> Result<u64, String> {
 }
 
 fn parse_scale(text: &str) -> Result<(String, u32), String> {
+    // A name may contain `=`.
     let (program, number) = text
-        .split_once('=')
+        .rsplit_once('=')
         .filter(|(program, _)| !program.is_empty())
         .ok_or("expected PROGRAM=N, such as worker=4")?;
     let number = number

@@ -11,6 +11,7 @@ use crate::wire::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use signal_hook::consts::SIGINT;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -193,6 +194,17 @@ impl DaemonConnection {
     /// Whether a signal closed the connection.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.guard.as_ref().is_some_and(SignalGuard::fired)
+    }
+
+    /// The error of a wait, if Ctrl-C ended it: the daemon continues.
+    pub(crate) fn or_interrupted(&self, error: ClientError) -> ClientError {
+        match error {
+            ClientError::Disconnected if self.is_interrupted() => ClientError::Interrupted {
+                signal: SIGINT,
+                continues: true,
+            },
+            error => error,
+        }
     }
 
     /// Takes the guard out, to keep it beyond [`DaemonConnection::into_frames`].

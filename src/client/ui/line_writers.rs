@@ -299,6 +299,9 @@ struct PrefixedLine {
 
 impl LineWriter {
     fn add_source(&mut self, process: &str) {
+        if !self.labels.prefixed && !self.labels.colours.contains_key(process) {
+            self.begin_prefixes();
+        }
         let keep = match self.labels.style.is_coloured() {
             true => Keep::Colours,
             false => Keep::Text,
@@ -311,6 +314,17 @@ impl LineWriter {
             returned: false,
             strip: self.strip.then(filter),
         });
+    }
+
+    /// Gives lines their prefix: a second process has come to the only one.
+    fn begin_prefixes(&mut self) {
+        self.labels.prefixed = true;
+        self.unchanged = false;
+        let only = self.labels.colours.keys().next().cloned();
+        let label = self.labels.label(&only.unwrap_or_default());
+        for line in &mut self.lines {
+            line.label.clone_from(&label);
+        }
     }
 
     fn reset_sequences(&mut self, index: usize) {

@@ -47,6 +47,26 @@ fn lines_stay_whole_whatever_comes_between() {
 }
 
 #[test]
+fn lines_get_a_prefix_when_a_second_process_comes() {
+    for whole_lines in [true, false] {
+        let mut merger = Merger::new(MergeOptions {
+            strip: !whole_lines,
+            whole_lines,
+            ..options(&["a:0"])
+        });
+        let mut out = Vec::new();
+        merger.source(&source("a:0"), &mut out);
+        merger.data(b"one\ntw", &mut out);
+        merger.source(&source("a:1"), &mut out);
+        merger.data(b"other\n", &mut out);
+        merger.source(&source("a:0"), &mut out);
+        merger.data(b"o\n", &mut out);
+        let text = String::from_utf8(out).expect("text");
+        assert_eq!(text, "one\na:1 | other\na:0 | two\n");
+    }
+}
+
+#[test]
 fn a_prompt_is_shown_and_continued() {
     let mut merger = merger(&["a:0", "b:0"]);
     let mut out = Vec::new();

@@ -9,6 +9,7 @@ use crate::client::ui::style::Paint;
 use crate::client::ui::table::cut;
 use crate::wire::{ActParams, Call, EventInfo, EventsParams, StatusReply, TargetsParams};
 use serde_json::Value;
+use signal_hook::consts::SIGINT;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -34,12 +35,18 @@ pub(crate) fn call_live(
     let status: StatusReply = connection.call(&Call::Status(targets))?;
     let mut events = context.connect()?;
     let _: Value = events.call_value(&Call::Events(EventsParams { follow: true }))?;
+    if context.shell.is_none() {
+        connection.guard(&[SIGINT]);
+    }
     connection.send(call)?;
     let names = status.processes.into_iter().map(|process| process.name);
     let mut line = WaitingLine::new(context, names);
     let answer = line.wait(&mut connection, &mut events, matches!(call, Call::Stop(_)));
     line.clear()?;
-    answer
+    match context.shell {
+        Some(_) => answer,
+        None => answer.map_err(|error| connection.or_interrupted(error)),
+    }
 }
 
 /// The line, and the processes in it.

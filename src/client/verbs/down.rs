@@ -15,6 +15,7 @@ use crate::sys::privileges::open_as;
 use crate::text::plural::plural;
 use crate::wire::{Call, EventsParams, ShutdownParams};
 use serde_json::Value;
+use signal_hook::consts::SIGINT;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -100,6 +101,9 @@ fn wait_for_processes(
     mut events: DaemonConnection,
     mut line: WaitingLine<'_>,
 ) -> Result<(), ClientError> {
+    if context.shell.is_none() {
+        events.guard(&[SIGINT]);
+    }
     let mut following = true;
     let mut limit = None;
     loop {
@@ -123,7 +127,8 @@ fn wait_for_processes(
                 line.take(&parse(params)?, true);
             }
         }
-        if let Some(signal) = context.interrupted() {
+        let interrupt = events.is_interrupted().then_some(SIGINT);
+        if let Some(signal) = context.interrupted().or(interrupt) {
             line.clear()?;
             return Err(ClientError::Interrupted {
                 signal,

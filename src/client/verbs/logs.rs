@@ -30,6 +30,8 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
         targets: targets.clone(),
     }))?;
     let status: StatusReply = context.read(status)?;
+    // A scale or a reload may add processes to what a program, pattern or group stands for.
+    let fixed = !args.follow || matches!(&targets[..], [one] if is_process(one));
     let stream = match (args.stdout, args.stderr) {
         (true, _) => Some("stdout".to_string()),
         (_, true) => Some("stderr".to_string()),
@@ -46,7 +48,7 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
     let _: Value = connection.call(&Call::Logs(params))?;
     let is_terminal = std::io::stdout().is_terminal();
     // No other output can interrupt a line of a single stream.
-    let alone = matches!(&status.processes[..], [one] if one.tty || stream.is_some());
+    let alone = matches!(&status.processes[..], [one] if one.tty || stream.is_some()) && fixed;
     let drawing = status.processes.iter().filter(|one| one.full_screen);
     let mut merger = Merger::new(MergeOptions {
         style: context.style,
@@ -80,6 +82,11 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
         true => Ok(exit::DONE),
         false => Err(ClientError::Disconnected),
     }
+}
+
+/// Whether a target names exactly one process.
+fn is_process(target: &str) -> bool {
+    target.contains(':') && !target.contains(['*', '?', '['])
 }
 
 /// How a stream ended.

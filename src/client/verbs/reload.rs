@@ -37,10 +37,36 @@ pub(crate) fn notice_unapplied(context: &Context) {
     let call = Call::Reload(ReloadParams { dry_run: true });
     let connection = context.connect();
     let plan = connection.and_then(|mut connection| connection.call::<PlanReply>(&call));
-    let changed = |plan: &PlanReply| plan.entries.iter().any(|one| one.action != "unchanged");
-    if plan.as_ref().is_ok_and(changed) {
-        context.notice("the config file differs from what runs; apply it with: tm reload");
+    if let Some(text) = plan.ok().as_ref().and_then(unapplied) {
+        context.notice(&text);
     }
+}
+
+/// The notice about a plan that was not applied. A `scale` alone needs none.
+fn unapplied(plan: &PlanReply) -> Option<String> {
+    let is_scaled = |entry: &PlanEntryInfo| {
+        let program = entry.process.rsplit_once(':').map(|(program, _)| program);
+        let resized = matches!(entry.action.as_str(), "add" | "remove");
+        resized
+            && plan
+                .scaled
+                .iter()
+                .any(|scaled| Some(scaled.as_str()) == program)
+    };
+    let mut changed = plan.entries.iter().filter(|one| one.action != "unchanged");
+    if changed.all(is_scaled) {
+        return None;
+    }
+    let undone = match plan.scaled.as_slice() {
+        [] => String::new(),
+        scaled => format!(
+            "; that undoes the scale of {}",
+            printable(&scaled.join(", "))
+        ),
+    };
+    Some(format!(
+        "the config file differs from what runs; apply it with: tm reload{undone}"
+    ))
 }
 
 /// Runs `scale`.
@@ -48,13 +74,23 @@ pub(crate) fn notice_unapplied(context: &Context) {
 /// # Errors
 /// Of the connection, the request or the output.
 pub(crate) fn scale(context: &Context, args: &ScaleArgs) -> Result<i32, ClientError> {
-    for (program, numprocs) in &args.scales {
-        let params = ScaleParams {
+    let call = |(program, numprocs): &(String, u32), dry_run| {
+        Call::Scale(ScaleParams {
             program: program.clone(),
             numprocs: *numprocs,
-        };
+            dry_run,
+        })
+    };
+    if args.scales.len() > 1 {
+        // A mistake in one of them changes nothing.
+        let connection = &mut context.connect()?;
+        for scale in &args.scales {
+            let _: PlanReply = connection.call(&call(scale, true))?;
+        }
+    }
+    for scale in &args.scales {
         let render = |reply: &PlanReply| rendered(context, reply);
-        let _: PlanReply = context.ask(&Call::Scale(params), render)?;
+        let _: PlanReply = context.ask(&call(scale, false), render)?;
     }
     Ok(exit::DONE)
 }
@@ -211,8 +247,7 @@ mod tests {
                 entry("worker:0", "live", &[("stoptime", "10s", "3s")]),
                 entry("db:0", "unchanged", &[]),
             ],
-            applied: false,
-            warnings: Vec::new(),
+            ..PlanReply::default()
         };
         assert_eq!(
             render(Style::plain(), &reply),
@@ -249,7 +284,7 @@ mod tests {
         let reply = PlanReply {
             entries: vec![stopped, both],
             applied: true,
-            warnings: Vec::new(),
+            ..PlanReply::default()
         };
         assert_eq!(
             render(Style::plain(), &reply),
@@ -269,6 +304,26 @@ mod tests {
         assert_eq!(marked("too few open files"), "warning: too few open files");
         let forged = "tm: all is well: warning: x";
         assert_eq!(marked(forged), format!("warning: {forged}"));
+    }
+
+    #[test]
+    fn the_own_scale_is_not_a_changed_file() {
+        let mut plan = PlanReply {
+            entries: vec![
+                entry("web:0", "unchanged", &[]),
+                entry("web:1", "remove", &[]),
+            ],
+            scaled: vec!["web".to_string()],
+            ..PlanReply::default()
+        };
+        assert_eq!(unapplied(&plan), None);
+        plan.entries.push(entry("db:0", "restart", &[]));
+        let text = "the config file differs from what runs; apply it with: tm reload; that undoes \
+                    the scale of web";
+        assert_eq!(unapplied(&plan).as_deref(), Some(text));
+        plan.scaled.clear();
+        let text = "the config file differs from what runs; apply it with: tm reload";
+        assert_eq!(unapplied(&plan).as_deref(), Some(text));
     }
 
     #[test]

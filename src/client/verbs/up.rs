@@ -21,6 +21,7 @@ use crate::wire::{
     ActParams, ActReply, Call, EventInfo, EventsParams, ProcessState, ProcessStatus,
 };
 use serde_json::Value;
+use signal_hook::consts::SIGINT;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -207,14 +208,21 @@ fn wait_for_all(
     for line in progress.first_lines(processes) {
         say(&line)?;
     }
+    if context.shell.is_none() {
+        events.guard(&[SIGINT]);
+    }
     let until = Instant::now() + RETRIES_WATCHED;
     loop {
         let settled = progress.is_settled();
         if settled && (progress.count(Verdict::Retrying) == 0 || Instant::now() >= until) {
             break;
         }
-        let news = events.notification_before(settled.then_some(until))?;
-        let Some((_, params)) = news else {
+        let news = events.notification_before(settled.then_some(until));
+        let news = match context.shell {
+            Some(_) => news,
+            None => news.map_err(|error| events.or_interrupted(error)),
+        };
+        let Some((_, params)) = news? else {
             continue;
         };
         let event: EventInfo = parse(params)?;

@@ -11,6 +11,7 @@ use crate::text::plural::plural;
 use crate::text::suggest::closest;
 use crate::wire::{ChangeInfo, PlanEntryInfo, PlanReply, RpcError, ScaleParams, code};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Checks a `scale` request.
@@ -18,7 +19,9 @@ use std::path::Path;
 /// # Errors
 /// When the program does not exist, the number is too large, or the daemon is shutting down.
 pub(crate) fn check_scale(params: &ScaleParams, supervisor: &Supervisor) -> Result<(), RpcError> {
-    let ScaleParams { program, numprocs } = params;
+    let ScaleParams {
+        program, numprocs, ..
+    } = params;
     if supervisor.program(program).is_none() {
         let names = supervisor.programs().map(|program| program.name.as_str());
         let suggestion = closest(program, names);
@@ -134,7 +137,20 @@ pub(crate) fn plan_reply(plan: &Plan, warnings: Vec<String>, applied: bool) -> P
         entries: plan.entries.iter().map(entry_info).collect(),
         applied,
         warnings,
+        scaled: Vec::new(),
     }
+}
+
+/// The programs of which a plan undoes a `scale`.
+pub(crate) fn scaled(plan: &Plan, supervisor: &Supervisor) -> Vec<String> {
+    let entries = plan.entries.iter();
+    let resized =
+        entries.filter(|entry| matches!(entry.action, PlanAction::Add | PlanAction::Remove));
+    let programs = resized.filter_map(|entry| entry.process.rsplit_once(':'));
+    let programs: BTreeSet<&str> = programs.map(|(program, _)| program).collect();
+    let scaled = supervisor.scaled_programs();
+    let undone = scaled.filter(|program| programs.contains(program));
+    undone.map(str::to_string).collect()
 }
 
 fn entry_info(entry: &PlanEntry) -> PlanEntryInfo {

@@ -273,7 +273,7 @@ fn send_removal(connection: &mut ClientConnection, index: usize) -> Option<usize
         return None;
     }
     cursor.removal = Removal::Reported;
-    let text = format!("[{} was removed from the config]", cursor.name);
+    let text = format!("[{} was removed]", cursor.name);
     let over = following.is_over();
     connection.send_bytes(&Frame::new(Kind::Notice, text).to_bytes());
     if over {

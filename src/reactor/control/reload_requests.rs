@@ -91,6 +91,7 @@ impl Reactor {
         let plan = self.supervisor.plan(&new.programs);
         let warnings = self.settings.warnings_about(&new);
         let mut reply = apply_reload::plan_reply(&plan, warnings, false);
+        reply.scaled = apply_reload::scaled(&plan, &self.supervisor);
         self.answer_all(show, &reply);
         if apply.is_empty() {
             return;

@@ -252,6 +252,7 @@ impl Reactor {
         let Some(io) = io.filter(|io| io.input.is_some()) else {
             return refused(match process.pid() {
                 None => format!("{name} is not running"),
+                Some(_) if process.launch.takes_input() => format!("{name} has closed its input"),
                 Some(_) => format!("{name} takes no input: set tty: true or stdin: pipe"),
             });
         };
@@ -268,8 +269,11 @@ impl Reactor {
     /// `scale`: another number of processes, until the next reload.
     fn scale(&mut self, params: &ScaleParams) -> Result<PlanReply, RpcError> {
         apply_reload::check_scale(params, &self.supervisor)?;
-        let ScaleParams { program, numprocs } = params.clone();
+        let (program, numprocs) = (params.program.clone(), params.numprocs);
         let plan = self.supervisor.scale_plan(&program, numprocs);
+        if params.dry_run {
+            return Ok(apply_reload::plan_reply(&plan, Vec::new(), false));
+        }
         let event = Event::Scale { program, numprocs };
         self.supervisor.handle_event(event, self.clock.now());
         Ok(apply_reload::plan_reply(&plan, Vec::new(), true))

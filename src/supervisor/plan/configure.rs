@@ -94,6 +94,16 @@ impl Supervisor {
             self.reconcile(scaled, &mut changes, now);
             self.succeed(changes.removed, changes.added, now);
         }
+        if let Some(entry) = self.entries.get_mut(program) {
+            entry.scaled = true;
+        }
+    }
+
+    /// The programs that a `scale` has changed since the last reload.
+    pub(crate) fn scaled_programs(&self) -> impl Iterator<Item = &str> {
+        let entries = self.entries.iter();
+        let scaled = entries.filter(|(_, entry)| entry.scaled && !entry.removed);
+        scaled.map(|(name, _)| name.as_str())
     }
 
     /// Sets the rank of each program: the config's in their order, then the removed ones in their
@@ -141,6 +151,7 @@ impl Supervisor {
                     program: program.clone(),
                     processes: 0,
                     removed: false,
+                    scaled: false,
                 };
                 self.entries.insert(program.name.clone(), entry);
             }
@@ -154,6 +165,7 @@ impl Supervisor {
             return;
         };
         let rank = entry.rank;
+        entry.scaled = false;
         let all_there = usize::try_from(program.numprocs).is_ok_and(|count| {
             let slots = self.order.range((rank, 0)..=(rank, u32::MAX));
             let kept =

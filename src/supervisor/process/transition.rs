@@ -412,7 +412,9 @@ impl ProcessStep<'_> {
             return;
         }
         self.process.leader = LeaderState::None;
-        self.process.last_failure = Some(failure);
+        if !failure.is_cancelled() {
+            self.process.last_failure = Some(failure);
+        }
         // A kill during the unanswered spawn was only recorded; no process received it.
         self.process.killed = false;
         if self.process.stragglers > 0 && self.must_sweep() {

@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Launch {
+    /// Whether the process gets an input that clients can write to.
+    pub(crate) fn takes_input(&self) -> bool {
+        self.tty.is_some() || self.stdin == Stdin::Pipe
+    }
+
     /// The launch of process `instance`: `{program}`, `{instance}`, `{instance:02}`,
     /// `{numprocs}` and `{vars.NAME}` replaced in the command, the environment's values, the
     /// directory, the output and input files and the pidfile.

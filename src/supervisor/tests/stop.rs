@@ -219,6 +219,22 @@ fn a_stop_while_spawning_cancels_and_acts_on_the_answer() {
 }
 
 #[test]
+fn a_cancelled_start_is_no_failure_of_the_program() {
+    for (errno, blamed) in [(125, false), (2, true)] {
+        let (mut bench, id) = Bench::starting(same);
+        bench.event(Event::Stop(id));
+        let failure = SpawnFailure {
+            errno,
+            ..chdir_failure()
+        };
+        bench.event(Event::SpawnFailed { id, failure });
+        bench.expect(id, State::Stopped);
+        let process = bench.supervisor.process(id).expect("it is known");
+        assert_eq!(process.last_failure.is_some(), blamed);
+    }
+}
+
+#[test]
 fn a_restart_while_spawning_cancels_and_starts_again() {
     let (mut bench, id) = Bench::starting(same);
     bench.event(Event::Restart(id));
