@@ -88,6 +88,17 @@ fn bash_completes_names_of_the_daemon_that_the_line_names() {
     );
     let mut bash = shell(&here, &["bash", "--norc", "--noprofile", "-i"], &setup);
     check(&mut bash, &here, &other);
+    for line in ["check ", "up ", "--config=", "-q up -d --config "] {
+        bash.send("clear\r");
+        bash.expect_screen("a clear screen", |screen| !screen.contains('<'));
+        bash.send(&format!("tm {line}taskm\t done.\r"));
+        bash.expect("<done.>");
+        let screen = bash.contents();
+        assert!(
+            screen.contains("taskmaster.yaml><done.>"),
+            "{line}: {screen}"
+        );
+    }
     bash.send("exit\r");
     bash.wait_end();
 }
@@ -134,6 +145,8 @@ fn fish_completes_names_of_the_daemon_that_the_line_names() {
         assert_eq!(complete(&format!("{line}my:")), "", "{line}");
     }
     assert_eq!(complete("tm stop ther"), "there\nthere:0\n");
+    assert_eq!(complete("tm attach ther"), "there:0\n");
+    assert_eq!(complete("tm check taskm"), "taskmaster.yaml\n");
 }
 
 fn is_installed(shell: &str) -> bool {

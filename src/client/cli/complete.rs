@@ -8,7 +8,7 @@ use crate::config::{self, Environment, signal_names};
 use crate::sys::privileges::open_as;
 use crate::text::printable::is_control;
 use crate::wire::{Call, StatusReply, TargetsParams};
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, ValueHint};
 use clap_complete::Shell;
 use std::path::{Path, PathBuf};
 
@@ -125,9 +125,10 @@ fn groups(config: &Path) -> Vec<String> {
 /// Whether a verb takes exactly one process.
 fn takes_one_process(verb: &str) -> bool {
     let command = Cli::command();
-    let Some(verb) = command.find_subcommand(verb) else {
-        return false;
-    };
+    command.find_subcommand(verb).is_some_and(is_of_one_process)
+}
+
+fn is_of_one_process(verb: &clap::Command) -> bool {
     verb.get_positionals().any(|argument| {
         let names = argument.get_value_names().unwrap_or_default();
         names.iter().any(|name| name.as_str() == "PROCESS")
@@ -146,6 +147,16 @@ pub(crate) fn verbs_of_targets() -> Vec<String> {
         .flat_map(|verb| std::iter::once(verb.get_name()).chain(verb.get_visible_aliases()))
         .map(str::to_string)
         .collect()
+}
+
+/// Returns the verbs that take a file.
+fn verbs_of_files() -> Vec<String> {
+    let command = Cli::command();
+    let verbs = command.get_subcommands().filter(|verb| {
+        let mut arguments = verb.get_positionals();
+        arguments.any(|argument| argument.get_value_hint() == ValueHint::FilePath)
+    });
+    verbs.map(|verb| verb.get_name().to_string()).collect()
 }
 
 /// Returns the options, of any verb, that take a value.
@@ -195,6 +206,7 @@ fn script(shell: ShellName) -> String {
         ShellName::Bash => format!(
             "{script}\n{}",
             BASH_NAMES
+                .replace("FILE_VERBS", &verbs_of_files().join("|"))
                 .replace("VERBS", &verbs.join("|"))
                 .replace("SIGNALS", &signal_names().collect::<Vec<_>>().join(" "))
                 .replace("OPTIONS", &options_with_values().join("|"))
@@ -206,20 +218,23 @@ fn script(shell: ShellName) -> String {
             .replacen("#compdef tm\n", &format!("#compdef tm\n{ZSH_NAMES}"), 1),
         ShellName::Fish => {
             let script = script.replace("(__fish_complete_users)", FISH_NAMES);
-            let others: Vec<&str> = verbs
-                .iter()
-                .map(String::as_str)
-                .filter(|verb| ![SCALE, SIGNAL].contains(verb))
-                .collect();
+            let others = verbs.iter().map(String::as_str);
+            let others = others.filter(|verb| ![SCALE, SIGNAL].contains(verb));
+            let (single, others): (Vec<&str>, Vec<&str>) =
+                others.partition(|verb| takes_one_process(verb));
             let seen = |verbs: &str| format!("__fish_seen_subcommand_from {verbs}");
             let after_signal = |test: &str| {
                 let seen = seen(SIGNAL);
                 format!("{seen}; and test (commandline -opc)[-1] {test} {SIGNAL}")
             };
-            let scale = FISH_NAMES.replace("names", &format!("names {SCALE}"));
+            let names_for = |verb: &str| FISH_NAMES.replace("names", &format!("names {verb}"));
+            let scale = names_for(SCALE);
+            // All of these get the same names.
+            let process = names_for(single.first().copied().unwrap_or_default());
             let signals = signal_names().collect::<Vec<_>>().join(" ");
             let rules = [
                 (seen(&others.join(" ")), FISH_NAMES),
+                (seen(&single.join(" ")), process.as_str()),
                 (seen(SCALE), scale.as_str()),
                 (after_signal("="), signals.as_str()),
                 (after_signal("!="), FISH_NAMES),
@@ -266,15 +281,27 @@ _tm_names_of() {
         tm __complete-names "$1" --line "${COMP_LINE:0:COMP_POINT}" 2>/dev/null
     fi
 }
+_tm_files() {
+    local word="${COMP_WORDS[COMP_CWORD]}"
+    [[ "$word" == "=" ]] && word=""
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -f -- "$word")
+}
 _tm_with_names() {
     _tm "$@"
     local word verb="" current="${COMP_LINE:0:COMP_POINT}"
-    case "${COMP_WORDS[COMP_CWORD-1]}" in
+    local last="${COMP_WORDS[COMP_CWORD-1]}"
+    # Readline breaks `--config=FILE` into three words.
+    [[ "$last" == "=" && COMP_CWORD -gt 1 ]] && last="${COMP_WORDS[COMP_CWORD-2]}"
+    [[ "${COMP_WORDS[COMP_CWORD]}" == "=" ]] && last="${COMP_WORDS[COMP_CWORD-1]}"
+    case "$last" in
+        --config|--socket) _tm_files; return ;;
         OPTIONS) return ;;
     esac
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case "$word" in
             VERBS) verb="$word" ;;
+            FILE_VERBS) [[ -z "$verb" && "${COMP_WORDS[COMP_CWORD]}" != -* ]] && _tm_files && return ;;
         esac
     done
     current="${current##*[[:space:]]}"
