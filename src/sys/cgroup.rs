@@ -96,7 +96,7 @@ impl CgroupBase {
                 _ => format!("{PREFIX}{pid}-{number}"),
             };
             let directory = own.directory.join(&name);
-            match DirBuilder::new().mode(0o755).create(&directory) {
+            match DirBuilder::new().mode(0o700).create(&directory) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 made => made?,
             }
@@ -124,7 +124,7 @@ impl CgroupBase {
     /// When the kernel refuses it.
     pub(crate) fn leaf(&self, name: &str) -> io::Result<CString> {
         let path = self.directory.join(name);
-        match DirBuilder::new().mode(0o755).create(&path) {
+        match DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made?,
         }

@@ -1,9 +1,10 @@
 //! Processes as `/proc` shows them: their parents, groups, sessions and environments. The daemon
 //! finds stragglers by these.
 
+use super::process_memory::{self, read_bounded};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -111,7 +112,7 @@ pub(crate) fn has_executed(pid: i32) -> bool {
 /// A variable of the environment that a process was started with, such as `TM_PROCESS`. `None`
 /// when it is unset, or the environment cannot be read.
 pub(crate) fn environ_value(pid: i32, name: &str) -> Option<String> {
-    let environ = read_bounded(format!("/proc/{pid}/environ"), ENVIRON_BYTES_MAX)?;
+    let environ = process_memory::read(pid, "environ", ENVIRON_BYTES_MAX)?;
     environ.split(|byte| *byte == 0).find_map(|entry| {
         let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         Some(String::from_utf8_lossy(value).into_owned())
@@ -156,13 +157,13 @@ pub(crate) fn ignores(pid: i32, signal: i32) -> bool {
 
 /// Whether a process has a readable environment. During an exec it has none.
 pub(crate) fn has_environ(pid: i32) -> bool {
-    read_bounded(format!("/proc/{pid}/environ"), 1).is_some_and(|first| !first.is_empty())
+    process_memory::read(pid, "environ", 1).is_some_and(|first| !first.is_empty())
 }
 
 /// The command line of a process for display: arguments joined, control characters replaced, at
 /// most 60 characters; `[name]` when it has none (a zombie).
 pub(crate) fn command(pid: i32) -> String {
-    let line = read_bounded(format!("/proc/{pid}/cmdline"), 1024).unwrap_or_default();
+    let line = process_memory::read(pid, "cmdline", 1024).unwrap_or_default();
     let line = String::from_utf8_lossy(&line);
     let line = line.trim_end_matches('\0').replace('\0', " ");
     if line.trim().is_empty() {
@@ -286,16 +287,6 @@ fn parse_layout<'a>(mut fields: impl Iterator<Item = &'a str>) -> Option<Layout>
     let arguments = address(19)?;
     let environment = address(1)?;
     Some(Layout([code, stack, arguments, environment]))
-}
-
-fn read_bounded(path: String, bytes_max: u64) -> Option<Vec<u8>> {
-    let mut content = Vec::new();
-    fs::File::open(path)
-        .ok()?
-        .take(bytes_max)
-        .read_to_end(&mut content)
-        .ok()?;
-    Some(content)
 }
 
 #[cfg(test)]

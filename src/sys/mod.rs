@@ -15,6 +15,7 @@ pub(crate) mod lock;
 pub(crate) mod lost_lock;
 pub mod pidfd;
 pub(crate) mod privileges;
+mod process_memory;
 pub mod pty;
 pub(crate) mod rlimit;
 pub mod runtime;

@@ -301,7 +301,11 @@ _tm_with_names() {
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case "$word" in
             VERBS) verb="$word" ;;
-            FILE_VERBS) [[ -z "$verb" && "${COMP_WORDS[COMP_CWORD]}" != -* ]] && _tm_files && return ;;
+            FILE_VERBS)
+                if [[ -z "$verb" && "${COMP_WORDS[COMP_CWORD]}" != -* ]]; then
+                    _tm_files
+                    return
+                fi ;;
         esac
     done
     current="${current##*[[:space:]]}"
