@@ -1,6 +1,6 @@
 //! Reads, writes, pipes, and the files that serve as a child's stdin and stdout.
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::retry_on_intr;
 use rustix::pipe::PipeFlags;
 use std::io::{self, IoSlice};
@@ -38,6 +38,22 @@ pub fn pipe_to_child() -> io::Result<(OwnedFd, OwnedFd)> {
 /// Raises a pipe's capacity to `bytes`. The kernel ignores this beyond the user's pipe quota.
 pub(crate) fn enlarge_pipe(pipe: BorrowedFd<'_>, bytes: usize) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, bytes);
+}
+
+/// Opens the terminal or pipe behind a descriptor again, for writes that do not block.
+///
+/// # Errors
+/// When it is neither, or may not be opened.
+pub(crate) fn reopen_nonblocking(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode);
+    if kind != FileType::Fifo && !rustix::termios::isatty(fd) {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(retry_on_intr(|| {
+        rustix::fs::open(path.as_str(), flags, Mode::empty())
+    })?)
 }
 
 /// Opens `/dev/null` for reading or writing.

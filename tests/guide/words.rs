@@ -77,7 +77,7 @@ fn one_program_is_counted_as_one() {
 }
 
 #[test]
-fn after_scale_up_does_not_say_that_the_file_has_changed() {
+fn after_scale_up_says_how_to_return_to_the_config() {
     let daemon = Daemon::start(CONFIG);
     daemon.tm(&["scale", "worker=1"]);
     let socket = daemon.socket().display().to_string();
@@ -86,7 +86,7 @@ fn after_scale_up_does_not_say_that_the_file_has_changed() {
     assert!(
         output
             .stderr
-            .contains("the config file differs from what runs"),
+            .contains("scaled: worker; to return to the config: tm --socket"),
         "{output:?}"
     );
 }

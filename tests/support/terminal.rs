@@ -135,6 +135,13 @@ impl Terminal {
         tcgetattr(&self.master).expect("a pty has settings")
     }
 
+    /// Waits for the command without reading its output. Returns its exit code.
+    pub fn wait_unread(mut self) -> i32 {
+        let code = wait_exit(&mut self.child, PATIENCE);
+        self.ended = code.is_some();
+        code.expect("the command does not wait for its reader")
+    }
+
     /// Closes the terminal. Returns the exit code of its command.
     pub fn hang_up(mut self) -> i32 {
         let nowhere = File::open("/dev/null").expect("it exists");

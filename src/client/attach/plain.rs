@@ -19,6 +19,7 @@ use crate::client::ui::table::bracketed;
 use crate::sys::io as sys_io;
 use crate::text::printable::printable;
 use crate::wire::{AttachReply, ExitInfo, Frame, FrameDecoder, Kind, PAYLOAD_MAX, flags};
+use signal_hook::consts::SIGINT;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -78,7 +79,11 @@ pub(crate) fn run(
     session.output.restore();
     let end = shown.map(|()| session.end.unwrap_or(End::Lost))?;
     // The terminal has shown ^C within the line.
-    let within_line = matches!(end, End::Left) || session.output.within_line;
+    let within_line = matches!(end, End::Left | End::Signalled(_)) || session.output.within_line;
+    if session.output.queued > 0 && matches!(end, End::Left | End::Signalled(_)) {
+        // The terminal takes nothing, and would not take a word about the end.
+        return Ok(end.code());
+    }
     let conclusion = conclude(&reply.process, &end, session.input.is_terminal);
     if let Some(text) = conclusion {
         let start = if within_line { "\n" } else { "" };
@@ -95,6 +100,8 @@ enum End {
     Detached(String),
     /// The client left.
     Left,
+    /// A signal other than Ctrl-C ended the client.
+    Signalled(i32),
     /// The connection broke off.
     Lost,
 }
@@ -104,6 +111,7 @@ impl End {
         match self {
             End::Exited(info) => info.shell_code(),
             End::Detached(_) | End::Left => exit::DONE,
+            End::Signalled(signal) => 128 + signal,
             End::Lost => exit::LOST,
         }
     }
@@ -115,7 +123,7 @@ fn conclude(name: &str, end: &End, interactive: bool) -> Option<String> {
         End::Exited(_) => None,
         End::Detached(reason) if reason.is_empty() => None,
         End::Detached(reason) => Some(hint::detached(name, reason)),
-        End::Left => interactive.then(|| hint::detached(name, "")),
+        End::Left | End::Signalled(_) => interactive.then(|| hint::detached(name, "")),
         End::Lost => Some(format!("[{name}: {}]", ClientError::Disconnected)),
     }
 }
@@ -166,8 +174,15 @@ impl PlainSession {
         self.take_frames()?;
         while self.end.is_none() {
             let [signals, socket, input, output] = self.wait().map_err(failed)?;
-            if signals.is_readable() && self.signals.pending().next().is_some() {
-                self.end = Some(End::Left);
+            let signal = match signals.is_readable() {
+                true => self.signals.pending().next(),
+                false => None,
+            };
+            if let Some(signal) = signal {
+                self.end = Some(match signal {
+                    SIGINT => End::Left,
+                    signal => End::Signalled(signal),
+                });
                 return self.drain(Some(Instant::now() + LAST_WRITE));
             }
             if socket.is_writable() && !self.outgoing.is_empty() {

@@ -2,7 +2,8 @@
 
 use crate::client::attach::queries::QueryDetector;
 use crate::client::error::ClientError;
-use crate::sys::{io as sys_io, tty};
+use crate::client::ui::own_output::OwnOutput;
+use crate::sys::tty;
 use crate::terminal::Tracker;
 use crate::text::printable::printable;
 use std::collections::VecDeque;
@@ -21,6 +22,8 @@ pub(super) enum StdStream {
 /// Output of the process and the client's notices, in order.
 pub(super) struct PlainOutput {
     quiet: bool,
+    /// Standard output and standard error.
+    streams: [OwnOutput; 2],
     queue: VecDeque<(StdStream, VecDeque<u8>)>,
     /// How many bytes the queue holds.
     pub(super) queued: usize,
@@ -41,6 +44,7 @@ impl PlainOutput {
         let is_terminal = [io::stdout().is_terminal(), io::stderr().is_terminal()];
         PlainOutput {
             quiet,
+            streams: [OwnOutput::stdout(), OwnOutput::stderr()],
             queue: VecDeque::new(),
             queued: 0,
             within_line: false,
@@ -89,10 +93,7 @@ impl PlainOutput {
         };
         let (first, _) = bytes.as_slices();
         let part = &first[..first.len().min(WRITE_MAX)];
-        let written = match stream {
-            StdStream::Stdout => sys_io::write(io::stdout().as_fd(), part),
-            StdStream::Stderr => sys_io::write(io::stderr().as_fd(), part),
-        };
+        let written = self.streams[*stream as usize].write(part);
         match written {
             Ok(count) => {
                 bytes.drain(..count);
@@ -114,7 +115,7 @@ impl PlainOutput {
     pub(super) fn restore(&mut self) {
         if let Some(tracker) = self.tracker.take() {
             // Fails only when the terminal is gone.
-            let _ = sys_io::write(io::stdout().as_fd(), &tracker.reset_sequence());
+            let _ = self.streams[0].write(&tracker.reset_sequence());
             if self.queried {
                 let _ = tty::flush_input(io::stdout().as_fd());
             }

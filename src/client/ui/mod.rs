@@ -11,6 +11,7 @@ pub(crate) mod live_view;
 pub(crate) mod local_time;
 pub(crate) mod merge;
 pub(crate) mod messages;
+pub(crate) mod own_output;
 pub(crate) mod stdout_watch;
 pub(crate) mod style;
 pub(crate) mod table;

@@ -29,21 +29,25 @@ pub(crate) fn reload(context: &Context, args: &ReloadArgs) -> Result<i32, Client
 }
 
 /// Prints a notice if the running processes differ from the config file. A daemon that cannot
-/// tell is no reason for one.
-pub(crate) fn notice_unapplied(context: &Context) {
+/// tell is no reason for one. A `scale` alone needs none, unless the verb is to run the config.
+pub(crate) fn notice_unapplied(context: &Context, runs_config: bool) {
     if context.global.quiet || context.global.json {
         return;
     }
     let call = Call::Reload(ReloadParams { dry_run: true });
     let connection = context.connect();
     let plan = connection.and_then(|mut connection| connection.call::<PlanReply>(&call));
-    if let Some(text) = plan.ok().as_ref().and_then(unapplied) {
+    if let Some(text) = plan
+        .ok()
+        .as_ref()
+        .and_then(|plan| unapplied(plan, runs_config))
+    {
         context.notice(&text);
     }
 }
 
-/// The notice about a plan that was not applied. A `scale` alone needs none.
-fn unapplied(plan: &PlanReply) -> Option<String> {
+/// The notice about a plan that was not applied.
+fn unapplied(plan: &PlanReply, runs_config: bool) -> Option<String> {
     let is_scaled = |entry: &PlanEntryInfo| {
         let program = entry.process.rsplit_once(':').map(|(program, _)| program);
         let resized = matches!(entry.action.as_str(), "add" | "remove");
@@ -53,16 +57,15 @@ fn unapplied(plan: &PlanReply) -> Option<String> {
                 .iter()
                 .any(|scaled| Some(scaled.as_str()) == program)
     };
+    let scaled = printable(&plan.scaled.join(", "));
     let mut changed = plan.entries.iter().filter(|one| one.action != "unchanged");
     if changed.all(is_scaled) {
-        return None;
+        let told = runs_config && !scaled.is_empty();
+        return told.then(|| format!("scaled: {scaled}; to return to the config: tm reload"));
     }
-    let undone = match plan.scaled.as_slice() {
-        [] => String::new(),
-        scaled => format!(
-            "; that undoes the scale of {}",
-            printable(&scaled.join(", "))
-        ),
+    let undone = match scaled.as_str() {
+        "" => String::new(),
+        scaled => format!("; that undoes the scale of {scaled}"),
     };
     Some(format!(
         "the config file differs from what runs; apply it with: tm reload{undone}"
@@ -316,14 +319,16 @@ mod tests {
             scaled: vec!["web".to_string()],
             ..PlanReply::default()
         };
-        assert_eq!(unapplied(&plan), None);
+        assert_eq!(unapplied(&plan, false), None);
+        let text = "scaled: web; to return to the config: tm reload";
+        assert_eq!(unapplied(&plan, true).as_deref(), Some(text));
         plan.entries.push(entry("db:0", "restart", &[]));
         let text = "the config file differs from what runs; apply it with: tm reload; that undoes \
                     the scale of web";
-        assert_eq!(unapplied(&plan).as_deref(), Some(text));
+        assert_eq!(unapplied(&plan, true).as_deref(), Some(text));
         plan.scaled.clear();
         let text = "the config file differs from what runs; apply it with: tm reload";
-        assert_eq!(unapplied(&plan).as_deref(), Some(text));
+        assert_eq!(unapplied(&plan, true).as_deref(), Some(text));
     }
 
     #[test]

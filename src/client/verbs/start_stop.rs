@@ -54,7 +54,7 @@ pub(crate) fn start(
     call: impl FnOnce(ActParams) -> Call,
 ) -> Result<i32, ClientError> {
     let code = act(context, args, call)?;
-    notice_unapplied(context);
+    notice_unapplied(context, false);
     Ok(code)
 }
 

@@ -10,7 +10,7 @@ use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
 use crate::client::ui::messages::for_stderr;
 use crate::client::verbs::foreground;
-use crate::client::verbs::ownership::Ownership;
+use crate::client::verbs::foreground::ownership::Ownership;
 use crate::client::verbs::progress::{Progress, Verdict};
 use crate::client::verbs::reload::notice_unapplied;
 use crate::client::verbs::up_daemon::find_or_start;
@@ -136,7 +136,7 @@ fn start_what_is_down(
     args: &UpArgs,
 ) -> Result<(), ClientError> {
     let mut connection = context.connect()?;
-    notice_unapplied(context);
+    notice_unapplied(context, true);
     let processes = context.status_of_all()?.processes;
     let (targets, left) = what_is_down(config, &processes, args.all);
     if !left.is_empty() {

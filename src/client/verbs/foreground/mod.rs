@@ -1,20 +1,25 @@
 //! `up` in the foreground: the start, then all output, until it ends or its daemon does.
 
+mod foreground_output;
+pub(crate) mod ownership;
+mod sources;
+
 use crate::client::context::Context;
 use crate::client::daemon::daemon_connection::DaemonConnection;
-use crate::client::daemon::frames::{FrameRead, Frames};
+use crate::client::daemon::frames::Frames;
 use crate::client::daemon::lifecycle::{SHUT_DOWN, SHUTDOWN_EVENT, wait_for_end};
-use crate::client::daemon::received::parse;
 use crate::client::error::{ClientError, exit};
-use crate::client::ui::event_loop::{FdWatch, Readiness, SignalSource, wait};
+use crate::client::ui::event_loop::SignalSource;
 use crate::client::ui::line_writers::MergeOptions;
 use crate::client::ui::merge::Merger;
 use crate::client::ui::style::Paint;
 use crate::client::ui::table::cut;
 use crate::client::verbs::events::in_words;
-use crate::client::verbs::foreground_output::{ForegroundOutput, is_hung_up};
+use crate::client::verbs::foreground::foreground_output::{ForegroundOutput, is_hung_up};
+use crate::client::verbs::foreground::ownership::{Ownership, SignalAnswer};
+
 use crate::client::verbs::logs::PARTIAL_LINE_DELAY;
-use crate::client::verbs::ownership::{Ownership, SignalAnswer};
+
 use crate::client::verbs::progress::{Progress, stop_text};
 use crate::client::verbs::reload;
 use crate::client::verbs::run_notices::RunNotices;
@@ -22,7 +27,7 @@ use crate::sys::{pidfd, tty};
 use crate::text::plural::plural;
 use crate::wire::ProcessState;
 use crate::wire::{
-    Call, EventInfo, Kind, LogsParams, PlanReply, ProcessStatus, ReloadParams, ShutdownParams,
+    Call, EventInfo, LogsParams, PlanReply, ProcessStatus, ReloadParams, ShutdownParams,
 };
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -176,9 +181,15 @@ impl Follower<'_> {
         let partial = self.merger.has_partial().then(|| now + PARTIAL_LINE_DELAY);
         let notice = self.notices.next_due();
         let until = [partial, notice].into_iter().flatten().min();
-        let [signals, events, frames, answer, closed] = self.wait(until)?;
+        let [signals, events, frames, answer, closed, writable, ended] = self.wait(until)?;
         if closed {
             return Err(ClientError::OutputClosed);
+        }
+        if writable {
+            self.output.write_some()?;
+        }
+        if ended && !signals {
+            self.drain();
         }
         let mut out = Vec::new();
         // Events tell where a run ends in the output.
@@ -205,83 +216,6 @@ impl Follower<'_> {
                     SignalAnswer::Leave => self.leave(signal),
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Which of signals, events, frames and answers to requests have arrived, and whether the
-    /// reader of standard output has left.
-    fn wait(&self, until: Option<Instant>) -> Result<[bool; 5], ClientError> {
-        // A source that is closed, or not open yet, is not watched.
-        let events = match &self.events {
-            Some(events) => FdWatch::readable(events),
-            None => FdWatch::new(&self.signals, false, false),
-        };
-        let frames = match &self.frames {
-            Some(frames) => FdWatch::readable(frames.stream()),
-            None => FdWatch::new(&self.signals, false, false),
-        };
-        let answer = match self.shutdowns.last() {
-            Some(shutdown) => FdWatch::readable(shutdown),
-            None => FdWatch::new(&self.signals, false, false),
-        };
-        let stdout = std::io::stdout();
-        let closed = match self.output.is_watched() {
-            true => FdWatch::hang_up(&stdout),
-            false => FdWatch::new(&self.signals, false, false),
-        };
-        let signals = FdWatch::readable(&self.signals);
-        let watches = [signals, events, frames, answer, closed];
-        let ready = wait(watches, until);
-        ready
-            .map(|ready| ready.map(Readiness::is_readable))
-            .map_err(|error| ClientError::Failed(format!("poll: {error}")))
-    }
-
-    fn read_frames(&mut self, out: &mut Vec<u8>) -> Result<(), ClientError> {
-        let Some(frames) = &mut self.frames else {
-            return Ok(());
-        };
-        let filled = frames.fill(None);
-        while let Some(frame) = frames.next_frame()? {
-            // Its notices are events as well.
-            if frame.kind != Kind::Notice {
-                self.notices.take_frame(&mut self.merger, &frame, out);
-            }
-        }
-        if matches!(filled, FrameRead::End | FrameRead::OutputClosed) {
-            self.frames = None;
-        }
-        Ok(())
-    }
-
-    fn read_events(&mut self) -> Result<(), ClientError> {
-        let Some(mut events) = self.events.take() else {
-            return Ok(());
-        };
-        let received = events.receive();
-        while let Some((_, params)) = events.buffered_notification()? {
-            self.take_event(&parse(params)?)?;
-        }
-        match received {
-            Ok(()) => self.events = Some(events),
-            Err(ClientError::Disconnected) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    fn read_answers(&mut self) -> Result<(), ClientError> {
-        let Some(mut shutdown) = self.shutdowns.pop() else {
-            return Ok(());
-        };
-        match shutdown.receive() {
-            // The daemon may exit before it answers.
-            Err(ClientError::Disconnected) => return Ok(()),
-            received => received?,
-        }
-        if shutdown.buffered_answer()?.is_none() {
-            self.shutdowns.push(shutdown);
         }
         Ok(())
     }
@@ -421,7 +355,7 @@ impl Follower<'_> {
         self.merger.finish(&mut out);
         self.output.print(&out)?;
         if let Some(code) = self.left {
-            if !self.output.is_lost() {
+            if !self.output.is_lost() && !self.output.is_waiting() {
                 self.output.clear_live_line()?;
                 let keeps = keeps(self.progress.alive());
                 let text = format!("{keeps} running; to stop everything: tm down");
@@ -441,6 +375,7 @@ impl Follower<'_> {
             Phase::Stopping | Phase::Killing => "all stopped",
         };
         self.output.say(&[text])?;
+        self.drain();
         Ok(self.output.exit_code())
     }
 
