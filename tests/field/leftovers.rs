@@ -37,7 +37,7 @@ fn what_a_crash_leaves_is_asked_to_end_before_the_restart() {
     wait_gone(child);
     events.wait_for("web:0", "RUNNING");
     assert_eq!(daemon.read("asked"), "asked\n");
-    assert!(daemon.log().contains(&expected), "{}", daemon.log());
+    daemon.wait_for_log(&expected);
     let why = daemon.tm(&["why", "web"]).stdout;
     assert!(!why.contains("killed pid"), "{why}");
 }
@@ -114,12 +114,9 @@ fn a_leader_that_is_killed_is_named_before_what_is_below_it() {
         "{output:?}"
     );
     for pid in [leader, child] {
-        let log = daemon.log();
-        assert_eq!(
-            log.matches(&format!("killing pid {pid} ")).count(),
-            1,
-            "{log}"
-        );
+        let killed = format!("killing pid {pid} ");
+        let log = daemon.wait_for_log(&killed);
+        assert_eq!(log.matches(&killed).count(), 1, "{log}");
     }
 }
 

@@ -149,11 +149,7 @@ fn what_is_killed_after_stoptime_is_named() {
     );
     let why = daemon.tm(&["why", "db"]).stdout;
     assert!(why.contains(&format!("killed pid {child}")), "{why}");
-    assert!(
-        daemon.log().contains(&format!("killing pid {child}")),
-        "{}",
-        daemon.log()
-    );
+    daemon.wait_for_log(&format!("killing pid {child}"));
 }
 
 #[test]
@@ -341,9 +337,7 @@ fn a_limit_of_open_files_that_is_too_low_is_named_with_the_need() {
         limited.args(tmd.get_args()).arg("--socket").arg(socket);
         *tmd = limited;
     });
-    let log = daemon.log();
-    let wanted = "30 processes need 154 open files, and the limit is 150";
-    assert!(log.contains(wanted), "{log}");
+    daemon.wait_for_log("30 processes need 154 open files, and the limit is 150");
     support::write_config(daemon.dir(), &yaml(31));
     let reload = daemon.tm(&["reload"]);
     let shown = format!("{}{}", reload.stdout, reload.stderr);

@@ -182,6 +182,11 @@ impl Daemon {
         self.read("tmd.log")
     }
 
+    /// Waits for a text in the log, which the daemon may write after its answer. Returns the log.
+    pub fn wait_for_log(&self, text: &str) -> String {
+        system::wait_for_text(&self.path("tmd.log"), text)
+    }
+
     /// Runs `tm` and waits for its end.
     pub fn tm(&self, arguments: &[&str]) -> Output {
         self.tm_with_input(arguments, "")
