@@ -23,7 +23,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -41,6 +41,8 @@ pub(crate) struct Context {
     /// The flags of this command line that select the daemon, for commands that users copy. Empty
     /// in the control shell, which keeps its daemon.
     pub(crate) selection: String,
+    /// The same flags, if no daemon runs here and that of another project was selected.
+    fallback: Rc<RefCell<Option<String>>>,
     /// Warnings that have been printed. A verb may connect several times and a shell runs many
     /// verbs, but each warning appears once.
     printed: Rc<RefCell<BTreeSet<String>>>,
@@ -78,6 +80,7 @@ impl Context {
             style,
             impact: Impact::ReadOnly,
             shell: None,
+            fallback: Rc::default(),
             printed: Rc::default(),
         }
     }
@@ -156,7 +159,20 @@ impl Context {
     fn select(&self) -> Result<DaemonConnection, ClientError> {
         let selected = select::connect(&self.global, self.impact)?;
         self.warn(selected.warning);
+        let named = selected.other_project.map(|config| Global {
+            config: Some(config.into()),
+            ..Global::default()
+        });
+        if let (Some(flags), None) = (named, &self.shell) {
+            *self.fallback.borrow_mut() = Some(copied_commands::selection(&flags));
+        }
         Ok(selected.connection)
+    }
+
+    /// The flags that select this daemon, for commands that users copy.
+    pub(crate) fn selection(&self) -> String {
+        let fallback = self.fallback.borrow().clone();
+        fallback.unwrap_or_else(|| self.selection.clone())
     }
 
     fn connect_pinned(&self, pinned: &PinnedDaemon) -> Result<DaemonConnection, ClientError> {
@@ -320,7 +336,7 @@ impl Context {
 
     /// Returns a message whose commands reach the same daemon.
     pub(crate) fn copyable(&self, text: &str) -> String {
-        copied_commands::with_selection(text, &self.selection)
+        copied_commands::with_selection(text, &self.selection())
     }
 
     /// Whether standard output can show a live display.
@@ -337,6 +353,11 @@ impl Shell {
             interrupts,
             ..Shell::default()
         }
+    }
+
+    /// The config of the daemon that the shell has reached.
+    pub(crate) fn config(&self) -> Option<&Path> {
+        self.pinned.get().map(|pinned| pinned.config.as_path())
     }
 
     /// Returns a shell without a daemon, for a line that names its own.

@@ -33,6 +33,25 @@ fn an_error_in_the_config_leads_to_no_other_project() {
 }
 
 #[test]
+fn commands_to_copy_name_the_daemon_of_another_project() {
+    let home = Home::new();
+    let a = home.project("a", "");
+    home.project("b", "");
+    let _daemon = home.start("a", &home.usual(&a));
+    assert_eq!(home.tm("a", &["stop", "a"]).code, 0);
+    let output = home.tm("b", &["why", "a"]);
+    let remedy = format!("tm -c {} start a:0", a.display());
+    assert!(output.stdout.contains(&remedy), "{output:?}");
+    // The control shell does not start a second daemon by the way.
+    let mut shell = home.command("tm", "b");
+    shell.env("TERM", "dumb");
+    let output = super::support::run_with_input(shell, "status\nup -d\n");
+    let refusal = "to start that of this folder, name its config: up -c ./taskmaster.yaml";
+    assert!(output.stderr.contains(refusal), "{output:?}");
+    assert_eq!(output.code, 4, "{output:?}");
+}
+
+#[test]
 fn up_names_a_config_outside_of_its_folder() {
     let home = Home::new();
     home.project("p", "");

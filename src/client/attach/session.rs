@@ -148,7 +148,7 @@ impl Session {
                 quiet: context.global.quiet,
                 replay: !args.no_replay,
                 redraws: reply.redraws,
-                selection: context.selection.clone(),
+                selection: context.selection(),
             },
             style: context.style,
             keys: keys.clone(),

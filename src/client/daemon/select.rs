@@ -40,6 +40,8 @@ pub(crate) struct Selected {
     pub(crate) connection: DaemonConnection,
     /// A reason to doubt that the user meant this daemon.
     pub(crate) warning: Option<String>,
+    /// The config of this daemon, if it is that of another project.
+    pub(crate) other_project: Option<String>,
 }
 
 /// One way to select a daemon.
@@ -90,7 +92,10 @@ pub(crate) fn connect(global: &Global, impact: Impact) -> Result<Selected, Clien
             (Ok(mut selected), _) => {
                 let instead = missing.map(|config| {
                     let other = selected.connection.hello().map(|hello| hello.config);
-                    instead(&config, &other.unwrap_or_default())
+                    let other = other.unwrap_or_default();
+                    let text = instead(&config, &other);
+                    selected.other_project = Some(other);
+                    text
                 });
                 let texts = [ignored, instead, selected.warning].into_iter().flatten();
                 let texts: Vec<String> = texts.collect();
@@ -169,6 +174,7 @@ impl Selector {
         Ok(Selected {
             connection,
             warning,
+            other_project: None,
         })
     }
 }

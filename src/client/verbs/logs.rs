@@ -64,7 +64,7 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<i32, ClientError
         columns: context.line_width(),
         json: context.global.json,
         whole_lines: !is_terminal && !alone,
-        selection: context.selection.clone(),
+        selection: context.selection(),
     });
     if args.follow {
         connection.guard(&[SIGINT]);

@@ -16,7 +16,7 @@ use crate::client::verbs::reload::notice_unapplied;
 use crate::client::verbs::up_daemon::find_or_start;
 use crate::config::{self, Autostart, Config, Environment};
 use crate::sys::privileges::open_as;
-use crate::text::printable::printable_lines;
+use crate::text::printable::{printable, printable_lines};
 use crate::wire::{
     ActParams, ActReply, Call, EventInfo, EventsParams, ProcessState, ProcessStatus,
 };
@@ -37,6 +37,7 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
         context.selection = copied_commands::selection(&context.global);
     }
     let path = paths::find_config(context.global.config.as_deref())?;
+    check_shell(&context, &path)?;
     notice_config(&context, &path);
     let config = load(&context, &path)?;
     let (connection, fresh) = find_or_start(&context, &config, args)?;
@@ -95,6 +96,21 @@ fn named_file(context: &Context, args: &UpArgs) -> Result<Option<PathBuf>, Clien
     Err(ClientError::Failed(format!(
         "there is no config file '{shown}'; {advice}"
     )))
+}
+
+/// Refuses to start another daemon than that of the control shell, unless the line names it.
+fn check_shell(context: &Context, path: &Path) -> Result<(), ClientError> {
+    let of_shell = context.shell.as_ref().and_then(Shell::config);
+    let other = of_shell.filter(|of_shell| !config::is_same_file(of_shell, path));
+    match other.filter(|_| context.global.config.is_none()) {
+        None => Ok(()),
+        Some(of_shell) => Err(ClientError::NoDaemon(format!(
+            "this shell uses the daemon of '{}'; to start that of this folder, name its config: \
+             up -c {}",
+            printable(&of_shell.to_string_lossy()),
+            paths::relative(path).display()
+        ))),
+    }
 }
 
 /// Names a config that was found outside of this folder. Other verbs prefer one above it.

@@ -62,7 +62,7 @@ pub(crate) fn run(
         columns: context.line_width(),
         json: context.global.json,
         whole_lines: !std::io::stdout().is_terminal(),
-        selection: context.selection.clone(),
+        selection: context.selection(),
     });
     let mut follower = Follower {
         context,
