@@ -60,7 +60,7 @@ fn up_names_a_config_outside_of_its_folder() {
     let yaml = "programs: {usual: {cmd: sleep 1000, starttime: 0}}\n";
     let usual = home.write(".config/taskmaster", yaml);
     let mut up = home.command("tm", "p/below");
-    up.args(["up", "-d"]).env_remove("XDG_CONFIG_HOME");
+    up.args(["up", "-d"]);
     let output = super::support::run(up);
     assert_eq!(output.code, 0, "{output:?}");
     let named = format!(

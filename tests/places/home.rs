@@ -97,6 +97,7 @@ impl Home {
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("XDG_STATE_HOME", self.path("state"))
             .env_remove("TM_SOCKET")
+            .env_remove("XDG_CONFIG_HOME")
             .env_remove("NO_COLOR")
             .stdin(Stdio::null());
         if let Some(uid) = self.uid {
