@@ -308,11 +308,14 @@ fn a_hanging_disk_blocks_nothing() {
 /// releases it, at a search or at a write.
 struct TwoDisks {
     hangs_at_search: bool,
+    /// Tells that the first one hangs.
+    hangs: mpsc::Sender<()>,
     release: Mutex<Receiver<()>>,
 }
 
 impl TwoDisks {
     fn hang(&self) {
+        let _ = self.hangs.send(());
         let _ = self.release.lock().map(|wait| wait.recv());
     }
 }
@@ -344,8 +347,10 @@ fn a_stalled_disk_delays_no_other() {
         let dir = TempDir::new().expect("a directory");
         fs::create_dir(dir.path().join("stalled")).expect("a directory");
         let (release, wait) = mpsc::channel();
+        let (hangs, hanging) = mpsc::channel();
         let (mut disk, woken) = start(TwoDisks {
             hangs_at_search,
+            hangs,
             release: Mutex::new(wait),
         });
         let at = |ms| Time(Duration::from_millis(ms));
@@ -353,10 +358,18 @@ fn a_stalled_disk_delays_no_other() {
         let healthy = disk.open(&sink(&dir.path().join("b.log")), None);
         disk.append(stalled, batch(1, "stalled\n"));
         let mut queue = Vec::new();
-        for n in 2..50 {
+        let mut n = 1;
+        let mut write = |disk: &mut Disk| {
+            n += 1;
             disk.append(healthy, batch(n, "healthy\n"));
-            let written = outcome(&mut disk, &woken, &mut queue);
+            let written = outcome(disk, &woken, &mut queue);
             assert_eq!(written, (n, AppendResult::Written));
+        };
+        while hanging.try_recv().is_err() {
+            write(&mut disk);
+        }
+        for n in 2..50 {
+            write(&mut disk);
             disk.note_progress(at(n * 50));
         }
         assert!(disk.is_stuck(stalled, at(2450)) && !disk.is_stuck(healthy, at(2450)));
