@@ -1,6 +1,7 @@
 //! Signals to a client that waits: for the daemon, or for a reader that takes nothing.
 
 use super::home::Home;
+use super::support::system::wait_for_size;
 use super::support::{self, Daemon, PATIENCE, kill, wait_exit};
 use rustix::process::Signal;
 use std::process::Stdio;
@@ -36,10 +37,7 @@ fn a_signal_to_up_stops_everything_though_nobody_reads_its_output() {
     let up = up.arg("up").stdout(Stdio::piped()).stderr(Stdio::null());
     let mut up = up.spawn().expect("a client");
     // More output than the pipe and the client hold.
-    let printed = || std::fs::metadata(home.path("p/out")).map_or(0, |file| file.len());
-    while printed() < 500_000 {
-        std::thread::yield_now();
-    }
+    wait_for_size(&home.path("p/out"), 500_000);
     kill(up.id() as i32, Signal::TERM);
     assert_eq!(wait_exit(&mut up, PATIENCE), Some(0));
     assert_eq!(home.tm("p", &["status"]).code, 4);
@@ -53,11 +51,8 @@ fn a_signal_ends_up_and_attach_on_a_terminal_that_takes_nothing() {
         let mut terminal = daemon.terminal(client, 24, 80);
         terminal.expect("1999");
         // From now on, the terminal is not read.
-        let printed = || std::fs::metadata(daemon.path("out")).map_or(0, |file| file.len());
-        let enough = printed() + 500_000;
-        while printed() < enough {
-            std::thread::yield_now();
-        }
+        let printed = std::fs::metadata(daemon.path("out")).map_or(0, |file| file.len());
+        wait_for_size(&daemon.path("out"), printed + 500_000);
         let signal = if code == 0 { Signal::INT } else { Signal::TERM };
         kill(terminal.pid(), signal);
         assert_eq!(terminal.wait_unread(), code);

@@ -72,7 +72,10 @@ fn up_names_a_config_outside_of_its_folder() {
     assert!(!output.stderr.contains("using the config"), "{output:?}");
     let output = home.tm("", &["status"]);
     assert_eq!(output.code, 4, "{output:?}");
-    assert!(output.stderr.contains(", that of tm up)"), "{output:?}");
+    assert!(
+        output.stderr.contains("; tm up here uses it)"),
+        "{output:?}"
+    );
     for config in ["p/taskmaster.yaml", ".config/taskmaster/taskmaster.yaml"] {
         let output = home.tm("", &["-c", config, "down"]);
         assert_eq!(output.code, 0, "{output:?}");

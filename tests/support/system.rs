@@ -209,6 +209,17 @@ pub fn wait_for_text(path: &Path, wanted: &str) -> String {
     }
 }
 
+/// Waits until a file has at least this many bytes.
+pub fn wait_for_size(path: &Path, bytes: u64) {
+    let mut watch = FolderWatch::new(path.parent().expect("a file lies in a folder"));
+    let deadline = Instant::now() + PATIENCE;
+    while fs::metadata(path).map_or(0, |file| file.len()) < bytes {
+        let left = deadline.saturating_duration_since(Instant::now());
+        assert!(!left.is_zero(), "{} does not grow", path.display());
+        watch.wait(left);
+    }
+}
+
 /// Tells when something happens in a folder.
 pub struct FolderWatch(OwnedFd);
 

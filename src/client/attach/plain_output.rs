@@ -9,9 +9,13 @@ use crate::text::printable::printable;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IsTerminal};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 /// A pipe that is ready takes this many bytes without blocking.
 const WRITE_MAX: usize = 4096;
+
+/// How long a terminal may take for the sequences that undo its modes.
+const RESTORE_TIME: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StdStream {
@@ -114,8 +118,9 @@ impl PlainOutput {
     /// Undoes the modes that the process has set in our terminal.
     pub(super) fn restore(&mut self) {
         if let Some(tracker) = self.tracker.take() {
-            // Fails only when the terminal is gone.
-            let _ = self.streams[0].write(&tracker.reset_sequence());
+            // Fails only when the terminal is gone, or takes nothing.
+            let until = Instant::now() + RESTORE_TIME;
+            let _ = self.streams[0].write_all_until(&tracker.reset_sequence(), until);
             if self.queried {
                 let _ = tty::flush_input(io::stdout().as_fd());
             }

@@ -125,10 +125,9 @@ fn groups(config: &Path) -> Vec<String> {
 /// Whether a verb takes exactly one process.
 fn takes_one_process(verb: &str) -> bool {
     let command = Cli::command();
-    command.find_subcommand(verb).is_some_and(is_of_one_process)
-}
-
-fn is_of_one_process(verb: &clap::Command) -> bool {
+    let Some(verb) = command.find_subcommand(verb) else {
+        return false;
+    };
     verb.get_positionals().any(|argument| {
         let names = argument.get_value_names().unwrap_or_default();
         names.iter().any(|name| name.as_str() == "PROCESS")

@@ -315,7 +315,7 @@ fn ambiguous(daemons: &[RunningDaemon]) -> String {
         let is_usual = usual
             .as_ref()
             .is_some_and(|usual| config::is_same_file(usual, Path::new(config)));
-        let usual = if is_usual { ", that of tm up" } else { "" };
+        let usual = if is_usual { "; tm up here uses it" } else { "" };
         text.push_str(&format!("\n  -c {config}  (pid {pid}{usual})"));
     }
     text

@@ -50,6 +50,27 @@ impl OwnOutput {
     }
 }
 
+impl OwnOutput {
+    /// Writes everything, or as much as is taken until then.
+    ///
+    /// # Errors
+    /// `TimedOut` when not everything was taken, and others of the stream.
+    pub(crate) fn write_all_until(&self, mut bytes: &[u8], until: Instant) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let [ready] = wait([FdWatch::new(self, false, true)], Some(until))?;
+            match self.write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+                Err(_) if !ready.is_writable() || Instant::now() >= until => {
+                    return Err(ErrorKind::TimedOut.into());
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 impl AsFd for OwnOutput {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {

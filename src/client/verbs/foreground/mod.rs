@@ -355,8 +355,10 @@ impl Follower<'_> {
         self.merger.finish(&mut out);
         self.output.print(&out)?;
         if let Some(code) = self.left {
-            if !self.output.is_lost() && !self.output.is_waiting() {
-                self.output.clear_live_line()?;
+            self.output.clear_live_line()?;
+            self.drain();
+            // A terminal that takes nothing would not take a notice.
+            if !self.output.is_lost() {
                 let keeps = keeps(self.progress.alive());
                 let text = format!("{keeps} running; to stop everything: tm down");
                 self.context.notice(&text);

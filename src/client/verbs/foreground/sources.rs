@@ -50,12 +50,13 @@ impl Follower<'_> {
         Ok(ready)
     }
 
-    /// Writes the last output, after the daemon has ended: as long as the reader takes some, or
-    /// until a signal if nothing was stopped by one.
+    /// Writes the last output of this client until a signal. After an earlier one, only as long as
+    /// the reader takes some.
     pub(super) fn drain(&mut self) {
         while self.output.is_waiting() && !self.output.is_lost() {
             let stopped = matches!(self.phase, Phase::Stopping | Phase::Killing);
-            let until = stopped.then(|| Instant::now() + LAST_WRITE);
+            let signalled = stopped || self.left.is_some();
+            let until = signalled.then(|| Instant::now() + LAST_WRITE);
             let watches = [
                 FdWatch::readable(&self.signals),
                 FdWatch::new(&self.output, false, true),
