@@ -99,20 +99,23 @@ fn a_narrow_terminal_shows_how_to_leave() {
     }
 }
 
-/// A program that stops itself at ctrl-z, alone and below a shell without job control.
+/// A program that stops itself at ctrl-z, alone and below a shell without job control. It looks for
+/// input now and then: a signal just before `input` would wait for a line.
 const STOPS: &str = r#"programs:
   alone:
     cmd:
       - python3
       - -c
       - |
-        import os, signal
+        import os, select, signal
         def stop(*_):
             os.kill(os.getpid(), signal.SIGSTOP)
             print("back again", flush=True)
         signal.signal(signal.SIGTSTP, stop)
         print("ready", flush=True)
         while True:
+            while not select.select([0], [], [], 0.05)[0]:
+                pass
             print("got " + input(), flush=True)
     tty: true
     starttime: 0
@@ -123,13 +126,15 @@ const STOPS: &str = r#"programs:
       - |
         trap '' TSTP
         python3 -c '
-        import os, signal
+        import os, select, signal
         def stop(*_):
             os.kill(os.getpid(), signal.SIGSTOP)
             print("back again", flush=True)
         signal.signal(signal.SIGTSTP, stop)
         print("ready", flush=True)
         while True:
+            while not select.select([0], [], [], 0.05)[0]:
+                pass
             print("got " + input(), flush=True)
         '
         echo over
