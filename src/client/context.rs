@@ -331,7 +331,20 @@ impl Context {
                 for_stderr(&printable_lines(&format!("tm: {text}")))
             }
         };
-        let _ = writeln!(std::io::stderr(), "{text}");
+        // The terminal has shown ^C within the line.
+        let interrupted = matches!(error, ClientError::Interrupted { .. });
+        let start = match interrupted && std::io::stderr().is_terminal() {
+            true => "\n",
+            false => "",
+        };
+        let _ = writeln!(std::io::stderr(), "{start}{text}");
+    }
+
+    /// Records that the verb reports every event, so that the control shell shows none twice.
+    pub(crate) fn reports_events(&self) {
+        if let Some(shell) = &self.shell {
+            shell.events.report_all();
+        }
     }
 
     /// Returns a message whose commands reach the same daemon.

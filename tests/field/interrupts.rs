@@ -17,7 +17,7 @@ fn ctrl_c_at_a_wait_says_that_the_operation_continues() {
         let mut terminal = daemon.terminal(verb, 24, 80);
         terminal.expect("waiting for 1: slow:0");
         terminal.send("\x03");
-        terminal.expect("tm: cancelled; the operation continues in the background");
+        terminal.expect("\ntm: cancelled; the operation continues in the background");
         assert_eq!(terminal.wait_end(), 130);
         assert_eq!(daemon.status("slow")["state"], "STOPPING");
     }

@@ -309,7 +309,7 @@ fn ctrl_c_at_up_in_the_control_shell_returns_to_the_prompt() {
     shell.send("up\r");
     shell.expect("1 up; ctrl-c returns to the prompt");
     shell.send("\x03");
-    shell.expect("1 process keeps running; to stop everything: tm down");
+    shell.expect("\n1 process keeps running; to stop everything: tm down");
     shell.send("status\r");
     shell.expect("a:0   RUNNING");
     shell.send("quit\r");

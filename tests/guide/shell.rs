@@ -165,5 +165,10 @@ fn quit_leaves_the_shell_and_shutdown_ends_the_daemon() {
     shell.expect("tm");
     shell.send("shutdown\r");
     shell.wait_end();
+    assert!(
+        !shell.contents().contains("STOPPING"),
+        "{}",
+        shell.contents()
+    );
     assert_eq!(daemon.wait_end(), 0);
 }

@@ -48,6 +48,7 @@ pub(crate) fn down(
         Ok(_) | Err(ClientError::Disconnected) => {}
         Err(error) => return Err(error),
     }
+    context.reports_events();
     let counted = match alive {
         0 => String::new(),
         _ => format!("{} and ", plural(alive, "process", "processes")),

@@ -16,9 +16,7 @@ use signal_hook::consts::SIGINT;
 /// Of the connection, the request or the output.
 pub(crate) fn run(context: &Context, args: &EventsArgs) -> Result<i32, ClientError> {
     let mut connection = context.connect()?;
-    if let Some(shell) = &context.shell {
-        shell.events.report_all();
-    }
+    context.reports_events();
     let call = Call::Events(EventsParams {
         follow: args.follow,
     });

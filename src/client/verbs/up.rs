@@ -51,11 +51,8 @@ pub(crate) fn up(context: &Context, args: &UpArgs) -> Result<i32, ClientError> {
         (None, true) => Ownership::Owner,
         (None, false) => Ownership::Visitor,
     };
-    let shell = context.shell.take();
-    if let Some(shell) = &shell {
-        shell.events.report_all();
-    }
-    let shell = shell.filter(|_| args.detach);
+    context.reports_events();
+    let shell = context.shell.take().filter(|_| args.detach);
     context.shell = shell.as_ref().map(Shell::unpinned);
     // Before the first status, so that no event is missed between the two.
     let mut events = context.connect()?;

@@ -360,7 +360,10 @@ impl Follower<'_> {
             // A terminal that takes nothing would not take a notice.
             if !self.output.is_lost() {
                 let keeps = keeps(self.progress.alive());
-                let text = format!("{keeps} running; to stop everything: tm down");
+                // The terminal has shown ^C within the line.
+                let interrupted = code == exit::DONE && std::io::stderr().is_terminal();
+                let start = if interrupted { "\n" } else { "" };
+                let text = format!("{start}{keeps} running; to stop everything: tm down");
                 self.context.notice(&text);
             }
             return Ok(code);
